@@ -1,0 +1,117 @@
+// Command radmatch is a RADIUS server for multifactor sign-in.
+//
+// # Exit codes
+//
+//	0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, also printed by `radmatch help`.
+const (
+	exitOK       = 0
+	exitFailure  = 1
+	exitUsage    = 2
+	exitConfig   = 3
+	exitRejected = 4
+	exitNoAnswer = 5
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// app is what every command is given. It is filled before the command runs.
+type app struct {
+	stdin      io.Reader
+	stdout     io.Writer
+	stderr     io.Writer
+	configFile string // -c
+}
+
+// run executes one command line and returns the exit code. It is main without
+// the process, so that the scripts in testdata/script can call it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		e = &exitError{code: exitFailure, err: err}
+	}
+	if e.err != nil {
+		fmt.Fprintf(stderr, "radmatch: error: %v\n", e.err)
+	}
+	if e.hint != "" {
+		fmt.Fprintf(stderr, "radmatch: hint: %s\n", e.hint)
+	}
+	return e.code
+}
+
+// exitError is an error with the exit code and the hint that go with it. A nil
+// err prints nothing: the command has said all that there is to say.
+type exitError struct {
+	code int
+	err  error
+	hint string
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is a command line that cannot be run; hint says what to type.
+func usageError(hint, format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...), hint: hint}
+}
+
+// withHint adds what to type to an error of code 1.
+func withHint(hint string, err error) error {
+	return &exitError{code: exitFailure, err: err, hint: hint}
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "radmatch",
+		Short: "RADIUS server for multifactor sign-in",
+		Long: `radmatch checks a password, then asks for a second factor: an approve/deny push,
+a number to match, or a passcode by Access-Challenge.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
+		Example:       "  radmatch quickstart\n  radmatch serve -c radmatch.yaml",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "radmatch.yaml", "configuration file")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError(c.CommandPath()+" --help", "%w", err)
+	})
+	root.AddCommand(
+	// one line a command, in the order of `radmatch help`
+	)
+	return root
+}

@@ -1,0 +1,64 @@
+package mfa
+
+import "time"
+
+// Client is what the engine knows of one RADIUS client: its profile's abilities
+// and the settings of `mfa:` with the client's own keys laid over them. It is
+// immutable once it serves.
+type Client struct {
+	Name  string
+	Group string // clients of one group share open prompts; the name where none is set
+
+	// Abilities, from the profile.
+	Prompts      bool // can show an Access-Challenge and send the answer
+	ShowsMessage bool // shows Reply-Message to the person
+	NoPassword   bool // sends requests without any credential (RD Gateway)
+
+	Primary     PasswordChecker
+	Pusher      Pusher // nil: no push
+	AllowGroups []string
+
+	ExemptClient bool     // needs no second factor
+	ExemptGroups []string // whose members need none
+
+	Override         bool   // override_number_matching_with_otp
+	OverrideOrigin   string // where its value comes from, for `check` and `explain`
+	NumberMatching   Feature
+	NumberInPrompt   bool
+	RequireUserMatch bool
+	Join             bool
+	PushTimeout      time.Duration
+	ChallengeTTL     time.Duration
+	OnPrimaryError   Outcome // Discard or Reject
+	OnMFAError       Outcome // Discard or Reject
+	RejectDelay      time.Duration
+}
+
+// Feature is a setting that groups are included in and excluded from, as in Entra.
+type Feature struct {
+	Enabled bool
+	Include []string // groups; AllUsers is everyone
+	Exclude []string // groups; wins over Include
+}
+
+// AllUsers is the group that everyone is in.
+const AllUsers = "all_users"
+
+// Applies reports whether the feature is on for a member of groups.
+func (f Feature) Applies(groups []string) bool {
+	return f.Enabled && inGroup(f.Include, groups) && !inGroup(f.Exclude, groups)
+}
+
+func inGroup(list, groups []string) bool {
+	for _, l := range list {
+		if l == AllUsers {
+			return true
+		}
+		for _, g := range groups {
+			if Fold(g) == Fold(l) {
+				return true
+			}
+		}
+	}
+	return false
+}

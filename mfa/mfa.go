@@ -1,0 +1,315 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// The errors of every seam. A result is an error, never (bool, error), so that
+// a forgotten check cannot accept. Any error that is none of these means that
+// no answer was had. All of them deny; only ErrRejected counts against the user.
+var (
+	// ErrRejected: the factor was examined and is wrong.
+	ErrRejected = errors.New("factor rejected")
+	// ErrUnsupported: the credential cannot be examined here at all.
+	ErrUnsupported = errors.New("credential not supported")
+	// ErrNotMe: the user says that somebody else signs in. Always joined with ErrRejected.
+	ErrNotMe = errors.New("reported by the user")
+	// ErrWrongNumber: the device was given another number than the prompt shows.
+	// Always joined with ErrRejected.
+	ErrWrongNumber = errors.New("wrong number")
+	// ErrCodeUsed: the code is right but was accepted before. Always joined with ErrRejected.
+	ErrCodeUsed = errors.New("code already used")
+)
+
+// PasswordChecker checks the first factor. Check may be called concurrently. A
+// nil error means that cred belongs to user; the Identity is then complete.
+// ErrRejected means a wrong password or an unknown user (who costs the same
+// time as a known one), ErrUnsupported that this checker cannot examine this
+// kind of credential for this user. It must give up when ctx ends. The slices
+// of an Identity are never written to after the return.
+type PasswordChecker interface {
+	Check(ctx context.Context, user string, cred Credential) (Identity, error)
+}
+
+// Pusher asks the user's devices to approve a login. Push may be called
+// concurrently and blocks until a device has decided or ctx, which is the
+// prompt's life, ends; then it withdraws the prompt from the devices and
+// returns ctx's error. A nil error means approved. ErrRejected means denied
+// (joined with ErrNotMe or ErrWrongNumber where that is so). The Approval tells
+// who decided, for an approval and for a denial.
+type Pusher interface {
+	Push(ctx context.Context, p Prompt) (Approval, error)
+}
+
+// NumberPusher is a Pusher whose devices check Prompt.Number. It is asserted
+// once when the program starts.
+type NumberPusher interface {
+	Pusher
+	PushesNumbers()
+}
+
+// PromptAmender is a Pusher that can show requests which joined a live prompt.
+// Amend is called with the prompt's ID and all its requests so far; it must not
+// block and ignores a prompt that is over.
+type PromptAmender interface {
+	Amend(promptID string, requests []PromptRequest)
+}
+
+// CodeVerifier verifies passcodes. Both methods may be called concurrently.
+type CodeVerifier interface {
+	// VerifyCode returns nil when code is right for user and now used up, and
+	// accept (with the used step filled in) is on disk: one commit. ErrRejected
+	// means a wrong or used code. Any other error means that the code was not
+	// accepted; its step may be used up all the same.
+	VerifyCode(ctx context.Context, user, code string, accept Event) error
+	// HasForm reports whether answer has the form of one of the user's codes
+	// (spaces and full-width digits included). It does not examine the code.
+	HasForm(user, answer string) bool
+}
+
+// Journal is the audit trail. Record returns nil when ev is on disk. It may be
+// called concurrently. An Event with Reason ReasonNotMe also blocks push for
+// its user and group, in the same commit.
+type Journal interface {
+	Record(ctx context.Context, ev Event) error
+}
+
+// Directory knows the registered methods and the blocks of users. User answers
+// from memory, folds the name itself, and returns the zero User with the given
+// name for one that it does not know. It may be called concurrently.
+type Directory interface {
+	User(ctx context.Context, name string) (User, error)
+}
+
+// User is what the store knows of a person. Registered means enrolled and not
+// removed: a locked, expired or unreachable method is still registered.
+type User struct {
+	Name        string   // as enrolled
+	Blocked     bool     // by an administrator: no login at all
+	Devices     int      // registered push devices
+	Codes       int      // registered TOTP and HOTP tokens
+	Pass        bool     // a Temporary Access Pass is valid now
+	Default     Method   // what `method default` set; empty: derived from the registered methods
+	PushBlocked []string // client groups for which "this was not me" stands
+}
+
+// Method is a kind of second factor.
+type Method string
+
+// The methods.
+const (
+	MethodPush Method = "push"
+	MethodOTP  Method = "otp"
+)
+
+// Credential is the first factor of a request: Password, MSCHAPv2, NoCredential or Unsupported.
+type Credential interface{ credential() }
+
+// Password is a PAP password, or the answer to a challenge. It does not print.
+type Password string
+
+// MSCHAPv2 is an MS-CHAPv2 response (RFC 2759).
+type MSCHAPv2 struct {
+	Ident         byte
+	AuthChallenge [16]byte
+	PeerChallenge [16]byte
+	NTResponse    [24]byte
+}
+
+// NoCredential is a signed request that carries no credential attribute of any
+// kind, on a client whose profile allows it.
+type NoCredential struct{}
+
+// Unsupported is a credential that radmatch does not examine; What names it for the log.
+type Unsupported struct{ What string }
+
+func (Password) credential()     {}
+func (MSCHAPv2) credential()     {}
+func (NoCredential) credential() {}
+func (Unsupported) credential()  {}
+
+const redacted = "[redacted]"
+
+// String, GoString and MarshalText keep a password out of logs and errors.
+func (Password) String() string               { return redacted }
+func (Password) GoString() string             { return redacted }
+func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Identity is what a primary knows of a user whose first factor was right.
+type Identity struct {
+	// Name is the canonical name: the directory's spelling, unique to it.
+	Name string
+	// Known is true when the primary has this user, which every successful
+	// password check implies.
+	Known    bool
+	Disabled bool
+	Groups   []string
+	// Attributes are for the Access-Accept.
+	Attributes []Attribute
+	// MSCHAP is set after an MS-CHAPv2 check. It belongs to the packet that was
+	// checked and is never stored.
+	MSCHAP *MSCHAPKeys `json:"-"`
+}
+
+// MSCHAPKeys is what the answer to a verified MS-CHAPv2 response is computed from.
+type MSCHAPKeys struct {
+	NTHashHash [16]byte // MD4(MD4(unicode password)), RFC 2759 §8.4
+	Name       string   // the user name that the response was computed with (RFC 2759 §4)
+}
+
+// String keeps the key out of logs.
+func (*MSCHAPKeys) String() string { return redacted }
+
+// GoString keeps the key out of logs.
+func (*MSCHAPKeys) GoString() string { return redacted }
+
+// Attribute is an encoded RADIUS attribute. Vendor 0 is the standard space. Tag
+// is 0 where there is none (RFC 2868 tags are 1 to 31) and then already absent
+// from Value. Value is at most 253 octets, 247 for a vendor's.
+type Attribute struct {
+	Vendor uint32
+	Type   byte
+	Tag    byte
+	Value  []byte
+}
+
+// Request is one Access-Request that has passed intake. It is not changed after
+// it was handed over, except by Supersede.
+type Request struct {
+	Received time.Time
+	Client   *Client
+	Source   string // address and port it came from, for the log
+	Signed   bool   // carried a valid Message-Authenticator
+	User     string // User-Name as sent
+	Cred     Credential
+	State    string // of the challenge that this answers, else empty
+	EndUser  string // the profile's end-user field as sent, empty if absent
+	NAS      string // NAS-Identifier or NAS-IP-Address as sent, for the log
+
+	superseded atomic.Bool
+}
+
+// Supersede marks that the NAS gave this packet up: no answer to it can arrive.
+// It may be called from any goroutine.
+func (r *Request) Supersede() { r.superseded.Store(true) }
+
+// Superseded reports whether the NAS gave this packet up.
+func (r *Request) Superseded() bool { return r.superseded.Load() }
+
+// Outcome is how a packet is answered. The zero value denies.
+type Outcome int
+
+// The outcomes.
+const (
+	Reject Outcome = iota
+	Challenge
+	Accept
+	Discard // no answer at all
+)
+
+var outcomes = [...]string{"reject", "challenge", "accept", "discard"}
+
+func (o Outcome) String() string { return outcomes[o] }
+
+// MarshalText writes the outcome's name.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(outcomes[o]), nil }
+
+// UnmarshalText reads the outcome's name.
+func (o *Outcome) UnmarshalText(b []byte) error {
+	for i, s := range outcomes {
+		if s == string(b) {
+			*o = Outcome(i)
+			return nil
+		}
+	}
+	return errors.New("unknown outcome")
+}
+
+// Decision is the engine's answer to one Request. The zero value rejects.
+type Decision struct {
+	Outcome Outcome
+	LoginID string
+	Reason  Reason        // for the log, never for the user
+	Err     error         // for the log, never for the user
+	Message string        // Reply-Message; from a fixed list
+	State   string        // Challenge only
+	Echo    bool          // Challenge only: Prompt attribute, RFC 2869 §5.10
+	Delay   time.Duration // Reject only: not before this long after the request was received
+	// Attributes and MSCHAP are for an Accept.
+	Attributes []Attribute
+	MSCHAP     *MSCHAPKeys
+}
+
+// Prompt is a request for approval as devices see it.
+type Prompt struct {
+	ID       string // the login's id
+	Key      string // stable over a restart: user, client group and end-user field
+	User     string // canonical name
+	Client   string
+	Number   string // two digits to be typed on the device; empty: approve or deny
+	Started  time.Time
+	Expires  time.Time
+	Requests []PromptRequest // the first one opened the prompt, the others joined
+}
+
+// PromptRequest is one packet that waits for a prompt. All texts come from the
+// network: cut and escape them wherever a person sees them.
+type PromptRequest struct {
+	Time    time.Time `json:"time"`
+	Client  string    `json:"client"`
+	EndUser string    `json:"end_user,omitempty"`
+	Source  string    `json:"source"`
+}
+
+// Approval tells which device decided and how it signed.
+type Approval struct {
+	Device    string `json:"device,omitempty"` // its name
+	DeviceID  string `json:"device_id,omitempty"`
+	Signature []byte `json:"signature,omitempty"`
+}
+
+// Event is one line of the audit trail.
+type Event struct {
+	ID      string    `json:"id"`   // of the login, also in every log line
+	Time    time.Time `json:"time"` // of the end
+	Kind    EventKind `json:"kind"`
+	Client  string    `json:"client,omitempty"`
+	Group   string    `json:"group,omitempty"`
+	User    string    `json:"user,omitempty"` // canonical, or as sent where the primary said no
+	EndUser string    `json:"end_user,omitempty"`
+	Source  string    `json:"source,omitempty"`
+	Plan    Plan      `json:"plan"`
+	Reason  Reason    `json:"reason"`
+	Outcome Outcome   `json:"outcome"`
+	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number
+	Approval
+	Token     string          `json:"token,omitempty"` // id of the token whose step was used
+	Step      int64           `json:"step,omitempty"`  // the used step or counter
+	Drift     int             `json:"drift,omitempty"` // steps that the token was off
+	Tries     int             `json:"tries,omitempty"` // wrong codes
+	Primary   time.Duration   `json:"primary_ns"`      // spent on the first factor
+	Factor    time.Duration   `json:"factor_ns"`       // spent on the second factor, the person included
+	Total     time.Duration   `json:"total_ns"`        // from the first packet
+	Count     int             `json:"count,omitempty"` // > 1: that many alike, summed up under attack
+	Requests  []PromptRequest `json:"requests,omitempty"`
+	Text      string          `json:"text,omitempty"`
+	Operator  string          `json:"operator,omitempty"` // operating-system user of an administrative change
+	NumberSet bool            `json:"number_matching,omitempty"`
+}
+
+// EventKind tells logins from other lines of the trail.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventLogin     EventKind = "login"
+	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
+	EventAdmin     EventKind = "admin"
+)
+
+// Fold returns the form of a user name under which names are compared.
+func Fold(name string) string { return strings.ToLower(name) }

@@ -1,0 +1,2 @@
+// Package radius is everything that speaks RADIUS and holds no policy.
+package radius
