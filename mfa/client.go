@@ -15,7 +15,8 @@ type Client struct {
 	NoPassword   bool // sends requests without any credential (RD Gateway)
 
 	Primary     PasswordChecker
-	Pusher      Pusher // nil: no push
+	Pusher      Pusher        // nil: no push
+	Amender     PromptAmender // the Pusher's second ability, nil without
 	AllowGroups []string
 
 	ExemptClient bool     // needs no second factor

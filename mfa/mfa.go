@@ -92,9 +92,13 @@ type User struct {
 	Blocked     bool     // by an administrator: no login at all
 	Devices     int      // registered push devices
 	Codes       int      // registered TOTP and HOTP tokens
+	HasPass     bool     // a Temporary Access Pass was issued and not revoked, be it expired or used
 	Pass        bool     // a Temporary Access Pass is valid now
 	Default     Method   // what `method default` set; empty: derived from the registered methods
 	PushBlocked []string // client groups for which "this was not me" stands
+	// Unblocked is when an administrator last unblocked the user. Wrong codes,
+	// denials and locks from before it are forgotten.
+	Unblocked time.Time
 }
 
 // Method is a kind of second factor.
