@@ -24,8 +24,8 @@ type Token struct {
 	User      string // canonical name
 	Kind      Kind
 	Secret    []byte // the shared key; for a pass the pass itself. Sealed at rest
-	Algorithm string // SHA1, SHA256 or SHA512
-	Digits    int    // 6 or 8
+	Algorithm string // SHA1, SHA256 or SHA512; empty for a pass
+	Digits    int    // 6 or 8; for a pass the number of its characters
 	Period    int    // seconds, TOTP only
 	Next      int64  // lowest step (TOTP) or counter (HOTP) that may still be accepted
 	Drift     int    // steps that the token's clock is off, TOTP only
@@ -37,25 +37,66 @@ type Token struct {
 	Created   time.Time
 }
 
+// MaxTokens is how many tokens a user may have, the pass included. It bounds
+// the work of one wrong code.
+const MaxTokens = 10
+
+// Forms tells what the codes of one user look like. It holds no secret. The
+// zero value is a user without any token.
+type Forms struct {
+	Six, Eight bool // has a TOTP or HOTP token of 6, of 8 digits
+	Pass       int  // characters of the pass, expired ones included; 0: none
+}
+
+// With returns the forms with those of t added. It does not look at t's secret.
+func (f Forms) With(t Token) Forms {
+	switch {
+	case t.Kind == Pass:
+		f.Pass = t.Digits
+	case t.Digits == 6:
+		f.Six = true
+	case t.Digits == 8:
+		f.Eight = true
+	}
+	return f
+}
+
 // Use is the consumption of a code.
 type Use struct {
 	Token    string
 	Step     int64 // the accepted step or counter; the token's Next becomes Step+1
 	Drift    int   // the token's drift from now on
-	Reusable bool  // a pass that is not for one login: nothing is marked
+	Reusable bool  // a pass that is not for one login: Next stays as it is
 }
 
 // ErrUsed means that another login has used this step, or a later one, or that
 // the token is gone.
 var ErrUsed = errors.New("step already used")
 
-// Store holds tokens. Its methods may be called concurrently.
+// The errors of registering a token.
+var (
+	// ErrDuplicate: the user has a token with this secret, or somebody has one
+	// with this serial number. One code would verify twice, or for two people.
+	ErrDuplicate = errors.New("token is already registered")
+	// ErrTooMany: the user has MaxTokens tokens.
+	ErrTooMany = errors.New("user has too many tokens")
+	// ErrNoToken: the user has no such token.
+	ErrNoToken = errors.New("no such token")
+)
+
+// Store holds tokens. Its methods may be called concurrently. Each folds the
+// user's name itself.
 type Store interface {
-	// Tokens returns the user's tokens with their secrets opened, from memory;
-	// the caller owns them. The name is folded by the store.
+	// Tokens returns the user's tokens with their secrets opened, from memory and
+	// always in the same order; the caller owns them.
 	Tokens(ctx context.Context, user string) ([]Token, error)
+	// Forms answers from memory without opening a secret: it is asked for every
+	// answer to a prompt. A user that it does not know has the zero Forms.
+	Forms(user string) Forms
 	// Use compares and sets the token's Next in memory, so that of two
-	// concurrent uses of one step one gets ErrUsed, then commits ev with token
-	// and step in it. nil means on disk. After a failed commit the step stays used.
+	// concurrent uses of one step one gets ErrUsed, then commits ev, in which the
+	// caller has filled in Method, Token, Step and Drift (the token's drift from
+	// now on). nil means on disk. After a failed commit the step stays used. A
+	// Reusable use gets ErrUsed only when the token is gone.
 	Use(ctx context.Context, u Use, ev mfa.Event) error
 }
