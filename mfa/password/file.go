@@ -1,0 +1,135 @@
+package password
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// FileSettings are the keys of a primary of type `file`.
+type FileSettings struct {
+	Path string `doc:"the users file: users: [{name, password, groups, reply, disabled}]; read at start and on SIGHUP"`
+}
+
+// File checks passwords against a users file. It is immutable; its methods may
+// be called concurrently.
+//
+// Names are taken literally and compared by mfa.Fold: a file has no domains, so
+// CORP\alice and alice@example.org can sign in only where the file lists them
+// so, and are other users than alice.
+type File struct {
+	users map[string]*fileUser // by folded name
+	all   []*fileUser          // in the order of the file
+	gate  *Gate
+}
+
+type fileUser struct {
+	name     string
+	line     int
+	hash     hash
+	groups   []string
+	reply    []mfa.Attribute
+	disabled bool
+}
+
+var _ mfa.PasswordChecker = (*File)(nil)
+
+// The texts tell the log what the answer to the user does not.
+var (
+	errUnknownUser   = fmt.Errorf("no such user in the users file: %w", mfa.ErrRejected)
+	errWrongPassword = fmt.Errorf("wrong password: %w", mfa.ErrRejected)
+	errNoNTHash      = fmt.Errorf("MS-CHAPv2 needs an {NT} hash in the users file: %w", mfa.ErrUnsupported)
+	errCredential    = fmt.Errorf("the users file checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
+)
+
+// Check implements mfa.PasswordChecker. A slow hash waits its turn at the Gate:
+// an error that is neither ErrRejected nor ErrUnsupported, ErrBusy among them,
+// means that it did not get one.
+func (f *File) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+	if err := ctx.Err(); err != nil {
+		return mfa.Identity{}, err
+	}
+	switch c := cred.(type) {
+	case mfa.Password:
+		return f.checkPassword(ctx, user, string(c))
+	case mfa.MSCHAPv2:
+		return f.checkMSCHAPv2(user, c)
+	default:
+		return mfa.Identity{}, errCredential
+	}
+}
+
+// Len is the number of users.
+func (f *File) Len() int { return len(f.all) }
+
+func (f *File) checkPassword(ctx context.Context, user, password string) (mfa.Identity, error) {
+	if password == "" || len(password) > maxPassword {
+		return mfa.Identity{}, errWrongPassword
+	}
+	u := f.users[mfa.Fold(user)]
+	timed := u
+	if u == nil {
+		timed = f.standIn(user)
+	}
+	if timed == nil {
+		return mfa.Identity{}, errUnknownUser // an empty file has nobody to hide
+	}
+	right, err := f.match(ctx, timed.hash, password)
+	switch {
+	case err != nil:
+		return mfa.Identity{}, err
+	case u == nil:
+		return mfa.Identity{}, errUnknownUser // even if it is the stand-in's password
+	case !right:
+		return mfa.Identity{}, errWrongPassword
+	}
+	return u.identity(), nil
+}
+
+func (f *File) match(ctx context.Context, h hash, password string) (bool, error) {
+	if !h.slow() {
+		return h.match(password), nil
+	}
+	if err := f.gate.enter(ctx); err != nil {
+		return false, fmt.Errorf("users file: %w", err)
+	}
+	defer f.gate.leave()
+	return h.match(password), nil
+}
+
+func (f *File) checkMSCHAPv2(user string, c mfa.MSCHAPv2) (mfa.Identity, error) {
+	u := f.users[mfa.Fold(user)]
+	var h ntHash // of nobody: the same work for an unknown user
+	hasNT := false
+	if u != nil {
+		h, hasNT = u.hash.(ntHash)
+	}
+	name, right := h.matchMSCHAPv2(user, c)
+	switch {
+	case u == nil:
+		return mfa.Identity{}, errUnknownUser
+	case !hasNT:
+		return mfa.Identity{}, errNoNTHash
+	case !right:
+		return mfa.Identity{}, errWrongPassword
+	}
+	id := u.identity()
+	id.MSCHAP = h.keys(name)
+	return id, nil
+}
+
+func (u *fileUser) identity() mfa.Identity {
+	return mfa.Identity{Name: u.name, Known: true, Disabled: u.disabled, Groups: u.groups, Attributes: u.reply}
+}
+
+// standIn is the user whose hash is computed for a name that is not in the
+// file: always the same one for a name, so that unknown names take the times
+// that the users of this file take, and none can be told by trying it twice.
+func (f *File) standIn(name string) *fileUser {
+	if len(f.all) == 0 {
+		return nil
+	}
+	return f.all[maphash.String(f.gate.seed, mfa.Fold(name))%uint64(len(f.all))]
+}

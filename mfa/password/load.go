@@ -1,0 +1,371 @@
+package password
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Bounds on a users file.
+const (
+	maxFile     = 256 << 20 // octets
+	maxName     = 253       // octets, what a User-Name holds
+	maxGroups   = 1000
+	maxReply    = 200
+	maxProblems = 100 // printed; the rest is counted
+)
+
+// Encode turns an attribute's name and value, as the file spells them, into
+// what goes over the wire. It is handed in because only the radius package
+// knows the dictionaries.
+type Encode func(name, value string) (mfa.Attribute, error)
+
+// OpenFile reads the users file at path, all of it. Every problem is in the
+// error, each on a line of its own as `FILE:LINE: path: rule`; no hash is.
+// The load needs some memory for a moment: debug.FreeOSMemory afterwards is the
+// caller's. The gate is shared by every File of the process.
+func OpenFile(path string, encode Encode, gate *Gate) (*File, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("users file: %w", err)
+	}
+	l := &loader{path: path, encode: encode, groups: map[string][]string{}, replies: map[string][]mfa.Attribute{},
+		file: &File{users: map[string]*fileUser{}, gate: gate}}
+	l.load(data)
+	if err := l.problems(); err != nil {
+		return nil, err
+	}
+	return l.file, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() <= maxFile {
+		b.Grow(int(st.Size()) + bytes.MinRead)
+	}
+	if _, err := b.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
+		return nil, err
+	}
+	if b.Len() > maxFile {
+		return nil, fmt.Errorf("%s: larger than %d MiB", path, maxFile>>20)
+	}
+	return b.Bytes(), nil
+}
+
+// loader is one load of one file.
+type loader struct {
+	path    string
+	before  int // lines of the file before the piece at hand
+	encode  Encode
+	file    *File
+	groups  map[string][]string
+	replies map[string][]mfa.Attribute
+	found   []error
+	more    int
+}
+
+// problem notes what is wrong at n.
+func (l *loader) problem(n *yaml.Node, path, format string, args ...any) {
+	if len(l.found) == maxProblems {
+		l.more++
+		return
+	}
+	if path != "" {
+		path += ": "
+	}
+	l.found = append(l.found, fmt.Errorf("%s:%d: %s%s", l.path, l.line(n), path, fmt.Sprintf(format, args...)))
+}
+
+func (l *loader) line(n *yaml.Node) int { return l.before + n.Line }
+
+func (l *loader) problems() error {
+	if l.more > 0 {
+		l.found = append(l.found, fmt.Errorf("%s: and %d more", l.path, l.more))
+	}
+	return errors.Join(l.found...)
+}
+
+// load reads the usual layout piece by piece, because the tree of a whole file
+// of 100,000 users takes 300 MiB. What does not look like it, or does not parse
+// so, is parsed as a whole.
+func (l *loader) load(data []byte) {
+	pieces, ok := split(data, usersPerPiece)
+	if !ok || !l.loadPieces(pieces) {
+		l.loadWhole(data)
+	}
+}
+
+func (l *loader) loadPieces(pieces []piece) bool {
+	for i, p := range pieces {
+		var doc yaml.Node
+		if yaml.Unmarshal(p.text, &doc) != nil || doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.SequenceNode {
+			return false
+		}
+		l.before = p.line - 1
+		for j, n := range doc.Content[0].Content {
+			l.user(i*usersPerPiece+j, n)
+		}
+	}
+	return true
+}
+
+func (l *loader) loadWhole(data []byte) {
+	l.file = &File{users: map[string]*fileUser{}, gate: l.file.gate}
+	l.before, l.found, l.more = 0, nil, 0
+	var doc, next yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := d.Decode(&doc); {
+	case err == io.EOF:
+		l.problem(&yaml.Node{Line: 1}, "", "must hold `users:`")
+		return
+	case err != nil:
+		l.syntaxError(data, err)
+		return
+	}
+	if err := d.Decode(&next); err != io.EOF {
+		l.problem(&next, "", "must be one YAML document")
+		return
+	}
+	l.eachKey(doc.Content[0], "", func(key, value *yaml.Node) {
+		if key.Value != "users" {
+			l.problem(key, key.Value, "unknown key; the only one is users")
+			return
+		}
+		for i, n := range l.list(value, "users") {
+			l.user(i, n)
+		}
+	})
+}
+
+// syntaxError reports what the YAML parser says. It says no values, only places.
+func (l *loader) syntaxError(data []byte, err error) {
+	at, text := yaml.Node{Line: 1}, strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if n, err := fmt.Sscanf(rest, "%d:", &at.Line); n == 1 && err == nil {
+			_, text, _ = strings.Cut(rest, ": ")
+		}
+	}
+	if unquotedScheme.Match(data) {
+		text += " (a hash that begins with { must stand in quotes)"
+	}
+	l.problem(&at, "", "not YAML: %s", text)
+}
+
+// user reads one entry.
+func (l *loader) user(i int, n *yaml.Node) {
+	path := fmt.Sprintf("users[%d]", i)
+	u := &fileUser{}
+	var name *yaml.Node
+	hasPassword := false
+	l.eachKey(n, path, func(key, value *yaml.Node) {
+		at := path + "." + key.Value
+		switch key.Value {
+		case "name":
+			name, u.name = value, l.text(value, at)
+		case "password":
+			hasPassword = true
+			u.hash = l.hash(value, at)
+		case "groups":
+			u.groups = l.userGroups(value, at)
+		case "reply":
+			u.reply = l.reply(value, at)
+		case "disabled":
+			if to := resolve(value); to.Tag != "!!bool" || to.Decode(&u.disabled) != nil {
+				l.problem(value, at, "must be true or false; got %q", short(to.Value))
+			}
+		default:
+			l.problem(key, at, "unknown key; one of name, password, groups, reply, disabled")
+		}
+	})
+	if resolve(n).Kind != yaml.MappingNode {
+		return
+	}
+	if name == nil {
+		l.problem(n, path+".name", "is missing")
+	}
+	if !hasPassword {
+		l.problem(n, path+".password", "is missing")
+	}
+	l.add(u, path, name)
+}
+
+func (l *loader) add(u *fileUser, path string, n *yaml.Node) {
+	if u.name == "" {
+		return
+	}
+	if rule := nameRule(u.name); rule != "" {
+		l.problem(n, path+".name", "%s; got %q", rule, short(u.name))
+		return
+	}
+	folded := mfa.Fold(u.name)
+	if first := l.file.users[folded]; first != nil {
+		l.problem(n, path+".name", "must be unique, whatever its case: the same user is on line %d; got %q", first.line, u.name)
+		return
+	}
+	u.line = l.line(n)
+	l.file.users[folded] = u
+	l.file.all = append(l.file.all, u)
+}
+
+// nameRule says what is wrong with a user name, empty if nothing is.
+func nameRule(name string) string {
+	switch {
+	case len(name) > maxName:
+		return fmt.Sprintf("must have at most %d octets", maxName)
+	case !utf8.ValidString(name), strings.ContainsFunc(name, unicode.IsControl):
+		return "must be text without control characters"
+	case strings.TrimSpace(name) != name:
+		return "must not begin or end with a space"
+	}
+	return ""
+}
+
+func (l *loader) hash(n *yaml.Node, path string) hash {
+	s := l.text(n, path)
+	if s == "" {
+		return nil
+	}
+	h, err := parseHash(s)
+	if err != nil {
+		l.problem(n, path, "%v", err)
+	}
+	return h
+}
+
+// userGroups and reply share equal lists between users: most have the same.
+func (l *loader) userGroups(n *yaml.Node, path string) []string {
+	list := l.list(n, path)
+	if len(list) > maxGroups {
+		l.problem(n, path, "must have at most %d entries; got %d", maxGroups, len(list))
+		return nil
+	}
+	groups := make([]string, 0, len(list))
+	for i, g := range list {
+		if s := l.text(g, fmt.Sprintf("%s[%d]", path, i)); s != "" {
+			groups = append(groups, s)
+		}
+	}
+	key := strings.Join(groups, "\x00")
+	if _, ok := l.groups[key]; !ok {
+		l.groups[key] = groups
+	}
+	return l.groups[key]
+}
+
+// reply reads a map of attributes, or a list of such maps where order or
+// repetition matters.
+func (l *loader) reply(n *yaml.Node, path string) []mfa.Attribute {
+	maps := []*yaml.Node{n}
+	if resolve(n).Kind == yaml.SequenceNode {
+		maps = resolve(n).Content
+	}
+	var key strings.Builder
+	var attrs []mfa.Attribute
+	for i, m := range maps {
+		at := path
+		if m != n {
+			at = fmt.Sprintf("%s[%d]", path, i)
+		}
+		l.eachKey(m, at, func(name, value *yaml.Node) {
+			at := at + "." + name.Value
+			s := l.text(value, at)
+			if s == "" {
+				return
+			}
+			a, err := l.encode(name.Value, s)
+			if err != nil {
+				l.problem(value, at, "%v; got %q", err, short(s))
+				return
+			}
+			fmt.Fprintf(&key, "%d %d %d %d %s", a.Vendor, a.Type, a.Tag, len(a.Value), a.Value)
+			attrs = append(attrs, a)
+		})
+	}
+	if len(attrs) > maxReply {
+		l.problem(n, path, "must have at most %d attributes; got %d", maxReply, len(attrs))
+		return nil
+	}
+	if _, ok := l.replies[key.String()]; !ok {
+		l.replies[key.String()] = attrs
+	}
+	return l.replies[key.String()]
+}
+
+// eachKey calls f for each key of a map. A key that stands twice is a problem.
+func (l *loader) eachKey(n *yaml.Node, path string, f func(key, value *yaml.Node)) {
+	to := resolve(n)
+	if to.Kind != yaml.MappingNode {
+		l.problem(n, path, "must be a map of keys to values")
+		return
+	}
+	for i := 0; i+1 < len(to.Content); i += 2 {
+		key := to.Content[i]
+		if seen(to.Content[:i], key.Value) {
+			l.problem(key, strings.TrimPrefix(path+"."+key.Value, "."), "must not stand twice")
+			continue
+		}
+		f(key, to.Content[i+1])
+	}
+}
+
+// seen looks through the keys before: a user has five, so no set is needed.
+func seen(before []*yaml.Node, key string) bool {
+	for i := 0; i < len(before); i += 2 {
+		if before[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loader) list(n *yaml.Node, path string) []*yaml.Node {
+	to := resolve(n)
+	if to.Kind == yaml.SequenceNode {
+		return to.Content
+	}
+	if to.Tag != "!!null" {
+		l.problem(n, path, "must be a list")
+	}
+	return nil
+}
+
+// text is a scalar as written: 0123 stays 0123. Empty is a problem.
+func (l *loader) text(n *yaml.Node, path string) string {
+	to := resolve(n)
+	if to.Kind == yaml.ScalarNode && to.Tag != "!!null" && to.Value != "" {
+		return to.Value
+	}
+	l.problem(n, path, "must be a text that is not empty")
+	return ""
+}
+
+// resolve follows an alias (*name) to what it stands for.
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// short cuts a value for an error.
+func short(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

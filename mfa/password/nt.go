@@ -1,0 +1,66 @@
+package password
+
+import (
+	"crypto/subtle"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"layeh.com/radius/rfc2759"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// ntHash is MD4 of the password in UTF-16LE (RFC 2759 §8.3).
+type ntHash [16]byte
+
+// newNTHash returns false for a password that is not UTF-8: no person typed it,
+// and a converter that replaces what it cannot read would make many passwords one.
+func newNTHash(password string) (ntHash, bool) {
+	if !utf8.ValidString(password) {
+		return ntHash{}, false
+	}
+	b := make([]byte, 0, 2*len(password))
+	for _, r := range password {
+		if r < 0x10000 {
+			b = append(b, byte(r), byte(r>>8))
+			continue
+		}
+		hi, lo := utf16.EncodeRune(r)
+		b = append(b, byte(hi), byte(hi>>8), byte(lo), byte(lo>>8))
+	}
+	return ntHash(rfc2759.NTPasswordHash(b)), true
+}
+
+func (h ntHash) slow() bool { return false }
+
+func (h ntHash) match(password string) bool {
+	got, ok := newNTHash(password)
+	return subtle.ConstantTimeCompare(got[:], h[:]) == 1 && ok
+}
+
+// matchMSCHAPv2 returns the name that the response was computed with, false if
+// there is none. RFC 2759 §4 leaves the domain out of it; some clients do not.
+// Both names are always tried, so that the time tells nothing.
+func (h ntHash) matchMSCHAPv2(user string, c mfa.MSCHAPv2) (name string, ok bool) {
+	bare := user[strings.LastIndexByte(user, '\\')+1:]
+	asSent, asBare := h.response(user, c), h.response(bare, c)
+	if subtle.ConstantTimeCompare(asBare, c.NTResponse[:]) == 1 {
+		name, ok = bare, true
+	}
+	if subtle.ConstantTimeCompare(asSent, c.NTResponse[:]) == 1 {
+		name, ok = user, true
+	}
+	return name, ok
+}
+
+// response is the NT-Response for name (RFC 2759 §8.1).
+func (h ntHash) response(name string, c mfa.MSCHAPv2) []byte {
+	challenge := rfc2759.ChallengeHash(c.PeerChallenge[:], c.AuthChallenge[:], []byte(name))
+	return rfc2759.ChallengeResponse(challenge, h[:])
+}
+
+// keys is what the answer to a right response is computed from.
+func (h ntHash) keys(name string) *mfa.MSCHAPKeys {
+	return &mfa.MSCHAPKeys{NTHashHash: [16]byte(rfc2759.NTPasswordHash(h[:])), Name: name}
+}

@@ -1,0 +1,63 @@
+package password
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// usersPerPiece is how many users are parsed at once: enough that the parser's
+// start costs nothing, few enough that its tree is small.
+const usersPerPiece = 1000
+
+// piece is a run of entries of the users list, a YAML list by itself.
+type piece struct {
+	line int // of the file, from 1
+	text []byte
+}
+
+var (
+	usersKey       = regexp.MustCompile(`^users:[ ]*(#.*)?$`)
+	unquotedScheme = regexp.MustCompile(`(?m):[ ]+\{(NT|SSHA512)\}`)
+)
+
+// split cuts a file of the usual layout, `users:` and a block list, before
+// every per-th entry. It returns false for anything that it is not sure of. An
+// entry begins with "- " in the column of the first one, and whatever belongs
+// to an entry is indented deeper: YAML has it so, but for quoted and flow
+// values that a lenient parser lets stand anywhere; those leave a piece that
+// does not parse, and then the file is parsed as a whole.
+func split(data []byte, per int) ([]piece, bool) {
+	var pieces []piece
+	column, entries, inUsers := -1, 0, false
+	for line, at := 1, 0; at < len(data); line++ {
+		end := at + bytes.IndexByte(data[at:], '\n') + 1
+		if end == at {
+			end = len(data)
+		}
+		text := bytes.TrimRight(data[at:end], "\r\n")
+		body := bytes.TrimLeft(text, " ")
+		indent := len(text) - len(body)
+		switch {
+		case len(body) == 0 || body[0] == '#':
+			// belongs to whatever stands around it
+		case !inUsers:
+			if inUsers = usersKey.Match(text); !inUsers {
+				return nil, false
+			}
+		case bytes.HasPrefix(body, []byte("- ")) && (column < 0 || indent == column):
+			column = indent
+			if entries%per == 0 {
+				pieces = append(pieces, piece{line: line, text: data[at:at]})
+			}
+			entries++
+		case indent <= column || column < 0 || body[0] == '\t':
+			return nil, false
+		}
+		if len(pieces) > 0 {
+			last := &pieces[len(pieces)-1]
+			last.text = last.text[:len(last.text)+end-at]
+		}
+		at = end
+	}
+	return pieces, len(pieces) > 0
+}
