@@ -1,0 +1,297 @@
+package push
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// The errors of Decide. None of them ends the prompt, and none of them accepts.
+var (
+	// ErrUnknownPrompt: no such prompt is or was live lately.
+	ErrUnknownPrompt = errors.New("no such request")
+	// ErrNotYours: the prompt is another user's. Tell the device ErrUnknownPrompt.
+	ErrNotYours = errors.New("request of another user")
+	// ErrExpired: the prompt is over without a decision.
+	ErrExpired = errors.New("request is over")
+	// ErrDecided: a device has already decided this prompt.
+	ErrDecided = errors.New("request already decided")
+	// ErrTooOld: the device's protocol version has no number, and the prompt needs one.
+	ErrTooOld = errors.New("device protocol version has no number matching")
+	// ErrNumberRequired: the prompt needs a number and the decision has none.
+	ErrNumberRequired = errors.New("the number is missing")
+	// ErrMalformed: the message is not one of the protocol.
+	ErrMalformed = errors.New("malformed")
+)
+
+// ErrNoDevices is Push's answer for a user who has no device. It is not
+// mfa.ErrRejected: nobody was asked.
+var ErrNoDevices = errors.New("no device is registered")
+
+// ErrBusy is Push's answer while there are MaxPrompts prompts.
+var ErrBusy = errors.New("too many live prompts")
+
+const (
+	defaultMaxPrompts = 50_000
+	keptEnded         = 4096 // prompts of which Decide still knows how they ended
+)
+
+// Approver is the push provider of our own devices. Its fields may be set until
+// the first call; its methods may be called concurrently.
+type Approver struct {
+	Store      Store
+	MaxPrompts int // live at once; 0: 50,000
+
+	mu     sync.Mutex
+	live   map[string]*prompt // by id
+	people map[string]*person // by folded user name; no empty ones
+	ended  map[string]ending  // by id, at most keptEnded
+	order  []string           // ring of the ids in ended
+	oldest int                // in order
+}
+
+var (
+	_ mfa.NumberPusher  = (*Approver)(nil)
+	_ mfa.PromptAmender = (*Approver)(nil)
+)
+
+// prompt is a live prompt. Requests is guarded by Approver.mu, all else is fixed.
+type prompt struct {
+	mfa.Prompt
+	verdict chan verdict // capacity 1; sent to when the prompt leaves live by a decision
+}
+
+type verdict struct {
+	approval mfa.Approval
+	err      error
+}
+
+// person is what there is for one user.
+type person struct {
+	prompts []*prompt // oldest first
+	subs    []*Subscription
+}
+
+type ending struct {
+	user string // folded
+	err  error  // ErrDecided or ErrExpired
+}
+
+// PushesNumbers marks that devices check Prompt.Number.
+func (a *Approver) PushesNumbers() {}
+
+// Push shows p on all devices of its user, also on those that connect later,
+// until one of them decides or ctx ends. See mfa.Pusher.
+func (a *Approver) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error) {
+	if err := ctx.Err(); err != nil {
+		return mfa.Approval{}, err
+	}
+	devices, err := a.Store.Devices(ctx, p.User)
+	if err != nil {
+		return mfa.Approval{}, fmt.Errorf("approver: devices of %q: %w", p.User, err)
+	}
+	if len(devices) == 0 {
+		return mfa.Approval{}, fmt.Errorf("approver: user %q: %w", p.User, ErrNoDevices)
+	}
+	live, err := a.open(p)
+	if err != nil {
+		return mfa.Approval{}, fmt.Errorf("approver: %w", err)
+	}
+	select {
+	case v := <-live.verdict:
+		return v.approval, v.err
+	case <-ctx.Done():
+		return a.giveUp(ctx, live)
+	}
+}
+
+func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
+	p.Requests = slices.Clone(p.Requests)
+	live := &prompt{Prompt: p, verdict: make(chan verdict, 1)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	limit := a.MaxPrompts
+	if limit == 0 {
+		limit = defaultMaxPrompts
+	}
+	if len(a.live) >= limit {
+		return nil, ErrBusy
+	}
+	if p.ID == "" || len(p.ID) > maxID || a.live[p.ID] != nil || a.ended[p.ID].err != nil {
+		return nil, fmt.Errorf("prompt id %q is not a new one", p.ID)
+	}
+	if a.live == nil {
+		a.live = make(map[string]*prompt)
+	}
+	a.live[p.ID] = live
+	who := a.person(mfa.Fold(p.User))
+	who.prompts = append(who.prompts, live)
+	who.publish(update{prompt: live})
+	return live, nil
+}
+
+// giveUp withdraws a prompt whose time is over, unless a decision came first:
+// then that one was confirmed to a device and stands.
+func (a *Approver) giveUp(ctx context.Context, live *prompt) (mfa.Approval, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.close(live, ErrExpired, WithdrawnEnded) {
+		v := <-live.verdict
+		return v.approval, v.err
+	}
+	return mfa.Approval{}, ctx.Err()
+}
+
+// close ends a prompt, once. The caller holds the lock.
+func (a *Approver) close(live *prompt, how error, reason string) bool {
+	if a.live[live.ID] != live {
+		return false
+	}
+	delete(a.live, live.ID)
+	user := mfa.Fold(live.User)
+	who := a.people[user]
+	who.prompts = slices.DeleteFunc(who.prompts, func(p *prompt) bool { return p == live })
+	who.publish(update{gone: live.ID, reason: reason})
+	a.forget(user)
+	a.remember(live.ID, ending{user, how})
+	return true
+}
+
+// remember keeps how the last prompts ended, so that a device that comes second is told so.
+func (a *Approver) remember(id string, e ending) {
+	if a.ended == nil {
+		a.ended = make(map[string]ending)
+	}
+	a.ended[id] = e
+	if len(a.order) < keptEnded {
+		a.order = append(a.order, id)
+		return
+	}
+	delete(a.ended, a.order[a.oldest])
+	a.order[a.oldest] = id
+	a.oldest = (a.oldest + 1) % keptEnded
+}
+
+// person returns the entry of a folded user name. The caller holds the lock.
+func (a *Approver) person(user string) *person {
+	who := a.people[user]
+	if who == nil {
+		if a.people == nil {
+			a.people = make(map[string]*person)
+		}
+		who = &person{}
+		a.people[user] = who
+	}
+	return who
+}
+
+// forget drops an entry that holds nothing. The caller holds the lock.
+func (a *Approver) forget(user string) {
+	if who := a.people[user]; who != nil && len(who.prompts) == 0 && len(who.subs) == 0 {
+		delete(a.people, user)
+	}
+}
+
+// Amend shows requests, all that wait for the prompt so far, on the devices.
+func (a *Approver) Amend(promptID string, requests []mfa.PromptRequest) {
+	requests = slices.Clone(requests)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	live := a.live[promptID]
+	if live == nil {
+		return
+	}
+	live.Requests = requests
+	a.people[mfa.Fold(live.User)].publish(update{prompt: live})
+}
+
+// Decide ends a prompt by a device's decision. The decision must be signed by a
+// device that is registered at this moment and belongs to the prompt's user; it
+// counts once. A wrong number is a denial, as is everything that is not approve.
+// An error means that the decision did not count and the prompt, if there is
+// one, still waits: the errors above, ErrNoDevice, ErrSignature, *VersionError,
+// or the store's.
+func (a *Approver) Decide(ctx context.Context, d Decision) (Outcome, error) {
+	if err := d.check(); err != nil {
+		return "", err
+	}
+	device, err := a.Store.Device(ctx, d.Device)
+	if err != nil {
+		return "", err
+	}
+	live, err := a.find(d.Prompt, mfa.Fold(device.User))
+	if err != nil {
+		return "", err
+	}
+	if err := verify(device.Key, d.input(live.User), d.Signature); err != nil {
+		return "", err
+	}
+	outcome, v, err := judge(live, d)
+	if err != nil {
+		return "", err
+	}
+	v.approval = mfa.Approval{Device: device.Name, DeviceID: device.ID, Signature: d.Signature}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.close(live, ErrDecided, WithdrawnDecided) {
+		return "", a.ended[d.Prompt].err
+	}
+	live.verdict <- v
+	return outcome, nil
+}
+
+// find returns a live prompt of user, a folded name.
+func (a *Approver) find(id, user string) (*prompt, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	live := a.live[id]
+	if live == nil {
+		switch e := a.ended[id]; {
+		case e.err == nil:
+			return nil, ErrUnknownPrompt
+		case e.user != user:
+			return nil, ErrNotYours
+		default:
+			return nil, e.err
+		}
+	}
+	if mfa.Fold(live.User) != user {
+		return nil, ErrNotYours
+	}
+	if !live.Expires.IsZero() && !time.Now().Before(live.Expires) {
+		return nil, ErrExpired // Push is about to give up
+	}
+	return live, nil
+}
+
+// judge says what a genuine decision means for the prompt.
+func judge(live *prompt, d Decision) (Outcome, verdict, error) {
+	switch d.Action {
+	case ActionDeny:
+		return OutcomeDenied, verdict{err: fmt.Errorf("denied on the device: %w", mfa.ErrRejected)}, nil
+	case ActionNotMe:
+		return OutcomeReported, verdict{err: fmt.Errorf("denied on the device: %w: %w", mfa.ErrRejected, mfa.ErrNotMe)}, nil
+	case ActionApprove:
+	default:
+		return "", verdict{}, ErrMalformed
+	}
+	switch {
+	case live.Number == "" && d.Number == "":
+		return OutcomeApproved, verdict{}, nil
+	case live.Number == "":
+		return "", verdict{}, fmt.Errorf("%w: this request takes no number", ErrMalformed)
+	case d.Version < VersionNumber:
+		return "", verdict{}, ErrTooOld
+	case d.Number == "":
+		return "", verdict{}, ErrNumberRequired
+	case subtle.ConstantTimeCompare([]byte(live.Number), []byte(d.Number)) != 1:
+		return OutcomeWrongNumber, verdict{err: fmt.Errorf("%w: %w", mfa.ErrRejected, mfa.ErrWrongNumber)}, nil
+	}
+	return OutcomeApproved, verdict{}, nil
+}

@@ -1,0 +1,15 @@
+// Package push asks a person's devices to approve a sign-in.
+//
+// Approver serves our own devices: it holds the table of live prompts, in which
+// Push waits and Decide ends the wait. mfa/web carries both to the devices over
+// HTTP; docs/device-protocol.md is the description of that protocol, protocol.go
+// its types and signatures, phone.go a client of it. Another provider is another
+// file with another mfa.Pusher; pushtest is the suite that each has to pass.
+//
+// The engine calls Push, one goroutine a prompt, which is all that a prompt
+// costs: the package starts no goroutine and no timer. One mutex guards the
+// table; nothing is called while it is held. The number of a prompt never leaves
+// the package: the device sends what the person typed.
+//
+// Signatures are ECDSA over P-256 with SHA-256 (FIPS 186-5), as in WebCrypto.
+package push

@@ -1,0 +1,121 @@
+package push
+
+import (
+	"slices"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// maxQueue is how many changes wait for a slow device before they are dropped
+// and the device is told the whole list again.
+const maxQueue = 16
+
+// Update is one thing that a device is told. Exactly one of its fields is set.
+type Update struct {
+	Sync      *PromptList // all that is live: what is not in it is over
+	Prompt    *PromptView // a new prompt, or a known one that has changed
+	Withdrawn *Withdrawn
+}
+
+// update is a change that waits in a queue. It holds no copy of the prompt: what
+// is sent is the prompt's state when it is sent.
+type update struct {
+	prompt *prompt
+	gone   string // id
+	reason string
+}
+
+// Subscription is a device's view of its user's prompts. It starts with a sync.
+type Subscription struct {
+	a       *Approver
+	user    string // folded
+	version int
+	ready   chan struct{} // capacity 1
+
+	// guarded by a.mu
+	queue  []update
+	resync bool
+}
+
+// Subscribe returns the subscription of a device of user that speaks this
+// version. It costs no goroutine. Close it when the device is gone.
+func (a *Approver) Subscribe(user string, version int) *Subscription {
+	s := &Subscription{a: a, user: mfa.Fold(user), version: version, ready: make(chan struct{}, 1), resync: true}
+	s.ready <- struct{}{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	who := a.person(s.user)
+	who.subs = append(who.subs, s)
+	return s
+}
+
+// Close ends the subscription. It may be called twice.
+func (s *Subscription) Close() {
+	s.a.mu.Lock()
+	defer s.a.mu.Unlock()
+	if who := s.a.people[s.user]; who != nil {
+		who.subs = slices.DeleteFunc(who.subs, func(o *Subscription) bool { return o == s })
+		s.a.forget(s.user)
+	}
+}
+
+// Ready is sent to when Take has something to return.
+func (s *Subscription) Ready() <-chan struct{} { return s.ready }
+
+// Take returns what happened since the last call, in order. Where more than
+// maxQueue changes waited, it is one sync.
+func (s *Subscription) Take() []Update {
+	s.a.mu.Lock()
+	defer s.a.mu.Unlock()
+	if s.resync {
+		s.resync, s.queue = false, nil
+		return []Update{{Sync: s.a.list(s.user, s.version)}}
+	}
+	updates := make([]Update, 0, len(s.queue))
+	for _, u := range s.queue {
+		if u.prompt == nil {
+			updates = append(updates, Update{Withdrawn: &Withdrawn{ID: u.gone, Reason: u.reason}})
+			continue
+		}
+		if s.a.live[u.prompt.ID] == u.prompt { // else its withdrawal follows, and it is not worth a ring
+			v := view(&u.prompt.Prompt, s.version)
+			updates = append(updates, Update{Prompt: &v})
+		}
+	}
+	s.queue = s.queue[:0]
+	return updates
+}
+
+// publish queues a change for every connected device. The caller holds the lock.
+func (p *person) publish(u update) {
+	for _, s := range p.subs {
+		if len(s.queue) == maxQueue {
+			s.resync = true
+		}
+		if !s.resync {
+			s.queue = append(s.queue, u)
+		}
+		select {
+		case s.ready <- struct{}{}:
+		default: // it is told already
+		}
+	}
+}
+
+// Live returns what waits for user now, as a device of this version sees it.
+func (a *Approver) Live(user string, version int) *PromptList {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.list(mfa.Fold(user), version)
+}
+
+// list returns the live prompts of a folded user name. The caller holds the lock.
+func (a *Approver) list(user string, version int) *PromptList {
+	l := &PromptList{Time: now(), Prompts: []PromptView{}}
+	if who := a.people[user]; who != nil {
+		for _, p := range who.prompts {
+			l.Prompts = append(l.Prompts, view(&p.Prompt, version))
+		}
+	}
+	return l
+}
