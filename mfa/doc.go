@@ -1,4 +1,21 @@
 // Package mfa is the domain: what a login is, what policy decides for it, and
 // how it waits for a person. It knows no transport and imports the standard
-// library alone.
+// library alone; what it needs from outside are the interfaces of mfa.go.
+//
+// [Engine.Authenticate] is one login from top to bottom and [Decide] its plan.
+// An Engine is immutable. What lasts over a reload is in [Pending] (logins that
+// wait), [Limits] (guessing and fatigue) and [Refusals] (requests that opened
+// no login).
+//
+// # Goroutines
+//
+// A request runs on its caller's goroutine until it is answered or waits; a
+// packet that waits and a challenge that is out are records in Pending and own
+// none. A live prompt owns one goroutine. Pending and Refusals have one each
+// for what runs out. Who ends a login holds its turn; the mutexes guard tables
+// and are never held over a call.
+//
+// # Standards
+//
+// Access-Challenge and State: RFC 2865 §4.4 and §5.24, RFC 5080 §2.1.1.
 package mfa

@@ -79,3 +79,128 @@ const (
 	ReasonAbandoned        Reason = "abandoned"         // the NAS gave up and nobody decided
 	ReasonShutdown         Reason = "shutdown"
 )
+
+// Facts is what the plan is decided from. Decide is pure: the same facts give
+// the same plan.
+type Facts struct {
+	Identity    *Identity
+	User        User
+	PAP         bool // the request carries a PAP password
+	CarriesCode bool // this login can bring a passcode to us
+	PushLimited bool // the fatigue limit is reached
+}
+
+// Line is one line of the plan table: the first that fits decides.
+type Line struct {
+	N      int    // its number in docs/login.md
+	If     string // its condition, for `explain`
+	decide func(c *Client, f *Facts) (Plan, Reason, bool)
+}
+
+// Decide returns the plan of a login, the reason, and the line that decided.
+func Decide(c *Client, f *Facts) (Plan, Reason, Line) {
+	for _, l := range planTable {
+		if plan, reason, fits := l.decide(c, f); fits {
+			if plan == PlanOTP && !f.CarriesCode {
+				return PlanDeny, ReasonOTPUnsupported, l
+			}
+			return plan, reason, l
+		}
+	}
+	panic("mfa: internal error: the plan table has no last line")
+}
+
+// PlanTable returns the lines in their order.
+func PlanTable() []Line { return planTable[:] }
+
+// Try evaluates one line alone, for `explain`.
+func (l Line) Try(c *Client, f *Facts) (plan Plan, reason Reason, fits bool) { return l.decide(c, f) }
+
+// registered counts a method that is enrolled and not removed, be it expired,
+// locked or out of reach: a factor that is unavailable must never be the reason
+// to let someone in.
+func (u *User) registered() bool { return u.Devices > 0 || u.Codes > 0 || u.HasPass || u.Pass }
+
+// DefaultMethod is what `method default` set while it is still registered, else
+// push if there is a device, else the code method. A pass is never the default.
+func (u *User) DefaultMethod() Method {
+	push, code := u.Devices > 0, u.Codes > 0
+	switch {
+	case u.Default == MethodOTP && code:
+		return MethodOTP
+	case push:
+		return MethodPush
+	case code:
+		return MethodOTP
+	}
+	return ""
+}
+
+func (u *User) pushBlocked(group string) bool {
+	for _, g := range u.PushBlocked {
+		if g == group {
+			return true
+		}
+	}
+	return false
+}
+
+// otpElseDeny is what remains where push must not be used.
+func (u *User) otpElseDeny() Plan {
+	if u.Codes > 0 {
+		return PlanOTP
+	}
+	return PlanDeny
+}
+
+// planTable is written nowhere. Its lines are those of docs/login.md.
+var planTable = [...]Line{
+	{1, "the user is blocked or disabled", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonUserBlocked, f.User.Blocked || f.Identity.Disabled
+	}},
+	{1, "the user is not in a group that this client allows", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonNotAllowed, len(c.AllowGroups) > 0 && !inGroup(c.AllowGroups, f.Identity.Groups)
+	}},
+	{2, "the client is exempt", func(c *Client, _ *Facts) (Plan, Reason, bool) {
+		return PlanNone, ReasonExemptClient, c.ExemptClient
+	}},
+	{2, "a group of the user is exempt", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanNone, ReasonExemptGroup, inGroup(c.ExemptGroups, f.Identity.Groups)
+	}},
+	{3, "no method is registered, and a match is required or the user is unknown", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || !f.Identity.Known)
+	}},
+	{4, "no method is registered, and no match is required", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanNone, ReasonNotRegisteredAllowed, !f.User.registered()
+	}},
+	{5, "a Temporary Access Pass is valid and the login can carry a code", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanOTP, ReasonTAP, f.User.Pass && f.CarriesCode
+	}},
+	{6, "the default method is a code", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanOTP, ReasonDefaultOTP, f.User.DefaultMethod() == MethodOTP
+	}},
+	{7, "number matching applies, the override is TRUE, and the user has a code", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanOTP, ReasonOverrideOTP, defaultPush(f) && numberMatching(c, f) && c.Override && f.User.Codes > 0
+	}},
+	{8, `"this was not me" stands for this user and client`, func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.pushBlocked(c.Group)
+	}},
+	{8, "the fatigue limit is reached", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.PushLimited
+	}},
+	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.PAP && c.NumberInPrompt && c.Prompts && c.ShowsMessage
+	}},
+	{10, "a device is registered", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanPush, ReasonApproveDeny, canPush(c, f)
+	}},
+	{11, "anything else", func(*Client, *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonNoUsableMethod, true
+	}},
+}
+
+func defaultPush(f *Facts) bool { return f.User.DefaultMethod() == MethodPush }
+
+func canPush(c *Client, f *Facts) bool { return defaultPush(f) && c.Pusher != nil }
+
+func numberMatching(c *Client, f *Facts) bool { return c.NumberMatching.Applies(f.Identity.Groups) }

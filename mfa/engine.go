@@ -1,0 +1,392 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Engine decides logins. It is immutable configuration: what lasts is in
+// Pending, Limits and the store, so that a reload swaps engines and loses nothing.
+type Engine struct {
+	Pending   *Pending
+	Limits    *Limits
+	Refusals  *Refusals
+	Directory Directory
+	Codes     CodeVerifier
+	Lockout   Rule // wrong codes of one user
+	Fatigue   Rule // denied or ignored prompts of one user
+}
+
+// Authenticate is one login, top to bottom: the password, what policy decides,
+// and how the second factor is asked for. It calls reply once, now or when a
+// person has decided, from any goroutine. An answer to a challenge goes on
+// where its login waits.
+func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decision)) {
+	if r.State != "" {
+		e.answer(ctx, packet{Request: r, reply: reply})
+		return
+	}
+	identity, refused := e.primary(ctx, r)
+	if refused != nil {
+		reply(e.refuse(ctx, r, r.User, *refused))
+		return
+	}
+	now := time.Now()
+	user, err := e.Directory.User(ctx, identity.Name)
+	if err != nil {
+		reply(e.refuse(ctx, r, identity.Name, Decision{Outcome: r.Client.OnMFAError, Reason: ReasonMFAError, Err: err}))
+		return
+	}
+	facts := e.facts(r, &identity, user, now)
+	plan, reason, _ := Decide(r.Client, facts)
+	w := newWait(e.login(r, &identity, plan, reason, now), r.Client)
+	p := packet{Request: r, reply: reply, identity: &identity}
+	switch plan {
+	case PlanNone:
+		e.end(ctx, w, p, Accept, reason)
+	case PlanOTP:
+		e.askCode(ctx, w, p, user)
+	case PlanPush, PlanNumber:
+		e.askDevice(ctx, w, p, user)
+	default:
+		e.end(ctx, w, p, Reject, reason)
+	}
+}
+
+// primary checks the first factor. A refusal that is not nil ends the login.
+func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) {
+	switch c := r.Cred.(type) {
+	case Password:
+		if c == "" {
+			// Never to a primary: LDAP answers an empty password with a bind as nobody.
+			return Identity{}, &Decision{Reason: ReasonEmptyPassword}
+		}
+	case MSCHAPv2:
+	case Unsupported:
+		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s", ErrUnsupported, c.What)}
+	default:
+		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: none sent", ErrUnsupported)}
+	}
+	identity, err := r.Client.Primary.Check(ctx, r.User, r.Cred)
+	switch {
+	case err == nil && identity.Name != "":
+		return identity, nil
+	case err == nil:
+		return Identity{}, &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
+	case errors.Is(err, ErrRejected):
+		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
+		return Identity{}, &Decision{Reason: ReasonWrongPassword, Err: err, Delay: delay}
+	case errors.Is(err, ErrUnsupported):
+		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: err}
+	}
+	return Identity{}, &Decision{Outcome: r.Client.OnPrimaryError, Reason: ReasonPrimaryError, Err: err}
+}
+
+// refuse ends a request for which no login was opened.
+func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision) Decision {
+	d.LoginID = e.Pending.id()
+	d.Message = messageRejected
+	now := time.Now()
+	err := e.Refusals.Record(context.WithoutCancel(ctx), Event{
+		ID: d.LoginID, Time: now, Kind: EventLogin,
+		Client: r.Client.Name, Group: r.Client.Group, User: user, EndUser: r.EndUser, Source: r.Source,
+		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Text: npsText(d.Reason, user),
+	})
+	d.Err = errors.Join(d.Err, err)
+	return d
+}
+
+func (e *Engine) facts(r *Request, identity *Identity, user User, now time.Time) *Facts {
+	_, pap := r.Cred.(Password)
+	return &Facts{
+		Identity:    identity,
+		User:        user,
+		PAP:         pap,
+		CarriesCode: pap && r.Client.Prompts,
+		PushLimited: e.Limits.prompts.locked(Fold(identity.Name), now, user.Unblocked),
+	}
+}
+
+func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason, now time.Time) Login {
+	l := Login{
+		ID: e.Pending.id(), User: identity.Name, Sent: Fold(r.User),
+		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Source: r.Source,
+		Identity: *identity, Plan: plan, Reason: reason,
+		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
+	}
+	l.Identity.MSCHAP = nil
+	if r.Signed && r.EndUser != "" {
+		// Only a signed request proves its end-user field, and only a present
+		// field tells two seats apart: without either nothing may join.
+		l.Key = strings.Join([]string{Fold(identity.Name), r.Client.Group, r.EndUser}, "\x00")
+	}
+	return l
+}
+
+// end finishes a login that waits for nobody.
+func (e *Engine) end(ctx context.Context, w *wait, p packet, o Outcome, reason Reason) {
+	w.held = []packet{p}
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		return w.decide(o, reason), w.event(o, reason, time.Now()), record
+	})
+}
+
+// askCode opens a login that waits for a passcode.
+func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
+	if e.Limits.codes.locked(Fold(w.User), w.Opened, user.Unblocked) {
+		e.end(ctx, w, p, Reject, ReasonCodesLocked)
+		return
+	}
+	if old := e.Pending.sameSeat(&w.Login); old != nil {
+		// The person dialled again: the dialog of the first attempt is gone.
+		e.Pending.settle(ctx, old, func() (Decision, Event, ending) {
+			return old.decide(Reject, ReasonSuperseded), old.event(Reject, ReasonSuperseded, time.Now()), record
+		})
+	}
+	if _, what := e.Pending.open(w, p, false); what != opened {
+		e.shed(ctx, w, p, what)
+		return
+	}
+	e.challenge(ctx, w, p, messageEnterCode)
+}
+
+// challenge answers p with a new State of w. Where none is to be had, because
+// the login has just ended or too many are out, p is held.
+func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message string) {
+	if state := e.Pending.challenge(w); state != "" {
+		p.reply(w.challenged(state, message))
+		return
+	}
+	e.hold(ctx, w, p)
+}
+
+// shed answers a request that may not open a login. Its event is one of its
+// own: the login that is in its way goes on.
+func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
+	d := Decision{}
+	switch what {
+	case promptPending:
+		d.Outcome, d.Reason = Discard, ReasonPromptPending
+	case recentlyDenied:
+		d.Reason = ReasonRecentlyDenied
+	case tooManyLogins:
+		d.Reason = ReasonTooManyLogins
+	default:
+		d.Outcome, d.Reason = Discard, ReasonOverload
+	}
+	p.reply(e.refuse(ctx, p.Request, w.User, d))
+}
+
+// askDevice opens a prompt on the user's devices, or lets the packet join the
+// one that is open for the same seat.
+func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
+	if w.Plan == PlanNumber {
+		w.Number = e.Pending.number()
+	}
+	w.Requests = []PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Source: w.Source}}
+	o, what := e.Pending.open(w, p, p.Client.Join)
+	switch what {
+	case opened:
+		prompt := w.prompt(e.Pending.requests(w))
+		e.wait(ctx, w, p, user)
+		go e.push(w, prompt)
+	case joined:
+		e.amend(o)
+		e.wait(ctx, o, p, user)
+	case claimed:
+		e.wait(ctx, o, p, user)
+		e.approve(ctx, o)
+	default:
+		e.shed(ctx, w, p, what)
+	}
+}
+
+// wait lets p wait for the device: with the number in its prompt where the
+// login has one and p can show it, else held without an answer.
+func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
+	if _, pap := p.Cred.(Password); w.Number != "" && pap && p.Client.Prompts && p.Client.ShowsMessage && e.Pending.approval(w) == nil {
+		message := messageNumber
+		if user.Codes > 0 || user.Pass {
+			message = messageNumberCode
+		}
+		e.challenge(ctx, w, p, fmt.Sprintf(message, w.Number))
+		return
+	}
+	e.hold(ctx, w, p)
+}
+
+// hold lets p wait without an answer. A login that has ended in between gives
+// none: nothing joins after a decision.
+func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
+	if !e.Pending.hold(w, p) {
+		p.reply(e.refuse(ctx, p.Request, w.User, Decision{Outcome: Discard, Reason: ReasonPromptPending}))
+	}
+}
+
+// amend shows a joined request on the devices.
+func (e *Engine) amend(w *wait) {
+	if w.client.Amender != nil {
+		w.client.Amender.Amend(w.ID, e.Pending.requests(w))
+	}
+}
+
+// push is the goroutine of one prompt.
+func (e *Engine) push(w *wait, p Prompt) {
+	defer e.Pending.recovered(w)
+	ctx, cancel := context.WithTimeout(w.life, w.client.PushTimeout)
+	defer cancel()
+	approval, err := w.client.Pusher.Push(ctx, p)
+	if err == nil {
+		e.Pending.noteApproval(w, approval)
+		e.approve(ctx, w)
+		return
+	}
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		return e.notApproved(ctx, w, approval, err)
+	})
+}
+
+// approve ends a login that a device has approved: at once where a packet
+// waits, else when one comes in time.
+func (e *Engine) approve(ctx context.Context, w *wait) {
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		now := time.Now()
+		a := e.Pending.approval(w)
+		switch reason, err := e.barred(ctx, w); {
+		case err != nil:
+			return w.noAnswer(err), w.pushEvent(w.client.OnMFAError, ReasonMFAError, *a, now), record
+		case reason != "":
+			return w.decide(Reject, reason), w.pushEvent(Reject, reason, *a, now), record
+		}
+		if !e.Pending.waiting(w) {
+			e.Pending.keep(w, now)
+			return Decision{}, Event{}, goesOn
+		}
+		return w.decide(Accept, w.Reason), w.pushEvent(Accept, w.Reason, *a, now), record
+	})
+}
+
+// barred reads again, before an Accept, what may have changed while the person
+// took their time.
+func (e *Engine) barred(ctx context.Context, w *wait) (Reason, error) {
+	user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
+	switch {
+	case err != nil:
+		return "", err
+	case user.Blocked:
+		return ReasonUserBlocked, nil
+	case user.pushBlocked(w.Group):
+		return ReasonPushBlocked, nil
+	}
+	return "", nil
+}
+
+// notApproved ends a login whose prompt was denied, ran out, or could not be shown.
+func (e *Engine) notApproved(ctx context.Context, w *wait, a Approval, err error) (Decision, Event, ending) {
+	now := time.Now()
+	d := w.decide(Reject, ReasonMFAError)
+	d.Err = err
+	switch {
+	case errors.Is(err, ErrNotMe):
+		d.Reason = ReasonNotMe
+	case errors.Is(err, ErrWrongNumber):
+		d.Reason = ReasonWrongNumber
+	case errors.Is(err, ErrRejected):
+		d.Reason = ReasonPushDenied
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		d.Reason = ReasonPushNoResponse
+	default:
+		d.Outcome = w.client.OnMFAError
+	}
+	if tiresome(d.Reason) {
+		e.Limits.prompts.take(Fold(w.User), now, time.Time{}, e.Fatigue)
+		e.Limits.prompts.settle(Fold(w.User), now, e.Fatigue)
+	}
+	ev := w.pushEvent(d.Outcome, d.Reason, a, now)
+	if d.Reason == ReasonMFAError {
+		ev.Text = "push: no answer was had"
+	}
+	return d, ev, record
+}
+
+// answer goes on with the login whose challenge the packet answers. A State
+// that is not there is never a first attempt: its password is a passcode that
+// must not reach a primary.
+func (e *Engine) answer(ctx context.Context, p packet) {
+	text, ok := p.Cred.(Password)
+	if !ok {
+		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: a challenge is answered with PAP", ErrUnsupported)}))
+		return
+	}
+	c, waits := e.Pending.answer(p, text)
+	switch {
+	case c == nil:
+		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonStateUnknown}))
+	case waits:
+		// The same answer again gets the decision of the first.
+	case c.w.prompts() && !e.Codes.HasForm(c.w.User, string(text)):
+		// "OK": this packet now waits for the device.
+		if e.Pending.approval(c.w) != nil {
+			e.approve(ctx, c.w)
+		}
+	default:
+		e.examine(ctx, c, string(text))
+	}
+}
+
+// examine checks a passcode. The user's count goes up before the code is looked
+// at, so that guesses in parallel are counted too.
+func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
+	w := c.w
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		now := time.Now()
+		key := Fold(w.User)
+		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
+		switch {
+		case err != nil:
+			return w.noAnswer(err), w.event(w.client.OnMFAError, ReasonMFAError, now), record
+		case user.Blocked:
+			return w.decide(Reject, ReasonUserBlocked), w.event(Reject, ReasonUserBlocked, now), record
+		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
+			return w.decide(Reject, ReasonCodesLocked), w.event(Reject, ReasonCodesLocked, now), record
+		}
+		err = e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, code, w.event(Accept, w.Reason, now))
+		switch {
+		case err == nil:
+			e.Limits.codes.refund(key, now)
+			return w.decide(Accept, w.Reason), Event{}, committed
+		case !errors.Is(err, ErrRejected):
+			e.Limits.codes.refund(key, now)
+			return w.noAnswer(err), w.event(w.client.OnMFAError, ReasonMFAError, now), record
+		}
+		e.Limits.codes.settle(key, now, e.Lockout)
+		return e.wrongCode(c, err, now)
+	})
+}
+
+// wrongCode asks again, or ends the login after the third.
+func (e *Engine) wrongCode(c *challenge, err error, now time.Time) (Decision, Event, ending) {
+	w := c.w
+	w.Wrong++
+	reason := ReasonWrongCode
+	if errors.Is(err, ErrCodeUsed) {
+		reason = ReasonCodeUsed
+	}
+	if w.Wrong >= maxWrongCodes {
+		d := w.decide(Reject, reason)
+		d.Err = err
+		return d, w.event(Reject, reason, now), record
+	}
+	message := messageWrongCode
+	if w.Number != "" {
+		message = fmt.Sprintf(messageNumberWrong, w.Number)
+	}
+	packets, state := e.Pending.replace(c)
+	for _, p := range packets {
+		p.reply(w.challenged(state, message))
+	}
+	return Decision{}, Event{}, goesOn
+}

@@ -1,0 +1,198 @@
+package mfa
+
+import (
+	"sync"
+	"time"
+)
+
+// Rule bounds how often something may happen to one user: Max times in Window,
+// then it is locked for For.
+type Rule struct {
+	Max    int
+	Window time.Duration
+	For    time.Duration
+}
+
+// Limits counts what must not happen too often: wrong codes, denied or ignored
+// prompts, wrong passwords. It outlives every engine, so a reload forgets
+// nothing. It may be used concurrently; its zero value is ready.
+type Limits struct {
+	codes     tallies
+	prompts   tallies
+	passwords tallies
+}
+
+// maxTallies bounds each table (about 20 MiB at the most). Only a right
+// password makes an entry in codes and prompts.
+const maxTallies = 100_000
+
+// tallies is a table of sliding windows.
+type tallies struct {
+	mu    sync.Mutex
+	m     map[string]*tally
+	swept time.Time // when a full table was last looked through
+}
+
+type tally struct {
+	times []time.Time // at most Max, oldest first
+	until time.Time   // locked
+	keep  time.Duration
+}
+
+// take counts one event before its cause is examined, so that of many guesses
+// in parallel no more than r.Max are examined. It reports false, and counts
+// nothing, while the key is locked or the window is full. What happened before
+// cleared is forgotten. A table that is full takes no new key.
+func (t *tallies) take(key string, now, cleared time.Time, r Rule) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entry(key, now, cleared, r)
+	if e == nil || now.Before(e.until) || len(e.times) >= r.Max {
+		return false
+	}
+	e.times = append(e.times, now)
+	return true
+}
+
+// refund takes back what take counted at that time: it was right after all.
+func (t *tallies) refund(key string, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.m[key]
+	if e == nil {
+		return
+	}
+	for i, x := range e.times {
+		if x.Equal(at) {
+			e.times = append(e.times[:i], e.times[i+1:]...)
+			break
+		}
+	}
+	if len(e.times) == 0 && !at.Before(e.until) {
+		delete(t.m, key)
+	}
+}
+
+// settle locks the key if its window is full, after what was taken turned out wrong.
+func (t *tallies) settle(key string, now time.Time, r Rule) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.m[key]; e != nil && len(e.times) >= r.Max {
+		e.until = now.Add(r.For)
+		e.times = e.times[:0]
+	}
+}
+
+// locked reports whether the key is locked now.
+func (t *tallies) locked(key string, now, cleared time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.m[key]
+	if e == nil || !now.Before(e.until) {
+		return false
+	}
+	// The lock began For before its end; one from before the unblocking is void.
+	return e.until.Add(-e.keep).After(cleared)
+}
+
+// count returns how many times the key was taken within the window.
+func (t *tallies) count(key string, now time.Time, r Rule) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m[key] == nil {
+		return 0
+	}
+	return len(t.entry(key, now, time.Time{}, r).times)
+}
+
+// entry returns the key's tally without what has left the window, or nil where
+// the table is full.
+func (t *tallies) entry(key string, now, cleared time.Time, r Rule) *tally {
+	e := t.m[key]
+	if e == nil {
+		if len(t.m) >= maxTallies && !t.evict(now, r) {
+			return nil
+		}
+		if t.m == nil {
+			t.m = make(map[string]*tally)
+		}
+		e = &tally{}
+		t.m[key] = e
+	}
+	e.keep = r.For
+	if !e.until.IsZero() && !e.until.Add(-r.For).After(cleared) {
+		e.until = time.Time{}
+	}
+	n := 0
+	for _, x := range e.times {
+		if now.Sub(x) < r.Window && x.After(cleared) {
+			e.times[n] = x
+			n++
+		}
+	}
+	e.times = e.times[:n]
+	return e
+}
+
+// evict removes what has run out, once a second at most because it looks at
+// every entry, and reports whether there is room.
+func (t *tallies) evict(now time.Time, r Rule) bool {
+	if now.Sub(t.swept) < time.Second {
+		return false
+	}
+	t.swept = now
+	for k, e := range t.m {
+		if now.Before(e.until) {
+			continue
+		}
+		if n := len(e.times); n == 0 || now.Sub(e.times[n-1]) >= r.Window {
+			delete(t.m, k)
+		}
+	}
+	return len(t.m) < maxTallies
+}
+
+// passwordRule is how wrong passwords slow answers down. They never lock, so
+// that a stranger cannot lock out the staff.
+var passwordRule = Rule{Max: 8, Window: 15 * time.Minute}
+
+// maxRejectDelay is where slowing down ends: a NAS that waits longer retries.
+const maxRejectDelay = 10 * time.Second
+
+// wrongPassword notes one for this user and end-user field and returns how long
+// after its receipt the rejection may leave: the delay doubles from the third on.
+func (l *Limits) wrongPassword(user, endUser string, now time.Time, delay time.Duration) time.Duration {
+	key := Fold(user) + "\x00" + endUser
+	l.passwords.take(key, now, time.Time{}, passwordRule)
+	for n := l.passwords.count(key, now, passwordRule); n > 2 && delay < maxRejectDelay; n-- {
+		delay *= 2
+	}
+	return min(delay, maxRejectDelay)
+}
+
+// Restore counts what happened before a restart, from the events of the last
+// hours, so that killing the server does not forgive wrong codes or fatigue.
+func (l *Limits) Restore(events []Event, codes, prompts Rule, now time.Time) {
+	for _, ev := range events {
+		key := Fold(ev.User)
+		for range ev.Tries {
+			if now.Sub(ev.Time) < codes.Window {
+				l.codes.take(key, ev.Time, time.Time{}, codes)
+			}
+			l.codes.settle(key, ev.Time, codes)
+		}
+		if ev.Kind == EventLogin && tiresome(ev.Reason) && now.Sub(ev.Time) < prompts.Window {
+			l.prompts.take(key, ev.Time, time.Time{}, prompts)
+			l.prompts.settle(key, ev.Time, prompts)
+		}
+	}
+}
+
+// tiresome reports whether a prompt that ended so feeds the fatigue limit.
+func tiresome(r Reason) bool {
+	switch r {
+	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber, ReasonPushNoResponse:
+		return true
+	}
+	return false
+}

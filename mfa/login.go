@@ -1,0 +1,165 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Login is one attempt of one person to sign in. It is plain data, so that
+// another node can carry it on one day.
+type Login struct {
+	ID       string
+	Key      string // join key; empty: nothing can join
+	User     string // canonical name
+	Sent     string // User-Name as sent, folded: the answers must carry the same
+	Client   string
+	Group    string
+	EndUser  string
+	Source   string
+	Identity Identity // for the Accept; its keys belong to the packet and are not kept
+	Plan     Plan
+	Reason   Reason
+	Number   string
+	Wrong    int // wrong codes so far
+	Started  time.Time
+	Opened   time.Time // the first factor was right
+	Expires  time.Time
+	Requests []PromptRequest
+}
+
+// packet is an Access-Request that waits for its login.
+type packet struct {
+	*Request
+	reply    func(Decision)
+	identity *Identity // from its own primary check; nil for an answer to a challenge
+}
+
+// wait is a Login at work.
+type wait struct {
+	Login
+	client *Client
+	turn   chan struct{}   // capacity 1: who is in it may end the login
+	life   context.Context // the prompt's; no packet's and no request's is its parent
+	cancel context.CancelCauseFunc
+
+	// Under Pending.mu.
+	done       bool
+	deciding   bool // a decision is being committed: nothing joins any more
+	held       []packet
+	challenges []*challenge
+	approved   *Approval // a device approved and no packet was waiting
+	deadline   time.Time // for sweep
+}
+
+// challenge is a State that is out. It is single use: the first answer takes
+// it, and the same answer under another identifier waits with the first one.
+type challenge struct {
+	w        *wait
+	state    string
+	answered bool
+	answer   Password
+	packets  []packet
+}
+
+func newWait(l Login, c *Client) *wait {
+	w := &wait{Login: l, client: c, turn: make(chan struct{}, 1)}
+	if w.prompts() {
+		w.life, w.cancel = context.WithCancelCause(context.Background())
+	}
+	return w
+}
+
+func (w *wait) prompts() bool { return w.Plan == PlanPush || w.Plan == PlanNumber }
+
+// decide returns the login's last word.
+func (w *wait) decide(o Outcome, reason Reason) Decision {
+	d := Decision{Outcome: o, LoginID: w.ID, Reason: reason}
+	if o == Reject {
+		d.Message = messageRejected
+	}
+	return d
+}
+
+// noAnswer is for a store or provider that failed; it never accepts.
+func (w *wait) noAnswer(err error) Decision {
+	d := w.decide(w.client.OnMFAError, ReasonMFAError)
+	d.Err = err
+	return d
+}
+
+func (w *wait) challenged(state, message string) Decision {
+	return Decision{Outcome: Challenge, LoginID: w.ID, Reason: w.Reason, State: state, Message: message, Echo: true}
+}
+
+// decisionFor gives an accepted packet the attributes and keys of its own
+// primary check, and an answer to a challenge those of the login.
+func (w *wait) decisionFor(p packet, d Decision) Decision {
+	if d.Outcome != Accept {
+		return d
+	}
+	d.Attributes, d.MSCHAP = w.Identity.Attributes, nil
+	if p.identity != nil {
+		d.Attributes, d.MSCHAP = p.identity.Attributes, p.identity.MSCHAP
+	}
+	return d
+}
+
+// notRecorded turns a decision whose event is not on disk into one that lets
+// nobody in.
+func notRecorded(w *wait, d Decision, err error) Decision {
+	if d.Outcome == Accept {
+		return Decision{Outcome: w.client.OnMFAError, LoginID: w.ID, Reason: ReasonMFAError, Err: err}
+	}
+	d.Err = errors.Join(d.Err, err)
+	return d
+}
+
+// event returns the login's line of the audit trail.
+func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
+	ev := Event{
+		ID: w.ID, Time: now, Kind: EventLogin,
+		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Source: w.Source,
+		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong,
+		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
+		NumberSet: w.Number != "", Text: npsText(r, w.User),
+	}
+	if len(w.Requests) > 1 {
+		ev.Requests = w.Requests
+	}
+	return ev
+}
+
+func (w *wait) promptMethod() string {
+	if w.Number != "" {
+		return "number"
+	}
+	return "push"
+}
+
+func (w *wait) pushEvent(o Outcome, r Reason, a Approval, now time.Time) Event {
+	ev := w.event(o, r, now)
+	ev.Method, ev.Approval = w.promptMethod(), a
+	return ev
+}
+
+// lapse ends a login whose challenge nobody answered, or whose approval nobody claimed.
+func (w *wait) lapse(a *Approval, now time.Time) (Decision, Event, ending) {
+	ev := w.event(Reject, ReasonChallengeExpired, now)
+	if a != nil {
+		ev.Kind, ev.Reason, ev.Approval, ev.Method = EventUnclaimed, ReasonAbandoned, *a, w.promptMethod()
+		ev.Text = "approved, but no packet waited for it: no one got in"
+	}
+	return Decision{LoginID: w.ID, Reason: ev.Reason, Message: messageRejected}, ev, record
+}
+
+func (w *wait) prompt(requests []PromptRequest) Prompt {
+	return Prompt{
+		ID: w.ID, Key: denialKey(&w.Login), User: w.User, Client: w.Client, Number: w.Number,
+		Started: w.Opened, Expires: w.Opened.Add(w.client.PushTimeout), Requests: requests,
+	}
+}
+
+// denialKey is the seat as far as the request tells: refusing needs no proof
+// that the end-user field is genuine.
+func denialKey(l *Login) string { return Fold(l.User) + "\x00" + l.Group + "\x00" + l.EndUser }

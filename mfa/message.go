@@ -1,0 +1,41 @@
+package mfa
+
+// The texts that a person sees. They are short ASCII because pam_radius shows
+// one Reply-Message of a small reply and many dialogs show nothing else, and a
+// rejection always says the same, so that it tells an attacker nothing.
+const (
+	messageRejected    = "Sign-in failed."
+	messageEnterCode   = "Enter your verification code."
+	messageWrongCode   = "That code was not accepted. Enter a new verification code."
+	messageNumber      = "Type %s in your authenticator, then press OK here."
+	messageNumberCode  = "Type %s in your authenticator, then press OK here, or enter a verification code."
+	messageNumberWrong = "That code was not accepted. Type %s in your authenticator and press OK, or enter a new code."
+)
+
+// npsResults are the result codes that the NPS extension logs for the same
+// outcome, so that searches written for its events go on finding them.
+var npsResults = map[Reason]string{
+	ReasonWrongCode:        "OathCodeIncorrect",
+	ReasonCodeUsed:         "OathCodeDuplicate",
+	ReasonCodesLocked:      "OathCodeFailedMaxAllowedRetryReached",
+	ReasonPushDenied:       "PhoneAppDenied",
+	ReasonNotMe:            "PhoneAppFraudReported",
+	ReasonWrongNumber:      "PhoneAppEntropyIncorrect",
+	ReasonPushNoResponse:   "PhoneAppNoResponse",
+	ReasonPushLimited:      "AuthenticationThrottled",
+	ReasonChallengeExpired: "InvalidSession",
+	ReasonUserBlocked:      "UserIsBlocked",
+	ReasonNotRegistered:    "AuthenticationMethodNotConfigured",
+	ReasonNoUsableMethod:   "AuthenticationMethodNotSupported",
+}
+
+// npsText is the event text where the NPS extension has one.
+func npsText(reason Reason, user string) string {
+	if reason == ReasonOTPUnsupported {
+		return "Challenge requested in Authentication Ext for User " + user
+	}
+	if code, ok := npsResults[reason]; ok {
+		return "Access Rejected for user " + user + " with Azure MFA response: " + code
+	}
+	return ""
+}

@@ -1,0 +1,467 @@
+package mfa
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of one login and one user.
+const (
+	maxOpenLogins  = 3  // of one user
+	maxWrongCodes  = 3  // in one login
+	maxChallenges  = 8  // that are out for one login, by joined packets
+	maxShown       = 16 // joined requests that prompt and event show
+	maxHeld        = 64 // packets that wait for one login
+	keepApproval   = 10 * time.Second
+	rememberDenial = 10 * time.Second
+)
+
+// Pending holds every login that waits for a device or for the answer to a
+// challenge. It outlives every engine: what a reload must not lose is here. Its
+// exported fields may be changed until the first use.
+//
+// One mutex guards the tables and is never held over a call. Who wants to end a
+// login takes its turn first (a channel), so that a phone and a passcode cannot
+// both win; only settle ends one. A live prompt owns one goroutine; a held
+// packet and a challenge that is out own none.
+type Pending struct {
+	Journal      Journal
+	Max          int // logins, all clients together
+	MaxPerClient int
+	// Panicked is told of a panic in a goroutine of this package, which ends
+	// one login and not the program. It may be called concurrently.
+	Panicked func(login string, v any, stack []byte)
+
+	mu       sync.Mutex
+	draining bool
+	logins   map[*wait]struct{}
+	timed    map[*wait]struct{} // those that sweep must end: no prompt goroutine will
+	users    map[string][]*wait // by folded canonical name, at most maxOpenLogins each
+	states   map[string]*challenge
+	clients  map[string]int
+	denied   map[string]time.Time // join key without the demand to be signed, until when
+	random   entropy
+}
+
+// opening is what became of a login that asked to be opened.
+type opening int
+
+const (
+	opened opening = iota
+	joined
+	claimed // joined, and a device had approved already
+	promptPending
+	recentlyDenied
+	tooManyLogins
+	overload
+)
+
+// open registers w, or lets p join the open prompt of the same seat. With
+// opened and joined, p waits for the login unless it is to be challenged.
+func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.draining {
+		return nil, overload
+	}
+	user := Fold(w.User)
+	if w.prompts() {
+		if until, ok := t.denied[denialKey(&w.Login)]; ok && p.Received.Before(until) {
+			return nil, recentlyDenied
+		}
+		for _, o := range t.users[user] {
+			if !o.prompts() {
+				continue
+			}
+			if !join || w.Key == "" || o.Key != w.Key || o.deciding {
+				return nil, promptPending
+			}
+			if len(o.Requests) < maxShown {
+				o.Requests = append(o.Requests, w.Requests...)
+			}
+			if o.approved != nil {
+				return o, claimed
+			}
+			return o, joined
+		}
+	}
+	if len(t.users[user]) >= maxOpenLogins {
+		return nil, tooManyLogins
+	}
+	if len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient {
+		return nil, overload
+	}
+	t.add(w, user)
+	return w, opened
+}
+
+func (t *Pending) add(w *wait, user string) {
+	if t.logins == nil {
+		t.logins = make(map[*wait]struct{})
+		t.timed = make(map[*wait]struct{})
+		t.users = make(map[string][]*wait)
+		t.states = make(map[string]*challenge)
+		t.clients = make(map[string]int)
+		t.denied = make(map[string]time.Time)
+	}
+	t.logins[w] = struct{}{}
+	t.users[user] = append(t.users[user], w)
+	t.clients[w.Client]++
+	if !w.prompts() {
+		w.deadline = w.Expires
+		t.timed[w] = struct{}{}
+	}
+}
+
+// sameSeat returns the open passcode login of the same user, client and
+// end-user field, which a new dialog of that seat replaces.
+func (t *Pending) sameSeat(l *Login) *wait {
+	if l.Key == "" {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range t.users[Fold(l.User)] {
+		if !o.prompts() && o.Key == l.Key {
+			return o
+		}
+	}
+	return nil
+}
+
+// hold lets p wait for the device's decision. It reports false if the login
+// has ended or too many wait, and then p is the caller's again.
+func (t *Pending) hold(w *wait, p packet) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// A NAS that reuses an identifier leaves packets behind that it gave up.
+	w.held = slices.DeleteFunc(w.held, packet.Superseded)
+	if w.done || len(w.held) >= maxHeld {
+		return false
+	}
+	w.held = append(w.held, p)
+	return true
+}
+
+// challenge makes a new State for w. It returns "" if the login has ended or
+// has too many out.
+func (t *Pending) challenge(w *wait) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.done || len(w.challenges) >= maxChallenges {
+		return ""
+	}
+	c := &challenge{w: w, state: t.random.text(16)}
+	w.challenges = append(w.challenges, c)
+	t.states[c.state] = c
+	return c.state
+}
+
+// answer finds the challenge that p answers and takes it. The State is bound
+// to the user's name and the client's group, and a stranger's answer must not
+// use it up. It returns nil for a State that is unknown, another's, expired or
+// used; waits is true where p is the same answer again and will be answered
+// with the first.
+func (t *Pending) answer(p packet, answer Password) (c *challenge, waits bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c = t.states[p.State]
+	if c == nil || c.w.Sent != Fold(p.User) || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
+		return nil, false
+	}
+	if c.answered {
+		if len(c.packets) < maxChallenges && subtle.ConstantTimeCompare([]byte(c.answer), []byte(answer)) == 1 {
+			c.packets = append(c.packets, p)
+			return c, true
+		}
+		return nil, false
+	}
+	c.answered, c.answer = true, answer
+	c.packets = append(c.packets, p)
+	return c, false
+}
+
+// replace ends c, whose answer was wrong, and makes the next challenge of the
+// same login for the packets that waited on it.
+func (t *Pending) replace(c *challenge) (packets []packet, state string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	packets, c.packets = c.packets, nil
+	delete(t.states, c.state)
+	for i, x := range c.w.challenges {
+		if x == c {
+			next := &challenge{w: c.w, state: t.random.text(16)}
+			c.w.challenges[i] = next
+			t.states[next.state] = next
+			return packets, next.state
+		}
+	}
+	panic("mfa: internal error: a challenge that its login does not know")
+}
+
+// number returns two digits, 10 to 99.
+func (t *Pending) number() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.random.number()
+}
+
+// id returns a new login id.
+func (t *Pending) id() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.random.text(10)
+}
+
+// waiting reports whether a packet that the NAS has not given up waits for the
+// device's decision.
+func (t *Pending) waiting(w *wait) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range w.held {
+		if !p.Superseded() {
+			return true
+		}
+	}
+	for _, c := range w.challenges {
+		for _, p := range c.packets {
+			if !p.Superseded() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keep lets an approval that no packet waits for stand while a challenge is
+// out, else for keepApproval.
+func (t *Pending) keep(w *wait, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.deadline = now.Add(keepApproval)
+	for _, c := range w.challenges {
+		if !c.answered && w.Expires.After(w.deadline) {
+			w.deadline = w.Expires
+		}
+	}
+	t.timed[w] = struct{}{}
+}
+
+// noteApproval notes that a device approved.
+func (t *Pending) noteApproval(w *wait, a Approval) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.approved = &a
+}
+
+// requests returns all requests that wait for w.
+func (t *Pending) requests(w *wait) []PromptRequest {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(w.Requests)
+}
+
+// approval returns the device's approval, or nil.
+func (t *Pending) approval(w *wait) *Approval {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return w.approved
+}
+
+// ending is how f in settle wants its login to go on.
+type ending int
+
+const (
+	goesOn    ending = iota // the login is not over
+	record                  // the event must be committed, then all are answered
+	committed               // f has committed the event, or could not; all are answered
+)
+
+// settle is the only place where a login ends. It takes the login's turn, lets
+// f look and decide, commits the event, and only then answers everyone who
+// waits. It reports false, without calling f, if the login has ended before.
+func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event, ending)) bool {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	if !t.deciding(w, true) {
+		return false
+	}
+	d, ev, how := f()
+	switch how {
+	case goesOn:
+		t.deciding(w, false)
+		return true
+	case record:
+		if err := t.Journal.Record(context.WithoutCancel(ctx), ev); err != nil {
+			d = notRecorded(w, d, err)
+		}
+	}
+	t.publish(w, d)
+	return true
+}
+
+func (t *Pending) deciding(w *wait, on bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.deciding = on
+	return !w.done
+}
+
+// publish removes w and answers every packet that waits for it.
+func (t *Pending) publish(w *wait, d Decision) {
+	packets := t.remove(w, d)
+	if w.cancel != nil {
+		w.cancel(errSettled)
+	}
+	for _, p := range packets {
+		p.reply(w.decisionFor(p, d))
+	}
+}
+
+func (t *Pending) remove(w *wait, d Decision) []packet {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.done = true
+	packets := w.held
+	w.held = nil
+	for _, c := range w.challenges {
+		packets = append(packets, c.packets...)
+		c.packets = nil
+		delete(t.states, c.state)
+	}
+	w.challenges = nil
+	if _, ok := t.logins[w]; !ok {
+		return packets
+	}
+	delete(t.logins, w)
+	delete(t.timed, w)
+	if t.clients[w.Client]--; t.clients[w.Client] == 0 {
+		delete(t.clients, w.Client)
+	}
+	user := Fold(w.User)
+	open := t.users[user]
+	for i, o := range open {
+		if o == w {
+			open = append(open[:i:i], open[i+1:]...)
+		}
+	}
+	if len(open) == 0 {
+		delete(t.users, user)
+	} else {
+		t.users[user] = open
+	}
+	if w.prompts() && tiresome(d.Reason) {
+		t.denied[denialKey(&w.Login)] = time.Now().Add(rememberDenial)
+	}
+	return packets
+}
+
+// Run ends what nobody answers until ctx ends. It is one goroutine's work.
+func (t *Pending) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			t.sweep(ctx, now)
+		}
+	}
+}
+
+func (t *Pending) sweep(ctx context.Context, now time.Time) {
+	t.endAll(ctx, t.expired(now), func(w *wait) (Decision, Event, ending) { return w.lapse(t.approval(w), now) })
+}
+
+// endAll settles many logins at once, so that their events share commits.
+func (t *Pending) endAll(ctx context.Context, logins []*wait, f func(*wait) (Decision, Event, ending)) {
+	var ended sync.WaitGroup
+	for _, w := range logins {
+		ended.Go(func() {
+			defer t.recovered(nil)
+			t.settle(ctx, w, func() (Decision, Event, ending) { return f(w) })
+		})
+	}
+	ended.Wait()
+}
+
+func (t *Pending) expired(now time.Time) []*wait {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, until := range t.denied {
+		if !now.Before(until) {
+			delete(t.denied, k)
+		}
+	}
+	var out []*wait
+	for w := range t.timed {
+		if !now.Before(w.deadline) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// Drain lets no new login begin; the ones that wait go on.
+func (t *Pending) Drain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.draining = true
+}
+
+var (
+	errShutdown = errors.New("shutting down")
+	errSettled  = errors.New("login ended")
+)
+
+// Close ends every login that still waits: its event says so and its packets
+// get no answer, so that the NAS asks another server.
+func (t *Pending) Close(ctx context.Context) {
+	t.Drain()
+	t.endAll(ctx, t.all(), func(w *wait) (Decision, Event, ending) {
+		d := Decision{Outcome: Discard, LoginID: w.ID, Reason: ReasonShutdown, Err: errShutdown}
+		return d, w.event(Discard, ReasonShutdown, time.Now()), record
+	})
+}
+
+func (t *Pending) all() []*wait {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]*wait, 0, len(t.logins))
+	for w := range t.logins {
+		out = append(out, w)
+	}
+	return out
+}
+
+// recovered is deferred at the top of a goroutine. After a panic it ends w, if
+// there is one, with a rejection.
+func (t *Pending) recovered(w *wait) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	id := ""
+	if w != nil {
+		id = w.ID
+		defer t.settle(context.Background(), w, func() (Decision, Event, ending) {
+			return w.decide(Reject, ReasonInternalError), w.event(Reject, ReasonInternalError, time.Now()), record
+		})
+	}
+	if t.Panicked != nil {
+		t.Panicked(id, v, debug.Stack())
+	}
+}
+
+// Len returns how many logins wait.
+func (t *Pending) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.logins)
+}
