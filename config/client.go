@@ -1,0 +1,99 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+)
+
+// envOverride decides override_number_matching_with_otp where the file does
+// not. It has the name and the values of the NPS extension's registry key.
+const envOverride = "OVERRIDE_NUMBER_MATCHING_WITH_OTP"
+
+// client lays the keys of one entry of clients over those of its profile, over
+// mfa:, and notes where each value comes from.
+func (t *tree) client(i int, m map[string]any, base MFA) Client {
+	c := Client{MFA: base, origins: map[string]string{}}
+	base.Exempt.Groups = slices.Clone(base.Exempt.Groups)
+	d := defaults(reflect.TypeFor[Client]())
+	mfaKeys := fields(reflect.TypeFor[MFA]())
+	for _, f := range mfaKeys {
+		delete(d, f.key) // they are in base already
+	}
+	fill(&c, d)
+	profile, ok := m["profile"].(string)
+	if !ok {
+		profile = c.Profile
+	}
+	fill(&c, t.known.Profiles[profile])
+	fill(&c, m)
+	for _, f := range mfaKeys {
+		_, fromProfile := t.known.Profiles[profile][f.key]
+		switch {
+		case t.set(join(index("clients", i), f.key)):
+			c.origins[f.key] = "client " + c.Name
+		case fromProfile:
+			c.origins[f.key] = "profile " + profile
+		case t.set(join("mfa", f.key)):
+			c.origins[f.key] = "mfa"
+		}
+	}
+	return c
+}
+
+// resolveOverride gives the override of every client its value.
+func (c *Config) resolveOverride(r *report, known Known) {
+	value, origin := false, ""
+	if known.LookupEnv != nil {
+		switch text, _ := known.LookupEnv(envOverride); text {
+		case "":
+		case "TRUE":
+			value, origin = true, "environment"
+		case "FALSE":
+			origin = "environment"
+		default:
+			r.all = append(r.all, Problem{File: "environment", Key: envOverride,
+				Rule: "must be TRUE or FALSE, in capitals", Got: quote(text)})
+		}
+	}
+	for i := range c.Clients {
+		cl := &c.Clients[i]
+		if cl.MFA.Override == nil {
+			v := value
+			cl.MFA.Override = &v
+			if origin != "" {
+				cl.origins["override_number_matching_with_otp"] = origin
+			}
+		}
+	}
+}
+
+// readSecretFile reads the secrets of a client from a file: one a line, at most two.
+func (c *Config) readSecretFile(r *report, cl *Client, key string) {
+	data, err := readFile(c.Resolve(cl.SecretFile))
+	if err != nil {
+		r.add(key, quote(cl.SecretFile), "%s", err)
+		return
+	}
+	r.warnReadable(c.Resolve(cl.SecretFile), key, data)
+	data = bytes.TrimSuffix(data, []byte("\n"))
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		cl.Secret = append(cl.Secret, Secret(bytes.TrimSuffix(line, []byte("\r"))))
+	}
+}
+
+// warnReadable warns of a file that holds a secret and that everyone can read.
+func (r *report) warnReadable(file, key string, data []byte) {
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm()&0o004 == 0 {
+		return
+	}
+	switch {
+	case key != "":
+		r.warn(key, "everyone on this machine can read it: chmod 640 %s", file)
+	case bytes.Contains(data, []byte("secret:")):
+		r.put(Problem{Rule: fmt.Sprintf("it has secrets and everyone on this machine can read it: chmod 640 %s", file), Warning: true})
+	}
+}

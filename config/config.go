@@ -1,0 +1,180 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"time"
+)
+
+// The tags of a field: yaml is the key, doc explains it, default is its value
+// where the file has none, enum, min and max bound it, example is shown where
+// there is no default.
+
+// Config is the content of radmatch.yaml. Relative paths in it have been
+// resolved against the folder of the file.
+type Config struct {
+	Listen    Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
+	DataDir   string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
+	Web       Web        `yaml:"web" doc:"How devices and browsers reach the server."`
+	Primaries []Provider `yaml:"primaries" doc:"Where passwords are checked."`
+	Push      []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
+	Clients   []Client   `yaml:"clients" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
+	MFA       MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
+	Lockout   Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
+	Fatigue   Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
+	Limits    Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
+	Events    Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
+	Policy    Policy     `yaml:"policy" doc:"Features, by group."`
+	Log       Log        `yaml:"log" doc:"The log on standard error."`
+
+	File     string   `yaml:"-"` // as named on the command line
+	Warnings Problems `yaml:"-"` // what is allowed but unwise
+
+	lines map[string]int // key path to line
+}
+
+// Listen is the addresses that the server listens on.
+type Listen struct {
+	RADIUS []string `yaml:"radius" default:"0.0.0.0:1812" doc:"Addresses for RADIUS over UDP, each IP:PORT. Without an IP: all addresses, IPv6 too."`
+	Web    string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the device protocol over HTTP. Put a reverse proxy with TLS in front and name it in web.public_url."`
+}
+
+// Web is how devices and browsers reach the server.
+type Web struct {
+	PublicURL string `yaml:"public_url" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: http:// and listen.web."`
+}
+
+// Provider is one entry of primaries or push. Its other keys depend on its type.
+type Provider struct {
+	Name     string `yaml:"name" doc:"What clients call it."`
+	Type     string `yaml:"type" doc:"The kind of provider; the other keys depend on it."`
+	Settings any    `yaml:"-"` // a pointer to the settings type of Type
+	Where    string `yaml:"-"` // FILE:LINE: key.path, for errors of its constructor
+}
+
+// Client is one RADIUS client.
+type Client struct {
+	Name         string         `yaml:"name" doc:"What events, logs and commands call it."`
+	Addresses    []netip.Prefix `yaml:"addresses" doc:"The addresses that its packets come from, as IP or prefix. The longest prefix of all clients wins."`
+	Secret       Secrets        `yaml:"secret" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed."`
+	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret:, one a line, at most two."`
+	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
+	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
+	Primary      string         `yaml:"primary" doc:"The name of the primary that checks its passwords. Unset: the only one."`
+	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here. Empty: everyone."`
+	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
+	MFA          MFA            `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
+
+	origins map[string]string // key of MFA to where its value comes from
+}
+
+// MFA is how the second factor works. For a Client it holds the values in effect.
+type MFA struct {
+	Override       *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
+	RequireMatch   bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
+	NumberInPrompt bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
+	Push           string        `yaml:"push" example:"phone" doc:"The name of the push provider. Unset: the first one."`
+	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"5s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
+	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"10s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
+	Join           bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
+	OnPrimaryError string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
+	OnMFAError     string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
+	RejectDelay    time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
+	RequireMA      Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
+	Exempt         Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
+}
+
+// Exempt is who needs no second factor.
+type Exempt struct {
+	Groups []string `yaml:"groups" default:"" doc:"Groups whose members need no second factor."`
+}
+
+// Require is yes, no or auto.
+type Require string
+
+// The values of Require.
+const (
+	RequireYes  Require = "yes"
+	RequireNo   Require = "no"
+	RequireAuto Require = "auto"
+)
+
+// Lockout locks the codes of a user.
+type Lockout struct {
+	Codes  int           `yaml:"codes" default:"10" min:"3" max:"100" doc:"How many wrong codes."`
+	Window time.Duration `yaml:"window" default:"15m" min:"1m" max:"24h" doc:"Within what time."`
+	For    time.Duration `yaml:"for" default:"15m" min:"1m" max:"7d" doc:"How long the codes stay locked."`
+}
+
+// Fatigue stops prompts to a user.
+type Fatigue struct {
+	Prompts int           `yaml:"prompts" default:"5" min:"1" max:"100" doc:"How many prompts without an approval."`
+	Window  time.Duration `yaml:"window" default:"10m" min:"1m" max:"24h" doc:"Within what time."`
+	For     time.Duration `yaml:"for" default:"30m" min:"1m" max:"7d" doc:"How long no prompt is sent."`
+}
+
+// Limits bound memory.
+type Limits struct {
+	Pending          int `yaml:"pending" default:"50000" min:"10" max:"1000000" doc:"Logins that wait at once."`
+	PendingPerClient int `yaml:"pending_per_client" default:"50000" min:"1" max:"1000000" doc:"The same for each client; never more than pending."`
+	Attributes       int `yaml:"attributes" default:"200" min:"20" max:"2000" doc:"Attributes of a packet."`
+}
+
+// Events bound the audit trail.
+type Events struct {
+	Keep    time.Duration `yaml:"keep" default:"180d" min:"1d" max:"3650d" doc:"How long an event is kept."`
+	MaxSize Size          `yaml:"max_size" default:"2GiB" min:"16MiB" max:"1TiB" doc:"Events beyond this size go, the oldest first."`
+}
+
+// Policy switches features by group.
+type Policy struct {
+	NumberMatching Feature `yaml:"number_matching" doc:"Number matching. Who it is off for gets approve/deny, and is never asked for a passcode by override_number_matching_with_otp."`
+}
+
+// Feature is on for the members of some groups.
+type Feature struct {
+	State   string   `yaml:"state" default:"enabled" enum:"enabled,disabled,default" doc:"default means enabled."`
+	Include []string `yaml:"include" default:"all_users" doc:"Groups; all_users is everyone."`
+	Exclude []string `yaml:"exclude" default:"" doc:"Groups; wins over include."`
+}
+
+// Enabled reports whether the feature is on at all.
+func (f Feature) Enabled() bool { return f.State != "disabled" }
+
+// Log is what the log says and how.
+type Log struct {
+	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
+	Format string `yaml:"format" default:"auto" enum:"auto,console,json" doc:"console is for people, json for machines. auto: console on a terminal, else json."`
+}
+
+// Resolve returns path as seen from the folder of the file.
+func (c *Config) Resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(c.File), path)
+}
+
+// PublicURL is the address under which devices reach the server, without a
+// slash at the end.
+func (c *Config) PublicURL() string {
+	if c.Web.PublicURL != "" {
+		return c.Web.PublicURL
+	}
+	return "http://" + c.Listen.Web
+}
+
+// OverrideOTP is override_number_matching_with_otp as it is in effect for the
+// client, and where it comes from: "client NAME", "profile NAME", "mfa",
+// "environment" or "default".
+func (c *Client) OverrideOTP() (value bool, origin string) {
+	return *c.MFA.Override, c.Origin("override_number_matching_with_otp")
+}
+
+// Origin tells where the value of a key of mfa: comes from for this client.
+func (c *Client) Origin(key string) string {
+	if o, ok := c.origins[key]; ok {
+		return o
+	}
+	return "default"
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Keys and values that the documentation of radmatch speaks of and that this
+// version does not have. They are refused with a text that says so: a setting
+// that is read and ignored is a hole in the door.
+var (
+	laterKeys = []string{
+		"listen.accounting",
+		"mfa.append", "mfa.remember", "mfa.exempt.addresses", "mfa.require_nas_type",
+		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
+	}
+	laterTypes = map[string][]string{
+		"primaries": {"ldap", "radius", "none"},
+		"push":      {"ntfy", "webhook", "webpush"},
+	}
+	laterProfiles = []string{
+		"rdgateway", "fortigate", "asa", "globalprotect", "openvpn", "ocserv", "pam", "strongswan",
+	}
+	indexes = regexp.MustCompile(`\[\d+\]`)
+)
+
+// isLater reports whether a key path comes with a later version. What comes
+// for mfa: comes for clients too.
+func isLater(key string) bool {
+	key = indexes.ReplaceAllString(key, "")
+	if rest, ok := strings.CutPrefix(key, "clients."); ok {
+		key = "mfa." + rest
+	}
+	return slices.Contains(laterKeys, key)
+}
+
+func isLaterType(list, typ string) bool { return slices.Contains(laterTypes[list], typ) }
+
+// suggestKey is ` ; did you mean "…"` for a key that is misspelt or stands in
+// the wrong section.
+func suggestKey(key string, fs []field) string {
+	var here []string
+	for _, f := range fs {
+		here = append(here, f.key)
+	}
+	return suggest(key, here)
+}
+
+// suggest is `; did you mean "…"` with the nearest of words, or nothing.
+func suggest(word string, words []string) string {
+	best, least := "", 1+min(2, len(word)/2)
+	for _, w := range words {
+		if d := distance(strings.ToLower(word), w); d < least {
+			best, least = w, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + quote(best)
+}
+
+// distance is the number of letters to add, drop, change or swap to get from a to b.
+func distance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile is the most that is read of the file, in octets.
+const maxFile = 10 << 20
+
+// Known is what the file may name and the program brings along.
+type Known struct {
+	// Primaries and Push have, for each type, the zero value of the struct that
+	// its keys are read into. Its fields are tagged like those of Config.
+	Primaries map[string]any
+	Push      map[string]any
+	// Profiles has, for each profile, the keys of mfa: that it sets.
+	Profiles map[string]map[string]any
+	// LookupEnv is the environment; nil: there is none.
+	LookupEnv func(string) (string, bool)
+}
+
+// Load reads a file. If anything is wrong with it, the error is of type
+// Problems and has everything, warnings too.
+func Load(file string, known Known) (*Config, error) {
+	r := newReport(file)
+	data, err := readFile(file)
+	if err != nil {
+		r.put(Problem{Rule: err.Error()})
+		return nil, r.all
+	}
+	r.warnReadable(file, "", data)
+	return load(r, data, known)
+}
+
+func load(r *report, data []byte, known Known) (*Config, error) {
+	c := &Config{File: r.file, lines: r.lines}
+	if root := parseYAML(r, data); root != nil {
+		t := &tree{report: r, known: known}
+		t.decode(t.section(root, fields(reflect.TypeFor[Config]()), ""), c)
+		c.finish(r, known)
+	}
+	ps, failed := r.sorted()
+	if failed {
+		return nil, ps
+	}
+	c.Warnings = ps
+	return c, nil
+}
+
+func readFile(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("must be readable: %w", errors.Unwrap(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("must be readable: %w", errors.Unwrap(err))
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("must be at most %d MiB", maxFile>>20)
+	}
+	return data, nil
+}
+
+// The errors of the YAML parser. Those of parserText count lines from 0.
+var (
+	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): `)
+	parserText = regexp.MustCompile(`^did not find expected (node content|key|',' or|'-' indicator|<)`)
+	anchorText = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
+
+// parseYAML returns the mapping at the root, or nil if there is none.
+func parseYAML(r *report, data []byte) *yaml.Node {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc yaml.Node
+	err := dec.Decode(&doc)
+	switch {
+	case errors.Is(err, io.EOF):
+		r.addAt(1, "", "must not be empty")
+		return nil
+	case err != nil:
+		r.syntax(err, data)
+		return nil
+	}
+	root := doc.Content[0]
+	if root.Kind != yaml.MappingNode {
+		r.addAt(root.Line, "", "must be a mapping of keys, such as \"listen:\"")
+		return nil
+	}
+	var next yaml.Node
+	if err := dec.Decode(&next); err == nil {
+		r.addAt(next.Line, "", "must be one document; remove what follows ---")
+	} else if !errors.Is(err, io.EOF) {
+		r.syntax(err, data)
+	}
+	return root
+}
+
+// syntax reports an error of the YAML parser. Only one of its texts repeats a
+// part of the file: the name of an anchor, which may be a secret that begins
+// with an asterisk.
+func (r *report) syntax(err error, data []byte) {
+	text, line := err.Error(), 1
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		text = text[len(m[0]):]
+	}
+	text = strings.TrimPrefix(text, "yaml: ")
+	if parserText.MatchString(text) {
+		line++
+	} else if m := anchorText.FindStringSubmatch(text); m != nil {
+		text = "text that begins with * must be in quotes"
+		before, _, _ := bytes.Cut(data, []byte("*"+m[1]))
+		line = 1 + bytes.Count(before, []byte("\n"))
+	}
+	r.addAt(line, "", "%s", text)
+}
+
+// decode lays what the file has over the defaults and fills c. The values have
+// their types already, so that an error here is a bug.
+func (t *tree) decode(file map[string]any, c *Config) {
+	if _, ok := file["push"]; !ok {
+		file["push"] = []any{map[string]any{"name": "phone", "type": "approver"}}
+	}
+	v := viper.New()
+	for key, value := range defaults(reflect.TypeFor[Config]()) {
+		v.SetDefault(key, value)
+	}
+	if err := v.MergeConfigMap(file); err != nil {
+		panic("config: internal error: " + err.Error())
+	}
+	settings := v.AllSettings()
+	primaries, push, clients := take(settings, "primaries"), take(settings, "push"), take(settings, "clients")
+	fill(c, settings)
+	c.Primaries = t.providers("primaries", primaries, t.known.Primaries)
+	c.Push = t.providers("push", push, t.known.Push)
+	for i, m := range clients {
+		c.Clients = append(c.Clients, t.client(i, m, c.MFA))
+	}
+}
+
+// take removes a list of sections from settings.
+func take(settings map[string]any, key string) []map[string]any {
+	var ms []map[string]any
+	items, _ := settings[key].([]any)
+	for _, item := range items {
+		ms = append(ms, item.(map[string]any))
+	}
+	delete(settings, key)
+	return ms
+}
+
+func (t *tree) providers(list string, entries []map[string]any, types map[string]any) []Provider {
+	var ps []Provider
+	for i, m := range entries {
+		key := index(list, i)
+		var p Provider
+		fill(&p, m)
+		p.Where = fmt.Sprintf("%s:%d: %s", t.file, t.line(key), key)
+		if settings, ok := types[p.Type]; ok {
+			p.Settings = reflect.New(reflect.TypeOf(settings)).Interface()
+			fill(p.Settings, defaults(reflect.TypeOf(settings)))
+			fill(p.Settings, m)
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// fill decodes m into the struct that to points to. Fields whose key is not in
+// m keep their value; a list replaces the whole list.
+func fill(to any, m map[string]any) {
+	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+		Result:          to,
+		TagName:         "yaml",
+		SquashTagOption: "inline",
+		ZeroFields:      true,
+	})
+	if err == nil {
+		err = dec.Decode(m)
+	}
+	if err != nil {
+		panic("config: internal error: " + err.Error())
+	}
+}

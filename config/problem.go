@@ -1,0 +1,134 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with the file, or unwise.
+type Problem struct {
+	File    string
+	Line    int    // 0: not a line of the file
+	Key     string // key path, such as clients[0].secret; may be empty
+	Rule    string // what must hold
+	Got     string // the value as it is shown; empty for secrets
+	Warning bool
+}
+
+// String is FILE:LINE: key.path: rule; got VALUE.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.Rule)
+	if p.Got != "" {
+		b.WriteString("; got " + p.Got)
+	}
+	return b.String()
+}
+
+// Problems is everything that is wrong with a file, in the order of its lines.
+type Problems []Problem
+
+// Error is one line a problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxProblems bounds what a hostile or binary file can make us print.
+const maxProblems = 200
+
+// report collects problems. A key has at most one error: the later checks of a
+// value that is wrong already would only repeat it.
+type report struct {
+	file  string
+	lines map[string]int // key path to line
+	bad   map[string]bool
+	all   Problems
+}
+
+func newReport(file string) *report {
+	return &report{file: file, lines: map[string]int{}, bad: map[string]bool{}}
+}
+
+// add reports an error at a key.
+func (r *report) add(key, got, rule string, args ...any) {
+	if r.bad[key] {
+		return
+	}
+	r.bad[key] = true
+	r.put(Problem{Line: r.line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Got: got})
+}
+
+// addAt reports an error of a line that has no key of its own.
+func (r *report) addAt(line int, key, rule string, args ...any) {
+	r.put(Problem{Line: line, Key: key, Rule: fmt.Sprintf(rule, args...)})
+}
+
+// warn reports what is allowed but unwise.
+func (r *report) warn(key, rule string, args ...any) {
+	r.put(Problem{Line: r.line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Warning: true})
+}
+
+func (r *report) put(p Problem) {
+	p.File = r.file
+	r.all = append(r.all, p)
+}
+
+// line is the line of a key, or of the nearest key above it that is in the file.
+func (r *report) line(key string) int {
+	for {
+		if l, ok := r.lines[key]; ok {
+			return l
+		}
+		i := strings.LastIndexAny(key, ".[")
+		if i < 0 {
+			return 1
+		}
+		key = key[:i]
+	}
+}
+
+// set reports whether the file has the key.
+func (r *report) set(key string) bool {
+	_, ok := r.lines[key]
+	return ok
+}
+
+// failed reports whether one of the keys, or one below it, is wrong.
+func (r *report) failed(keys ...string) bool {
+	for bad := range r.bad {
+		for _, k := range keys {
+			if bad == k || strings.HasPrefix(bad, k+".") || strings.HasPrefix(bad, k+"[") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sorted returns the problems in line order, and whether one is an error.
+func (r *report) sorted() (ps Problems, failed bool) {
+	slices.SortStableFunc(r.all, func(a, b Problem) int { return a.Line - b.Line })
+	ps = r.all
+	failed = slices.ContainsFunc(ps, func(p Problem) bool { return !p.Warning })
+	if len(ps) > maxProblems {
+		more := len(ps) - maxProblems
+		ps = append(ps[:maxProblems:maxProblems], Problem{File: r.file, Rule: fmt.Sprintf("%d more problems", more)})
+	}
+	return ps, failed
+}

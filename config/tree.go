@@ -1,0 +1,288 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxNodes bounds what aliases of aliases can unfold to.
+const maxNodes = 1 << 20
+
+// tree walks the nodes of the file beside the structs. What does not fit is
+// reported, what fits is returned as plain maps and lists with typed values in
+// them.
+type tree struct {
+	*report
+	known Known
+	nodes int // visited
+}
+
+// pair is one key of a mapping with its value.
+type pair struct {
+	key   *yaml.Node
+	value *yaml.Node
+}
+
+// section reads a mapping whose keys are fs.
+func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
+	m := map[string]any{}
+	for _, p := range t.pairs(n, path) {
+		name := p.key.Value
+		key := join(path, name)
+		i := indexField(fs, name)
+		switch {
+		case i >= 0:
+			t.lines[key] = p.key.Line
+			if v, ok := t.field(p.value, fs[i], key); ok {
+				m[name] = v
+			}
+		case isLater(key):
+			t.lines[key] = p.key.Line
+			t.add(key, "", "this version of radmatch does not have it yet")
+		default:
+			// The value is not shown: it may be a secret under a misspelt key.
+			t.lines[key] = p.key.Line
+			t.add(key, "", "unknown key%s", suggestKey(name, fs))
+		}
+	}
+	return m
+}
+
+// pairs returns the keys of a mapping, with those of `<<` merged behind.
+func (t *tree) pairs(n *yaml.Node, path string) []pair {
+	var ps, merged []pair
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], resolve(n.Content[i+1])
+		t.nodes += 2
+		switch {
+		case k.Tag == "!!merge":
+			merged = append(merged, t.merge(v, k.Line, path)...)
+		case k.Kind != yaml.ScalarNode:
+			t.addAt(k.Line, path, "a key must be a word")
+		case seen[k.Value] > 0:
+			t.addAt(k.Line, join(path, k.Value), "the key is in line %d already", seen[k.Value])
+		default:
+			seen[k.Value] = k.Line
+			ps = append(ps, pair{k, v})
+		}
+	}
+	for _, p := range merged {
+		if seen[p.key.Value] == 0 {
+			seen[p.key.Value] = p.key.Line
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+func (t *tree) merge(n *yaml.Node, line int, path string) []pair {
+	from := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		from = n.Content
+	}
+	var ps []pair
+	for _, f := range from {
+		f = resolve(f)
+		if f.Kind != yaml.MappingNode {
+			t.addAt(line, path, "<< must name a mapping")
+			continue
+		}
+		for i := 0; i+1 < len(f.Content); i += 2 {
+			t.nodes += 2
+			if k := f.Content[i]; k.Kind == yaml.ScalarNode && k.Tag != "!!merge" {
+				ps = append(ps, pair{k, resolve(f.Content[i+1])})
+			} else {
+				t.addAt(k.Line, path, "a mapping that << names must have words as keys, and no << of its own")
+			}
+		}
+	}
+	return ps
+}
+
+// field reads the value of one key. ok is false if the key counts as unset.
+func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
+	if t.nodes++; t.nodes > maxNodes {
+		t.add("", "", "the file unfolds to too much")
+		return nil, false
+	}
+	shape := f.shape()
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		if shape != section { // a section may stand there with all its keys commented out
+			t.add(key, "", "must have a value; remove the key for the default")
+		}
+		return nil, false
+	}
+	switch shape {
+	case section:
+		if n.Kind != yaml.MappingNode {
+			t.add(key, t.got(n, f), "must be a section of keys")
+			return nil, false
+		}
+		return t.section(n, fields(f.typ), key), true
+	case sections:
+		return t.sections(n, f, key)
+	case list:
+		return t.list(n, f, key)
+	}
+	if f.typ == secretsType && n.Kind == yaml.SequenceNode {
+		return t.list(n, f, key)
+	}
+	v, ok = t.scalar(n, f, key)
+	if ok && f.typ == secretsType {
+		v = []any{v}
+	}
+	return v, ok
+}
+
+func (t *tree) list(n *yaml.Node, f field, key string) (any, bool) {
+	if n.Kind != yaml.SequenceNode {
+		t.add(key, t.got(n, f), "must be a list, such as [a, b]")
+		return nil, false
+	}
+	vs := []any{}
+	for i, item := range n.Content {
+		if t.nodes++; t.nodes > maxNodes {
+			break
+		}
+		k := index(key, i)
+		t.lines[k] = item.Line
+		if v, ok := t.scalar(resolve(item), f, k); ok {
+			vs = append(vs, v)
+		}
+	}
+	return vs, true
+}
+
+// sections reads a list of mappings. A mapping that does not fit leaves an
+// empty one, so that the indexes of the others stay what they are.
+func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
+	if n.Kind != yaml.SequenceNode {
+		t.add(key, t.got(n, f), `must be a list, each entry with "- name:"`)
+		return nil, false
+	}
+	vs := []any{}
+	for i, item := range n.Content {
+		if t.nodes++; t.nodes > maxNodes {
+			break
+		}
+		k := index(key, i)
+		t.lines[k] = item.Line
+		m := map[string]any{}
+		if item = resolve(item); item.Kind != yaml.MappingNode {
+			t.add(k, t.got(item, f), `must be an entry with "name:"`)
+		} else if f.typ.Elem() == providerType {
+			m = t.provider(item, key, k)
+		} else {
+			m = t.section(item, fields(f.typ.Elem()), k)
+		}
+		vs = append(vs, m)
+	}
+	return vs, true
+}
+
+// provider reads an entry of primaries or push, whose keys depend on its type.
+func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
+	fs := fields(providerType)
+	types := t.known.Primaries
+	if list == "push" {
+		types = t.known.Push
+	}
+	typ := ""
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "type" {
+			typ = resolve(n.Content[i+1]).Value
+			t.lines[join(key, "type")] = n.Content[i].Line
+		}
+	}
+	settings, ok := types[typ]
+	switch {
+	case ok:
+		fs = append(fs, fields(reflect.TypeOf(settings))...)
+		return t.section(n, fs, key)
+	case typ == "":
+		t.add(join(key, "type"), "", "must say which: %s", strings.Join(names(types), ", "))
+	case isLaterType(list, typ):
+		t.add(join(key, "type"), quote(typ), "this version of radmatch does not have it yet")
+	default:
+		t.add(join(key, "type"), quote(typ), "must be one of %s%s", strings.Join(names(types), ", "), suggest(typ, names(types)))
+	}
+	return map[string]any{} // what its other keys mean is not known
+}
+
+// scalar reads one value.
+func (t *tree) scalar(n *yaml.Node, f field, key string) (any, bool) {
+	if n.Kind != yaml.ScalarNode {
+		t.add(key, t.got(n, f), "must be a single value")
+		return nil, false
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		t.add(key, "", "must have a value")
+		return nil, false
+	case "!!str", "!!bool", "!!int", "!!float", "!!timestamp":
+	default:
+		t.add(key, "", "must be plain text; what begins with ! must be in quotes")
+		return nil, false
+	}
+	// Texts are taken as typed: a secret of digits keeps its leading zero.
+	v, err := f.value(n.Value)
+	if err != nil {
+		t.add(key, t.got(n, f), "%s", err)
+		return nil, false
+	}
+	return v, true
+}
+
+// got shows a value that is wrong, unless it may be a secret.
+func (t *tree) got(n *yaml.Node, f field) string {
+	switch {
+	case f.typ == secretsType || f.typ == secretType:
+		return ""
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Kind == yaml.MappingNode:
+		return "a section"
+	case f.shape() == section || f.shape() == sections:
+		return "a single value" // perhaps a secret that is indented wrongly
+	}
+	return quote(n.Value)
+}
+
+func quote(text string) string {
+	const most = 64
+	if len(text) > most {
+		return strconv.QuoteToASCII(strings.ToValidUTF8(text[:most], "")) + "…"
+	}
+	return strconv.QuoteToASCII(text)
+}
+
+// resolve follows an alias. YAML has no alias of an alias.
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
+func indexField(fs []field, key string) int {
+	for i, f := range fs {
+		if f.key == key {
+			return i
+		}
+	}
+	return -1
+}

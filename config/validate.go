@@ -1,0 +1,301 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The bounds of a shared secret, in octets. Below weakSecret it falls to
+// guessing from one captured packet (draft-ietf-radext-deprecating-radius, "Shared Secrets").
+const (
+	minSecret  = 8
+	weakSecret = 12
+	maxSecret  = 253
+)
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// finish fills what depends on other keys and checks what needs more than one.
+func (c *Config) finish(r *report, known Known) {
+	c.DataDir = c.Resolve(c.DataDir)
+	if !r.set("limits.pending_per_client") {
+		c.Limits.PendingPerClient = min(c.Limits.PendingPerClient, c.Limits.Pending)
+	} else if c.Limits.PendingPerClient > c.Limits.Pending && !r.failed("limits") {
+		r.add("limits.pending_per_client", fmt.Sprint(c.Limits.PendingPerClient), "must be at most limits.pending, %d", c.Limits.Pending)
+	}
+	c.resolveOverride(r, known)
+	c.checkListen(r)
+	c.checkWeb(r)
+	c.checkProviders(r, "primaries", c.Primaries)
+	c.checkProviders(r, "push", c.Push)
+	c.checkMFA(r)
+	c.checkClients(r, known)
+}
+
+func (c *Config) checkListen(r *report) {
+	if len(c.Listen.RADIUS) == 0 {
+		r.add("listen.radius", "", "must have an address")
+	}
+	for i, a := range c.Listen.RADIUS {
+		key := index("listen.radius", i)
+		if !isListen(a) {
+			r.add(key, quote(a), "must be IP:PORT, such as 0.0.0.0:1812 or [::1]:1812")
+		} else if slices.Index(c.Listen.RADIUS, a) != i {
+			r.add(key, quote(a), "must be there once")
+		}
+	}
+	if !isListen(c.Listen.Web) {
+		r.add("listen.web", quote(c.Listen.Web), "must be IP:PORT, such as 127.0.0.1:8080")
+	}
+}
+
+func isListen(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == port
+}
+
+func (c *Config) checkWeb(r *report) {
+	text := strings.TrimSuffix(c.Web.PublicURL, "/")
+	if r.set("web.public_url") {
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || text != u.Scheme+"://"+u.Host {
+			r.add("web.public_url", "", "must be https://HOST or https://HOST:PORT")
+			return
+		}
+	}
+	c.Web.PublicURL = text
+	if r.failed("web", "listen.web") || len(c.Push) == 0 {
+		return
+	}
+	u, err := url.Parse(c.PublicURL())
+	switch {
+	case err != nil:
+	case isLoopback(u.Hostname()):
+		r.warn("web.public_url", "devices on other machines cannot reach %s; set it to the https:// address of a reverse proxy", c.PublicURL())
+	case isAny(u.Hostname()):
+		r.warn("web.public_url", "devices cannot know the address from listen.web %s; set it", c.Listen.Web)
+	case u.Scheme != "https":
+		r.warn("web.public_url", "is not https: invitations and prompts can be read on the way")
+	}
+}
+
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+func isAny(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "" || err == nil && a.IsUnspecified()
+}
+
+// checkName checks the name of an entry; earlier are those before it.
+func checkName(r *report, key, name string, earlier []string) {
+	switch {
+	case name == "":
+		r.add(key, "", "must be there")
+	case !nameForm.MatchString(name):
+		r.add(key, quote(name), "must be letters, digits, dots, dashes and underscores, at most 64")
+	case slices.Contains(earlier, name):
+		r.add(key, quote(name), "must be there once")
+	}
+}
+
+func (c *Config) checkProviders(r *report, list string, ps []Provider) {
+	if len(ps) == 0 && list == "primaries" {
+		r.add(list, "", "must have an entry: where passwords are checked")
+	}
+	var seen []string
+	for i, p := range ps {
+		if r.failed(index(list, i) + ".type") {
+			seen = append(seen, p.Name)
+			continue
+		}
+		checkName(r, index(list, i)+".name", p.Name, seen)
+		seen = append(seen, p.Name)
+	}
+}
+
+func (c *Config) checkMFA(r *report) {
+	if c.MFA.Push == "" && len(c.Push) > 0 {
+		c.MFA.Push = c.Push[0].Name
+	}
+	c.checkEffective(r, "mfa", &c.MFA)
+}
+
+// checkEffective checks the keys of mfa: where they stand, at the root or in a client.
+func (c *Config) checkEffective(r *report, at string, m *MFA) {
+	key := func(k string) string {
+		if r.set(at + "." + k) {
+			return at + "." + k
+		}
+		return "mfa." + k
+	}
+	if !r.failed("push", key("push")) && m.Push != "" && !slices.ContainsFunc(c.Push, func(p Provider) bool { return p.Name == m.Push }) {
+		r.add(key("push"), quote(m.Push), "must be the name of an entry of push:%s", suggest(m.Push, providerNames(c.Push)))
+	}
+	if m.PushTimeout > m.ChallengeTTL && !r.failed(key("push_timeout"), key("challenge_ttl")) {
+		r.add(key("push_timeout"), quote(showDuration(m.PushTimeout)), "must be at most challenge_ttl, %s", showDuration(m.ChallengeTTL))
+	}
+	if m.RequireMA == RequireNo && r.set(at+".require_message_authenticator") {
+		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
+	}
+}
+
+func providerNames(ps []Provider) []string {
+	var names []string
+	for _, p := range ps {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func (c *Config) checkClients(r *report, known Known) {
+	if len(c.Clients) == 0 {
+		r.add("clients", "", "must have an entry: nobody else gets an answer")
+	}
+	var seen []string
+	for i := range c.Clients {
+		cl, key := &c.Clients[i], index("clients", i)
+		if cl.MFA.Push == "" {
+			cl.MFA.Push = c.MFA.Push
+		}
+		checkName(r, key+".name", cl.Name, seen)
+		seen = append(seen, cl.Name)
+		c.checkSecret(r, cl, key)
+		c.checkProfile(r, cl, key, known)
+		c.checkPrimary(r, cl, key)
+		c.checkEffective(r, key, &cl.MFA)
+		if cl.ExemptClient {
+			r.warn(key+".exempt_client", "its users sign in with the password alone")
+		}
+	}
+	c.checkAddresses(r)
+	c.checkGroups(r)
+	c.checkShared(r)
+}
+
+func (c *Config) checkSecret(r *report, cl *Client, key string) {
+	at := key + ".secret"
+	switch {
+	case r.failed(at, at+"_file"):
+		return
+	case r.set(at) && cl.SecretFile != "":
+		r.add(at+"_file", "", "must not stand beside secret")
+		return
+	case cl.SecretFile != "":
+		at += "_file"
+		c.readSecretFile(r, cl, at)
+	case !r.set(at):
+		r.add(at, "", "must be there, or secret_file")
+		return
+	}
+	if n := len(cl.Secret); !r.failed(at) && (n == 0 || n > 2) {
+		r.add(at, "", "must be one secret, or two")
+	}
+	for _, s := range cl.Secret {
+		switch {
+		case len(s) < minSecret || len(s) > maxSecret:
+			r.add(at, "", "must be from %d to %d octets", minSecret, maxSecret)
+		case len(s) <= weakSecret && !r.failed(at):
+			r.warn(at, "a secret of %d octets can be guessed from one captured packet; use 32", len(s))
+		}
+	}
+}
+
+func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
+	at := key + ".profile"
+	if _, ok := known.Profiles[cl.Profile]; ok || r.failed(at) {
+		return
+	}
+	if slices.Contains(laterProfiles, cl.Profile) {
+		r.add(at, quote(cl.Profile), "this version of radmatch does not have it yet")
+		return
+	}
+	r.add(at, quote(cl.Profile), "must be one of %s%s", strings.Join(names(known.Profiles), ", "), suggest(cl.Profile, names(known.Profiles)))
+}
+
+func (c *Config) checkPrimary(r *report, cl *Client, key string) {
+	at := key + ".primary"
+	have := providerNames(c.Primaries)
+	switch {
+	case r.failed(at, "primaries"):
+	case cl.Primary == "" && len(have) == 1:
+		cl.Primary = have[0]
+	case cl.Primary == "":
+		r.add(at, "", "must be there: one of %s", strings.Join(have, ", "))
+	case !slices.Contains(have, cl.Primary):
+		r.add(at, quote(cl.Primary), "must be the name of an entry of primaries%s", suggest(cl.Primary, have))
+	}
+}
+
+func (c *Config) checkAddresses(r *report) {
+	owner := map[netip.Prefix]string{}
+	for i, cl := range c.Clients {
+		key := index("clients", i) + ".addresses"
+		if len(cl.Addresses) == 0 && !r.failed(key) {
+			r.add(key, "", "must have an address")
+		}
+		for j, p := range cl.Addresses {
+			if other, ok := owner[p]; ok && !r.failed(key) {
+				r.add(index(key, j), quote(p.String()), "must be there once; client %s has it", other)
+			}
+			owner[p] = cl.Name
+			if p.Bits() == 0 {
+				r.warn(key, "%s is every address: whoever has the secret is this client", p)
+			}
+		}
+	}
+}
+
+// checkGroups refuses a group that is the name of a client outside of it: a
+// client without a group is its own group, and would share its prompts unasked.
+func (c *Config) checkGroups(r *report) {
+	for i, cl := range c.Clients {
+		key := index("clients", i) + ".group"
+		if cl.Group == "" {
+			continue
+		}
+		if !nameForm.MatchString(cl.Group) {
+			r.add(key, quote(cl.Group), "must be letters, digits, dots, dashes and underscores, at most 64")
+		}
+		for _, other := range c.Clients {
+			if other.Name == cl.Group && other.Group != cl.Group {
+				r.add(key, quote(cl.Group), "must not be the name of a client that is not in the group")
+			}
+		}
+	}
+	for i := range c.Clients {
+		if c.Clients[i].Group == "" {
+			c.Clients[i].Group = c.Clients[i].Name
+		}
+	}
+}
+
+// checkShared warns of a secret that two clients share: either can then pose as the other.
+func (c *Config) checkShared(r *report) {
+	owner := map[Secret]string{}
+	for i, cl := range c.Clients {
+		for _, s := range cl.Secret {
+			if other, ok := owner[s]; ok && other != cl.Name {
+				r.warn(index("clients", i)+".secret", "client %s has the same", other)
+			} else if ok {
+				r.warn(index("clients", i)+".secret", "the two secrets are the same")
+			}
+			owner[s] = cl.Name
+		}
+	}
+}
