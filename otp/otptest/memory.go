@@ -1,0 +1,124 @@
+package otptest
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// Memory is a store that keeps nothing. The zero value is empty and ready; its
+// methods may be called concurrently.
+type Memory struct {
+	mu     sync.Mutex
+	tokens map[string][]otp.Token // by folded name
+	events []mfa.Event
+}
+
+var _ Store = (*Memory)(nil)
+
+// Events returns what was committed so far.
+func (m *Memory) Events() []mfa.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.events)
+}
+
+// Tokens implements otp.Store.
+func (m *Memory) Tokens(_ context.Context, user string) ([]otp.Token, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tokens := slices.Clone(m.tokens[mfa.Fold(user)])
+	for i := range tokens {
+		tokens[i].Secret = bytes.Clone(tokens[i].Secret)
+	}
+	return tokens, nil
+}
+
+// Forms implements otp.Store.
+func (m *Memory) Forms(user string) otp.Forms {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var f otp.Forms
+	for _, t := range m.tokens[mfa.Fold(user)] {
+		f = f.With(t)
+	}
+	return f
+}
+
+// Use implements otp.Store.
+func (m *Memory) Use(_ context.Context, u otp.Use, ev mfa.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tokens := m.tokens[mfa.Fold(ev.User)]
+	i := slices.IndexFunc(tokens, func(t otp.Token) bool { return t.ID == u.Token })
+	switch {
+	case i < 0, !u.Reusable && u.Step < tokens[i].Next:
+		return otp.ErrUsed
+	case !u.Reusable:
+		tokens[i].Next, tokens[i].Drift = u.Step+1, u.Drift
+	}
+	m.events = append(m.events, ev)
+	return nil
+}
+
+// AddToken registers a token: ErrDuplicate, ErrTooMany.
+func (m *Memory) AddToken(_ context.Context, t otp.Token, admin mfa.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.Secret = bytes.Clone(t.Secret)
+	user := mfa.Fold(t.User)
+	for name, tokens := range m.tokens {
+		for _, o := range tokens {
+			if name == user && bytes.Equal(o.Secret, t.Secret) || t.Serial != "" && strings.EqualFold(o.Serial, t.Serial) {
+				return otp.ErrDuplicate
+			}
+		}
+	}
+	if len(m.tokens[user]) >= otp.MaxTokens {
+		return otp.ErrTooMany
+	}
+	m.set(user, append(m.tokens[user], t), admin)
+	return nil
+}
+
+// ReplacePass registers a pass in place of the user's old one.
+func (m *Memory) ReplacePass(_ context.Context, t otp.Token, admin mfa.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.Secret = bytes.Clone(t.Secret)
+	user := mfa.Fold(t.User)
+	kept := slices.DeleteFunc(slices.Clone(m.tokens[user]), func(o otp.Token) bool { return o.Kind == otp.Pass })
+	if len(kept) >= otp.MaxTokens {
+		return otp.ErrTooMany
+	}
+	m.set(user, append(kept, t), admin)
+	return nil
+}
+
+func (m *Memory) set(user string, tokens []otp.Token, admin mfa.Event) {
+	if m.tokens == nil {
+		m.tokens = make(map[string][]otp.Token)
+	}
+	m.tokens[user] = tokens
+	m.events = append(m.events, admin)
+}
+
+// RemoveToken removes a token by its id or serial number: ErrNoToken.
+func (m *Memory) RemoveToken(_ context.Context, user, idOrSerial string, admin mfa.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	user = mfa.Fold(user)
+	kept := slices.DeleteFunc(slices.Clone(m.tokens[user]), func(t otp.Token) bool {
+		return t.ID == idOrSerial || t.Serial != "" && t.Serial == idOrSerial
+	})
+	if len(kept) == len(m.tokens[user]) {
+		return otp.ErrNoToken
+	}
+	m.set(user, kept, admin)
+	return nil
+}

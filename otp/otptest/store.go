@@ -1,0 +1,384 @@
+package otptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// Store is otp.Store with what the suite needs to fill it.
+type Store interface {
+	otp.Store
+	AddToken(ctx context.Context, t otp.Token, admin mfa.Event) error
+	ReplacePass(ctx context.Context, t otp.Token, admin mfa.Event) error
+	RemoveToken(ctx context.Context, user, idOrSerial string, admin mfa.Event) error
+}
+
+// RunStore checks the contract of otp.Store line by line. open returns an empty
+// store. reopen closes s and opens what is on disk, as after a restart; nil for
+// a store that keeps nothing.
+func RunStore(t *testing.T, open func(t *testing.T) Store, reopen func(t *testing.T, s Store) Store) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, s Store)
+	}{
+		{"Empty", testEmpty},
+		{"Tokens", testTokens},
+		{"Forms", testForms},
+		{"Use", testUse},
+		{"UseRace", testUseRace},
+		{"UseGone", testUseGone},
+		{"Pass", testPass},
+		{"Register", testRegister},
+		{"Remove", testRemove},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })
+	}
+	if reopen != nil {
+		t.Run("Restart", func(t *testing.T) { testRestart(t, open(t), reopen) })
+	}
+}
+
+func testEmpty(t *testing.T, s Store) {
+	if got, err := s.Tokens(t.Context(), "nobody"); err != nil || len(got) != 0 {
+		t.Errorf("Tokens of nobody: got %d tokens, error %v; want none", len(got), err)
+	}
+	if got := s.Forms("nobody"); got != (otp.Forms{}) {
+		t.Errorf("Forms of nobody: got %+v; want the zero Forms", got)
+	}
+}
+
+func testTokens(t *testing.T, s Store) {
+	totp, hotp := otp.NewTOTP("Alice@example.org"), otp.NewHOTP("Alice@example.org")
+	totp.Algorithm, totp.Digits, totp.Period, totp.Drift = otp.SHA512, 8, 60, -3
+	totp.Serial, totp.Label = "GALT 1142", "Thales OTP 110"
+	hotp.Next = 17
+	pass, _, err := otp.NewPass("Alice@example.org", time.Now().Truncate(time.Second), time.Hour, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, totp, hotp)
+	if err := s.ReplacePass(t.Context(), pass, admin("tap issue")); err != nil {
+		t.Fatal(err)
+	}
+	want := []otp.Token{totp, hotp, pass}
+	first := tokens(t, s, "alice@EXAMPLE.org")
+	if len(first) != len(want) {
+		t.Fatalf("got %d tokens; want %d", len(first), len(want))
+	}
+	for _, w := range want {
+		g, ok := find(first, w.ID)
+		if got, want := show(g), show(w); !ok || got != want {
+			t.Errorf("token came back changed\n got %s\nwant %s", got, want)
+		}
+	}
+	clear(first[0].Secret) // the caller owns them
+	second := tokens(t, s, "Alice@example.org")
+	for i := range second {
+		if second[i].ID != first[i].ID {
+			t.Errorf("order: got %s at %d; want %s as before", second[i].ID, i, first[i].ID)
+		}
+	}
+	if got, want := show(second[0]), show(want[slices.IndexFunc(want, func(w otp.Token) bool { return w.ID == second[0].ID })]); got != want {
+		t.Errorf("a caller's change is seen by the next one\n got %s\nwant %s", got, want)
+	}
+}
+
+func testForms(t *testing.T, s Store) {
+	eight := otp.NewHOTP("bob")
+	eight.Digits = 8
+	pass, _, _ := otp.NewPass("bob", time.Now().Add(-2*time.Hour), time.Hour, false)
+	steps := []struct {
+		name string
+		do   func() error
+		want otp.Forms
+	}{
+		{"eight digits", func() error { return s.AddToken(t.Context(), eight, admin("totp add")) }, otp.Forms{Eight: true}},
+		{"and six", func() error { return s.AddToken(t.Context(), otp.NewTOTP("bob"), admin("totp add")) }, otp.Forms{Six: true, Eight: true}},
+		{"and an expired pass", func() error { return s.ReplacePass(t.Context(), pass, admin("tap issue")) }, otp.Forms{Six: true, Eight: true, Pass: pass.Digits}},
+		{"eight removed", func() error { return s.RemoveToken(t.Context(), "bob", eight.ID, admin("totp remove")) }, otp.Forms{Six: true, Pass: pass.Digits}},
+		{"pass removed", func() error { return s.RemoveToken(t.Context(), "bob", pass.ID, admin("tap revoke")) }, otp.Forms{Six: true}},
+	}
+	for _, st := range steps {
+		if err := st.do(); err != nil {
+			t.Fatalf("%s: %v", st.name, err)
+		}
+		if got := s.Forms("BOB"); got != st.want {
+			t.Errorf("%s: got %+v; want %+v", st.name, got, st.want)
+		}
+	}
+}
+
+func testUse(t *testing.T, s Store) {
+	token, other := otp.NewTOTP("carol"), otp.NewTOTP("carol")
+	add(t, s, token, other)
+	uses := []struct {
+		name  string
+		step  int64
+		drift int
+		want  error
+	}{
+		{"step 0", 0, 0, nil},
+		{"step 0 again", 0, 0, otp.ErrUsed},
+		{"a later one", 57_000_000, 1, nil},
+		{"the same", 57_000_000, 0, otp.ErrUsed},
+		{"an earlier one", 56_999_999, 0, otp.ErrUsed},
+		{"the next", 57_000_001, -2, nil},
+	}
+	for _, u := range uses {
+		if err := use(t.Context(), s, token, u.step, u.drift); !errors.Is(err, u.want) {
+			t.Errorf("%s: got %v; want %v", u.name, err, u.want)
+		}
+	}
+	got, _ := find(tokens(t, s, "carol"), token.ID)
+	if got.Next != 57_000_002 || got.Drift != -2 {
+		t.Errorf("after the uses: got next %d, drift %d; want 57000002, -2", got.Next, got.Drift)
+	}
+	if got, _ := find(tokens(t, s, "carol"), other.ID); got.Next != 0 {
+		t.Errorf("another token of the user: got next %d; want 0", got.Next)
+	}
+}
+
+func testUseRace(t *testing.T, s Store) {
+	token := otp.NewHOTP("dave")
+	once, _, _ := otp.NewPass("dave", time.Now(), time.Hour, true)
+	add(t, s, token)
+	if err := s.ReplacePass(t.Context(), once, admin("tap issue")); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []otp.Token{token, once} {
+		for step := int64(0); step < 5; step++ {
+			if token.Kind == otp.Pass && step > 0 {
+				break
+			}
+			if got := race(t, s, token, step); got != 1 {
+				t.Errorf("%s, step %d: %d of 8 concurrent uses succeeded; want 1", token.Kind, step, got)
+			}
+		}
+	}
+}
+
+// race uses one step eight times at once and returns how many succeeded.
+func race(t *testing.T, s Store, token otp.Token, step int64) int {
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	start := make(chan struct{})
+	for i := range errs {
+		wg.Go(func() {
+			<-start
+			errs[i] = use(t.Context(), s, token, step, 0)
+		})
+	}
+	close(start)
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, otp.ErrUsed):
+			t.Errorf("a lost race: got %v; want ErrUsed", err)
+		}
+	}
+	return won
+}
+
+func testUseGone(t *testing.T, s Store) {
+	token := otp.NewTOTP("erin")
+	pass, _, _ := otp.NewPass("erin", time.Now(), time.Hour, false)
+	add(t, s, token)
+	if err := s.ReplacePass(t.Context(), pass, admin("tap issue")); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []otp.Token{token, pass} {
+		if err := s.RemoveToken(t.Context(), "erin", gone.ID, admin("totp remove")); err != nil {
+			t.Fatal(err)
+		}
+		if err := use(t.Context(), s, gone, 1, 0); !errors.Is(err, otp.ErrUsed) {
+			t.Errorf("use of a removed %s: got %v; want ErrUsed", gone.Kind, err)
+		}
+	}
+}
+
+func testPass(t *testing.T, s Store) {
+	old, _, _ := otp.NewPass("frank", time.Now(), time.Hour, false)
+	if err := s.ReplacePass(t.Context(), old, admin("tap issue")); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := use(t.Context(), s, old, 0, 0); err != nil {
+			t.Errorf("a pass for many logins: %v", err)
+		}
+	}
+	if got, _ := find(tokens(t, s, "frank"), old.ID); got.Next != 0 {
+		t.Errorf("a pass for many logins: got next %d; want 0", got.Next)
+	}
+	once, _, _ := otp.NewPass("FRANK", time.Now(), time.Hour, true)
+	if err := s.ReplacePass(t.Context(), once, admin("tap issue")); err != nil {
+		t.Fatal(err)
+	}
+	if got := tokens(t, s, "frank"); len(got) != 1 || got[0].ID != once.ID {
+		t.Errorf("after a new pass: got %d tokens; want the new pass alone", len(got))
+	}
+	if err := use(t.Context(), s, old, 0, 0); !errors.Is(err, otp.ErrUsed) {
+		t.Errorf("use of a replaced pass: got %v; want ErrUsed", err)
+	}
+	for i, want := range []error{nil, otp.ErrUsed} {
+		if err := use(t.Context(), s, once, 0, 0); !errors.Is(err, want) {
+			t.Errorf("use %d of a pass for one login: got %v; want %v", i+1, err, want)
+		}
+	}
+}
+
+func testRegister(t *testing.T, s Store) {
+	first := otp.NewTOTP("grace")
+	first.Serial = "A-100"
+	add(t, s, first)
+	copied, serial := otp.NewTOTP("Grace"), otp.NewTOTP("heidi")
+	copied.Secret, serial.Serial = first.Secret, "a-100"
+	for _, d := range []struct {
+		name  string
+		token otp.Token
+	}{{"the secret again", copied}, {"the serial number for another user", serial}} {
+		if err := s.AddToken(t.Context(), d.token, admin("totp add")); !errors.Is(err, otp.ErrDuplicate) {
+			t.Errorf("%s: got %v; want ErrDuplicate", d.name, err)
+		}
+	}
+	for range otp.MaxTokens - 1 {
+		add(t, s, otp.NewTOTP("grace"))
+	}
+	if err := s.AddToken(t.Context(), otp.NewTOTP("GRACE"), admin("totp add")); !errors.Is(err, otp.ErrTooMany) {
+		t.Errorf("token %d: got %v; want ErrTooMany", otp.MaxTokens+1, err)
+	}
+	if got := len(tokens(t, s, "grace")); got != otp.MaxTokens {
+		t.Errorf("got %d tokens; want %d", got, otp.MaxTokens)
+	}
+}
+
+func testRemove(t *testing.T, s Store) {
+	byID, bySerial := otp.NewTOTP("ivan"), otp.NewTOTP("ivan")
+	bySerial.Serial = "S1"
+	add(t, s, byID, bySerial)
+	for _, r := range []struct {
+		user, which string
+		want        error
+	}{
+		{"ivan", "nothing", otp.ErrNoToken},
+		{"ivan", "", otp.ErrNoToken},
+		{"judy", byID.ID, otp.ErrNoToken}, // another user's
+		{"IVAN", byID.ID, nil},
+		{"ivan", byID.ID, otp.ErrNoToken},
+		{"ivan", "S1", nil},
+	} {
+		if err := s.RemoveToken(t.Context(), r.user, r.which, admin("totp remove")); !errors.Is(err, r.want) {
+			t.Errorf("remove %q of %s: got %v; want %v", r.which, r.user, err, r.want)
+		}
+	}
+	if got := len(tokens(t, s, "ivan")); got != 0 {
+		t.Errorf("got %d tokens; want none", got)
+	}
+}
+
+func testRestart(t *testing.T, s Store, reopen func(t *testing.T, s Store) Store) {
+	totp, hotp, gone := otp.NewTOTP("kim"), otp.NewHOTP("kim"), otp.NewTOTP("kim")
+	once, _, _ := otp.NewPass("kim", time.Now(), time.Hour, true)
+	many, _, _ := otp.NewPass("leo", time.Now(), time.Hour, false)
+	add(t, s, totp, hotp, gone)
+	for _, pass := range []otp.Token{once, many} {
+		if err := s.ReplacePass(t.Context(), pass, admin("tap issue")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, u := range []struct {
+		token otp.Token
+		step  int64
+		drift int
+	}{{totp, 100, 1}, {totp, 105, 2}, {hotp, 0, 0}, {once, 0, 0}, {many, 0, 0}} {
+		if err := use(t.Context(), s, u.token, u.step, u.drift); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.RemoveToken(t.Context(), "kim", gone.ID, admin("totp remove")); err != nil {
+		t.Fatal(err)
+	}
+	for _, round := range []string{"first", "second"} { // the second one finds what the first one folded
+		s = reopen(t, s)
+		for _, u := range []struct {
+			token otp.Token
+			step  int64
+			want  error
+		}{
+			{totp, 105, otp.ErrUsed}, {totp, 100, otp.ErrUsed}, {hotp, 0, otp.ErrUsed},
+			{once, 0, otp.ErrUsed}, {many, 0, nil}, {gone, 1, otp.ErrUsed},
+		} {
+			if err := use(t.Context(), s, u.token, u.step, 0); !errors.Is(err, u.want) {
+				t.Errorf("%s restart: use of %s at step %d: got %v; want %v", round, u.token.Kind, u.step, err, u.want)
+			}
+		}
+		if got, _ := find(tokens(t, s, "kim"), totp.ID); got.Next != 106 || got.Drift != 2 {
+			t.Errorf("%s restart: got next %d, drift %d; want 106, 2", round, got.Next, got.Drift)
+		}
+		if got := s.Forms("kim"); !got.Six || got.Pass != once.Digits {
+			t.Errorf("%s restart: got forms %+v; want six digits and a pass", round, got)
+		}
+	}
+	if err := use(t.Context(), s, totp, 106, 2); err != nil {
+		t.Errorf("the next step after the restarts: %v", err)
+	}
+}
+
+func add(t *testing.T, s Store, tokens ...otp.Token) {
+	t.Helper()
+	for _, token := range tokens {
+		if err := s.AddToken(t.Context(), token, admin("totp add")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func tokens(t *testing.T, s Store, user string) []otp.Token {
+	t.Helper()
+	got, err := s.Tokens(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func find(tokens []otp.Token, id string) (otp.Token, bool) {
+	for _, token := range tokens {
+		if token.ID == id {
+			return token, true
+		}
+	}
+	return otp.Token{}, false
+}
+
+// show writes a token with its times in UTC, so that two can be compared.
+func show(t otp.Token) string {
+	t.User = mfa.Fold(t.User)
+	t.NotBefore, t.Expires, t.Created = t.NotBefore.UTC(), t.Expires.UTC(), t.Created.UTC()
+	return fmt.Sprintf("%+v", t)
+}
+
+// use does what otp.Verifier does once it has found the step of a code.
+func use(ctx context.Context, s Store, token otp.Token, step int64, drift int) error {
+	u := otp.Use{Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
+	return s.Use(ctx, u, mfa.Event{
+		ID: otp.NewTOTP("").ID, Time: time.Now(), Kind: mfa.EventLogin, User: token.User,
+		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
+		Method: string(token.Kind), Token: token.ID, Step: step, Drift: drift,
+	})
+}
+
+func admin(text string) mfa.Event {
+	return mfa.Event{ID: otp.NewTOTP("").ID, Time: time.Now(), Kind: mfa.EventAdmin, Text: text, Operator: "tester"}
+}
