@@ -35,6 +35,13 @@ type PasswordChecker interface {
 	Check(ctx context.Context, user string, cred Credential) (Identity, error)
 }
 
+// IdentityFinder is a PasswordChecker that can look a user up without a
+// password. Find returns the Identity that Check would, or ErrRejected for an
+// unknown user. It proves nothing about who asks.
+type IdentityFinder interface {
+	Find(ctx context.Context, user string) (Identity, error)
+}
+
 // Pusher asks the user's devices to approve a login. Push may be called
 // concurrently and blocks until a device has decided or ctx, which is the
 // prompt's life, ends; then it withdraws the prompt from the devices and
