@@ -82,6 +82,7 @@ func (s *Subscription) Take() []Update {
 			updates = append(updates, Update{Prompt: &v})
 		}
 	}
+	clear(s.queue) // it holds prompts
 	s.queue = s.queue[:0]
 	return updates
 }

@@ -1,0 +1,15 @@
+// Package web is the HTTP side of radmatch: the device protocol, version 1 and
+// 2, as docs/device-protocol.md describes it, and the page that an invitation
+// link opens. It decides nothing: decisions go to push.Approver, enrolments to
+// push.Store.
+//
+// serve.go makes one Server, which outlives every reload, and an http.Server
+// around its Handler with NewHTTPServer. Besides net/http's goroutines, two a
+// connection, it starts none. One mutex each guards the open event streams, the
+// nonces that devices have used and the counters of wrong invitations; none is
+// held over a call.
+//
+// Everybody can reach this package, so every table in it is bounded and every
+// read has a size and a time. Server-sent events are those of the HTML standard,
+// §9.2.
+package web

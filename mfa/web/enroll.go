@@ -1,0 +1,158 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// enroll adds a device by an invitation.
+func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	if !s.guesses.take(r.RemoteAddr, now) {
+		refuse(w, errTooMany)
+		return
+	}
+	dev, err := s.enrollDevice(w, r, now)
+	if err != nil {
+		s.Logger.Warn("web: enrolment refused", zap.String("from", r.RemoteAddr), zap.Error(err))
+		refuse(w, err)
+		return
+	}
+	s.guesses.refund(r.RemoteAddr)
+	s.Logger.Info("web: device enrolled", zap.String("user", dev.User), zap.String("device", dev.ID),
+		zap.String("name", dev.Name), zap.String("from", r.RemoteAddr))
+	answer(w, http.StatusCreated, push.EnrollResponse{
+		Device: dev.ID, User: dev.User, Name: dev.Name, Version: dev.Version,
+		MinVersion: push.MinVersion, MaxVersion: push.MaxVersion, Time: now.UTC(),
+	})
+}
+
+func (s *Server) enrollDevice(w http.ResponseWriter, r *http.Request, now time.Time) (push.Device, error) {
+	body, err := readBody(w, r)
+	if err != nil {
+		return push.Device{}, err
+	}
+	var req push.EnrollRequest
+	if err := parse(r, body, &req); err != nil {
+		return push.Device{}, err
+	}
+	dev, hash, err := req.Device(now)
+	if err != nil {
+		return push.Device{}, err
+	}
+	return s.Store.Enroll(r.Context(), hash, dev)
+}
+
+// parse reads a JSON body into v. Members that v does not know are ignored:
+// later versions have more.
+func parse(r *http.Request, body []byte, v any) error {
+	if r.Header.Get("Content-Type") != "application/json" {
+		return errors.Join(push.ErrMalformed, errors.New("Content-Type is not application/json"))
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return push.ErrMalformed // its text repeats the body
+	}
+	return nil
+}
+
+// Tries at enrolment: a burst, then one each interval. A token has 130 bits, so
+// that this only keeps the store and the log quiet; it is not what stops a guess.
+const (
+	burst         = 20
+	interval      = 3 * time.Second
+	burstAll      = 200
+	intervalAll   = 100 * time.Millisecond
+	maxAddresses  = 4096
+	forgetGuesses = burst * interval // after this a bucket is full again
+)
+
+// guesses limits failed tries per address and overall. The zero value is ready.
+type guesses struct {
+	mu        sync.Mutex
+	all       bucket
+	addresses map[netip.Prefix]*bucket
+}
+
+// bucket counts tries that drain with time.
+type bucket struct {
+	level float64 // tries that still count
+	at    time.Time
+}
+
+func (b *bucket) drain(interval time.Duration, now time.Time) {
+	if d := now.Sub(b.at); d > 0 {
+		b.level = max(0, b.level-float64(d)/float64(interval))
+		b.at = now
+	}
+}
+
+// take counts a try before it is examined and reports whether it may be.
+func (g *guesses) take(remote string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.address(remote, now)
+	g.all.drain(intervalAll, now)
+	if b == nil || b.level+1 > burst || g.all.level+1 > burstAll {
+		return false
+	}
+	b.level++
+	g.all.level++
+	return true
+}
+
+// refund takes a try back that was right.
+func (g *guesses) refund(remote string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b := g.addresses[network(remote)]; b != nil {
+		b.level = max(0, b.level-1)
+	}
+	g.all.level = max(0, g.all.level-1)
+}
+
+// address returns the drained bucket of an address, nil where the table is full.
+func (g *guesses) address(remote string, now time.Time) *bucket {
+	key := network(remote)
+	b := g.addresses[key]
+	if b == nil {
+		if len(g.addresses) >= maxAddresses {
+			for k, b := range g.addresses {
+				if now.Sub(b.at) > forgetGuesses {
+					delete(g.addresses, k)
+				}
+			}
+		}
+		if len(g.addresses) >= maxAddresses {
+			return nil
+		}
+		if g.addresses == nil {
+			g.addresses = make(map[netip.Prefix]*bucket)
+		}
+		b = &bucket{at: now}
+		g.addresses[key] = b
+	}
+	b.drain(interval, now)
+	return b
+}
+
+// network is what one stranger surely holds: an IPv4 address, an IPv6 /64.
+func network(remote string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr, bits := ap.Addr().Unmap().WithZone(""), 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // bits fit the family
+	return p
+}

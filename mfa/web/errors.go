@@ -1,0 +1,66 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// problem is how an error is told to a device.
+type problem struct {
+	err     error
+	status  int
+	code    string
+	message string
+}
+
+// problems is the protocol's table of errors, first match wins. A request of
+// another user looks like one that is not there.
+var problems = []problem{
+	{errTooLarge, 413, "too_large", "The body is too large."},
+	{errBody, 400, "bad_request", "The body did not arrive."},
+	{errReplayed, 401, "replayed", "This request was sent before: sign each request anew."},
+	{errTooMany, 429, "too_many_requests", "Too many requests: try again in a minute."},
+	{errBusy, 503, "overloaded", "The server is busy: try again in a minute."},
+	{push.ErrNoDevice, 401, "device_unknown", "This device is not enrolled, or was removed. Ask for a new invitation."},
+	{push.ErrInvitation, 403, "invitation", "The invitation is unknown, was used, or has expired. Ask for a new one."},
+	{push.ErrUnknownPrompt, 404, "unknown_prompt", "There is no such request."},
+	{push.ErrNotYours, 404, "unknown_prompt", "There is no such request."},
+	{push.ErrExpired, 410, "expired", "This request is over."},
+	{push.ErrDecided, 409, "already_decided", "This request was already decided."},
+	{push.ErrTooOld, 403, "device_too_old", "This device cannot match numbers. Update it, or approve with another device."},
+	{push.ErrNumberRequired, 422, "number_required", "Type the number that the sign-in shows."},
+	{push.ErrMalformed, 400, "bad_request", "The request is not one of this protocol."},
+	{push.ErrSignature, 401, "bad_signature", "The signature is not this device's."},
+}
+
+// refuse tells a device of an error. What the table does not know is ours, and
+// not a word of it gets out.
+func refuse(w http.ResponseWriter, err error) {
+	var version *push.VersionError
+	switch {
+	case errors.Is(err, errClock):
+		now := time.Now().UTC()
+		answer(w, http.StatusUnauthorized, push.ErrorBody{Code: "clock_skew",
+			Message: "The clock of this device is wrong. Sign with the time given here.", Time: &now})
+		return
+	case errors.As(err, &version):
+		fail(w, http.StatusBadRequest, "version_unsupported", fmt.Sprintf(
+			"This server speaks versions %d to %d of the device protocol, this device %d. Update the older of the two.",
+			push.MinVersion, push.MaxVersion, version.Version))
+		return
+	}
+	for _, p := range problems {
+		if errors.Is(err, p.err) {
+			if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "60")
+			}
+			fail(w, p.status, p.code, p.message)
+			return
+		}
+	}
+	fail(w, http.StatusInternalServerError, "internal", "The server has a problem. Its log says more.")
+}

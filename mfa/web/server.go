@@ -1,0 +1,161 @@
+package web
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
+
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// Server answers devices. Set its fields before Handler is called, once; what
+// it returns serves any number of requests at once.
+type Server struct {
+	Approver *push.Approver
+	Store    push.Store
+	Logger   *zap.Logger // nil: none
+	// PublicURL is where people reach this server, through a proxy perhaps.
+	// Empty: as they name it.
+	PublicURL string
+	// MaxStreams is how many event streams are open at once; 0: 20,000.
+	MaxStreams int
+	// Heartbeat is the time between signs of life in a stream, and after which
+	// the stream of a removed device ends at the latest; 0: 15 s.
+	Heartbeat time.Duration
+
+	streams streams
+	nonces  nonces
+	guesses guesses
+}
+
+// The limits of what a stranger can send.
+const (
+	maxBody         = 8 << 10
+	maxHeaderBytes  = 16 << 10
+	maxConns        = 25_000
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 10 * time.Second // to read a request, and to write an answer or one event
+	idleTimeout     = time.Minute
+	defaultStreams  = 20_000
+	defaultInterval = 15 * time.Second
+)
+
+// NewHTTPServer returns a server for h with limits on time and size that suit a
+// front door and event streams. Errors of single connections go to log at debug
+// level: they are mostly a stranger's.
+func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	errorLog, err := zap.NewStdLogAt(log, zap.DebugLevel)
+	if err != nil {
+		panic("web: internal error: " + err.Error()) // only for an unknown level
+	}
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      requestTimeout, // a stream sets its own, write by write
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          errorLog,
+	}
+}
+
+// LimitListener bounds the connections that l has accepted at once.
+func LimitListener(l net.Listener) net.Listener { return netutil.LimitListener(l, maxConns) }
+
+// Close ends all event streams and lets none begin. Register it with
+// http.Server.RegisterOnShutdown, which does not end them itself.
+func (s *Server) Close() { s.streams.close() }
+
+// Handler returns the pages and the device protocol.
+func (s *Server) Handler() http.Handler {
+	if s.Logger == nil {
+		s.Logger = zap.NewNop()
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", health)
+	mux.HandleFunc("GET /enroll", page("page/enroll.html"))
+	mux.HandleFunc("GET /style.css", page("page/style.css"))
+	mux.HandleFunc("POST /api/v1/enroll", s.enroll)
+	mux.HandleFunc("GET /api/v1/prompts", s.device(s.poll))
+	mux.HandleFunc("GET /api/v1/events", s.device(s.events))
+	mux.HandleFunc("POST /api/v1/prompts/{id}/decision", s.device(s.decide))
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusNotFound, "not_found", "There is nothing here for this method and path.")
+	})
+
+	origins := http.NewCrossOriginProtection()
+	if u, err := url.Parse(s.PublicURL); err == nil && u.Scheme != "" && u.Host != "" {
+		// A proxy may give us another Host than the page has.
+		if err := origins.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+			s.Logger.Warn("web: public_url is no origin", zap.Error(err))
+		}
+	}
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusForbidden, "cross_origin", "This request comes from another site's page.")
+	}))
+	return s.recover(s.headers(origins.Handler(mux)))
+}
+
+// headers says on every answer what a browser may do with it: nothing but show
+// it, in a window of its own (clickjacking), with our own stylesheet.
+func (s *Server) headers(next http.Handler) http.Handler {
+	https := strings.HasPrefix(s.PublicURL, "https://")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if https {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recover turns a bug into one log line and no answer to this request.
+func (s *Server) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
+				s.Logger.Error("web: internal error", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+				panic(http.ErrAbortHandler) // close the connection: half an answer may be out
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// answer writes v, which marshals without an error.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // an error is the connection's
+}
+
+// fail writes an error. message is a fixed text: what an error says is for the log.
+func fail(w http.ResponseWriter, status int, code, message string) {
+	answer(w, status, push.ErrorBody{Code: code, Message: message})
+}
