@@ -89,6 +89,22 @@ func usageError(hint, format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...), hint: hint}
 }
 
+// exactArgs demands n arguments; usage is what to type.
+func exactArgs(n int, usage string) cobra.PositionalArgs { return rangeArgs(n, n, usage) }
+
+// rangeArgs demands at least least and at most most arguments.
+func rangeArgs(least, most int, usage string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usageError(usage, "an argument is missing")
+		case len(args) > most:
+			return usageError(usage, "unexpected argument %q", args[most])
+		}
+		return nil
+	}
+}
+
 // withHint adds what to type to an error of code 1.
 func withHint(hint string, err error) error {
 	return &exitError{code: exitFailure, err: err, hint: hint}
