@@ -7,8 +7,8 @@ import (
 )
 
 // The tags of a field: yaml is the key, doc explains it, default is its value
-// where the file has none, enum, min and max bound it, example is shown where
-// there is no default.
+// where the file has none, enum, min and max bound it, required says that the
+// file must have it, example is shown where there is no default.
 
 // Config is the content of radmatch.yaml. Relative paths in it have been
 // resolved against the folder of the file.
@@ -16,9 +16,9 @@ type Config struct {
 	Listen    Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
 	DataDir   string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
 	Web       Web        `yaml:"web" doc:"How devices and browsers reach the server."`
-	Primaries []Provider `yaml:"primaries" doc:"Where passwords are checked."`
+	Primaries []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
 	Push      []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
-	Clients   []Client   `yaml:"clients" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
+	Clients   []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
 	MFA       MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
 	Lockout   Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
 	Fatigue   Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
@@ -46,21 +46,21 @@ type Web struct {
 
 // Provider is one entry of primaries or push. Its other keys depend on its type.
 type Provider struct {
-	Name     string `yaml:"name" doc:"What clients call it."`
-	Type     string `yaml:"type" doc:"The kind of provider; the other keys depend on it."`
+	Name     string `yaml:"name" required:"true" doc:"What clients call it."`
+	Type     string `yaml:"type" required:"true" doc:"The kind of provider; the other keys depend on it."`
 	Settings any    `yaml:"-"` // a pointer to the settings type of Type
 	Where    string `yaml:"-"` // FILE:LINE: key.path, for errors of its constructor
 }
 
 // Client is one RADIUS client.
 type Client struct {
-	Name         string         `yaml:"name" doc:"What events, logs and commands call it."`
-	Addresses    []netip.Prefix `yaml:"addresses" doc:"The addresses that its packets come from, as IP or prefix. The longest prefix of all clients wins."`
+	Name         string         `yaml:"name" required:"true" example:"vpn" doc:"What events, logs and commands call it."`
+	Addresses    []netip.Prefix `yaml:"addresses" required:"true" example:"203.0.113.0/24" doc:"The addresses that its packets come from, as IP or prefix. The longest prefix of all clients wins."`
 	Secret       Secrets        `yaml:"secret" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed."`
-	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret:, one a line, at most two."`
+	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret, one a line, at most two."`
 	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
 	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
-	Primary      string         `yaml:"primary" doc:"The name of the primary that checks its passwords. Unset: the only one."`
+	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one."`
 	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
 	MFA          MFA            `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
@@ -73,7 +73,7 @@ type MFA struct {
 	Override       *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
 	RequireMatch   bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
 	NumberInPrompt bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
-	Push           string        `yaml:"push" example:"phone" doc:"The name of the push provider. Unset: the first one."`
+	Push           string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
 	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"5s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
 	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"10s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
 	Join           bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`

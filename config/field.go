@@ -35,7 +35,8 @@ func fields(t reflect.Type) []field {
 	return fs
 }
 
-func (f field) doc() string { return f.tag.Get("doc") }
+func (f field) doc() string    { return f.tag.Get("doc") }
+func (f field) required() bool { return f.tag.Get("required") != "" }
 
 func (f field) enum() []string {
 	if e := f.tag.Get("enum"); e != "" {
@@ -66,6 +67,24 @@ func (f field) shape() shape {
 		return list
 	}
 	return scalar
+}
+
+// clientFields returns the keys that a client has beside those of mfa:.
+func clientFields() []field {
+	fs := fields(clientType)
+	return fs[:len(fs)-len(fields(reflect.TypeFor[MFA]()))]
+}
+
+// settingsFields returns the keys of a provider's settings. Those without a
+// default are required.
+func settingsFields(settings any) []field {
+	fs := fields(reflect.TypeOf(settings))
+	for i, f := range fs {
+		if _, ok := f.tag.Lookup("default"); !ok {
+			fs[i].tag += ` required:"true"`
+		}
+	}
+	return fs
 }
 
 // value turns a text into a value of the field, or of its elements, and checks

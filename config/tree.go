@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -47,6 +46,11 @@ func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
 			// The value is not shown: it may be a secret under a misspelt key.
 			t.lines[key] = p.key.Line
 			t.add(key, "", "unknown key%s", suggestKey(name, fs))
+		}
+	}
+	for _, f := range fs {
+		if key := join(path, f.key); f.required() && (!t.set(key) || m[f.key] == "") {
+			t.add(key, "", "must be there")
 		}
 	}
 	return m
@@ -112,7 +116,9 @@ func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
 	}
 	shape := f.shape()
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		if shape != section { // a section may stand there with all its keys commented out
+		if shape == section { // it may stand there with all its keys commented out
+			delete(t.lines, key)
+		} else {
 			t.add(key, "", "must have a value; remove the key for the default")
 		}
 		return nil, false
@@ -202,7 +208,7 @@ func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
 	settings, ok := types[typ]
 	switch {
 	case ok:
-		fs = append(fs, fields(reflect.TypeOf(settings))...)
+		fs = append(fs, settingsFields(settings)...)
 		return t.section(n, fs, key)
 	case typ == "":
 		t.add(join(key, "type"), "", "must say which: %s", strings.Join(names(types), ", "))

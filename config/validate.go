@@ -105,8 +105,7 @@ func isAny(host string) bool {
 // checkName checks the name of an entry; earlier are those before it.
 func checkName(r *report, key, name string, earlier []string) {
 	switch {
-	case name == "":
-		r.add(key, "", "must be there")
+	case name == "": // the tree has said so
 	case !nameForm.MatchString(name):
 		r.add(key, quote(name), "must be letters, digits, dots, dashes and underscores, at most 64")
 	case slices.Contains(earlier, name):
