@@ -24,3 +24,9 @@ type Latches interface {
 	// Latch remembers source over restarts. It may write later.
 	Latch(client string, source netip.Addr, at time.Time)
 }
+
+// Service is what a reload exchanges as one: who may ask, and who decides.
+type Service struct {
+	Table         *Table
+	Authenticator Authenticator
+}

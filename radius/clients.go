@@ -1,0 +1,159 @@
+package radius
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Require says when a request must carry a Message-Authenticator. The zero
+// value refuses every request without one.
+type Require int
+
+// The values of require_message_authenticator.
+const (
+	RequireYes  Require = iota
+	RequireAuto         // from a source address that has once signed
+	RequireNo
+)
+
+var requires = [...]string{"yes", "auto", "no"}
+
+func (r Require) String() string { return requires[r] }
+
+// ParseRequire reads a value of require_message_authenticator.
+func ParseRequire(s string) (Require, error) {
+	if i := slices.Index(requires[:], s); i >= 0 {
+		return Require(i), nil
+	}
+	return RequireYes, fmt.Errorf("must be one of yes, no, auto; got %q", s)
+}
+
+// Client is one RADIUS client. It must not be changed once a Table was made
+// with it.
+type Client struct {
+	Name     string
+	Prefixes []netip.Prefix
+	// Secrets is the shared secret, or two while it is rotated, the current one
+	// first. A signed request tells which of the two it uses; for an unsigned one,
+	// which cannot tell, only the first is valid.
+	Secrets     [][]byte
+	RequireMA   Require
+	RejectDelay time.Duration // least time from a request to its Access-Reject; up to a fifth is added
+	Profile     *Profile
+	Policy      *mfa.Client // for the Authenticator
+}
+
+// Table finds the client of a source address: the longest prefix wins. It is
+// immutable.
+type Table struct {
+	clients  []*client
+	prefixes map[netip.Prefix]*client
+	bits4    []int // lengths in use, longest first
+	bits6    []int
+}
+
+// client is a Client as the server uses it.
+type client struct {
+	Client
+	index   int // in its table
+	secrets []*Secret
+}
+
+// NewTable checks clients and makes their table. The same prefix twice, a client
+// without prefix or secret, and the same name twice are errors.
+func NewTable(clients []Client) (*Table, error) {
+	t := &Table{prefixes: make(map[netip.Prefix]*client)}
+	names := make(map[string]bool)
+	for _, c := range clients {
+		if names[c.Name] {
+			return nil, fmt.Errorf("client %q: the name is taken by another client", c.Name)
+		}
+		names[c.Name] = true
+		if err := t.add(c); err != nil {
+			return nil, fmt.Errorf("client %q: %w", c.Name, err)
+		}
+	}
+	byLength := func(a, b int) int { return b - a }
+	slices.SortFunc(t.bits4, byLength)
+	slices.SortFunc(t.bits6, byLength)
+	return t, nil
+}
+
+func (t *Table) add(c Client) error {
+	switch {
+	case c.Name == "":
+		return errors.New("has no name")
+	case len(c.Prefixes) == 0:
+		return errors.New("has no address")
+	case len(c.Secrets) == 0 || len(c.Secrets) > 2:
+		return fmt.Errorf("must have one secret, or two while it is rotated; has %d", len(c.Secrets))
+	case c.Profile == nil || c.Policy == nil:
+		return errors.New("has no profile or no policy")
+	}
+	own := &client{Client: c, index: len(t.clients)}
+	for _, s := range c.Secrets {
+		if len(s) == 0 {
+			return errors.New("has an empty secret")
+		}
+		own.secrets = append(own.secrets, NewSecret(s))
+	}
+	for _, p := range c.Prefixes {
+		if !p.IsValid() {
+			return errors.New("has an invalid address")
+		}
+		p = canonicalPrefix(p)
+		if other, ok := t.prefixes[p]; ok {
+			return fmt.Errorf("address %s is already that of client %q", p, other.Name)
+		}
+		t.prefixes[p] = own
+		bits := &t.bits6
+		if p.Addr().Is4() {
+			bits = &t.bits4
+		}
+		if !slices.Contains(*bits, p.Bits()) {
+			*bits = append(*bits, p.Bits())
+		}
+	}
+	t.clients = append(t.clients, own)
+	return nil
+}
+
+// canonicalPrefix clears the host bits and turns an IPv4-mapped prefix into the
+// IPv4 one, so that the same network has one spelling.
+func canonicalPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// Lookup returns the client that source belongs to.
+func (t *Table) Lookup(source netip.Addr) (*Client, bool) {
+	if c := t.lookup(source); c != nil {
+		return &c.Client, true
+	}
+	return nil, false
+}
+
+func (t *Table) lookup(source netip.Addr) *client {
+	source = source.Unmap().WithZone("")
+	lengths := t.bits6
+	if source.Is4() {
+		lengths = t.bits4
+	}
+	for _, bits := range lengths {
+		p, err := source.Prefix(bits)
+		if err != nil {
+			continue
+		}
+		if c, ok := t.prefixes[p]; ok {
+			return c
+		}
+	}
+	return nil
+}

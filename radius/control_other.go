@@ -1,0 +1,28 @@
+//go:build !linux
+
+package radius
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// oobSize is unused here.
+const oobSize = 64
+
+// control prepares a socket before it is bound: it shares its port. Where the
+// kernel is not Linux, answers from a wildcard address leave from the address
+// that the routing table selects.
+func (k *socket) control(_, _ string, raw syscall.RawConn) error {
+	var err error
+	ctlErr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	if ctlErr != nil {
+		return ctlErr
+	}
+	return err
+}
+
+func replyControl([]byte) []byte { return nil }

@@ -1,0 +1,154 @@
+package radius
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// sender sends an answer to where a request came from. oob selects the address
+// that it leaves from. It may be called concurrently.
+type sender interface {
+	send(b []byte, to netip.AddrPort, oob []byte) error
+}
+
+// exchange is one Access-Request that is being decided, and all that its answer
+// is made of. It is pending until end.
+type exchange struct {
+	req     mfa.Request
+	server  *Server
+	client  *client
+	count   *counters
+	entry   *entry
+	out     sender
+	from    netip.AddrPort
+	oob     []byte // nil on a listener with one address
+	id      byte
+	auth    [authSize]byte
+	secret  *Secret
+	proxy   []byte // the request's Proxy-State attributes, in order
+	replied atomic.Bool
+	ended   atomic.Bool
+}
+
+// decide hands the request to the engine, in a goroutine of its own: a primary may
+// take its time.
+func (x *exchange) decide(a Authenticator) {
+	defer x.rescue()
+	a.Authenticate(x.server.ctx, &x.req, x.reply)
+}
+
+// reply is what the Authenticator calls once, from any goroutine.
+func (x *exchange) reply(d mfa.Decision) {
+	if x.replied.Swap(true) {
+		x.server.log.Error("internal error: a login was decided twice", zap.String("login", d.LoginID))
+		return
+	}
+	defer x.rescue()
+	if d.Outcome == mfa.Discard {
+		x.end(nil, &d)
+		return
+	}
+	buf := x.server.buffer()
+	p := x.answer(buf[:0], &d)
+	if wait := x.delay(&d); wait > 0 {
+		kept := slices.Clone(p)
+		x.server.free(buf)
+		time.AfterFunc(wait, func() {
+			defer x.rescue()
+			x.end(kept, &d)
+		})
+		return
+	}
+	x.end(p, &d)
+	x.server.free(buf)
+}
+
+// delay is how long an Access-Reject still has to wait, so that guessing is slow.
+// It counts from the receipt: somebody who waited for a device need not wait again.
+// The jitter hides how long the answer took.
+func (x *exchange) delay(d *mfa.Decision) time.Duration {
+	if d.Outcome != mfa.Reject {
+		return 0
+	}
+	least := x.client.RejectDelay
+	if least > 0 {
+		least += rand.N(least/5 + 1)
+	}
+	return max(least, d.Delay) - time.Since(x.req.Received)
+}
+
+// end finishes the exchange with the answer p, nil for silence.
+func (x *exchange) end(p []byte, d *mfa.Decision) {
+	if x.ended.Swap(true) {
+		return
+	}
+	s := x.server
+	defer s.release(x.count)
+	now := time.Now()
+	took := now.Sub(x.req.Received)
+	current := s.answers.finish(x, p, now)
+	if current && len(p) > 0 {
+		if err := x.out.send(p, x.from, x.oob); err != nil && !s.closed.Load() {
+			s.log.Warn("an answer was not sent", zap.String("client", x.client.Name), zap.Error(err))
+		}
+	}
+	x.count.ended(d.Outcome, took, current)
+	x.log(d, took, current)
+}
+
+// log writes the one line of a finished request.
+func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
+	level := zap.InfoLevel
+	if d.Reason == mfa.ReasonInternalError || d.Reason == mfa.ReasonMFAError || d.Reason == mfa.ReasonPrimaryError {
+		level = zap.WarnLevel
+	}
+	entry := x.server.log.Check(level, "request")
+	if entry == nil {
+		return
+	}
+	var room [8]zap.Field
+	fields := append(room[:0],
+		zap.String("client", x.client.Name),
+		zap.String("user", printable(x.req.User)),
+		zap.String("outcome", d.Outcome.String()),
+		zap.String("reason", string(d.Reason)),
+		zap.Duration("took", took),
+		zap.String("login", d.LoginID))
+	if !current {
+		fields = append(fields, zap.Bool("superseded", true))
+	}
+	if d.Err != nil {
+		fields = append(fields, zap.String("error", printable(d.Err.Error())))
+	}
+	entry.Write(fields...)
+}
+
+// supersede marks that the NAS has reused the identifier. It is called under the
+// lock of the table.
+func (x *exchange) supersede() { x.req.Supersede() }
+
+// rescue is the recover of a login: no answer, one line, one counter.
+func (x *exchange) rescue() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	x.server.panicked(v, x.client.Name)
+	x.replied.Store(true)
+	x.end(nil, &mfa.Decision{Outcome: mfa.Discard, Reason: mfa.ReasonInternalError})
+}
+
+func (s *Server) panicked(v any, client string) {
+	s.panics.Add(1)
+	s.log.Error("internal error: a request made the server panic",
+		zap.String("client", client), zap.String("panic", printable(fmt.Sprint(v))), zap.ByteString("stack", debug.Stack()))
+}

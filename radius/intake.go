@@ -1,0 +1,374 @@
+package radius
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+	layeh "layeh.com/radius"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// arrival is where a datagram came from and how an answer gets back.
+type arrival struct {
+	out      sender
+	listener uint16
+	from     netip.AddrPort
+	oob      []byte // selects the source address of the answer; read in place
+}
+
+// receive takes one datagram through the intake. It returns before the request
+// is decided and keeps neither datagram nor a.oob. The order of the checks
+// matters: nothing that an attacker can forge reaches the state that is kept for
+// those who know the secret.
+func (s *Server) receive(a arrival, datagram []byte) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v, "")
+		}
+	}()
+	svc := s.service.Load()
+	if svc == nil {
+		return
+	}
+	p := trim(datagram)
+	if p == nil {
+		s.malformed.Add(1)
+		return
+	}
+	now := time.Now()
+	c := svc.Table.lookup(a.from.Addr())
+	if c == nil {
+		s.stranger(a.from.Addr(), now)
+		return
+	}
+	count := svc.counters[c.index]
+	count.packets.Add(1)
+	count.lastSeen.Store(now.UnixNano())
+
+	var r request
+	why := r.scan(p, s.MaxAttributes)
+	var secret *Secret
+	if why == keep {
+		secret, why = s.authenticate(c, &r, a.from.Addr(), now)
+	}
+	var x *exchange
+	if why == keep {
+		x, why = s.deduplicate(&a, &r, count, now)
+	}
+	if why != keep {
+		count.discarded[why].Add(1)
+		s.refuse(c, why, a.from.Addr(), now)
+		return
+	}
+	if x == nil {
+		return // a retransmission, dealt with
+	}
+	x.server, x.client, x.count, x.secret = s, c, count, secret
+	x.fill(&a, &r, now)
+	if r.code == layeh.CodeStatusServer {
+		x.status()
+		return
+	}
+	go x.decide(svc.Authenticator)
+}
+
+// authenticate checks the code and the signature. It returns the secret that the
+// client uses.
+func (s *Server) authenticate(c *client, r *request, source netip.Addr, now time.Time) (*Secret, discard) {
+	if r.code != layeh.CodeAccessRequest && r.code != layeh.CodeStatusServer {
+		return nil, discardCode
+	}
+	if r.ma == 0 {
+		return c.secrets[0], s.unsigned(c, r, source)
+	}
+	for _, secret := range c.secrets {
+		if !secret.verify(r.raw, r.ma) {
+			continue
+		}
+		// An EAP request is signed by every client, and a Status-Server probe may
+		// come from another program on the same host: neither proves that logins
+		// by password are signed.
+		if c.RequireMA == RequireAuto && r.code == layeh.CodeAccessRequest && !r.eap &&
+			s.Latches != nil && !s.Latches.Latched(c.Name, source) {
+			s.Latches.Latch(c.Name, source, now)
+		}
+		return secret, keep
+	}
+	return nil, discardSignature
+}
+
+// unsigned decides on a packet without a Message-Authenticator, before any
+// cryptography (draft-ietf-radext-deprecating-radius, "Servers and Access-Request").
+func (s *Server) unsigned(c *client, r *request, source netip.Addr) discard {
+	switch {
+	case r.eap:
+		return discardUnsignedEAP // RFC 3579 §3.1
+	case r.code == layeh.CodeStatusServer:
+		return discardUnsignedStatus // RFC 5997 §3
+	case r.proxyStates > 0:
+		return discardUnsignedProxy // the room in which Blast-RADIUS puts its collision
+	case c.RequireMA == RequireNo:
+		return keep
+	case c.RequireMA == RequireAuto && s.Latches != nil && !s.Latches.Latched(c.Name, source):
+		return keep
+	}
+	return discardUnsigned
+}
+
+// deduplicate returns the exchange of a new request, or nil for a retransmission,
+// which is answered here if it has an answer.
+func (s *Server) deduplicate(a *arrival, r *request, count *counters, now time.Time) (*exchange, discard) {
+	status := r.code == layeh.CodeStatusServer
+	if status && s.draining.Load() {
+		return nil, keep
+	}
+	signed := r.ma != 0
+	admit := func() bool {
+		if status {
+			return count.takeStatus(now) && s.admit(count, true)
+		}
+		return s.admit(count, r.state != nil)
+	}
+	k := makeKey(a.from, a.listener, byte(r.code), r.id)
+	verdict, x, answer := s.answers.begin(k, r.auth(), signed, now, admit)
+	switch verdict {
+	case verdictNew:
+		if signed {
+			count.signed.Add(1)
+		} else {
+			count.unsigned.Add(1)
+		}
+		return x, keep
+	case verdictRefused:
+		return nil, discardTakeover
+	case verdictFull:
+		if status {
+			return nil, discardStatusRate
+		}
+		return nil, discardOverload
+	}
+	count.duplicates.Add(1)
+	if verdict == verdictAgain {
+		a.out.send(answer, a.from, a.oob) // lost: the client asks again
+	}
+	return nil, keep
+}
+
+// refuse logs a refused packet of a known client, with what to do about it. An
+// attack must not fill the disk: a line an hour for each client, address and reason.
+func (s *Server) refuse(c *client, why discard, source netip.Addr, now time.Time) {
+	if !s.refusals.allow(refusal{c.Name, why.String(), source}, now) {
+		return
+	}
+	s.log.Warn("packets are discarded", zap.String("client", c.Name), zap.Stringer("source", source),
+		zap.Stringer("reason", why), zap.String("hint", discardHints[why]))
+}
+
+// discardHints say what an operator can do.
+var discardHints = [discardReasons]string{
+	discardAttributes:     "the packet is damaged, or not RADIUS",
+	discardTooMany:        "see limits.attributes",
+	discardCode:           "only Access-Request and Status-Server are answered on this port",
+	discardSignatureForm:  "the client must send one Message-Authenticator of 18 octets",
+	discardUnsigned:       "let the client send Message-Authenticator, or, if it cannot, set require_message_authenticator: no for it (auto: after `radmatch clients unlatch`)",
+	discardUnsignedProxy:  "a proxy must sign what it forwards (Message-Authenticator); an unsigned Proxy-State is what the Blast-RADIUS attack needs",
+	discardUnsignedEAP:    "EAP must be signed (RFC 3579)",
+	discardUnsignedStatus: "Status-Server must be signed (RFC 5997)",
+	discardSignature:      "probably a wrong shared secret",
+	discardTakeover:       "an unsigned packet used the identifier of a signed one that is not over",
+	discardOverload:       "see limits.pending and limits.pending_per_client",
+	discardStatusRate:     "the client sends Status-Server more than 20 times a second",
+}
+
+// stranger counts a datagram from no client and logs it once an hour a network.
+func (s *Server) stranger(source netip.Addr, now time.Time) {
+	s.unknown.Add(1)
+	source = source.Unmap().WithZone("")
+	bits := 24
+	if source.Is6() {
+		bits = 48
+	}
+	network, err := source.Prefix(bits)
+	if err != nil || !s.refusals.allow(refusal{"", "unknown_client", network.Addr()}, now) {
+		return
+	}
+	s.log.Warn("packets are discarded", zap.Stringer("source", source), zap.String("reason", "unknown_client"),
+		zap.String("hint", "no client has this address: see clients.addresses"))
+}
+
+// fill completes the exchange of a new request. The lock of the table is not
+// held: only Supersede may be called meanwhile, which is atomic.
+func (x *exchange) fill(a *arrival, r *request, now time.Time) {
+	x.out, x.from, x.id = a.out, a.from, r.id
+	x.auth = [authSize]byte(r.auth())
+	if len(a.oob) > 0 {
+		x.oob = append([]byte(nil), a.oob...)
+	}
+	if r.proxyStates > 0 {
+		for typ, value := range attributes(r.raw) {
+			if typ == typeProxyState {
+				x.proxy = append(append(x.proxy, typ, byte(2+len(value))), value...)
+			}
+		}
+	}
+	q := &x.req
+	q.Received, q.Client, q.Signed = now, x.client.Policy, r.ma != 0
+	x.texts(r)
+	q.Cred = x.credential(r)
+}
+
+// texts sets the request's strings, which share one allocation.
+func (x *exchange) texts(r *request) {
+	var room [512]byte
+	b := x.from.AppendTo(room[:0])
+	source := len(b)
+	b = append(b, r.user...)
+	user := len(b)
+	b = append(b, r.state...)
+	state := len(b)
+	for _, t := range x.client.Profile.EndUser {
+		// What is not text names nobody: two such values must not look alike.
+		if v := find(r.raw, t); len(v) > 0 && utf8.Valid(v) {
+			b = append(b, v...)
+			break
+		}
+	}
+	endUser := len(b)
+	b = r.appendNAS(b)
+	s := string(b)
+	q := &x.req
+	q.Source, q.User, q.State, q.EndUser, q.NAS = s[:source], s[source:user], s[user:state], s[state:endUser], s[endUser:]
+}
+
+// appendNAS appends what the NAS calls itself.
+func (r *request) appendNAS(b []byte) []byte {
+	if len(r.nasID) > 0 {
+		return append(b, r.nasID...)
+	}
+	if addr, ok := netip.AddrFromSlice(r.nasAddr); ok {
+		return addr.AppendTo(b)
+	}
+	return b
+}
+
+// The credentials that are handed over without being examined. They are never
+// written, and one value each saves an allocation.
+var (
+	errNoUser        mfa.Credential = mfa.Unsupported{What: "no User-Name"}
+	errUserText      mfa.Credential = mfa.Unsupported{What: "User-Name is not UTF-8"}
+	errCallCheck     mfa.Credential = mfa.Unsupported{What: "Call-Check"}
+	errAuthorizeOnly mfa.Credential = mfa.Unsupported{What: "Authorize-Only"}
+	errSeveral       mfa.Credential = mfa.Unsupported{What: "more than one credential"}
+	errPasswordForm  mfa.Credential = mfa.Unsupported{What: "malformed User-Password"}
+	errPasswordText  mfa.Credential = mfa.Unsupported{What: "password is not UTF-8"}
+	errMSCHAPForm    mfa.Credential = mfa.Unsupported{What: "malformed MS-CHAPv2"}
+	errNone          mfa.Credential = mfa.Unsupported{What: "no credential"}
+)
+
+// credential is what the request proves, or why that cannot be examined. What
+// does not fit RFC 2865 §4.1 and §5.44 is unsupported, so that it is rejected and
+// stands in the trail.
+func (x *exchange) credential(r *request) mfa.Credential {
+	switch {
+	case r.repeated != "":
+		return mfa.Unsupported{What: "two of " + r.repeated}
+	case len(r.user) == 0:
+		return errNoUser
+	case !utf8.Valid(r.user):
+		x.req.User = strings.ToValidUTF8(x.req.User, "\uFFFD")
+		return errUserText
+	case r.service == serviceCallCheck:
+		return errCallCheck
+	case r.service == serviceAuthorizeOnly:
+		return errAuthorizeOnly
+	case r.credentials > 1:
+		return errSeveral
+	case r.otherCredential != "":
+		return mfa.Unsupported{What: r.otherCredential}
+	case r.password != nil:
+		return x.pap(r)
+	case r.ms2Response != nil:
+		cred, ok := parseMSCHAPv2(r.msChallenge, r.ms2Response)
+		if !ok {
+			return errMSCHAPForm
+		}
+		return cred
+	case r.ma != 0 && r.state == nil && !r.hint && x.client.Policy.NoPassword:
+		return mfa.NoCredential{}
+	}
+	return errNone
+}
+
+// pap decrypts the password. One that is not text never reaches a primary: it is
+// what a wrong shared secret makes of a password, and the user's failed tries in
+// the directory must not count it.
+func (x *exchange) pap(r *request) mfa.Credential {
+	var room [maxPassword]byte
+	plain, ok := decryptPassword(room[:0], r.password, r.auth(), x.secret)
+	if !ok {
+		return errPasswordForm
+	}
+	if utf8.Valid(plain) {
+		return mfa.Password(plain)
+	}
+	hint := "probably a wrong shared secret"
+	if r.ma != 0 {
+		hint = "the shared secret is right; the client must send passwords in UTF-8"
+	}
+	s := x.server
+	if s.refusals.allow(refusal{x.client.Name, "password", netip.Addr{}}, x.req.Received) {
+		s.log.Warn("a password is not UTF-8", zap.String("client", x.client.Name),
+			zap.Stringer("source", x.from.Addr()), zap.String("hint", hint))
+	}
+	return errPasswordText
+}
+
+// status answers a Status-Server request (RFC 5997 §4.2).
+func (x *exchange) status() {
+	s := x.server
+	defer s.release(x.count)
+	buf := s.buffer()
+	defer s.free(buf)
+	w := newWriter(buf[:0], layeh.CodeAccessAccept, x.id, x.auth[:], x.secret)
+	w.b = append(w.b, x.proxy...)
+	p, err := w.sealAnswer()
+	if err == nil && s.answers.finish(x, p, time.Now()) {
+		x.count.status.Add(1)
+		x.out.send(p, x.from, x.oob)
+	}
+}
+
+// maxPrintable bounds a text from the network in a log line, in runes.
+const maxPrintable = 128
+
+// printable returns a text from the network as a log may show it: cut, and
+// without characters that move the cursor, reorder a line or are none.
+func printable(s string) string {
+	plain := len(s) <= maxPrintable
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		if n++; n > maxPrintable {
+			b.WriteString("…")
+			break
+		}
+		if unicode.IsGraphic(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
+}

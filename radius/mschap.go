@@ -1,0 +1,92 @@
+package radius
+
+import (
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"layeh.com/radius/rfc2759"
+	"layeh.com/radius/rfc3079"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Lengths of MS-CHAP-Challenge and MS-CHAP2-Response (RFC 2548 §2.1.2, §2.3.2).
+const (
+	msChallengeSize = 16
+	ms2ResponseSize = 50
+)
+
+// parseMSCHAPv2 reads the two attributes of an MS-CHAPv2 login; false if one
+// has another length.
+func parseMSCHAPv2(challenge, response []byte) (mfa.MSCHAPv2, bool) {
+	if len(challenge) != msChallengeSize || len(response) != ms2ResponseSize {
+		return mfa.MSCHAPv2{}, false
+	}
+	return mfa.MSCHAPv2{
+		Ident:         response[0],
+		AuthChallenge: [16]byte(challenge),
+		PeerChallenge: [16]byte(response[2:18]), // response[1] is the flags, then 8 reserved octets
+		NTResponse:    [24]byte(response[26:50]),
+	}, true
+}
+
+// The constants of RFC 2759 §8.7.
+const (
+	serverSigning = "Magic server to client signing constant"
+	iteration     = "Pad to make it do more than one iteration"
+)
+
+// authenticatorResponse is GenerateAuthenticatorResponse of RFC 2759 §8.7, from
+// the hash: the password itself is not known here.
+func authenticatorResponse(cred *mfa.MSCHAPv2, keys *mfa.MSCHAPKeys) string {
+	h := sha1.New()
+	h.Write(keys.NTHashHash[:])
+	h.Write(cred.NTResponse[:])
+	h.Write([]byte(serverSigning))
+	digest := h.Sum(nil)
+	h.Reset()
+	h.Write(digest)
+	h.Write(rfc2759.ChallengeHash(cred.PeerChallenge[:], cred.AuthChallenge[:], []byte(keys.Name)))
+	h.Write([]byte(iteration))
+	return "S=" + strings.ToUpper(hex.EncodeToString(h.Sum(nil)))
+}
+
+// mschapAccept appends the server's proof and the MPPE keys (RFC 2548 §2.3.3,
+// §2.4; RFC 3079 §3). Encryption of 40 or 128 bits is allowed, not required: what
+// the NAS asks for is its own setting.
+func (w *writer) mschapAccept(cred mfa.MSCHAPv2, keys *mfa.MSCHAPKeys) {
+	success := append([]byte{cred.Ident}, authenticatorResponse(&cred, keys)...)
+	w.vendor(vendorMicrosoft, msCHAP2Success, success)
+	master := rfc3079.GetMasterKey(keys.NTHashHash[:], cred.NTResponse[:])
+	for _, k := range []struct {
+		typ  byte
+		send bool
+	}{{msMPPESendKey, true}, {msMPPERecvKey, false}} {
+		key, err := rfc3079.GetAsymmetricStartKey(master, rfc3079.KeyLength128Bit, k.send)
+		if err != nil {
+			w.err = err
+			return
+		}
+		w.add(mfa.Attribute{Vendor: vendorMicrosoft, Type: k.typ, Value: key})
+	}
+	w.vendor(vendorMicrosoft, msMPPEEncryptPolicy, []byte{0, 0, 0, 1})
+	w.vendor(vendorMicrosoft, msMPPEEncryptTypes, []byte{0, 0, 0, 6})
+}
+
+// maxMSCHAPMessage bounds the text of an MS-CHAP-Error: some peers read 240 octets.
+const maxMSCHAPMessage = 128
+
+// mschapError appends the failure packet of RFC 2759 §6. R=0: a retry on the same
+// exchange would be a guess that the engine does not see as a new login.
+func (w *writer) mschapError(ident byte, message string) {
+	var challenge [msChallengeSize]byte
+	rand.Read(challenge[:])
+	if message == "" || len(message) > maxMSCHAPMessage {
+		message = "Authentication failed"
+	}
+	text := fmt.Sprintf("E=691 R=0 C=%X V=3 M=%s", challenge, message)
+	w.vendor(vendorMicrosoft, msCHAPError, append([]byte{ident}, text...))
+}

@@ -1,0 +1,251 @@
+package radius
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	layeh "layeh.com/radius"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// maOffset is where the value of the Message-Authenticator stands in every
+// packet of ours: it is the first attribute, because a client that looks only
+// there cannot be tricked by what an attacker appends (Blast-RADIUS).
+const maOffset = headerSize + 2
+
+// errTooLong is an answer that does not fit in a packet.
+var errTooLong = errors.New("answer is longer than 4096 octets")
+
+// writer appends one packet. The first error sticks.
+type writer struct {
+	b      []byte
+	auth   []byte // Request Authenticator
+	secret *Secret
+	salt   uint16 // last one used
+	err    error
+}
+
+// newWriter begins a packet in b with the header and an empty Message-Authenticator.
+func newWriter(b []byte, code layeh.Code, id byte, auth []byte, secret *Secret) writer {
+	b = append(b[:0], byte(code), id, 0, 0)
+	b = append(b, auth...)
+	b = append(b, typeMessageAuthenticator, 2+md5.Size)
+	b = append(b, make([]byte, md5.Size)...)
+	return writer{b: b, auth: auth, secret: secret}
+}
+
+// seal completes the length and the Message-Authenticator, which is computed
+// over the Request Authenticator in the header (RFC 3579 §3.2).
+func (w *writer) seal() error {
+	if w.err == nil && len(w.b) > maxPacketSize {
+		w.err = errTooLong
+	}
+	if w.err != nil {
+		return w.err
+	}
+	binary.BigEndian.PutUint16(w.b[2:], uint16(len(w.b)))
+	sum := w.secret.sign(w.b, maOffset)
+	copy(w.b[maOffset:], sum[:])
+	return nil
+}
+
+// sealAnswer is seal, and then the Response Authenticator (RFC 2865 §3).
+func (w *writer) sealAnswer() ([]byte, error) {
+	if err := w.seal(); err != nil {
+		return nil, err
+	}
+	n := len(w.b)
+	sum := md5.Sum(append(w.b, w.secret.key...))
+	w.b = w.b[:n]
+	copy(w.b[4:headerSize], sum[:])
+	return w.b, nil
+}
+
+// attribute appends a standard attribute.
+func (w *writer) attribute(typ byte, value []byte) {
+	if len(value) > maxValue {
+		w.fail(0, typ)
+		return
+	}
+	w.b = append(w.b, typ, byte(2+len(value)))
+	w.b = append(w.b, value...)
+}
+
+func (w *writer) text(typ byte, value string) {
+	if len(value) > maxValue {
+		w.fail(0, typ)
+		return
+	}
+	w.b = append(w.b, typ, byte(2+len(value)))
+	w.b = append(w.b, value...)
+}
+
+// vendor appends a vendor's attribute in a Vendor-Specific of its own:
+// strongSwan looks for MPPE keys only at the front of one.
+func (w *writer) vendor(vendor uint32, typ byte, value []byte) {
+	if len(value) > maxVendorValue {
+		w.fail(vendor, typ)
+		return
+	}
+	w.b = append(w.b, typeVendorSpecific, byte(8+len(value)))
+	w.b = binary.BigEndian.AppendUint32(w.b, vendor)
+	w.b = append(w.b, typ, byte(2+len(value)))
+	w.b = append(w.b, value...)
+}
+
+func (w *writer) fail(vendor uint32, typ byte) {
+	if w.err == nil {
+		name, _ := FormatAttribute(mfa.Attribute{Vendor: vendor, Type: typ})
+		w.err = fmt.Errorf("the value of attribute %s is too long", name)
+	}
+}
+
+// add appends a reply attribute: with its tag, and encrypted if it must be.
+func (w *writer) add(a mfa.Attribute) {
+	var room [maxValue]byte
+	value := room[:0]
+	// RFC 2868 §3.5: the tag of a Tunnel-Password is always there.
+	if a.Tag != 0 || (a.Vendor == 0 && a.Type == typeTunnelPassword) {
+		value = append(value, a.Tag)
+	}
+	if isSalted(a.Vendor, a.Type) {
+		if len(a.Value) > maxSaltedValue {
+			w.fail(a.Vendor, a.Type)
+			return
+		}
+		value = w.encrypt(value, a.Value)
+	} else {
+		value = append(value, a.Value...)
+	}
+	if a.Vendor == 0 {
+		w.attribute(a.Type, value)
+	} else {
+		w.vendor(a.Vendor, a.Type, value)
+	}
+}
+
+// isSalted reports whether a reply attribute is encrypted with a salt. It says
+// what the dictionary says, without a look-up.
+func isSalted(vendor uint32, typ byte) bool {
+	switch vendor {
+	case 0:
+		return typ == typeTunnelPassword
+	case vendorMicrosoft:
+		return typ == msMPPESendKey || typ == msMPPERecvKey
+	case vendorAruba:
+		return typ == arubaMPSKPassphrase
+	}
+	return false
+}
+
+// encrypt appends salt and encrypted text (RFC 2868 §3.5, RFC 2548 §2.4.2). The
+// salts of a packet start at random and differ from each other.
+func (w *writer) encrypt(dst, text []byte) []byte {
+	if w.salt == 0 {
+		var b [2]byte
+		rand.Read(b[:])
+		w.salt = binary.BigEndian.Uint16(b[:])
+	}
+	w.salt = (w.salt + 1) | 0x8000
+	var plain [maxValue + authSize]byte
+	n := 1 + copy(plain[1:], text)
+	plain[0] = byte(len(text))
+	n = (n + md5.Size - 1) / md5.Size * md5.Size
+
+	var seed [authSize + 2]byte
+	copy(seed[:], w.auth)
+	binary.BigEndian.PutUint16(seed[authSize:], w.salt)
+	dst = append(dst, seed[authSize:]...)
+	return cryptPassword(dst, plain[:n], seed[:], w.secret, true)
+}
+
+// message appends a text as Reply-Message, split between runes where it is longer
+// than an attribute (RFC 2865 §5.18).
+func (w *writer) message(text string) {
+	for len(text) > maxValue {
+		cut := maxValue
+		for cut > maxValue-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		w.text(typeReplyMessage, text[:cut])
+		text = text[cut:]
+	}
+	if text != "" {
+		w.text(typeReplyMessage, text)
+	}
+}
+
+// answer encodes the decision for x into b. An answer that cannot be encoded
+// becomes an Access-Reject, never silence, and d is changed to say so.
+func (x *exchange) answer(b []byte, d *mfa.Decision) []byte {
+	code := layeh.CodeAccessReject
+	switch d.Outcome {
+	case mfa.Accept:
+		code = layeh.CodeAccessAccept
+	case mfa.Challenge:
+		code = layeh.CodeAccessChallenge
+	}
+	w := newWriter(b, code, x.id, x.auth[:], x.secret)
+	switch d.Outcome {
+	case mfa.Accept:
+		x.writeAccept(&w, d)
+	case mfa.Challenge:
+		x.writeChallenge(&w, d)
+	default:
+		x.writeReject(&w, d)
+	}
+	w.b = append(w.b, x.proxy...)
+	p, err := w.sealAnswer()
+	if err == nil {
+		return p
+	}
+	*d = mfa.Decision{LoginID: d.LoginID, Reason: mfa.ReasonInternalError, Err: errors.Join(d.Err, err)}
+	w = newWriter(b, layeh.CodeAccessReject, x.id, x.auth[:], x.secret)
+	w.b = append(w.b, x.proxy...)
+	if p, err = w.sealAnswer(); err != nil {
+		return nil // cannot be: a signed request with this Proxy-State was not longer
+	}
+	return p
+}
+
+func (x *exchange) writeAccept(w *writer, d *mfa.Decision) {
+	w.message(d.Message)
+	for _, a := range d.Attributes {
+		w.add(a)
+	}
+	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
+		if d.MSCHAP == nil {
+			// The client would rightly refuse an Accept without proof of the password.
+			w.err = errors.New("accept of an MS-CHAPv2 login without its keys")
+			return
+		}
+		w.mschapAccept(cred, d.MSCHAP)
+	}
+}
+
+// writeChallenge appends what a challenge may hold (RFC 2865 §5.44).
+func (x *exchange) writeChallenge(w *writer, d *mfa.Decision) {
+	if d.State == "" {
+		w.err = errors.New("challenge without a state")
+		return
+	}
+	w.message(d.Message)
+	w.text(typeState, d.State)
+	echo := []byte{0, 0, 0, 0}
+	if d.Echo {
+		echo[3] = 1
+	}
+	w.attribute(typePrompt, echo)
+}
+
+func (x *exchange) writeReject(w *writer, d *mfa.Decision) {
+	w.message(d.Message)
+	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
+		w.mschapError(cred.Ident, d.Message)
+	}
+}

@@ -1,0 +1,202 @@
+package radius
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Server answers RADIUS requests over UDP. Its exported fields may be set until
+// the first call of Swap or Listen; its methods may be called concurrently. A
+// server without a Service discards all that it receives.
+type Server struct {
+	Logger *zap.Logger // nil: none
+	// Latches remembers who signs. Nil: RequireAuto refuses like RequireYes.
+	Latches Latches
+
+	// MaxPending bounds the requests without a decision, overall and for each
+	// client. A request with a State, whose person has begun to sign in, may
+	// exceed it by an eighth. 0: 50,000.
+	MaxPending          int
+	MaxPendingPerClient int // 0: as MaxPending
+	MaxAttributes       int // of a packet; 0: 200
+
+	begin     sync.Once
+	log       *zap.Logger
+	ctx       context.Context // of Authenticate; ends when Shutdown returns
+	cancel    context.CancelFunc
+	answers   *retransmissions
+	service   atomic.Pointer[service]
+	names     namedCounters
+	refusals  hourly
+	buffers   sync.Pool
+	pending   atomic.Int64
+	panics    atomic.Uint64
+	unknown   atomic.Uint64
+	malformed atomic.Uint64
+	draining  atomic.Bool
+	closed    atomic.Bool
+	idle      chan struct{} // capacity 1: nothing is pending
+	sockets   sockets
+}
+
+// service is a Service with the counters of its clients, by their index.
+type service struct {
+	Service
+	counters []*counters
+}
+
+// namedCounters outlive the tables, so that a reload does not reset them.
+type namedCounters struct {
+	mu sync.Mutex
+	m  map[string]*counters
+}
+
+func (n *namedCounters) of(clients []*client) []*counters {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.m == nil {
+		n.m = make(map[string]*counters)
+	}
+	list := make([]*counters, len(clients))
+	for i, c := range clients {
+		if n.m[c.Name] == nil {
+			n.m[c.Name] = new(counters)
+		}
+		list[i] = n.m[c.Name]
+	}
+	return list
+}
+
+func (s *Server) start() {
+	s.begin.Do(func() {
+		if s.MaxPending <= 0 {
+			s.MaxPending = 50000
+		}
+		if s.MaxPendingPerClient <= 0 {
+			s.MaxPendingPerClient = s.MaxPending
+		}
+		if s.MaxAttributes <= 0 {
+			s.MaxAttributes = 200
+		}
+		s.log = s.Logger
+		if s.log == nil {
+			s.log = zap.NewNop()
+		}
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.answers = newRetransmissions(2 * s.MaxPending)
+		s.buffers.New = func() any { return new([bufferSize]byte) }
+		s.idle = make(chan struct{}, 1)
+	})
+}
+
+// Swap exchanges client table and Authenticator as one. Requests that are being
+// decided stay with the ones that they came to.
+func (s *Server) Swap(svc Service) {
+	s.start()
+	s.service.Store(&service{svc, s.names.of(svc.Table.clients)})
+}
+
+// Drain prepares for Shutdown: Status-Server gets no answer any more, so that
+// clients turn to another server (RFC 5997 §4.2). Access-Requests still go to the
+// Authenticator, which refuses new logins and takes answers to challenges.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown drains, waits until nothing is pending or ctx ends, while
+// retransmissions still get their answers, and closes the sockets. It returns
+// ctx's error if requests were given up.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.start()
+	s.Drain()
+	var err error
+	for s.pending.Load() > 0 && err == nil {
+		select {
+		case <-s.idle:
+		case <-ctx.Done():
+			if n := s.pending.Load(); n > 0 {
+				err = fmt.Errorf("%d requests are given up: %w", n, ctx.Err())
+			}
+		}
+	}
+	s.closed.Store(true)
+	s.sockets.close()
+	s.cancel()
+	return err
+}
+
+// admit takes a place among the pending requests.
+func (s *Server) admit(c *counters, hasState bool) bool {
+	most, mostClient := int64(s.MaxPending), int64(s.MaxPendingPerClient)
+	if hasState {
+		most, mostClient = most+most/8, mostClient+mostClient/8
+	}
+	if s.pending.Add(1) > most || c.pending.Add(1) > mostClient {
+		// One of the two may not have been taken: release balances both.
+		s.release(c)
+		return false
+	}
+	return true
+}
+
+// release gives a place back. In a drain the last one wakes Shutdown.
+func (s *Server) release(c *counters) {
+	c.pending.Add(-1)
+	if s.pending.Add(-1) == 0 && s.draining.Load() {
+		select {
+		case s.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// bufferSize holds a packet and the secret that is hashed behind it.
+const bufferSize = maxPacketSize + 256
+
+func (s *Server) buffer() *[bufferSize]byte { return s.buffers.Get().(*[bufferSize]byte) }
+func (s *Server) free(b *[bufferSize]byte)  { s.buffers.Put(b) }
+
+// hourly says which of many alike lines may be logged: one an hour for each key.
+// It forgets nothing that it must know and is bounded: when it is full of fresh
+// keys, as in a flood from forged addresses, others stay silent.
+type hourly struct {
+	mu   sync.Mutex
+	last map[refusal]time.Time
+}
+
+// refusal is what a refused datagram is told apart by.
+type refusal struct {
+	client string
+	why    string
+	source netip.Addr
+}
+
+const maxRefusals = 4096
+
+func (h *hourly) allow(r refusal, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last, ok := h.last[r]
+	if ok && now.Sub(last) < time.Hour {
+		return false
+	}
+	if !ok && len(h.last) >= maxRefusals {
+		for k, at := range h.last {
+			if now.Sub(at) >= time.Hour {
+				delete(h.last, k)
+			}
+		}
+		if len(h.last) >= maxRefusals {
+			return false
+		}
+	}
+	if h.last == nil {
+		h.last = make(map[refusal]time.Time)
+	}
+	h.last[r] = now
+	return true
+}

@@ -1,0 +1,178 @@
+package radius
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Stats is a snapshot of the server's counters since it was made.
+type Stats struct {
+	Pending   int    // requests without a decision now
+	Panics    uint64 // bugs: each has a log line with a stack
+	Unknown   uint64 // datagrams from no client
+	Malformed uint64 // datagrams without a whole RADIUS header
+	Clients   []ClientStats
+}
+
+// ClientStats are the counters of one client. They survive a reload.
+type ClientStats struct {
+	Name       string
+	Pending    int
+	Packets    uint64 // with a whole header, retransmissions included
+	Signed     uint64 // new requests with a valid Message-Authenticator
+	Unsigned   uint64 // new requests without one
+	Duplicates uint64 // retransmissions, answered again or dropped
+	Superseded uint64 // requests whose identifier was reused before the decision
+	Status     uint64 // Status-Server requests answered
+	Accepted   uint64
+	Rejected   uint64
+	Challenged uint64
+	Silent     uint64            // decided, and deliberately not answered
+	Discarded  map[string]uint64 // failed intake, by reason; only those above zero
+	LatencySum time.Duration     // from receipt to the first answer, over Accepted+Rejected+Challenged
+	LatencyMax time.Duration
+	LastSeen   time.Time // zero: never
+}
+
+// discard is why a datagram of a known client gets no answer.
+type discard int
+
+const (
+	keep discard = iota // not discarded
+	discardAttributes
+	discardTooMany
+	discardCode
+	discardSignatureForm
+	discardUnsigned
+	discardUnsignedProxy
+	discardUnsignedEAP
+	discardUnsignedStatus
+	discardSignature
+	discardTakeover
+	discardOverload
+	discardStatusRate
+	discardReasons
+)
+
+var discardNames = [discardReasons]string{
+	discardAttributes:     "malformed_attributes",
+	discardTooMany:        "too_many_attributes",
+	discardCode:           "unexpected_code",
+	discardSignatureForm:  "malformed_message_authenticator",
+	discardUnsigned:       "unsigned",
+	discardUnsignedProxy:  "unsigned_proxy_state",
+	discardUnsignedEAP:    "unsigned_eap",
+	discardUnsignedStatus: "unsigned_status_server",
+	discardSignature:      "wrong_message_authenticator",
+	discardTakeover:       "unsigned_reuse_of_signed_identifier",
+	discardOverload:       "overload",
+	discardStatusRate:     "status_server_rate",
+}
+
+func (d discard) String() string { return discardNames[d] }
+
+// counters are what a server knows of one client name.
+type counters struct {
+	pending                                           atomic.Int64
+	packets, signed, unsigned, duplicates, superseded atomic.Uint64
+	status, accepted, rejected, challenged, silent    atomic.Uint64
+	discarded                                         [discardReasons]atomic.Uint64
+	latencySum, latencyMax, lastSeen, statusNext      atomic.Int64
+}
+
+func (c *counters) snapshot(name string) ClientStats {
+	s := ClientStats{
+		Name:       name,
+		Pending:    int(c.pending.Load()),
+		Packets:    c.packets.Load(),
+		Signed:     c.signed.Load(),
+		Unsigned:   c.unsigned.Load(),
+		Duplicates: c.duplicates.Load(),
+		Superseded: c.superseded.Load(),
+		Status:     c.status.Load(),
+		Accepted:   c.accepted.Load(),
+		Rejected:   c.rejected.Load(),
+		Challenged: c.challenged.Load(),
+		Silent:     c.silent.Load(),
+		Discarded:  make(map[string]uint64),
+		LatencySum: time.Duration(c.latencySum.Load()),
+		LatencyMax: time.Duration(c.latencyMax.Load()),
+	}
+	for d := keep + 1; d < discardReasons; d++ {
+		if n := c.discarded[d].Load(); n > 0 {
+			s.Discarded[d.String()] = n
+		}
+	}
+	if at := c.lastSeen.Load(); at != 0 {
+		s.LastSeen = time.Unix(0, at)
+	}
+	return s
+}
+
+// ended counts a finished request. A superseded one got no answer, whatever the
+// decision was.
+func (c *counters) ended(o mfa.Outcome, took time.Duration, current bool) {
+	switch {
+	case !current:
+		c.superseded.Add(1)
+		return
+	case o == mfa.Discard:
+		c.silent.Add(1)
+		return
+	case o == mfa.Accept:
+		c.accepted.Add(1)
+	case o == mfa.Challenge:
+		c.challenged.Add(1)
+	default:
+		c.rejected.Add(1)
+	}
+	c.latencySum.Add(int64(took))
+	for {
+		most := c.latencyMax.Load()
+		if int64(took) <= most || c.latencyMax.CompareAndSwap(most, int64(took)) {
+			return
+		}
+	}
+}
+
+// statusInterval and statusBurst bound the Status-Server answers to one client:
+// a probe is signed by the client, but a captured one can be sent again.
+const (
+	statusInterval = 50 * time.Millisecond
+	statusBurst    = 20
+)
+
+// takeStatus reports whether a Status-Server request may be answered now.
+func (c *counters) takeStatus(now time.Time) bool {
+	for {
+		next := c.statusNext.Load()
+		at := max(next, now.UnixNano())
+		if at-now.UnixNano() > int64(statusBurst*statusInterval) {
+			return false
+		}
+		if c.statusNext.CompareAndSwap(next, at+int64(statusInterval)) {
+			return true
+		}
+	}
+}
+
+// Stats returns the counters now. It may be called at any time.
+func (s *Server) Stats() Stats {
+	st := Stats{
+		Pending:   int(s.pending.Load()),
+		Panics:    s.panics.Load(),
+		Unknown:   s.unknown.Load(),
+		Malformed: s.malformed.Load(),
+	}
+	if svc := s.service.Load(); svc != nil {
+		for _, c := range svc.Table.clients {
+			st.Clients = append(st.Clients, svc.counters[c.index].snapshot(c.Name))
+		}
+	}
+	slices.SortFunc(st.Clients, func(a, b ClientStats) int { return strings.Compare(a.Name, b.Name) })
+	return st
+}
