@@ -23,6 +23,8 @@ const (
 	maxBase32    = 128
 )
 
+const maxNext = 1 << 48 // so that no window wraps
+
 const maxText = 128 // characters of a serial number or a label
 
 // The lifetimes of a pass, as in Entra.
@@ -195,8 +197,8 @@ func (t *Token) check() error {
 		return fmt.Errorf("digits must be 6 or 8; got %d", t.Digits)
 	case len(t.Secret) < minSecret:
 		return fmt.Errorf("secret has %d bytes; need at least %d", len(t.Secret), minSecret)
-	case t.Next < 0:
-		return errors.New("counter must not be negative")
+	case t.Next < 0 || t.Next > maxNext:
+		return errors.New("counter must be 0 to 2^48")
 	}
 	return nil
 }
@@ -221,8 +223,8 @@ func (t *Token) URL(issuer string) (string, error) {
 	switch {
 	case t.Kind == Pass:
 		return "", errors.New("a pass has no URL")
-	case issuer == "" || strings.Contains(issuer, ":"): // the separator of the label, and not to be escaped
-		return "", fmt.Errorf("issuer must be a text without ':'; got %q", issuer)
+	case issuer == "" || strings.ContainsAny(issuer, ":&=+"): // ':' ends it in the label; pquerna leaves the others as they are
+		return "", fmt.Errorf("issuer must be a text without any of : & = +; got %q", issuer)
 	case t.User == "" || strings.Contains(t.User, ":"):
 		return "", fmt.Errorf("a user name in a URL must be a text without ':'; got %q", t.User)
 	}

@@ -1,0 +1,523 @@
+package otp_test
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	pquerna "github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+	"github.com/radmatch/radmatch/otp/otptest"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// code returns a token's code at a step, made by pquerna.
+func code(t testing.TB, token otp.Token, step int64) string {
+	t.Helper()
+	algorithm := map[string]pquerna.Algorithm{otp.SHA1: pquerna.AlgorithmSHA1, otp.SHA256: pquerna.AlgorithmSHA256, otp.SHA512: pquerna.AlgorithmSHA512}
+	c, err := hotp.GenerateCodeCustom(base32.StdEncoding.EncodeToString(token.Secret), uint64(step),
+		hotp.ValidateOpts{Digits: pquerna.Digits(token.Digits), Algorithm: algorithm[token.Algorithm]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// desk is a verifier with a clock that the test moves.
+type desk struct {
+	*otp.Verifier
+	t     *testing.T
+	store *otptest.Memory
+	now   time.Time
+}
+
+func newDesk(t *testing.T, tokens ...otp.Token) *desk {
+	d := &desk{t: t, store: new(otptest.Memory), now: start}
+	d.Verifier = &otp.Verifier{Store: d.store, Now: func() time.Time { return d.now }}
+	for _, token := range tokens {
+		add := d.store.AddToken
+		if token.Kind == otp.Pass {
+			add = d.store.ReplacePass
+		}
+		if err := add(t.Context(), token, mfa.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// fixed gives a token the same secret in each run, so that a collision of two
+// codes cannot fail a test once in a while.
+func fixed(token otp.Token) otp.Token {
+	copy(token.Secret, "12345678901234567890")
+	return token
+}
+
+// step returns the step of the true time.
+func (d *desk) step(token otp.Token) int64 { return d.now.Unix() / int64(token.Period) }
+
+// verify returns what a login would: "ok", "wrong", "used" or "error: …".
+func (d *desk) verify(answer string) string {
+	d.t.Helper()
+	return outcome(d.VerifyCode(d.t.Context(), "Alice", answer, mfa.Event{User: "Alice"}))
+}
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, mfa.ErrRejected) && errors.Is(err, mfa.ErrCodeUsed):
+		return "used"
+	case errors.Is(err, mfa.ErrRejected):
+		return "wrong"
+	}
+	return "error: " + err.Error()
+}
+
+func (d *desk) want(name, answer, want string) {
+	d.t.Helper()
+	if got := d.verify(answer); got != want {
+		d.t.Errorf("%s: got %s; want %s", name, got, want)
+	}
+}
+
+func (d *desk) token(id string) otp.Token {
+	d.t.Helper()
+	tokens, err := d.store.Tokens(d.t.Context(), "alice")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, token := range tokens {
+		if token.ID == id {
+			return token
+		}
+	}
+	d.t.Fatalf("no token %s", id)
+	return otp.Token{}
+}
+
+func TestTOTP(t *testing.T) {
+	for _, algorithm := range []string{otp.SHA1, otp.SHA256, otp.SHA512} {
+		for _, digits := range []int{6, 8} {
+			for _, period := range []int{30, 60} {
+				t.Run(fmt.Sprintf("%s/%d/%d", algorithm, digits, period), func(t *testing.T) {
+					token := fixed(otp.NewTOTP("alice"))
+					token.Algorithm, token.Digits, token.Period = algorithm, digits, period
+					d := newDesk(t, token)
+					now := d.step(token)
+					d.want("two steps early", code(t, token, now+2), "wrong")
+					d.want("two steps late", code(t, token, now-2), "wrong")
+					d.want("a step late", code(t, token, now-1), "ok")
+					d.want("a step late again", code(t, token, now-1), "used")
+					d.want("now", code(t, token, now), "ok")
+					d.want("a step early", code(t, token, now+1), "ok")
+					d.want("now again", code(t, token, now), "used")
+				})
+			}
+		}
+	}
+}
+
+func TestEvent(t *testing.T) {
+	totp, counter := fixed(otp.NewTOTP("alice")), otp.NewHOTP("alice")
+	counter.Next = 7
+	pass, shown, err := otp.NewPass("alice", start, time.Hour, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, totp, counter, pass)
+	now := d.step(totp)
+	for _, tt := range []struct {
+		answer string
+		want   mfa.Event
+	}{
+		{code(t, totp, now+1), mfa.Event{Method: "totp", Token: totp.ID, Step: now + 1, Drift: 1}},
+		{code(t, counter, 9), mfa.Event{Method: "hotp", Token: counter.ID, Step: 9}},
+		{shown, mfa.Event{Method: "tap", Token: pass.ID}},
+	} {
+		d.want(tt.want.Method, tt.answer, "ok")
+		events := d.store.Events()
+		got := events[len(events)-1]
+		tt.want.User = "Alice"
+		if got, want := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", tt.want); got != want {
+			t.Errorf("event\n got %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestForm(t *testing.T) {
+	token := fixed(otp.NewTOTP("alice"))
+	for _, tt := range []struct {
+		name string
+		form func(code string) string
+		want string
+	}{
+		{"spaces", func(c string) string { return " " + c[:3] + " " + c[3:] }, "ok"},
+		{"hyphen", func(c string) string { return c[:3] + "-" + c[3:] }, "ok"},
+		{"full-width", func(c string) string {
+			return strings.Map(func(r rune) rune { return r + '０' - '0' }, c)
+		}, "ok"},
+		{"a digit less", func(c string) string { return c[:5] }, "wrong"},
+		{"a digit more", func(c string) string { return c + "0" }, "wrong"},
+		{"leading zeros", func(c string) string { return "00" + c }, "wrong"},
+		{"sign", func(c string) string { return "+" + c }, "wrong"},
+		{"empty", func(string) string { return "" }, "wrong"},
+		{"long", func(c string) string { return strings.Repeat(c, 1000) }, "wrong"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t, token)
+			d.want("code", tt.form(code(t, token, d.step(token))), tt.want)
+		})
+	}
+}
+
+// TestWrongCodes: of all codes that are not those of the window none is accepted.
+func TestWrongCodes(t *testing.T) {
+	token := fixed(otp.NewTOTP("alice"))
+	d := newDesk(t, token)
+	right := map[string]bool{}
+	for off := int64(-20); off <= 20; off++ {
+		right[code(t, token, d.step(token)+off)] = true
+	}
+	for i := range 402 {
+		wrong := fmt.Sprintf("%06d", i*2487)
+		if !right[wrong] {
+			d.want(wrong, wrong, "wrong")
+		}
+	}
+	if n := len(d.store.Events()); n != 1 { // that of AddToken
+		t.Errorf("got %d commits; want none", n-1)
+	}
+}
+
+// TestDrift follows a token whose clock runs slow, and one that is put right.
+func TestDrift(t *testing.T) {
+	token := fixed(otp.NewTOTP("alice"))
+	d := newDesk(t, token)
+	for slow := int64(1); slow <= 25; slow++ { // a step a month
+		d.now = d.now.Add(30 * 24 * time.Hour)
+		want := "ok"
+		if slow > 21 { // ten minutes, and a step of window
+			want = "wrong"
+		}
+		d.want(fmt.Sprintf("%d steps slow", slow), code(t, token, d.step(token)-slow), want)
+	}
+	if got := d.token(token.ID).Drift; got != -20 {
+		t.Errorf("got drift %d; want -20, the bound", got)
+	}
+	d.now = d.now.Add(24 * time.Hour)
+	d.want("put right", code(t, token, d.step(token)), "ok")
+	d.want("put right, once more", code(t, token, d.step(token)+1), "ok")
+	if got := d.token(token.ID).Drift; got != -18 {
+		t.Errorf("got drift %d; want -18, a step for each code", got)
+	}
+}
+
+// TestLateTyping: a person who types at the last moment does not train the
+// window away from the true time.
+func TestLateTyping(t *testing.T) {
+	token := fixed(otp.NewTOTP("alice"))
+	d := newDesk(t, token)
+	for i, off := range []int64{-1, -2, -3, 0, -1, 0, 1} {
+		d.now = d.now.Add(time.Hour)
+		d.want(fmt.Sprintf("code %d", i), code(t, token, d.step(token)+off), "ok")
+	}
+}
+
+func TestClockSteps(t *testing.T) {
+	token := fixed(otp.NewTOTP("alice"))
+	d := newDesk(t, token)
+	now := d.step(token)
+	d.want("before", code(t, token, now), "ok")
+	d.now = start.Add(-time.Hour)
+	d.want("set back: the used code", code(t, token, now), "wrong") // far outside the window
+	d.want("set back: an old code", code(t, token, d.step(token)), "used")
+	d.now = start.Add(-30 * time.Second)
+	d.want("a step back: the used code", code(t, token, now), "used")
+	d.want("a step back: an old code", code(t, token, now-1), "used")
+	d.want("a step back: the token's next code", code(t, token, now+1), "wrong") // two ahead: resynchronises
+	d.now = start.Add(60 * time.Second)
+	d.want("put right", code(t, token, now+2), "ok")
+	d.now = start.Add(time.Hour)
+	d.want("set forward: the token's code of now", code(t, token, now+3), "wrong")
+	d.now = start.Add(2 * time.Minute)
+	d.want("put right again", code(t, token, now+4), "ok")
+	d.now = time.Unix(-3600, 0)
+	d.want("before 1970", "123456", "wrong")
+}
+
+func TestHOTP(t *testing.T) {
+	token := fixed(otp.NewHOTP("alice"))
+	d := newDesk(t, token)
+	d.want("eleven ahead", code(t, token, 11), "wrong")
+	d.want("first", code(t, token, 0), "ok")
+	d.want("first again", code(t, token, 0), "used")
+	d.want("ten ahead", code(t, token, 11), "ok")
+	d.want("skipped", code(t, token, 5), "used")
+	d.want("next", code(t, token, 12), "ok")
+	if got := d.token(token.ID).Next; got != 13 {
+		t.Errorf("got next %d; want 13", got)
+	}
+}
+
+func TestHOTPResync(t *testing.T) {
+	tests := []struct {
+		name          string
+		first, second int64
+		pause         time.Duration
+		want          string
+	}{
+		{"two in a row", 30, 31, time.Minute, "ok"},
+		{"the last of the range", 49, 50, time.Minute, "ok"},
+		{"one beyond", 50, 51, time.Minute, "wrong"},
+		{"one between", 30, 32, time.Minute, "wrong"},
+		{"the same twice", 30, 30, time.Minute, "wrong"},
+		{"backwards", 30, 29, time.Minute, "wrong"},
+		{"too late", 30, 31, 11 * time.Minute, "wrong"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			token := fixed(otp.NewHOTP("alice"))
+			d := newDesk(t, token)
+			d.want("first", code(t, token, tt.first), "wrong")
+			d.now = d.now.Add(tt.pause)
+			d.want("second", code(t, token, tt.second), tt.want)
+			if tt.want == "ok" {
+				d.want("first afterwards", code(t, token, tt.first), "used")
+				d.want("second afterwards", code(t, token, tt.second), "used")
+				d.want("third", code(t, token, tt.second+1), "ok")
+			}
+		})
+	}
+}
+
+func TestTOTPResync(t *testing.T) {
+	tests := []struct {
+		name        string
+		first, then int64 // steps that the token's clock is off
+		pause       time.Duration
+		want        string
+	}{
+		{"slow", -7, -7, 30 * time.Second, "ok"},
+		{"fast", 20, 20, 30 * time.Second, "ok"},
+		{"typed late", -7, -8, time.Minute, "ok"},
+		{"some codes later", 12, 12, 4 * time.Minute, "ok"},
+		{"the same code twice", 7, 6, 30 * time.Second, "wrong"},
+		{"not the same clock", -7, -3, 30 * time.Second, "wrong"},
+		{"more than ten minutes", 21, 21, 30 * time.Second, "wrong"},
+		{"too late", 7, 7, 11 * time.Minute, "wrong"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			token := fixed(otp.NewTOTP("alice"))
+			d := newDesk(t, token)
+			d.want("first", code(t, token, d.step(token)+tt.first), "wrong")
+			d.now = d.now.Add(tt.pause)
+			d.want("second", code(t, token, d.step(token)+tt.then), tt.want)
+			if tt.want != "ok" {
+				return
+			}
+			if got := d.token(token.ID).Drift; got != int(tt.then) {
+				t.Errorf("got drift %d; want %d", got, tt.then)
+			}
+			d.want("the code again", code(t, token, d.step(token)+tt.then), "used")
+			d.now = d.now.Add(time.Minute)
+			d.want("the next one", code(t, token, d.step(token)+tt.then), "ok")
+		})
+	}
+}
+
+func TestPassVerify(t *testing.T) {
+	tests := []struct {
+		name  string
+		once  bool
+		at    time.Duration
+		wants []string
+	}{
+		{"many logins", false, 0, []string{"ok", "ok", "ok"}},
+		{"one login", true, 0, []string{"ok", "used", "used"}},
+		{"too early", false, -time.Second, []string{"wrong"}},
+		{"the last moment", false, time.Hour - 1, []string{"ok"}},
+		{"expired", false, time.Hour, []string{"wrong"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			pass, shown, err := otp.NewPass("alice", start, time.Hour, tt.once)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := newDesk(t, pass)
+			d.now = start.Add(tt.at)
+			d.want("another pass", "k7mpq-3x9dr", "wrong")
+			d.want("a digit less", shown[:len(shown)-1], "wrong")
+			for i, want := range tt.wants {
+				d.want("use "+strconv.Itoa(i+1), strings.ToUpper(shown), want)
+			}
+		})
+	}
+}
+
+// TestBrokenToken: a token without a key, or with a period of 0, accepts nothing
+// and harms no other one.
+func TestBrokenToken(t *testing.T) {
+	good := fixed(otp.NewTOTP("alice"))
+	empty, period, pass := otp.NewTOTP("alice"), otp.NewTOTP("alice"), otp.Token{ID: "p", User: "alice", Kind: otp.Pass, Expires: start.Add(time.Hour)}
+	empty.Secret, period.Period = nil, 0
+	d := newDesk(t, empty, period, pass, good)
+	d.want("code of the empty key", code(t, empty, d.step(good)), "wrong")
+	d.want("empty pass", "", "wrong")
+	d.want("the good one", code(t, good, d.step(good)), "ok")
+}
+
+func TestSeveralTokens(t *testing.T) {
+	var tokens []otp.Token
+	for range otp.MaxTokens {
+		tokens = append(tokens, otp.NewTOTP("alice"))
+	}
+	d := newDesk(t, tokens...)
+	for _, token := range tokens {
+		d.want("code", code(t, token, d.step(token)), "ok")
+	}
+	for _, token := range tokens {
+		d.want("code again", code(t, token, d.step(token)), "used")
+	}
+}
+
+// TestSharedSecret: should one key stand in two tokens all the same, its code is
+// still good for one login.
+func TestSharedSecret(t *testing.T) {
+	first := fixed(otp.NewTOTP("alice"))
+	second := fixed(otp.NewTOTP("alice"))
+	s := &twins{Memory: new(otptest.Memory), tokens: []otp.Token{first, second}}
+	v := &otp.Verifier{Store: s, Now: func() time.Time { return start }}
+	c := code(t, first, start.Unix()/30)
+	for i, want := range []string{"ok", "used"} {
+		if got := outcome(v.VerifyCode(t.Context(), "alice", c, mfa.Event{})); got != want {
+			t.Errorf("use %d: got %s; want %s", i+1, got, want)
+		}
+	}
+}
+
+type twins struct {
+	*otptest.Memory
+	tokens []otp.Token
+}
+
+func (s *twins) Tokens(context.Context, string) ([]otp.Token, error) {
+	return append([]otp.Token(nil), s.tokens...), nil
+}
+
+func (s *twins) Use(_ context.Context, u otp.Use, _ mfa.Event) error {
+	for i := range s.tokens {
+		if s.tokens[i].ID == u.Token {
+			s.tokens[i].Next = u.Step + 1
+		}
+	}
+	return nil
+}
+
+func TestRace(t *testing.T) {
+	token, counter := fixed(otp.NewTOTP("alice")), otp.NewHOTP("alice")
+	pass, shown, _ := otp.NewPass("alice", start, time.Hour, true)
+	d := newDesk(t, token, counter, pass)
+	for name, answer := range map[string]string{
+		"totp": code(t, token, d.step(token)), "hotp": code(t, counter, 3), "tap": shown,
+	} {
+		got := make([]string, 16)
+		var wg sync.WaitGroup
+		begin := make(chan struct{})
+		for i := range got {
+			wg.Go(func() {
+				<-begin
+				got[i] = outcome(d.VerifyCode(t.Context(), "alice", answer, mfa.Event{User: "alice"}))
+			})
+		}
+		close(begin)
+		wg.Wait()
+		count := map[string]int{}
+		for _, g := range got {
+			count[g]++
+		}
+		if count["ok"] != 1 || count["used"] != len(got)-1 {
+			t.Errorf("%s: got %v; want 1 ok, %d used", name, count, len(got)-1)
+		}
+	}
+}
+
+// failing is a store whose disk is full.
+type failing struct {
+	otptest.Memory
+	tokens, use error
+}
+
+func (s *failing) Tokens(ctx context.Context, user string) ([]otp.Token, error) {
+	if s.tokens != nil {
+		return nil, s.tokens
+	}
+	return s.Memory.Tokens(ctx, user)
+}
+
+func (s *failing) Use(ctx context.Context, u otp.Use, ev mfa.Event) error { return s.use }
+
+func TestStoreErrors(t *testing.T) {
+	full := errors.New("disk full")
+	token := fixed(otp.NewTOTP("alice"))
+	for _, tt := range []struct {
+		name  string
+		store *failing
+		want  string
+	}{
+		{"tokens", &failing{tokens: full}, "error: reading tokens: disk full"},
+		{"use", &failing{use: full}, "error: using a code: disk full"},
+		{"used meanwhile", &failing{use: fmt.Errorf("token x: %w", otp.ErrUsed)}, "used"},
+	} {
+		if err := tt.store.AddToken(t.Context(), token, mfa.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		v := &otp.Verifier{Store: tt.store, Now: func() time.Time { return start }}
+		got := outcome(v.VerifyCode(t.Context(), "alice", code(t, token, start.Unix()/30), mfa.Event{}))
+		if got != tt.want {
+			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// BenchmarkVerifyCode is one accepted code of a user with one token.
+func BenchmarkVerifyCode(b *testing.B) {
+	token := fixed(otp.NewTOTP("alice"))
+	now := start.Unix() / 30
+	accepted := code(b, token, now)
+	for _, bb := range []struct {
+		name, answer string
+		rejected     bool
+	}{{"accepted", accepted, false}, {"wrong", "000000", true}} {
+		b.Run(bb.name, func(b *testing.B) {
+			v := &otp.Verifier{Store: free{token: token}, Now: func() time.Time { return start }}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := v.VerifyCode(b.Context(), "alice", bb.answer, mfa.Event{}); (err != nil) != bb.rejected {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// free costs nothing and forgets what was used.
+type free struct {
+	otp.Store
+	token otp.Token
+}
+
+func (s free) Tokens(context.Context, string) ([]otp.Token, error) { return []otp.Token{s.token}, nil }
+func (s free) Use(context.Context, otp.Use, mfa.Event) error       { return nil }
