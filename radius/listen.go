@@ -44,13 +44,13 @@ func (k *socket) send(b []byte, to netip.AddrPort, oob []byte) error {
 
 // Listen opens addresses ("host:port"; without a host, every IPv4 and IPv6
 // address) and begins to serve them. Port 0 takes a free one: see Addrs. On an
-// error none of them is open.
-func (s *Server) Listen(addresses ...string) error {
+// error none of them is open. ctx ends the opening, not the serving.
+func (s *Server) Listen(ctx context.Context, addresses []string) error {
 	s.start()
 	var opened []*socket
 	var addrs []netip.AddrPort
 	for _, address := range addresses {
-		more, at, err := s.open(address, uint16(len(s.Addrs())+len(addrs)))
+		more, at, err := s.open(ctx, address, uint16(len(s.Addrs())+len(addrs)))
 		opened = append(opened, more...)
 		addrs = append(addrs, at...)
 		if err != nil {
@@ -96,7 +96,7 @@ func (k *sockets) close() {
 }
 
 // open opens the sockets of one address of the configuration.
-func (s *Server) open(address string, listener uint16) (opened []*socket, addrs []netip.AddrPort, err error) {
+func (s *Server) open(ctx context.Context, address string, listener uint16) (opened []*socket, addrs []netip.AddrPort, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, nil, err
@@ -110,7 +110,7 @@ func (s *Server) open(address string, listener uint16) (opened []*socket, addrs 
 		if err != nil {
 			return opened, addrs, err
 		}
-		group, bound, err := openGroup(at.AddrPort(), listener+uint16(i))
+		group, bound, err := openGroup(ctx, at.AddrPort(), listener+uint16(i))
 		if i > 0 && errors.Is(err, syscall.EAFNOSUPPORT) {
 			s.log.Info("this machine has no IPv6", zap.String("listen", address))
 			continue
@@ -126,7 +126,7 @@ func (s *Server) open(address string, listener uint16) (opened []*socket, addrs 
 }
 
 // openGroup opens one socket a processor at the same address.
-func openGroup(at netip.AddrPort, listener uint16) (group []*socket, bound netip.AddrPort, err error) {
+func openGroup(ctx context.Context, at netip.AddrPort, listener uint16) (group []*socket, bound netip.AddrPort, err error) {
 	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	network := "udp4"
 	if at.Addr().Is6() {
@@ -144,7 +144,7 @@ func openGroup(at netip.AddrPort, listener uint16) (group []*socket, bound netip
 	for range runtime.GOMAXPROCS(0) {
 		k := &socket{listener: listener, wildcard: at.Addr().IsUnspecified()}
 		lc := net.ListenConfig{Control: k.control}
-		conn, err := lc.ListenPacket(context.Background(), network, bound.String())
+		conn, err := lc.ListenPacket(ctx, network, bound.String())
 		if err != nil {
 			for _, k := range group {
 				k.conn.Close()

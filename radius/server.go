@@ -135,8 +135,8 @@ func (s *Server) admit(c *counters, hasState bool) bool {
 	if hasState {
 		most, mostClient = most+most/8, mostClient+mostClient/8
 	}
-	if s.pending.Add(1) > most || c.pending.Add(1) > mostClient {
-		// One of the two may not have been taken: release balances both.
+	overall, ofClient := s.pending.Add(1), c.pending.Add(1)
+	if overall > most || ofClient > mostClient {
 		s.release(c)
 		return false
 	}
