@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// Devices implements push.Store. The keys belong to the store.
+func (s *Store) Devices(ctx context.Context, user string) (list []push.Device, err error) {
+	defer wrap(&err, "store: devices")
+	err = s.view(ctx, user, func(a *account) {
+		if a == nil {
+			return
+		}
+		for _, d := range a.devices {
+			list = append(list, *d)
+		}
+	})
+	return list, err
+}
+
+// Device implements push.Store.
+func (s *Store) Device(ctx context.Context, id string) (push.Device, error) {
+	if s.opt.Server {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		if d := s.devices[id]; d != nil {
+			return *d, nil
+		}
+		return push.Device{}, push.ErrNoDevice
+	}
+	accounts, err := pull(ctx, s.db, `WHERE user IN (SELECT user FROM devices WHERE id = ?)`, id)
+	if err != nil {
+		return push.Device{}, fmt.Errorf("store: device: %w", err)
+	}
+	_, devices := indexes(accounts)
+	if d := devices[id]; d != nil {
+		return *d, nil
+	}
+	return push.Device{}, push.ErrNoDevice
+}
+
+// ListDevices returns the devices of a user, or of everybody for "".
+func (s *Store) ListDevices(ctx context.Context, user string) (list []push.Device, err error) {
+	defer wrap(&err, "store: devices")
+	err = s.list(ctx, user, func(a *account) {
+		for _, d := range a.devices {
+			list = append(list, *d)
+		}
+	})
+	return list, err
+}
+
+// Invite stores an invitation.
+func (s *Store) Invite(ctx context.Context, in push.Invitation, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: invitation")
+	return s.change(ctx, []string{mfa.Fold(in.User)}, ev, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES (?, ?, ?)`,
+			in.Hash[:], in.User, micros(in.Expires))
+		return err
+	})
+}
+
+// Enroll implements push.Store. It records the enrolment as an event.
+func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ push.Device, err error) {
+	defer wrap(&err, "store: enrolment")
+	// A look without the write lock first: anybody can send a wrong invitation.
+	user, err := s.invited(ctx, s.db, hash)
+	if err != nil {
+		return push.Device{}, err
+	}
+	ev := mfa.Event{User: user, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
+	ev.Device, ev.DeviceID = d.Name, d.ID
+	d.User = user
+	err = s.change(ctx, []string{mfa.Fold(user)}, ev, func(tx *sql.Tx) error {
+		if _, err := s.invited(ctx, tx, hash); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE hash = ?`, hash[:]); err != nil {
+			return err
+		}
+		if err := ensureUser(ctx, tx, user); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			d.ID, mfa.Fold(user), d.Name, d.Key, d.Version, micros(d.Added), micros(d.Seen))
+		return err
+	})
+	if err != nil {
+		return push.Device{}, err
+	}
+	return d, nil
+}
+
+// invited returns whom a valid invitation is for.
+func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (user string, err error) {
+	err = q.QueryRowContext(ctx, `SELECT name FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&user)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", push.ErrInvitation
+	}
+	return user, err
+}
+
+// RemoveDevice removes the user's device with this id, or the one with this
+// name. push.ErrNoDevice if there is none.
+func (s *Store) RemoveDevice(ctx context.Context, user, idOrName string, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: removing a device")
+	key := mfa.Fold(user)
+	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
+		var ids []string
+		const query = `SELECT id FROM devices WHERE user = ?1 AND id = ?2
+			UNION ALL SELECT id FROM devices WHERE user = ?1 AND name = ?2 AND NOT EXISTS (SELECT 1 FROM devices WHERE user = ?1 AND id = ?2)`
+		err := each(ctx, tx, query, []any{key, idOrName}, func(r *sql.Rows) error {
+			var id string
+			err := r.Scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+		switch {
+		case err != nil:
+			return err
+		case len(ids) == 0:
+			return fmt.Errorf("%w: %q of user %q", push.ErrNoDevice, idOrName, user)
+		case len(ids) > 1:
+			return fmt.Errorf("%d devices of user %q are named %q: name one by its id", len(ids), user, idOrName)
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ?`, ids[0])
+		return err
+	})
+}
+
+// SeenDevice implements push.Store. It is in memory at once, on disk a little later.
+func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.Time) error {
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[id]
+	if d == nil {
+		return push.ErrNoDevice
+	}
+	d.Version, d.Seen = version, at.UTC()
+	s.unsaved.seen(id)
+	return nil
+}

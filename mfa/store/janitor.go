@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+const (
+	janitorEvery = 250 * time.Millisecond
+	pruneEvery   = time.Minute
+	// foldIdle is how long no row must have come before events are folded.
+	foldIdle = 200 * time.Millisecond
+	// foldForced is how many events may wait for an idle moment. They are read
+	// at start, some hundred thousand a second.
+	foldForced = 500_000
+	// chunk is how many events are folded or pruned while logins wait.
+	chunk = 256
+	// keepChanges is how many old changes stay for a command that waits for its own.
+	keepChanges = 1000
+)
+
+// janitor does what is off the path of a login.
+func (s *Store) janitor(ctx context.Context) {
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	var pruned time.Time
+	var failed bool
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.flush(ctx)
+		if err == nil {
+			err = s.foldWhileIdle(ctx)
+		}
+		if err == nil && time.Since(pruned) >= pruneEvery {
+			pruned = time.Now()
+			err = s.prune(ctx)
+		}
+		if err != nil && !failed && ctx.Err() == nil {
+			s.log.Error("housekeeping of the database failed; trying on", zap.Error(err))
+		}
+		failed = err != nil
+	}
+}
+
+// foldWhileIdle folds as long as no login comes, or too much is waiting.
+func (s *Store) foldWhileIdle(ctx context.Context) error {
+	for s.tail.Load() > foldForced || s.queue.idle(foldIdle) {
+		n, err := s.fold(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// fold brings the next events into the tables that are slow to write: the uses
+// into tokens, the users into the index. Rows after meta 'folded' are found by
+// looking at all of them.
+func (s *Store) fold(ctx context.Context) (n int, err error) {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	var last int64
+	err = s.update(ctx, func(tx *sql.Tx) error {
+		uses := make(map[string]*token)
+		var users []string
+		var ids []int64
+		const query = `SELECT id, coalesce(user, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + foldedMark + ` ORDER BY id LIMIT ?`
+		err := each(ctx, tx, query, []any{chunk}, func(r *sql.Rows) error {
+			var user, id string
+			var step sql.NullInt64
+			var drift int64
+			if err := r.Scan(&last, &user, &id, &step, &drift); err != nil {
+				return err
+			}
+			n++
+			if user != "" {
+				users, ids = append(users, mfa.Fold(user)), append(ids, last)
+			}
+			if step.Valid {
+				if uses[id] == nil {
+					uses[id] = new(token)
+				}
+				uses[id].used(step.Int64, drift)
+			}
+			return nil
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+		for i, user := range users {
+			if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO event_user (user, id) VALUES (?, ?)`, user, ids[i]); err != nil {
+				return err
+			}
+		}
+		for id, t := range uses {
+			if _, err := tx.ExecContext(ctx, `UPDATE tokens SET next = ?2, drift = ?3 WHERE id = ?1 AND next < ?2`, id, t.next, t.drift); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'folded'`, last)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if n > 0 {
+		s.folded.Store(last)
+		s.tail.Add(int64(-n))
+	} else {
+		s.tail.Store(0)
+	}
+	return n, nil
+}
+
+// prune removes the oldest events as Keep and MaxSize say, but none that is not
+// folded, and what else is outdated.
+func (s *Store) prune(ctx context.Context) error {
+	now := s.opt.Now()
+	err := s.locked(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE expires <= ?`, micros(now)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?`, keepChanges)
+		return err
+	})
+	for err == nil && ctx.Err() == nil {
+		var cutoff int64
+		if s.opt.Keep > 0 {
+			cutoff = now.Add(-s.opt.Keep).UnixMicro()
+		}
+		var size int64
+		if size, err = s.size(ctx); err != nil {
+			return err
+		}
+		if s.opt.MaxSize > 0 && size > s.opt.MaxSize {
+			cutoff = 1<<63 - 1
+		}
+		var n int64
+		if n, err = s.pruneChunk(ctx, cutoff); n == 0 {
+			break
+		}
+	}
+	return err
+}
+
+// size is what the database fills; room within the file is used again.
+func (s *Store) size(ctx context.Context) (n int64, err error) {
+	const query = `SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s`
+	err = s.db.QueryRowContext(ctx, query).Scan(&n)
+	return n, err
+}
+
+// pruneChunk removes some of the oldest folded events that are older than cutoff.
+func (s *Store) pruneChunk(ctx context.Context, cutoff int64) (n int64, err error) {
+	if cutoff <= 0 {
+		return 0, nil
+	}
+	err = s.locked(ctx, func(tx *sql.Tx) error {
+		var last int64
+		err := each(ctx, tx, `SELECT id, coalesce(user, '') FROM events WHERE id < ? AND id <= `+foldedMark+` ORDER BY id LIMIT ?`,
+			[]any{cutoff, chunk}, func(r *sql.Rows) error {
+				var user string
+				if err := r.Scan(&last, &user); err != nil {
+					return err
+				}
+				n++
+				_, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, mfa.Fold(user), last)
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM events WHERE id <= ?`, last)
+		return err
+	})
+	return n, err
+}
+
+// locked is update for what does not change memory.
+func (s *Store) locked(ctx context.Context, f func(*sql.Tx) error) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.update(ctx, f)
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date: file N of migrations leads to version
+// N, which `PRAGMA user_version` holds. Each step is one transaction, which
+// reads the version anew, so that two processes may start at once.
+func (s *Store) migrate(ctx context.Context) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	version, err := schemaVersion(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	if version > len(files) {
+		return fmt.Errorf("%s has schema version %d, this program knows %d: it is older than the database", databaseFile, version, len(files))
+	}
+	if version > 0 && version < len(files) && !s.opt.Server {
+		if pid, ok := holder(s.path(lockFile)); ok {
+			return fmt.Errorf("%s has schema version %d and belongs to the running server (process %d): restart it with this version first", databaseFile, version, pid)
+		}
+	}
+	for n := version; n < len(files); n++ {
+		if err := s.step(ctx, n, files[n]); err != nil {
+			return fmt.Errorf("%s: %w", files[n], err)
+		}
+	}
+	return nil
+}
+
+// step runs one migration, unless another process has done so by now.
+func (s *Store) step(ctx context.Context, from int, file string) error {
+	text, err := migrations.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, func(tx *sql.Tx) error {
+		if v, err := schemaVersion(ctx, tx); err != nil || v > from {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, string(text)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", from+1))
+		return err
+	})
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func schemaVersion(ctx context.Context, q querier) (v int, err error) {
+	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v)
+	return v, err
+}

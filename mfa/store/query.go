@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Entry is an event with its place in the trail, which rises strictly.
+type Entry struct {
+	Seq   int64
+	Event mfa.Event
+}
+
+// Query selects events. The zero Query selects the newest.
+type Query struct {
+	User   string    // folded before it is compared; empty: everybody's
+	Client string    // exact; empty: every client's
+	Since  time.Time // when it was written; zero: no bound
+	Until  time.Time // exclusive; zero: no bound
+	// After selects what was written after this entry, from the oldest on.
+	After int64
+	// Limit is how many entries are returned: the newest, or with After the
+	// oldest. 0 means DefaultLimit, more than MaxLimit means MaxLimit.
+	Limit int
+}
+
+// The limits of one Query.
+const (
+	DefaultLimit = 1000
+	MaxLimit     = 10_000
+)
+
+// Events returns the entries that q selects, oldest first.
+func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
+	defer wrap(&err, "store: events")
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	sel := q.selection()
+	parts := []part{{where: "TRUE"}}
+	if q.User != "" {
+		parts = userParts(mfa.Fold(q.User))
+	}
+	if sel.newest {
+		slices.Reverse(parts)
+	}
+	var found []Entry
+	for _, p := range parts {
+		if found, err = sel.read(ctx, tx, p, found); err != nil {
+			return nil, err
+		}
+	}
+	if sel.newest {
+		slices.Reverse(found)
+	}
+	return found, nil
+}
+
+// EventsSince returns what counts against users since t, oldest first: wrong
+// codes and prompts that were denied or not answered. The engine's limits are
+// rebuilt from it at start.
+func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
+	defer wrap(&err, "store: events")
+	const where = `id >= ? AND (tries > 0 OR reason IN (?, ?, ?, ?))`
+	args := []any{t.UnixMicro(), mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse}
+	var found []mfa.Event
+	err = each(ctx, s.db, selectEvents+where+` ORDER BY id`, args, func(r *sql.Rows) error {
+		e, err := scanEvent(r)
+		found = append(found, e.Event)
+		return err
+	})
+	return found, err
+}
+
+// selection is a Query without its user. The bounds are exclusive.
+type selection struct {
+	from, to int64
+	client   string
+	newest   bool // the newest of them, read backwards
+	limit    int
+}
+
+func (q Query) selection() selection {
+	sel := selection{from: q.After, to: 1<<63 - 1, client: q.Client, newest: q.After == 0, limit: q.Limit}
+	if !q.Since.IsZero() {
+		sel.from = max(sel.from, q.Since.UnixMicro()-1)
+	}
+	if !q.Until.IsZero() {
+		sel.to = q.Until.UnixMicro()
+	}
+	if sel.limit <= 0 {
+		sel.limit = DefaultLimit
+	}
+	sel.limit = min(sel.limit, MaxLimit)
+	return sel
+}
+
+// part is a stretch of the trail with its own way to find a user's events.
+type part struct {
+	where string
+	args  []any
+	keep  func(*mfa.Event) bool // nil: all that where finds
+}
+
+// userParts finds a user's events by the index where they are folded, and by
+// looking at every row behind that. Names were stored as they came, and SQLite's
+// lower knows ASCII alone: a name with anything else is compared here.
+func userParts(user string) []part {
+	return []part{
+		{where: `id IN (SELECT id FROM event_user WHERE user = ?)`, args: []any{user}},
+		{
+			where: `id > ` + foldedMark + ` AND (lower(user) = ? OR user GLOB '*[^ -~]*')`,
+			args:  []any{user},
+			keep:  func(ev *mfa.Event) bool { return mfa.Fold(ev.User) == user },
+		},
+	}
+}
+
+// read appends what p has of the selection to found, up to the limit.
+func (sel selection) read(ctx context.Context, q querier, p part, found []Entry) ([]Entry, error) {
+	var query strings.Builder
+	query.WriteString(selectEvents + `id > ? AND id < ? AND ` + p.where)
+	args := append([]any{sel.from, sel.to}, p.args...)
+	if sel.client != "" {
+		query.WriteString(` AND client = ?`)
+		args = append(args, sel.client)
+	}
+	query.WriteString(` ORDER BY id`)
+	if sel.newest {
+		query.WriteString(` DESC`)
+	}
+	rows, err := q.QueryContext(ctx, query.String(), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for len(found) < sel.limit && rows.Next() {
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, err
+		}
+		if p.keep == nil || p.keep(&e.Event) {
+			found = append(found, e)
+		}
+	}
+	return found, rows.Err()
+}
+
+const selectEvents = `SELECT id, coalesce(lag, 0), result, coalesce(login, ''), coalesce(client, ''), coalesce(grp, client, ''),
+	coalesce(user, ''), coalesce(end_user, ''), coalesce(source, ''), coalesce(reason, ''), coalesce(method, ''),
+	coalesce(token, ''), coalesce(step, 0), coalesce(drift, 0), coalesce(tries, 0),
+	coalesce(primary_ns, 0), coalesce(factor_ns, 0), coalesce(total_ns, 0), rest FROM events WHERE `
+
+func scanEvent(r *sql.Rows) (Entry, error) {
+	var e Entry
+	var lag int64
+	var result string
+	var extra []byte
+	ev := &e.Event
+	err := r.Scan(&e.Seq, &lag, &result, &ev.ID, &ev.Client, &ev.Group, &ev.User, &ev.EndUser, &ev.Source, &ev.Reason, &ev.Method,
+		&ev.Token, &ev.Step, &ev.Drift, &ev.Tries, &ev.Primary, &ev.Factor, &ev.Total, &extra)
+	if err != nil {
+		return e, err
+	}
+	ev.Time = time.UnixMicro(e.Seq - lag).UTC()
+	if err := parseResult(result, ev); err != nil || extra == nil {
+		return e, err
+	}
+	var x rest
+	if err := json.Unmarshal(extra, &x); err != nil {
+		return e, err
+	}
+	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
+	ev.Requests, ev.Text, ev.Operator, ev.NumberSet = x.Requests, x.Text, x.Operator, x.NumberSet
+	return e, nil
+}

@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"modernc.org/sqlite"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// The errors that callers tell apart.
+var (
+	// ErrNotFound means that what was to be changed or removed is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrInUse means that another server has this data_dir.
+	ErrInUse = errors.New("data_dir is in use by another server")
+	// ErrNotSeen means that a change is on disk, but the server beside this
+	// process has not taken it over in time.
+	ErrNotSeen = errors.New("written, but the running server has not taken it over")
+	// ErrFull means that more rows wait for the disk than the queue holds.
+	ErrFull = errors.New("too many events wait for the disk")
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrNotServer means that only the process that serves may do this.
+	ErrNotServer = errors.New("only the server uses up codes")
+)
+
+// The files in data_dir.
+const (
+	databaseFile = "radmatch.db"
+	keyFile      = "seal.key"
+	lockFile     = "lock"    // held by the server; holds its process id
+	appliedFile  = "applied" // the last change that the server has seen
+)
+
+// Options say which store is opened and how.
+type Options struct {
+	// Dir is data_dir. It is made (0700) where it is missing.
+	Dir string
+	// Server takes the lock of data_dir and loads what logins need into memory.
+	// Without it the store is a command's, beside a server or not.
+	Server bool
+	// Logger gets what would be lost otherwise: failed commits and housekeeping.
+	// nil: nothing is logged.
+	Logger *zap.Logger
+	// Keep is how long events are kept; 0: for ever. Only the server prunes.
+	Keep time.Duration
+	// MaxSize in bytes is what the database may fill before the oldest events
+	// go; 0: no bound.
+	MaxSize int64
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// Store is the database. Its methods may be called concurrently.
+type Store struct {
+	opt  Options
+	log  *zap.Logger
+	db   *sql.DB // reads, and the writes that are not on the path of a login
+	lock *os.File
+	ack  *os.File // the file `applied`
+
+	ring atomic.Pointer[keyring]
+
+	wmu    sync.Mutex // held by whoever writes, or replaces accounts
+	writer writer     // guarded by wmu
+	queue  queue
+
+	mu       sync.RWMutex
+	accounts map[string]*account // by folded name
+	tokens   map[string]*token   // by id
+	devices  map[string]*push.Device
+	latches  map[latchKey]time.Time
+	unsaved  unsaved // latches and devices that the janitor will write
+
+	applied int64        // last change in memory; guarded by wmu
+	folded  atomic.Int64 // id of the last folded event
+	tail    atomic.Int64 // events that are not folded, about
+	saved   map[string]string
+
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	closed sync.Once
+}
+
+var (
+	_ mfa.Journal   = (*Store)(nil)
+	_ mfa.Directory = (*Store)(nil)
+	_ otp.Store     = (*Store)(nil)
+	_ push.Store    = (*Store)(nil)
+)
+
+// Open opens the database in opt.Dir, makes it where it is missing, and brings
+// its schema up to date. As a server it returns when everything that logins
+// need is in memory, ErrInUse if another server runs. ctx is for the opening
+// alone.
+func Open(ctx context.Context, opt Options) (_ *Store, err error) {
+	defer wrap(&err, "store "+opt.Dir)
+	s := &Store{opt: opt, log: opt.Logger}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.opt.Now == nil {
+		s.opt.Now = time.Now
+	}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	if err := s.openFiles(); err != nil {
+		return nil, err
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if opt.Server {
+		if err := s.start(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// openFiles makes the directory and, for a server, takes its lock.
+func (s *Store) openFiles() error {
+	if s.opt.Dir == "" {
+		return errors.New("no directory given")
+	}
+	dir, err := filepath.Abs(s.opt.Dir)
+	if err != nil {
+		return err
+	}
+	s.opt.Dir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if !s.opt.Server {
+		return nil
+	}
+	if s.lock, err = acquire(s.path(lockFile)); err != nil {
+		return err
+	}
+	s.ack, err = os.OpenFile(s.path(appliedFile), os.O_RDWR|os.O_CREATE, 0o600)
+	return err
+}
+
+func (s *Store) openDatabase(ctx context.Context) error {
+	// SQLite gives its other files the mode of this one. O_EXCL, because
+	// closing a file that SQLite has open would drop its POSIX locks.
+	f, err := os.OpenFile(s.path(databaseFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = errors.Join(chown(f, s.opt.Dir), f.Close())
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if s.db, err = sql.Open("sqlite", s.dsn()); err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(4)
+	s.db.SetMaxIdleConns(4)
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	return s.openKeys(ctx)
+}
+
+// dsn is the same for every connection, so that no connection lacks a pragma.
+// FULL: a commit returns when the log is synced.
+func (s *Store) dsn() string {
+	q := url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"},
+	}
+	u := url.URL{Scheme: "file", Path: s.path(databaseFile), RawQuery: q.Encode()}
+	return u.String()
+}
+
+func (s *Store) path(name string) string { return filepath.Join(s.opt.Dir, name) }
+
+// start loads the memory and starts the goroutines of a server.
+func (s *Store) start(ctx context.Context) error {
+	if err := s.loadAll(ctx); err != nil {
+		return err
+	}
+	// A database that cannot be written must stop the start, not the first login.
+	if err := s.update(ctx, func(*sql.Tx) error { return nil }); err != nil {
+		return err
+	}
+	s.writer.open = func() (conn, error) {
+		c, err := new(sqlite.Driver).Open(s.dsn())
+		if err != nil {
+			return nil, err
+		}
+		return c.(conn), nil
+	}
+	s.queue.init()
+	run, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.done.Go(s.writeLoop)
+	s.done.Go(func() { s.poll(run) })
+	s.done.Go(func() { s.janitor(run) })
+	return nil
+}
+
+// Close waits for the queued events to be on disk, writes what was to be
+// written later, and lets go of data_dir. Later calls do nothing.
+func (s *Store) Close() (err error) {
+	s.closed.Do(func() {
+		if s.stop != nil {
+			s.stop()
+			s.queue.close()
+			s.done.Wait()
+			err = s.flush(context.Background())
+		}
+		err = errors.Join(err, s.release())
+	})
+	return err
+}
+
+func (s *Store) release() error {
+	var errs []error
+	errs = append(errs, s.writer.close())
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	for _, f := range []*os.File{s.ack, s.lock} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// update runs f in one write transaction.
+func (s *Store) update(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// wrap puts what was done before an error. It is deferred.
+func wrap(err *error, what string) {
+	if *err != nil {
+		*err = fmt.Errorf("%s: %w", what, *err)
+	}
+}
+
+// micros is how times are stored; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"maps"
+	"time"
+)
+
+// ClientStats is what the server has counted for one client since it started.
+type ClientStats struct {
+	Client     string        `json:"client"`
+	Packets    uint64        `json:"packets"`
+	Accepts    uint64        `json:"accepts"`
+	Rejects    uint64        `json:"rejects"`
+	Challenges uint64        `json:"challenges"`
+	Discards   uint64        `json:"discards"`
+	Signed     uint64        `json:"signed"`   // Access-Requests with a valid Message-Authenticator
+	Unsigned   uint64        `json:"unsigned"` // and without one
+	Mean       time.Duration `json:"mean_ns"`  // from request to answer, the person not waited for
+	Max        time.Duration `json:"max_ns"`
+	Last       time.Time     `json:"last,omitzero"` // the last request
+	Sources    []SourceStats `json:"sources,omitempty"`
+}
+
+// SourceStats is one source address of a client.
+type SourceStats struct {
+	Addr     string    `json:"addr"`
+	Signed   uint64    `json:"signed"`
+	Unsigned uint64    `json:"unsigned"`
+	Last     time.Time `json:"last,omitzero"`
+}
+
+// SaveStats replaces the saved statistics. What has not changed since the last
+// call is not written.
+func (s *Store) SaveStats(ctx context.Context, stats []ClientStats) (err error) {
+	defer wrap(&err, "store: statistics")
+	now := make(map[string]string, len(stats))
+	for i := range stats {
+		data, err := json.Marshal(&stats[i])
+		if err != nil {
+			return err
+		}
+		now[stats[i].Client] = string(data)
+	}
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	if s.saved != nil && maps.Equal(s.saved, now) {
+		return nil
+	}
+	err = s.update(ctx, func(tx *sql.Tx) error {
+		if s.saved == nil { // those of the server before this one
+			if _, err := tx.ExecContext(ctx, `DELETE FROM stats`); err != nil {
+				return err
+			}
+		}
+		for client := range s.saved {
+			if _, ok := now[client]; ok {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM stats WHERE client = ?`, client); err != nil {
+				return err
+			}
+		}
+		for client, data := range now {
+			if s.saved[client] == data {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO stats (client, data) VALUES (?, ?)`, client, []byte(data)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.saved = now
+	}
+	return err
+}
+
+// ClientStats returns the saved statistics by client.
+func (s *Store) ClientStats(ctx context.Context) (list []ClientStats, err error) {
+	defer wrap(&err, "store: statistics")
+	err = each(ctx, s.db, `SELECT data FROM stats ORDER BY client`, nil, func(r *sql.Rows) error {
+		var data []byte
+		if err := r.Scan(&data); err != nil {
+			return err
+		}
+		var c ClientStats
+		if err := json.Unmarshal(data, &c); err != nil {
+			return err
+		}
+		list = append(list, c)
+		return nil
+	})
+	return list, err
+}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// SetDefaultMethod sets what `method default` chooses; "" goes back to what
+// follows from the registered methods.
+func (s *Store) SetDefaultMethod(ctx context.Context, user string, m mfa.Method, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: default method")
+	if m != "" && m != mfa.MethodPush && m != mfa.MethodOTP {
+		return fmt.Errorf("no such method: %q", m)
+	}
+	return s.setUser(ctx, user, ev, `UPDATE users SET method = ?2 WHERE user = ?1`, string(m))
+}
+
+// SetBlocked blocks a user, or lets the user in again; then wrong codes and
+// denials from before are forgotten too.
+func (s *Store) SetBlocked(ctx context.Context, user string, blocked bool, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: block")
+	if blocked {
+		return s.setUser(ctx, user, ev, `UPDATE users SET blocked = 1 WHERE user = ?1`)
+	}
+	return s.setUser(ctx, user, ev, `UPDATE users SET blocked = 0, unblocked = ?2 WHERE user = ?1`, micros(s.opt.Now()))
+}
+
+// ClearPushBlocks takes back every "this was not me" of a user.
+func (s *Store) ClearPushBlocks(ctx context.Context, user string, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: push blocks")
+	return s.setUser(ctx, user, ev, `DELETE FROM push_blocks WHERE user = ?1`)
+}
+
+// setUser runs one statement whose first parameter is the folded name. A user
+// that is not enrolled is added: anybody can be blocked.
+func (s *Store) setUser(ctx context.Context, user string, ev mfa.Event, query string, args ...any) error {
+	key := mfa.Fold(user)
+	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
+		if err := ensureUser(ctx, tx, user); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, query, append([]any{key}, args...)...)
+		return err
+	})
+}
+
+// bar notes in memory that push is off for a user (folded) at a client group.
+// wmu is held.
+func (s *Store) bar(user, group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.accounts[user]
+	if a == nil {
+		a = &account{name: user}
+		s.accounts[user] = a
+	}
+	if !slices.Contains(a.barred, group) {
+		a.barred = append(slices.Clip(a.barred), group)
+	}
+}

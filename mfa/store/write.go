@@ -1,0 +1,330 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"modernc.org/sqlite"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+const (
+	// pace is how far apart commits begin under load, so that a commit carries
+	// more rows. A row that comes to an idle writer is committed at once.
+	pace = time.Millisecond
+	// maxQueue bounds the rows that wait for the disk.
+	maxQueue = 16384
+	// busyTries of busy_timeout each: how long a batch waits for another
+	// process that writes.
+	busyTries = 3
+)
+
+// row is one event on its way to the disk.
+type row struct {
+	ev   mfa.Event
+	used bool   // ev.Step is used up by this event
+	rest []byte // what few events have, as JSON
+}
+
+// batch is what one commit carries. err is set before done is closed.
+type batch struct {
+	done chan struct{}
+	err  error
+}
+
+// queue collects rows until the writer takes them.
+type queue struct {
+	mu     sync.Mutex
+	rows   []row
+	batch  *batch
+	spare  []row         // the rows of the last batch, to be used again
+	last   time.Time     // when a row came last
+	wake   chan struct{} // capacity 1; closed by close
+	closed bool
+}
+
+func (q *queue) init() {
+	q.wake = make(chan struct{}, 1)
+	q.batch = &batch{done: make(chan struct{})}
+}
+
+func (q *queue) add(r row) (*batch, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.batch == nil {
+		return nil, ErrClosed
+	}
+	if len(q.rows) >= maxQueue {
+		return nil, ErrFull
+	}
+	q.rows = append(q.rows, r)
+	if len(q.rows) == 1 {
+		q.last = time.Now()
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
+	}
+	return q.batch, nil
+}
+
+// take returns all queued rows and their batch. The rows are the writer's until
+// the next take.
+func (q *queue) take() ([]row, *batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	rows, b := q.rows, q.batch
+	clear(q.spare)
+	q.rows, q.spare = q.spare[:0], rows
+	q.batch = &batch{done: make(chan struct{})}
+	return rows, b
+}
+
+// idle reports whether no row waits and none came for d.
+func (q *queue) idle(d time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.rows) == 0 && time.Since(q.last) >= d
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		close(q.wake)
+	}
+}
+
+// Record implements mfa.Journal. An event that was queued may still be
+// committed after ctx has ended; the caller must treat ctx's error as a failure.
+func (s *Store) Record(ctx context.Context, ev mfa.Event) error {
+	return s.commit(ctx, ev, false)
+}
+
+// commit queues one row and waits until it is on disk.
+func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error) {
+	defer wrap(&err, "store: event")
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	r, err := s.newRow(ev, used)
+	if err != nil {
+		return err
+	}
+	b, err := s.queue.add(r)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// writeLoop is the writer: it commits whatever is queued, until the queue is
+// closed and empty.
+func (s *Store) writeLoop() {
+	var begun time.Time
+	for open := true; open; {
+		_, open = <-s.queue.wake
+		if d := pace - time.Since(begun); d > 0 && open {
+			time.Sleep(d)
+		}
+		begun = time.Now()
+		rows, b := s.queue.take()
+		if len(rows) > 0 {
+			b.err = s.commitRows(rows)
+		}
+		close(b.done)
+	}
+}
+
+// commitRows writes rows in one commit. What they say about push is in memory
+// before their waiters go on, even after a failed commit: that only denies.
+func (s *Store) commitRows(rows []row) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	err := s.writer.insert(rows, s.opt.Now())
+	for i := range rows {
+		if user, group, ok := notMe(&rows[i].ev); ok {
+			s.bar(user, group)
+		}
+	}
+	if err != nil {
+		s.log.Error("events could not be written: their logins are not accepted", zap.Int("events", len(rows)), zap.Error(err))
+		return err
+	}
+	s.tail.Add(int64(len(rows)))
+	return nil
+}
+
+// notMe returns the user and the client group that an event blocks push for.
+func notMe(ev *mfa.Event) (user, group string, ok bool) {
+	if ev.Reason != mfa.ReasonNotMe || ev.User == "" {
+		return "", "", false
+	}
+	if group = ev.Group; group == "" {
+		group = ev.Client
+	}
+	return mfa.Fold(ev.User), group, true
+}
+
+// conn is what the SQLite driver's connection can do, of what is needed here.
+// database/sql in between costs as much again as the insert.
+type conn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+}
+
+// writer is the connection that inserts events, with its statements prepared.
+// It is opened when it is needed, and anew after a failure. wmu guards it.
+type writer struct {
+	open  func() (conn, error)
+	conn  conn
+	stmts [statements]driver.Stmt
+	args  [eventColumnCount]driver.NamedValue
+}
+
+const (
+	stmtBegin = iota
+	stmtCommit
+	stmtRollback
+	stmtLast
+	stmtEvent
+	stmtBar
+	statements
+)
+
+var statementTexts = [statements]string{
+	stmtBegin:    "BEGIN IMMEDIATE",
+	stmtCommit:   "COMMIT",
+	stmtRollback: "ROLLBACK",
+	stmtLast:     lastEvent,
+	stmtEvent:    insertEvent,
+	stmtBar:      insertBar,
+}
+
+const (
+	lastEvent = "SELECT coalesce(max(id), 0) FROM events"
+	insertBar = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
+)
+
+// insert commits rows, or none of them.
+func (w *writer) insert(rows []row, now time.Time) (err error) {
+	if err := w.prepare(); err != nil {
+		return err
+	}
+	for range busyTries {
+		if err = w.exec(stmtBegin); !isBusy(err) {
+			break
+		}
+	}
+	if err == nil {
+		if err = w.insertRows(rows, now); err == nil {
+			err = w.exec(stmtCommit)
+		}
+		if err != nil {
+			w.exec(stmtRollback) // fails where SQLite has rolled back by itself
+		}
+	}
+	if err != nil && !isBusy(err) {
+		return errors.Join(err, w.close())
+	}
+	return err
+}
+
+func (w *writer) insertRows(rows []row, now time.Time) error {
+	id, err := w.last()
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		id = max(id+1, now.UnixMicro())
+		rows[i].values(id, &w.args)
+		if err := w.exec(stmtEvent, w.args[:]...); err != nil {
+			return err
+		}
+		if user, group, ok := notMe(&rows[i].ev); ok {
+			args := []driver.NamedValue{{Ordinal: 1, Value: user}, {Ordinal: 2, Value: group}}
+			if err := w.exec(stmtBar, args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// last reads the highest event id: another process may have written one.
+func (w *writer) last() (int64, error) {
+	rows, err := w.stmts[stmtLast].(driver.StmtQueryContext).QueryContext(context.Background(), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var v [1]driver.Value
+	if err := rows.Next(v[:]); err != nil {
+		return 0, err
+	}
+	id, ok := v[0].(int64)
+	if !ok {
+		return 0, fmt.Errorf("event id is a %T", v[0])
+	}
+	return id, nil
+}
+
+// exec runs a statement without a context: a commit is never interrupted.
+func (w *writer) exec(stmt int, args ...driver.NamedValue) error {
+	_, err := w.stmts[stmt].(driver.StmtExecContext).ExecContext(context.Background(), args)
+	return err
+}
+
+func (w *writer) prepare() (err error) {
+	if w.conn != nil {
+		return nil
+	}
+	if w.conn, err = w.open(); err != nil {
+		w.conn = nil
+		return err
+	}
+	for i, text := range statementTexts {
+		if w.stmts[i], err = w.conn.PrepareContext(context.Background(), text); err != nil {
+			return errors.Join(err, w.close())
+		}
+	}
+	for i := range w.args {
+		w.args[i].Ordinal = i + 1
+	}
+	return nil
+}
+
+func (w *writer) close() error {
+	if w.conn == nil {
+		return nil
+	}
+	var errs []error
+	for i, stmt := range w.stmts {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+		w.stmts[i] = nil
+	}
+	errs = append(errs, w.conn.Close())
+	w.conn = nil
+	return errors.Join(errs...)
+}
+
+// isBusy reports whether another process had the database for busy_timeout.
+func isBusy(err error) bool {
+	const busy = 5 // SQLITE_BUSY; the bits above say where
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == busy
+}
