@@ -26,7 +26,7 @@ CREATE TABLE tokens (
 	created    INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX tokens_user ON tokens (user);
-CREATE UNIQUE INDEX tokens_serial ON tokens (serial) WHERE serial <> '';
+CREATE UNIQUE INDEX tokens_serial ON tokens (serial COLLATE NOCASE) WHERE serial <> '';
 
 CREATE TABLE devices (
 	id      TEXT NOT NULL PRIMARY KEY,

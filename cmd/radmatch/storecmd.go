@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+// openStore opens the database for a command, beside a running server or
+// without one. The caller closes it.
+func (a *app) openStore(ctx context.Context, cfg *config.Config) (*store.Store, error) {
+	st, err := store.Open(ctx, store.Options{Dir: cfg.DataDir})
+	if errors.Is(err, os.ErrPermission) {
+		return nil, withHint("run it as the user that radmatch serve runs as", err)
+	}
+	return st, err
+}
+
+// adminEvent is the line of the audit trail for a command that changes
+// something. The user may be empty.
+func adminEvent(name, text string) mfa.Event {
+	return mfa.Event{Time: time.Now(), Kind: mfa.EventAdmin, User: name, Text: text, Operator: operator()}
+}
+
+// operator names the operating-system user, and behind sudo also the one who
+// typed the command.
+func operator() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if by := os.Getenv("SUDO_USER"); by != "" && by != name {
+		name += " (sudo by " + by + ")"
+	}
+	return name
+}
