@@ -1,9 +1,11 @@
 package radius
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -89,4 +91,32 @@ func (w *writer) mschapError(ident byte, message string) {
 	}
 	text := fmt.Sprintf("E=691 R=0 C=%X V=3 M=%s", challenge, message)
 	w.vendor(vendorMicrosoft, msCHAPError, append([]byte{ident}, text...))
+}
+
+// NewMSCHAPv2 is the response that a client makes from a password, with fresh
+// challenges (RFC 2759 §8.1).
+func NewMSCHAPv2(user, password string) (mfa.MSCHAPv2, error) {
+	var cred mfa.MSCHAPv2
+	rand.Read(cred.AuthChallenge[:])
+	rand.Read(cred.PeerChallenge[:])
+	response, err := rfc2759.GenerateNTResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], []byte(user), []byte(password))
+	if err != nil {
+		return mfa.MSCHAPv2{}, err
+	}
+	cred.NTResponse = [24]byte(response)
+	return cred, nil
+}
+
+// ProvesMSCHAPv2 reports whether an Access-Accept proves that the server knows
+// the password that cred was made from (RFC 2759 §5).
+func (a Answer) ProvesMSCHAPv2(cred mfa.MSCHAPv2, user, password string) error {
+	want, err := rfc2759.GenerateAuthenticatorResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], cred.NTResponse[:], []byte(user), []byte(password))
+	if err != nil {
+		return err
+	}
+	got := find(a.packet, AttributeType{vendorMicrosoft, msCHAP2Success})
+	if len(got) != 1+len(want) || got[0] != cred.Ident || !hmac.Equal(got[1:], []byte(want)) {
+		return errors.New("the server does not prove that it knows the password (MS-CHAP2-Success)")
+	}
+	return nil
 }

@@ -59,9 +59,7 @@ func (w *writer) sealAnswer() ([]byte, error) {
 	if err := w.seal(); err != nil {
 		return nil, err
 	}
-	n := len(w.b)
-	sum := md5.Sum(append(w.b, w.secret.key...))
-	w.b = w.b[:n]
+	sum := w.secret.digest(w.b)
 	copy(w.b[4:headerSize], sum[:])
 	return w.b, nil
 }

@@ -16,7 +16,8 @@ type Secret struct {
 }
 
 type mac struct {
-	hash hash.Hash
+	hash hash.Hash // HMAC-MD5
+	md5  hash.Hash
 	sum  [md5.Size]byte
 	zero [md5.Size]byte // stands for the Message-Authenticator while it is computed
 }
@@ -24,7 +25,7 @@ type mac struct {
 // NewSecret copies key.
 func NewSecret(key []byte) *Secret {
 	s := &Secret{key: slices.Clone(key)}
-	s.macs.New = func() any { return &mac{hash: hmac.New(md5.New, s.key)} }
+	s.macs.New = func() any { return &mac{hash: hmac.New(md5.New, s.key), md5: md5.New()} }
 	return s
 }
 
@@ -47,8 +48,21 @@ func (s *Secret) sign(packet []byte, at int) [md5.Size]byte {
 	return sum
 }
 
-// verify reports in constant time whether the Message-Authenticator at offset at
-// is that of packet. auth, if not nil, stands for the authenticator in the header.
+// digest returns the Response Authenticator of packet, whose header holds the
+// Request Authenticator (RFC 2865 §3).
+func (s *Secret) digest(packet []byte) [md5.Size]byte {
+	m := s.macs.Get().(*mac)
+	m.md5.Reset()
+	m.md5.Write(packet)
+	m.md5.Write(s.key)
+	m.md5.Sum(m.sum[:0])
+	sum := m.sum
+	s.macs.Put(m)
+	return sum
+}
+
+// verify reports in constant time whether the Message-Authenticator whose value
+// stands at offset at is that of packet.
 func (s *Secret) verify(packet []byte, at int) bool {
 	sum := s.sign(packet, at)
 	return hmac.Equal(sum[:], packet[at:at+md5.Size])

@@ -90,7 +90,7 @@ func (s *Server) start() {
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.answers = newRetransmissions(2 * s.MaxPending)
-		s.buffers.New = func() any { return new([bufferSize]byte) }
+		s.buffers.New = func() any { return new([maxPacketSize]byte) }
 		s.idle = make(chan struct{}, 1)
 	})
 }
@@ -154,11 +154,8 @@ func (s *Server) release(c *counters) {
 	}
 }
 
-// bufferSize holds a packet and the secret that is hashed behind it.
-const bufferSize = maxPacketSize + 256
-
-func (s *Server) buffer() *[bufferSize]byte { return s.buffers.Get().(*[bufferSize]byte) }
-func (s *Server) free(b *[bufferSize]byte)  { s.buffers.Put(b) }
+func (s *Server) buffer() *[maxPacketSize]byte { return s.buffers.Get().(*[maxPacketSize]byte) }
+func (s *Server) free(b *[maxPacketSize]byte)  { s.buffers.Put(b) }
 
 // hourly says which of many alike lines may be logged: one an hour for each key.
 // It forgets nothing that it must know and is bounded: when it is full of fresh
