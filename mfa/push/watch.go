@@ -30,6 +30,7 @@ const (
 	pollSpan     = 5 * time.Minute // after which a stream is tried again
 	maxPause     = 30 * time.Second
 	maxLine      = 1 << 20
+	maxLive      = 1000
 )
 
 // Watch tells what happens to the user's prompts until ctx ends, tell returns an
@@ -123,9 +124,6 @@ func (w *watch) stream(ctx context.Context) error {
 			return fmt.Errorf("server: answered %q in place of an event stream", Printable(kind, 64))
 		}
 		return readEvents(resp.Body, func(name string, data []byte) error {
-			if w.synced {
-				dead.Reset(silence)
-			}
 			err := w.event(name, data)
 			if w.synced {
 				dead.Reset(silence)
@@ -188,6 +186,9 @@ func (w *watch) sync(l *PromptList) error {
 
 func (w *watch) prompt(v PromptView) error {
 	old, known := w.live[v.ID]
+	if !known && len(w.live) == maxLive {
+		return errors.New("server: tells more requests than one person can have")
+	}
 	w.live[v.ID] = v
 	switch {
 	case !known:
@@ -211,7 +212,7 @@ func (w *watch) withdrawn(g Withdrawn) error {
 func readEvents(r io.Reader, f func(name string, data []byte) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
-	name, data, any := "", []byte(nil), false
+	name, data, some := "", []byte(nil), false
 	for lines.Scan() {
 		line := bytes.TrimSuffix(lines.Bytes(), []byte("\r"))
 		field, value, _ := bytes.Cut(line, []byte(":"))
@@ -219,10 +220,10 @@ func readEvents(r io.Reader, f func(name string, data []byte) error) error {
 		var err error
 		switch {
 		case len(line) == 0:
-			if any {
+			if some {
 				err = f(name, data)
 			}
-			name, data, any = "", nil, false
+			name, data, some = "", nil, false
 		case len(field) == 0:
 			err = f("", nil)
 		case string(field) == "event":
@@ -231,10 +232,10 @@ func readEvents(r io.Reader, f func(name string, data []byte) error) error {
 			if len(data)+len(value) > maxLine {
 				return errors.New("server: event too large")
 			}
-			if any {
+			if some {
 				data = append(data, '\n')
 			}
-			data, any = append(data, value...), true
+			data, some = append(data, value...), true
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,115 @@
+package pushtest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// Store is a push.Store in memory. The zero value is ready.
+type Store struct {
+	mu          sync.Mutex
+	devices     map[string]push.Device
+	invitations map[[32]byte]push.Invitation
+}
+
+var _ push.Store = (*Store)(nil)
+
+// Add registers a device of user with a new key.
+func (s *Store) Add(t testing.TB, user, id string, version int) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := push.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkix, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put(push.Device{ID: id, User: user, Name: id + "'s name", Key: pkix, Version: version, Added: time.Now(), Seen: time.Now()})
+	return key
+}
+
+func (s *Store) put(d push.Device) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.devices == nil {
+		s.devices = make(map[string]push.Device)
+	}
+	s.devices[d.ID] = d
+}
+
+// Remove removes a device.
+func (s *Store) Remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.devices, id)
+}
+
+// Invite stores an invitation and returns its token.
+func (s *Store) Invite(user string, expires time.Time) string {
+	token, inv := push.NewInvitation(user, expires)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.invitations == nil {
+		s.invitations = make(map[[32]byte]push.Invitation)
+	}
+	s.invitations[inv.Hash] = inv
+	return token
+}
+
+// Devices implements push.Store.
+func (s *Store) Devices(_ context.Context, user string) ([]push.Device, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []push.Device
+	for _, d := range s.devices {
+		if mfa.Fold(d.User) == mfa.Fold(user) {
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+// Device implements push.Store.
+func (s *Store) Device(_ context.Context, id string) (push.Device, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.devices[id]
+	if !ok {
+		return push.Device{}, fmt.Errorf("store: %q: %w", id, push.ErrNoDevice)
+	}
+	return d, nil
+}
+
+// Enroll implements push.Store.
+func (s *Store) Enroll(_ context.Context, hash [32]byte, d push.Device) (push.Device, error) {
+	s.mu.Lock()
+	inv, ok := s.invitations[hash]
+	delete(s.invitations, hash)
+	s.mu.Unlock()
+	if !ok || !time.Now().Before(inv.Expires) {
+		return push.Device{}, fmt.Errorf("store: %w", push.ErrInvitation)
+	}
+	d.User = inv.User
+	s.put(d)
+	return d, nil
+}
+
+// SeenDevice implements push.Store.
+func (s *Store) SeenDevice(_ context.Context, id string, version int, at time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d, ok := s.devices[id]; ok {
+		d.Version, d.Seen = version, at
+		s.devices[id] = d
+	}
+	return nil
+}
