@@ -109,7 +109,7 @@ func (w *wait) decisionFor(p packet, d Decision) Decision {
 // nobody in.
 func notRecorded(w *wait, d Decision, err error) Decision {
 	if d.Outcome == Accept {
-		return Decision{Outcome: w.client.OnMFAError, LoginID: w.ID, Reason: ReasonMFAError, Err: err}
+		return w.noAnswer(err)
 	}
 	d.Err = errors.Join(d.Err, err)
 	return d
