@@ -221,8 +221,18 @@ func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
 // hold lets p wait without an answer. A login that has ended in between gives
 // none: nothing joins after a decision.
 func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
-	if !e.Pending.hold(w, p) {
+	gone, ok := e.Pending.hold(w, p)
+	giveUp(gone)
+	if !ok {
 		p.reply(e.refuse(ctx, p.Request, w.User, Decision{Outcome: Discard, Reason: ReasonPromptPending}))
+	}
+}
+
+// giveUp answers packets to which no answer can arrive, so that whoever counts
+// them is rid of them.
+func giveUp(packets []packet) {
+	for _, p := range packets {
+		p.reply(Decision{Outcome: Discard, Reason: ReasonSuperseded})
 	}
 }
 
@@ -321,7 +331,8 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: a challenge is answered with PAP", ErrUnsupported)}))
 		return
 	}
-	c, waits := e.Pending.answer(p, text)
+	c, gone, waits := e.Pending.answer(p, text)
+	giveUp(gone)
 	switch {
 	case c == nil:
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonStateUnknown}))

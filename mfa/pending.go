@@ -16,7 +16,7 @@ const (
 	maxWrongCodes  = 3  // in one login
 	maxChallenges  = 8  // that are out for one login, by joined packets
 	maxShown       = 16 // joined requests that prompt and event show
-	maxHeld        = 64 // packets that wait for one login
+	maxHeld        = 64 // packets that wait for one login, and on one answer
 	keepApproval   = 10 * time.Second
 	rememberDenial = 10 * time.Second
 )
@@ -135,17 +135,30 @@ func (t *Pending) sameSeat(l *Login) *wait {
 }
 
 // hold lets p wait for the device's decision. It reports false if the login
-// has ended or too many wait, and then p is the caller's again.
-func (t *Pending) hold(w *wait, p packet) bool {
+// has ended or too many wait, and then p is the caller's again. So are the
+// packets in gone, which the NAS gave up: they wait no more.
+func (t *Pending) hold(w *wait, p packet) (gone []packet, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A NAS that reuses an identifier leaves packets behind that it gave up.
-	w.held = slices.DeleteFunc(w.held, packet.Superseded)
+	w.held, gone = sift(w.held)
 	if w.done || len(w.held) >= maxHeld {
-		return false
+		return gone, false
 	}
 	w.held = append(w.held, p)
-	return true
+	return gone, true
+}
+
+// sift parts the packets from those that the NAS gave up when it reused their
+// identifier.
+func sift(packets []packet) (waiting, gone []packet) {
+	for _, p := range packets {
+		if p.Superseded() {
+			gone = append(gone, p)
+		} else {
+			waiting = append(waiting, p)
+		}
+	}
+	return waiting, gone
 }
 
 // challenge makes a new State for w. It returns "" if the login has ended or
@@ -167,23 +180,25 @@ func (t *Pending) challenge(w *wait) string {
 // use it up. It returns nil for a State that is unknown, another's, expired or
 // used; waits is true where p is the same answer again and will be answered
 // with the first.
-func (t *Pending) answer(p packet, answer Password) (c *challenge, waits bool) {
+// Packets in gone are the caller's again: the NAS gave them up.
+func (t *Pending) answer(p packet, answer Password) (c *challenge, gone []packet, waits bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c = t.states[p.State]
 	if c == nil || c.w.Sent != Fold(p.User) || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
-		return nil, false
+		return nil, nil, false
 	}
 	if c.answered {
-		if len(c.packets) < maxChallenges && subtle.ConstantTimeCompare([]byte(c.answer), []byte(answer)) == 1 {
+		c.packets, gone = sift(c.packets)
+		if len(c.packets) < maxHeld && subtle.ConstantTimeCompare([]byte(c.answer), []byte(answer)) == 1 {
 			c.packets = append(c.packets, p)
-			return c, true
+			return c, gone, true
 		}
-		return nil, false
+		return nil, gone, false
 	}
 	c.answered, c.answer = true, answer
 	c.packets = append(c.packets, p)
-	return c, false
+	return c, nil, false
 }
 
 // replace ends c, whose answer was wrong, and makes the next challenge of the

@@ -75,7 +75,7 @@ const (
 	ReasonPromptPending    Reason = "prompt_pending"
 	ReasonRecentlyDenied   Reason = "recently_denied"
 	ReasonChallengeExpired Reason = "challenge_expired" // nobody answered in challenge_ttl
-	ReasonSuperseded       Reason = "superseded"        // the same seat signed in anew
+	ReasonSuperseded       Reason = "superseded"        // the same seat signed in anew, or the NAS reused the identifier
 	ReasonAbandoned        Reason = "abandoned"         // the NAS gave up and nobody decided
 	ReasonShutdown         Reason = "shutdown"
 )
