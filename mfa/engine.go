@@ -154,7 +154,7 @@ func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
 }
 
 // challenge answers p with a new State of w. Where none is to be had, because
-// the login has just ended or too many are out, p is held.
+// the login has just ended or been approved, or too many are out, p is held.
 func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message string) {
 	if state := e.Pending.challenge(w); state != "" {
 		p.reply(w.challenged(state, message))
@@ -196,9 +196,6 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	case joined:
 		e.amend(o)
 		e.wait(ctx, o, p, user)
-	case claimed:
-		e.wait(ctx, o, p, user)
-		e.approve(ctx, o)
 	default:
 		e.shed(ctx, w, p, what)
 	}
@@ -207,7 +204,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 // wait lets p wait for the device: with the number in its prompt where the
 // login has one and p can show it, else held without an answer.
 func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
-	if _, pap := p.Cred.(Password); w.Number != "" && pap && p.Client.Prompts && p.Client.ShowsMessage && e.Pending.approval(w) == nil {
+	if _, pap := p.Cred.(Password); w.Number != "" && pap && p.Client.Prompts && p.Client.ShowsMessage {
 		message := messageNumber
 		if user.Codes > 0 || user.Pass {
 			message = messageNumberCode
@@ -225,6 +222,16 @@ func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
 	giveUp(gone)
 	if !ok {
 		p.reply(e.refuse(ctx, p.Request, w.User, Decision{Outcome: Discard, Reason: ReasonPromptPending}))
+		return
+	}
+	e.claim(ctx, w)
+}
+
+// claim is called after a packet began to wait: an approval that came while
+// none did is for it. Whoever comes second, packet or approval, sees the other.
+func (e *Engine) claim(ctx context.Context, w *wait) {
+	if e.Pending.approval(w) != nil {
+		e.approve(ctx, w)
 	}
 }
 
@@ -338,11 +345,10 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonStateUnknown}))
 	case waits:
 		// The same answer again gets the decision of the first.
+		e.claim(ctx, c.w)
 	case c.w.prompts() && !e.Codes.HasForm(c.w.User, string(text)):
 		// "OK": this packet now waits for the device.
-		if e.Pending.approval(c.w) != nil {
-			e.approve(ctx, c.w)
-		}
+		e.claim(ctx, c.w)
 	default:
 		e.examine(ctx, c, string(text))
 	}

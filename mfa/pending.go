@@ -54,7 +54,6 @@ type opening int
 const (
 	opened opening = iota
 	joined
-	claimed // joined, and a device had approved already
 	promptPending
 	recentlyDenied
 	tooManyLogins
@@ -83,9 +82,6 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 			}
 			if len(o.Requests) < maxShown {
 				o.Requests = append(o.Requests, w.Requests...)
-			}
-			if o.approved != nil {
-				return o, claimed
 			}
 			return o, joined
 		}
@@ -161,12 +157,12 @@ func sift(packets []packet) (waiting, gone []packet) {
 	return waiting, gone
 }
 
-// challenge makes a new State for w. It returns "" if the login has ended or
-// has too many out.
+// challenge makes a new State for w. It returns "" if the login has ended, has
+// too many out, or a device has approved it already.
 func (t *Pending) challenge(w *wait) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if w.done || len(w.challenges) >= maxChallenges {
+	if w.done || w.approved != nil || len(w.challenges) >= maxChallenges {
 		return ""
 	}
 	c := &challenge{w: w, state: t.random.text(16)}
