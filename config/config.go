@@ -74,8 +74,8 @@ type MFA struct {
 	RequireMatch   bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
 	NumberInPrompt bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
 	Push           string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
-	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"5s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
-	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"10s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
+	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
+	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
 	Join           bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
 	OnPrimaryError string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
 	OnMFAError     string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
@@ -102,15 +102,15 @@ const (
 // Lockout locks the codes of a user.
 type Lockout struct {
 	Codes  int           `yaml:"codes" default:"10" min:"3" max:"100" doc:"How many wrong codes."`
-	Window time.Duration `yaml:"window" default:"15m" min:"1m" max:"24h" doc:"Within what time."`
-	For    time.Duration `yaml:"for" default:"15m" min:"1m" max:"7d" doc:"How long the codes stay locked."`
+	Window time.Duration `yaml:"window" default:"15m" min:"1s" max:"24h" doc:"Within what time."`
+	For    time.Duration `yaml:"for" default:"15m" min:"1s" max:"7d" doc:"How long the codes stay locked."`
 }
 
 // Fatigue stops prompts to a user.
 type Fatigue struct {
 	Prompts int           `yaml:"prompts" default:"5" min:"1" max:"100" doc:"How many prompts without an approval."`
-	Window  time.Duration `yaml:"window" default:"10m" min:"1m" max:"24h" doc:"Within what time."`
-	For     time.Duration `yaml:"for" default:"30m" min:"1m" max:"7d" doc:"How long no prompt is sent."`
+	Window  time.Duration `yaml:"window" default:"10m" min:"1s" max:"24h" doc:"Within what time."`
+	For     time.Duration `yaml:"for" default:"30m" min:"1s" max:"7d" doc:"How long no prompt is sent."`
 }
 
 // Limits bound memory.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,14 +39,27 @@ func isLater(key string) bool {
 
 func isLaterType(list, typ string) bool { return slices.Contains(laterTypes[list], typ) }
 
-// suggestKey is ` ; did you mean "…"` for a key that is misspelt or stands in
-// the wrong section.
+// suggestKey is what an unknown key may have been meant to be: a key of another
+// section, or a misspelt one of fs.
 func suggestKey(key string, fs []field) string {
+	for _, f := range fields(reflect.TypeFor[Config]()) {
+		if f.shape() == section && indexField(fields(f.typ), key) >= 0 {
+			return "; it belongs to " + f.key
+		}
+	}
 	var here []string
 	for _, f := range fs {
 		here = append(here, f.key)
 	}
 	return suggest(key, here)
+}
+
+// oneOf is "one of a, b", or the only word.
+func oneOf(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return "one of " + strings.Join(words, ", ")
 }
 
 // suggest is `; did you mean "…"` with the nearest of words, or nothing.

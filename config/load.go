@@ -48,7 +48,12 @@ func load(r *report, data []byte, known Known) (*Config, error) {
 	c := &Config{File: r.file, lines: r.lines}
 	if root := parseYAML(r, data); root != nil {
 		t := &tree{report: r, known: known}
-		t.decode(t.section(root, fields(reflect.TypeFor[Config]()), ""), c)
+		tree := t.section(root, fields(reflect.TypeFor[Config]()), "")
+		if t.nodes > maxNodes {
+			r.addAt(1, "", "the file unfolds to too much")
+			return nil, r.all[len(r.all)-1:]
+		}
+		t.decode(tree, c)
 		c.finish(r, known)
 	}
 	ps, failed := r.sorted()

@@ -40,6 +40,11 @@ func (p Problem) String() string {
 // Problems is everything that is wrong with a file, in the order of its lines.
 type Problems []Problem
 
+// Errors returns the problems without the warnings.
+func (ps Problems) Errors() Problems {
+	return slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool { return p.Warning })
+}
+
 // Error is one line a problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
@@ -58,11 +63,12 @@ type report struct {
 	file  string
 	lines map[string]int // key path to line
 	bad   map[string]bool
+	above map[string]bool // has a bad key below it
 	all   Problems
 }
 
 func newReport(file string) *report {
-	return &report{file: file, lines: map[string]int{}, bad: map[string]bool{}}
+	return &report{file: file, lines: map[string]int{}, bad: map[string]bool{}, above: map[string]bool{}}
 }
 
 // add reports an error at a key.
@@ -71,6 +77,9 @@ func (r *report) add(key, got, rule string, args ...any) {
 		return
 	}
 	r.bad[key] = true
+	for at, ok := parent(key); ok; at, ok = parent(at) {
+		r.above[at] = true
+	}
 	r.put(Problem{Line: r.line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Got: got})
 }
 
@@ -91,16 +100,21 @@ func (r *report) put(p Problem) {
 
 // line is the line of a key, or of the nearest key above it that is in the file.
 func (r *report) line(key string) int {
-	for {
-		if l, ok := r.lines[key]; ok {
+	for ok := true; ok; key, ok = parent(key) {
+		if l, found := r.lines[key]; found {
 			return l
 		}
-		i := strings.LastIndexAny(key, ".[")
-		if i < 0 {
-			return 1
-		}
-		key = key[:i]
 	}
+	return 1
+}
+
+// parent is the key path without its last key or index.
+func parent(key string) (string, bool) {
+	i := strings.LastIndexAny(key, ".[")
+	if i < 0 {
+		return "", false
+	}
+	return key[:i], true
 }
 
 // set reports whether the file has the key.
@@ -111,14 +125,7 @@ func (r *report) set(key string) bool {
 
 // failed reports whether one of the keys, or one below it, is wrong.
 func (r *report) failed(keys ...string) bool {
-	for bad := range r.bad {
-		for _, k := range keys {
-			if bad == k || strings.HasPrefix(bad, k+".") || strings.HasPrefix(bad, k+"[") {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(keys, func(k string) bool { return r.bad[k] || r.above[k] })
 }
 
 // sorted returns the problems in line order, and whether one is an error.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // maxNodes bounds what aliases of aliases can unfold to.
-const maxNodes = 1 << 20
+const maxNodes = 1 << 19
 
 // tree walks the nodes of the file beside the structs. What does not fit is
 // reported, what fits is returned as plain maps and lists with typed values in
@@ -18,6 +19,12 @@ type tree struct {
 	*report
 	known Known
 	nodes int // visited
+}
+
+// full reports whether the file has more nodes than are read; it counts one.
+func (t *tree) full() bool {
+	t.nodes++
+	return t.nodes > maxNodes
 }
 
 // pair is one key of a mapping with its value.
@@ -110,15 +117,17 @@ func (t *tree) merge(n *yaml.Node, line int, path string) []pair {
 
 // field reads the value of one key. ok is false if the key counts as unset.
 func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
-	if t.nodes++; t.nodes > maxNodes {
-		t.add("", "", "the file unfolds to too much")
+	if t.full() {
 		return nil, false
 	}
 	shape := f.shape()
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		if shape == section { // it may stand there with all its keys commented out
+		switch {
+		case shape == section: // it may stand there with all its keys commented out
 			delete(t.lines, key)
-		} else {
+		case f.required():
+			t.add(key, "", "must have a value")
+		default:
 			t.add(key, "", "must have a value; remove the key for the default")
 		}
 		return nil, false
@@ -152,7 +161,7 @@ func (t *tree) list(n *yaml.Node, f field, key string) (any, bool) {
 	}
 	vs := []any{}
 	for i, item := range n.Content {
-		if t.nodes++; t.nodes > maxNodes {
+		if t.full() {
 			break
 		}
 		k := index(key, i)
@@ -173,7 +182,7 @@ func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 	}
 	vs := []any{}
 	for i, item := range n.Content {
-		if t.nodes++; t.nodes > maxNodes {
+		if t.full() {
 			break
 		}
 		k := index(key, i)
@@ -211,11 +220,11 @@ func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
 		fs = append(fs, settingsFields(settings)...)
 		return t.section(n, fs, key)
 	case typ == "":
-		t.add(join(key, "type"), "", "must say which: %s", strings.Join(names(types), ", "))
+		t.add(join(key, "type"), "", "must be %s", oneOf(names(types)))
 	case isLaterType(list, typ):
 		t.add(join(key, "type"), quote(typ), "this version of radmatch does not have it yet")
 	default:
-		t.add(join(key, "type"), quote(typ), "must be one of %s%s", strings.Join(names(types), ", "), suggest(typ, names(types)))
+		t.add(join(key, "type"), quote(typ), "must be %s%s", oneOf(names(types)), suggest(typ, names(types)))
 	}
 	return map[string]any{} // what its other keys mean is not known
 }
@@ -275,7 +284,12 @@ func resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+var word = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
 func join(path, key string) string {
+	if !word.MatchString(key) {
+		key = quote(key)
+	}
 	if path == "" {
 		return key
 	}

@@ -102,29 +102,27 @@ func isAny(host string) bool {
 	return host == "" || err == nil && a.IsUnspecified()
 }
 
-// checkName checks the name of an entry; earlier are those before it.
-func checkName(r *report, key, name string, earlier []string) {
+// checkName checks the name of an entry and adds it to the earlier ones.
+func checkName(r *report, key, name string, earlier map[string]bool) {
 	switch {
 	case name == "": // the tree has said so
 	case !nameForm.MatchString(name):
 		r.add(key, quote(name), "must be letters, digits, dots, dashes and underscores, at most 64")
-	case slices.Contains(earlier, name):
+	case earlier[name]:
 		r.add(key, quote(name), "must be there once")
 	}
+	earlier[name] = true
 }
 
 func (c *Config) checkProviders(r *report, list string, ps []Provider) {
 	if len(ps) == 0 && list == "primaries" {
 		r.add(list, "", "must have an entry: where passwords are checked")
 	}
-	var seen []string
+	seen := map[string]bool{}
 	for i, p := range ps {
-		if r.failed(index(list, i) + ".type") {
-			seen = append(seen, p.Name)
-			continue
+		if !r.failed(index(list, i) + ".type") {
+			checkName(r, index(list, i)+".name", p.Name, seen)
 		}
-		checkName(r, index(list, i)+".name", p.Name, seen)
-		seen = append(seen, p.Name)
 	}
 }
 
@@ -144,10 +142,14 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 		return "mfa." + k
 	}
 	if !r.failed("push", key("push")) && m.Push != "" && !slices.ContainsFunc(c.Push, func(p Provider) bool { return p.Name == m.Push }) {
-		r.add(key("push"), quote(m.Push), "must be the name of an entry of push:%s", suggest(m.Push, providerNames(c.Push)))
+		r.add(key("push"), quote(m.Push), "must be the name of an entry of push%s", suggest(m.Push, providerNames(c.Push)))
 	}
-	if m.PushTimeout > m.ChallengeTTL && !r.failed(key("push_timeout"), key("challenge_ttl")) {
-		r.add(key("push_timeout"), quote(showDuration(m.PushTimeout)), "must be at most challenge_ttl, %s", showDuration(m.ChallengeTTL))
+	if push, ttl := key("push_timeout"), key("challenge_ttl"); m.PushTimeout > m.ChallengeTTL && !r.failed(push, ttl) {
+		if r.set(at + ".push_timeout") {
+			r.add(push, quote(showDuration(m.PushTimeout)), "must be at most challenge_ttl, %s", showDuration(m.ChallengeTTL))
+		} else {
+			r.add(ttl, quote(showDuration(m.ChallengeTTL)), "must be at least push_timeout, %s", showDuration(m.PushTimeout))
+		}
 	}
 	if m.RequireMA == RequireNo && r.set(at+".require_message_authenticator") {
 		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
@@ -166,14 +168,16 @@ func (c *Config) checkClients(r *report, known Known) {
 	if len(c.Clients) == 0 {
 		r.add("clients", "", "must have an entry: nobody else gets an answer")
 	}
-	var seen []string
+	seen := map[string]bool{}
 	for i := range c.Clients {
 		cl, key := &c.Clients[i], index("clients", i)
+		if r.bad[key] {
+			continue // not an entry at all
+		}
 		if cl.MFA.Push == "" {
 			cl.MFA.Push = c.MFA.Push
 		}
 		checkName(r, key+".name", cl.Name, seen)
-		seen = append(seen, cl.Name)
 		c.checkSecret(r, cl, key)
 		c.checkProfile(r, cl, key, known)
 		c.checkPrimary(r, cl, key)
@@ -224,7 +228,7 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 		r.add(at, quote(cl.Profile), "this version of radmatch does not have it yet")
 		return
 	}
-	r.add(at, quote(cl.Profile), "must be one of %s%s", strings.Join(names(known.Profiles), ", "), suggest(cl.Profile, names(known.Profiles)))
+	r.add(at, quote(cl.Profile), "must be %s%s", oneOf(names(known.Profiles)), suggest(cl.Profile, names(known.Profiles)))
 }
 
 func (c *Config) checkPrimary(r *report, cl *Client, key string) {
@@ -235,24 +239,27 @@ func (c *Config) checkPrimary(r *report, cl *Client, key string) {
 	case cl.Primary == "" && len(have) == 1:
 		cl.Primary = have[0]
 	case cl.Primary == "":
-		r.add(at, "", "must be there: one of %s", strings.Join(have, ", "))
+		r.add(at, "", "must be there: %s", oneOf(have))
 	case !slices.Contains(have, cl.Primary):
 		r.add(at, quote(cl.Primary), "must be the name of an entry of primaries%s", suggest(cl.Primary, have))
 	}
 }
 
 func (c *Config) checkAddresses(r *report) {
-	owner := map[netip.Prefix]string{}
+	owner := map[netip.Prefix]int{}
 	for i, cl := range c.Clients {
 		key := index("clients", i) + ".addresses"
+		if r.bad[index("clients", i)] {
+			continue
+		}
 		if len(cl.Addresses) == 0 && !r.failed(key) {
 			r.add(key, "", "must have an address")
 		}
 		for j, p := range cl.Addresses {
 			if other, ok := owner[p]; ok && !r.failed(key) {
-				r.add(index(key, j), quote(p.String()), "must be there once; client %s has it", other)
+				r.add(index(key, j), quote(p.String()), "must be there once; %s has it", c.label(other))
 			}
-			owner[p] = cl.Name
+			owner[p] = i
 			if p.Bits() == 0 {
 				r.warn(key, "%s is every address: whoever has the secret is this client", p)
 			}
@@ -263,6 +270,10 @@ func (c *Config) checkAddresses(r *report) {
 // checkGroups refuses a group that is the name of a client outside of it: a
 // client without a group is its own group, and would share its prompts unasked.
 func (c *Config) checkGroups(r *report) {
+	groups := map[string]string{} // of the clients, by name
+	for _, cl := range c.Clients {
+		groups[cl.Name] = cl.Group
+	}
 	for i, cl := range c.Clients {
 		key := index("clients", i) + ".group"
 		if cl.Group == "" {
@@ -271,10 +282,8 @@ func (c *Config) checkGroups(r *report) {
 		if !nameForm.MatchString(cl.Group) {
 			r.add(key, quote(cl.Group), "must be letters, digits, dots, dashes and underscores, at most 64")
 		}
-		for _, other := range c.Clients {
-			if other.Name == cl.Group && other.Group != cl.Group {
-				r.add(key, quote(cl.Group), "must not be the name of a client that is not in the group")
-			}
+		if group, ok := groups[cl.Group]; ok && group != cl.Group {
+			r.add(key, quote(cl.Group), "must not be the name of a client that is not in the group")
 		}
 	}
 	for i := range c.Clients {
@@ -286,15 +295,27 @@ func (c *Config) checkGroups(r *report) {
 
 // checkShared warns of a secret that two clients share: either can then pose as the other.
 func (c *Config) checkShared(r *report) {
-	owner := map[Secret]string{}
+	owner := map[Secret]int{}
 	for i, cl := range c.Clients {
+		key := index("clients", i) + ".secret"
+		if cl.SecretFile != "" {
+			key += "_file"
+		}
 		for _, s := range cl.Secret {
-			if other, ok := owner[s]; ok && other != cl.Name {
-				r.warn(index("clients", i)+".secret", "client %s has the same", other)
-			} else if ok {
-				r.warn(index("clients", i)+".secret", "the two secrets are the same")
+			if other, ok := owner[s]; ok && other != i && !r.failed(key) {
+				r.warn(key, "%s has the same", c.label(other))
+			} else if ok && !r.failed(key) {
+				r.warn(key, "the two secrets are the same")
 			}
-			owner[s] = cl.Name
+			owner[s] = i
 		}
 	}
+}
+
+// label names a client to people.
+func (c *Config) label(i int) string {
+	if name := c.Clients[i].Name; name != "" {
+		return "client " + name
+	}
+	return index("clients", i)
 }
