@@ -254,6 +254,9 @@ func (t *Pending) waiting(w *wait) bool {
 func (t *Pending) keep(w *wait, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if _, kept := t.timed[w]; kept {
+		return // the time runs from the approval, whoever came for it
+	}
 	w.deadline = now.Add(keepApproval)
 	for _, c := range w.challenges {
 		if !c.answered && w.Expires.After(w.deadline) {
