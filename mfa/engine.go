@@ -190,9 +190,10 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	o, what := e.Pending.open(w, p, p.Client.Join)
 	switch what {
 	case opened:
-		prompt := w.prompt(e.Pending.requests(w))
+		// Deferred, so that an answer that panics leaves no login behind that has
+		// no prompt to end it.
+		defer func() { go e.push(w) }()
 		e.wait(ctx, w, p, user)
-		go e.push(w, prompt)
 	case joined:
 		e.amend(o)
 		e.wait(ctx, o, p, user)
@@ -251,11 +252,11 @@ func (e *Engine) amend(w *wait) {
 }
 
 // push is the goroutine of one prompt.
-func (e *Engine) push(w *wait, p Prompt) {
+func (e *Engine) push(w *wait) {
 	defer e.Pending.recovered(w)
 	ctx, cancel := context.WithTimeout(w.life, w.client.PushTimeout)
 	defer cancel()
-	approval, err := w.client.Pusher.Push(ctx, p)
+	approval, err := w.client.Pusher.Push(ctx, w.prompt(e.Pending.requests(w)))
 	if err == nil {
 		e.Pending.noteApproval(w, approval)
 		e.approve(ctx, w)
