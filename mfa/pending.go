@@ -299,15 +299,23 @@ const (
 // settle is the only place where a login ends. It takes the login's turn, lets
 // f look and decide, commits the event, and only then answers everyone who
 // waits. It reports false, without calling f, if the login has ended before.
+// A panic in f or in the journal ends the login too, and goes on.
 func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event, ending)) bool {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	if !t.deciding(w, true) {
 		return false
 	}
+	decided := false
+	defer func() {
+		if !decided {
+			t.abort(w)
+		}
+	}()
 	d, ev, how := f()
 	switch how {
 	case goesOn:
+		decided = true
 		t.deciding(w, false)
 		return true
 	case record:
@@ -315,8 +323,18 @@ func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event
 			d = notRecorded(w, d, err)
 		}
 	}
+	decided = true
 	t.publish(w, d)
 	return true
+}
+
+// abort ends w in a panic, with a rejection: nobody would end it otherwise, and
+// its user could sign in no more. The deferred call holds where the journal is
+// what panics.
+func (t *Pending) abort(w *wait) {
+	d := w.decide(Reject, ReasonInternalError)
+	defer t.publish(w, d)
+	_ = t.Journal.Record(context.Background(), w.event(d.Outcome, d.Reason, time.Now()))
 }
 
 func (t *Pending) deciding(w *wait, on bool) bool {
