@@ -77,7 +77,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 			if !o.prompts() {
 				continue
 			}
-			if !join || w.Key == "" || o.Key != w.Key || o.deciding {
+			if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding {
 				return nil, promptPending
 			}
 			if len(o.Requests) < maxShown {
