@@ -34,7 +34,10 @@ type fileUser struct {
 	disabled bool
 }
 
-var _ mfa.PasswordChecker = (*File)(nil)
+var (
+	_ mfa.PasswordChecker = (*File)(nil)
+	_ mfa.IdentityFinder  = (*File)(nil)
+)
 
 // The texts tell the log what the answer to the user does not.
 var (
@@ -59,6 +62,15 @@ func (f *File) Check(ctx context.Context, user string, cred mfa.Credential) (mfa
 	default:
 		return mfa.Identity{}, errCredential
 	}
+}
+
+// Find implements mfa.IdentityFinder.
+func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
+	u := f.users[mfa.Fold(user)]
+	if u == nil {
+		return mfa.Identity{}, errUnknownUser
+	}
+	return u.identity(), nil
 }
 
 // Len is the number of users.

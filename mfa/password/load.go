@@ -38,8 +38,7 @@ func OpenFile(path string, encode Encode, gate *Gate) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("users file: %w", err)
 	}
-	l := &loader{path: path, encode: encode, groups: map[string][]string{}, replies: map[string][]mfa.Attribute{},
-		file: &File{users: map[string]*fileUser{}, gate: gate}}
+	l := newLoader(path, encode, gate)
 	l.load(data)
 	if err := l.problems(); err != nil {
 		return nil, err
@@ -78,6 +77,11 @@ type loader struct {
 	more    int
 }
 
+func newLoader(path string, encode Encode, gate *Gate) *loader {
+	return &loader{path: path, encode: encode, groups: map[string][]string{}, replies: map[string][]mfa.Attribute{},
+		file: &File{users: map[string]*fileUser{}, gate: gate}}
+}
+
 // problem notes what is wrong at n.
 func (l *loader) problem(n *yaml.Node, path, format string, args ...any) {
 	if len(l.found) == maxProblems {
@@ -104,12 +108,12 @@ func (l *loader) problems() error {
 // so, is parsed as a whole.
 func (l *loader) load(data []byte) {
 	pieces, ok := split(data, usersPerPiece)
-	if !ok || !l.loadPieces(pieces) {
+	if !ok || !l.loadPieces(pieces, usersPerPiece) {
 		l.loadWhole(data)
 	}
 }
 
-func (l *loader) loadPieces(pieces []piece) bool {
+func (l *loader) loadPieces(pieces []piece, per int) bool {
 	for i, p := range pieces {
 		var doc yaml.Node
 		if yaml.Unmarshal(p.text, &doc) != nil || doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.SequenceNode {
@@ -117,7 +121,7 @@ func (l *loader) loadPieces(pieces []piece) bool {
 		}
 		l.before = p.line - 1
 		for j, n := range doc.Content[0].Content {
-			l.user(i*usersPerPiece+j, n)
+			l.user(i*per+j, n)
 		}
 	}
 	return true
@@ -153,14 +157,16 @@ func (l *loader) loadWhole(data []byte) {
 
 // syntaxError reports what the YAML parser says. It says no values, only places.
 func (l *loader) syntaxError(data []byte, err error) {
+	if at := unquotedScheme.FindIndex(data); at != nil { // {NT} alone is a YAML map, and the parser points elsewhere
+		line := 1 + bytes.Count(data[:at[0]], []byte("\n"))
+		l.problem(&yaml.Node{Line: line}, "", "not YAML: a hash that begins with { must stand in quotes")
+		return
+	}
 	at, text := yaml.Node{Line: 1}, strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
 		if n, err := fmt.Sscanf(rest, "%d:", &at.Line); n == 1 && err == nil {
 			_, text, _ = strings.Cut(rest, ": ")
 		}
-	}
-	if unquotedScheme.Match(data) {
-		text += " (a hash that begins with { must stand in quotes)"
 	}
 	l.problem(&at, "", "not YAML: %s", text)
 }

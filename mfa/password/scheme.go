@@ -190,7 +190,7 @@ const (
 	argon2Threads = 1
 	argon2Salt    = 16
 	argon2Key     = 32
-	bcryptCost    = 12
+	bcryptCost    = 10 // 70 ms
 )
 
 // maxPassword is the longest password that is examined, in octets. PAP carries 128.

@@ -3,11 +3,15 @@ package password
 import (
 	"bytes"
 	"regexp"
+	"unicode/utf8"
 )
 
 // usersPerPiece is how many users are parsed at once: enough that the parser's
 // start costs nothing, few enough that its tree is small.
 const usersPerPiece = 1000
+
+// otherBreaks end a line in YAML too.
+const otherBreaks = "\r\u0085\u2028\u2029"
 
 // piece is a run of entries of the users list, a YAML list by itself.
 type piece struct {
@@ -16,7 +20,7 @@ type piece struct {
 }
 
 var (
-	usersKey       = regexp.MustCompile(`^users:[ ]*(#.*)?$`)
+	usersKey       = regexp.MustCompile(`^users:[ ]*( #.*)?$`)
 	unquotedScheme = regexp.MustCompile(`(?m):[ ]+\{(NT|SSHA512)\}`)
 )
 
@@ -27,6 +31,9 @@ var (
 // values that a lenient parser lets stand anywhere; those leave a piece that
 // does not parse, and then the file is parsed as a whole.
 func split(data []byte, per int) ([]piece, bool) {
+	if !utf8.Valid(data) {
+		return nil, false
+	}
 	var pieces []piece
 	column, entries, inUsers := -1, 0, false
 	for line, at := 1, 0; at < len(data); line++ {
@@ -34,7 +41,10 @@ func split(data []byte, per int) ([]piece, bool) {
 		if end == at {
 			end = len(data)
 		}
-		text := bytes.TrimRight(data[at:end], "\r\n")
+		text := bytes.TrimSuffix(bytes.TrimSuffix(data[at:end], []byte("\n")), []byte("\r"))
+		if bytes.ContainsAny(text, otherBreaks) {
+			return nil, false
+		}
 		body := bytes.TrimLeft(text, " ")
 		indent := len(text) - len(body)
 		switch {

@@ -1,0 +1,38 @@
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@latest
+
+.PHONY: build run test fuzz check docs bench
+
+build:
+	$(GO) build -trimpath -o bin/radmatch ./cmd/radmatch
+
+run: build
+	test -e radmatch.yaml || bin/radmatch quickstart
+	bin/radmatch serve
+
+test:
+	testdata/install-peers
+	$(GO) test -race ./...
+	testdata/fuzz 3s
+
+# Each fuzz target for longer than `make test` takes.
+fuzz:
+	testdata/fuzz 1m
+
+check:
+	test -z "$$(gofmt -l cmd config mfa otp radius)" || { gofmt -d cmd config mfa otp radius; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) run ./cmd/radmatch config describe --markdown | diff -u docs/configuration.md -
+	$(GO) test -count=1 -run '^TestImports$$' ./cmd/radmatch
+	testdata/vulncheck $(GOVULNCHECK)
+
+docs:
+	$(GO) run ./cmd/radmatch config describe --markdown > docs/configuration.md
+
+# Beside FreeRADIUS with rlm_totp: takes about twenty minutes.
+bench: build
+	testdata/install-peers
+	$(GO) run ./cmd/radbench -radmatch bin/radmatch
