@@ -112,7 +112,7 @@ func (e *Engine) facts(r *Request, identity *Identity, user User, now time.Time)
 
 func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason, now time.Time) Login {
 	l := Login{
-		ID: e.Pending.id(), User: identity.Name, Sent: Fold(r.User),
+		ID: e.Pending.id(), User: identity.Name,
 		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Source: r.Source,
 		Identity: *identity, Plan: plan, Reason: reason,
 		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
@@ -156,7 +156,7 @@ func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
 // challenge answers p with a new State of w. Where none is to be had, because
 // the login has just ended or been approved, or too many are out, p is held.
 func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message string) {
-	if state := e.Pending.challenge(w); state != "" {
+	if state := e.Pending.challenge(w, p); state != "" {
 		p.reply(w.challenged(state, message))
 		return
 	}

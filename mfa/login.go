@@ -12,7 +12,6 @@ type Login struct {
 	ID       string
 	Key      string // join key; empty: nothing can join
 	User     string // canonical name
-	Sent     string // User-Name as sent, folded: the answers must carry the same
 	Client   string
 	Group    string
 	EndUser  string
@@ -57,6 +56,7 @@ type wait struct {
 type challenge struct {
 	w        *wait
 	state    string
+	user     string // User-Name as sent, folded: the answer must carry the same
 	answered bool
 	answer   Password
 	packets  []packet

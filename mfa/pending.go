@@ -159,13 +159,13 @@ func sift(packets []packet) (waiting, gone []packet) {
 
 // challenge makes a new State for w. It returns "" if the login has ended, has
 // too many out, or a device has approved it already.
-func (t *Pending) challenge(w *wait) string {
+func (t *Pending) challenge(w *wait, p packet) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done || w.approved != nil || len(w.challenges) >= maxChallenges {
 		return ""
 	}
-	c := &challenge{w: w, state: t.random.text(16)}
+	c := &challenge{w: w, state: t.random.text(16), user: Fold(p.User)}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
 	return c.state
@@ -181,7 +181,7 @@ func (t *Pending) answer(p packet, answer Password) (c *challenge, gone []packet
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c = t.states[p.State]
-	if c == nil || c.w.Sent != Fold(p.User) || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
+	if c == nil || c.user != Fold(p.User) || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
 		return nil, nil, false
 	}
 	if c.answered {
@@ -206,7 +206,7 @@ func (t *Pending) replace(c *challenge) (packets []packet, state string) {
 	delete(t.states, c.state)
 	for i, x := range c.w.challenges {
 		if x == c {
-			next := &challenge{w: c.w, state: t.random.text(16)}
+			next := &challenge{w: c.w, state: t.random.text(16), user: c.user}
 			c.w.challenges[i] = next
 			t.states[next.state] = next
 			return packets, next.state
