@@ -35,8 +35,8 @@ type tallies struct {
 
 type tally struct {
 	times []time.Time // at most Max, oldest first
+	since time.Time   // when the lock began
 	until time.Time   // locked
-	keep  time.Duration
 }
 
 // take counts one event before its cause is examined, so that of many guesses
@@ -78,7 +78,7 @@ func (t *tallies) settle(key string, now time.Time, r Rule) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.m[key]; e != nil && len(e.times) >= r.Max {
-		e.until = now.Add(r.For)
+		e.since, e.until = now, now.Add(r.For)
 		e.times = e.times[:0]
 	}
 }
@@ -91,8 +91,7 @@ func (t *tallies) locked(key string, now, cleared time.Time) bool {
 	if e == nil || !now.Before(e.until) {
 		return false
 	}
-	// The lock began For before its end; one from before the unblocking is void.
-	return e.until.Add(-e.keep).After(cleared)
+	return e.since.After(cleared) // one from before the unblocking is void
 }
 
 // count returns how many times the key was taken within the window.
@@ -119,8 +118,7 @@ func (t *tallies) entry(key string, now, cleared time.Time, r Rule) *tally {
 		e = &tally{}
 		t.m[key] = e
 	}
-	e.keep = r.For
-	if !e.until.IsZero() && !e.until.Add(-r.For).After(cleared) {
+	if !e.until.IsZero() && !e.since.After(cleared) {
 		e.until = time.Time{}
 	}
 	n := 0
