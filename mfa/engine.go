@@ -319,15 +319,22 @@ func (e *Engine) notApproved(ctx context.Context, w *wait, a Approval, err error
 	default:
 		d.Outcome = w.client.OnMFAError
 	}
-	if tiresome(d.Reason) {
-		e.Limits.prompts.take(Fold(w.User), now, time.Time{}, e.Fatigue)
-		e.Limits.prompts.settle(Fold(w.User), now, e.Fatigue)
-	}
+	// Without an answer of the directory nothing is forgiven.
+	user, _ := e.Directory.User(context.WithoutCancel(ctx), w.User)
+	e.tire(w, d.Reason, user, now)
 	ev := w.pushEvent(d.Outcome, d.Reason, a, now)
 	if d.Reason == ReasonMFAError {
 		ev.Text = "push: no answer was had"
 	}
 	return d, ev, record
+}
+
+// tire counts a prompt that rang in vain.
+func (e *Engine) tire(w *wait, reason Reason, user User, now time.Time) {
+	if w.prompts() && tiresome(reason) {
+		e.Limits.prompts.take(Fold(w.User), now, user.Unblocked, e.Fatigue)
+		e.Limits.prompts.settle(Fold(w.User), now, e.Fatigue)
+	}
 }
 
 // answer goes on with the login whose challenge the packet answers. A State
@@ -369,6 +376,7 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 		case user.Blocked:
 			return w.decide(Reject, ReasonUserBlocked), w.event(Reject, ReasonUserBlocked, now), record
 		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
+			e.tire(w, ReasonCodesLocked, user, now)
 			return w.decide(Reject, ReasonCodesLocked), w.event(Reject, ReasonCodesLocked, now), record
 		}
 		err = e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, code, w.event(Accept, w.Reason, now))
@@ -381,12 +389,12 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 			return w.noAnswer(err), w.event(w.client.OnMFAError, ReasonMFAError, now), record
 		}
 		e.Limits.codes.settle(key, now, e.Lockout)
-		return e.wrongCode(c, err, now)
+		return e.wrongCode(c, user, err, now)
 	})
 }
 
 // wrongCode asks again, or ends the login after the third.
-func (e *Engine) wrongCode(c *challenge, err error, now time.Time) (Decision, Event, ending) {
+func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (Decision, Event, ending) {
 	w := c.w
 	w.Wrong++
 	reason := ReasonWrongCode
@@ -394,6 +402,7 @@ func (e *Engine) wrongCode(c *challenge, err error, now time.Time) (Decision, Ev
 		reason = ReasonCodeUsed
 	}
 	if w.Wrong >= maxWrongCodes {
+		e.tire(w, reason, user, now)
 		d := w.decide(Reject, reason)
 		d.Err = err
 		return d, w.event(Reject, reason, now), record

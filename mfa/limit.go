@@ -168,26 +168,38 @@ func (l *Limits) wrongPassword(user, endUser string, now time.Time, delay time.D
 	return min(delay, maxRejectDelay)
 }
 
-// Restore counts what happened before a restart, from the events of the last
-// hours, so that killing the server does not forgive wrong codes or fatigue.
+// Restore counts what happened before a restart, from the events, oldest first,
+// of a window and the lock that may follow it, so that killing the server does
+// not forgive wrong codes or fatigue.
 func (l *Limits) Restore(events []Event, codes, prompts Rule, now time.Time) {
 	for _, ev := range events {
 		key := Fold(ev.User)
+		age := now.Sub(ev.Time)
 		for range ev.Tries {
-			if now.Sub(ev.Time) < codes.Window {
+			if age < codes.Window+codes.For {
 				l.codes.take(key, ev.Time, time.Time{}, codes)
+				l.codes.settle(key, ev.Time, codes)
 			}
-			l.codes.settle(key, ev.Time, codes)
 		}
-		if ev.Kind == EventLogin && tiresome(ev.Reason) && now.Sub(ev.Time) < prompts.Window {
+		if ev.Kind == EventLogin && ev.Plan.prompts() && tiresome(ev.Reason) && age < prompts.Window+prompts.For {
 			l.prompts.take(key, ev.Time, time.Time{}, prompts)
 			l.prompts.settle(key, ev.Time, prompts)
 		}
 	}
 }
 
-// tiresome reports whether a prompt that ended so feeds the fatigue limit.
+// tiresome reports whether a prompt that ended so feeds the fatigue limit. Wrong
+// codes end a prompt too, and would else be a way to ring without end.
 func tiresome(r Reason) bool {
+	switch r {
+	case ReasonWrongCode, ReasonCodeUsed, ReasonCodesLocked:
+		return true
+	}
+	return declined(r)
+}
+
+// declined reports whether the person, or nobody, answered the prompt.
+func declined(r Reason) bool {
 	switch r {
 	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber, ReasonPushNoResponse:
 		return true

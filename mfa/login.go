@@ -70,7 +70,7 @@ func newWait(l Login, c *Client) *wait {
 	return w
 }
 
-func (w *wait) prompts() bool { return w.Plan == PlanPush || w.Plan == PlanNumber }
+func (w *wait) prompts() bool { return w.Plan.prompts() }
 
 // decide returns the login's last word.
 func (w *wait) decide(o Outcome, reason Reason) Decision {

@@ -387,7 +387,7 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 	} else {
 		t.users[user] = open
 	}
-	if w.prompts() && tiresome(d.Reason) {
+	if w.prompts() && declined(d.Reason) && len(t.denied) < t.Max {
 		t.denied[denialKey(&w.Login)] = time.Now().Add(rememberDenial)
 	}
 	return packets

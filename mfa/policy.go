@@ -18,6 +18,9 @@ var plans = [...]string{"deny", "none", "push", "number", "otp"}
 
 func (p Plan) String() string { return plans[p] }
 
+// prompts reports whether the plan rings at the user's devices.
+func (p Plan) prompts() bool { return p == PlanPush || p == PlanNumber }
+
 // MarshalText writes the plan's name.
 func (p Plan) MarshalText() ([]byte, error) { return []byte(plans[p]), nil }
 
