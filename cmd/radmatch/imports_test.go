@@ -1,0 +1,187 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "github.com/radmatch/radmatch/"
+	root   = "../.."
+)
+
+// ours is which packages of ours a package may import. Tests may also import
+// the conformance suite of their seam.
+var ours = map[string][]string{
+	"config":                    {},
+	"mfa":                       {},
+	"otp":                       {"mfa"},
+	"otp/otptest":               {"mfa", "otp"},
+	"mfa/password":              {"mfa"},
+	"mfa/password/passwordtest": {"mfa"},
+	"mfa/push":                  {"mfa"},
+	"mfa/push/pushtest":         {"mfa", "mfa/push"},
+	"radius":                    {"mfa"},
+	"mfa/store":                 {"mfa", "otp", "mfa/push"},
+	"mfa/web":                   {"mfa", "otp", "mfa/push"},
+	"mfa/api":                   {"mfa", "otp", "mfa/push"},
+	"cmd/radmatch":              {"*"},
+	"cmd/radbench":              {},
+}
+
+// suites may be imported by tests.
+var suites = []string{"mfa/password/passwordtest", "mfa/push/pushtest", "otp/otptest"}
+
+// theirs is who may import what drags dependencies in: a folder, or one file.
+// The longest prefix of an import path decides; what is not listed is free.
+var theirs = map[string][]string{
+	"layeh.com/radius":         {"radius"},
+	"layeh.com/radius/rfc2759": {"radius", "mfa/password", "mfa/password/passwordtest"},
+	"github.com/spf13/viper":   {"config"},
+	"github.com/pquerna/otp":   {"otp"},
+	"database/sql":             {"mfa/store"},
+	"modernc.org/sqlite":       {"mfa/store"},
+	"github.com/jackc/pgx":     {"mfa/store"},
+	"github.com/go-ldap/ldap":  {"mfa/password/ldap.go"},
+	"go.uber.org/zap":          {"cmd/radmatch", "radius", "mfa/web", "mfa/api", "mfa/push", "mfa/store", "mfa/password"},
+	"github.com/spf13/cobra":   {"cmd/radmatch"},
+	"github.com/go-crypt":      {"mfa/password"},
+	"log":                      {},
+	"log/slog":                 {},
+}
+
+// aliases are the names of packages that share one with ours.
+var aliases = map[string]string{
+	"layeh.com/radius":       "layeh",
+	"github.com/pquerna/otp": "pquerna",
+}
+
+// TestImports holds the import table of the design.
+func TestImports(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == ".git"):
+			return fs.SkipDir
+		case !strings.HasSuffix(file, ".go"):
+			return nil
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		files++
+		checkImports(t, filepath.ToSlash(rel), file)
+		return nil
+	})
+	if err != nil || files < 20 {
+		t.Fatalf("read %d files: %v", files, err)
+	}
+}
+
+func checkImports(t *testing.T, rel, file string) {
+	syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, spec := range syntax.Imports {
+		name := ""
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		imported, _ := strconv.Unquote(spec.Path.Value)
+		if rule := wrongImport(rel, imported, name); rule != "" {
+			t.Errorf("%s imports %s: %s", rel, imported, rule)
+		}
+	}
+}
+
+// wrongImport returns the rule that an import breaks, empty if none.
+func wrongImport(file, imported, name string) string {
+	dir, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
+	if want := aliases[imported]; want != "" && name != want {
+		return "must be called " + want
+	}
+	if (name == "_" || name == ".") && imported != "embed" && dir != "mfa/store" {
+		return "no blank or dot imports"
+	}
+	if of, ok := strings.CutPrefix(imported, module); ok {
+		allowed, known := ours[dir]
+		switch {
+		case !known:
+			return "the package is not in the table of imports_test.go"
+		case slices.Contains(allowed, "*"), slices.Contains(allowed, of), of == dir, test && slices.Contains(suites, of):
+			return ""
+		}
+		return "not a package that " + dir + " may import"
+	}
+	// The domain is plain Go: no transport, no library, no log.
+	if dir == "mfa" && strings.Contains(strings.Split(imported, "/")[0], ".") {
+		return "mfa imports the standard library alone"
+	}
+	if dir == "mfa" && strings.HasPrefix(imported, "net/http") {
+		return "mfa knows no transport"
+	}
+	if holders, ok := restricted(imported); ok && !slices.Contains(holders, dir) && !slices.Contains(holders, file) && !test {
+		return "reserved to " + strings.Join(holders, ", ")
+	}
+	return ""
+}
+
+func restricted(imported string) ([]string, bool) {
+	best := ""
+	for prefix := range theirs {
+		if (imported == prefix || strings.HasPrefix(imported, prefix+"/")) && len(prefix) > len(best) {
+			best = prefix
+		}
+	}
+	return theirs[best], best != ""
+}
+
+// TestWrongImport: the table can fail.
+func TestWrongImport(t *testing.T) {
+	for _, c := range []struct {
+		file, imported, name string
+		wrong                bool
+	}{
+		{"mfa/engine.go", module + "otp", "", true},
+		{"mfa/engine.go", "go.uber.org/zap", "", true},
+		{"mfa/engine.go", "net/http", "", true},
+		{"mfa/engine.go", "net/netip", "", false},
+		{"otp/totp.go", module + "mfa", "", false},
+		{"otp/totp.go", module + "mfa/store", "", true},
+		{"otp/totp.go", "github.com/pquerna/otp", "", true},
+		{"otp/totp.go", "github.com/pquerna/otp", "pquerna", false},
+		{"otp/totp.go", "github.com/pquerna/otp/totp", "", false},
+		{"mfa/web/web.go", "github.com/pquerna/otp/totp", "", true},
+		{"mfa/web/web.go", "layeh.com/radius/rfc2865", "", true},
+		{"mfa/password/nt.go", "layeh.com/radius/rfc2759", "", false},
+		{"mfa/password/nt.go", "layeh.com/radius", "layeh", true},
+		{"mfa/password/file.go", "github.com/go-ldap/ldap/v3", "", true},
+		{"mfa/password/ldap.go", "github.com/go-ldap/ldap/v3", "", false},
+		{"mfa/store/sqlite.go", "modernc.org/sqlite", "_", false},
+		{"radius/server.go", "database/sql", "", true},
+		{"config/load.go", "github.com/spf13/viper", "", false},
+		{"radius/server.go", "github.com/spf13/viper", "", true},
+		{"config/load.go", "go.uber.org/zap", "", true},
+		{"otp/totp.go", "log", "", true},
+		{"cmd/radmatch/serve.go", module + "mfa/store", "", false},
+		{"cmd/other/main.go", module + "mfa", "", true},
+		{"mfa/store/store_test.go", module + "otp/otptest", "", false},
+		{"mfa/store/store.go", module + "otp/otptest", "", true},
+	} {
+		if got := wrongImport(c.file, c.imported, c.name); (got != "") != c.wrong {
+			t.Errorf("%s imports %s as %q: got %q", c.file, c.imported, c.name, got)
+		}
+	}
+}
