@@ -4,91 +4,51 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 )
 
+// row is one event on its way to the disk: its columns, but for the id.
+type row struct {
+	user   string
+	client string
+	reason string
+	tries  int64
+	token  string
+	step   int64
+	drift  int64
+	used   bool   // step is used up by this event
+	data   []byte // the fields that have no column
+	barred string // the client group that push is off for from now on
+}
+
 const (
-	eventColumnCount = 19
-	eventColumns     = `id, lag, result, login, client, grp, user, end_user, source, reason, method, token, step, drift, tries, primary_ns, factor_ns, total_ns, rest`
-	insertEvent      = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	eventColumns     = `id, user, client, reason, tries, token, step, drift, data`
+	eventColumnCount = 9
+	insertEvent      = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// rest is what few events have. It is one column, NULL where all is empty.
-type rest struct {
-	Device    string              `json:"device,omitempty"`
-	DeviceID  string              `json:"device_id,omitempty"`
-	Signature []byte              `json:"signature,omitempty"`
-	Count     int                 `json:"count,omitempty"`
-	Requests  []mfa.PromptRequest `json:"requests,omitempty"`
-	Text      string              `json:"text,omitempty"`
-	Operator  string              `json:"operator,omitempty"`
-	NumberSet bool                `json:"number_matching,omitempty"`
-}
-
-// newRow prepares ev for the writer, in the goroutine of the login.
-func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
-	if ev.Plan < mfa.PlanDeny || ev.Plan > mfa.PlanOTP || ev.Outcome < mfa.Reject || ev.Outcome > mfa.Discard || !plainWord(string(ev.Kind)) {
-		return row{}, fmt.Errorf("kind %q, plan %d, outcome %d: no such event", ev.Kind, int(ev.Plan), int(ev.Outcome))
-	}
-	if ev.Time.IsZero() {
-		ev.Time = s.opt.Now()
-	}
-	r := row{ev: ev, used: used}
-	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet {
-		return r, nil
-	}
-	var err error
-	r.rest, err = json.Marshal(rest{
-		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
-		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet,
-	})
-	return r, err
-}
-
-func plainWord(s string) bool {
-	return s != "" && !strings.ContainsAny(s, " \x00")
-}
-
-// values fills in the columns of the row, in the order of eventColumns.
+// values fills in the columns in the order of eventColumns. NULL takes no room.
 func (r *row) values(id int64, v *[eventColumnCount]driver.NamedValue) {
-	ev := &r.ev
 	v[0].Value = id
-	v[1].Value = number(id - ev.Time.UnixMicro())
-	v[2].Value = resultText(ev)
-	v[3].Value = text(ev.ID)
-	v[4].Value = text(ev.Client)
-	v[5].Value = nil
-	if ev.Group != ev.Client {
-		v[5].Value = ev.Group
-	}
-	v[6].Value = text(ev.User)
-	v[7].Value = text(ev.EndUser)
-	v[8].Value = text(ev.Source)
-	v[9].Value = text(string(ev.Reason))
-	v[10].Value = text(ev.Method)
-	v[11].Value = text(ev.Token)
-	v[12].Value = nil
+	v[1].Value = text(r.user)
+	v[2].Value = text(r.client)
+	v[3].Value = text(r.reason)
+	v[4].Value = number(r.tries)
+	v[5].Value = text(r.token)
+	v[6].Value = nil
 	if r.used {
-		v[12].Value = ev.Step
+		v[6].Value = r.step
 	}
-	v[13].Value = number(int64(ev.Drift))
-	v[14].Value = number(int64(ev.Tries))
-	v[15].Value = number(int64(ev.Primary))
-	v[16].Value = number(int64(ev.Factor))
-	v[17].Value = number(int64(ev.Total))
-	v[18].Value = nil
-	if r.rest != nil {
-		v[18].Value = r.rest
-	}
+	v[7].Value = number(r.drift)
+	v[8].Value = r.data
 }
 
-// text and number make NULL of what is empty: it takes no room.
 func text(s string) driver.Value {
 	if s == "" {
 		return nil
@@ -103,21 +63,131 @@ func number(n int64) driver.Value {
 	return n
 }
 
-// resultText is kind, plan and outcome in one column.
-func resultText(ev *mfa.Event) string {
-	if ev.Kind == mfa.EventLogin && ev.Plan == mfa.PlanOTP && ev.Outcome == mfa.Accept {
-		return "login otp accept" // nearly always
+// newRow prepares ev for the writer, in the goroutine of the login.
+func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
+	if ev.Time.IsZero() {
+		ev.Time = s.opt.Now()
 	}
-	return string(ev.Kind) + " " + ev.Plan.String() + " " + ev.Outcome.String()
+	data, err := encodeEvent(&ev)
+	r := row{
+		user: ev.User, client: ev.Client, reason: string(ev.Reason), tries: int64(ev.Tries),
+		token: ev.Token, step: ev.Step, drift: int64(ev.Drift), used: used, data: data,
+	}
+	if ev.Reason == mfa.ReasonNotMe && ev.User != "" {
+		if r.barred = ev.Group; r.barred == "" {
+			r.barred = ev.Client
+		}
+	}
+	return r, err
 }
 
-func parseResult(s string, ev *mfa.Event) error {
-	f := strings.Fields(s)
-	if len(f) != 3 {
-		return fmt.Errorf("event result %q", s)
+// eventFormat is the first byte of data. Then come kind, plan, outcome, time
+// (unix microseconds), login, group, end-user, source, method and the three
+// durations; the remaining bytes, if any, are a rest as JSON. Numbers are
+// varints, texts have their length before them.
+const eventFormat = 1
+
+// rest is what few events have.
+type rest struct {
+	Device    string              `json:"device,omitempty"`
+	DeviceID  string              `json:"device_id,omitempty"`
+	Signature []byte              `json:"signature,omitempty"`
+	Count     int                 `json:"count,omitempty"`
+	Requests  []mfa.PromptRequest `json:"requests,omitempty"`
+	Text      string              `json:"text,omitempty"`
+	Operator  string              `json:"operator,omitempty"`
+	NumberSet bool                `json:"number_matching,omitempty"`
+}
+
+func encodeEvent(ev *mfa.Event) ([]byte, error) {
+	if ev.Plan < mfa.PlanDeny || ev.Plan > mfa.PlanOTP || ev.Outcome < mfa.Reject || ev.Outcome > mfa.Discard {
+		return nil, fmt.Errorf("plan %d, outcome %d: no such event", int(ev.Plan), int(ev.Outcome))
 	}
-	ev.Kind = mfa.EventKind(f[0])
-	return errors.Join(ev.Plan.UnmarshalText([]byte(f[1])), ev.Outcome.UnmarshalText([]byte(f[2])))
+	size := len(ev.Kind) + len(ev.ID) + len(ev.Group) + len(ev.EndUser) + len(ev.Source) + len(ev.Method)
+	b := make([]byte, 0, 64+size)
+	b = append(b, eventFormat)
+	for _, s := range [...]string{string(ev.Kind), ev.Plan.String(), ev.Outcome.String()} {
+		b = appendText(b, s)
+	}
+	b = binary.AppendVarint(b, ev.Time.UnixMicro())
+	for _, s := range [...]string{ev.ID, ev.Group, ev.EndUser, ev.Source, ev.Method} {
+		b = appendText(b, s)
+	}
+	for _, d := range [...]time.Duration{ev.Primary, ev.Factor, ev.Total} {
+		b = binary.AppendVarint(b, int64(d))
+	}
+	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet {
+		return b, nil
+	}
+	extra, err := json.Marshal(rest{
+		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
+		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet,
+	})
+	return append(b, extra...), err
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+var errEvent = errors.New("event is damaged")
+
+// decodeEvent fills in what data holds.
+func decodeEvent(data []byte, ev *mfa.Event) error {
+	if len(data) == 0 || data[0] != eventFormat {
+		return errEvent
+	}
+	d := decoder{b: data[1:]}
+	ev.Kind = mfa.EventKind(d.text())
+	plan, outcome := d.text(), d.text()
+	ev.Time = time.UnixMicro(d.number()).UTC()
+	for _, s := range [...]*string{&ev.ID, &ev.Group, &ev.EndUser, &ev.Source, &ev.Method} {
+		*s = d.text()
+	}
+	for _, p := range [...]*time.Duration{&ev.Primary, &ev.Factor, &ev.Total} {
+		*p = time.Duration(d.number())
+	}
+	if d.bad {
+		return errEvent
+	}
+	if err := errors.Join(ev.Plan.UnmarshalText([]byte(plan)), ev.Outcome.UnmarshalText([]byte(outcome))); err != nil || len(d.b) == 0 {
+		return err
+	}
+	var x rest
+	if err := json.Unmarshal(d.b, &x); err != nil {
+		return err
+	}
+	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
+	ev.Requests, ev.Text, ev.Operator, ev.NumberSet = x.Requests, x.Text, x.Operator, x.NumberSet
+	return nil
+}
+
+// decoder takes values off the front of b. Once bad it gives zeros.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) text() string {
+	n, used := binary.Uvarint(d.b)
+	if used <= 0 || n > uint64(len(d.b)-used) {
+		d.b, d.bad = nil, true
+		return ""
+	}
+	s := string(d.b[used : used+int(n)])
+	d.b = d.b[used+int(n):]
+	return s
+}
+
+func (d *decoder) number() int64 {
+	n, used := binary.Varint(d.b)
+	if used <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[used:]
+	return n
 }
 
 // insertAdmin writes the event of an administrative change in its transaction.

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -154,31 +154,19 @@ func (sel selection) read(ctx context.Context, q querier, p part, found []Entry)
 	return found, rows.Err()
 }
 
-const selectEvents = `SELECT id, coalesce(lag, 0), result, coalesce(login, ''), coalesce(client, ''), coalesce(grp, client, ''),
-	coalesce(user, ''), coalesce(end_user, ''), coalesce(source, ''), coalesce(reason, ''), coalesce(method, ''),
-	coalesce(token, ''), coalesce(step, 0), coalesce(drift, 0), coalesce(tries, 0),
-	coalesce(primary_ns, 0), coalesce(factor_ns, 0), coalesce(total_ns, 0), rest FROM events WHERE `
+const selectEvents = `SELECT id, coalesce(user, ''), coalesce(client, ''), coalesce(reason, ''), coalesce(tries, 0),
+	coalesce(token, ''), coalesce(step, 0), coalesce(drift, 0), data FROM events WHERE `
 
 func scanEvent(r *sql.Rows) (Entry, error) {
 	var e Entry
-	var lag int64
-	var result string
-	var extra []byte
+	var data sql.RawBytes
 	ev := &e.Event
-	err := r.Scan(&e.Seq, &lag, &result, &ev.ID, &ev.Client, &ev.Group, &ev.User, &ev.EndUser, &ev.Source, &ev.Reason, &ev.Method,
-		&ev.Token, &ev.Step, &ev.Drift, &ev.Tries, &ev.Primary, &ev.Factor, &ev.Total, &extra)
+	err := r.Scan(&e.Seq, &ev.User, &ev.Client, &ev.Reason, &ev.Tries, &ev.Token, &ev.Step, &ev.Drift, &data)
 	if err != nil {
 		return e, err
 	}
-	ev.Time = time.UnixMicro(e.Seq - lag).UTC()
-	if err := parseResult(result, ev); err != nil || extra == nil {
-		return e, err
+	if err := decodeEvent(data, ev); err != nil {
+		return e, fmt.Errorf("event %d: %w", e.Seq, err)
 	}
-	var x rest
-	if err := json.Unmarshal(extra, &x); err != nil {
-		return e, err
-	}
-	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
-	ev.Requests, ev.Text, ev.Operator, ev.NumberSet = x.Requests, x.Text, x.Operator, x.NumberSet
 	return e, nil
 }

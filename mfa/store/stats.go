@@ -10,26 +10,19 @@ import (
 
 // ClientStats is what the server has counted for one client since it started.
 type ClientStats struct {
-	Client     string        `json:"client"`
-	Packets    uint64        `json:"packets"`
-	Accepts    uint64        `json:"accepts"`
-	Rejects    uint64        `json:"rejects"`
-	Challenges uint64        `json:"challenges"`
-	Discards   uint64        `json:"discards"`
-	Signed     uint64        `json:"signed"`   // Access-Requests with a valid Message-Authenticator
-	Unsigned   uint64        `json:"unsigned"` // and without one
-	Mean       time.Duration `json:"mean_ns"`  // from request to answer, the person not waited for
-	Max        time.Duration `json:"max_ns"`
-	Last       time.Time     `json:"last,omitzero"` // the last request
-	Sources    []SourceStats `json:"sources,omitempty"`
-}
-
-// SourceStats is one source address of a client.
-type SourceStats struct {
-	Addr     string    `json:"addr"`
-	Signed   uint64    `json:"signed"`
-	Unsigned uint64    `json:"unsigned"`
-	Last     time.Time `json:"last,omitzero"`
+	Client     string            `json:"client"`
+	Packets    uint64            `json:"packets"`
+	Accepts    uint64            `json:"accepts"`
+	Rejects    uint64            `json:"rejects"`
+	Challenges uint64            `json:"challenges"`
+	Discards   uint64            `json:"discards"`          // not answered, whatever the reason
+	Duplicates uint64            `json:"duplicates"`        // retransmissions
+	Signed     uint64            `json:"signed"`            // new requests with a valid Message-Authenticator
+	Unsigned   uint64            `json:"unsigned"`          // and without one
+	Refused    map[string]uint64 `json:"refused,omitempty"` // failed intake, by reason
+	Mean       time.Duration     `json:"mean_ns"`           // from request to answer
+	Max        time.Duration     `json:"max_ns"`
+	Last       time.Time         `json:"last_seen,omitzero"`
 }
 
 // SaveStats replaces the saved statistics. What has not changed since the last

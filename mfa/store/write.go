@@ -25,13 +25,6 @@ const (
 	busyTries = 3
 )
 
-// row is one event on its way to the disk.
-type row struct {
-	ev   mfa.Event
-	used bool   // ev.Step is used up by this event
-	rest []byte // what few events have, as JSON
-}
-
 // batch is what one commit carries. err is set before done is closed.
 type batch struct {
 	done chan struct{}
@@ -155,8 +148,8 @@ func (s *Store) commitRows(rows []row) error {
 	defer s.wmu.Unlock()
 	err := s.writer.insert(rows, s.opt.Now())
 	for i := range rows {
-		if user, group, ok := notMe(&rows[i].ev); ok {
-			s.bar(user, group)
+		if r := &rows[i]; r.barred != "" {
+			s.bar(mfa.Fold(r.user), r.barred)
 		}
 	}
 	if err != nil {
@@ -165,17 +158,6 @@ func (s *Store) commitRows(rows []row) error {
 	}
 	s.tail.Add(int64(len(rows)))
 	return nil
-}
-
-// notMe returns the user and the client group that an event blocks push for.
-func notMe(ev *mfa.Event) (user, group string, ok bool) {
-	if ev.Reason != mfa.ReasonNotMe || ev.User == "" {
-		return "", "", false
-	}
-	if group = ev.Group; group == "" {
-		group = ev.Client
-	}
-	return mfa.Fold(ev.User), group, true
 }
 
 // conn is what the SQLite driver's connection can do, of what is needed here.
@@ -253,8 +235,8 @@ func (w *writer) insertRows(rows []row, now time.Time) error {
 		if err := w.exec(stmtEvent, w.args[:]...); err != nil {
 			return err
 		}
-		if user, group, ok := notMe(&rows[i].ev); ok {
-			args := []driver.NamedValue{{Ordinal: 1, Value: user}, {Ordinal: 2, Value: group}}
+		if r := &rows[i]; r.barred != "" {
+			args := []driver.NamedValue{{Ordinal: 1, Value: mfa.Fold(r.user)}, {Ordinal: 2, Value: r.barred}}
 			if err := w.exec(stmtBar, args...); err != nil {
 				return err
 			}

@@ -60,27 +60,19 @@ CREATE TABLE latches (
 ) WITHOUT ROWID;
 
 -- The audit trail: append-only, one row a login, ids are unix microseconds and
--- strictly rising, so that a range of time needs no index.
+-- strictly rising, so that a range of time needs no index. A column costs every
+-- login, so that only what is looked for has one; `radmatch events --json`
+-- shows the rest.
 CREATE TABLE events (
-	id         INTEGER PRIMARY KEY,
-	lag        INTEGER,                  -- id minus the event's time
-	result     TEXT NOT NULL,            -- kind, plan, outcome
-	login      TEXT,
-	client     TEXT,
-	grp        TEXT,                     -- NULL: the same as client
-	user       TEXT,                     -- as it was, not folded
-	end_user   TEXT,
-	source     TEXT,
-	reason     TEXT,
-	method     TEXT,
-	token      TEXT,
-	step       INTEGER,                  -- NULL: nothing was used up
-	drift      INTEGER,
-	tries      INTEGER,
-	primary_ns INTEGER,
-	factor_ns  INTEGER,
-	total_ns   INTEGER,
-	rest       BLOB                      -- JSON of what few events have
+	id     INTEGER PRIMARY KEY,
+	user   TEXT,                         -- as it was, not folded
+	client TEXT,
+	reason TEXT,
+	tries  INTEGER,
+	token  TEXT,
+	step   INTEGER,                      -- NULL: nothing was used up
+	drift  INTEGER,
+	data   BLOB NOT NULL                 -- everything else, see event.go
 );
 
 -- Events by user, up to meta 'folded'.

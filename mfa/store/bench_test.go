@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func openServer(tb testing.TB, dir string) *Store {
+	tb.Helper()
+	s, err := Open(context.Background(), Options{Dir: dir, Server: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { s.Close() })
+	return s
+}
+
+func loginEvent(n int) mfa.Event {
+	return mfa.Event{
+		ID: fmt.Sprintf("k7f%09d", n), Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "edge",
+		User: fmt.Sprintf("user%05d@example.org", n%100_000), EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
+		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept, Method: "totp",
+		Token: fmt.Sprintf("tok%09d", n%100_000), Step: int64(57_000_000 + n), Primary: 12 * time.Microsecond,
+		Factor: 8 * time.Second, Total: 8*time.Second + time.Millisecond,
+	}
+}
+
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkCommit is one group commit; µs/login is CPU time.
+func BenchmarkCommit(b *testing.B) {
+	for _, size := range []int{1, 8, 32, 128} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s := openServer(b, b.TempDir())
+			s.stop() // no folding beside it
+			rows := make([]row, size)
+			n := 0
+			before := cpu()
+			for b.Loop() {
+				for i := range rows {
+					n++
+					r, err := s.newRow(loginEvent(n), true)
+					if err != nil {
+						b.Fatal(err)
+					}
+					rows[i] = r
+				}
+				if err := s.commitRows(rows); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(n), "µs/login")
+		})
+	}
+}
+
+// fill writes n users with a token each, past the sealing checks of AddTokens.
+func fill(tb testing.TB, s *Store, n int) {
+	tb.Helper()
+	ctx := context.Background()
+	err := s.locked(ctx, func(tx *sql.Tx) error {
+		in, err := s.newInserter(ctx, tx)
+		if err != nil {
+			return err
+		}
+		defer in.close()
+		for i := range n {
+			t := otp.NewTOTP(fmt.Sprintf("user%05d@example.org", i))
+			t.ID, t.Serial, t.Label = fmt.Sprintf("tok%09d", i), fmt.Sprintf("S%07d", i), "Feitian c200"
+			if err := in.add(ctx, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// BenchmarkOpen is the start of a server with 100,000 users and a tail of
+// events that are not folded.
+func BenchmarkOpen(b *testing.B) {
+	for _, tail := range []int{0, 500_000} {
+		b.Run(fmt.Sprintf("tail=%d", tail), func(b *testing.B) {
+			dir := b.TempDir()
+			s, err := Open(context.Background(), Options{Dir: dir, Server: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			fill(b, s, 100_000)
+			s.stop() // no folding
+			for n := 0; n < tail; {
+				rows := make([]row, 1000)
+				for i := range rows {
+					rows[i], _ = s.newRow(loginEvent(n), true)
+					n++
+				}
+				if err := s.commitRows(rows); err != nil {
+					b.Fatal(err)
+				}
+			}
+			s.Close()
+			for b.Loop() {
+				s, err := Open(context.Background(), Options{Dir: dir, Server: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "heap-MiB")
+				s.Close()
+				b.StartTimer()
+			}
+		})
+	}
+}
