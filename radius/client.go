@@ -10,6 +10,7 @@ import (
 	"math"
 	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -186,7 +187,8 @@ func untag(a mfa.Attribute) mfa.Attribute {
 // Caller sends queries to one server. Its methods may be called concurrently;
 // each call has a socket of its own, as many devices do.
 type Caller struct {
-	Addr   string // host:port
+	Addr   string     // host:port
+	Local  netip.Addr // to send from; the zero Addr leaves it to the system
 	Secret *Secret
 	First  time.Duration // until the first retransmission; 0: 2 s
 	Total  time.Duration // until ErrNoAnswer; 0: 30 s
@@ -211,7 +213,11 @@ func (c *Caller) Exchange(ctx context.Context, q *Query) (Answer, error) {
 }
 
 func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", c.Addr)
+	var dialer net.Dialer
+	if c.Local.IsValid() {
+		dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.Local, 0))
+	}
+	conn, err := dialer.DialContext(ctx, "udp", c.Addr)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// loginPatience is how long `login` waits beyond push_timeout.
+const loginPatience = 15 * time.Second
+
+// maxRounds ends a login that the server never decides.
+const maxRounds = 10
+
+func (a *app) loginCommand() *cobra.Command {
+	var l login
+	c := &cobra.Command{
+		Use:   "login USER",
+		Short: "Sign in as a client would, and show each round",
+		Long: `login sends the Access-Request of one login to the running server of this
+configuration and shows each round. It needs a client whose addresses hold this
+machine's, because the server knows its clients by address.
+
+The password is asked for on the terminal. Where standard input is no terminal,
+its first line is the password, and each further line answers a challenge.
+
+Exit codes: 0 accepted, 4 rejected, 5 no answer.`,
+		Example: "  radmatch login alice\n  printf 'password\\n123456\\n' | radmatch login alice\n  radmatch login alice --mschapv2",
+		Args:    exactArgs(1, "radmatch login USER"),
+		RunE: func(c *cobra.Command, args []string) error {
+			l.user = args[0]
+			return a.login(c.Context(), &l)
+		},
+	}
+	c.Flags().StringVar(&l.client, "client", "", "the client to be; its addresses must hold this machine's")
+	c.Flags().StringVar(&l.server, "server", "", "address of the server, HOST:PORT (default: the first of listen.radius)")
+	c.Flags().StringVar(&l.endUser, "from", "", "Calling-Station-Id to send (default: the address it sends from)")
+	c.Flags().BoolVar(&l.stdin, "password-stdin", false, "read password and answers from standard input, even from a terminal")
+	c.Flags().BoolVar(&l.mschap, "mschapv2", false, "prove the password by MS-CHAPv2 in place of PAP")
+	return c
+}
+
+// login is one run of the command.
+type login struct {
+	user, client, server, endUser string
+	stdin, mschap                 bool
+}
+
+func (a *app) login(ctx context.Context, l *login) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	client, caller, err := l.caller(cfg)
+	if err != nil {
+		return err
+	}
+	if l.endUser == "" {
+		l.endUser = caller.Local.String()
+	}
+	q := &radius.Query{Code: radius.AccessRequest, User: l.user}
+	for _, text := range [][2]string{{"NAS-Identifier", "radmatch login"}, {"Calling-Station-Id", l.endUser}} {
+		attribute, err := radius.NASAttribute(text[0], text[1])
+		if err != nil {
+			return usageError("radmatch login --help", "%w", err)
+		}
+		q.Attributes = append(q.Attributes, attribute)
+	}
+	ask := newAsker(a, l.stdin)
+	password, err := ask.line(ctx, "Password: ", false)
+	if err != nil {
+		return usageError("radmatch login --help", "no password: %w", err)
+	}
+	q.Cred = mfa.Password(password)
+	if l.mschap {
+		if q.Cred, err = radius.NewMSCHAPv2(l.user, password); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.stdout, "Access-Request to %s from %s as client %s\n", caller.Addr, caller.Local, client)
+	for range maxRounds {
+		answer, err := a.round(ctx, caller, q)
+		if err != nil {
+			return err
+		}
+		switch answer.Code {
+		case radius.AccessAccept:
+			if cred, ok := q.Cred.(mfa.MSCHAPv2); ok {
+				return answer.ProvesMSCHAPv2(cred, l.user, password)
+			}
+			return nil
+		case radius.AccessChallenge:
+			text, err := ask.line(ctx, "Answer: ", answer.Echo())
+			if err != nil {
+				return withHint("give the answer as another line of standard input", fmt.Errorf("the challenge is not answered: %w", err))
+			}
+			q.Cred, q.State = mfa.Password(text), answer.State()
+		default:
+			return &exitError{code: exitRejected}
+		}
+	}
+	return fmt.Errorf("%d rounds and no decision", maxRounds)
+}
+
+// round sends one request and shows the answer.
+func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query) (radius.Answer, error) {
+	start := time.Now()
+	answer, err := caller.Exchange(ctx, q)
+	if errors.Is(err, radius.ErrNoAnswer) {
+		return answer, &exitError{code: exitNoAnswer, err: err, hint: "is the server running? Its log says why it discards a packet"}
+	}
+	if err != nil {
+		return answer, err
+	}
+	fmt.Fprintf(a.stdout, "%s after %s\n", answer.Code, time.Since(start).Round(time.Millisecond))
+	for _, attribute := range answer.Attributes() {
+		if name, value := radius.FormatAttribute(attribute); !strings.HasPrefix(name, "MS-") && name != "Message-Authenticator" {
+			fmt.Fprintf(a.stdout, "    %s = %s\n", name, value)
+		}
+	}
+	return answer, nil
+}
+
+// caller finds the client that this machine can be, and the server's address.
+func (l *login) caller(cfg *config.Config) (string, *radius.Caller, error) {
+	hint := fmt.Sprintf("radmatch explain %s, or give a client the address of this machine", l.user)
+	server := l.server
+	if server == "" {
+		if len(cfg.Listen.RADIUS) == 0 {
+			return "", nil, usageError("radmatch login --server HOST:PORT", "listen.radius has no address")
+		}
+		server = reachable(cfg.Listen.RADIUS[0])
+	}
+	sources, err := localAddresses(cfg, server)
+	if err != nil {
+		return "", nil, usageError("radmatch login --server HOST:PORT", "server %q: %w", server, err)
+	}
+	table, err := loginTable(cfg)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, source := range sources {
+		c, ok := table.Lookup(source)
+		if !ok || (l.client != "" && c.Name != l.client) {
+			continue
+		}
+		i := clientIndex(cfg, c.Name)
+		return c.Name, &radius.Caller{
+			Addr: server, Local: source, Secret: radius.NewSecret(c.Secrets[0]),
+			Total: cfg.Clients[i].MFA.PushTimeout + loginPatience,
+		}, nil
+	}
+	switch {
+	case l.client == "":
+		return "", nil, usageError(hint, "no client has an address of this machine")
+	case clientIndex(cfg, l.client) < 0:
+		return "", nil, usageError(hint, "no client is named %q", l.client)
+	}
+	return "", nil, usageError(hint, "client %q has no address of this machine, or another client has it with a longer prefix", l.client)
+}
+
+// loginTable finds clients as the server does.
+func loginTable(cfg *config.Config) (*radius.Table, error) {
+	var clients []radius.Client
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		own := radius.Client{Name: c.Name, Prefixes: c.Addresses, Profile: &radius.Profile{}, Policy: &mfa.Client{}}
+		for _, s := range c.Secret {
+			own.Secrets = append(own.Secrets, []byte(s))
+		}
+		clients = append(clients, own)
+	}
+	return radius.NewTable(clients)
+}
+
+func clientIndex(cfg *config.Config, name string) int {
+	for i := range cfg.Clients {
+		if cfg.Clients[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// reachable turns an address that the server listens on into one that it can be
+// asked at.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// localAddresses lists the addresses that this machine can ask server from: first
+// the one that it would use by itself, then those of the clients on the loopback
+// network and of its interfaces.
+func localAddresses(cfg *config.Config, server string) ([]netip.Addr, error) {
+	conn, err := net.Dial("udp", server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	first := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	list := []netip.Addr{first}
+	if first.IsLoopback() && first.Is4() {
+		for i := range cfg.Clients {
+			for _, p := range cfg.Clients[i].Addresses {
+				if a := p.Addr().Unmap(); a.Is4() && a.IsLoopback() && p.IsSingleIP() {
+					list = append(list, a)
+				}
+			}
+		}
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return list, nil
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok {
+			if addr, ok := netip.AddrFromSlice(n.IP); ok && addr.Unmap().Is4() == first.Is4() && !addr.IsLinkLocalUnicast() {
+				list = append(list, addr.Unmap())
+			}
+		}
+	}
+	return list, nil
+}
+
+// asker reads what a person types, without showing it on a terminal, or lines of
+// standard input.
+type asker struct {
+	out      io.Writer
+	lines    *bufio.Reader
+	terminal *os.File // nil: standard input is not one
+}
+
+func newAsker(a *app, plain bool) *asker {
+	k := &asker{out: a.stderr, lines: bufio.NewReader(a.stdin)}
+	if f, ok := a.stdin.(*os.File); ok && !plain && term.IsTerminal(int(f.Fd())) {
+		k.terminal = f
+	}
+	return k
+}
+
+// line asks for one line. The end of standard input before a line is an error,
+// and so is the end of ctx, which an interrupt is.
+func (k *asker) line(ctx context.Context, prompt string, echo bool) (string, error) {
+	if k.terminal == nil {
+		return k.read()
+	}
+	fd := int(k.terminal.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(k.out, prompt)
+	var text string
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if echo {
+			text, err = k.read()
+			return
+		}
+		var b []byte
+		b, err = term.ReadPassword(fd)
+		text = string(b)
+		fmt.Fprintln(k.out)
+	}()
+	select {
+	case <-done:
+		return text, err
+	case <-ctx.Done():
+		_ = term.Restore(fd, state) // the reader is left behind: the program ends
+		return "", ctx.Err()
+	}
+}
+
+func (k *asker) read() (string, error) {
+	text, err := k.lines.ReadString('\n')
+	if err != nil && text == "" {
+		return "", errors.New("standard input has ended")
+	}
+	return strings.TrimRight(text, "\r\n"), nil
+}
