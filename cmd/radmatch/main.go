@@ -127,7 +127,17 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		return usageError(c.CommandPath()+" --help", "%w", err)
 	})
 	root.AddCommand(
-	// one line a command, in the order of `radmatch help`
+		a.serveCommand(),
+		a.loginCommand(),
+		a.explainCommand(),
+		a.hashCommand(),
+		a.totpCommand(),
+		a.tapCommand(),
+		a.methodCommand(),
+		a.userCommand(),
+		a.deviceCommand(),
+		a.phoneCommand(),
+		a.benchCommand(),
 	)
 	return root
 }

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	var client string
+	c := &cobra.Command{
+		Use:   "explain USER",
+		Short: "Show which line of the plan applies to a user, and why",
+		Long: `explain says what would happen to a login of USER after the right password: every
+line of the plan that was tried, for each client and each way to send the password.
+It sends nothing and asks nobody.`,
+		Example: "  radmatch explain alice\n  radmatch explain alice --client vpn",
+		Args:    exactArgs(1, "radmatch explain USER"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.explain(c.Context(), args[0], client)
+		},
+	}
+	c.Flags().StringVar(&client, "client", "", "only this client")
+	return c
+}
+
+func (a *app) explain(ctx context.Context, name, only string) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	x, err := newExplanation(ctx, cfg, st, name)
+	if err != nil {
+		return err
+	}
+	found := false
+	for i := range cfg.Clients {
+		if only == "" || cfg.Clients[i].Name == only {
+			found = true
+			if err := x.client(ctx, a.stdout, &cfg.Clients[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		return usageError("radmatch clients", "no client %q in %s", only, a.configFile)
+	}
+	return nil
+}
+
+// explanation is what explain knows before it looks at a client.
+type explanation struct {
+	cfg       *config.Config
+	name      string
+	primaries map[string]mfa.PasswordChecker
+	pushers   map[string]mfa.Pusher
+	directory mfa.Directory
+	limits    mfa.Limits
+}
+
+func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
+	x := &explanation{cfg: cfg, name: name, directory: st}
+	p := parts{gate: password.NewGate(), approver: &push.Approver{Store: st}}
+	if x.primaries, err = openPrimaries(cfg, p); err != nil {
+		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
+	}
+	if x.pushers, err = openPushers(cfg, p); err != nil {
+		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
+	}
+	return x, restoreLimits(ctx, st, cfg, &x.limits)
+}
+
+func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client) error {
+	rc, err := newClient(x.cfg, cc, x.primaries, x.pushers)
+	if err != nil {
+		return err
+	}
+	c := rc.Policy
+	fmt.Fprintf(w, "client %s (profile %s, primary %s)\n", c.Name, rc.Profile.Name, cc.Primary)
+	identity, err := x.find(ctx, c)
+	switch {
+	case errors.Is(err, mfa.ErrRejected):
+		fmt.Fprintf(w, "  the primary does not know %q: Access-Reject, reason %s\n", x.name, mfa.ReasonWrongPassword)
+		return nil
+	case err != nil:
+		return err
+	}
+	user, err := x.directory.User(ctx, identity.Name)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	fmt.Fprintf(w, "  user %s, groups: %s\n", identity.Name, orNone(strings.Join(identity.Groups, ", ")))
+	fmt.Fprintf(w, "  methods: %s\n", describeMethods(user))
+	fmt.Fprintf(w, "  override_number_matching_with_otp: %t, from %s\n", c.Override, c.OverrideOrigin)
+	if x.limits.CodesLocked(user, now) {
+		fmt.Fprintf(w, "  the codes of the user are locked: an answer gets Access-Reject, reason %s\n", mfa.ReasonCodesLocked)
+	}
+	facts := mfa.Facts{Identity: &identity, User: user, PushLimited: x.limits.PushLimited(user, now)}
+	facts.PAP, facts.CarriesCode = true, rc.Profile.Prompts
+	explainPlan(w, "PAP", c, facts)
+	facts.PAP, facts.CarriesCode = false, false
+	explainPlan(w, "MS-CHAPv2", c, facts)
+	return nil
+}
+
+// find looks the user up as the client's primary knows them.
+func (x *explanation) find(ctx context.Context, c *mfa.Client) (mfa.Identity, error) {
+	finder, ok := c.Primary.(mfa.IdentityFinder)
+	if !ok {
+		return mfa.Identity{}, fmt.Errorf("the primary of client %q cannot look a user up without a password", c.Name)
+	}
+	return finder.Find(ctx, x.name)
+}
+
+// explainPlan prints the lines up to the one that decides.
+func explainPlan(w io.Writer, credential string, c *mfa.Client, f mfa.Facts) {
+	plan, reason, by := mfa.Decide(c, &f)
+	fmt.Fprintf(w, "  %s: %s (%s)\n", credential, plan, reason)
+	for _, l := range mfa.PlanTable() {
+		_, _, fits := l.Try(c, &f)
+		fmt.Fprintf(w, "    %s %2d  %s\n", map[bool]string{true: "->", false: "  "}[fits], l.N, l.If)
+		if fits && l.N == by.N {
+			break
+		}
+	}
+	if reason == mfa.ReasonOTPUnsupported {
+		fmt.Fprintf(w, "        a passcode is due, and this login cannot carry one\n")
+	}
+}
+
+func describeMethods(u mfa.User) string {
+	var out []string
+	add := func(s string, yes bool) {
+		if yes {
+			out = append(out, s)
+		}
+	}
+	add(fmt.Sprintf("%d push devices", u.Devices), u.Devices > 0)
+	add(fmt.Sprintf("%d passcode tokens", u.Codes), u.Codes > 0)
+	add("a valid Temporary Access Pass", u.Pass)
+	add("a Temporary Access Pass that is not valid now", u.HasPass && !u.Pass)
+	add("default "+string(u.DefaultMethod()), u.DefaultMethod() != "")
+	add("BLOCKED by an administrator", u.Blocked)
+	add(`push blocked by "this was not me" for `+strings.Join(u.PushBlocked, ", "), len(u.PushBlocked) > 0)
+	return orNone(strings.Join(out, "; "))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

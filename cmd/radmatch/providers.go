@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// A provider is one file in mfa/password, mfa/push or radius, and one row in a
+// table here. The tables are never written.
+
+// parts is what outlives a reload and constructors build upon.
+type parts struct {
+	gate     *password.Gate
+	approver *push.Approver
+}
+
+// provider is how one type of primary or push provider is built from its
+// section of the file.
+type provider[T any] struct {
+	settings any // zero value of the struct with the keys of the section
+	open     func(cfg *config.Config, p parts, settings any) (T, error)
+}
+
+// row makes a provider of a constructor that has typed settings.
+func row[T, S any](open func(*config.Config, parts, *S) (T, error)) provider[T] {
+	var zero S
+	return provider[T]{settings: zero, open: func(cfg *config.Config, p parts, settings any) (T, error) {
+		return open(cfg, p, settings.(*S))
+	}}
+}
+
+var primaryTypes = map[string]provider[mfa.PasswordChecker]{
+	"file": row(openFile),
+}
+
+var pushTypes = map[string]provider[mfa.Pusher]{
+	"approver": row(openApprover),
+}
+
+func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.PasswordChecker, error) {
+	return password.OpenFile(cfg.Resolve(s.Path), radius.ParseAttribute, p.gate)
+}
+
+// approverSettings is empty: devices are enrolled with `radmatch device invite`.
+type approverSettings struct{}
+
+func openApprover(_ *config.Config, p parts, _ *approverSettings) (mfa.Pusher, error) {
+	return p.approver, nil
+}
+
+// openPrimaries builds every primary of the file, by name. The error has the
+// line of the one that cannot be built.
+func openPrimaries(cfg *config.Config, p parts) (map[string]mfa.PasswordChecker, error) {
+	return openAll(cfg, p, primaryTypes, cfg.Primaries)
+}
+
+// openPushers builds every push provider of the file, by name.
+func openPushers(cfg *config.Config, p parts) (map[string]mfa.Pusher, error) {
+	return openAll(cfg, p, pushTypes, cfg.Push)
+}
+
+func openAll[T any](cfg *config.Config, p parts, types map[string]provider[T], entries []config.Provider) (map[string]T, error) {
+	built := map[string]T{}
+	for _, e := range entries {
+		t, err := open(cfg, p, types, e)
+		if err != nil {
+			return nil, err
+		}
+		built[e.Name] = t
+	}
+	return built, nil
+}
+
+func open[T any](cfg *config.Config, p parts, types map[string]provider[T], e config.Provider) (T, error) {
+	t, err := types[e.Type].open(cfg, p, e.Settings)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", e.Where, err)
+	}
+	return t, nil
+}
+
+// known is what the file may name.
+func known() config.Known {
+	k := config.Known{Primaries: map[string]any{}, Push: map[string]any{}, Profiles: map[string]map[string]any{}}
+	for name, t := range primaryTypes {
+		k.Primaries[name] = t.settings
+	}
+	for name, t := range pushTypes {
+		k.Push[name] = t.settings
+	}
+	for _, name := range radius.ProfileNames() {
+		k.Profiles[name] = nil
+	}
+	return k
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/web"
+	"github.com/radmatch/radmatch/otp"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// drainTime is how long logins that wait may still end after SIGTERM. It is
+// below what service managers wait before they kill.
+const drainTime = 25 * time.Second
+
+// statsEvery is how often `radmatch clients` sees new numbers.
+const statsEvery = 2 * time.Second
+
+func (a *app) serveCommand() *cobra.Command {
+	var readyFile string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `serve runs until SIGTERM or SIGINT, then lets waiting logins end for at most 25 s.
+SIGHUP reads the configuration and the users again; where they are broken, the old
+ones stay and the log says so. Addresses, data_dir and limits need a restart.`,
+		Example: "  radmatch serve -c /etc/radmatch/radmatch.yaml",
+		Args:    exactArgs(0, "radmatch serve -c FILE"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			return a.serve(c.Context(), cfg, readyFile)
+		},
+	}
+	c.Flags().StringVar(&readyFile, "ready-file", "", "write the bound addresses to this file when the server is ready")
+	return c
+}
+
+// serve is the wiring: configuration, store, what lasts, service, listeners;
+// and at the end the same way back.
+func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) error {
+	log, level := newLog(cfg.Log, a.stderr)
+	defer log.Sync()
+	if err := forbidCores(); err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, store.Options{
+		Dir: cfg.DataDir, Server: true, Logger: log, Keep: cfg.Events.Keep, MaxSize: int64(cfg.Events.MaxSize),
+	})
+	if err != nil {
+		return withHint("radmatch check --connect", err)
+	}
+	defer st.Close()
+	l, err := newLasting(ctx, cfg, st, log)
+	if err != nil {
+		return err
+	}
+	service, err := newService(cfg, l)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
+	}
+	server := &radius.Server{
+		Logger: log, Latches: st,
+		MaxPending: cfg.Limits.Pending, MaxPendingPerClient: cfg.Limits.PendingPerClient, MaxAttributes: cfg.Limits.Attributes,
+	}
+	server.Swap(service)
+	pages := &web.Server{Approver: l.approver, Store: st, Logger: log, PublicURL: cfg.PublicURL()}
+	httpServer := web.NewHTTPServer(pages.Handler(), log)
+	httpListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web)
+	if err != nil {
+		return withHint("another program has the address: change listen.web", err)
+	}
+	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
+		httpListener.Close()
+		return withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change listen.radius", err)
+	}
+	// The load has peaked above what serving needs, above all with many users.
+	debug.FreeOSMemory()
+
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	work := start(working, server, st, l, log)
+	failed := make(chan error, 1)
+	go func() {
+		if err := httpServer.Serve(web.LimitListener(httpListener)); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("web: %w", err)
+		}
+	}()
+	err = a.announce(readyFile, server, httpListener, log)
+	if err == nil {
+		err = a.run(ctx, cfg, l, server, level, log, failed)
+	}
+	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
+	tell("STOPPING=1")
+	drain(ctx, l, server, log)
+	pages.Close()
+	httpServer.Close()
+	stopWork()
+	work.Wait()
+	return err
+}
+
+// run serves until ctx ends or a listener fails, and reloads on SIGHUP.
+func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, log *zap.Logger, failed <-chan error) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-hup:
+			next, err := a.reload(cfg, l, server)
+			if err != nil {
+				for line := range strings.Lines(err.Error()) {
+					log.Error("reload failed, the old configuration stays", zap.String("problem", strings.TrimSpace(line)))
+				}
+				continue
+			}
+			for _, key := range needsRestart(cfg, next) {
+				log.Warn("this key takes effect at the next start", zap.String("key", key))
+			}
+			level.SetLevel(logLevel(next.Log.Level))
+			cfg = next
+			log.Info("reloaded", zap.Int("clients", len(next.Clients)))
+		}
+	}
+}
+
+// reload builds everything anew and swaps it in at once, or changes nothing.
+func (a *app) reload(cfg *config.Config, l *lasting, server *radius.Server) (*config.Config, error) {
+	next, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	service, err := newService(next, l)
+	if err != nil {
+		return nil, err
+	}
+	server.Swap(service)
+	debug.FreeOSMemory()
+	return next, nil
+}
+
+// needsRestart lists the keys that differ and that a reload does not change.
+func needsRestart(old, next *config.Config) []string {
+	var keys []string
+	differs := func(key string, a, b any) {
+		if fmt.Sprint(a) != fmt.Sprint(b) {
+			keys = append(keys, key)
+		}
+	}
+	differs("listen", old.Listen, next.Listen)
+	differs("data_dir", old.DataDir, next.DataDir)
+	differs("web", old.Web, next.Web)
+	differs("limits", old.Limits, next.Limits)
+	differs("events", old.Events, next.Events)
+	differs("log.format", old.Log.Format, next.Log.Format)
+	return keys
+}
+
+// newLasting makes what outlives reloads. Wrong codes and denied prompts from
+// before the start still count.
+func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*lasting, error) {
+	l := &lasting{
+		parts: parts{gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending}},
+		pending: &mfa.Pending{
+			Journal: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
+			Panicked: func(login string, v any, stack []byte) {
+				log.Error("panic in a login", zap.String("login", login), zap.Any("panic", v), zap.ByteString("stack", stack))
+			},
+		},
+		limits:    &mfa.Limits{},
+		refusals:  &mfa.Refusals{Journal: st},
+		directory: st,
+		codes:     &otp.Verifier{Store: st},
+	}
+	return l, restoreLimits(ctx, st, cfg, l.limits)
+}
+
+// restoreLimits counts wrong codes and denied prompts from the audit trail.
+func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *mfa.Limits) error {
+	now := time.Now()
+	lockout, fatigue := lockoutRule(cfg), fatigueRule(cfg)
+	window := max(lockout.Window+lockout.For, fatigue.Window+fatigue.For)
+	events, err := st.EventsSince(ctx, now.Add(-window))
+	if err != nil {
+		return err
+	}
+	l.Restore(events, lockout, fatigue, now)
+	return nil
+}
+
+// start runs what works beside the listeners until ctx ends.
+func start(ctx context.Context, server *radius.Server, st *store.Store, l *lasting, log *zap.Logger) *sync.WaitGroup {
+	w := &sync.WaitGroup{}
+	w.Go(func() { l.pending.Run(ctx) })
+	w.Go(func() { l.refusals.Run(ctx) })
+	w.Go(func() { keepStats(ctx, server, st, log) })
+	return w
+}
+
+// drain lets waiting logins end, then ends the rest with an event each. The
+// listeners go last, so that retransmissions still get their answers.
+func drain(ctx context.Context, l *lasting, server *radius.Server, log *zap.Logger) {
+	l.pending.Drain()
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := server.Shutdown(limit); err != nil {
+		log.Warn("logins were given up", zap.Int("waiting", l.pending.Len()), zap.Error(err))
+	}
+	l.pending.Close(context.WithoutCancel(ctx))
+}
+
+// announce says that the server is ready: in the log, to systemd, to scripts.
+func (a *app) announce(readyFile string, server *radius.Server, web net.Listener, log *zap.Logger) error {
+	var text strings.Builder
+	for _, addr := range server.Addrs() {
+		log.Info("listening", zap.String("radius", addr.String()))
+		fmt.Fprintf(&text, "radius %s\n", addr)
+	}
+	log.Info("listening", zap.Stringer("web", web.Addr()))
+	fmt.Fprintf(&text, "web %s\nend\n", web.Addr())
+	if readyFile != "" {
+		if err := os.WriteFile(readyFile, []byte(text.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	tell("READY=1")
+	return nil
+}
+
+// tell sends a state to the service manager, if there is one (sd_notify(3)). It
+// is advice: an error changes nothing.
+func tell(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	c, err := net.Dial("unixgram", path)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_, _ = c.Write([]byte(state))
+}
+
+// forbidCores keeps secrets and codes out of core files, and other users'
+// debuggers out of the process.
+func forbidCores() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbid core files: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid core files: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// lasting is what a reload must not lose. It is made once, before the first
+// service, and every engine works on it.
+type lasting struct {
+	parts
+	pending   *mfa.Pending
+	limits    *mfa.Limits
+	refusals  *mfa.Refusals
+	directory mfa.Directory
+	codes     mfa.CodeVerifier
+}
+
+// newService builds the client table and the engine of cfg, which are swapped
+// as one. Nothing of it is in use before it is complete.
+func newService(cfg *config.Config, l *lasting) (radius.Service, error) {
+	primaries, err := openPrimaries(cfg, l.parts)
+	if err != nil {
+		return radius.Service{}, err
+	}
+	pushers, err := openPushers(cfg, l.parts)
+	if err != nil {
+		return radius.Service{}, err
+	}
+	var clients []radius.Client
+	for i := range cfg.Clients {
+		c, err := newClient(cfg, &cfg.Clients[i], primaries, pushers)
+		if err != nil {
+			return radius.Service{}, err
+		}
+		clients = append(clients, c)
+	}
+	table, err := radius.NewTable(clients)
+	if err != nil {
+		return radius.Service{}, err
+	}
+	return radius.Service{Table: table, Authenticator: &mfa.Engine{
+		Pending:   l.pending,
+		Limits:    l.limits,
+		Refusals:  l.refusals,
+		Directory: l.directory,
+		Codes:     l.codes,
+		Lockout:   lockoutRule(cfg),
+		Fatigue:   fatigueRule(cfg),
+	}}, nil
+}
+
+func lockoutRule(cfg *config.Config) mfa.Rule {
+	return mfa.Rule{Max: cfg.Lockout.Codes, Window: cfg.Lockout.Window, For: cfg.Lockout.For}
+}
+
+func fatigueRule(cfg *config.Config) mfa.Rule {
+	return mfa.Rule{Max: cfg.Fatigue.Prompts, Window: cfg.Fatigue.Window, For: cfg.Fatigue.For}
+}
+
+// newClient joins one client's profile, settings and providers.
+func newClient(cfg *config.Config, c *config.Client, primaries map[string]mfa.PasswordChecker, pushers map[string]mfa.Pusher) (radius.Client, error) {
+	profile, err := radius.LookupProfile(c.Profile)
+	if err != nil {
+		return radius.Client{}, fmt.Errorf("client %q: profile: %w", c.Name, err)
+	}
+	require, err := radius.ParseRequire(string(c.MFA.RequireMA))
+	if err != nil {
+		return radius.Client{}, fmt.Errorf("client %q: require_message_authenticator: %w", c.Name, err)
+	}
+	policy, err := newPolicy(cfg, c, profile)
+	if err != nil {
+		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
+	}
+	if policy.Primary = primaries[c.Primary]; policy.Primary == nil {
+		return radius.Client{}, fmt.Errorf("client %q: no primary %q", c.Name, c.Primary)
+	}
+	if c.MFA.Push != "" {
+		if policy.Pusher = pushers[c.MFA.Push]; policy.Pusher == nil {
+			return radius.Client{}, fmt.Errorf("client %q: no push provider %q", c.Name, c.MFA.Push)
+		}
+	}
+	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
+	if _, numbers := policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !numbers {
+		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
+	}
+	client := radius.Client{
+		Name: c.Name, Prefixes: c.Addresses, RequireMA: require,
+		RejectDelay: c.MFA.RejectDelay, Profile: profile, Policy: policy,
+	}
+	for _, s := range c.Secret {
+		client.Secrets = append(client.Secrets, []byte(s))
+	}
+	return client, nil
+}
+
+// newPolicy is what the engine knows of a client, its providers aside.
+func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*mfa.Client, error) {
+	onPrimary, err := onError(c.MFA.OnPrimaryError)
+	if err != nil {
+		return nil, fmt.Errorf("on_primary_error: %w", err)
+	}
+	onMFA, err := onError(c.MFA.OnMFAError)
+	if err != nil {
+		return nil, fmt.Errorf("on_mfa_error: %w", err)
+	}
+	group := c.Group
+	if group == "" {
+		group = c.Name
+	}
+	override, origin := c.OverrideOTP()
+	matching := cfg.Policy.NumberMatching
+	return &mfa.Client{
+		Name: c.Name, Group: group,
+		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
+		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient, ExemptGroups: c.MFA.Exempt.Groups,
+		Override: override, OverrideOrigin: origin,
+		NumberMatching:   mfa.Feature{Enabled: matching.Enabled(), Include: matching.Include, Exclude: matching.Exclude},
+		NumberInPrompt:   c.MFA.NumberInPrompt,
+		RequireUserMatch: c.MFA.RequireMatch,
+		Join:             c.MFA.Join,
+		PushTimeout:      c.MFA.PushTimeout, ChallengeTTL: c.MFA.ChallengeTTL,
+		OnPrimaryError: onPrimary, OnMFAError: onMFA,
+		RejectDelay: c.MFA.RejectDelay,
+	}, nil
+}
+
+// onError reads what a failed backend leads to. It is never accept.
+func onError(s string) (mfa.Outcome, error) {
+	switch s {
+	case "discard":
+		return mfa.Discard, nil
+	case "reject":
+		return mfa.Reject, nil
+	}
+	return mfa.Reject, fmt.Errorf("must be discard or reject; got %q", s)
+}

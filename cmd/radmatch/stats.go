@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// keepStats writes the counters to where `radmatch clients` reads them, until
+// ctx ends. What cannot be written is tried again with the next numbers.
+func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log *zap.Logger) {
+	tick := time.NewTicker(statsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := st.SaveStats(ctx, clientStats(server.Stats())); err != nil && ctx.Err() == nil {
+				log.Warn("statistics are not saved", zap.Error(err))
+			}
+		}
+	}
+}
+
+// clientStats is what the listener counted, as the store keeps it.
+func clientStats(s radius.Stats) []store.ClientStats {
+	var out []store.ClientStats
+	for _, c := range s.Clients {
+		answers := c.Accepted + c.Rejected + c.Challenged
+		discards := c.Silent
+		for _, n := range c.Discarded {
+			discards += n
+		}
+		var mean time.Duration
+		if answers > 0 {
+			mean = c.LatencySum / time.Duration(answers)
+		}
+		out = append(out, store.ClientStats{
+			Client: c.Name, Packets: c.Packets,
+			Accepts: c.Accepted, Rejects: c.Rejected, Challenges: c.Challenged,
+			Discards: discards, Duplicates: c.Duplicates,
+			Signed: c.Signed, Unsigned: c.Unsigned, Refused: c.Discarded,
+			Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
+		})
+	}
+	return out
+}
