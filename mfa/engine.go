@@ -87,8 +87,7 @@ func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) 
 
 // refuse ends a request for which no login was opened.
 func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision) Decision {
-	d.LoginID = e.Pending.id()
-	d.Message = messageRejected
+	d.LoginID, d.Outcome, d.Message = e.Pending.id(), d.Outcome.denial(), messageRejected
 	now := time.Now()
 	err := e.Refusals.Record(context.WithoutCancel(ctx), Event{
 		ID: d.LoginID, Time: now, Kind: EventLogin,
@@ -275,7 +274,8 @@ func (e *Engine) approve(ctx context.Context, w *wait) {
 		a := e.Pending.approval(w)
 		switch reason, err := e.barred(ctx, w); {
 		case err != nil:
-			return w.noAnswer(err), w.pushEvent(w.client.OnMFAError, ReasonMFAError, *a, now), record
+			d := w.noAnswer(err)
+			return d, w.pushEvent(d.Outcome, d.Reason, *a, now), record
 		case reason != "":
 			return w.decide(Reject, reason), w.pushEvent(Reject, reason, *a, now), record
 		}
@@ -317,7 +317,7 @@ func (e *Engine) notApproved(ctx context.Context, w *wait, a Approval, err error
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		d.Reason = ReasonPushNoResponse
 	default:
-		d.Outcome = w.client.OnMFAError
+		d = w.noAnswer(err)
 	}
 	// Without an answer of the directory nothing is forgiven.
 	user, _ := e.Directory.User(context.WithoutCancel(ctx), w.User)
@@ -372,7 +372,8 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
 		switch {
 		case err != nil:
-			return w.noAnswer(err), w.event(w.client.OnMFAError, ReasonMFAError, now), record
+			d := w.noAnswer(err)
+			return d, w.event(d.Outcome, d.Reason, now), record
 		case user.Blocked:
 			return w.decide(Reject, ReasonUserBlocked), w.event(Reject, ReasonUserBlocked, now), record
 		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
@@ -386,7 +387,8 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 			return w.decide(Accept, w.Reason), Event{}, committed
 		case !errors.Is(err, ErrRejected):
 			e.Limits.codes.refund(key, now)
-			return w.noAnswer(err), w.event(w.client.OnMFAError, ReasonMFAError, now), record
+			d := w.noAnswer(err)
+			return d, w.event(d.Outcome, d.Reason, now), record
 		}
 		e.Limits.codes.settle(key, now, e.Lockout)
 		return e.wrongCode(c, user, err, now)

@@ -83,7 +83,7 @@ func (w *wait) decide(o Outcome, reason Reason) Decision {
 
 // noAnswer is for a store or provider that failed; it never accepts.
 func (w *wait) noAnswer(err error) Decision {
-	d := w.decide(w.client.OnMFAError, ReasonMFAError)
+	d := w.decide(w.client.OnMFAError.denial(), ReasonMFAError)
 	d.Err = err
 	return d
 }

@@ -226,6 +226,14 @@ var outcomes = [...]string{"reject", "challenge", "accept", "discard"}
 
 func (o Outcome) String() string { return outcomes[o] }
 
+// denial keeps what a failure leads to from ever being an accept.
+func (o Outcome) denial() Outcome {
+	if o == Discard {
+		return Discard
+	}
+	return Reject
+}
+
 // MarshalText writes the outcome's name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(outcomes[o]), nil }
 
