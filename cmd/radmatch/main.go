@@ -127,7 +127,9 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		return usageError(c.CommandPath()+" --help", "%w", err)
 	})
 	root.AddCommand(
+		a.quickstartCommand(),
 		a.serveCommand(),
+		a.checkCommand(),
 		a.loginCommand(),
 		a.explainCommand(),
 		a.hashCommand(),
@@ -137,6 +139,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		a.userCommand(),
 		a.deviceCommand(),
 		a.phoneCommand(),
+		a.configCommand(),
 		a.benchCommand(),
 	)
 	return root

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var connect bool
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Say everything that is wrong or unwise in the configuration",
+		Long: `check reads the configuration and prints every problem and every warning, one a line,
+and for each client who is asked for a passcode in place of a push, and why.
+With --connect it also opens the database, each primary and each push provider.
+
+Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
+		Example: "  radmatch check\n  radmatch check --connect -c /etc/radmatch/radmatch.yaml",
+		Args:    exactArgs(0, "radmatch check"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.check(c.Context(), connect)
+		},
+	}
+	c.Flags().BoolVar(&connect, "connect", false, "try the database, each primary and each push provider")
+	return c
+}
+
+func (a *app) check(ctx context.Context, connect bool) error {
+	cfg, err := readConfig(a.configFile)
+	if err != nil {
+		fmt.Fprintln(a.stdout, err)
+		return &exitError{code: exitConfig}
+	}
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(a.stdout, w)
+	}
+	if err := a.checkClients(cfg); err != nil {
+		return err
+	}
+	if connect {
+		return a.checkConnect(ctx, cfg)
+	}
+	fmt.Fprintf(a.stdout, "%s can be served; --connect also tries what it names\n", cfg.File)
+	return nil
+}
+
+// checkClients prints where the override of each client comes from.
+func (a *app) checkClients(cfg *config.Config) error {
+	unset := false
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for i := range cfg.Clients {
+		value, origin := cfg.Clients[i].OverrideOTP()
+		unset = unset || origin == "default"
+		fmt.Fprintf(t, "client %s:\toverride_number_matching_with_otp %v\t(%s)\n", cfg.Clients[i].Name, value, origin)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if unset {
+		fmt.Fprintln(a.stdout, "note: where it is unset, NPS extensions before 1.2.2216.1 behave as FALSE, as radmatch does, and later ones as TRUE")
+	}
+	return nil
+}
+
+// checkConnect tries what the configuration names, all of it.
+func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
+	var l lasting
+	failed := false
+	report := func(what string, err error, ok string) {
+		switch {
+		case err != nil:
+			failed = true
+			fmt.Fprintln(a.stdout, err)
+		default:
+			fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
+		}
+	}
+	l.approver = &push.Approver{}
+	state, err := a.checkStore(ctx, cfg, &l)
+	report("store "+cfg.DataDir, err, state)
+	l.gate = password.NewGate()
+	for _, e := range cfg.Primaries {
+		p, err := open(cfg, l.parts, primaryTypes, e)
+		ok := "ok"
+		if p, counts := p.(interface{ Len() int }); counts && err == nil {
+			ok = fmt.Sprintf("%d users", p.Len())
+		}
+		report("primary "+e.Name, err, ok)
+	}
+	for _, e := range cfg.Push {
+		_, err := open(cfg, l.parts, pushTypes, e)
+		report("push "+e.Name, err, "ok")
+	}
+	if !failed {
+		_, err := newService(cfg, &l)
+		report(cfg.File, err, "can be served")
+	}
+	if failed {
+		return &exitError{code: exitConfig}
+	}
+	return nil
+}
+
+// checkStore opens the database. It does not make one: a folder made by root
+// would keep the server out.
+func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (state string, err error) {
+	if _, err := os.Stat(cfg.DataDir); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Dir(cfg.DataDir)); err != nil {
+			return "", fmt.Errorf("store %s: %w", cfg.DataDir, err)
+		}
+		return "is not there yet; the first start makes it", nil
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	defer st.Close()
+	users, err := st.Users(ctx)
+	if err != nil {
+		return "", err
+	}
+	devices, err := st.ListDevices(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	l.directory = st
+	return fmt.Sprintf("%d users with a second factor, %d devices", len(users), len(devices)), nil
+}
