@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -45,16 +44,16 @@ func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
 	}
 	defer tx.Rollback()
 	sel := q.selection()
-	parts := []part{{where: "TRUE"}}
-	if q.User != "" {
-		parts = userParts(mfa.Fold(q.User))
+	user, parts := mfa.Fold(q.User), everybody()
+	if user != "" {
+		parts = userParts(user)
 	}
 	if sel.newest {
 		slices.Reverse(parts)
 	}
 	var found []Entry
 	for _, p := range parts {
-		if found, err = sel.read(ctx, tx, p, found); err != nil {
+		if found, err = sel.read(ctx, tx, p, user, found); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +68,7 @@ func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
 // rebuilt from it at start.
 func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
-	const where = `id >= ? AND (tries > 0 OR reason IN (?, ?, ?, ?))`
+	const where = `events e WHERE id >= ? AND (tries > 0 OR reason IN (?, ?, ?, ?))`
 	args := []any{t.UnixMicro(), mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse}
 	var found []mfa.Event
 	err = each(ctx, s.db, selectEvents+where+` ORDER BY id`, args, func(r *sql.Rows) error {
@@ -78,6 +77,13 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, er
 		return err
 	})
 	return found, err
+}
+
+// LastEvent returns the place of the newest entry, 0 for an empty trail.
+func (s *Store) LastEvent(ctx context.Context) (seq int64, err error) {
+	defer wrap(&err, "store: events")
+	err = s.db.QueryRowContext(ctx, lastEvent).Scan(&seq)
+	return seq, err
 }
 
 // selection is a Query without its user. The bounds are exclusive.
@@ -103,11 +109,16 @@ func (q Query) selection() selection {
 	return sel
 }
 
-// part is a stretch of the trail with its own way to find a user's events.
+// part is a stretch of the trail with its own way to find events. Its
+// parameters are ?1 and ?2, the bounds of ids (exclusive), ?3 the client, empty
+// for all, and ?4 the folded user.
 type part struct {
-	where string
-	args  []any
-	keep  func(*mfa.Event) bool // nil: all that where finds
+	from string
+	keep func(*mfa.Event) bool // nil: all that was found
+}
+
+func everybody() []part {
+	return []part{{from: `events e WHERE e.id > ?1 AND e.id < ?2`}}
 }
 
 // userParts finds a user's events by the index where they are folded, and by
@@ -115,29 +126,21 @@ type part struct {
 // lower knows ASCII alone: a name with anything else is compared here.
 func userParts(user string) []part {
 	return []part{
-		{where: `id IN (SELECT id FROM event_user WHERE user = ?)`, args: []any{user}},
+		{from: `event_user u CROSS JOIN events e ON e.id = u.id WHERE u.user = ?4 AND u.id > ?1 AND u.id < ?2`},
 		{
-			where: `id > ` + foldedMark + ` AND (lower(user) = ? OR user GLOB '*[^ -~]*')`,
-			args:  []any{user},
-			keep:  func(ev *mfa.Event) bool { return mfa.Fold(ev.User) == user },
+			from: `events e WHERE e.id > max(?1, ` + foldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*')`,
+			keep: func(ev *mfa.Event) bool { return mfa.Fold(ev.User) == user },
 		},
 	}
 }
 
 // read appends what p has of the selection to found, up to the limit.
-func (sel selection) read(ctx context.Context, q querier, p part, found []Entry) ([]Entry, error) {
-	var query strings.Builder
-	query.WriteString(selectEvents + `id > ? AND id < ? AND ` + p.where)
-	args := append([]any{sel.from, sel.to}, p.args...)
-	if sel.client != "" {
-		query.WriteString(` AND client = ?`)
-		args = append(args, sel.client)
-	}
-	query.WriteString(` ORDER BY id`)
+func (sel selection) read(ctx context.Context, q querier, p part, user string, found []Entry) ([]Entry, error) {
+	query := selectEvents + p.from + ` AND (?3 = '' OR e.client = ?3) AND ?4 = ?4 ORDER BY e.id`
 	if sel.newest {
-		query.WriteString(` DESC`)
+		query += ` DESC`
 	}
-	rows, err := q.QueryContext(ctx, query.String(), args...)
+	rows, err := q.QueryContext(ctx, query, sel.from, sel.to, sel.client, user)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +157,8 @@ func (sel selection) read(ctx context.Context, q querier, p part, found []Entry)
 	return found, rows.Err()
 }
 
-const selectEvents = `SELECT id, coalesce(user, ''), coalesce(client, ''), coalesce(reason, ''), coalesce(tries, 0),
-	coalesce(token, ''), coalesce(step, 0), coalesce(drift, 0), data FROM events WHERE `
+const selectEvents = `SELECT e.id, coalesce(e.user, ''), coalesce(e.client, ''), coalesce(e.reason, ''), coalesce(e.tries, 0),
+	coalesce(e.token, ''), coalesce(e.step, 0), coalesce(e.drift, 0), e.data FROM `
 
 func scanEvent(r *sql.Rows) (Entry, error) {
 	var e Entry

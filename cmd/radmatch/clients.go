@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+func (a *app) clientsCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "clients",
+		Short: "Show the RADIUS clients: packets, rejects, latency, signed or not",
+		Long: `What the server has counted for each client since it started, and the addresses
+that have signed a request. With require_message_authenticator: auto an unsigned
+request from such an address is refused, until "clients unlatch" forgets it.`,
+		Example: "  radmatch clients\n  radmatch clients --json\n  radmatch clients unlatch vpn 203.0.113.10",
+		Args:    rangeArgs(0, 0, "radmatch clients"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clients(cmd.Context(), asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	c.AddCommand(a.clientsUnlatchCommand())
+	return c
+}
+
+// clientReport is one client as the command shows it.
+type clientReport struct {
+	store.ClientStats
+	Configured bool            `json:"configured"`
+	Addresses  []string        `json:"addresses,omitempty"`
+	Latched    []latchedReport `json:"latched,omitempty"`
+}
+
+type latchedReport struct {
+	Addr  netip.Addr `json:"addr"`
+	Since time.Time  `json:"since"`
+}
+
+func (a *app) clients(ctx context.Context, asJSON bool) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	stats, err := st.ClientStats(ctx)
+	if err != nil {
+		return err
+	}
+	latches, err := st.Latches(ctx)
+	if err != nil {
+		return err
+	}
+	reports := mergeClients(cfg, stats, latches)
+	if asJSON {
+		enc := json.NewEncoder(a.stdout)
+		for i := range reports {
+			if err := enc.Encode(&reports[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return a.printClients(reports)
+}
+
+// mergeClients lists the clients of the configuration in its order, then those
+// that the database alone knows.
+func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store.LatchedSource) []*clientReport {
+	var reports []*clientReport
+	at := func(name string) *clientReport {
+		i := slices.IndexFunc(reports, func(r *clientReport) bool { return r.Client == name })
+		if i < 0 {
+			i = len(reports)
+			reports = append(reports, &clientReport{ClientStats: store.ClientStats{Client: name}})
+		}
+		return reports[i]
+	}
+	for i := range cfg.Clients {
+		r := at(cfg.Clients[i].Name)
+		r.Configured = true
+		for _, p := range cfg.Clients[i].Addresses {
+			r.Addresses = append(r.Addresses, fmt.Sprint(p))
+		}
+	}
+	for _, s := range stats {
+		at(s.Client).ClientStats = s
+	}
+	for _, l := range latches {
+		r := at(l.Client)
+		r.Latched = append(r.Latched, latchedReport{l.Addr, l.Since})
+	}
+	return reports
+}
+
+func (a *app) printClients(reports []*clientReport) error {
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tLAST SEEN")
+	for _, r := range reports {
+		last := "never"
+		if !r.Last.IsZero() {
+			last = r.Last.Local().Format(time.DateTime)
+		}
+		name := push.Printable(r.Client, 64)
+		if !r.Configured {
+			name += " (not in the configuration)"
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
+			r.Signed, r.Unsigned, r.Mean.Round(roundTo(r.Mean)), r.Max.Round(roundTo(r.Max)), last)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range reports {
+		a.printSigning(r)
+	}
+	return nil
+}
+
+// printSigning says what a client's packets tell about Message-Authenticator.
+func (a *app) printSigning(r *clientReport) {
+	name := push.Printable(r.Client, 64)
+	if len(r.Latched) > 0 {
+		addrs := make([]string, len(r.Latched))
+		for i, l := range r.Latched {
+			addrs[i] = l.Addr.String()
+		}
+		fmt.Fprintf(a.stdout, "\n%s: must sign (has signed before): %s\n", name, strings.Join(addrs, ", "))
+	}
+	if r.Unsigned > 0 {
+		fmt.Fprintf(a.stdout, "\n%s: %d requests came without Message-Authenticator: switch it on in the client\n", name, r.Unsigned)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
+		fmt.Fprintf(a.stdout, "%s: %d refused at the door: %s\n", name, r.Refused[reason], push.Printable(reason, 64))
+	}
+}
+
+func (a *app) clientsUnlatchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlatch NAME [ADDR]",
+		Short: "Forget that a client, or one of its addresses, has signed",
+		Long: `With require_message_authenticator: auto, an address that has once signed a request
+is refused when it does not sign. Unlatch it after the client was replaced by one
+that cannot sign. Until it signs again, forged answers can be passed off on it.`,
+		Example: "  radmatch clients unlatch vpn\n  radmatch clients unlatch vpn 203.0.113.10",
+		Args:    rangeArgs(1, 2, "radmatch clients unlatch NAME [ADDR]"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.unlatch(cmd.Context(), args) },
+	}
+}
+
+func (a *app) unlatch(ctx context.Context, args []string) error {
+	name, text := args[0], "every address of client "+args[0]+" unlatched"
+	var addr netip.Addr
+	if len(args) > 1 {
+		var err error
+		if addr, err = netip.ParseAddr(args[1]); err != nil {
+			return usageError("radmatch clients unlatch "+name+" 203.0.113.10", "ADDR must be an IP address; got %q", args[1])
+		}
+		text = "address " + addr.String() + " of client " + name + " unlatched"
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	ev := adminEvent("", text)
+	ev.Client = name
+	n, err := st.Unlatch(ctx, name, addr, ev)
+	if errors.Is(err, store.ErrNotFound) {
+		return withHint("radmatch clients", err)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%d unlatched\n", n)
+	return nil
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+// followEvery is how often `events --follow` looks for new events.
+const followEvery = 200 * time.Millisecond
+
+// eventsFlags are the flags of the command.
+type eventsFlags struct {
+	user, client, since string
+	limit               int
+	follow, json        bool
+}
+
+func (a *app) eventsCommand() *cobra.Command {
+	var f eventsFlags
+	c := &cobra.Command{
+		Use:   "events",
+		Short: "Show the audit trail",
+		Long: `Each login ends in one event; administrative changes are events too. Without
+--since and --limit it shows the newest 100, the newest last.`,
+		Example: `  radmatch events --user anna --since 24h
+  radmatch events --follow
+  radmatch events --since 2026-11-01 --json > november.json`,
+		Args: rangeArgs(0, 0, "radmatch events --user USER"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.events(cmd.Context(), f) },
+	}
+	c.Flags().StringVar(&f.user, "user", "", "only this user's")
+	c.Flags().StringVar(&f.client, "client", "", "only this client's")
+	c.Flags().StringVar(&f.since, "since", "", "a duration (90m, 7d) back from now, or a date (2006-01-02), or a time (RFC 3339)")
+	c.Flags().IntVar(&f.limit, "limit", 0, "at most so many, the newest")
+	c.Flags().BoolVar(&f.follow, "follow", false, "go on with new events as they come")
+	c.Flags().BoolVar(&f.json, "json", false, "one JSON object a line")
+	return c
+}
+
+func (a *app) events(ctx context.Context, f eventsFlags) error {
+	if f.limit < 0 || f.limit > store.MaxLimit {
+		return usageError("--limit 100", "--limit must be 0 to %d; got %d", store.MaxLimit, f.limit)
+	}
+	since, err := parseSince(f.since, time.Now())
+	if err != nil {
+		return usageError("--since 24h", "%w", err)
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	p := eventPrinter{out: a.stdout, json: f.json}
+	q := store.Query{User: f.user, Client: f.client, Since: since, Limit: f.limit}
+	last, err := st.LastEvent(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.limit == 0 && since.IsZero():
+		q.Limit = 100
+		err = p.newest(ctx, st, q)
+	case f.limit == 0:
+		q.After = since.UnixMicro() - 1
+		err = p.all(ctx, st, q, last)
+	default:
+		err = p.newest(ctx, st, q)
+	}
+	if err != nil || !f.follow {
+		return err
+	}
+	q.After, q.Limit = last, store.DefaultLimit
+	return p.follow(ctx, st, q)
+}
+
+// parseSince reads a duration back from now, a date or a time.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--since must be a duration, a date or a time; got %q", s)
+}
+
+// eventPrinter writes events, for people or for machines.
+type eventPrinter struct {
+	out  io.Writer
+	json bool
+}
+
+func (p eventPrinter) newest(ctx context.Context, st *store.Store, q store.Query) error {
+	entries, err := st.Events(ctx, q)
+	if err != nil {
+		return err
+	}
+	return p.print(entries)
+}
+
+// all prints, page by page, what q selects up to the entry last.
+func (p eventPrinter) all(ctx context.Context, st *store.Store, q store.Query, last int64) error {
+	for q.After < last {
+		entries, err := st.Events(ctx, q)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		for len(entries) > 0 && entries[len(entries)-1].Seq > last {
+			entries = entries[:len(entries)-1] // came meanwhile: --follow prints it
+		}
+		if err := p.print(entries); err != nil || len(entries) == 0 {
+			return err
+		}
+		q.After = entries[len(entries)-1].Seq
+	}
+	return nil
+}
+
+// follow prints events as they come, until ctx ends.
+func (p eventPrinter) follow(ctx context.Context, st *store.Store, q store.Query) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		// Read without the filter first: where nothing is new, nothing is searched.
+		last, err := st.LastEvent(ctx)
+		if err == nil && last > q.After {
+			err = p.all(ctx, st, q, last)
+			q.After = last
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+func (p eventPrinter) print(entries []store.Entry) error {
+	enc := json.NewEncoder(p.out)
+	enc.SetEscapeHTML(false)
+	for i := range entries {
+		var err error
+		if p.json {
+			err = enc.Encode(&entries[i].Event)
+		} else {
+			_, err = fmt.Fprintln(p.out, eventLine(&entries[i].Event))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventLine is an event for people. Names and texts come from the network.
+func eventLine(ev *mfa.Event) string {
+	var b strings.Builder
+	b.WriteString(ev.Time.Local().Format("2006-01-02 15:04:05.000"))
+	if ev.Kind == mfa.EventAdmin {
+		fmt.Fprintf(&b, "  %-9s  %-20s  %s", ev.Kind, orDash(ev.User, 128), push.Printable(ev.Text, 300))
+		if ev.Operator != "" {
+			fmt.Fprintf(&b, "  by %s", push.Printable(ev.Operator, 64))
+		}
+		return b.String()
+	}
+	outcome := ev.Outcome.String()
+	if ev.Kind != mfa.EventLogin {
+		outcome = push.Printable(string(ev.Kind), 32)
+	}
+	fmt.Fprintf(&b, "  %-9s  %-20s  %-12s  %-15s  %-6s  %-16s  %s", outcome, orDash(ev.User, 128), orDash(ev.Client, 64),
+		orDash(ev.EndUser, 64), ev.Plan, orDash(string(ev.Reason), 32), orDash(ev.ID, 64))
+	for _, part := range []struct {
+		name string
+		took time.Duration
+	}{{"primary", ev.Primary}, {"factor", ev.Factor}, {"total", ev.Total}} {
+		if part.took > 0 {
+			fmt.Fprintf(&b, "  %s=%s", part.name, part.took.Round(roundTo(part.took)))
+		}
+	}
+	eventDetails(&b, ev)
+	return b.String()
+}
+
+// eventDetails appends what not every login has.
+func eventDetails(b *strings.Builder, ev *mfa.Event) {
+	for _, d := range []struct{ name, text string }{
+		{"method", ev.Method}, {"device", ev.Device}, {"token", ev.Token}, {"text", ev.Text},
+	} {
+		if d.text != "" {
+			fmt.Fprintf(b, "  %s=%s", d.name, quoteSpaces(push.Printable(d.text, 300)))
+		}
+	}
+	if ev.Tries > 0 {
+		fmt.Fprintf(b, "  wrong_codes=%d", ev.Tries)
+	}
+	if ev.Count > 1 {
+		fmt.Fprintf(b, "  times=%d", ev.Count)
+	}
+	if len(ev.Requests) > 1 {
+		fmt.Fprintf(b, "  requests=%d", len(ev.Requests))
+	}
+}
+
+func quoteSpaces(s string) string {
+	if strings.ContainsAny(s, ` "=`) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func orDash(s string, most int) string {
+	if s == "" {
+		return "-"
+	}
+	return push.Printable(s, most)
+}
+
+// roundTo keeps some three digits of a duration.
+func roundTo(d time.Duration) time.Duration {
+	unit := time.Nanosecond
+	for d >= 1000 {
+		d, unit = d/10, unit*10
+	}
+	return unit
+}

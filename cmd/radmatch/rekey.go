@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) rekeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rekey",
+		Short: "Seal the tokens' secrets with a new key",
+		Long: `rekey makes a new key in data_dir/seal.key, seals every token with it and takes
+the old key out of the file. The server may run. A backup of the database from
+before needs the old key file.`,
+		Example: "  radmatch rekey",
+		Args:    rangeArgs(0, 0, "radmatch rekey"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.rekey(cmd.Context()) },
+	}
+}
+
+func (a *app) rekey(ctx context.Context) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	n, err := st.Rekey(ctx, adminEvent("", "tokens sealed with a new key"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%d tokens sealed with a new key\n", n)
+	return nil
+}
