@@ -310,7 +310,7 @@ func FuzzInvitationLink(f *testing.F) {
 			return
 		}
 		base2, token2, err := ParseInvitationLink(InvitationLink(base, token))
-		if err != nil || strings.TrimSuffix(base2, "/") != strings.TrimSuffix(base, "/") || token2 != token {
+		if err != nil || base2 != base || token2 != token {
 			t.Errorf("%q: %q %q, again %q %q %v", link, base, token, base2, token2, err)
 		}
 	})

@@ -64,7 +64,7 @@ const enrollPath = "/enroll"
 // is its fragment, which a browser does not send, so that it is in no server's
 // or proxy's log.
 func InvitationLink(publicURL, token string) string {
-	return strings.TrimSuffix(publicURL, "/") + enrollPath + "#" + token
+	return strings.TrimRight(publicURL, "/") + enrollPath + "#" + token
 }
 
 // ParseInvitationLink takes a link apart. Its errors do not repeat the token.
@@ -81,7 +81,7 @@ func ParseInvitationLink(link string) (publicURL, token string, err error) {
 	case token == "" || len(token) > maxID || strings.Trim(token, base32Alphabet) != "":
 		return "", "", errors.New("invitation link: has no token after the #")
 	}
-	u.Path = strings.TrimSuffix(u.Path, enrollPath)
+	u.Path = strings.TrimRight(strings.TrimSuffix(u.Path, enrollPath), "/")
 	return u.String(), token, nil
 }
 

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+func (a *app) deviceCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "device",
+		Short:   "Push devices: invite, list, remove",
+		Example: "  radmatch device invite anna\n  radmatch device list anna\n  radmatch device remove anna 'old phone'",
+	}
+	c.AddCommand(a.deviceInviteCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
+	return c
+}
+
+// The lifetimes that an invitation may have.
+const (
+	defaultInvitation = 24 * time.Hour
+	maxInvitation     = 30 * 24 * time.Hour
+)
+
+func (a *app) deviceInviteCommand() *cobra.Command {
+	var lifetime time.Duration
+	c := &cobra.Command{
+		Use:   "invite USER",
+		Short: "Make a link that enrols one device",
+		Long: `Make a link, and its QR code, that enrols one device of USER. It works once. Who
+has it is USER as far as push goes: hand it over as carefully as a password.`,
+		Example: "  radmatch device invite anna\n  radmatch device invite anna --lifetime 1h",
+		Args:    rangeArgs(1, 1, "radmatch device invite USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if lifetime < time.Minute || lifetime > maxInvitation {
+				return usageError("--lifetime 24h", "--lifetime must be 1m to %v; got %v", maxInvitation, lifetime)
+			}
+			return a.inviteDevice(cmd.Context(), args[0], lifetime)
+		},
+	}
+	c.Flags().DurationVar(&lifetime, "lifetime", defaultInvitation, "how long the link works")
+	return c
+}
+
+func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Duration) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	expires := time.Now().Add(lifetime)
+	token, inv := push.NewInvitation(user, expires)
+	ev := adminEvent(user, fmt.Sprintf("device invitation, valid for %v", lifetime))
+	if err := st.Invite(ctx, inv, ev); err != nil {
+		return fmt.Errorf("device: invite %q: %w", user, err)
+	}
+	link := push.InvitationLink(cfg.PublicURL(), token)
+	fmt.Fprintf(a.stdout, "%s\n\n", link)
+	if err := printQR(a.stdout, link); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "\nIt enrols one device of %s until %s.\nIn a terminal: radmatch phone enroll '%s'\n",
+		push.Printable(user, 128), expires.Format(time.DateTime), link)
+	return nil
+}
+
+func (a *app) deviceListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list [USER]",
+		Short:   "List devices",
+		Example: "  radmatch device list\n  radmatch device list anna",
+		Args:    rangeArgs(0, 1, "radmatch device list [USER]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			user := ""
+			if len(args) > 0 {
+				user = args[0]
+			}
+			return a.listDevices(cmd.Context(), user)
+		},
+	}
+}
+
+func (a *app) listDevices(ctx context.Context, user string) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	devices, err := st.ListDevices(ctx, user)
+	if err != nil {
+		return fmt.Errorf("device: list: %w", err)
+	}
+	if len(devices) == 0 {
+		fmt.Fprintln(a.stderr, "no devices")
+		return nil
+	}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "USER\tNAME\tID\tADDED\tLAST SEEN\tNUMBERS")
+	for _, d := range devices {
+		numbers := "yes"
+		if d.Version < push.VersionNumber {
+			numbers = "no: too old"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User, 128), push.Printable(d.Name, 64), d.ID,
+			d.Added.Local().Format(time.DateTime), d.Seen.Local().Format(time.DateTime), numbers)
+	}
+	return t.Flush()
+}
+
+func (a *app) deviceRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove USER ID|NAME",
+		Short:   "Remove a device; it can decide nothing from then on",
+		Example: "  radmatch device remove anna 'old phone'",
+		Args:    rangeArgs(2, 2, "radmatch device remove USER ID|NAME; radmatch device list USER shows both"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.removeDevice(cmd.Context(), args[0], args[1])
+		},
+	}
+}
+
+func (a *app) removeDevice(ctx context.Context, user, device string) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if err := st.RemoveDevice(ctx, user, device, adminEvent(user, fmt.Sprintf("device %q removed", device))); err != nil {
+		return withHint("radmatch device list "+user, fmt.Errorf("device: remove %q of %q: %w", device, user, err))
+	}
+	fmt.Fprintf(a.stdout, "removed device %s of %s\n", push.Printable(device, 64), push.Printable(user, 128))
+	return nil
+}

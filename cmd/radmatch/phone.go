@@ -1,0 +1,391 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+func (a *app) phoneCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "phone",
+		Short: "A push device in the terminal",
+		Long: `A device that approves sign-ins, in the terminal, over the same protocol as any
+other: for tests, demonstrations and people without a smartphone.`,
+		Example: "  radmatch phone enroll 'https://mfa.example.org/enroll#TOKEN'\n  radmatch phone watch",
+	}
+	c.AddCommand(a.phoneEnrollCommand(), a.phoneWatchCommand())
+	return c
+}
+
+func (a *app) phoneEnrollCommand() *cobra.Command {
+	var name, state string
+	var force bool
+	c := &cobra.Command{
+		Use:     "enroll LINK",
+		Short:   "Enrol this terminal as a device",
+		Example: "  radmatch phone enroll 'https://mfa.example.org/enroll#TOKEN' --name laptop",
+		Args:    rangeArgs(1, 1, "radmatch phone enroll LINK; radmatch device invite USER makes the link"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := phoneFile(state)
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = hostname()
+			}
+			if _, _, err := push.ParseInvitationLink(args[0]); err != nil {
+				return usageError("quote the whole link: the token is behind the #", "%w", err)
+			}
+			return a.enrollPhone(cmd.Context(), args[0], name, file, force)
+		},
+	}
+	c.Flags().StringVar(&name, "name", "", "name of this device (default: the host's)")
+	c.Flags().StringVar(&state, "state", "", "file of the device's key (default ~/.config/radmatch/phone.json)")
+	c.Flags().BoolVar(&force, "force", false, "replace the device that the file holds")
+	return c
+}
+
+func (a *app) enrollPhone(ctx context.Context, link, name, file string, force bool) error {
+	save, discard, err := reservePhone(file, force)
+	if err != nil {
+		return err
+	}
+	defer discard()
+	p, err := push.Enroll(ctx, link, name, push.MaxVersion, nil)
+	if err != nil {
+		hint := "is the address right, and the server up?"
+		if told := (*push.PhoneError)(nil); errors.As(err, &told) {
+			hint = "radmatch device invite USER makes a new link"
+		}
+		return withHint(hint, fmt.Errorf("phone: enrol: %w", err))
+	}
+	if err := save(p); err != nil {
+		return fmt.Errorf("phone: enrolled as %s, but its key is lost: %w", p.Device, err)
+	}
+	fmt.Fprintf(a.stdout, "enrolled %s as device %q of %s\n", p.Device, p.Name, push.Printable(p.User, 128))
+	return nil
+}
+
+func phoneFile(state string) (string, error) {
+	if state != "" {
+		return state, nil
+	}
+	return defaultPhoneFile()
+}
+
+func hostname() string {
+	if h, err := os.Hostname(); err == nil && h != "" {
+		return push.Printable(h, 64)
+	}
+	return "terminal"
+}
+
+// watcher is one run of `phone watch`.
+type watcher struct {
+	out   io.Writer
+	phone *push.Phone
+	once  bool
+
+	// What is answered without asking; action is empty where the person is asked.
+	action push.Action
+	number string
+
+	waiting []push.PromptView // not decided yet, oldest first; the first is asked for
+}
+
+func (a *app) phoneWatchCommand() *cobra.Command {
+	var state, number string
+	var approve, deny, notMe, once, poll bool
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Show sign-in requests and answer them",
+		Long: `Show each sign-in request and ask what to answer, or answer all of them alike.
+A request that needs a number is never approved without the right one; a wrong
+number denies it.
+
+With --once the exit code tells how the request ended: 0 as asked, 4 not
+approved for want of the right number, 5 withdrawn before it was answered.`,
+		Example: "  radmatch phone watch\n  radmatch phone watch --approve --once\n  radmatch phone watch --number 42 --once",
+		Args:    rangeArgs(0, 0, "radmatch phone watch --help"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			file, err := phoneFile(state)
+			if err != nil {
+				return err
+			}
+			w := &watcher{out: a.stdout, once: once}
+			if err := w.answerAll(cmd.Flags().Changed("number"), approve, deny, notMe, number); err != nil {
+				return err
+			}
+			if w.phone, err = loadPhone(file); err != nil {
+				return err
+			}
+			return w.run(cmd.Context(), poll, a.stdin)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&approve, "approve", false, "approve every request that needs no number")
+	f.BoolVar(&deny, "deny", false, "deny every request")
+	f.BoolVar(&notMe, "not-me", false, "report every request as somebody else's")
+	f.StringVar(&number, "number", "", "approve with this `number`")
+	f.BoolVar(&once, "once", false, "end after the first request")
+	f.BoolVar(&poll, "poll", false, "ask every 3 s in place of the event stream")
+	f.StringVar(&state, "state", "", "file of the device's key (default ~/.config/radmatch/phone.json)")
+	return c
+}
+
+// answerAll sets the answer to every request from the flags.
+func (w *watcher) answerAll(hasNumber, approve, deny, notMe bool, number string) error {
+	set := 0
+	for _, f := range []struct {
+		on     bool
+		action push.Action
+	}{{hasNumber, push.ActionApprove}, {approve, push.ActionApprove}, {deny, push.ActionDeny}, {notMe, push.ActionNotMe}} {
+		if f.on {
+			set++
+			w.action = f.action
+		}
+	}
+	if set > 1 {
+		return usageError("give one of them", "--approve, --deny, --not-me and --number exclude each other")
+	}
+	if hasNumber && (number == "" || strings.Trim(number, "0123456789") != "") {
+		return usageError("radmatch phone watch --number 42", "--number must be digits; got %q", number)
+	}
+	w.number = number
+	return nil
+}
+
+// run answers requests until ctx ends, which is how the person ends it, or,
+// with once, until the first is over.
+func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
+	parent := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	notices := make(chan push.Notice)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- w.phone.Watch(ctx, poll, func(n push.Notice) error {
+			select {
+			case notices <- n:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	var lines <-chan string
+	if w.action == "" {
+		lines = readLines(ctx, stdin)
+	}
+	for {
+		var err error
+		select {
+		case n := <-notices:
+			err = w.notice(ctx, n)
+		case line, ok := <-lines:
+			if !ok {
+				return usageError("radmatch phone watch --approve", "phone: nobody to ask: the input has ended")
+			}
+			err = w.answered(ctx, line)
+		case err = <-ended:
+			if parent.Err() != nil {
+				return nil
+			}
+		}
+		if errors.Is(err, errDone) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// errDone ends run without an error.
+var errDone = errors.New("done")
+
+func readLines(ctx context.Context, r io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			select {
+			case lines <- s.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+func (w *watcher) notice(ctx context.Context, n push.Notice) error {
+	switch {
+	case n.Connected:
+		fmt.Fprintf(w.out, "waiting for sign-ins of %s\n", push.Printable(w.phone.User, 128))
+	case n.Problem != nil:
+		fmt.Fprintf(w.out, "not connected: %v; trying again\n", n.Problem)
+	case n.New != nil:
+		w.show(*n.New)
+		if w.action != "" {
+			return w.decide(ctx, *n.New, w.action, w.number)
+		}
+		w.waiting = append(w.waiting, *n.New)
+		if len(w.waiting) == 1 {
+			w.ask()
+		}
+	case n.Changed != nil:
+		fmt.Fprintf(w.out, "request %s: another request joined\n", short(n.Changed.ID))
+		w.requests(*n.Changed)
+		for i := range w.waiting {
+			if w.waiting[i].ID == n.Changed.ID {
+				w.waiting[i] = *n.Changed
+			}
+		}
+	case n.Withdrawn != nil:
+		return w.withdrawn(*n.Withdrawn)
+	}
+	return nil
+}
+
+func (w *watcher) withdrawn(g push.Withdrawn) error {
+	i := slices.IndexFunc(w.waiting, func(v push.PromptView) bool { return v.ID == g.ID })
+	if i < 0 {
+		return nil // answered here
+	}
+	why := "it is over"
+	if g.Reason == push.WithdrawnDecided {
+		why = "decided on another device"
+	}
+	fmt.Fprintf(w.out, "request %s withdrawn: %s\n", short(g.ID), why)
+	w.waiting = slices.Delete(w.waiting, i, i+1)
+	if w.once {
+		return &exitError{code: exitNoAnswer}
+	}
+	if i == 0 && len(w.waiting) > 0 {
+		w.ask()
+	}
+	return nil
+}
+
+// show prints a request. All of it comes from the network.
+func (w *watcher) show(v push.PromptView) {
+	fmt.Fprintf(w.out, "\nsign-in request %s\n  user      %s\n  client    %s\n", short(v.ID), push.Printable(v.User, 128), push.Printable(v.Client, 128))
+	w.requests(v)
+	fmt.Fprintf(w.out, "  expires   %s\n", v.Expires.Local().Format(time.DateTime))
+	if v.NumberRequired {
+		fmt.Fprintln(w.out, "  number    needed: the one that the sign-in shows")
+	}
+	if v.Refused != "" {
+		fmt.Fprintf(w.out, "  refused   %s\n", push.Printable(v.Refused, 200))
+	}
+}
+
+func (w *watcher) requests(v push.PromptView) {
+	for _, r := range v.Requests {
+		from := "an unknown address"
+		if r.EndUser != "" {
+			from = push.Printable(r.EndUser, 128)
+			if _, err := netip.ParseAddr(from); err != nil {
+				from = fmt.Sprintf("what claims to be %q", from)
+			}
+		}
+		fmt.Fprintf(w.out, "  at        %s by %s, from %s\n", r.Time.Local().Format(time.DateTime), push.Printable(r.Client, 128), from)
+	}
+	if v.More > 0 {
+		fmt.Fprintf(w.out, "            and %d more\n", v.More)
+	}
+}
+
+func (w *watcher) ask() {
+	v := w.waiting[0]
+	if v.NumberRequired && v.Refused == "" {
+		fmt.Fprintf(w.out, "request %s: type the number, n to deny, m if it was not you: ", short(v.ID))
+		return
+	}
+	fmt.Fprintf(w.out, "request %s: y to approve, n to deny, m if it was not you: ", short(v.ID))
+}
+
+// answered handles a line that the person typed.
+func (w *watcher) answered(ctx context.Context, line string) error {
+	if len(w.waiting) == 0 {
+		return nil
+	}
+	v := w.waiting[0]
+	action, number := push.ActionApprove, ""
+	switch line = strings.ToLower(strings.TrimSpace(line)); {
+	case line == "n" || line == "no":
+		action = push.ActionDeny
+	case line == "m" || line == "not me":
+		action = push.ActionNotMe
+	case !v.NumberRequired && (line == "y" || line == "yes"):
+	case v.NumberRequired && line != "" && strings.Trim(line, "0123456789") == "":
+		number = line
+	default:
+		w.ask()
+		return nil
+	}
+	w.waiting = w.waiting[1:]
+	if err := w.decide(ctx, v, action, number); err != nil {
+		return err
+	}
+	if len(w.waiting) > 0 {
+		w.ask()
+	}
+	return nil
+}
+
+// decide sends a decision. An approval that cannot be right is not sent.
+func (w *watcher) decide(ctx context.Context, v push.PromptView, action push.Action, number string) error {
+	if action == push.ActionApprove {
+		why := ""
+		switch {
+		case v.Refused != "":
+			why = push.Printable(v.Refused, 200)
+		case v.NumberRequired && number == "":
+			why = "it needs the number that the sign-in shows"
+		case !v.NumberRequired && number != "":
+			why = "it takes no number"
+		}
+		if why != "" {
+			fmt.Fprintf(w.out, "request %s not approved: %s\n", short(v.ID), why)
+			return w.over(&exitError{code: exitRejected})
+		}
+	}
+	outcome, err := w.phone.Decide(ctx, v, action, number)
+	switch {
+	case err != nil && w.once:
+		return fmt.Errorf("phone: request %s: %w", short(v.ID), err)
+	case err != nil:
+		fmt.Fprintf(w.out, "request %s: %v\n", short(v.ID), err)
+	case outcome == push.OutcomeWrongNumber:
+		fmt.Fprintf(w.out, "request %s denied: wrong number\n", short(v.ID))
+		return w.over(&exitError{code: exitRejected})
+	default:
+		fmt.Fprintf(w.out, "request %s %s\n", short(v.ID), push.Printable(string(outcome), 20))
+	}
+	return w.over(errDone)
+}
+
+// over ends the run with err when it was for one request.
+func (w *watcher) over(err error) error {
+	if w.once {
+		return err
+	}
+	return nil
+}
+
+// short is enough of an id to tell requests apart.
+func short(id string) string { return push.Printable(id, 12) }
