@@ -1,0 +1,481 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// rig is an engine on fakes. When its test ends it closes Pending and checks
+// what holds for every test: each request was replied to once, nobody got in
+// before an accept event of that login was on disk, every login has one event,
+// and nothing is left in the tables.
+type rig struct {
+	*Engine
+	t       *testing.T
+	client  *Client
+	journal *journal
+	users   *users
+	codes   *codes
+	phone   *phone
+	primary *primary
+	stop    context.CancelFunc
+
+	mu      sync.Mutex
+	answers []*answer
+	panics  int
+}
+
+// newRig must be called inside a synctest bubble. The user alice has a device.
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, journal: &journal{}, phone: &phone{}, primary: &primary{}}
+	r.users = &users{m: map[string]User{"alice": {Name: "alice", Devices: 1}, "bob": {Name: "bob", Codes: 1}}}
+	r.codes = &codes{journal: r.journal, right: "123456"}
+	r.client = r.newClient("vpn", "edge")
+	r.Engine = &Engine{
+		Pending: &Pending{Journal: r.journal, Max: 10_000, MaxPerClient: 10_000, Panicked: func(string, any, []byte) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.panics++
+		}},
+		Limits:    &Limits{},
+		Refusals:  &Refusals{Journal: r.journal},
+		Directory: r.users,
+		Codes:     r.codes,
+		Lockout:   Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
+		Fatigue:   Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	r.stop = stop
+	go r.Pending.Run(ctx)
+	go r.Refusals.Run(ctx)
+	t.Cleanup(r.finish)
+	return r
+}
+
+func (r *rig) newClient(name, group string) *Client {
+	return &Client{
+		Name: name, Group: group, Prompts: true, ShowsMessage: true,
+		Primary: r.primary, Pusher: r.phone, Amender: r.phone,
+		NumberMatching: Feature{Enabled: true, Include: []string{AllUsers}},
+		Join:           true, RequireUserMatch: true,
+		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,
+		OnPrimaryError: Discard, OnMFAError: Discard,
+	}
+}
+
+func (r *rig) finish() {
+	r.Pending.Close(context.Background())
+	r.stop()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.answers {
+		a.check(r)
+	}
+	r.journal.check(r.t, r.phone)
+	p := r.Pending
+	if n := len(p.logins) + len(p.timed) + len(p.users) + len(p.states) + len(p.clients); n != 0 {
+		r.t.Errorf("left in the tables: logins %d timed %d users %d states %d clients %d",
+			len(p.logins), len(p.timed), len(p.users), len(p.states), len(p.clients))
+	}
+}
+
+// request is what alice's VPN client sends from home with the right password,
+// over a NAS that signs.
+func (r *rig) request(user string) *Request {
+	return &Request{
+		Received: time.Now(), Client: r.client, Source: "192.0.2.1:40000", Signed: true,
+		User: user, Cred: Password("right"), EndUser: "198.51.100.7",
+	}
+}
+
+// mschap is the same login by MS-CHAPv2; id tells whose keys an answer carries.
+func (r *rig) mschap(user string, id byte) *Request {
+	q := r.request(user)
+	q.Cred = MSCHAPv2{Ident: id}
+	return q
+}
+
+// answer is what became of one request.
+type answer struct {
+	t        *testing.T
+	rig      *rig
+	req      *Request
+	mu       sync.Mutex
+	got      []Decision
+	panicked bool
+}
+
+// start sends a request on a goroutine of its own, as radius does.
+func (r *rig) start(q *Request) *answer {
+	a := &answer{t: r.t, rig: r, req: q}
+	r.mu.Lock()
+	r.answers = append(r.answers, a)
+	r.mu.Unlock()
+	go func() {
+		defer func() {
+			if recover() != nil {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				a.panicked = true
+			}
+		}()
+		r.Authenticate(r.t.Context(), q, a.reply)
+	}()
+	return a
+}
+
+// send sends a request and waits until nothing moves any more.
+func (r *rig) send(q *Request) *answer {
+	a := r.start(q)
+	synctest.Wait()
+	return a
+}
+
+// sendAnswer answers the challenge in a.
+func (r *rig) sendAnswer(a *answer, text string) *answer { return r.send(r.reply(a, text)) }
+
+func (r *rig) reply(a *answer, text string) *Request {
+	a.t.Helper()
+	d := a.want(Challenge, "")
+	q := r.request(a.req.User)
+	q.Client, q.State, q.Cred = a.req.Client, d.State, Password(text)
+	return q
+}
+
+func (a *answer) reply(d Decision) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.got = append(a.got, d)
+	if d.Outcome == Accept && !a.rig.journal.accepted(d.LoginID) {
+		a.t.Errorf("%s was let in before the event of login %s was on disk", a.req.User, d.LoginID)
+	}
+}
+
+func (a *answer) waits() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.got) == 0
+}
+
+// decision returns the answer; waiting is the outcome "waits".
+func (a *answer) decision() (Decision, string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.got) == 0 {
+		return Decision{}, "waits"
+	}
+	return a.got[0], a.got[0].Outcome.String() + " " + string(a.got[0].Reason)
+}
+
+// want ends the test unless the answer has this outcome and reason ("": any).
+func (a *answer) want(o Outcome, reason Reason) Decision {
+	a.t.Helper()
+	d, got := a.decision()
+	if a.waits() || d.Outcome != o || reason != "" && d.Reason != reason {
+		a.t.Fatalf("answer to %s: got %s, want %s %s", a.req.User, got, o, reason)
+	}
+	return d
+}
+
+func (a *answer) wantWaits() {
+	a.t.Helper()
+	if _, got := a.decision(); got != "waits" {
+		a.t.Fatalf("answer to %s: got %s, want none yet", a.req.User, got)
+	}
+}
+
+func (a *answer) check(r *rig) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.got) > 1 || len(a.got) == 0 && !a.panicked {
+		r.t.Errorf("request of %s was replied to %d times: %v", a.req.User, len(a.got), a.got)
+	}
+	for _, d := range a.got {
+		if d.Outcome == Reject && d.Message != messageRejected {
+			r.t.Errorf("a rejection (%s) says %q", d.Reason, d.Message)
+		}
+		if d.Outcome != Accept && (d.Attributes != nil || d.MSCHAP != nil) {
+			r.t.Errorf("%s %s carries attributes or keys", d.Outcome, d.Reason)
+		}
+	}
+}
+
+// primary knows the password "right" of everybody but nobody's name.
+type primary struct {
+	mu     sync.Mutex
+	calls  int
+	seen   []string // passwords
+	groups []string
+	fail   func() error
+}
+
+var _ PasswordChecker = (*primary)(nil)
+
+func (p *primary) Check(_ context.Context, user string, cred Credential) (Identity, error) {
+	p.mu.Lock()
+	p.calls++
+	fail, groups := p.fail, p.groups
+	if w, ok := cred.(Password); ok {
+		p.seen = append(p.seen, string(w))
+	}
+	p.mu.Unlock()
+	if fail != nil {
+		if err := fail(); err != nil {
+			return Identity{}, err
+		}
+	}
+	_, name, domain := strings.Cut(user, `\`)
+	if !domain {
+		name = user
+	}
+	id := Identity{Name: strings.ToLower(name), Known: true, Groups: groups, Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}
+	switch c := cred.(type) {
+	case Password:
+		if c == "right" {
+			return id, nil
+		}
+	case MSCHAPv2:
+		if c.NTResponse[0] == 0 {
+			id.MSCHAP = &MSCHAPKeys{Name: user, NTHashHash: [16]byte{c.Ident}}
+			return id, nil
+		}
+	}
+	return Identity{}, fmt.Errorf("password of %q: %w", user, ErrRejected)
+}
+
+// users is the directory.
+type users struct {
+	mu   sync.Mutex
+	m    map[string]User
+	fail func() error
+}
+
+func (u *users) User(_ context.Context, name string) (User, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.fail != nil {
+		if err := u.fail(); err != nil {
+			return User{}, err
+		}
+	}
+	if x, ok := u.m[Fold(name)]; ok {
+		return x, nil
+	}
+	return User{Name: name}, nil
+}
+
+func (u *users) set(name string, change func(*User)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	x := u.m[name]
+	x.Name = name
+	change(&x)
+	u.m[name] = x
+}
+
+// journal keeps the events in memory.
+type journal struct {
+	mu     sync.Mutex
+	events []Event
+	fail   func(Event) error
+	slow   chan struct{} // if not nil, each commit takes one
+	broken bool          // an event was refused: not every login can have one
+}
+
+func (j *journal) Record(_ context.Context, ev Event) error {
+	if j.slow != nil {
+		<-j.slow
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.fail != nil {
+		j.broken = true
+		if err := j.fail(ev); err != nil {
+			return err
+		}
+	}
+	j.events = append(j.events, ev)
+	return nil
+}
+
+func (j *journal) accepted(id string) bool {
+	return slices.ContainsFunc(j.all(), func(ev Event) bool {
+		return ev.ID == id && ev.Outcome == Accept && ev.Kind == EventLogin
+	})
+}
+
+func (j *journal) all() []Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.events)
+}
+
+// last returns the newest event.
+func (j *journal) last(t *testing.T) Event {
+	t.Helper()
+	all := j.all()
+	if len(all) == 0 {
+		t.Fatal("no event")
+	}
+	return all[len(all)-1]
+}
+
+// count returns how many events have this reason.
+func (j *journal) count(reason Reason) (n int) {
+	for _, ev := range j.all() {
+		if ev.Reason == reason {
+			n++
+		}
+	}
+	return n
+}
+
+func (j *journal) check(t *testing.T, f *phone) {
+	seen := make(map[string]int)
+	for _, ev := range j.all() {
+		if seen[ev.ID]++; seen[ev.ID] > 1 {
+			t.Errorf("login %s has %d events", ev.ID, seen[ev.ID])
+		}
+	}
+	for _, p := range f.all() {
+		if seen[p.ID] == 0 && !j.broken {
+			t.Errorf("the prompt of login %s has no event", p.ID)
+		}
+	}
+}
+
+// codes knows one right code, which everybody may use once.
+type codes struct {
+	journal *journal
+	right   string
+
+	mu       sync.Mutex
+	used     map[string]bool
+	examined int
+	slow     chan struct{} // if not nil, each code takes one before it is compared
+	fail     func() error
+}
+
+func (c *codes) HasForm(_, answer string) bool {
+	return len(answer) == 6 && strings.Trim(answer, "0123456789") == ""
+}
+
+func (c *codes) VerifyCode(ctx context.Context, user, code string, accept Event) error {
+	c.mu.Lock()
+	c.examined++
+	slow, fail := c.slow, c.fail
+	c.mu.Unlock()
+	if slow != nil {
+		<-slow
+	}
+	if fail != nil {
+		if err := fail(); err != nil {
+			return err
+		}
+	}
+	if code != c.right {
+		return ErrRejected
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used[user] {
+		return errors.Join(ErrRejected, ErrCodeUsed)
+	}
+	if c.used == nil {
+		c.used = make(map[string]bool)
+	}
+	c.used[user] = true
+	accept.Method, accept.Step = "totp", 42
+	return c.journal.Record(ctx, accept)
+}
+
+func (c *codes) tries() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.examined
+}
+
+// phone is a push provider whose device a test holds in its hand.
+type phone struct {
+	mu      sync.Mutex
+	prompts []*ring
+	amended map[string][]PromptRequest
+	fail    func() error
+}
+
+// ring is one prompt on the phone.
+type ring struct {
+	Prompt
+	ctx    context.Context
+	decide chan error
+}
+
+var _ NumberPusher = (*phone)(nil)
+
+func (*phone) PushesNumbers() {}
+
+func (f *phone) Push(ctx context.Context, p Prompt) (Approval, error) {
+	g := &ring{Prompt: p, ctx: ctx, decide: make(chan error, 1)}
+	f.mu.Lock()
+	f.prompts = append(f.prompts, g)
+	fail := f.fail
+	f.mu.Unlock()
+	if fail != nil {
+		if err := fail(); err != nil {
+			return Approval{}, err
+		}
+	}
+	select {
+	case err := <-g.decide:
+		return Approval{Device: "pixel", Signature: []byte("sig")}, err
+	case <-ctx.Done():
+		return Approval{}, ctx.Err()
+	}
+}
+
+func (f *phone) Amend(id string, requests []PromptRequest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.amended == nil {
+		f.amended = make(map[string][]PromptRequest)
+	}
+	f.amended[id] = requests
+}
+
+func (f *phone) all() []*ring {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.prompts)
+}
+
+// rings ends the test unless the phone has rung n times, and returns the last prompt.
+func (r *rig) rings(n int) *ring {
+	r.t.Helper()
+	all := r.phone.all()
+	if len(all) != n {
+		r.t.Fatalf("the phone rang %d times, want %d", len(all), n)
+	}
+	if n == 0 {
+		return nil
+	}
+	return all[n-1]
+}
+
+// decides lets the device answer and everything that follows happen.
+func (g *ring) decides(err error) {
+	g.decide <- err
+	synctest.Wait()
+}
+
+func (g *ring) withdrawn() bool { return g.ctx.Err() != nil }
+
+var errNotMe = errors.Join(ErrRejected, ErrNotMe)
+var errNumber = errors.Join(ErrRejected, ErrWrongNumber)

@@ -1,0 +1,247 @@
+package mfa
+
+import (
+	"fmt"
+	"testing"
+)
+
+// everyone is a feature that is on for all.
+var everyone = Feature{Enabled: true, Include: []string{AllUsers}}
+
+func TestDecide(t *testing.T) {
+	push := func(c *Client) { c.Pusher = &phone{} }
+	number := func(c *Client) {
+		c.Pusher, c.NumberMatching, c.NumberInPrompt, c.ShowsMessage = &phone{}, everyone, true, true
+	}
+	override := func(c *Client) { c.Pusher, c.NumberMatching, c.Override = &phone{}, everyone, true }
+	both := User{Devices: 1, Codes: 1}
+	tests := []struct {
+		name   string
+		client func(*Client)
+		user   User
+		groups []string
+		facts  func(*Facts)
+		plan   Plan
+		reason Reason
+		line   int
+	}{
+		{name: "blocked", client: push, user: User{Devices: 1, Blocked: true}, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
+		{name: "blocked wins over an exempt client", client: func(c *Client) { c.ExemptClient = true }, user: User{Blocked: true}, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
+		{name: "disabled", client: push, user: both, facts: func(f *Facts) { f.Identity.Disabled = true }, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
+		{name: "not in an allowed group", client: func(c *Client) { push(c); c.AllowGroups = []string{"staff"} }, user: both, groups: []string{"guests"}, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "not allowed wins over an exempt group", client: func(c *Client) { c.AllowGroups, c.ExemptGroups = []string{"staff"}, []string{"guests"} }, groups: []string{"guests"}, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "in an allowed group, spelled otherwise", client: func(c *Client) { push(c); c.AllowGroups = []string{"Staff"} }, user: User{Devices: 1}, groups: []string{"STAFF"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "exempt client", client: func(c *Client) { c.ExemptClient = true }, plan: PlanNone, reason: ReasonExemptClient, line: 2},
+		{name: "exempt group", client: func(c *Client) { push(c); c.ExemptGroups = []string{"robots"} }, user: both, groups: []string{"robots"}, plan: PlanNone, reason: ReasonExemptGroup, line: 2},
+		{name: "another group is exempt", client: func(c *Client) { push(c); c.ExemptGroups = []string{"robots"} }, user: User{Devices: 1}, groups: []string{"people"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "not registered, match required", client: func(c *Client) { c.RequireUserMatch = true }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
+		{name: "not registered, unknown", facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
+		{name: "not registered, no match required", plan: PlanNone, reason: ReasonNotRegisteredAllowed, line: 4},
+		{name: "an expired pass counts as registered", user: User{HasPass: true}, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
+		{name: "a pass", user: User{HasPass: true, Pass: true}, plan: PlanOTP, reason: ReasonTAP, line: 5},
+		{name: "a pass goes before push", client: push, user: User{Devices: 1, HasPass: true, Pass: true}, plan: PlanOTP, reason: ReasonTAP, line: 5},
+		{name: "a pass that MS-CHAPv2 cannot carry", client: push, user: User{Devices: 1, Pass: true}, facts: mschap, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "only a pass, and MS-CHAPv2", client: push, user: User{Pass: true}, facts: mschap, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
+		{name: "a code alone", client: push, user: User{Codes: 1}, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
+		{name: "a code as default", client: push, user: User{Devices: 1, Codes: 1, Default: MethodOTP}, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
+		{name: "a code as default by MS-CHAPv2", client: push, user: User{Devices: 1, Codes: 1, Default: MethodOTP}, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 6},
+		{name: "the default method was removed", client: push, user: User{Devices: 1, Default: MethodOTP}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "push as default, and no device", client: push, user: User{Codes: 1, Default: MethodPush}, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
+		{name: "override", client: override, user: both, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
+		{name: "override and MS-CHAPv2", client: override, user: both, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 7},
+		{name: "override, the user has no code", client: override, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "override, number matching is off", client: func(c *Client) { override(c); c.NumberMatching.Enabled = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "override, the user is excluded from number matching", client: func(c *Client) { override(c); c.NumberMatching.Exclude = []string{"old"} }, user: both, groups: []string{"Old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "override, the user is not included", client: func(c *Client) { override(c); c.NumberMatching.Include = []string{"pilot"} }, user: both, groups: []string{"staff"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "override, the user is included", client: func(c *Client) { override(c); c.NumberMatching.Include = []string{"pilot"} }, user: both, groups: []string{"pilot"}, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
+		{name: "override goes before not me", client: override, user: User{Devices: 1, Codes: 1, PushBlocked: []string{"edge"}}, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
+		{name: "not me, with a code", client: push, user: User{Devices: 1, Codes: 1, PushBlocked: []string{"x", "edge"}}, plan: PlanOTP, reason: ReasonPushBlocked, line: 8},
+		{name: "not me, with a code by MS-CHAPv2", client: push, user: User{Devices: 1, Codes: 1, PushBlocked: []string{"edge"}}, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 8},
+		{name: "not me, without a code", client: push, user: User{Devices: 1, PushBlocked: []string{"edge"}}, plan: PlanDeny, reason: ReasonPushBlocked, line: 8},
+		{name: "not me at another client", client: push, user: User{Devices: 1, PushBlocked: []string{"other"}}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "fatigue, with a code", client: push, user: both, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, without a code", client: push, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "number", client: number, user: both, plan: PlanNumber, reason: ReasonNumberMatch, line: 9},
+		{name: "number by MS-CHAPv2", client: number, user: both, facts: mschap, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "number where no message is shown", client: func(c *Client) { number(c); c.ShowsMessage = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "number where there is no prompt", client: func(c *Client) { number(c); c.Prompts = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "number_in_prompt is off", client: func(c *Client) { number(c); c.NumberInPrompt = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "number matching is off", client: func(c *Client) { number(c); c.NumberMatching.Enabled = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "push", client: push, user: User{Devices: 2}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "push, and the client has no provider", user: User{Devices: 1}, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &Client{Name: "vpn", Group: "edge", Prompts: true}
+			if tt.client != nil {
+				tt.client(c)
+			}
+			f := &Facts{Identity: &Identity{Name: "alice", Known: true, Groups: tt.groups}, User: tt.user, PAP: true}
+			if tt.facts != nil {
+				tt.facts(f)
+			}
+			f.CarriesCode = f.PAP && c.Prompts
+			plan, reason, line := Decide(c, f)
+			if plan != tt.plan || reason != tt.reason || line.N != tt.line {
+				t.Errorf("got %s %s line %d, want %s %s line %d", plan, reason, line.N, tt.plan, tt.reason, tt.line)
+			}
+		})
+	}
+}
+
+func mschap(f *Facts) { f.PAP = false }
+
+func TestDefaultMethod(t *testing.T) {
+	tests := []struct {
+		user User
+		want Method
+	}{
+		{User{}, ""},
+		{User{Pass: true, HasPass: true}, ""},
+		{User{Pass: true, Default: MethodOTP}, ""},
+		{User{Codes: 1}, MethodOTP},
+		{User{Devices: 1}, MethodPush},
+		{User{Devices: 1, Codes: 1}, MethodPush},
+		{User{Devices: 1, Codes: 1, Default: MethodOTP}, MethodOTP},
+		{User{Devices: 1, Codes: 1, Default: MethodPush}, MethodPush},
+		{User{Devices: 1, Default: MethodOTP}, MethodPush},
+		{User{Codes: 1, Default: MethodPush}, MethodOTP},
+		{User{Devices: 1, Codes: 1, Default: "carrier-pigeon"}, MethodPush},
+	}
+	for _, tt := range tests {
+		if got := tt.user.DefaultMethod(); got != tt.want {
+			t.Errorf("%+v: got %q, want %q", tt.user, got, tt.want)
+		}
+	}
+}
+
+// TestDecideAlways asserts of every combination of facts what must hold
+// whatever the order of the lines.
+func TestDecideAlways(t *testing.T) {
+	const bits = 19
+	for n := range 1 << bits {
+		c, f := combination(n)
+		plan, reason, line := Decide(c, f)
+		for _, problem := range wrongPlan(c, f, plan, reason) {
+			t.Fatalf("combination %#x: %s (%s %s line %d)\nclient %+v\nfacts %+v", n, problem, plan, reason, line.N, c, f)
+		}
+		if again, r, _ := Decide(c, f); again != plan || r != reason {
+			t.Fatalf("combination %#x: not pure", n)
+		}
+		firstFit(t, c, f, line)
+	}
+}
+
+// combination takes each bit of n as one fact.
+func combination(n int) (*Client, *Facts) {
+	bit := func() bool { b := n&1 == 1; n >>= 1; return b }
+	count := func() int {
+		if bit() {
+			return 1
+		}
+		return 0
+	}
+	c := &Client{Name: "vpn", Group: "edge", NumberMatching: everyone}
+	f := &Facts{Identity: &Identity{Name: "alice", Groups: []string{"g"}}}
+	u := &f.User
+	u.Devices, u.Codes, u.Blocked, u.HasPass = count(), count(), bit(), bit()
+	u.Pass = u.HasPass && bit()
+	if bit() {
+		u.Default = MethodOTP
+	}
+	if bit() {
+		u.PushBlocked = []string{"edge"}
+	}
+	f.PushLimited, f.Identity.Known, f.Identity.Disabled, f.PAP = bit(), bit(), bit(), bit()
+	c.Prompts, c.Override, c.NumberInPrompt, c.RequireUserMatch = bit(), bit(), bit(), bit()
+	c.ShowsMessage = c.Prompts
+	if bit() {
+		c.ExemptGroups = []string{"G"}
+	}
+	if bit() {
+		c.AllowGroups = []string{"other"}
+	}
+	if bit() {
+		c.Pusher = &phone{}
+	}
+	c.NumberMatching.Enabled = bit()
+	f.CarriesCode = f.PAP && c.Prompts
+	return c, f
+}
+
+func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string) {
+	u := &f.User
+	rule := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Sprintf(format, args...))
+		}
+	}
+	exempt := len(c.ExemptGroups) > 0
+	registered := u.Devices > 0 || u.Codes > 0 || u.HasPass
+	out := u.Blocked || f.Identity.Disabled || len(c.AllowGroups) > 0
+	rule(!out || plan == PlanDeny, "who is out gets in")
+	rule(plan != PlanNone || exempt || !registered, "a registered user needs no factor")
+	rule(plan != PlanNone || exempt || !c.RequireUserMatch && f.Identity.Known, "somebody unknown needs no factor")
+	rule(plan != PlanOTP || f.CarriesCode, "a code that the login cannot carry")
+	rule(plan != PlanOTP || u.Codes > 0 || u.Pass, "a code that the user has not")
+	rule(!plan.prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
+	rule(!plan.prompts() || len(u.PushBlocked) == 0 && !f.PushLimited, "a prompt after \"not me\" or too many")
+	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && c.NumberInPrompt && c.NumberMatching.Enabled, "a number that is not shown")
+	rule(!plan.prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
+	rule(!plan.prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")
+	rule(reason != ReasonOTPUnsupported || plan == PlanDeny && !f.CarriesCode, "otp_unsupported")
+	rule(reason != "", "no reason")
+	return problems
+}
+
+// firstFit checks that no line before the one that decided fits.
+func firstFit(t *testing.T, c *Client, f *Facts, decided Line) {
+	t.Helper()
+	for _, l := range PlanTable() {
+		if l.If == decided.If {
+			return
+		}
+		if _, _, fits := l.Try(c, f); fits {
+			t.Fatalf("line %d %q fits before line %d", l.N, l.If, decided.N)
+		}
+	}
+	t.Fatal("the line that decided is not in the table")
+}
+
+func TestPlanTable(t *testing.T) {
+	last := 0
+	for _, l := range PlanTable() {
+		if l.N != last && l.N != last+1 {
+			t.Errorf("line %d follows line %d", l.N, last)
+		}
+		if l.If == "" {
+			t.Errorf("line %d has no condition to show", l.N)
+		}
+		last = l.N
+	}
+	if last != 11 {
+		t.Errorf("the last line is %d, want 11", last)
+	}
+}
+
+func TestFeatureApplies(t *testing.T) {
+	tests := []struct {
+		name   string
+		f      Feature
+		groups []string
+		want   bool
+	}{
+		{"everyone", everyone, nil, true},
+		{"off", Feature{Include: []string{AllUsers}}, nil, false},
+		{"nobody included", Feature{Enabled: true}, []string{"a"}, false},
+		{"included", Feature{Enabled: true, Include: []string{"a", "b"}}, []string{"B"}, true},
+		{"not included", Feature{Enabled: true, Include: []string{"a"}}, []string{"b"}, false},
+		{"exclude wins", Feature{Enabled: true, Include: []string{AllUsers, "a"}, Exclude: []string{"a"}}, []string{"a"}, false},
+		{"everyone excluded", Feature{Enabled: true, Include: []string{AllUsers}, Exclude: []string{AllUsers}}, nil, false},
+	}
+	for _, tt := range tests {
+		if got := tt.f.Applies(tt.groups); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+}
