@@ -1,0 +1,618 @@
+package mfa
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// bubble runs f with a new rig and a clock of its own.
+func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, newRig(t)) })
+}
+
+// table runs each case as a subtest in a bubble of its own.
+func table(t *testing.T, cases map[string]func(t *testing.T, r *rig)) {
+	for name, f := range cases {
+		t.Run(name, func(t *testing.T) { bubble(t, f) })
+	}
+}
+
+func TestPasscode(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"right": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			d := a.want(Challenge, ReasonDefaultOTP)
+			if d.State == "" || d.Message != messageEnterCode || !d.Echo {
+				t.Errorf("challenge: %+v", d)
+			}
+			time.Sleep(7 * time.Second)
+			d = r.sendAnswer(a, "123456").want(Accept, ReasonDefaultOTP)
+			if len(d.Attributes) != 1 || string(d.Attributes[0].Value) != "of bob" {
+				t.Errorf("attributes: %v", d.Attributes)
+			}
+			ev := r.journal.last(t)
+			if ev.Outcome != Accept || ev.Plan != PlanOTP || ev.Method != "totp" || ev.Factor != 7*time.Second || ev.User != "bob" || ev.EndUser == "" {
+				t.Errorf("event: %+v", ev)
+			}
+			if r.primary.calls != 1 {
+				t.Errorf("the primary was asked %d times", r.primary.calls)
+			}
+		},
+		"wrong three times": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			first := a.want(Challenge, "").State
+			for i := range 2 {
+				a = r.sendAnswer(a, fmt.Sprintf("00000%d", i))
+				if d := a.want(Challenge, ""); d.State == first || d.Message != messageWrongCode {
+					t.Errorf("challenge: %+v", d)
+				}
+			}
+			last := a.want(Challenge, "").State
+			r.sendAnswer(a, "000009").want(Reject, ReasonWrongCode)
+			if ev := r.journal.last(t); ev.Tries != 3 || !strings.HasSuffix(ev.Text, "OathCodeIncorrect") {
+				t.Errorf("event: %+v", ev)
+			}
+			for _, state := range []string{first, last} {
+				q := r.request("bob")
+				q.State, q.Cred = state, Password("123456")
+				r.send(q).want(Reject, ReasonStateUnknown)
+			}
+		},
+		"wrong, then right": func(t *testing.T, r *rig) {
+			a := r.sendAnswer(r.send(r.request("bob")), "000000")
+			r.sendAnswer(a, "123456").want(Accept, "")
+			if ev := r.journal.last(t); ev.Tries != 1 {
+				t.Errorf("tries: %d", ev.Tries)
+			}
+		},
+		"used": func(t *testing.T, r *rig) {
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+			a := r.send(r.request("bob"))
+			for range 2 {
+				a = r.sendAnswer(a, "123456")
+			}
+			r.sendAnswer(a, "123456").want(Reject, ReasonCodeUsed)
+		},
+		"nobody answers": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			time.Sleep(3*time.Minute + 2*time.Second)
+			if r.Pending.Len() != 0 || r.journal.count(ReasonChallengeExpired) != 1 {
+				t.Errorf("%d wait, events %v", r.Pending.Len(), r.journal.all())
+			}
+			r.sendAnswer(a, "123456").want(Reject, ReasonStateUnknown)
+		},
+		"expired, and not yet swept": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			q := r.reply(a, "123456")
+			q.Received = time.Now().Add(3 * time.Minute)
+			r.send(q).want(Reject, ReasonStateUnknown)
+			if r.codes.tries() != 0 {
+				t.Error("the code was examined")
+			}
+		},
+		"blocked between challenge and answer": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			r.users.set("bob", func(u *User) { u.Blocked = true })
+			r.sendAnswer(a, "123456").want(Reject, ReasonUserBlocked)
+			if r.codes.tries() != 0 {
+				t.Error("the code was examined")
+			}
+		},
+		"the same seat dials again": func(t *testing.T, r *rig) {
+			old := r.send(r.request("bob"))
+			a := r.send(r.request("bob"))
+			if r.Pending.Len() != 1 || r.journal.count(ReasonSuperseded) != 1 {
+				t.Errorf("%d wait, events %v", r.Pending.Len(), r.journal.all())
+			}
+			r.sendAnswer(old, "123456").want(Reject, ReasonStateUnknown)
+			r.sendAnswer(a, "123456").want(Accept, "")
+		},
+		"a fourth login": func(t *testing.T, r *rig) {
+			for i := range 4 {
+				q := r.request("bob")
+				q.EndUser = fmt.Sprint("198.51.100.", i)
+				if a := r.send(q); i < 3 {
+					a.want(Challenge, "")
+				} else {
+					a.want(Reject, ReasonTooManyLogins)
+				}
+			}
+		},
+		"by MS-CHAPv2": func(t *testing.T, r *rig) {
+			r.send(r.mschap("bob", 1)).want(Reject, ReasonOTPUnsupported)
+			if ev := r.journal.last(t); ev.Text != "Challenge requested in Authentication Ext for User bob" {
+				t.Errorf("event text: %q", ev.Text)
+			}
+		},
+		"not by PAP": func(t *testing.T, r *rig) {
+			q := r.reply(r.send(r.request("bob")), "")
+			q.Cred = MSCHAPv2{}
+			r.send(q).want(Reject, ReasonUnsupported)
+		},
+	})
+}
+
+// A State is worth nothing to anybody but who got it, and another's attempt
+// does not use it up.
+func TestState(t *testing.T) {
+	tests := map[string]func(q *Request, r *rig){
+		"another user":         func(q *Request, _ *rig) { q.User = "alice" },
+		"another client group": func(q *Request, r *rig) { q.Client = r.newClient("mail", "mail") },
+		"forged":               func(q *Request, _ *rig) { q.State = strings.Repeat("A", len(q.State)) },
+		"cut":                  func(q *Request, _ *rig) { q.State = q.State[1:] },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				a := r.send(r.request("bob"))
+				q := r.reply(a, "123456")
+				change(q, r)
+				r.send(q).want(Reject, ReasonStateUnknown)
+				if r.codes.tries() != 0 || r.primary.calls != 1 {
+					t.Errorf("%d codes examined, %d passwords", r.codes.tries(), r.primary.calls)
+				}
+				r.sendAnswer(a, "123456").want(Accept, "")
+			})
+		})
+	}
+	t.Run("another client of the group", func(t *testing.T) {
+		bubble(t, func(t *testing.T, r *rig) {
+			q := r.reply(r.send(r.request("bob")), "123456")
+			q.Client = r.newClient("vpn2", "edge")
+			r.send(q).want(Accept, "")
+		})
+	})
+	t.Run("a password never reaches the primary", func(t *testing.T) {
+		bubble(t, func(t *testing.T, r *rig) {
+			q := r.request("bob")
+			q.State, q.Cred = "UNKNOWN", Password("hunter2")
+			r.send(q).want(Reject, ReasonStateUnknown)
+			r.sendAnswer(r.send(r.request("bob")), "hunter3")
+			if slices.Contains(r.primary.seen, "hunter2") || slices.Contains(r.primary.seen, "hunter3") {
+				t.Errorf("the primary saw %q", r.primary.seen)
+			}
+		})
+	})
+}
+
+// The same answer under another identifier, while the first is examined, is one
+// examination with one decision.
+func TestSameAnswerTwice(t *testing.T) {
+	for code, want := range map[string]Outcome{"123456": Accept, "000000": Challenge} {
+		t.Run(want.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				a := r.send(r.request("bob"))
+				r.codes.slow = make(chan struct{})
+				first, again := r.send(r.reply(a, code)), r.send(r.reply(a, code))
+				other := r.send(r.reply(a, "654321"))
+				first.wantWaits()
+				again.wantWaits()
+				other.want(Reject, ReasonStateUnknown)
+				close(r.codes.slow)
+				synctest.Wait()
+				d1, d2 := first.want(want, ""), again.want(want, "")
+				if d1.State != d2.State || r.codes.tries() != 1 {
+					t.Errorf("states %q %q, %d codes examined", d1.State, d2.State, r.codes.tries())
+				}
+				if w := r.Limits.codes.m["bob"]; want == Challenge && len(w.times) != 1 {
+					t.Errorf("%d wrong codes are counted", len(w.times))
+				}
+			})
+		})
+	}
+}
+
+func TestFirstFactor(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"wrong": func(t *testing.T, r *rig) {
+			q := r.request("bob")
+			q.Cred = Password("wrong")
+			d := r.send(q).want(Reject, ReasonWrongPassword)
+			if d.Delay != time.Second || len(r.phone.all()) != 0 {
+				t.Errorf("delay %s", d.Delay)
+			}
+		},
+		"empty": func(t *testing.T, r *rig) {
+			q := r.request("bob")
+			q.Cred = Password("")
+			r.send(q).want(Reject, ReasonEmptyPassword)
+			if r.primary.calls != 0 {
+				t.Error("an empty password reached the primary")
+			}
+		},
+		"unsupported": func(t *testing.T, r *rig) {
+			for _, cred := range []Credential{Unsupported{"chap"}, NoCredential{}, nil} {
+				q := r.request("bob")
+				q.Cred = cred
+				r.send(q).want(Reject, ReasonUnsupported)
+			}
+			if r.primary.calls != 0 {
+				t.Error("it reached the primary")
+			}
+		},
+		"this checker cannot": func(t *testing.T, r *rig) {
+			r.primary.fail = func() error { return fmt.Errorf("no hash: %w", ErrUnsupported) }
+			r.send(r.mschap("bob", 1)).want(Reject, ReasonUnsupported)
+		},
+		"no answer": func(t *testing.T, r *rig) {
+			r.primary.fail = func() error { return errors.New("down") }
+			r.send(r.request("bob")).want(Discard, ReasonPrimaryError)
+			r.client.OnPrimaryError = Reject
+			r.send(r.request("bob")).want(Reject, ReasonPrimaryError)
+			r.client.OnPrimaryError = Accept
+			r.send(r.request("bob")).want(Reject, ReasonPrimaryError)
+		},
+		"no name": func(t *testing.T, r *rig) {
+			r.client.ExemptClient = true
+			r.send(r.request("")).want(Reject, ReasonInternalError)
+		},
+		"slower and slower, and never locked": func(t *testing.T, r *rig) {
+			var got []time.Duration
+			for range 7 {
+				q := r.request("bob")
+				q.Cred = Password("wrong")
+				got = append(got, r.send(q).want(Reject, ReasonWrongPassword).Delay/time.Second)
+			}
+			if want := []time.Duration{1, 1, 2, 4, 8, 10, 10}; !slices.Equal(got, want) {
+				t.Errorf("delays %d, want %d", got, want)
+			}
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+		},
+		"exempt": func(t *testing.T, r *rig) {
+			r.client.ExemptClient = true
+			d := r.send(r.mschap("alice", 9)).want(Accept, ReasonExemptClient)
+			if d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != 9 {
+				t.Errorf("keys: %v", d.MSCHAP)
+			}
+			r.rings(0)
+		},
+	})
+}
+
+func TestLockout(t *testing.T) {
+	// guess brings n wrong codes, three a login.
+	guess := func(r *rig, n int) (last *answer) {
+		for n > 0 {
+			last = r.send(r.request("bob"))
+			for i := 0; i < 3 && n > 0; i, n = i+1, n-1 {
+				last = r.sendAnswer(last, "000000")
+			}
+		}
+		return last
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"ten wrong codes lock the codes": func(t *testing.T, r *rig) {
+			a := guess(r, 10)
+			r.sendAnswer(a, "123456").want(Reject, ReasonCodesLocked)
+			r.send(r.request("bob")).want(Reject, ReasonCodesLocked)
+			if r.codes.tries() != 10 {
+				t.Errorf("%d codes were examined", r.codes.tries())
+			}
+			time.Sleep(15*time.Minute + time.Second)
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+		},
+		"nine do not": func(t *testing.T, r *rig) {
+			guess(r, 9)
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+		},
+		"a right code is not counted": func(t *testing.T, r *rig) {
+			guess(r, 9)
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+			if n := len(r.Limits.codes.m["bob"].times); n != 9 {
+				t.Errorf("%d are counted", n)
+			}
+		},
+		"an administrator forgives": func(t *testing.T, r *rig) {
+			guess(r, 10)
+			r.send(r.request("bob")).want(Reject, ReasonCodesLocked)
+			time.Sleep(time.Second)
+			r.users.set("bob", func(u *User) { u.Unblocked = time.Now() })
+			time.Sleep(time.Second)
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+			guess(r, 9)
+		},
+		"what left the window is forgotten": func(t *testing.T, r *rig) {
+			guess(r, 9)
+			time.Sleep(16 * time.Minute)
+			guess(r, 9)
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+		},
+		"the password stays open to whom it needs no code": func(t *testing.T, r *rig) {
+			guess(r, 10)
+			r.users.set("bob", func(u *User) { u.Devices = 1 })
+			a := r.send(r.request("bob"))
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+		},
+	})
+}
+
+// TestGuessesInParallel: whoever knows the password opens 2,000 logins at once
+// and answers each.
+func TestGuessesInParallel(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.codes.slow = make(chan struct{})
+		var logins []*answer
+		for i := range 2000 {
+			q := r.request("bob")
+			q.EndUser = fmt.Sprint(i)
+			logins = append(logins, r.start(q))
+		}
+		synctest.Wait()
+		var open []*answer
+		for _, a := range logins {
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				open = append(open, a)
+			}
+		}
+		if len(open) != maxOpenLogins || r.Pending.Len() != maxOpenLogins {
+			t.Fatalf("%d logins are open, want %d", len(open), maxOpenLogins)
+		}
+		close(r.codes.slow)
+		for round := range 10 {
+			var next []*answer
+			for i := range 2000 {
+				next = append(next, r.start(r.reply(open[i%len(open)], fmt.Sprintf("%06d", 200000+2000*round+i))))
+			}
+			synctest.Wait()
+			open = open[:0]
+			for _, a := range next {
+				if d, _ := a.decision(); d.Outcome == Challenge {
+					open = append(open, a)
+				}
+			}
+			for i := 0; len(open) < 3; i++ { // new logins for those that three wrong codes ended
+				q := r.request("bob")
+				q.EndUser = fmt.Sprint(round, i)
+				a := r.send(q)
+				if d, _ := a.decision(); d.Outcome != Challenge {
+					break
+				}
+				open = append(open, a)
+			}
+			if len(open) == 0 {
+				break
+			}
+		}
+		if n := r.codes.tries(); n != r.Lockout.Max {
+			t.Errorf("%d codes were examined, want %d", n, r.Lockout.Max)
+		}
+		r.send(r.request("bob")).want(Reject, ReasonCodesLocked)
+	})
+}
+
+// TestFailures breaks each seam at each of its calls, by an error and by a
+// panic, in each way to sign in: nobody gets in without all of them, and the
+// login ends.
+func TestFailures(t *testing.T) {
+	ways := map[string]func(r *rig){
+		"passcode": func(r *rig) {
+			a := r.send(r.request("bob"))
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "123456")
+			}
+		},
+		"push": func(r *rig) {
+			r.send(r.request("alice"))
+			for _, g := range r.phone.all() {
+				g.decides(nil)
+			}
+		},
+		"number": func(r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "")
+			}
+			for _, g := range r.phone.all() {
+				g.decides(nil)
+			}
+		},
+		"number, by a code": func(r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "123456")
+			}
+		},
+		"none": func(r *rig) {
+			r.client.ExemptClient = true
+			r.send(r.request("alice"))
+		},
+	}
+	seams := map[string]func(r *rig, fail func() error){
+		"primary":   func(r *rig, fail func() error) { r.primary.fail = fail },
+		"directory": func(r *rig, fail func() error) { r.users.fail = fail },
+		"codes":     func(r *rig, fail func() error) { r.codes.fail = fail },
+		"journal":   func(r *rig, fail func() error) { r.journal.fail = func(Event) error { return fail() } },
+		"push":      func(r *rig, fail func() error) { r.phone.fail = fail },
+	}
+	kinds := map[string]func() error{
+		"error": func() error { return errors.New("disk on fire") },
+		"panic": func() error { panic("disk on fire") },
+	}
+	for way, login := range ways {
+		t.Run(way, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) { // that it works when nothing fails
+				login(r)
+				if !accepts(r) {
+					t.Fatal("nobody got in")
+				}
+			})
+			for seam, inject := range seams {
+				for kind, failure := range kinds {
+					for call := int32(1); ; call++ {
+						reached := false
+						bubble(t, func(t *testing.T, r *rig) {
+							var n atomic.Int32
+							inject(r, func() error {
+								if n.Add(1) == call {
+									reached = true
+									return failure()
+								}
+								return nil
+							})
+							login(r)
+							if reached && accepts(r) {
+								t.Errorf("%s: call %d of %s: %s, and somebody got in", way, call, seam, kind)
+							}
+							time.Sleep(5 * time.Minute)
+							if n := r.Pending.Len(); n != 0 {
+								t.Errorf("%s: call %d of %s: %s, and %d logins wait for ever", way, call, seam, kind, n)
+							}
+						})
+						if !reached {
+							break
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func accepts(r *rig) bool {
+	for _, a := range r.answers {
+		if d, _ := a.decision(); d.Outcome == Accept {
+			return true
+		}
+	}
+	return false
+}
+
+func TestOnMFAError(t *testing.T) {
+	tests := []struct{ set, want Outcome }{{Discard, Discard}, {Reject, Reject}, {Accept, Reject}, {Challenge, Reject}}
+	for _, tt := range tests {
+		t.Run(tt.set.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.client.OnMFAError = tt.set
+				a := r.send(r.request("bob"))
+				r.codes.fail = func() error { return errors.New("disk on fire") }
+				r.sendAnswer(a, "123456").want(tt.want, ReasonMFAError)
+				if ev := r.journal.last(t); ev.Outcome != tt.want || ev.Reason != ReasonMFAError {
+					t.Errorf("event: %+v", ev)
+				}
+				r.phone.fail = func() error { return errors.New("no route to host") }
+				r.send(r.request("alice")).want(tt.want, ReasonMFAError)
+				r.users.fail = func() error { return errors.New("disk on fire") }
+				r.send(r.request("alice")).want(tt.want, ReasonMFAError)
+			})
+		})
+	}
+}
+
+// A code that could not be examined is not a wrong one.
+func TestVerifierErrorDoesNotCount(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		for range 20 {
+			r.codes.fail = func() error { return errors.New("disk on fire") }
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Discard, ReasonMFAError)
+		}
+		r.codes.fail = nil
+		r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+	})
+}
+
+// A login that carries all a login can goes through JSON and back unchanged, so
+// that another node can carry it, and holds nothing that comes from a password.
+func TestLoginIsPlainData(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.client.NumberInPrompt = true
+		r.primary.groups = []string{"staff"}
+		const secret = "right"
+		r.send(r.request("alice"))
+		q := r.mschap("alice", 0xAB)
+		r.send(q)
+		var w *wait
+		for x := range r.Pending.logins {
+			w = x
+		}
+		b, err := json.Marshal(&w.Login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Login
+		if err := json.Unmarshal(b, &back); err != nil {
+			t.Fatal(err)
+		}
+		want := w.Login
+		for _, x := range []*time.Time{&want.Started, &want.Opened, &want.Expires} {
+			*x = x.Round(0) // without the monotonic reading
+		}
+		want.Requests = slices.Clone(want.Requests)
+		for i := range want.Requests {
+			want.Requests[i].Time = want.Requests[i].Time.Round(0)
+		}
+		if again, _ := json.Marshal(&back); string(again) != string(b) || !sameTimes(&want, &back) || !reflect.DeepEqual(want, back) {
+			t.Errorf("got  %+v\nwant %+v", back, want)
+		}
+		for i, f := range reflect.VisibleFields(reflect.TypeFor[Login]()) {
+			if reflect.ValueOf(want).Field(i).IsZero() {
+				switch f.Name {
+				case "Wrong": // none yet
+				default:
+					t.Errorf("the test sets no %s", f.Name)
+				}
+			}
+		}
+		if w.Identity.MSCHAP != nil || strings.Contains(string(b), secret) {
+			t.Errorf("a login holds what comes from a password: %s", b)
+		}
+	})
+}
+
+// sameTimes compares and then equalises, because a location is a pointer.
+func sameTimes(a, b *Login) bool {
+	same := a.Started.Equal(b.Started) && a.Opened.Equal(b.Opened) && a.Expires.Equal(b.Expires)
+	b.Started, b.Opened, b.Expires = a.Started, a.Opened, a.Expires
+	for i := range b.Requests {
+		same = same && a.Requests[i].Time.Equal(b.Requests[i].Time)
+		b.Requests[i].Time = a.Requests[i].Time
+	}
+	return same
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	p := &packet{Request: &Request{Cred: Password("hunter2")}, identity: &Identity{MSCHAP: &MSCHAPKeys{NTHashHash: [16]byte{0xDE, 0xAD}}}}
+	for _, s := range []string{
+		fmt.Sprintf("%v %+v %#v %s %q", p.Cred, p.Cred, p.Cred, p.Cred, p.Cred),
+		fmt.Sprintf("%v %+v %#v", *p.identity, *p.identity, *p.identity),
+		fmt.Sprintf("%v %+v", p.Request, p.Request),
+	} {
+		if strings.Contains(s, "hunter2") || strings.Contains(strings.ToLower(s), "0xde") || strings.Contains(s, "222 173") {
+			t.Errorf("a secret prints: %s", s)
+		}
+	}
+	if b, err := json.Marshal(p.Cred); err != nil || string(b) != `"[redacted]"` {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
+// The primary's and the packet's context end; what they began goes on.
+func TestContextOfPacketEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		var got Decision
+		r.Authenticate(ctx, r.request("alice"), func(d Decision) { got = d })
+		cancel()
+		synctest.Wait()
+		g := r.rings(1)
+		if g.withdrawn() {
+			t.Fatal("the packet's context withdrew the prompt")
+		}
+		g.decides(nil)
+		if got.Outcome != Accept {
+			t.Errorf("got %v", got)
+		}
+	})
+}
