@@ -1,0 +1,594 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/push/pushtest"
+)
+
+// rig is a server on loopback, anna with two devices, and bob with one.
+type rig struct {
+	*Server
+	http  *httptest.Server
+	store *pushtest.Store
+	keys  map[string]*ecdsa.PrivateKey
+	logs  *observer.ObservedLogs
+}
+
+func newRig(t testing.TB) *rig {
+	st := &pushtest.Store{}
+	core, logs := observer.New(zap.DebugLevel)
+	r := &rig{store: st, keys: map[string]*ecdsa.PrivateKey{}, logs: logs,
+		Server: &Server{Store: st, Approver: &push.Approver{Store: st}, Logger: zap.New(core), Heartbeat: 20 * time.Millisecond}}
+	for id, user := range map[string]string{"anna1": "anna", "anna2": "anna", "bob1": "bob"} {
+		r.keys[id] = st.Add(t, user, id, push.MaxVersion)
+	}
+	r.http = httptest.NewUnstartedServer(nil)
+	r.http.Config = NewHTTPServer(r.Handler(), r.Logger)
+	r.http.Start()
+	t.Cleanup(func() {
+		r.Close()
+		r.http.Close()
+	})
+	return r
+}
+
+func (r *rig) phone(device string) *push.Phone {
+	d, err := r.store.Device(context.Background(), device)
+	if err != nil {
+		panic(err)
+	}
+	return &push.Phone{Server: r.http.URL, Device: device, User: d.User, Version: push.MaxVersion, Key: r.keys[device]}
+}
+
+// prompt starts a prompt of anna and returns when it is live.
+func (r *rig) prompt(t testing.TB, id, number string) <-chan error {
+	t.Helper()
+	sub := r.Approver.Subscribe("anna", push.MaxVersion)
+	defer sub.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Approver.Push(t.Context(), mfa.Prompt{ID: id, User: "anna", Client: "vpn", Number: number,
+			Started: time.Now(), Expires: time.Now().Add(time.Minute), Requests: []mfa.PromptRequest{{Client: "vpn", EndUser: "198.51.100.7"}}})
+		done <- err
+	}()
+	for {
+		<-sub.Ready()
+		for _, u := range sub.Take() {
+			if u.Prompt != nil && u.Prompt.ID == id || u.Sync != nil && len(u.Sync.Prompts) > 0 && u.Sync.Prompts[0].ID == id {
+				return done
+			}
+		}
+	}
+}
+
+// request makes an HTTP request. sign names the device that signs it.
+type request struct {
+	method, target, body string
+	sign                 string
+	version              int
+	at                   time.Time
+	header               http.Header
+}
+
+func (r *rig) do(t testing.TB, q request) (int, push.ErrorBody, http.Header) {
+	t.Helper()
+	resp := r.send(t, q)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b push.ErrorBody
+	_ = json.Unmarshal(text, &b)
+	return resp.StatusCode, b, resp.Header
+}
+
+func (r *rig) send(t testing.TB, q request) *http.Response {
+	t.Helper()
+	if q.method == "" {
+		q.method = "GET"
+	}
+	req, err := http.NewRequestWithContext(t.Context(), q.method, r.http.URL+q.target, strings.NewReader(q.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.method == "POST" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if q.sign != "" {
+		if q.version == 0 {
+			q.version = push.MaxVersion
+		}
+		if q.at.IsZero() {
+			q.at = time.Now()
+		}
+		auth, err := push.SignRequest(r.keys[q.sign], q.version, q.sign, q.at, q.method, q.target, []byte(q.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", auth)
+	}
+	for k, v := range q.header {
+		req.Header[k] = v
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+func TestRequestsRefused(t *testing.T) {
+	r := newRig(t)
+	now := time.Now()
+	other, _ := push.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/events", nil)
+	forged, _ := push.SignRequest(r.keys["bob1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
+	used, _ := push.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
+	stranger, _ := push.SignRequest(r.keys["bob1"], 2, "nobody", now, "GET", "/api/v1/prompts", nil)
+	auth := func(h string) http.Header { return http.Header{"Authorization": {h}} }
+	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", header: auth(used)}); status != 200 {
+		t.Fatalf("a good request: %d", status)
+	}
+	for _, c := range []struct {
+		name   string
+		q      request
+		status int
+		code   string
+	}{
+		{"unsigned", request{target: "/api/v1/prompts"}, 400, "bad_request"},
+		{"nonsense", request{target: "/api/v1/prompts", header: auth("Radmatch x=y")}, 400, "bad_request"},
+		{"signed for another path", request{target: "/api/v1/prompts", header: auth(other)}, 401, "bad_signature"},
+		{"signed by another device", request{target: "/api/v1/prompts", header: auth(forged)}, 401, "bad_signature"},
+		{"signed by a stranger", request{target: "/api/v1/prompts", header: auth(stranger)}, 401, "device_unknown"},
+		{"replayed", request{target: "/api/v1/prompts", header: auth(used)}, 401, "replayed"},
+		{"replayed on the stream", request{target: "/api/v1/events", header: auth(used)}, 401, "bad_signature"},
+		{"past", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(-2 * time.Minute)}, 401, "clock_skew"},
+		{"future", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(2 * time.Minute)}, 401, "clock_skew"},
+		{"version 3", request{target: "/api/v1/prompts", sign: "anna1", version: 3}, 400, "version_unsupported"},
+		{"version 0", request{target: "/api/v1/prompts", header: auth(strings.Replace(used, "version=2", "version=0", 1))}, 400, "version_unsupported"},
+		{"method", request{method: "DELETE", target: "/api/v1/prompts", sign: "anna1"}, 404, "not_found"},
+		{"path", request{target: "/api/v2/prompts", sign: "anna1"}, 404, "not_found"},
+		{"large header", request{target: "/api/v1/prompts", header: http.Header{"X-Large": {strings.Repeat("x", 40<<10)}}}, 431, ""},
+		{"another site's page", request{method: "POST", target: "/api/v1/enroll", body: "{}", header: http.Header{"Sec-Fetch-Site": {"cross-site"}}}, 403, "cross_origin"},
+		{"another origin", request{method: "POST", target: "/api/v1/prompts/p/decision", sign: "anna1", body: "{}", header: http.Header{"Origin": {"https://evil.example"}}}, 403, "cross_origin"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if status, b, _ := r.do(t, c.q); status != c.status || b.Code != c.code {
+				t.Errorf("got %d %q (%s), want %d %q", status, b.Code, b.Message, c.status, c.code)
+			}
+		})
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	r := newRig(t)
+	for _, target := range []string{"/enroll", "/style.css", "/healthz", "/api/v1/prompts", "/nothing"} {
+		status, _, h := r.do(t, request{target: target})
+		if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", target, csp)
+		}
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"} {
+			if got := h.Get(name); got != want {
+				t.Errorf("%s: %s is %q", target, name, got)
+			}
+		}
+		if strings.HasPrefix(target, "/api") != (status/100 == 4) && target != "/nothing" {
+			t.Errorf("%s: status %d", target, status)
+		}
+	}
+	page, err := pages.ReadFile("page/enroll.html")
+	if err != nil || bytes.Contains(page, []byte("<script")) || bytes.Contains(page, []byte("style=")) {
+		t.Errorf("the page needs what its policy forbids (%v)", err)
+	}
+}
+
+// TestDocumentedErrors: the documentation has each code with its status.
+func TestDocumentedErrors(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/device-protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := []problem{{status: 401, code: "clock_skew"}, {status: 400, code: "version_unsupported"}, {status: 500, code: "internal"},
+		{status: 404, code: "not_found"}, {status: 403, code: "cross_origin"}}
+	for _, p := range append(more, problems...) {
+		if row := fmt.Sprintf("| %d | `%s` |", p.status, p.code); !bytes.Contains(doc, []byte(row)) {
+			t.Errorf("docs/device-protocol.md lacks %s", row)
+		}
+	}
+}
+
+func TestDecisions(t *testing.T) {
+	r := newRig(t)
+	done := r.prompt(t, "p1", "42")
+	target := "/api/v1/prompts/p1/decision"
+	body := func(device, user, prompt string, action push.Action, number string) string {
+		d := push.Decision{Version: 2, Device: device, Prompt: prompt, Action: action, Number: number}
+		if err := d.Sign(r.keys[device], user); err != nil {
+			t.Fatal(err)
+		}
+		text, _ := json.Marshal(push.DecisionRequest{Decision: action, Number: number, Signature: push.Encode(d.Signature)})
+		return string(text)
+	}
+	good := body("anna1", "anna", "p1", push.ActionApprove, "42")
+	for _, c := range []struct {
+		name   string
+		q      request
+		status int
+		code   string
+	}{
+		{"unsigned request", request{target: target, body: good}, 400, "bad_request"},
+		{"another device passes it on", request{target: target, body: good, sign: "anna2"}, 401, "bad_signature"},
+		{"another user passes it on", request{target: target, body: good, sign: "bob1"}, 404, "unknown_prompt"},
+		{"another user decides", request{target: target, body: body("bob1", "bob", "p1", push.ActionApprove, "42"), sign: "bob1"}, 404, "unknown_prompt"},
+		{"for another prompt", request{target: target, body: body("anna1", "anna", "p2", push.ActionApprove, "42"), sign: "anna1"}, 401, "bad_signature"},
+		{"unknown prompt", request{target: "/api/v1/prompts/p2/decision", body: body("anna1", "anna", "p2", push.ActionApprove, "42"), sign: "anna1"}, 404, "unknown_prompt"},
+		{"tampered number", request{target: target, body: strings.Replace(body("anna1", "anna", "p1", push.ActionApprove, "41"), "41", "42", 1), sign: "anna1"}, 401, "bad_signature"},
+		{"no number", request{target: target, body: body("anna1", "anna", "p1", push.ActionApprove, ""), sign: "anna1"}, 422, "number_required"},
+		{"old version", request{target: target, body: good, sign: "anna1", version: 1}, 401, "bad_signature"},
+		{"not JSON", request{target: target, body: "approve", sign: "anna1"}, 400, "bad_request"},
+		{"two objects", request{target: target, body: good + good, sign: "anna1"}, 400, "bad_request"},
+		{"no content type", request{target: target, body: good, sign: "anna1", header: http.Header{"Content-Type": nil}}, 400, "bad_request"},
+		{"large", request{target: target, body: strings.Repeat(" ", 8<<10) + good, sign: "anna1"}, 413, "too_large"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.q.method = "POST"
+			if status, b, _ := r.do(t, c.q); status != c.status || b.Code != c.code {
+				t.Errorf("got %d %q, want %d %q", status, b.Code, c.status, c.code)
+			}
+		})
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("the prompt ended: %v", err)
+	default:
+	}
+	if status, _, _ := r.do(t, request{method: "POST", target: target, body: good, sign: "anna1"}); status != 200 {
+		t.Errorf("the right one: %d", status)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Push: %v", err)
+	}
+	if status, b, _ := r.do(t, request{method: "POST", target: target, body: good, sign: "anna1"}); status != 409 || b.Code != "already_decided" {
+		t.Errorf("again: %d %q", status, b.Code)
+	}
+	for _, e := range r.logs.All() {
+		for k, v := range e.ContextMap() {
+			if k != "from" /* a port may hold any digits */ && strings.Contains(fmt.Sprint(v), "42") {
+				t.Errorf("the number is in the log: %s %s=%v", e.Message, k, v)
+			}
+		}
+	}
+}
+
+// TestWrongNumber: one try.
+func TestWrongNumber(t *testing.T) {
+	r := newRig(t)
+	done := r.prompt(t, "p1", "42")
+	l, err := r.phone("anna1").Prompts(t.Context())
+	if err != nil || len(l.Prompts) != 1 || !l.Prompts[0].NumberRequired {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	if outcome, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "24"); outcome != push.OutcomeWrongNumber || err != nil {
+		t.Errorf("got %q, %v", outcome, err)
+	}
+	if err := <-done; !errors.Is(err, mfa.ErrWrongNumber) || !errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("Push: %v", err)
+	}
+	var told *push.PhoneError
+	if _, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "42"); !errors.As(err, &told) || told.Code != "already_decided" {
+		t.Errorf("second try: %v", err)
+	}
+}
+
+func TestOldDeviceAndNumber(t *testing.T) {
+	r := newRig(t)
+	r.prompt(t, "p1", "42")
+	old := r.phone("anna1")
+	old.Version = 1
+	l, err := old.Prompts(t.Context())
+	if err != nil || !strings.Contains(l.Prompts[0].Refused, "cannot match numbers") {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	var told *push.PhoneError
+	if _, err := old.Decide(t.Context(), l.Prompts[0], push.ActionApprove, ""); !errors.As(err, &told) || told.Code != "device_too_old" {
+		t.Errorf("approve: %v", err)
+	}
+	if d, _ := r.store.Device(t.Context(), "anna1"); d.Version != 1 {
+		t.Errorf("the store has version %d", d.Version)
+	}
+	if outcome, err := old.Decide(t.Context(), l.Prompts[0], push.ActionNotMe, ""); outcome != push.OutcomeReported || err != nil {
+		t.Errorf("not me: %q %v", outcome, err)
+	}
+}
+
+func TestEnroll(t *testing.T) {
+	r := newRig(t)
+	token := r.store.Invite("carol", time.Now().Add(time.Hour))
+	link := push.InvitationLink(r.http.URL, token)
+	p, err := push.Enroll(t.Context(), link, "Carol's phone", push.MaxVersion, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.User != "carol" || p.Device == "" {
+		t.Errorf("got %+v", p)
+	}
+	if l, err := p.Prompts(t.Context()); err != nil || len(l.Prompts) != 0 {
+		t.Errorf("its first request: %+v, %v", l, err)
+	}
+	expired := push.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(-time.Second)))
+	guess, _ := push.NewInvitation("carol", time.Now())
+	for name, link := range map[string]string{"used": link, "expired": expired, "guessed": push.InvitationLink(r.http.URL, guess)} {
+		var told *push.PhoneError
+		if _, err := push.Enroll(t.Context(), link, "x", push.MaxVersion, nil); !errors.As(err, &told) || told.Code != "invitation" || told.Status != 403 {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	for _, e := range r.logs.All() {
+		if text := fmt.Sprint(e.Message, e.ContextMap()); strings.Contains(text, token) || strings.Contains(text, guess) {
+			t.Errorf("the log has a token: %s", text)
+		}
+	}
+	if devices, _ := r.store.Devices(t.Context(), "carol"); len(devices) != 1 {
+		t.Errorf("%d devices", len(devices))
+	}
+}
+
+// TestGuessLimit: wrong tokens use up an address's tries, right ones do not.
+func TestGuessLimit(t *testing.T) {
+	r := newRig(t)
+	enroll := func(token string) string {
+		var told *push.PhoneError
+		switch _, err := push.Enroll(t.Context(), push.InvitationLink(r.http.URL, token), "x", push.MaxVersion, nil); {
+		case err == nil:
+			return "enrolled"
+		case errors.As(err, &told):
+			return told.Code
+		default:
+			return err.Error()
+		}
+	}
+	for range burst + 5 {
+		if got := enroll(r.store.Invite("carol", time.Now().Add(time.Hour))); got != "enrolled" {
+			t.Fatalf("a right one: %s", got)
+		}
+	}
+	refused := 0
+	for range burst + 5 {
+		guess, _ := push.NewInvitation("carol", time.Now())
+		if enroll(guess) == "too_many_requests" {
+			refused++
+		}
+	}
+	if refused < 3 { // some drain while the test runs
+		t.Errorf("%d of %d guesses refused", refused, burst+5)
+	}
+}
+
+func TestGuessBuckets(t *testing.T) {
+	var g guesses
+	now := time.Now()
+	for i := range burst {
+		if !g.take("192.0.2.1:1000", now) {
+			t.Fatalf("try %d refused", i)
+		}
+	}
+	for name, c := range map[string]struct {
+		remote string
+		at     time.Time
+		want   bool
+	}{
+		"one more":          {"192.0.2.1:2000", now, false},
+		"mapped":            {"[::ffff:192.0.2.1]:1", now, false},
+		"another address":   {"192.0.2.2:1000", now, true},
+		"after an interval": {"192.0.2.1:1000", now.Add(interval), true},
+	} {
+		if got := g.take(c.remote, c.at); got != c.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	g = guesses{}
+	for i := range burst {
+		g.take(fmt.Sprintf("[2001:db8:1:2::%x]:1", i), now)
+	}
+	if g.take("[2001:db8:1:2:ffff::1]:1", now) {
+		t.Error("a /64 has more tries than an address")
+	}
+	g = guesses{}
+	allowed := 0
+	for i := range 10_000 {
+		if g.take(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250), now) {
+			allowed++
+		}
+	}
+	if allowed != burstAll || len(g.addresses) > maxAddresses {
+		t.Errorf("%d allowed overall, %d addresses kept", allowed, len(g.addresses))
+	}
+	if !g.take("192.0.2.9:1", now.Add(forgetGuesses+time.Second)) {
+		t.Error("refused for good")
+	}
+}
+
+// TestNonces: a nonce is remembered for as long as its request would be taken.
+func TestNonces(t *testing.T) {
+	var n nonces
+	now := time.Now()
+	for _, c := range []struct {
+		name   string
+		device string
+		nonce  string
+		at     time.Duration
+		want   error
+	}{
+		{"first", "d", "n", 0, nil},
+		{"again", "d", "n", 0, errReplayed},
+		{"another device", "e", "n", 0, nil},
+		{"another nonce", "d", "m", time.Second, nil},
+		{"again at the end", "d", "n", nonceSpan - 1, errReplayed},
+		{"in the next span", "d", "o", nonceSpan, nil},
+		{"kept over the turn", "d", "m", nonceSpan + time.Second - 1, errReplayed},
+		{"forgotten when it cannot be used", "d", "m", 3 * nonceSpan, nil},
+	} {
+		if err := n.use(c.device, c.nonce, now.Add(c.at)); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+	}
+	n = nonces{}
+	for i := range maxDeviceNonces {
+		if err := n.use("d", fmt.Sprint(i), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.use("d", "more", now); !errors.Is(err, errTooMany) {
+		t.Errorf("more: got %v", err)
+	}
+	if err := n.use("e", "other", now); err != nil {
+		t.Errorf("another device: got %v", err)
+	}
+}
+
+// endless is a body without an end.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) { e.read += len(p); return len(p), nil }
+
+// TestHugeBodies: 100 MB are refused after a few KiB, announced or not, signed or not.
+func TestHugeBodies(t *testing.T) {
+	r := newRig(t)
+	for _, target := range []string{"/api/v1/enroll", "/api/v1/prompts/p1/decision"} {
+		for _, length := range []int64{100 << 20, -1} {
+			auth, _ := push.SignRequest(r.keys["anna1"], 2, "anna1", time.Now(), "POST", target, nil)
+			body := &endless{}
+			req := httptest.NewRequest("POST", target, body)
+			req.ContentLength = length
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", auth)
+			w := httptest.NewRecorder()
+			r.http.Config.Handler.ServeHTTP(w, req)
+			if w.Code != 413 || body.read > 64<<10 {
+				t.Errorf("%s, length %d: status %d after %d bytes", target, length, w.Code, body.read)
+			}
+		}
+	}
+	body := &endless{}
+	req := httptest.NewRequest("POST", "/api/v1/prompts/p1/decision", body)
+	req.ContentLength = -1
+	w := httptest.NewRecorder()
+	r.http.Config.Handler.ServeHTTP(w, req)
+	if w.Code != 400 || body.read != 0 {
+		t.Errorf("unsigned: status %d after %d bytes", w.Code, body.read)
+	}
+}
+
+// TestSlowHeaders: a connection that sends its request drop by drop is closed.
+func TestSlowHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		st := &pushtest.Store{}
+		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
+		srv := NewHTTPServer(s.Handler(), nil)
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		client, server := net.Pipe()
+		l.conns <- server
+		start := time.Now()
+		go func() {
+			for _, c := range []byte("GET /healthz HTTP/1.1\r\nX: " + strings.Repeat("x", 1000)) {
+				if _, err := client.Write([]byte{c}); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		if text, err := io.ReadAll(client); err != nil || len(text) > 0 && !bytes.HasPrefix(text, []byte("HTTP/1.1 4")) {
+			t.Errorf("got %q, %v", text, err)
+		}
+		if took := time.Since(start); took > headerTimeout+2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		_ = client.Close()
+		_ = srv.Close()
+		<-served
+	})
+}
+
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipeListener) Close() error {
+	select {
+	case <-l.done:
+	default:
+		close(l.done)
+	}
+	return nil
+}
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestPanicIsOneLogLine(t *testing.T) {
+	r := newRig(t)
+	h := r.recover(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("bug") }))
+	func() {
+		defer func() {
+			if v := recover(); v != http.ErrAbortHandler {
+				t.Errorf("panics with %v", v)
+			}
+		}()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}()
+	if r.logs.FilterMessage("web: internal error").Len() != 1 {
+		t.Error("not one log line")
+	}
+}
+
+func FuzzEnroll(f *testing.F) {
+	st := &pushtest.Store{}
+	s := &Server{Store: st, Approver: &push.Approver{Store: st}}
+	h := s.Handler()
+	f.Add([]byte(`{"version":2,"token":"T","name":"n","key":"MFkw","signature":"AA"}`), "application/json")
+	f.Add([]byte(`[`), "text/plain")
+	i := 0
+	f.Fuzz(func(t *testing.T, body []byte, kind string) {
+		req := httptest.NewRequest("POST", "/api/v1/enroll", bytes.NewReader(body))
+		sum := sha256.Sum256(body)
+		i++
+		req.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", sum[0], sum[1], i%250)
+		req.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		var b push.ErrorBody
+		if err := json.Unmarshal(w.Body.Bytes(), &b); err != nil || w.Code/100 != 4 || b.Code == "" || b.Message == "" {
+			t.Errorf("%q: status %d %s", body, w.Code, w.Body)
+		}
+	})
+}
