@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+func (a *app) methodCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "method",
+		Short:   "A user's default method",
+		Example: "  radmatch method default anna otp",
+	}
+	c.AddCommand(a.methodDefaultCommand())
+	return c
+}
+
+func (a *app) methodDefaultCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "default USER push|otp",
+		Short: "Set the method that a login asks for",
+		Long: `Set the method that a login of USER asks for, for as long as the user has it. Without
+it, or where the user has lost it, that is push if the user has a device, else a code.`,
+		Example:   "  radmatch method default anna otp",
+		Args:      exactArgs(2, "radmatch method default USER push|otp"),
+		ValidArgs: []string{string(mfa.MethodPush), string(mfa.MethodOTP)},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m := mfa.Method(args[1])
+			if m != mfa.MethodPush && m != mfa.MethodOTP {
+				return usageError("radmatch method default USER push|otp", "method default: must be push or otp; got %q", args[1])
+			}
+			return a.withStore(cmd.Context(), func(st *store.Store) error {
+				return a.setDefault(cmd.Context(), st, args[0], m)
+			})
+		},
+	}
+}
+
+func (a *app) setDefault(ctx context.Context, st *store.Store, user string, m mfa.Method) error {
+	if err := st.SetDefaultMethod(ctx, user, m, adminEvent(user, fmt.Sprintf("default method: %s", m))); err != nil {
+		return err
+	}
+	u, err := st.User(ctx, user)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Default method of %s: %s\n", push.Printable(user, 128), m)
+	switch {
+	case m == mfa.MethodPush && u.Devices == 0:
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no device yet: radmatch device invite %s\n", push.Printable(user, 128), push.Printable(user, 128))
+	case m == mfa.MethodOTP && u.Codes == 0:
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no token yet: radmatch totp add %s\n", push.Printable(user, 128), push.Printable(user, 128))
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func (a *app) tapCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "tap",
+		Short:   "Temporary Access Pass: issue, revoke",
+		Example: "  radmatch tap issue anna --lifetime 8h\n  radmatch tap revoke anna",
+	}
+	c.AddCommand(a.tapIssueCommand(), a.tapRevokeCommand())
+	return c
+}
+
+func (a *app) tapIssueCommand() *cobra.Command {
+	var lifetime time.Duration
+	var once bool
+	c := &cobra.Command{
+		Use:   "issue USER",
+		Short: "Issue a pass in place of the user's old one",
+		Long: `Issue a Temporary Access Pass: a passcode for USER that is typed where a code is
+asked for, until it expires. It is shown once, and takes the place of the old one.
+The password is still needed.`,
+		Example: "  radmatch tap issue anna\n  radmatch tap issue anna --lifetime 72h\n  radmatch tap issue anna --once",
+		Args:    exactArgs(1, "radmatch tap issue USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.issuePass(cmd.Context(), args[0], lifetime, once)
+		},
+	}
+	c.Flags().DurationVar(&lifetime, "lifetime", otp.DefaultPassLifetime, "how long it is valid: 10m to 720h")
+	c.Flags().BoolVar(&once, "once", false, "good for one login")
+	return c
+}
+
+func (a *app) issuePass(ctx context.Context, user string, lifetime time.Duration, once bool) error {
+	t, shown, err := otp.NewPass(user, time.Now(), lifetime, once)
+	if err == nil {
+		err = t.Validate()
+	}
+	if err != nil {
+		return usageError("radmatch tap issue USER --lifetime 1h", "tap issue: %w", err)
+	}
+	uses := "any number of logins"
+	if once {
+		uses = "one login"
+	}
+	ev := adminEvent(user, fmt.Sprintf("pass %s issued for %s, valid for %v", t.ID, uses, lifetime))
+	if err := a.withStore(ctx, func(st *store.Store) error { return st.ReplacePass(ctx, t, ev) }); err != nil {
+		return fmt.Errorf("tap issue: %w", err)
+	}
+	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
+		shown, push.Printable(user, 128), uses, t.Expires.Local().Format(time.DateTime))
+	return nil
+}
+
+func (a *app) tapRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "revoke USER",
+		Short:   "Revoke the user's pass",
+		Example: "  radmatch tap revoke anna",
+		Args:    exactArgs(1, "radmatch tap revoke USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(cmd.Context(), func(st *store.Store) error {
+				return a.revokePass(cmd.Context(), st, args[0])
+			})
+		},
+	}
+}
+
+func (a *app) revokePass(ctx context.Context, st *store.Store, user string) error {
+	pass, err := passOf(ctx, st, user)
+	if err != nil {
+		return err
+	}
+	if pass == nil {
+		return withHint("radmatch user show "+user, fmt.Errorf("tap revoke: %q has no pass", user))
+	}
+	if err := st.RemoveToken(ctx, user, pass.ID, adminEvent(user, fmt.Sprintf("pass %s revoked", pass.ID))); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Revoked the pass of %s\n", push.Printable(user, 128))
+	return a.noteLast(ctx, st, user)
+}
+
+// passOf returns the pass of a user without what it keeps secret, nil where
+// there is none.
+func passOf(ctx context.Context, st *store.Store, user string) (*otp.Token, error) {
+	tokens, err := st.ListTokens(ctx, user)
+	for i := range tokens {
+		if tokens[i].Kind == otp.Pass {
+			return &tokens[i], err
+		}
+	}
+	return nil, err
+}

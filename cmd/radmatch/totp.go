@@ -1,0 +1,372 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func (a *app) totpCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "totp",
+		Short:   "OATH tokens: add, import, list, remove",
+		Example: "  radmatch totp add anna\n  radmatch totp import tokens.csv\n  radmatch totp list anna\n  radmatch totp remove anna",
+	}
+	c.AddCommand(a.totpAddCommand(), a.totpImportCommand(), a.totpListCommand(), a.totpRemoveCommand())
+	return c
+}
+
+// withStore calls f with the database of the configuration.
+func (a *app) withStore(ctx context.Context, f func(*store.Store) error) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return f(st)
+}
+
+// totpFlags are the flags of `totp add`.
+type totpFlags struct {
+	secret, secretFile string
+	digits, period     int
+	algorithm          string
+	hotp               bool
+	counter            int64
+	label, issuer      string
+	noQR               bool
+}
+
+func (a *app) totpAddCommand() *cobra.Command {
+	var f totpFlags
+	c := &cobra.Command{
+		Use:   "add USER",
+		Short: "Register a token",
+		Long: `Register a token of USER. Without a secret a new one is made and shown once, as an
+otpauth URL, a QR code for an authenticator app, and in base32. A secret that is
+given, such as that of a hardware token, is not shown. Others can see --secret in the
+list of processes; --secret-file cannot be seen.`,
+		Example: "  radmatch totp add anna\n  radmatch totp add anna --secret-file - --period 60 --label 'Acme OTP 110' <secret.txt\n" +
+			"  radmatch totp add anna --hotp --digits 8",
+		Args: exactArgs(1, "radmatch totp add USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.addTOTP(cmd.Context(), args[0], f)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.secret, "secret", "", "secret in base32")
+	fl.StringVar(&f.secretFile, "secret-file", "", "file whose first line is the secret in base32; - is stdin")
+	fl.IntVar(&f.digits, "digits", 6, "6 or 8")
+	fl.IntVar(&f.period, "period", 30, "30 or 60 seconds")
+	fl.StringVar(&f.algorithm, "algorithm", otp.SHA1, "SHA1, SHA256 or SHA512; many apps know SHA1 alone")
+	fl.BoolVar(&f.hotp, "hotp", false, "a token that counts (RFC 4226) instead of one with a clock")
+	fl.Int64Var(&f.counter, "counter", 0, "with --hotp: the next counter")
+	fl.StringVar(&f.label, "label", "", "what it is, for `totp list`")
+	fl.StringVar(&f.issuer, "issuer", "radmatch", "what the app shows above the code")
+	fl.BoolVar(&f.noQR, "no-qr", false, "print no QR code")
+	return c
+}
+
+func (a *app) addTOTP(ctx context.Context, user string, f totpFlags) error {
+	t, given, err := a.newToken(user, f)
+	if err != nil {
+		return usageError("radmatch totp add --help", "totp add: %w", err)
+	}
+	url := ""
+	if !given {
+		if url, err = t.URL(f.issuer); err != nil {
+			return usageError("radmatch totp add --help", "totp add: %w", err)
+		}
+	}
+	ev := adminEvent(user, fmt.Sprintf("%s token %s added", t.Kind, t.ID))
+	err = a.withStore(ctx, func(st *store.Store) error { return st.AddToken(ctx, t, ev) })
+	switch {
+	case errors.Is(err, otp.ErrDuplicate), errors.Is(err, otp.ErrTooMany):
+		return withHint("radmatch totp list "+user, fmt.Errorf("totp add: %w", err))
+	case err != nil:
+		return err
+	}
+	if t.Weak() {
+		fmt.Fprintf(a.stderr, "radmatch: warning: the secret has %d bits; RFC 4226 demands 128\n", 8*len(t.Secret))
+	}
+	if !given {
+		if err := a.showToken(&t, url, f.noQR); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.stdout, "Added token %s of %s: %s\n", t.ID, push.Printable(t.User, 128), describeToken(&t))
+	return nil
+}
+
+// newToken makes the token that the flags describe; given tells that its secret
+// is the operator's.
+func (a *app) newToken(user string, f totpFlags) (t otp.Token, given bool, err error) {
+	t = otp.NewTOTP(user)
+	t.Period = f.period
+	if f.hotp {
+		t = otp.NewHOTP(user)
+	}
+	t.Digits, t.Label = f.digits, f.label
+	t.Algorithm = strings.ReplaceAll(strings.ToUpper(f.algorithm), "-", "")
+	t.Next = f.counter
+	switch {
+	case f.counter != 0 && !f.hotp:
+		return t, false, errors.New("--counter goes with --hotp")
+	case f.secret != "" && f.secretFile != "":
+		return t, false, errors.New("--secret and --secret-file exclude each other")
+	}
+	text := f.secret
+	if f.secretFile != "" {
+		if text, err = a.readSecret(f.secretFile); err != nil {
+			return t, true, err
+		}
+	}
+	if given = text != "" || f.secretFile != ""; given {
+		if t.Secret, err = otp.ParseSecret(text); err != nil {
+			return t, true, err
+		}
+	}
+	return t, given, t.Validate()
+}
+
+// readSecret returns the first line of a file, or of stdin for "-".
+func (a *app) readSecret(name string) (string, error) {
+	in := a.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	line, err := bufio.NewReader(io.LimitReader(in, 1024)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// showToken prints what enrols a new token in an app.
+func (a *app) showToken(t *otp.Token, url string, noQR bool) error {
+	fmt.Fprintf(a.stdout, "%s\n\n", url)
+	if !noQR {
+		if err := printQR(a.stdout, url); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	groups := make([]string, 0, 13)
+	for group := range slices.Chunk([]byte(otp.FormatSecret(t.Secret)), 4) {
+		groups = append(groups, string(group))
+	}
+	fmt.Fprintf(a.stdout, "Secret: %s\n", strings.Join(groups, " "))
+	return nil
+}
+
+// describeToken says what a token is, without what it keeps secret.
+func describeToken(t *otp.Token) string {
+	s := fmt.Sprintf("%s, %d digits, %s", strings.ToUpper(string(t.Kind)), t.Digits, t.Algorithm)
+	if t.Kind == otp.TOTP {
+		s += fmt.Sprintf(", %d s", t.Period)
+	}
+	return s
+}
+
+func (a *app) totpImportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import CSV",
+		Short: "Register the tokens of an Entra CSV file",
+		Long: `Register all tokens of a file as Entra takes it, with this first line:
+
+  ` + otp.CSVHeader + `
+
+Each bad row is printed as FILE:LINE: and why; the others are registered, and the
+exit code is 1. Rows that were registered before are bad rows, so that a mended file
+can be imported again. - is stdin.`,
+		Example: "  radmatch totp import tokens.csv",
+		Args:    exactArgs(1, "radmatch totp import CSV"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.importTOTP(cmd.Context(), args[0])
+		},
+	}
+}
+
+func (a *app) importTOTP(ctx context.Context, name string) error {
+	rows, bad, err := a.readCSV(name)
+	if err != nil {
+		return withHint("radmatch totp import --help", fmt.Errorf("totp import: %w", err))
+	}
+	added := 0
+	if len(rows) > 0 {
+		tokens := make([]otp.Token, len(rows))
+		for i, r := range rows {
+			tokens[i] = r.Token
+		}
+		ev := adminEvent("", fmt.Sprintf("totp import of %q: %d good rows, %d bad", filepath.Base(name), len(rows), len(bad)))
+		err := a.withStore(ctx, func(st *store.Store) error {
+			refused, err := st.AddTokens(ctx, tokens, ev)
+			for i, err := range refused {
+				if err != nil {
+					bad = append(bad, otp.RowError{Line: rows[i].Line, Problem: err.Error()})
+				} else {
+					added++
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(bad, func(a, b otp.RowError) int { return a.Line - b.Line })
+	for _, b := range bad {
+		fmt.Fprintf(a.stderr, "%s:%d: %s\n", name, b.Line, b.Problem)
+	}
+	for _, r := range rows {
+		if r.Token.Weak() {
+			fmt.Fprintf(a.stderr, "%s:%d: warning: the secret has %d bits; RFC 4226 demands 128\n", name, r.Line, 8*len(r.Token.Secret))
+		}
+	}
+	fmt.Fprintf(a.stdout, "%d imported, %d bad\n", added, len(bad))
+	if len(bad) > 0 {
+		return &exitError{code: exitFailure}
+	}
+	return nil
+}
+
+func (a *app) readCSV(name string) ([]otp.Row, []otp.RowError, error) {
+	in := a.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	rows, bad, err := otp.ReadCSV(in)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return rows, bad, err
+}
+
+func (a *app) totpListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list [USER]",
+		Short:   "List tokens",
+		Example: "  radmatch totp list\n  radmatch totp list anna",
+		Args:    rangeArgs(0, 1, "radmatch totp list [USER]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			user := ""
+			if len(args) > 0 {
+				user = args[0]
+			}
+			return a.withStore(cmd.Context(), func(st *store.Store) error {
+				tokens, err := codeTokens(cmd.Context(), st, user)
+				if err != nil {
+					return err
+				}
+				if len(tokens) == 0 {
+					fmt.Fprintln(a.stderr, "no tokens")
+					return nil
+				}
+				return printTokens(a.stdout, tokens)
+			})
+		},
+	}
+}
+
+// codeTokens returns the tokens of a user, or of all, without the passes.
+func codeTokens(ctx context.Context, st *store.Store, user string) ([]otp.Token, error) {
+	tokens, err := st.ListTokens(ctx, user)
+	return slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.Kind == otp.Pass }), err
+}
+
+func printTokens(w io.Writer, tokens []otp.Token) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "USER\tID\tSERIAL\tTOKEN\tCLOCK OR COUNTER\tADDED\tLABEL")
+	for _, o := range tokens {
+		state := fmt.Sprintf("%+d steps", o.Drift)
+		if o.Kind == otp.HOTP {
+			state = fmt.Sprintf("next %d", o.Next)
+		}
+		serial := "-"
+		if o.Serial != "" {
+			serial = push.Printable(o.Serial, 64)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(o.User, 128), o.ID, serial,
+			describeToken(&o), state, o.Created.Local().Format(time.DateTime), push.Printable(o.Label, 64))
+	}
+	return t.Flush()
+}
+
+func (a *app) totpRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove USER [ID|SERIAL]",
+		Short:   "Remove a token; which one may be left out where the user has one alone",
+		Example: "  radmatch totp remove anna\n  radmatch totp remove anna 1234567",
+		Args:    rangeArgs(1, 2, "radmatch totp remove USER [ID|SERIAL]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			user, which := args[0], ""
+			if len(args) > 1 {
+				which = args[1]
+			}
+			return a.withStore(cmd.Context(), func(st *store.Store) error {
+				return a.removeTOTP(cmd.Context(), st, user, which)
+			})
+		},
+	}
+}
+
+func (a *app) removeTOTP(ctx context.Context, st *store.Store, user, which string) error {
+	tokens, err := codeTokens(ctx, st, user)
+	if err != nil {
+		return err
+	}
+	if which != "" {
+		tokens = slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.ID != which && t.Serial != which })
+	}
+	hint := "radmatch totp list " + user
+	switch {
+	case len(tokens) == 0:
+		return withHint(hint, fmt.Errorf("totp remove: %w", otp.ErrNoToken))
+	case len(tokens) > 1:
+		return usageError(hint, "totp remove: %q has %d tokens; say which", user, len(tokens))
+	}
+	t := tokens[0]
+	if err := st.RemoveToken(ctx, user, t.ID, adminEvent(user, fmt.Sprintf("%s token %s removed", t.Kind, t.ID))); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Removed token %s of %s\n", t.ID, push.Printable(t.User, 128))
+	return a.noteLast(ctx, st, user)
+}
+
+// noteLast says so when a user has no second factor any more: require_user_match
+// then decides alone.
+func (a *app) noteLast(ctx context.Context, st *store.Store, user string) error {
+	u, err := st.User(ctx, user)
+	if err == nil && u.Devices+u.Codes == 0 && !u.HasPass {
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no second factor left; what happens now is up to require_user_match\n", push.Printable(user, 128))
+	}
+	return err
+}
