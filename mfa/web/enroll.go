@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -79,6 +80,7 @@ type guesses struct {
 	mu        sync.Mutex
 	all       bucket
 	addresses map[netip.Prefix]*bucket
+	swept     time.Time
 }
 
 // bucket counts tries that drain with time.
@@ -98,9 +100,12 @@ func (b *bucket) drain(interval time.Duration, now time.Time) {
 func (g *guesses) take(remote string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	// First overall: that also bounds how fast strangers fill the table.
+	if g.all.drain(intervalAll, now); g.all.level+1 > burstAll {
+		return false
+	}
 	b := g.address(remote, now)
-	g.all.drain(intervalAll, now)
-	if b == nil || b.level+1 > burst || g.all.level+1 > burstAll {
+	if b == nil || b.level+1 > burst {
 		return false
 	}
 	b.level++
@@ -123,12 +128,9 @@ func (g *guesses) address(remote string, now time.Time) *bucket {
 	key := network(remote)
 	b := g.addresses[key]
 	if b == nil {
-		if len(g.addresses) >= maxAddresses {
-			for k, b := range g.addresses {
-				if now.Sub(b.at) > forgetGuesses {
-					delete(g.addresses, k)
-				}
-			}
+		if len(g.addresses) >= maxAddresses && now.Sub(g.swept) > interval {
+			g.swept = now
+			maps.DeleteFunc(g.addresses, func(_ netip.Prefix, b *bucket) bool { return now.Sub(b.at) > forgetGuesses })
 		}
 		if len(g.addresses) >= maxAddresses {
 			return nil

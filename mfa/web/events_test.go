@@ -366,12 +366,18 @@ func BenchmarkStreams(b *testing.B) {
 		runtime.GC()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
+		var open []*openStream
 		for i := range n {
-			r.stream(b, fmt.Sprint("dev", i)).want("sync", "")
+			s := r.stream(b, fmt.Sprint("dev", i))
+			s.want("sync", "")
+			open = append(open, s)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse)/n, "B/device(both ends)")
+		b.ReportMetric(float64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse)/n, "B/device-both-ends")
+		for _, s := range open {
+			_ = s.body.Close()
+		}
 	}
 }
 

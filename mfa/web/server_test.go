@@ -421,8 +421,19 @@ func TestGuessBuckets(t *testing.T) {
 			allowed++
 		}
 	}
-	if allowed != burstAll || len(g.addresses) > maxAddresses {
+	if allowed != burstAll || len(g.addresses) > burstAll {
 		t.Errorf("%d allowed overall, %d addresses kept", allowed, len(g.addresses))
+	}
+	g = guesses{}
+	for i := range 2 * maxAddresses { // each right, and taken back
+		remote := fmt.Sprintf("10.%d.%d.1:1", i/250, i%250)
+		if g.take(remote, now) != (i < maxAddresses) {
+			t.Fatalf("address %d", i)
+		}
+		g.refund(remote)
+	}
+	if len(g.addresses) != maxAddresses || g.all.level < 0 {
+		t.Errorf("%d addresses kept, level %v", len(g.addresses), g.all.level)
 	}
 	if !g.take("192.0.2.9:1", now.Add(forgetGuesses+time.Second)) {
 		t.Error("refused for good")
