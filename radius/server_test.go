@@ -1,0 +1,554 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+func TestRetransmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		p := r.ask(1, 1, nil)
+		for range 3 {
+			r.arrive(p)
+			synctest.Wait()
+		}
+		if n := len(r.auth.seen()); n != 1 {
+			t.Fatalf("one login was handed over %d times", n)
+		}
+		if n := len(r.socket.packets()); n != 0 {
+			t.Fatalf("%d answers before the decision", n)
+		}
+		r.auth.seen()[0].reply(mfa.Decision{Outcome: mfa.Accept})
+		time.Sleep(keepAnswer - time.Second)
+		r.arrive(p)
+		synctest.Wait()
+		sent := r.socket.packets()
+		if len(sent) != 2 || !bytes.Equal(sent[0], sent[1]) {
+			t.Fatalf("%d answers, want the same twice", len(sent))
+		}
+		if got := r.answer(0, 1, 1); got.Code != AccessAccept {
+			t.Errorf("got %s", got.Code)
+		}
+		if st := r.stats(); st.Duplicates != 3 || st.Accepted != 1 || st.Signed != 1 || st.Pending != 0 {
+			t.Errorf("counters: %+v", st)
+		}
+		time.Sleep(2 * time.Second)
+		r.arrive(p)
+		synctest.Wait()
+		if n := len(r.auth.seen()); n != 2 {
+			t.Errorf("after 30 s it must be a new request; handed over %d times", n)
+		}
+	})
+}
+
+func TestSilenceStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Discard}) }
+		for range 3 {
+			r.arrive(r.ask(1, 1, nil))
+			synctest.Wait()
+		}
+		if calls, sent := len(r.auth.seen()), len(r.socket.packets()); calls != 1 || sent != 0 {
+			t.Errorf("%d calls and %d answers, want 1 and 0", calls, sent)
+		}
+		if st := r.stats(); st.Silent != 1 {
+			t.Errorf("counters: %+v", st)
+		}
+	})
+}
+
+func TestSupersede(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		r.arrive(r.ask(1, 2, nil))
+		synctest.Wait()
+		calls := r.auth.seen()
+		if len(calls) != 2 || !calls[0].Superseded() || calls[1].Superseded() {
+			t.Fatalf("%d calls; the first must be superseded, the second not", len(calls))
+		}
+		calls[0].reply(mfa.Decision{Outcome: mfa.Accept})
+		if n := len(r.socket.packets()); n != 0 {
+			t.Fatal("a superseded request was answered")
+		}
+		calls[1].reply(mfa.Decision{Outcome: mfa.Accept})
+		r.arrive(r.ask(1, 2, nil))
+		if n := len(r.socket.packets()); n != 2 {
+			t.Fatalf("%d answers, want 2", n)
+		}
+		r.answer(0, 1, 2)
+		if st := r.stats(); st.Superseded != 1 || st.Accepted != 1 || st.Pending != 0 {
+			t.Errorf("counters: %+v", st)
+		}
+	})
+}
+
+func TestUnsignedNeverSupersedesSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		unsigned := raw(AccessRequest, 1, 2, avp(typeUserName, "nemo"), pap("x", 2, testSecret))
+		r.arrive(unsigned)
+		synctest.Wait()
+		calls := r.auth.seen()
+		if len(calls) != 1 || calls[0].Superseded() {
+			t.Fatal("an unsigned packet took over a pending signed one")
+		}
+		calls[0].reply(mfa.Decision{Outcome: mfa.Accept})
+		r.arrive(unsigned)
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		if n := len(r.auth.seen()); n != 1 {
+			t.Error("an unsigned packet purged the answer to a signed one")
+		}
+		if got := r.stats().Discarded[discardTakeover.String()]; got != 2 {
+			t.Errorf("%d counted, want 2", got)
+		}
+		time.Sleep(keepAnswer + time.Second)
+		r.arrive(unsigned)
+		synctest.Wait()
+		if n := len(r.auth.seen()); n != 2 {
+			t.Error("after 30 s the identifier is free")
+		}
+	})
+}
+
+// RFC 5080 §2.2.2: what is not authentic must not touch the table.
+func TestForgedTouchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		forged := r.ask(1, 2, nil)
+		forged[maOffset] ^= 1
+		r.arrive(forged)
+		synctest.Wait()
+		if calls := r.auth.seen(); len(calls) != 1 || calls[0].Superseded() {
+			t.Error("a forged packet superseded a login")
+		}
+	})
+}
+
+func TestOverload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.MaxPendingPerClient = 16
+		withState := func(q *Query) { q.State = "s" }
+		for id := range byte(17) {
+			r.arrive(r.ask(id, 1, nil))
+		}
+		for id := range byte(3) {
+			r.arrive(r.ask(100+id, 1, withState))
+		}
+		synctest.Wait()
+		calls := r.auth.seen()
+		if len(calls) != 18 {
+			t.Fatalf("%d taken, want 16 new ones and 2 with State", len(calls))
+		}
+		if n := r.stats().Discarded[discardOverload.String()]; n != 2 {
+			t.Errorf("%d discarded, want 2", n)
+		}
+		for _, c := range calls[:3] {
+			if c.Superseded() {
+				t.Error("overload gave up a pending login")
+			}
+			c.reply(mfa.Decision{Outcome: mfa.Accept})
+		}
+		r.arrive(r.ask(16, 1, nil))
+		synctest.Wait()
+		if n := len(r.auth.seen()); n != 19 {
+			t.Error("the retransmission of a request that was shed must get its chance")
+		}
+	})
+}
+
+func TestRejectDelay(t *testing.T) {
+	const second = time.Second
+	for _, tt := range []struct {
+		name        string
+		decided     time.Duration // after the receipt
+		d           mfa.Decision
+		least, most time.Duration // from receipt to answer
+	}{
+		{"reject", 0, mfa.Decision{}, second, second * 6 / 5},
+		{"reject that took longer", 5 * second, mfa.Decision{}, 5 * second, 5 * second},
+		{"reject with a longer delay", 0, mfa.Decision{Delay: 4 * second}, 4 * second, 4 * second},
+		{"challenge", 0, mfa.Decision{Outcome: mfa.Challenge, State: "s", Delay: second}, 0, 0},
+		{"accept", 0, mfa.Decision{Outcome: mfa.Accept, Delay: second}, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(c *Client) { c.RejectDelay = second })
+				start := time.Now()
+				r.arrive(r.ask(1, 1, nil))
+				synctest.Wait()
+				time.Sleep(tt.decided)
+				r.auth.seen()[0].reply(tt.d)
+				for len(r.socket.packets()) == 0 {
+					if time.Since(start) > time.Minute {
+						t.Fatal("no answer")
+					}
+					r.arrive(r.ask(1, 1, nil)) // a retransmission does not shorten it
+					time.Sleep(second / 100)
+				}
+				took := time.Since(start)
+				if took < tt.least || took > tt.most+second/50 {
+					t.Errorf("answered after %s, want %s to %s", took, tt.least, tt.most)
+				}
+				r.answer(0, 1, 1)
+			})
+		})
+	}
+}
+
+func TestPanicIsOneLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
+			if q.User == "boom" {
+				panic("a bug")
+			}
+			reply(mfa.Decision{Outcome: mfa.Accept})
+		}
+		boom := r.ask(1, 1, func(q *Query) { q.User = "boom" })
+		r.arrive(boom)
+		r.arrive(r.ask(2, 2, nil))
+		synctest.Wait()
+		r.arrive(boom)
+		synctest.Wait()
+		if n := len(r.socket.packets()); n != 1 {
+			t.Errorf("%d answers, want that of the other login alone", n)
+		}
+		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 {
+			t.Errorf("counters: %+v", st)
+		}
+		lines := r.logs.FilterMessageSnippet("panic").All()
+		if len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["stack"].(string), "Authenticate") {
+			t.Errorf("%d log lines, want one with a stack", len(lines))
+		}
+	})
+}
+
+func TestSecondReplyIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) {
+			reply(mfa.Decision{Outcome: mfa.Reject})
+			reply(mfa.Decision{Outcome: mfa.Accept})
+		}
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		if n := len(r.socket.packets()); n != 1 {
+			t.Fatalf("%d answers, want 1", n)
+		}
+		if a := r.answer(0, 1, 1); a.Code != AccessReject {
+			t.Errorf("got %s", a.Code)
+		}
+	})
+}
+
+func TestLatch(t *testing.T) {
+	unsigned := func(id byte) []byte {
+		return raw(AccessRequest, id, id, avp(typeUserName, "nemo"), pap("x", id, testSecret))
+	}
+	eap := raw(AccessRequest, 50, 1, emptyMA(), avp(typeUserName, "nemo"), avp(typeEAPMessage, "\x02\x01\x00\x05\x01"))
+	status := raw(StatusServer, 51, 1, emptyMA())
+	forged := raw(AccessRequest, 52, 1, emptyMA(), avp(typeUserName, "nemo"))
+	forged[maOffset] ^= 1
+	other := netip.MustParseAddrPort("192.0.2.8:4000")
+
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto })
+		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
+		taken := func(from netip.AddrPort, p []byte) bool {
+			before := len(r.auth.seen())
+			r.arriveFrom(from, p)
+			synctest.Wait()
+			return len(r.auth.seen()) > before
+		}
+		for _, p := range [][]byte{eap, status, forged} {
+			r.arrive(p)
+			synctest.Wait()
+		}
+		if !taken(nas, unsigned(1)) {
+			t.Fatal("EAP, Status-Server or a forgery latched the address")
+		}
+		if !taken(nas, r.ask(2, 2, nil)) {
+			t.Fatal("a signed request was not taken")
+		}
+		for id := byte(3); id < 6; id++ {
+			if taken(nas, unsigned(id)) {
+				t.Fatal("an unsigned request was taken from an address that signs")
+			}
+		}
+		if !taken(other, unsigned(1)) {
+			t.Error("another address must not be latched")
+		}
+		lines := func() int { return r.logs.FilterField(zapReason(discardUnsigned)).Len() }
+		if n := lines(); n != 1 {
+			t.Errorf("%d lines for three refusals, want 1", n)
+		}
+		time.Sleep(time.Hour)
+		taken(nas, unsigned(7))
+		if n := lines(); n != 2 {
+			t.Errorf("%d lines after an hour, want 2", n)
+		}
+	})
+}
+
+func TestAutoWithoutLatches(t *testing.T) {
+	r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto })
+	r.Latches = nil
+	r.arrive(raw(AccessRequest, 1, 1, avp(typeUserName, "nemo"), pap("x", 1, testSecret)))
+	if n := r.stats().Discarded[discardUnsigned.String()]; n != 1 {
+		t.Error("auto without a memory must refuse")
+	}
+}
+
+func TestSecretRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Client) {
+			c.RequireMA = RequireNo
+			c.Secrets = [][]byte{[]byte("the next one"), []byte(testSecret)}
+		})
+		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
+		r.arrive(r.ask(1, 1, nil)) // signed with the second secret
+		synctest.Wait()
+		if a := r.answer(0, 1, 1); a.Code != AccessAccept {
+			t.Errorf("got %s", a.Code)
+		}
+		r.arrive(raw(AccessRequest, 2, 2, avp(typeUserName, "nemo"), pap("arctangent", 2, "the next one")))
+		synctest.Wait()
+		r.secret = NewSecret([]byte("the next one"))
+		r.answer(1, 2, 2)
+		r.arrive(r.ask(3, 3, nil))
+		synctest.Wait()
+		r.answer(2, 3, 3)
+		for _, c := range r.auth.seen() {
+			if got := describe(c.Cred); got != `Password "arctangent"` {
+				t.Errorf("credential %s", got)
+			}
+		}
+	})
+}
+
+func TestPasswordIsNotText(t *testing.T) {
+	for _, tt := range []struct{ name, hint string }{
+		{"unsigned", "probably a wrong shared secret"},
+		{"signed", "must send passwords in UTF-8"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
+				for id := range byte(3) {
+					p := raw(AccessRequest, id, id, avp(typeUserName, "nemo"), pap("\xff\xfe", id, testSecret))
+					if tt.name == "signed" {
+						p = raw(AccessRequest, id, id, emptyMA(), avp(typeUserName, "nemo"), pap("\xff\xfe", id, testSecret))
+					}
+					r.arrive(p)
+				}
+				synctest.Wait()
+				for _, c := range r.auth.seen() {
+					if got := describe(c.Cred); got != `Unsupported "password is not UTF-8"` {
+						t.Errorf("credential %s", got)
+					}
+				}
+				lines := r.logs.FilterMessage("a password is not UTF-8").All()
+				if len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["hint"].(string), tt.hint) {
+					t.Errorf("log lines: %v", lines)
+				}
+			})
+		})
+	}
+}
+
+func TestNoCredential(t *testing.T) {
+	signed := func(more ...[]byte) []byte {
+		return raw(AccessRequest, 1, 1, append([][]byte{emptyMA(), avp(typeUserName, "nemo")}, more...)...)
+	}
+	challenge := append([]byte{0, 0, 1, 0x37}, avp(msCHAPChallenge, "0123456789abcdef")...)
+	for _, tt := range []struct {
+		name   string
+		packet []byte
+		want   string
+	}{
+		{"signed", signed(), "mfa.NoCredential"},
+		{"unsigned", raw(AccessRequest, 1, 1, avp(typeUserName, "nemo")), `Unsupported "no credential"`},
+		{"with State", signed(avp(typeState, "s")), `Unsupported "no credential"`},
+		{"with CHAP-Challenge", signed(avp(typeCHAPChallenge, "0123456789abcdef")), `Unsupported "no credential"`},
+		{"with MS-CHAP-Challenge", signed(avp(typeVendorSpecific, string(challenge))), `Unsupported "no credential"`},
+		{"with a broken Microsoft VSA", signed(avp(typeVendorSpecific, "\x00\x00\x01\x37\x19\x00")), `Unsupported "no credential"`},
+		{"with a wrong Call-Check", signed(avp(typeServiceType, "\x00\x00\x00\x0a")), `Unsupported "Call-Check"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(c *Client) {
+					c.RequireMA = RequireNo
+					c.Policy = &mfa.Client{NoPassword: true}
+				})
+				r.arrive(tt.packet)
+				synctest.Wait()
+				if got := describe(r.auth.seen()[0].Cred); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestRequestFields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret),
+			avp(typeState, "abc"), avp(typeCallingStationID, "198.51.100.3"), avp(typeNASIPAddress, "\xc0\x00\x02\x07")))
+		r.arrive(raw(AccessRequest, 2, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret),
+			avp(typeCallingStationID, "\xff"), avp(typeNASIdentifier, "gw1")))
+		synctest.Wait()
+		for _, c := range r.auth.seen() {
+			if c.Client != r.client.Policy || c.Source != nas.String() || c.User != "nemo" || !c.Signed || c.Received != time.Now() {
+				t.Errorf("request %+v", c.Request)
+			}
+			switch c.NAS {
+			case "192.0.2.7":
+				if c.State != "abc" || c.EndUser != "198.51.100.3" {
+					t.Errorf("State %q, end user %q", c.State, c.EndUser)
+				}
+			case "gw1":
+				if c.State != "" || c.EndUser != "" {
+					t.Errorf("State %q, end user %q", c.State, c.EndUser)
+				}
+			default:
+				t.Errorf("NAS %q", c.NAS)
+			}
+		}
+	})
+}
+
+func TestStatusServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, nil))
+		r.arrive(raw(StatusServer, 1, 2, emptyMA(), avp(typeProxyState, "p")))
+		synctest.Wait()
+		a := r.answer(0, 1, 2)
+		if a.Code != AccessAccept || len(a.Attributes()) != 2 {
+			t.Errorf("%s with %d attributes, want an Access-Accept with Message-Authenticator and Proxy-State", a.Code, len(a.Attributes()))
+		}
+		if calls := r.auth.seen(); len(calls) != 1 || calls[0].Superseded() {
+			t.Error("Status-Server collided with a login of the same identifier")
+		}
+		for id := range byte(100) {
+			r.arrive(raw(StatusServer, id, 3, emptyMA()))
+		}
+		if n := r.stats().Status; n < 20 || n > 25 {
+			t.Errorf("%d of 101 probes answered at once, want about 20", n)
+		}
+		time.Sleep(5 * time.Second)
+		r.Drain()
+		before := len(r.socket.packets())
+		r.arrive(raw(StatusServer, 200, 4, emptyMA()))
+		if len(r.socket.packets()) != before {
+			t.Error("a draining server says that it is well")
+		}
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		done := make(chan error, 1)
+		go func() { done <- r.Shutdown(t.Context()) }()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(done) != 0 {
+			t.Fatal("Shutdown did not wait for a pending login")
+		}
+		r.auth.seen()[0].reply(mfa.Decision{Outcome: mfa.Accept})
+		synctest.Wait()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		r.answer(0, 1, 1)
+	})
+}
+
+func TestShutdownGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+		defer cancel()
+		if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		r.auth.seen()[0].reply(mfa.Decision{Outcome: mfa.Accept}) // late, and harmless
+	})
+}
+
+func TestReloadKeepsCounters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, nil))
+		synctest.Wait()
+		r.client.Policy = &mfa.Client{Name: "new"}
+		r.swap()
+		r.auth.seen()[0].reply(mfa.Decision{Outcome: mfa.Accept})
+		r.answer(0, 1, 1)
+		r.arrive(r.ask(2, 2, nil))
+		synctest.Wait()
+		if st := r.stats(); st.Packets != 2 || st.Accepted != 1 || st.Pending != 1 || st.LastSeen.IsZero() {
+			t.Errorf("counters: %+v", st)
+		}
+		if c := r.auth.seen()[1].Client; c != r.client.Policy {
+			t.Error("the new table is not in use")
+		}
+	})
+}
+
+func TestStranger(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range byte(3) {
+		r.arriveFrom(netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, i}), 1), r.ask(1, 1, nil))
+	}
+	r.arriveFrom(netip.MustParseAddrPort("[2001:db8::1]:1"), r.ask(1, 1, nil))
+	if n := r.Stats().Unknown; n != 4 {
+		t.Errorf("%d counted, want 4", n)
+	}
+	if n := r.logs.Len(); n != 2 {
+		t.Errorf("%d lines, want one a network", n)
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(r.ask(1, 1, func(q *Query) { q.User = "ne\u202emo\n" + strings.Repeat("x", 200) }))
+		synctest.Wait()
+		r.auth.seen()[0].reply(mfa.Decision{Reason: mfa.ReasonWrongPassword, LoginID: "L1", Err: errors.New("no")})
+		line := r.logs.FilterMessage("request").All()[0].ContextMap()
+		user := line["user"].(string)
+		if strings.ContainsAny(user, "\u202e\n") || len(user) > 200 || !strings.HasPrefix(user, `ne\u202emo\n`) {
+			t.Errorf("user %q", user)
+		}
+		for key, want := range map[string]any{"client": "vpn", "outcome": "reject", "reason": "wrong_password", "login": "L1", "error": "no"} {
+			if line[key] != want {
+				t.Errorf("%s: got %v, want %v", key, line[key], want)
+			}
+		}
+	})
+}
