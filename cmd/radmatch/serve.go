@@ -270,9 +270,6 @@ func tell(state string) {
 // forbidCores keeps secrets and codes out of core files, and other users'
 // debuggers out of the process.
 func forbidCores() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("forbid core files: %w", err)
-	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("forbid core files: %w", err)
 	}
