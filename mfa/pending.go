@@ -65,9 +65,6 @@ const (
 func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.draining {
-		return nil, overload
-	}
 	user := Fold(w.User)
 	if w.prompts() {
 		if until, ok := t.denied[denialKey(&w.Login)]; ok && p.Received.Before(until) {
@@ -89,7 +86,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	if len(t.users[user]) >= maxOpenLogins {
 		return nil, tooManyLogins
 	}
-	if len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient {
+	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient {
 		return nil, overload
 	}
 	t.add(w, user)
@@ -440,7 +437,7 @@ func (t *Pending) expired(now time.Time) []*wait {
 	return out
 }
 
-// Drain lets no new login begin; the ones that wait go on.
+// Drain lets no new login begin; the ones that wait go on, and may be joined.
 func (t *Pending) Drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
