@@ -1,0 +1,488 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestJoin: alice's prompt is open. Somebody who knows her password sends a
+// request that differs from hers in one thing, and she approves. Only a request
+// in which nothing differs that matters may ride on her approval.
+func TestJoin(t *testing.T) {
+	tests := map[string]struct {
+		first  func(q *Request, r *rig) // her own request
+		second func(q *Request, r *rig)
+		joins  bool
+		reason Reason // of the second, where it does not join
+	}{
+		"the same":                        {joins: true},
+		"another NAS port and identifier": {second: func(q *Request, _ *rig) { q.Source = "192.0.2.9:1" }, joins: true},
+		"another client of the group":     {second: func(q *Request, r *rig) { q.Client = r.newClient("vpn2", "edge") }, joins: true},
+		"another spelling of the name":    {second: func(q *Request, _ *rig) { q.User = `CORP\Alice` }, joins: true},
+		"another protocol":                {second: func(q *Request, _ *rig) { q.Cred = MSCHAPv2{} }, joins: true},
+
+		"wrong password":               {second: func(q *Request, _ *rig) { q.Cred = Password("wrong") }, reason: ReasonWrongPassword},
+		"wrong MS-CHAPv2 response":     {second: func(q *Request, _ *rig) { q.Cred = MSCHAPv2{NTResponse: [24]byte{1}} }, reason: ReasonWrongPassword},
+		"empty password":               {second: func(q *Request, _ *rig) { q.Cred = Password("") }, reason: ReasonEmptyPassword},
+		"no credential":                {second: func(q *Request, _ *rig) { q.Cred = NoCredential{} }, reason: ReasonUnsupported},
+		"a State of nobody":            {second: func(q *Request, _ *rig) { q.State = "AAAA" }, reason: ReasonStateUnknown},
+		"another address":              {second: func(q *Request, _ *rig) { q.EndUser = "203.0.113.66" }},
+		"an address that begins alike": {second: func(q *Request, _ *rig) { q.EndUser += "0" }},
+		"no address":                   {second: func(q *Request, _ *rig) { q.EndUser = "" }},
+		"neither has an address": {
+			first:  func(q *Request, _ *rig) { q.EndUser = "" },
+			second: func(q *Request, _ *rig) { q.EndUser = "" },
+		},
+		"the first has no address": {first: func(q *Request, _ *rig) { q.EndUser = "" }},
+		"unsigned":                 {second: func(q *Request, _ *rig) { q.Signed = false }},
+		"the first is unsigned":    {first: func(q *Request, _ *rig) { q.Signed = false }},
+		"both are unsigned": {
+			first:  func(q *Request, _ *rig) { q.Signed = false },
+			second: func(q *Request, _ *rig) { q.Signed = false },
+		},
+		"another client": {second: func(q *Request, r *rig) { q.Client = r.newClient("mail", "mail") }},
+		"join: false": {
+			first:  func(q *Request, _ *rig) { q.Client.Join = false },
+			second: func(q *Request, _ *rig) { q.Client.Join = false },
+		},
+		"join: false at the second's client": {second: func(q *Request, r *rig) {
+			q.Client = r.newClient("vpn2", "edge")
+			q.Client.Join = false
+		}},
+		"join: false at the first's client": {
+			first:  func(q *Request, r *rig) { q.Client.Join = false },
+			second: func(q *Request, r *rig) { q.Client = r.newClient("vpn2", "edge") },
+		},
+		"a client that allows another group": {second: func(q *Request, r *rig) {
+			q.Client = r.newClient("vpn2", "edge")
+			q.Client.AllowGroups = []string{"admins"}
+		}, reason: ReasonNotAllowed},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				q := r.request("alice")
+				if tt.first != nil {
+					tt.first(q, r)
+				}
+				hers := r.send(q)
+				hers.wantWaits()
+				q = r.request("alice")
+				if tt.second != nil {
+					tt.second(q, r)
+				}
+				theirs := r.send(q)
+				if tt.joins {
+					theirs.wantWaits()
+				} else {
+					if tt.reason == "" {
+						tt.reason = ReasonPromptPending
+					}
+					d, got := theirs.decision()
+					if d.Reason != tt.reason || tt.reason == ReasonPromptPending && d.Outcome != Discard {
+						t.Fatalf("the second got %s, want %s", got, tt.reason)
+					}
+				}
+				r.rings(1).decides(nil)
+				hers.want(Accept, ReasonApproveDeny)
+				if d, got := theirs.decision(); (d.Outcome == Accept) != tt.joins {
+					t.Errorf("the second got %s", got)
+				}
+				if ev := r.journal.last(t); tt.joins && len(ev.Requests) != 2 {
+					t.Errorf("the event shows %d requests", len(ev.Requests))
+				}
+				r.rings(1)
+			})
+		})
+	}
+}
+
+// Somebody else's user, with the same address, has a prompt of his own.
+func TestJoinAnotherUser(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.users.set("carol", func(u *User) { u.Devices = 1 })
+		alice, carol := r.send(r.request("alice")), r.send(r.request("carol"))
+		g := r.rings(2)
+		if g.User != "carol" {
+			t.Fatalf("the second prompt is %s's", g.User)
+		}
+		g.decides(nil)
+		carol.want(Accept, "")
+		alice.wantWaits()
+	})
+}
+
+// Parts of the join key cannot be moved from one field into the next.
+func TestJoinKeyIsUnambiguous(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a, b := r.request("alice"), r.request("alice")
+		b.Client, b.EndUser = r.newClient("vpn2", "edge2"), "2"+a.EndUser
+		b.Client.Group = "edge"
+		r.send(a)
+		r.send(b).want(Discard, ReasonPromptPending)
+	})
+}
+
+// Each packet is answered with the keys of its own check.
+func TestJoinKeysOfEachPacket(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		first, second, third := r.send(r.mschap("alice", 1)), r.send(r.mschap("alice", 2)), r.send(r.request("alice"))
+		r.rings(1).decides(nil)
+		for i, a := range []*answer{first, second} {
+			if d := a.want(Accept, ""); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != byte(i+1) {
+				t.Errorf("packet %d got the keys %v", i+1, d.MSCHAP)
+			}
+		}
+		if d := third.want(Accept, ""); d.MSCHAP != nil || len(d.Attributes) != 1 {
+			t.Errorf("the PAP packet got %+v", d)
+		}
+	})
+}
+
+// The prompt on the device shows what joined it.
+func TestJoinAmends(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.send(r.request("alice"))
+		g := r.rings(1)
+		if len(g.Requests) != 1 {
+			t.Errorf("the prompt shows %v", g.Requests)
+		}
+		for i := range maxShown + 5 {
+			q := r.request("alice")
+			q.Source = fmt.Sprint("192.0.2.77:", i)
+			r.send(q)
+		}
+		got := r.phone.amended[g.ID]
+		if len(got) != maxShown || got[1].Source != "192.0.2.77:0" {
+			t.Errorf("the device was shown %d requests: %v", len(got), got)
+		}
+		g.decides(nil)
+		if ev := r.journal.last(t); len(ev.Requests) != maxShown {
+			t.Errorf("the event shows %d", len(ev.Requests))
+		}
+	})
+}
+
+func TestJoinBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var all []*answer
+		for range maxHeld + 10 {
+			all = append(all, r.send(r.request("alice")))
+		}
+		for i, a := range all {
+			if i < maxHeld {
+				a.wantWaits()
+			} else {
+				a.want(Discard, ReasonPromptPending)
+			}
+		}
+		// The NAS gives some up, which makes room, and they are answered with silence.
+		for _, a := range all[:5] {
+			a.req.Supersede()
+		}
+		late := r.send(r.request("alice"))
+		late.wantWaits()
+		for _, a := range all[:5] {
+			a.want(Discard, ReasonSuperseded)
+		}
+		r.rings(1).decides(nil)
+		late.want(Accept, "")
+	})
+}
+
+// Nothing joins after the decision, and not while its event is being committed.
+func TestJoinAfterDecision(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"approved": func(t *testing.T, r *rig) {
+			r.send(r.request("alice"))
+			r.rings(1).decides(nil)
+			late := r.send(r.request("alice"))
+			late.wantWaits()
+			if g := r.rings(2); g.withdrawn() {
+				t.Error("the second prompt is not live")
+			}
+		},
+		"approved, and the disk is slow": func(t *testing.T, r *rig) {
+			hers := r.send(r.request("alice"))
+			r.journal.slow = make(chan struct{})
+			r.rings(1).decides(nil)
+			hers.wantWaits()
+			late := r.send(r.request("alice"))
+			late.wantWaits() // for the disk, with the event of its refusal
+			close(r.journal.slow)
+			synctest.Wait()
+			hers.want(Accept, "")
+			late.want(Discard, ReasonPromptPending)
+		},
+		"a code is right, and the disk is slow": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			r.codes.slow = make(chan struct{})
+			r.send(r.reply(a, "123456")).wantWaits()
+			r.send(r.request("alice")).want(Discard, ReasonPromptPending)
+			close(r.codes.slow)
+		},
+	})
+}
+
+// A denied or unanswered prompt speaks for 10 seconds.
+func TestRecentlyDenied(t *testing.T) {
+	ends := map[string]struct {
+		end    func(r *rig)
+		reason Reason
+	}{
+		"denied":       {func(r *rig) { r.rings(1).decides(ErrRejected) }, ReasonPushDenied},
+		"not me":       {func(r *rig) { r.rings(1).decides(errNotMe) }, ReasonNotMe},
+		"wrong number": {func(r *rig) { r.rings(1).decides(errNumber) }, ReasonWrongNumber},
+		"unanswered":   {func(r *rig) { time.Sleep(55 * time.Second); synctest.Wait() }, ReasonPushNoResponse},
+	}
+	for name, tt := range ends {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				slow := r.request("alice") // received before the denial, its password checked after
+				hers := r.send(r.request("alice"))
+				tt.end(r)
+				hers.want(Reject, tt.reason)
+				r.send(slow).want(Reject, ReasonRecentlyDenied)
+				time.Sleep(9 * time.Second)
+				r.send(r.request("alice")).want(Reject, ReasonRecentlyDenied)
+				q := r.request("alice")
+				q.Signed = false // refusing needs no proof
+				r.send(q).want(Reject, ReasonRecentlyDenied)
+				q = r.request("alice")
+				q.Cred = Password("wrong")
+				r.send(q).want(Reject, ReasonWrongPassword)
+				r.rings(1)
+				q = r.request("alice")
+				q.EndUser = "203.0.113.66" // another seat may ask
+				r.send(q).wantWaits()
+				r.rings(2).decides(nil)
+				time.Sleep(2 * time.Second)
+				r.send(r.request("alice")).wantWaits()
+				r.rings(3)
+				if len(r.Pending.denied) != 0 {
+					t.Errorf("remembered: %v", r.Pending.denied)
+				}
+			})
+		})
+	}
+}
+
+// The NAS gives a packet up by using its identifier again.
+func TestSuperseded(t *testing.T) {
+	// giveUp opens alice's prompt and lets the NAS give her packet up.
+	giveUp := func(r *rig) *answer {
+		a := r.send(r.request("alice"))
+		a.req.Supersede()
+		return a
+	}
+	unclaimed := func(t *testing.T, r *rig) {
+		t.Helper()
+		ev := r.journal.last(t)
+		if ev.Kind != EventUnclaimed || ev.Outcome == Accept || ev.Device != "pixel" {
+			t.Errorf("event: %+v", ev)
+		}
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"the new packet joins": func(t *testing.T, r *rig) {
+			giveUp(r)
+			a := r.send(r.request("alice"))
+			r.rings(1).decides(nil)
+			a.want(Accept, "")
+		},
+		"the new packet comes after the approval": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			time.Sleep(9 * time.Second)
+			r.send(r.request("alice")).want(Accept, ReasonApproveDeny)
+			r.rings(1)
+			a := r.send(r.request("alice")) // and only once
+			a.wantWaits()
+			r.rings(2)
+		},
+		"nobody comes": func(t *testing.T, r *rig) {
+			a := giveUp(r)
+			r.rings(1).decides(nil)
+			a.wantWaits()
+			time.Sleep(12 * time.Second)
+			unclaimed(t, r)
+			r.send(r.request("alice")).wantWaits()
+			r.rings(2)
+		},
+		"another seat comes": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			for _, change := range []func(*Request){
+				func(q *Request) { q.EndUser = "203.0.113.66" },
+				func(q *Request) { q.EndUser = "" },
+				func(q *Request) { q.Signed = false },
+				func(q *Request) { q.Client = r.newClient("mail", "mail") },
+			} {
+				q := r.request("alice")
+				change(q)
+				r.send(q).want(Discard, ReasonPromptPending)
+			}
+			time.Sleep(12 * time.Second)
+			unclaimed(t, r)
+		},
+		"attempts to claim do not prolong it": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			for range 4 {
+				time.Sleep(3 * time.Second)
+				q := r.request("alice")
+				q.Supersede()
+				r.send(q)
+			}
+			time.Sleep(2 * time.Second)
+			unclaimed(t, r)
+		},
+		"blocked after the approval": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			r.users.set("alice", func(u *User) { u.PushBlocked = []string{"edge"} })
+			time.Sleep(time.Second)
+			q := r.request("alice")
+			r.send(q).want(Reject, "")
+			if r.journal.accepted(r.rings(1).ID) {
+				t.Error("accepted")
+			}
+		},
+		"a number, approved before OK": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			time.Sleep(20 * time.Second)
+			r.rings(1).decides(nil)
+			time.Sleep(100 * time.Second) // reads it, fetches a coffee, presses OK
+			r.sendAnswer(a, "").want(Accept, ReasonNumberMatch)
+			if ev := r.journal.last(t); ev.Method != "number" || ev.Device != "pixel" || !ev.NumberSet {
+				t.Errorf("event: %+v", ev)
+			}
+		},
+		"a number, approved, and nobody presses OK": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			r.rings(1).decides(nil)
+			time.Sleep(3*time.Minute + 2*time.Second)
+			unclaimed(t, r)
+			r.sendAnswer(a, "").want(Reject, ReasonStateUnknown)
+		},
+		"OK is given up, and comes again": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			ok := r.sendAnswer(a, "")
+			ok.wantWaits()
+			ok.req.Supersede()
+			r.rings(1).decides(nil)
+			ok.wantWaits()
+			time.Sleep(time.Second)
+			r.sendAnswer(a, "").want(Accept, "")
+		},
+		"OK comes again under many identifiers": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			var all []*answer
+			for i := range 3 * maxHeld {
+				ok := r.sendAnswer(a, "")
+				ok.wantWaits()
+				if i%2 == 0 {
+					ok.req.Supersede()
+				} else if i > maxHeld {
+					ok.req.Supersede()
+				}
+				all = append(all, ok)
+			}
+			last := r.sendAnswer(a, "")
+			r.rings(1).decides(nil)
+			last.want(Accept, "")
+		},
+	})
+}
+
+// A packet that joins in the moment of the approval is not forgotten: whoever
+// comes second sees the other.
+func TestJoinRacesApproval(t *testing.T) {
+	for range 300 {
+		bubble(t, func(t *testing.T, r *rig) {
+			first := r.send(r.request("alice"))
+			first.req.Supersede()
+			g := r.rings(1)
+			a := r.start(r.request("alice"))
+			g.decides(nil)
+			if d, _ := a.decision(); d.Reason == ReasonPromptPending {
+				a = r.send(r.request("alice")) // it came while the approval was looked at
+			}
+			a.want(Accept, "")
+		})
+	}
+}
+
+// The same moment for a packet that is between joining and being held.
+func TestApprovalBetweenJoinAndHold(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		first := r.send(r.request("alice"))
+		first.req.Supersede()
+		g := r.rings(1)
+		r.client.Amender = amender(func() { g.decide <- nil }) // called in between
+		a := r.start(r.request("alice"))
+		time.Sleep(2 * time.Second)
+		a.want(Accept, "")
+	})
+}
+
+// amender lets something happen while a packet joins.
+type amender func()
+
+func (f amender) Amend(string, []PromptRequest) {
+	f()
+	time.Sleep(time.Second)
+}
+
+// A challenge that a joined packet got is answered under that packet's name.
+func TestJoinChallengeUnderAnotherName(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.client.NumberInPrompt = true
+		r.send(r.request("alice"))
+		q := r.request(`CORP\alice`)
+		a := r.send(q)
+		a.want(Challenge, ReasonNumberMatch)
+		q = r.reply(a, "123456")
+		q.User = "alice"
+		r.send(q).want(Reject, ReasonStateUnknown)
+		r.sendAnswer(a, "123456").want(Accept, "")
+	})
+}
+
+// A device whose answer fails leaves nothing to join.
+func TestJoinFailedPrompt(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a := r.send(r.request("alice"))
+		b := r.send(r.request("alice"))
+		r.rings(1).decides(errors.New("push service is down"))
+		a.want(Discard, ReasonMFAError)
+		b.want(Discard, ReasonMFAError)
+		r.send(r.request("alice")).wantWaits() // a failure is no denial
+		r.rings(2)
+	})
+}
+
+// What joins is let in with the approval alone while the server drains, and
+// opens nothing new.
+func TestJoinWhileDraining(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		first := r.send(r.request("alice"))
+		first.req.Supersede()
+		r.Pending.Drain()
+		a := r.send(r.request("alice"))
+		a.wantWaits()
+		r.send(r.request("bob")).want(Discard, ReasonOverload)
+		r.rings(1).decides(nil)
+		a.want(Accept, "")
+		r.Pending.Close(context.Background())
+		r.send(r.request("alice")).want(Discard, ReasonOverload)
+	})
+}
