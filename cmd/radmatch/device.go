@@ -29,6 +29,7 @@ const (
 
 func (a *app) deviceInviteCommand() *cobra.Command {
 	var lifetime time.Duration
+	var noQR bool
 	c := &cobra.Command{
 		Use:   "invite USER",
 		Short: "Make a link that enrols one device",
@@ -40,14 +41,15 @@ has it is USER as far as push goes: hand it over as carefully as a password.`,
 			if lifetime < time.Minute || lifetime > maxInvitation {
 				return usageError("--lifetime 24h", "--lifetime must be 1m to %v; got %v", maxInvitation, lifetime)
 			}
-			return a.inviteDevice(cmd.Context(), args[0], lifetime)
+			return a.inviteDevice(cmd.Context(), args[0], lifetime, !noQR)
 		},
 	}
 	c.Flags().DurationVar(&lifetime, "lifetime", defaultInvitation, "how long the link works")
+	c.Flags().BoolVar(&noQR, "no-qr", false, "only the link")
 	return c
 }
 
-func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Duration) error {
+func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Duration, qr bool) error {
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -65,10 +67,13 @@ func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Durat
 	}
 	link := push.InvitationLink(cfg.PublicURL(), token)
 	fmt.Fprintf(a.stdout, "%s\n\n", link)
-	if err := printQR(a.stdout, link); err != nil {
-		return err
+	if qr {
+		if err := printQR(a.stdout, link); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout)
 	}
-	fmt.Fprintf(a.stdout, "\nIt enrols one device of %s until %s.\nIn a terminal: radmatch phone enroll '%s'\n",
+	fmt.Fprintf(a.stdout, "It enrols one device of %s until %s.\nIn a terminal: radmatch phone enroll '%s'\n",
 		push.Printable(user, 128), expires.Format(time.DateTime), link)
 	return nil
 }
