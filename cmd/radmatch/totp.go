@@ -79,7 +79,7 @@ list of processes; --secret-file cannot be seen.`,
 	fl.StringVar(&f.algorithm, "algorithm", otp.SHA1, "SHA1, SHA256 or SHA512; many apps know SHA1 alone")
 	fl.BoolVar(&f.hotp, "hotp", false, "a token that counts (RFC 4226) instead of one with a clock")
 	fl.Int64Var(&f.counter, "counter", 0, "with --hotp: the next counter")
-	fl.StringVar(&f.label, "label", "", "what it is, for `totp list`")
+	fl.StringVar(&f.label, "label", "", "what it is, as totp list shows it")
 	fl.StringVar(&f.issuer, "issuer", "radmatch", "what the app shows above the code")
 	fl.BoolVar(&f.noQR, "no-qr", false, "print no QR code")
 	return c
