@@ -72,12 +72,18 @@ func (c *Config) resolveOverride(r *report, known Known) {
 
 // readSecretFile reads the secrets of a client from a file: one a line, at most two.
 func (c *Config) readSecretFile(r *report, cl *Client, key string) {
-	data, err := readFile(c.Resolve(cl.SecretFile))
+	file := c.Resolve(cl.SecretFile)
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() { // a pipe would hold up the start for ever
+		r.add(key, quote(cl.SecretFile), "must be a file")
+		return
+	}
+	data, err := readFile(file)
 	if err != nil {
 		r.add(key, quote(cl.SecretFile), "%s", err)
 		return
 	}
-	r.warnReadable(c.Resolve(cl.SecretFile), key, data)
+	r.warnReadable(file, key, data)
 	data = bytes.TrimSuffix(data, []byte("\n"))
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
 		cl.Secret = append(cl.Secret, Secret(bytes.TrimSuffix(line, []byte("\r"))))

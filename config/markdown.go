@@ -23,8 +23,8 @@ radmatch.yaml:22: clients[0].profile: must be one of generic; got "genric"
 - Durations are ` + "`500ms`, `55s`, `3m`, `12h`, `180d`" + `; sizes are ` + "`500MiB`, `2GiB`" + `.
 - Texts are taken as typed: a secret of digits needs no quotes. One that begins with ` + "`*`, `&`, `!`, `#`, `%` or `@`" + ` does.
 - A client's key of ` + "`mfa:`" + ` wins over its profile's, and that over ` + "`mfa:`" + `.
-- ` + "`SIGHUP`" + ` makes a running server read the file again. A file with an error keeps the old settings. What binds to the
-  machine (` + "`listen`, `data_dir`" + `) needs a restart.
+- ` + "`SIGHUP`" + ` makes a running server read this file and the users file again. With an error in one, the old settings stay
+  and the log says so. ` + "`listen`, `data_dir`, `web`, `limits`, `events` and `log.format`" + ` take effect at the next start.
 
 The shortest file:
 
@@ -34,6 +34,35 @@ primaries:
 clients:
   - {name: vpn, addresses: [203.0.113.0/24], secret_file: secrets/vpn}
 ` + "```" + `
+`
+
+const markdownTail = `
+## The users file
+
+What ` + "`path`" + ` of a primary of ` + "`type: file`" + ` names. ` + "`radmatch check --connect`" + ` says what is wrong with it, each problem with its line.
+
+` + "```yaml" + `
+users:
+  - name: alice
+    password: "$argon2id$v=19$m=19456,t=2,p=1$bm90IGEgcmVhbCBzYWx0$iMlK4Sl8u7Zx0W2ZrKkqS3mCYb4cQx6iMZ3mUeJ5Ycs"
+    groups: [staff, vpn-users]
+    reply:
+      - {Filter-Id: employees, Session-Timeout: 28800}
+      - {"Tunnel-Type:1": VLAN, "Tunnel-Medium-Type:1": IEEE-802, "Tunnel-Private-Group-Id:1": "20"}
+      - {Class: staff}
+      - {Class: remote}
+  - name: bob
+    password: "{NT}8846f7eaee8fb117ad06bdd830b7586c"
+    disabled: true
+` + "```" + `
+
+| key | meaning |
+| --- | --- |
+| ` + "`name`" + ` | What the user types, in capitals or not. Taken literally: a domain is part of the name. |
+| ` + "`password`" + ` | A hash, in quotes: argon2id (what ` + "`radmatch hash`" + ` prints), bcrypt, ` + "`$6$`, `{SSHA512}`" + `, or ` + "`{NT}`" + ` where MS-CHAPv2 is used. |
+| ` + "`groups`" + ` | Names for ` + "`allow_groups`, `exempt.groups`" + ` and ` + "`policy`" + `. |
+| ` + "`reply`" + ` | Attributes of the Access-Accept, by the names that FreeRADIUS uses, vendors' too. A tag stands behind a colon. |
+| ` + "`disabled`" + ` | ` + "`true`" + `: no login. |
 `
 
 // Markdown returns the reference of all keys.
@@ -57,6 +86,7 @@ func Markdown(known Known) string {
 			m.sections(f)
 		}
 	}
+	m.b.WriteString(markdownTail)
 	return m.b.String()
 }
 

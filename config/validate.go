@@ -44,18 +44,19 @@ func (c *Config) checkListen(r *report) {
 	}
 	for i, a := range c.Listen.RADIUS {
 		key := index("listen.radius", i)
-		if !isListen(a) {
+		if !IsListen(a) {
 			r.add(key, quote(a), "must be IP:PORT, such as 0.0.0.0:1812 or [::1]:1812")
 		} else if slices.Index(c.Listen.RADIUS, a) != i {
 			r.add(key, quote(a), "must be there once")
 		}
 	}
-	if !isListen(c.Listen.Web) {
+	if !IsListen(c.Listen.Web) {
 		r.add("listen.web", quote(c.Listen.Web), "must be IP:PORT, such as 127.0.0.1:8080")
 	}
 }
 
-func isListen(address string) bool {
+// IsListen reports whether an address can be listened on: IP:PORT or :PORT.
+func IsListen(address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return false

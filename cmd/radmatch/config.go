@@ -18,7 +18,7 @@ func (a *app) loadConfig() (*config.Config, error) {
 	if err == nil {
 		return cfg, nil
 	}
-	hint := "radmatch check"
+	hint := "radmatch check -c " + a.configFile
 	if _, statErr := os.Stat(a.configFile); errors.Is(statErr, os.ErrNotExist) {
 		hint = "radmatch quickstart, or -c FILE"
 	}

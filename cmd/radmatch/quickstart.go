@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/otp"
@@ -73,8 +74,10 @@ func (q *quickstart) run(ctx context.Context) (err error) {
 	if !quickUser.MatchString(q.user) {
 		return usageError("radmatch quickstart --user alice", "--user must be letters, digits, dots, dashes and @; got %q", q.user)
 	}
-	if _, _, err := net.SplitHostPort(q.radius); err != nil {
-		return usageError("radmatch quickstart --radius 0.0.0.0:1812", "--radius must be IP:PORT; got %q", q.radius)
+	for flag, address := range map[string]string{"--radius": q.radius, "--web": q.web} {
+		if !config.IsListen(address) {
+			return usageError("radmatch quickstart --radius 0.0.0.0:1812 --web 127.0.0.1:8080", "%s must be IP:PORT; got %q", flag, address)
+		}
 	}
 	dir := filepath.Dir(q.file)
 	q.users, q.secret, q.data = filepath.Join(dir, "users.yaml"), filepath.Join(dir, "secrets", "localhost"), filepath.Join(dir, "data")
@@ -174,7 +177,7 @@ users:
   - name: %s
     password: '%s'
     groups: [staff]
-    reply: []            # attributes of the Access-Accept, such as {Filter-Id: employees}
+    reply: {}            # attributes of the Access-Accept, such as {Filter-Id: employees}
 `
 
 const quickConfig = `# "radmatch config describe" prints every key, "radmatch check" says what is wrong.

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// command runs one command line without a terminal.
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const goodConfig = `primaries:
+  - {name: local, type: file, path: users.yaml}
+clients:
+  - {name: vpn, addresses: [203.0.113.0/24], secret: 8-PtwkGzXq2vNc4LrT}
+web: {public_url: "https://mfa.example.org"}
+`
+
+func TestDocsAreFresh(t *testing.T) {
+	got, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != config.Markdown(known()) {
+		t.Error("docs/configuration.md is stale: make docs")
+	}
+}
+
+// TestDocumentedUsers loads the users file of the documentation.
+func TestDocumentedUsers(t *testing.T) {
+	_, rest, _ := strings.Cut(config.Markdown(known()), "## The users file")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	text, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	f, err := password.OpenFile(writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), text), radius.ParseAttribute, password.NewGate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Len() != 2 {
+		t.Errorf("%d users", f.Len())
+	}
+}
+
+func TestConfigDescribe(t *testing.T) {
+	code, text, _ := command(t, "config", "describe")
+	if code != exitOK {
+		t.Fatalf("exit %d", code)
+	}
+	file := writeFile(t, filepath.Join(t.TempDir(), "radmatch.yaml"), text)
+	if code, out, _ := command(t, "check", "-c", file); code != exitOK {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if _, again, _ := command(t, "config", "describe"); again == text {
+		t.Error("the secret is the same each time")
+	}
+	if code, out, _ := command(t, "config", "schema"); code != exitOK || !strings.HasPrefix(out, "{\n") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+func TestTenMistakes(t *testing.T) {
+	file := "../../testdata/config/bad/tenmistakes.yaml"
+	code, stdout, _ := command(t, "check", "-c", file)
+	n := 0
+	for line := range strings.Lines(stdout) {
+		if strings.HasPrefix(line, file+":") && !strings.Contains(line, ": warning: ") {
+			n++
+		}
+	}
+	if code != exitConfig || n != 10 {
+		t.Errorf("check: exit %d, %d lines\n%s", code, n, stdout)
+	}
+	code, stdout, stderr := command(t, "serve", "-c", file)
+	if code != exitConfig || stdout != "" || strings.Count(stderr, "\n") != 11 || strings.Contains(stderr, "warning") ||
+		!strings.HasPrefix(stderr, "radmatch: error: "+file+":2: ") || !strings.HasSuffix(stderr, "\nradmatch: hint: radmatch check -c "+file+"\n") {
+		t.Errorf("serve: exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+func TestNoConfig(t *testing.T) {
+	code, _, stderr := command(t, "serve", "-c", filepath.Join(t.TempDir(), "none.yaml"))
+	if code != exitConfig || !strings.Contains(stderr, "none.yaml: must be readable: no such file") || !strings.Contains(stderr, "hint: radmatch quickstart") {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+}
+
+func TestCheckOverride(t *testing.T) {
+	file := writeFile(t, filepath.Join(t.TempDir(), "radmatch.yaml"), goodConfig)
+	const note = "NPS extensions before 1.2.2216.1"
+	for _, tt := range []struct {
+		env, want string
+		note      bool
+		code      int
+	}{
+		{"", "client vpn:  override_number_matching_with_otp false  (default)\n", true, exitOK},
+		{"TRUE", "client vpn:  override_number_matching_with_otp true  (environment)\n", false, exitOK},
+		{"FALSE", "client vpn:  override_number_matching_with_otp false  (environment)\n", false, exitOK},
+		{"true", "environment: OVERRIDE_NUMBER_MATCHING_WITH_OTP: must be TRUE or FALSE, in capitals; got \"true\"\n", false, exitConfig},
+	} {
+		t.Setenv("OVERRIDE_NUMBER_MATCHING_WITH_OTP", tt.env)
+		code, out, _ := command(t, "check", "-c", file)
+		if code != tt.code || !strings.HasPrefix(out, tt.want) || strings.Contains(out, note) != tt.note {
+			t.Errorf("%q: exit %d\n%s", tt.env, code, out)
+		}
+	}
+}
+
+func TestCheckConnect(t *testing.T) {
+	users := "users:\n  - name: alice\n    password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"\n"
+	for _, tt := range []struct {
+		name, config, users string
+		code                int
+		want                []string
+	}{
+		{"good", goodConfig, users, exitOK, []string{
+			"data: is not there yet; the first start makes it\n", "primary local: 1 users\n", "push phone: ok\n", "radmatch.yaml: can be served\n"}},
+		{"bad users", goodConfig, users + "  - {name: bob, password: hunter2}\n  - {nam: eve}\n", exitConfig, []string{
+			"radmatch.yaml:2: primaries[0]: ", "users.yaml:4: users[1].password: ", "users.yaml:5: users[2].nam: ", "push phone: ok\n"}},
+		{"no users", goodConfig, "", exitConfig, []string{"radmatch.yaml:2: primaries[0]: ", "no such file or directory"}},
+		{"data_dir is a file", goodConfig + "data_dir: users.yaml\n", users, exitConfig, []string{"users.yaml: ", "primary local: 1 users\n"}},
+		{"nowhere to put data_dir", goodConfig + "data_dir: none/data\n", users, exitConfig, []string{"none/data: ", "no such file"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), tt.config)
+			if tt.users != "" {
+				writeFile(t, filepath.Join(dir, "users.yaml"), tt.users)
+			}
+			code, out, stderr := command(t, "check", "--connect", "-c", file)
+			if code != tt.code {
+				t.Errorf("exit %d, want %d\n%s%s", code, tt.code, out, stderr)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+			if strings.Contains(out, "hunter2") {
+				t.Errorf("a password is shown\n%s", out)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
+				t.Error("check made the data_dir")
+			}
+		})
+	}
+}
