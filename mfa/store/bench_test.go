@@ -13,6 +13,16 @@ import (
 	"github.com/radmatch/radmatch/otp"
 )
 
+func openCommand(tb testing.TB, dir string) *Store {
+	tb.Helper()
+	s, err := Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { s.Close() })
+	return s
+}
+
 func openServer(tb testing.TB, dir string) *Store {
 	tb.Helper()
 	s, err := Open(context.Background(), Options{Dir: dir, Server: true})

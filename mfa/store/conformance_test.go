@@ -2,34 +2,60 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/storetest"
 	"github.com/radmatch/radmatch/otp/otptest"
 )
 
-func open(t *testing.T, opt store.Options) *store.Store {
+// reopener opens stores and remembers how.
+type reopener map[any]store.Options
+
+func (r reopener) open(t *testing.T, opt store.Options) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	r[s] = opt
 	return s
 }
 
-func TestTokenStore(t *testing.T) {
-	dirs := make(map[otptest.Store]string)
-	start := func(t *testing.T, dir string) otptest.Store {
-		s := open(t, store.Options{Dir: dir, Server: true})
-		dirs[s] = dir
-		return s
+func (r reopener) reopen(t *testing.T, s any) *store.Store {
+	t.Helper()
+	if err := s.(*store.Store).Close(); err != nil {
+		t.Fatal(err)
 	}
-	otptest.RunStore(t, func(t *testing.T) otptest.Store {
-		return start(t, t.TempDir())
-	}, func(t *testing.T, s otptest.Store) otptest.Store {
-		if err := s.(*store.Store).Close(); err != nil {
-			t.Fatal(err)
-		}
-		return start(t, dirs[s])
+	return r.open(t, r[s])
+}
+
+func TestTokenStore(t *testing.T) {
+	r := reopener{}
+	otptest.RunStore(t,
+		func(t *testing.T) otptest.Store { return r.open(t, store.Options{Dir: t.TempDir(), Server: true}) },
+		func(t *testing.T, s otptest.Store) otptest.Store { return r.reopen(t, s) })
+}
+
+func TestJournalAndDirectory(t *testing.T) {
+	r := reopener{}
+	storetest.Run(t, storetest.Harness{
+		Open: func(t *testing.T, now func() time.Time) storetest.Store {
+			return r.open(t, store.Options{Dir: t.TempDir(), Server: true, Now: now})
+		},
+		Reopen: func(t *testing.T, s storetest.Store) storetest.Store { return r.reopen(t, s) },
+		Trail: func(t *testing.T, s storetest.Store) []mfa.Event {
+			entries, err := s.(*store.Store).Events(t.Context(), store.Query{Limit: store.MaxLimit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var events []mfa.Event
+			for _, e := range entries {
+				events = append(events, e.Event)
+			}
+			return events
+		},
 	})
 }

@@ -1,0 +1,212 @@
+// Package storetest is the conformance suite of mfa.Journal and mfa.Directory
+// over one store.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// Store is what is tested, with what the suite needs to fill it.
+type Store interface {
+	mfa.Journal
+	mfa.Directory
+	AddToken(ctx context.Context, t otp.Token, admin mfa.Event) error
+	ReplacePass(ctx context.Context, t otp.Token, admin mfa.Event) error
+	RemoveToken(ctx context.Context, user, idOrSerial string, admin mfa.Event) error
+	SetBlocked(ctx context.Context, user string, blocked bool, admin mfa.Event) error
+	SetDefaultMethod(ctx context.Context, user string, m mfa.Method, admin mfa.Event) error
+	ClearPushBlocks(ctx context.Context, user string, admin mfa.Event) error
+}
+
+// Harness makes stores for the suite.
+type Harness struct {
+	// Open returns an empty store whose clock is now.
+	Open func(t *testing.T, now func() time.Time) Store
+	// Reopen closes s and opens what is on disk, as after a restart.
+	Reopen func(t *testing.T, s Store) Store
+	// Trail returns everything that was recorded, oldest first.
+	Trail func(t *testing.T, s Store) []mfa.Event
+}
+
+// Run checks the contracts line by line.
+func Run(t *testing.T, h Harness) {
+	t.Run("UnknownUser", func(t *testing.T) {
+		u := user(t, h.Open(t, time.Now), "Nobody")
+		if u.Name != "Nobody" || u.Blocked || u.Devices+u.Codes != 0 || u.HasPass || u.Pass || u.Default != "" || u.PushBlocked != nil || !u.Unblocked.IsZero() {
+			t.Errorf("got %+v; want the zero User with the name", u)
+		}
+	})
+	t.Run("Methods", func(t *testing.T) { methods(t, h) })
+	t.Run("Pass", func(t *testing.T) { pass(t, h) })
+	t.Run("Blocked", func(t *testing.T) { blocked(t, h) })
+	t.Run("NotMe", func(t *testing.T) { notMe(t, h) })
+	t.Run("Trail", func(t *testing.T) { trail(t, h) })
+	t.Run("Concurrent", func(t *testing.T) { concurrent(t, h) })
+}
+
+func user(t *testing.T, s mfa.Directory, name string) mfa.User {
+	t.Helper()
+	u, err := s.User(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func do(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func admin(text string) mfa.Event {
+	return mfa.Event{Time: time.Now(), Kind: mfa.EventAdmin, Text: text, Operator: "root"}
+}
+
+func methods(t *testing.T, h Harness) {
+	s := h.Open(t, time.Now)
+	totp, hotp := otp.NewTOTP("Anna@Example.org"), otp.NewHOTP("Anna@Example.org")
+	do(t, s.AddToken(t.Context(), totp, admin("add")))
+	do(t, s.AddToken(t.Context(), hotp, admin("add")))
+	do(t, s.SetDefaultMethod(t.Context(), "ANNA@example.org", mfa.MethodOTP, admin("default")))
+	for _, s := range []Store{s, h.Reopen(t, s)} {
+		u := user(t, s, "anna@example.ORG")
+		if u.Name != "Anna@Example.org" || u.Codes != 2 || u.Default != mfa.MethodOTP || u.HasPass {
+			t.Errorf("got %+v; want Anna@Example.org with two codes, default otp", u)
+		}
+		if other := user(t, s, "anna"); other.Codes != 0 {
+			t.Errorf("anna without her domain got %+v; want nothing", other)
+		}
+	}
+}
+
+func pass(t *testing.T, h Harness) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := h.Open(t, func() time.Time { return now })
+	p, _, err := otp.NewPass("bob", now.Add(time.Hour), time.Hour, true)
+	do(t, err)
+	do(t, s.ReplacePass(t.Context(), p, admin("issue")))
+	for _, step := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {time.Hour - 1, false}, {time.Hour, true}, {2*time.Hour - 1, true}, {2 * time.Hour, false}} {
+		now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(step.after)
+		if u := user(t, s, "bob"); u.Pass != step.want || !u.HasPass || u.Codes != 0 {
+			t.Errorf("%s after: got %+v; want Pass %t, HasPass, no codes", step.after, u, step.want)
+		}
+	}
+	do(t, s.RemoveToken(t.Context(), "bob", p.ID, admin("revoke")))
+	if u := user(t, s, "bob"); u.HasPass || u.Pass {
+		t.Errorf("revoked: got %+v; want no pass", u)
+	}
+}
+
+func blocked(t *testing.T, h Harness) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := h.Open(t, func() time.Time { return now })
+	do(t, s.SetBlocked(t.Context(), "Eve", true, admin("block")))
+	if u := user(t, s, "eve"); !u.Blocked || !u.Unblocked.IsZero() {
+		t.Errorf("got %+v; want blocked, never unblocked", u)
+	}
+	s = h.Reopen(t, s)
+	if u := user(t, s, "EVE"); !u.Blocked {
+		t.Errorf("after a restart: got %+v; want blocked", u)
+	}
+	do(t, s.SetBlocked(t.Context(), "eve", false, admin("unblock")))
+	if u := user(t, s, "eve"); u.Blocked || u.Unblocked.IsZero() {
+		t.Errorf("got %+v; want not blocked, with the time", u)
+	}
+}
+
+func notMe(t *testing.T, h Harness) {
+	s := h.Open(t, time.Now)
+	ev := login("Carol")
+	ev.Reason, ev.Outcome, ev.Plan = mfa.ReasonNotMe, mfa.Reject, mfa.PlanPush
+	do(t, s.Record(t.Context(), ev))
+	do(t, s.Record(t.Context(), ev))
+	for _, s := range []Store{s, h.Reopen(t, s)} {
+		if u := user(t, s, "carol"); !slices.Equal(u.PushBlocked, []string{"edge"}) {
+			t.Errorf("got %q; want push blocked at edge, once", u.PushBlocked)
+		}
+		if u := user(t, s, "dave"); u.PushBlocked != nil {
+			t.Errorf("dave got %q; want nothing", u.PushBlocked)
+		}
+	}
+	s = h.Open(t, time.Now)
+	do(t, s.Record(t.Context(), ev))
+	do(t, s.ClearPushBlocks(t.Context(), "carol", admin("clear")))
+	if u := user(t, s, "carol"); u.PushBlocked != nil {
+		t.Errorf("cleared: got %q; want nothing", u.PushBlocked)
+	}
+}
+
+func login(user string) mfa.Event {
+	return mfa.Event{
+		ID: "l1", Time: time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC), Kind: mfa.EventLogin, Client: "vpn", Group: "edge",
+		User: user, EndUser: "198.51.100.7", Source: "203.0.113.1:1024", Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
+	}
+}
+
+func trail(t *testing.T, h Harness) {
+	s := h.Open(t, time.Now)
+	full := login("Zoë\x00\x1b[2J\xff")
+	full.Approval = mfa.Approval{Device: "phone", DeviceID: "d1", Signature: []byte{0, 1, 2}}
+	full.Method, full.Token, full.Drift, full.Tries = "push", "t1", -2, 3
+	full.Primary, full.Factor, full.Total, full.Count = 1, time.Second, time.Minute, 7
+	full.Requests = []mfa.PromptRequest{{Time: full.Time, Client: "vpn", EndUser: "x", Source: "y"}}
+	full.Text, full.Operator, full.NumberSet = "text", "root", true
+	want := []mfa.Event{login("anna"), full, {Kind: mfa.EventUnclaimed, Time: full.Time}}
+	for _, ev := range want {
+		do(t, s.Record(t.Context(), ev))
+	}
+	got := h.Trail(t, h.Reopen(t, s))
+	if len(got) != len(want) {
+		t.Fatalf("got %d events; want %d", len(got), len(want))
+	}
+	for i := range want {
+		if got, want := fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]); got != want {
+			t.Errorf("event %d\n got %s\nwant %s", i, got, want)
+		}
+	}
+}
+
+func concurrent(t *testing.T, h Harness) {
+	s := h.Open(t, time.Now)
+	const routines, each = 8, 50
+	var wg sync.WaitGroup
+	for g := range routines {
+		wg.Go(func() {
+			for i := range each {
+				ev := login("anna")
+				ev.ID = fmt.Sprintf("%d-%d", g, i)
+				if err := s.Record(t.Context(), ev); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.User(t.Context(), "anna"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := make(map[string]int)
+	for _, ev := range h.Trail(t, h.Reopen(t, s)) {
+		seen[ev.ID]++
+	}
+	for g := range routines {
+		for i := range each {
+			if id := fmt.Sprintf("%d-%d", g, i); seen[id] != 1 {
+				t.Errorf("event %s stands %d times in the trail; want once", id, seen[id])
+			}
+		}
+	}
+}
