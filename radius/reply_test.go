@@ -1,0 +1,340 @@
+package radius
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2759"
+	"layeh.com/radius/rfc2868"
+	"layeh.com/radius/vendors/microsoft"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// decided returns the verified answer to one request with this decision.
+func decided(t *testing.T, r *rig, p []byte, d mfa.Decision) Answer {
+	t.Helper()
+	r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(d) }
+	before := len(r.socket.packets())
+	r.arrive(p)
+	synctest.Wait()
+	return r.answer(before, p[1], p[4])
+}
+
+// names lists the attributes of an answer in order.
+func names(a Answer) string {
+	var list []string
+	for _, x := range a.Attributes() {
+		name, _ := FormatAttribute(x)
+		list = append(list, name)
+	}
+	return strings.Join(list, " ")
+}
+
+func TestAnswers(t *testing.T) {
+	filter, err := ParseAttribute("Filter-Id", "staff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withProxies := []mfa.Attribute{{Type: typeProxyState, Value: []byte("one")}, {Type: typeProxyState, Value: []byte("two")}, {Type: typeProxyState}}
+	for _, tt := range []struct {
+		name  string
+		proxy []mfa.Attribute
+		d     mfa.Decision
+		code  Code
+		want  string
+	}{
+		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", State: "s", Attributes: []mfa.Attribute{filter}},
+			AccessAccept, "Message-Authenticator Reply-Message Filter-Id"},
+		{"accept through proxies", withProxies, mfa.Decision{Outcome: mfa.Accept},
+			AccessAccept, "Message-Authenticator Proxy-State Proxy-State Proxy-State"},
+		{"one proxy", withProxies[:1], mfa.Decision{Outcome: mfa.Accept},
+			AccessAccept, "Message-Authenticator Proxy-State"},
+		{"challenge", withProxies, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "code", Attributes: []mfa.Attribute{filter}},
+			AccessChallenge, "Message-Authenticator Reply-Message State Prompt Proxy-State Proxy-State Proxy-State"},
+		{"reject", withProxies, mfa.Decision{Message: "no", State: "s", Attributes: []mfa.Attribute{filter}},
+			AccessReject, "Message-Authenticator Reply-Message Proxy-State Proxy-State Proxy-State"},
+		{"zero decision", nil, mfa.Decision{}, AccessReject, "Message-Authenticator"},
+		{"challenge without State", nil, mfa.Decision{Outcome: mfa.Challenge, Message: "code"}, AccessReject, "Message-Authenticator"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				a := decided(t, r, r.ask(1, 1, func(q *Query) { q.Attributes = tt.proxy }), tt.d)
+				if a.Code != tt.code || names(a) != tt.want {
+					t.Errorf("got %s: %s\nwant %s: %s", a.Code, names(a), tt.code, tt.want)
+				}
+				var proxies []string
+				for typ, v := range attributes(a.packet) {
+					if typ == typeProxyState {
+						proxies = append(proxies, string(v))
+					}
+				}
+				if len(proxies) == 3 && strings.Join(proxies, ",") != "one,two," {
+					t.Errorf("Proxy-State %q", proxies)
+				}
+			})
+		})
+	}
+}
+
+func TestPrompt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		for id, echo := range []bool{false, true} {
+			a := decided(t, r, r.ask(byte(id), 1, nil), mfa.Decision{Outcome: mfa.Challenge, State: "opaque", Echo: echo})
+			if a.Echo() != echo || a.State() != "opaque" {
+				t.Errorf("Prompt %v, State %q", a.Echo(), a.State())
+			}
+		}
+	})
+}
+
+func TestReplyMessageIsSplitBetweenRunes(t *testing.T) {
+	for _, text := range []string{
+		strings.Repeat("x", 253), strings.Repeat("x", 254), strings.Repeat("é", 200), "x" + strings.Repeat("€", 300), "",
+		strings.Repeat("\x80", 600), // no text at all: it still must end
+	} {
+		w := newWriter(nil, AccessReject, 0, authOf(1)[:], NewSecret([]byte("s")))
+		w.message(text)
+		var got string
+		for _, v := range attributes(w.b) {
+			if len(v) == 16 && got == "" && bytes.Equal(v, make([]byte, 16)) {
+				continue // Message-Authenticator
+			}
+			if utf8.ValidString(text) && !utf8.Valid(v) {
+				t.Errorf("%.10q… was split within a rune", text)
+			}
+			got += string(v)
+		}
+		if got != text || w.err != nil {
+			t.Errorf("%.10q… came back as %.10q… (%v)", text, got, w.err)
+		}
+	}
+}
+
+func TestAnswerThatDoesNotFit(t *testing.T) {
+	long := make([]mfa.Attribute, 16)
+	for i := range long {
+		long[i] = mfa.Attribute{Type: 25, Value: bytes.Repeat([]byte{1}, 253)}
+	}
+	proxies := make([]mfa.Attribute, 15)
+	for i := range proxies {
+		proxies[i] = mfa.Attribute{Type: typeProxyState, Value: bytes.Repeat([]byte{byte(i)}, 253)}
+	}
+	for _, tt := range []struct {
+		name  string
+		proxy []mfa.Attribute
+		d     mfa.Decision
+	}{
+		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: long}},
+		{"accept with a value of 254 octets", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{{Type: 25, Value: make([]byte, 254)}}}},
+		{"accept with a vendor's value of 248 octets", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{{Vendor: 9, Type: 1, Value: make([]byte, 248)}}}},
+		{"challenge", proxies, mfa.Decision{Outcome: mfa.Challenge, State: strings.Repeat("s", 250)}},
+		{"reject", proxies, mfa.Decision{Message: strings.Repeat("x", 400)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				a := decided(t, r, r.ask(1, 1, func(q *Query) { q.Attributes = tt.proxy }), tt.d)
+				if a.Code != AccessReject || a.Message() != "" {
+					t.Errorf("got %s %q, want a bare Access-Reject", a.Code, a.Message())
+				}
+				if n := strings.Count(names(a), "Proxy-State"); n != len(tt.proxy) {
+					t.Errorf("%d Proxy-States, want %d", n, len(tt.proxy))
+				}
+				line := r.logs.FilterMessage("request").All()[0].ContextMap()
+				if line["outcome"] != "reject" || line["reason"] != string(mfa.ReasonInternalError) || line["error"] == nil {
+					t.Errorf("log line %v", line)
+				}
+				if st := r.stats(); st.Accepted != 0 || st.Rejected != 1 {
+					t.Errorf("counters %+v", st)
+				}
+			})
+		})
+	}
+}
+
+// The exchange of RFC 2759 §9.2, with the keys of RFC 3079 §3.5.3.
+func TestMSCHAPv2Vectors(t *testing.T) {
+	cred := mfa.MSCHAPv2{
+		Ident:         9,
+		AuthChallenge: [16]byte(unhex(t, "5B5D7C7D7B3F2F3E3C2C602132262628")),
+		PeerChallenge: [16]byte(unhex(t, "21402324255E262A28295F2B3A337C7E")),
+		NTResponse:    [24]byte(unhex(t, "82309ECD8D708B5EA08FAA3981CD83544233114A3D85D6DF")),
+	}
+	keys := &mfa.MSCHAPKeys{NTHashHash: [16]byte(unhex(t, "41C00C584BD2D91C4017A2A12FA59F3F")), Name: "User"}
+	response, err := rfc2759.GenerateNTResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], []byte("User"), []byte("clientPass"))
+	if err != nil || !bytes.Equal(response, cred.NTResponse[:]) {
+		t.Fatalf("the vector is wrong: %x, %v", response, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		p := r.ask(1, 1, func(q *Query) { q.User, q.Cred = "User", cred })
+		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, MSCHAP: keys})
+		if got := r.auth.seen()[0].Cred; got != mfa.Credential(cred) {
+			t.Fatalf("the credential arrived as %+v", got)
+		}
+		success := find(a.packet, AttributeType{vendorMicrosoft, msCHAP2Success})
+		if got, want := string(success), "\x09S=407A5589115FD0D6209F510FE9C04566932CDA56"; got != want {
+			t.Errorf("MS-CHAP2-Success %q, want %q", got, want)
+		}
+		if err := a.ProvesMSCHAPv2(cred, "User", "clientPass"); err != nil {
+			t.Error(err)
+		}
+		if err := a.ProvesMSCHAPv2(cred, "User", "clientpass"); err == nil {
+			t.Error("another password is proved too")
+		}
+		// Decrypt the keys with layeh, which has the request's authenticator.
+		theirs, err := layeh.Parse(a.packet, []byte(testSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := &layeh.Packet{Authenticator: *authOf(1), Secret: []byte(testSecret)}
+		send, err1 := microsoft.MSMPPESendKey_Lookup(theirs, request)
+		_, err2 := microsoft.MSMPPERecvKey_Lookup(theirs, request)
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		if want := unhex(t, "8B7CDC149B993A1BA118CB153F56DCCB"); !bytes.Equal(send, want) {
+			t.Errorf("MS-MPPE-Send-Key %x, want %x", send, want)
+		}
+		salts := [2]uint16{}
+		for i, typ := range []byte{msMPPESendKey, msMPPERecvKey} {
+			salts[i] = binary.BigEndian.Uint16(find(a.packet, AttributeType{vendorMicrosoft, typ}))
+		}
+		if salts[0] == salts[1] || salts[0]&salts[1]&0x8000 == 0 {
+			t.Errorf("salts %x: must differ and have their highest bit set", salts)
+		}
+	})
+}
+
+func TestMSCHAPv2Reject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		cred := mfa.MSCHAPv2{Ident: 7}
+		ask := func(id byte) []byte { return r.ask(id, 1, func(q *Query) { q.Cred = cred }) }
+		a := decided(t, r, ask(1), mfa.Decision{Message: "Sign-in failed"})
+		got := string(find(a.packet, AttributeType{vendorMicrosoft, msCHAPError}))
+		var challenge string
+		if _, err := fmt.Sscanf(got, "\x07E=691 R=0 C=%32s V=3 M=Sign-in failed", &challenge); err != nil || len(got) > 240 {
+			t.Errorf("MS-CHAP-Error %q: %v", got, err)
+		}
+		if len(unhex(t, challenge)) != 16 {
+			t.Errorf("challenge %q", challenge)
+		}
+		// An Accept without keys must not leave.
+		a = decided(t, r, ask(2), mfa.Decision{Outcome: mfa.Accept})
+		if a.Code != AccessReject {
+			t.Errorf("got %s", a.Code)
+		}
+	})
+}
+
+// Keys of another packet's check do not leave with a password login.
+func TestMSCHAPKeysNotForPAP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		a := decided(t, r, r.ask(1, 1, nil), mfa.Decision{Outcome: mfa.Accept, MSCHAP: &mfa.MSCHAPKeys{}})
+		if names(a) != "Message-Authenticator" {
+			t.Errorf("got %s", names(a))
+		}
+	})
+}
+
+func TestTunnelAttributes(t *testing.T) {
+	var list []mfa.Attribute
+	for _, x := range [][2]string{
+		{"Tunnel-Type:1", "VLAN"}, {"Tunnel-Medium-Type:1", "IEEE-802"}, {"Tunnel-Private-Group-Id:1", "42"},
+		{"Tunnel-Password:1", "open sesame"}, {"Tunnel-Password", "second"}, {"Tunnel-Type", "VLAN"},
+	} {
+		a, err := ParseAttribute(x[0], x[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, a)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		a := decided(t, r, r.ask(1, 1, nil), mfa.Decision{Outcome: mfa.Accept, Attributes: list})
+		want := "Message-Authenticator Tunnel-Type:1 Tunnel-Medium-Type:1 Tunnel-Private-Group-Id:1 Tunnel-Password:1 Tunnel-Password Tunnel-Type"
+		if names(a) != want {
+			t.Errorf("got %s", names(a))
+		}
+		theirs, err := layeh.Parse(a.packet, []byte(testSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags, passwords, err := rfc2868.TunnelPassword_Gets(theirs, &layeh.Packet{Authenticator: *authOf(1), Secret: []byte(testSecret)})
+		if err != nil || len(passwords) != 2 || string(passwords[0]) != "open sesame" || string(passwords[1]) != "second" || tags[0] != 1 || tags[1] != 0 {
+			t.Errorf("passwords %q, tags %v, %v", passwords, tags, err)
+		}
+		if tag, typ := rfc2868.TunnelType_Get(theirs); tag != 1 || typ != 13 {
+			t.Errorf("Tunnel-Type %d:%d", tag, typ)
+		}
+	})
+}
+
+func BenchmarkExchange(b *testing.B) {
+	r := newRig(b, nil)
+	table, _ := NewTable([]Client{r.client})
+	s := &Server{MaxAttributes: 200}
+	done := make(chan struct{})
+	s.Swap(Service{Table: table, Authenticator: authFunc(func(_ *mfa.Request, reply func(mfa.Decision)) {
+		reply(mfa.Decision{Outcome: mfa.Challenge, State: "0123456789abcdef0123456789abcdef", Message: "Enter your passcode: "})
+		done <- struct{}{}
+	})})
+	packets := make([][]byte, 256)
+	for i := range packets {
+		packets[i] = r.ask(byte(i), byte(i), nil)
+	}
+	var out discardSocket
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p := packets[i%256]
+		p[4+8]++ // another authenticator, signed anew
+		sum := r.secret.sign(p, maOffset)
+		copy(p[maOffset:], sum[:])
+		s.receive(arrival{out: out, from: nas}, p)
+		<-done
+	}
+}
+
+// BenchmarkIntake is what a datagram costs until it is known to be authentic,
+// and BenchmarkReply what an answer costs. Neither allocates.
+func BenchmarkIntake(b *testing.B) {
+	r := newRig(b, nil)
+	p := r.ask(1, 1, nil)
+	c := r.service.Load().Table.clients[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		var q request
+		if q.scan(trim(p), 200) != keep {
+			b.Fatal("discarded")
+		}
+		if _, why := r.authenticate(c, &q, nas.Addr(), time.Time{}); why != keep {
+			b.Fatal(why)
+		}
+	}
+}
+
+func BenchmarkReply(b *testing.B) {
+	r := newRig(b, nil)
+	filter, _ := ParseAttribute("Filter-Id", "staff")
+	x := &exchange{secret: r.secret}
+	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{filter}}
+	buf := make([]byte, 0, maxPacketSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		if x.answer(buf, &d) == nil || d.Outcome != mfa.Accept {
+			b.Fatal("no answer")
+		}
+	}
+}
