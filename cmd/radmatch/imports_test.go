@@ -30,14 +30,15 @@ var ours = map[string][]string{
 	"mfa/push/pushtest":         {"mfa", "mfa/push"},
 	"radius":                    {"mfa"},
 	"mfa/store":                 {"mfa", "otp", "mfa/push"},
+	"mfa/store/storetest":       {"mfa", "otp", "mfa/push"},
 	"mfa/web":                   {"mfa", "otp", "mfa/push"},
 	"mfa/api":                   {"mfa", "otp", "mfa/push"},
 	"cmd/radmatch":              {"*"},
-	"cmd/radbench":              {},
+	"cmd/radbench":              {"mfa", "mfa/password", "mfa/push", "mfa/store"},
 }
 
 // suites may be imported by tests.
-var suites = []string{"mfa/password/passwordtest", "mfa/push/pushtest", "otp/otptest"}
+var suites = []string{"mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "otp/otptest"}
 
 // theirs is who may import what drags dependencies in: a folder, or one file.
 // The longest prefix of an import path decides; what is not listed is free.

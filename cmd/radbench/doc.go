@@ -1,0 +1,12 @@
+// Command radbench measures radmatch beside FreeRADIUS 3.2 with files, pap and
+// rlm_totp, doing the same logins: Access-Request with a password,
+// Access-Challenge, Access-Request with a TOTP code, Access-Accept. Both have
+// the same 100,000 users with NT hashes, demand and send Message-Authenticator,
+// and keep their state themselves; radmatch also has each accepted step and
+// event on disk before its Access-Accept leaves, which FreeRADIUS does not.
+//
+// It is what `make bench` runs. The load is `radmatch bench`, for both; both
+// servers run all the time, and the runs take turns. What a server used is read
+// from /proc. It prints each run, then the median of all pairs, and ends with 1
+// if a login was lost, refused or accepted twice.
+package main

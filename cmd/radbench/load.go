@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"time"
+)
+
+// report is what `radmatch bench --json` prints, as far as it is used here.
+type report struct {
+	Logins        int     `json:"logins"`
+	Rate          float64 `json:"logins_per_s"`
+	Accepted      int     `json:"accepted"`
+	Rejected      int     `json:"rejected"`
+	Unexpected    int     `json:"unexpected"`
+	Lost          int     `json:"lost"`
+	Retransmitted int     `json:"retransmitted"`
+	Invalid       int     `json:"invalid"`
+	Waiting       int     `json:"waiting"`
+	P50           float64 `json:"p50_ms"`
+	P99           float64 `json:"p99_ms"`
+}
+
+// result is one run against one server.
+type result struct {
+	report
+	cpu      float64 // µs a login, of the server
+	resident float64 // MiB
+}
+
+// load is one run of `radmatch bench`.
+type load struct {
+	mode             string
+	inFlight, logins int
+	skip             int
+	duration         time.Duration
+}
+
+// run sends logins with passcodes to a server and measures what they cost it.
+func (b *bench) run(ctx context.Context, s *server, l load) (*result, error) {
+	if err := b.awaitStep(ctx, s, l); err != nil {
+		return nil, err
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	r := &result{}
+	if r.report, err = b.send(ctx, s, l); err != nil {
+		return nil, err
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	r.cpu = float64((after - before).Microseconds()) / float64(max(r.Logins, 1))
+	if r.resident, err = s.resident(); err != nil {
+		return nil, err
+	}
+	b.row(s, l.inFlight, r)
+	b.judge(s, l, r)
+	return r, nil
+}
+
+// judge notes logins that were lost or refused. A slow machine may end a run
+// before all its logins were begun.
+func (b *bench) judge(s *server, l load, r *result) {
+	if r.Rejected+r.Unexpected+r.Lost+r.Invalid > 0 {
+		b.failures = append(b.failures, fmt.Sprintf("%s with %d in flight: %d of %d accepted, %d rejected, %d unexpected, %d lost, %d invalid",
+			s.name, l.inFlight, r.Accepted, l.logins, r.Rejected, r.Unexpected, r.Lost, r.Invalid))
+	}
+	if s.name == radmatchName {
+		b.accepted += r.Accepted
+	}
+}
+
+func (b *bench) send(ctx context.Context, s *server, l load) (r report, err error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, b.radmatch, "bench", s.addr, "--json",
+		"--secret-file", b.path("secret"), "--users", b.path("bench.txt"),
+		"--mode", l.mode, "--in-flight", strconv.Itoa(l.inFlight), "--logins", strconv.Itoa(l.logins),
+		"--skip", strconv.Itoa(l.skip), "--duration", l.duration.String())
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return r, fmt.Errorf("radmatch bench: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
+		return r, fmt.Errorf("radmatch bench: %w: %q", err, stdout.Bytes())
+	}
+	return r, nil
+}
+
+const step = 30 * time.Second // of TOTP
+
+// awaitStep returns when a run may begin. The present TOTP step must have room
+// for it, because rlm_totp takes no code of the step before; and radmatch must
+// not have seen a code of this step from these users, because it takes none twice.
+func (b *bench) awaitStep(ctx context.Context, s *server, l load) error {
+	for {
+		now := time.Now()
+		n := now.UnixNano() / int64(step)
+		left := time.Unix(0, (n+1)*int64(step)).Sub(now)
+		if left >= l.duration && (s.name != radmatchName || n > b.lastStep[l.skip]) {
+			b.lastStep[l.skip] = n
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(left + 100*time.Millisecond):
+		}
+	}
+}

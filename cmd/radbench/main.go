@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := bench{out: os.Stdout, levels: []int{16, 128, 256}, lastStep: map[int]int64{}}
+	serveEcho := flag.Bool("echo", false, "be the echo server (used by radbench itself)")
+	flag.StringVar(&b.radmatch, "radmatch", "bin/radmatch", "the radmatch to measure")
+	flag.StringVar(&b.freeradius, "freeradius", "/usr/sbin/freeradius", "the FreeRADIUS to measure it beside")
+	flag.StringVar(&b.parent, "dir", "bin", "where the files of the run go, on a real disk; they are removed at the end")
+	flag.BoolVar(&b.keep, "keep", false, "keep the files of the run")
+	flag.IntVar(&b.users, "users", 100_000, "users, each with a TOTP token")
+	flag.IntVar(&b.pushes, "pushes", 20_000, "of the users, who also have a push device; 0 leaves the push part out")
+	flag.IntVar(&b.pairs, "pairs", 5, "runs of each server at each number of logins in flight")
+	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
+	flag.Parse()
+	if err := b.main(ctx, *serveEcho); err != nil {
+		fmt.Fprintf(os.Stderr, "radbench: error: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run of the program.
+type bench struct {
+	site
+	out                          io.Writer
+	radmatch, freeradius, parent string
+	keep                         bool
+	pushes, pairs, threads       int
+	levels                       []int // logins in flight
+	accepted                     int   // by radmatch, of all runs
+	failures                     []string
+	lastStep                     map[int]int64 // in which the users from this one on gave radmatch a code
+}
+
+func (b *bench) main(ctx context.Context, serveEcho bool) error {
+	if serveEcho {
+		return echo(b.out)
+	}
+	if b.pushes < 0 || b.perLevel() < 1 || b.pairs < 1 {
+		return errors.New("there must be at least one pair, and users without a device for each number in flight")
+	}
+	for _, program := range []*string{&b.radmatch, &b.freeradius} {
+		path, err := exec.LookPath(*program)
+		if err != nil {
+			return err
+		}
+		if *program, err = filepath.Abs(path); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(b.parent, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(b.parent, "radbench-")
+	if err != nil {
+		return err
+	}
+	if !b.keep {
+		defer os.RemoveAll(dir)
+	}
+	if b.dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if err := b.parts(ctx); err != nil {
+		return err
+	}
+	if len(b.failures) > 0 {
+		return fmt.Errorf("not every login ended as it must: %v", b.failures)
+	}
+	return nil
+}
+
+// parts is the benchmark from top to bottom.
+func (b *bench) parts(ctx context.Context) error {
+	b.note("writing %d users for both servers", b.users)
+	if err := b.write(); err != nil {
+		return err
+	}
+	if err := b.importTokens(ctx); err != nil {
+		return err
+	}
+	if err := b.startUp(ctx, "fresh"); err != nil {
+		return err
+	}
+	if err := b.floor(ctx); err != nil {
+		return err
+	}
+	if err := b.compare(ctx); err != nil {
+		return err
+	}
+	if err := b.checkTrail(ctx); err != nil {
+		return err
+	}
+	if err := b.startUp(ctx, "with this trail"); err != nil {
+		return err
+	}
+	if b.pushes == 0 {
+		return nil
+	}
+	return b.waitingPushes(ctx)
+}
+
+// importTokens registers the users' tokens with the command that an operator
+// would use.
+func (b *bench) importTokens(ctx context.Context) error {
+	start := time.Now()
+	cmd := exec.CommandContext(ctx, b.radmatch, "totp", "import", "tokens.csv")
+	cmd.Dir = b.path("radmatch")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("radmatch totp import: %w: %.2000s", err, out)
+	}
+	b.note("radmatch totp import: %.1f s", time.Since(start).Seconds())
+	return nil
+}
+
+// perLevel is how many logins a run has: every user without a device signs in
+// once in each pair, at one of the levels, because a code is accepted once.
+func (b *bench) perLevel() int { return (b.users - b.pushes) / len(b.levels) }
+
+func (b *bench) note(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }

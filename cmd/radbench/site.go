@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha1"
+	_ "embed"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/radmatch/radmatch/mfa/password"
+)
+
+const (
+	benchPassword = "correct-horse"
+	benchSecret   = "radbench-secret-for-loopback-only"
+)
+
+//go:embed freeradius.conf
+var freeradiusConf string
+
+const radmatchConf = `listen:
+  radius: ["127.0.0.1:0"]
+  web: "127.0.0.1:0"
+data_dir: data
+primaries:
+  - {name: local, type: file, path: users.yaml}
+clients:
+  - name: bench
+    addresses: [127.0.0.0/8]
+    secret: ` + benchSecret + `
+mfa:
+  require_message_authenticator: "yes"
+  challenge_ttl: 10m
+  push_timeout: 5m
+`
+
+// site is a folder with the same users for both servers:
+//
+//	bench.txt secret                    for `radmatch bench`
+//	radmatch/radmatch.yaml users.yaml tokens.csv data/
+//	freeradius/radiusd.conf users
+type site struct {
+	dir   string
+	users int
+}
+
+func (s site) path(elem ...string) string {
+	return filepath.Join(append([]string{s.dir}, elem...)...)
+}
+
+func userName(i int) string { return fmt.Sprintf("user%06d", i) }
+
+// tokenSecret is the user's TOTP key in Base32: of 20 octets, so without padding.
+func tokenSecret(i int) string {
+	sum := sha1.Sum(binary.BigEndian.AppendUint64([]byte("radbench"), uint64(i)))
+	return base32.StdEncoding.EncodeToString(sum[:])
+}
+
+// write makes every file that does not need radmatch to be made.
+func (s site) write() error {
+	nt, err := password.NTHash(benchPassword)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{"radmatch", "freeradius"} {
+		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	ntHex := strings.TrimPrefix(nt, "{NT}")
+	for _, f := range []struct {
+		path, head string
+		line       func(i int) string
+	}{
+		{s.path("secret"), benchSecret + "\n", nil},
+		{s.path("bench.txt"), "", func(i int) string {
+			return fmt.Sprintf("%s %s %s\n", userName(i), benchPassword, tokenSecret(i))
+		}},
+		{s.path("radmatch", "radmatch.yaml"), radmatchConf, nil},
+		{s.path("radmatch", "users.yaml"), "users:\n", func(i int) string {
+			return fmt.Sprintf("  - {name: %s, password: %q}\n", userName(i), nt)
+		}},
+		{s.path("radmatch", "tokens.csv"), "upn,serial number,secret key,time interval,manufacturer,model\n", func(i int) string {
+			return fmt.Sprintf("%s,%07d,%s,30,Contoso,HardwareKey\n", userName(i), i, tokenSecret(i))
+		}},
+		{s.path("freeradius", "users"), "", func(i int) string {
+			return fmt.Sprintf("%s NT-Password := 0x%s, TOTP-Secret := \"%s\"\n", userName(i), ntHex, tokenSecret(i))
+		}},
+	} {
+		if err := s.writeFile(f.path, f.head, f.line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFreeRADIUS writes the configuration for a port that is free now.
+func (s site) writeFreeRADIUS(port, threads int) error {
+	conf := strings.NewReplacer("@DIR@", s.path("freeradius"), "@SECRET@", benchSecret,
+		"@PORT@", strconv.Itoa(port), "@THREADS@", strconv.Itoa(threads)).Replace(freeradiusConf)
+	return os.WriteFile(s.path("freeradius", "radiusd.conf"), []byte(conf), 0o600)
+}
+
+func (s site) writeFile(path, head string, line func(i int) string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	w.WriteString(head)
+	if line != nil {
+		for i := range s.users {
+			w.WriteString(line(i))
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+// checkTrail reads the whole audit trail: every login that was accepted has its
+// one event, and no step of a token was accepted twice.
+func (b *bench) checkTrail(ctx context.Context) error {
+	st, err := store.Open(ctx, store.Options{Dir: b.path("radmatch", "data")})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	type use struct {
+		token string
+		step  int64
+	}
+	used := map[use]bool{}
+	accepted, twice := 0, 0
+	for q := (store.Query{After: 1, Limit: store.MaxLimit}); ; {
+		entries, err := st.Events(ctx, q)
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			if e.Event.Kind != mfa.EventLogin || e.Event.Outcome != mfa.Accept {
+				continue
+			}
+			accepted++
+			u := use{e.Event.Token, e.Event.Step}
+			if used[u] {
+				twice++
+			}
+			used[u] = true
+		}
+		q.After = entries[len(entries)-1].Seq
+	}
+	b.note("audit trail: %d events of accepted logins for %d Access-Accepts; %d codes accepted twice", accepted, b.accepted, twice)
+	if twice > 0 || accepted < b.accepted {
+		b.failures = append(b.failures, fmt.Sprintf("%d events for %d accepted logins, %d codes twice", accepted, b.accepted, twice))
+	}
+	return nil
+}
