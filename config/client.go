@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 )
 
 // envOverride decides override_number_matching_with_otp where the file does
@@ -16,7 +15,6 @@ const envOverride = "OVERRIDE_NUMBER_MATCHING_WITH_OTP"
 // mfa:, and notes where each value comes from.
 func (t *tree) client(i int, m map[string]any, base MFA) Client {
 	c := Client{MFA: base, origins: map[string]string{}}
-	base.Exempt.Groups = slices.Clone(base.Exempt.Groups)
 	d := defaults(reflect.TypeFor[Client]())
 	mfaKeys := fields(reflect.TypeFor[MFA]())
 	for _, f := range mfaKeys {

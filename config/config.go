@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -56,7 +57,7 @@ type Provider struct {
 type Client struct {
 	Name         string         `yaml:"name" required:"true" example:"vpn" doc:"What events, logs and commands call it."`
 	Addresses    []netip.Prefix `yaml:"addresses" required:"true" example:"203.0.113.0/24" doc:"The addresses that its packets come from, as IP or prefix. The longest prefix of all clients wins."`
-	Secret       Secrets        `yaml:"secret" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed."`
+	Secret       Secrets        `yaml:"secret" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed (unsigned requests are read with the first)."`
 	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret, one a line, at most two."`
 	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
 	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
@@ -156,12 +157,16 @@ func (c *Config) Resolve(path string) string {
 }
 
 // PublicURL is the address under which devices reach the server, without a
-// slash at the end.
+// slash at the end. Where it is not set, only devices on this machine do.
 func (c *Config) PublicURL() string {
 	if c.Web.PublicURL != "" {
 		return c.Web.PublicURL
 	}
-	return "http://" + c.Listen.Web
+	host, port, _ := net.SplitHostPort(c.Listen.Web)
+	if a, err := netip.ParseAddr(host); err != nil || a.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // OverrideOTP is override_number_matching_with_otp as it is in effect for the

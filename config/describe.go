@@ -70,7 +70,7 @@ func (d *describer) fields(fs []field, indent string) {
 func (d *describer) sections(f field, indent string) {
 	fmt.Fprintf(&d.b, "%s%s:\n", indent, f.key)
 	if f.typ.Elem() != providerType {
-		d.entry(indent, clientFields())
+		d.entry(indent, d.known.clientFields())
 		d.comment(indent+"    ", "Any key of mfa: may stand here too.")
 		return
 	}

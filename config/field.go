@@ -70,8 +70,10 @@ func (f field) shape() shape {
 }
 
 // clientFields returns the keys that a client has beside those of mfa:.
-func clientFields() []field {
+func (k Known) clientFields() []field {
 	fs := fields(clientType)
+	i := indexField(fs, "profile")
+	fs[i].tag += reflect.StructTag(fmt.Sprintf(` enum:"%s"`, strings.Join(names(k.Profiles), ",")))
 	return fs[:len(fs)-len(fields(reflect.TypeFor[MFA]()))]
 }
 
@@ -104,7 +106,7 @@ func (f field) value(text string) (any, error) {
 				return v, nil
 			}
 		}
-		return nil, fmt.Errorf("must be one of %s", strings.Join(e, ", "))
+		return nil, fmt.Errorf("must be %s", oneOf(e))
 	}
 	lo, hi := f.tag.Get("min"), f.tag.Get("max")
 	if lo == "" {

@@ -25,7 +25,8 @@ type Known struct {
 	// its keys are read into. Its fields are tagged like those of Config.
 	Primaries map[string]any
 	Push      map[string]any
-	// Profiles has, for each profile, the keys of mfa: that it sets.
+	// Profiles has, for each profile, the keys of mfa: that it sets, with values
+	// of the types that MFA has.
 	Profiles map[string]map[string]any
 	// LookupEnv is the environment; nil: there is none.
 	LookupEnv func(string) (string, bool)

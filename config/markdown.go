@@ -15,7 +15,7 @@ One file, ` + "`radmatch.yaml`" + `, or what ` + "`-c`" + ` names. ` + "`radmatc
 its JSON Schema for editors, ` + "`radmatch check`" + ` says everything that is wrong with it, each problem on one line:
 
 ` + "```" + `
-radmatch.yaml:22: clients[0].profile: must be one of generic; got "genric"
+radmatch.yaml:22: mfa.on_mfa_error: must be one of discard, reject; got "rejct"
 ` + "```" + `
 
 - An unknown key is an error. A key without a value is one too; a section without keys has its defaults.
@@ -102,7 +102,7 @@ func (m *markdown) heading(title string, f field) {
 func (m *markdown) sections(f field) {
 	m.heading("`"+f.key+"`: a list", f)
 	if f.typ.Elem() == clientType {
-		m.table(clientFields(), "")
+		m.table(m.known.clientFields(), "")
 		return
 	}
 	m.table(fields(providerType), "")

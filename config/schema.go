@@ -64,9 +64,8 @@ func (k Known) fieldSchema(f field) node {
 
 func (k Known) entrySchema(f field) node {
 	if f.typ.Elem() == clientType {
-		n := k.sectionSchema(fields(clientType))
+		n := k.sectionSchema(append(k.clientFields(), fields(reflect.TypeFor[MFA]())...))
 		n["oneOf"] = []node{{"required": []string{"secret"}}, {"required": []string{"secret_file"}}}
-		n["properties"].(node)["profile"].(node)["enum"] = names(k.Profiles)
 		return n
 	}
 	types := k.Primaries

@@ -85,9 +85,7 @@ func (c *Config) checkWeb(r *report) {
 	switch {
 	case err != nil:
 	case isLoopback(u.Hostname()):
-		r.warn("web.public_url", "devices on other machines cannot reach %s; set it to the https:// address of a reverse proxy", c.PublicURL())
-	case isAny(u.Hostname()):
-		r.warn("web.public_url", "devices cannot know the address from listen.web %s; set it", c.Listen.Web)
+		r.warn("web.public_url", "phones cannot reach %s; set it to the https:// address of a reverse proxy", c.PublicURL())
 	case u.Scheme != "https":
 		r.warn("web.public_url", "is not https: invitations and prompts can be read on the way")
 	}
@@ -96,11 +94,6 @@ func (c *Config) checkWeb(r *report) {
 func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && a.IsLoopback()
-}
-
-func isAny(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "" || err == nil && a.IsUnspecified()
 }
 
 // checkName checks the name of an entry and adds it to the earlier ones.

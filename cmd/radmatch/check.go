@@ -44,6 +44,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(a.stdout, w)
 	}
+	a.warnUsers(cfg)
 	if err := a.checkClients(cfg); err != nil {
 		return err
 	}
@@ -52,6 +53,21 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	}
 	fmt.Fprintf(a.stdout, "%s can be served; --connect also tries what it names\n", cfg.File)
 	return nil
+}
+
+// warnUsers warns of users files that everyone can read: an {NT} hash is as
+// good as the password.
+func (a *app) warnUsers(cfg *config.Config) {
+	for _, p := range cfg.Primaries {
+		s, ok := p.Settings.(*password.FileSettings)
+		if !ok {
+			continue
+		}
+		file := cfg.Resolve(s.Path)
+		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
+			fmt.Fprintf(a.stdout, "%s: warning: everyone on this machine can read the hashes in it: chmod 640 %s\n", file, file)
+		}
+	}
 }
 
 // checkClients prints where the override of each client comes from.

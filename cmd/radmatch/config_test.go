@@ -126,6 +126,21 @@ func TestCheckOverride(t *testing.T) {
 	}
 }
 
+func TestCheckWarnsOfUsers(t *testing.T) {
+	dir := t.TempDir()
+	file, users := writeFile(t, filepath.Join(dir, "radmatch.yaml"), goodConfig), writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
+	const want = "users.yaml: warning: everyone on this machine can read the hashes in it"
+	if _, out, _ := command(t, "check", "-c", file); strings.Contains(out, "warning") {
+		t.Errorf("without a reason:\n%s", out)
+	}
+	if err := os.Chmod(users, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ := command(t, "check", "-c", file); code != exitOK || !strings.Contains(out, want) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
 func TestCheckConnect(t *testing.T) {
 	users := "users:\n  - name: alice\n    password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"\n"
 	for _, tt := range []struct {
