@@ -306,6 +306,12 @@ func (j *journal) Record(_ context.Context, ev Event) error {
 	return nil
 }
 
+func (j *journal) setFail(f func(Event) error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fail = f
+}
+
 func (j *journal) accepted(id string) bool {
 	return slices.ContainsFunc(j.all(), func(ev Event) bool {
 		return ev.ID == id && ev.Outcome == Accept && ev.Kind == EventLogin

@@ -1,0 +1,169 @@
+package mfa
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestTallies(t *testing.T) {
+	r := Rule{Max: 3, Window: time.Minute, For: 5 * time.Minute}
+	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	var none time.Time
+	tests := map[string]func(l *tallies) bool{
+		"takes up to the bound": func(l *tallies) bool {
+			return l.take("a", at(0), none, r) && l.take("a", at(1), none, r) && l.take("a", at(2), none, r) && !l.take("a", at(3), none, r)
+		},
+		"keys are apart": func(l *tallies) bool {
+			fill(l, "a", at(0), r)
+			return l.take("b", at(0), none, r)
+		},
+		"the window slides": func(l *tallies) bool {
+			return l.take("a", at(0), none, r) && l.take("a", at(50), none, r) && l.take("a", at(51), none, r) &&
+				!l.take("a", at(59), none, r) && l.take("a", at(60), none, r) && !l.take("a", at(61), none, r)
+		},
+		"locked": func(l *tallies) bool {
+			fill(l, "a", at(0), r)
+			l.settle("a", at(1), r)
+			return l.locked("a", at(300), none) && !l.take("a", at(300), none, r) && !l.locked("a", at(301), none) && l.take("a", at(301), none, r)
+		},
+		"settle before the bound does nothing": func(l *tallies) bool {
+			l.take("a", at(0), none, r)
+			l.settle("a", at(0), r)
+			return !l.locked("a", at(0), none) && l.take("a", at(0), none, r)
+		},
+		"refunded": func(l *tallies) bool {
+			fill(l, "a", at(0), r)
+			l.refund("a", at(0))
+			return l.take("a", at(1), none, r) && !l.take("a", at(2), none, r)
+		},
+		"a refund leaves nothing behind": func(l *tallies) bool {
+			l.take("a", at(0), none, r)
+			l.refund("a", at(0))
+			l.refund("b", at(0))
+			return len(l.m) == 0
+		},
+		"a refund does not open a lock": func(l *tallies) bool {
+			fill(l, "a", at(0), r)
+			l.settle("a", at(0), r)
+			l.refund("a", at(0))
+			return l.locked("a", at(1), none)
+		},
+		"cleared before": func(l *tallies) bool {
+			fill(l, "a", at(10), r)
+			l.settle("a", at(10), r)
+			return l.locked("a", at(20), at(5)) && !l.take("a", at(20), at(5), r)
+		},
+		"cleared after": func(l *tallies) bool {
+			fill(l, "a", at(10), r)
+			l.settle("a", at(10), r)
+			return !l.locked("a", at(20), at(15)) && l.take("a", at(20), at(15), r) && !l.locked("a", at(20), none)
+		},
+		"what was counted before the clearing is void": func(l *tallies) bool {
+			fill(l, "a", at(10), r)
+			return l.take("a", at(20), at(15), r) && l.take("a", at(20), at(15), r)
+		},
+		"a lock outlives a reload that changes its length": func(l *tallies) bool {
+			fill(l, "a", at(600), r)
+			l.settle("a", at(600), r)
+			longer := Rule{Max: 3, Window: time.Minute, For: time.Hour}
+			return !l.take("a", at(610), at(300), longer) && l.locked("a", at(620), at(300))
+		},
+		"a rule of zero takes nothing": func(l *tallies) bool { return !l.take("a", at(0), none, Rule{}) },
+		"count": func(l *tallies) bool {
+			n := l.count("a", at(0), r)
+			fill(l, "a", at(0), r)
+			return n == 0 && l.count("a", at(1), r) == 3 && l.count("a", at(60), r) == 0
+		},
+	}
+	for name, ok := range tests {
+		t.Run(name, func(t *testing.T) {
+			if !ok(&tallies{}) {
+				t.Error("no")
+			}
+		})
+	}
+}
+
+func fill(l *tallies, key string, at time.Time, r Rule) {
+	for range r.Max {
+		l.take(key, at, time.Time{}, r)
+	}
+}
+
+// A full table takes no new key, keeps those that are in it, and is swept of
+// what ran out.
+func TestTalliesBounded(t *testing.T) {
+	r := Rule{Max: 2, Window: time.Minute, For: time.Hour}
+	var l tallies
+	now := time.Now()
+	fill(&l, "locked", now, r)
+	l.settle("locked", now, r)
+	for i := range maxTallies + 1000 {
+		l.take(fmt.Sprint(i), now, time.Time{}, r)
+	}
+	if len(l.m) != maxTallies {
+		t.Errorf("%d entries", len(l.m))
+	}
+	if l.take("new", now, time.Time{}, r) {
+		t.Error("a full table took a new key")
+	}
+	if !l.take("7", now, time.Time{}, r) {
+		t.Error("a key that is in it was refused")
+	}
+	later := now.Add(2 * time.Minute)
+	if !l.take("new", later, time.Time{}, r) || len(l.m) != 2 || !l.locked("locked", later, time.Time{}) {
+		t.Errorf("after the sweep %d entries", len(l.m))
+	}
+}
+
+func TestRestore(t *testing.T) {
+	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	codes := Rule{Max: 10, Window: 15 * time.Minute, For: time.Hour}
+	prompts := Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute}
+	event := func(ago time.Duration, plan Plan, reason Reason, tries int) Event {
+		return Event{Kind: EventLogin, Time: now.Add(-ago), User: "Bob", Plan: plan, Reason: reason, Tries: tries}
+	}
+	repeat := func(n int, ev Event) (out []Event) {
+		for range n {
+			out = append(out, ev)
+			ev.Time = ev.Time.Add(time.Second)
+		}
+		return out
+	}
+	tests := []struct {
+		name           string
+		events         []Event
+		codes, prompts bool // locked
+	}{
+		{name: "nothing"},
+		{name: "ten wrong codes", events: repeat(5, event(5*time.Minute, PlanOTP, ReasonChallengeExpired, 2)), codes: true},
+		{name: "nine", events: repeat(3, event(5*time.Minute, PlanOTP, ReasonWrongCode, 3))},
+		{name: "before a right one too", events: repeat(10, event(5*time.Minute, PlanOTP, ReasonDefaultOTP, 1)), codes: true},
+		{name: "a lock that outlasts its window", events: repeat(4, event(50*time.Minute, PlanOTP, ReasonWrongCode, 3)), codes: true},
+		{name: "a lock that has ended", events: repeat(4, event(61*time.Minute, PlanOTP, ReasonWrongCode, 3))},
+		{name: "spread over more than a window", events: append(repeat(3, event(40*time.Minute, PlanOTP, ReasonWrongCode, 3)), repeat(3, event(5*time.Minute, PlanOTP, ReasonWrongCode, 3))...)},
+		{name: "five denials", events: repeat(5, event(5*time.Minute, PlanPush, ReasonPushDenied, 0)), prompts: true},
+		{name: "four", events: repeat(4, event(5*time.Minute, PlanNumber, ReasonPushNoResponse, 0))},
+		{name: "prompts that wrong codes ended", events: repeat(5, event(5*time.Minute, PlanNumber, ReasonCodesLocked, 0)), prompts: true},
+		{name: "wrong codes without a prompt", events: repeat(5, event(5*time.Minute, PlanOTP, ReasonWrongCode, 1))},
+		{name: "approvals that nobody claimed", events: func() (out []Event) {
+			for _, ev := range repeat(9, event(5*time.Minute, PlanPush, ReasonAbandoned, 0)) {
+				ev.Kind = EventUnclaimed
+				out = append(out, ev)
+			}
+			return out
+		}()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var l Limits
+			l.Restore(tt.events, codes, prompts, now)
+			u := User{Name: "bob"}
+			if l.CodesLocked(u, now) != tt.codes || l.PushLimited(u, now) != tt.prompts {
+				t.Errorf("codes locked %v, push limited %v", l.CodesLocked(u, now), l.PushLimited(u, now))
+			}
+		})
+	}
+}

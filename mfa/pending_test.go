@@ -1,0 +1,277 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestDrainAndClose(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		code := r.send(r.request("bob"))
+		held := r.send(r.request("alice"))
+		r.users.set("carol", func(u *User) { u.Devices = 1 })
+		unclaimed := r.send(r.request("carol"))
+		unclaimed.req.Supersede()
+		r.rings(2).decides(nil)
+
+		r.Pending.Drain()
+		q := r.request("bob")
+		q.EndUser = "203.0.113.66"
+		r.send(q).want(Discard, ReasonOverload)
+		r.users.set("dave", func(u *User) { u.Devices = 1 })
+		r.send(r.request("dave")).want(Discard, ReasonOverload)
+		r.sendAnswer(code, "000000").want(Challenge, "") // who waits goes on
+		before := len(r.journal.all())
+
+		r.Pending.Close(context.Background())
+		held.want(Discard, ReasonShutdown)
+		unclaimed.want(Discard, ReasonShutdown)
+		synctest.Wait()
+		if !r.rings(2).withdrawn() || r.Pending.Len() != 0 {
+			t.Errorf("%d wait", r.Pending.Len())
+		}
+		for _, ev := range r.journal.all()[before:] {
+			if ev.Reason != ReasonShutdown || ev.Outcome != Discard {
+				t.Errorf("event: %+v", ev)
+			}
+		}
+		if n := len(r.journal.all()) - before; n != 3 {
+			t.Errorf("%d events, want 3", n)
+		}
+		r.sendAnswer(code, "123456").want(Reject, ReasonStateUnknown)
+	})
+}
+
+// Close waits for what is being decided, and does not end it twice.
+func TestCloseWhileDeciding(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a := r.send(r.request("bob"))
+		r.codes.slow = make(chan struct{})
+		code := r.send(r.reply(a, "123456"))
+		closed := make(chan struct{})
+		go func() { r.Pending.Close(context.Background()); close(closed) }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Fatal("Close did not wait")
+		default:
+		}
+		close(r.codes.slow)
+		<-closed
+		code.want(Accept, "")
+	})
+}
+
+func TestOverload(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Pending.Max, r.Pending.MaxPerClient = 3, 2
+		send := func(user string, c *Client) *answer {
+			r.users.set(user, func(u *User) { u.Codes = 1 })
+			q := r.request(user)
+			q.Client = c
+			return r.send(q)
+		}
+		other := r.newClient("mail", "mail")
+		first := send("u1", r.client)
+		send("u2", r.client).want(Challenge, "")
+		send("u3", r.client).want(Discard, ReasonOverload)
+		send("u4", other).want(Challenge, "")
+		send("u5", other).want(Discard, ReasonOverload)
+		r.sendAnswer(first, "123456").want(Accept, "") // who waits is never shed
+		send("u3", r.client).want(Challenge, "")
+	})
+}
+
+// TestStorm lets many people, and some who know their passwords, do everything
+// at once. The rig checks that each request has one reply, each login one event
+// and nobody got in before it; here the sums must add up too.
+func TestStorm(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) { storm(t, r, rand.New(rand.NewPCG(seed, 1))) })
+		})
+	}
+}
+
+func storm(t *testing.T, r *rig, rnd *rand.Rand) {
+	const people, rounds = 12, 300
+	r.Lockout.Max, r.Fatigue.Max = 50, 50
+	clients := []*Client{r.client, r.newClient("vpn2", "edge"), r.newClient("mail", "mail")}
+	clients[1].NumberInPrompt = true
+	clients[2].NumberInPrompt, clients[2].Join = true, false
+	for i := range people {
+		r.users.set(fmt.Sprint("u", i), func(u *User) { u.Devices, u.Codes = i%3, (i+1)%2 })
+	}
+	if rnd.IntN(2) == 0 {
+		r.journal.fail = func(Event) error { // sometimes the disk says no
+			if rand.IntN(20) == 0 {
+				return errors.New("no space left on device")
+			}
+			return nil
+		}
+	}
+	for range rounds {
+		for range 1 + rnd.IntN(10) {
+			act(r, rnd, clients, fmt.Sprint("u", rnd.IntN(people)))
+		}
+		switch rnd.IntN(4) {
+		case 0:
+			synctest.Wait()
+		case 1:
+			time.Sleep(time.Duration(rnd.IntN(20_000)) * time.Millisecond)
+		}
+	}
+	synctest.Wait()
+	time.Sleep(4 * time.Minute)
+	if n := r.Pending.Len(); n != 0 {
+		t.Errorf("%d logins wait for ever", n)
+	}
+	events := make(map[string]Event)
+	for _, ev := range r.journal.all() {
+		events[ev.ID] = ev
+	}
+	var outcomes [4]int
+	for _, a := range r.answers {
+		d, _ := a.decision()
+		outcomes[d.Outcome]++
+		ev, ok := events[d.LoginID]
+		if !ok && !r.journal.broken && d.Reason != ReasonSuperseded && r.journal.count(d.Reason) < refusalsKept {
+			t.Errorf("%s %s has no event", d.Outcome, d.Reason)
+		}
+		if d.Outcome == Accept && (ev.Outcome != Accept || ev.Kind != EventLogin) {
+			t.Errorf("accepted, and the event says %s %s %s", ev.Kind, ev.Outcome, ev.Reason)
+		}
+		if ev.Kind == EventUnclaimed && d.Outcome == Accept {
+			t.Error("an unclaimed approval let somebody in")
+		}
+	}
+	if outcomes[Accept] == 0 || outcomes[Challenge] == 0 || outcomes[Reject] == 0 || outcomes[Discard] == 0 {
+		t.Errorf("the storm is too mild: %v", outcomes)
+	}
+	t.Log(outcomes, len(events), "events")
+}
+
+// act does one random thing.
+func act(r *rig, rnd *rand.Rand, clients []*Client, user string) {
+	pick := func() *answer {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.answers) == 0 {
+			return nil
+		}
+		n := len(r.answers)
+		return r.answers[n-1-rnd.IntN(min(n, 30))]
+	}
+	switch rnd.IntN(10) {
+	case 0, 1, 2:
+		q := r.request(user)
+		q.Client, q.Signed = clients[rnd.IntN(len(clients))], rnd.IntN(5) > 0
+		q.EndUser = []string{"198.51.100.7", "203.0.113.66", ""}[rnd.IntN(3)]
+		switch rnd.IntN(5) {
+		case 0:
+			q.Cred = MSCHAPv2{Ident: 1}
+		case 1:
+			q.Cred = Password("wrong")
+		}
+		r.start(q)
+	case 3, 4, 5:
+		a := pick()
+		if a == nil {
+			return
+		}
+		if d, _ := a.decision(); d.Outcome == Challenge {
+			text := []string{"", "OK", "123456", "000000"}[rnd.IntN(4)]
+			r.start(r.reply(a, text))
+		}
+	case 6:
+		if a := pick(); a != nil && a.waits() {
+			a.req.Supersede()
+		}
+	case 7, 8:
+		prompts := r.phone.all()
+		if len(prompts) == 0 {
+			return
+		}
+		g := prompts[len(prompts)-1-rnd.IntN(min(len(prompts), 8))]
+		select {
+		case g.decide <- []error{nil, nil, nil, ErrRejected, errNotMe, errNumber, errors.New("down")}[rnd.IntN(7)]:
+		default:
+		}
+	case 9:
+		r.codes.mu.Lock()
+		delete(r.codes.used, user) // the next step of the token
+		r.codes.mu.Unlock()
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &journal{}
+		r := &Refusals{Journal: j}
+		ctx, cancel := context.WithCancel(t.Context())
+		var ran sync.WaitGroup
+		ran.Go(func() { r.Run(ctx) })
+		record := func(client string, reason Reason, n int) {
+			for i := range n {
+				if err := r.Record(ctx, Event{ID: fmt.Sprint(client, reason, time.Now().UnixNano(), i), Time: time.Now(), Client: client, Reason: reason}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		record("vpn", ReasonWrongPassword, 1000)
+		record("vpn", ReasonStateUnknown, 3)
+		record("mail", ReasonWrongPassword, refusalsKept)
+		if n := len(j.all()); n != 2*refusalsKept+3 {
+			t.Errorf("%d events at once", n)
+		}
+		time.Sleep(refusalWindow + 2*time.Second)
+		if ev := j.last(t); ev.Count != 1000-refusalsKept || ev.Client != "vpn" || ev.Reason != ReasonWrongPassword {
+			t.Errorf("the sum: %+v", ev)
+		}
+		if n := len(j.all()); n != 2*refusalsKept+4 || len(r.sums) != 0 {
+			t.Errorf("%d events, %d sums are left", n, len(r.sums))
+		}
+		record("vpn", ReasonWrongPassword, refusalsKept+7)
+		cancel() // the last sum is written at the end
+		ran.Wait()
+		if ev := j.last(t); ev.Count != 7 {
+			t.Errorf("the last sum: %+v", ev)
+		}
+		total := 0
+		for _, ev := range j.all() {
+			if total++; ev.Count > 1 {
+				total += ev.Count - 1
+			}
+		}
+		if want := 1000 + 3 + refusalsKept + refusalsKept + 7; total != want {
+			t.Errorf("the events stand for %d refusals, want %d", total, want)
+		}
+	})
+}
+
+func TestEntropy(t *testing.T) {
+	var e entropy
+	seen, numbers := make(map[string]bool), make(map[string]int)
+	for range 20_000 {
+		s := e.text(16)
+		if len(s) != 26 || seen[s] {
+			t.Fatalf("State %q", s)
+		}
+		seen[s] = true
+		numbers[e.number()]++
+	}
+	if len(numbers) != 90 {
+		t.Errorf("%d different numbers", len(numbers))
+	}
+	for n, count := range numbers {
+		if len(n) != 2 || n < "10" || n > "99" || count < 120 || count > 340 { // 222 ± 8 standard deviations
+			t.Errorf("number %q came %d times", n, count)
+		}
+	}
+}
