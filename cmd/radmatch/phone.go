@@ -203,6 +203,9 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 			if parent.Err() != nil {
 				return nil
 			}
+			if told := (*push.PhoneError)(nil); errors.As(err, &told) && told.Code == "device_unknown" {
+				err = withHint("radmatch phone enroll LINK --force", err)
+			}
 		}
 		if errors.Is(err, errDone) {
 			return nil
@@ -388,4 +391,4 @@ func (w *watcher) over(err error) error {
 }
 
 // short is enough of an id to tell requests apart.
-func short(id string) string { return push.Printable(id, 12) }
+func short(id string) string { return push.Printable(id, 16) }

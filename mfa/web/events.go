@@ -110,6 +110,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 	}
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	defer func() { _ = out.extend() }() // for the last chunk
 	for {
 		var updates []push.Update
 		select {
@@ -137,9 +138,12 @@ type stream struct {
 	rc *http.ResponseController
 }
 
+// extend gives the next write its time.
+func (s *stream) extend() error { return s.rc.SetWriteDeadline(time.Now().Add(requestTimeout)) }
+
 // send writes updates, or a sign of life where there are none.
 func (s *stream) send(updates []push.Update) error {
-	if err := s.rc.SetWriteDeadline(time.Now().Add(requestTimeout)); err != nil {
+	if err := s.extend(); err != nil {
 		return err
 	}
 	if len(updates) == 0 {

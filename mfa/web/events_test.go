@@ -144,7 +144,7 @@ func TestStreamLimits(t *testing.T) {
 func TestStreamOutlivesTimeouts(t *testing.T) {
 	r := newRig(t)
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = NewHTTPServer(r.Handler(), nil)
+	srv.Config = NewHTTPServer(r.http.Config.Handler, nil)
 	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
 	srv.Start()
 	defer srv.Close()
@@ -162,7 +162,11 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 	}
 	r.prompt(t, "p1", "")
 	s.want("prompt", "p1")
+	time.Sleep(150 * time.Millisecond) // nothing is written for longer than WriteTimeout
 	r.Close()
+	if n, _ := s.next(); n != "" || s.lines.Err() != nil {
+		t.Errorf("it ends with %q, %v", n, s.lines.Err())
+	}
 }
 
 // watch runs Watch and returns its notices.

@@ -523,7 +523,9 @@ func TestSlowHeaders(t *testing.T) {
 		client, server := net.Pipe()
 		l.conns <- server
 		start := time.Now()
+		wrote := make(chan struct{})
 		go func() {
+			defer close(wrote)
 			for _, c := range []byte("GET /healthz HTTP/1.1\r\nX: " + strings.Repeat("x", 1000)) {
 				if _, err := client.Write([]byte{c}); err != nil {
 					return
@@ -540,6 +542,7 @@ func TestSlowHeaders(t *testing.T) {
 		_ = client.Close()
 		_ = srv.Close()
 		<-served
+		<-wrote
 	})
 }
 
