@@ -142,6 +142,7 @@ func TestStreamLimits(t *testing.T) {
 
 // TestStreamOutlivesTimeouts: the limits of a request do not end a stream.
 func TestStreamOutlivesTimeouts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = NewHTTPServer(r.http.Config.Handler, nil)
@@ -202,6 +203,7 @@ func isGone(n push.Notice) bool    { return n.Withdrawn != nil }
 func TestPhoneWatch(t *testing.T) {
 	for _, poll := range []bool{false, true} {
 		t.Run(fmt.Sprint("poll ", poll), func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t)
 			p := r.phone("anna1")
 			done := r.prompt(t, "p1", "42")
@@ -227,6 +229,7 @@ func TestPhoneWatch(t *testing.T) {
 
 // TestPhoneReconnects after its stream broke, and learns what it missed.
 func TestPhoneReconnects(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	notices, _, cancel := watch(t, r.phone("anna1"), false)
 	defer cancel()
@@ -240,6 +243,7 @@ func TestPhoneReconnects(t *testing.T) {
 
 // TestPhoneFallsBackToPolling where a proxy lets no stream through.
 func TestPhoneFallsBackToPolling(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var streams atomic.Int32
 	inner := r.http.Config.Handler
@@ -298,6 +302,7 @@ func TestPhoneWithWrongClock(t *testing.T) {
 
 // TestPhoneStops when it was removed, and says so.
 func TestPhoneStops(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	notices, ended, cancel := watch(t, r.phone("anna1"), false)
 	defer cancel()
@@ -329,6 +334,7 @@ func TestPhoneFollowsNoRedirect(t *testing.T) {
 
 // TestHostileAnswers: what a server, or who plays it, sends does not harm the phone.
 func TestHostileAnswers(t *testing.T) {
+	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{
 		"not JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) },
 		"endless":  func(w http.ResponseWriter, q *http.Request) { _, _ = io.CopyN(w, endlessSpace{}, 64<<20) },
