@@ -156,17 +156,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// show is a value as the documentation prints it.
-func show(v any) string {
-	switch v := v.(type) {
-	case time.Duration:
-		return showDuration(v)
-	case []string:
-		return "[" + strings.Join(v, ", ") + "]"
-	}
-	return fmt.Sprint(v)
-}
-
+// showDuration is a duration as the documentation prints it.
 func showDuration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
