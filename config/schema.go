@@ -38,7 +38,7 @@ func (k Known) sectionSchema(fs []field) node {
 }
 
 func (k Known) fieldSchema(f field) node {
-	n := node{}
+	var n node
 	switch f.shape() {
 	case section:
 		n = k.sectionSchema(fields(f.typ))
