@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/otp"
@@ -116,6 +116,7 @@ func TestGroupCommit(t *testing.T) {
 }
 
 func TestQueueFull(t *testing.T) {
+	t.Parallel()
 	s := openServer(t, t.TempDir())
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
@@ -134,6 +135,7 @@ func TestQueueFull(t *testing.T) {
 	if err := s.Record(context.Background(), loginEvent(2)); !errors.Is(err, ErrFull) {
 		t.Errorf("Record: got %v; want ErrFull at once", err)
 	}
+	s.queue.take() // not written at the end
 }
 
 func TestRecordContext(t *testing.T) {
@@ -206,44 +208,24 @@ func TestClockBack(t *testing.T) {
 	}
 }
 
-// TestCommitFails fills a disk, and makes one read-only, under a running server.
+// TestCommitFails fills the disk under a running server, and lets the database
+// become read-only.
 func TestCommitFails(t *testing.T) {
-	full := func(t *testing.T, dir string) (free func()) {
-		name := filepath.Join(dir, "filler")
-		f, err := os.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for err == nil {
-			_, err = f.Write(make([]byte, 4096))
-		}
-		f.Close()
-		return func() { os.Remove(name) }
-	}
-	readOnly := func(t *testing.T, dir string) (free func()) {
-		// Open files stay writable under a read-only mount, so that the files
-		// have to be opened anew, as after another failure.
-		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-			t.Skip("remount:", err)
-		}
-		return func() { unix.Mount("", dir, "", unix.MS_REMOUNT, "size=1m") }
-	}
 	for _, tt := range []struct {
 		name  string
-		spoil func(*testing.T, string) func()
-	}{{"full", full}, {"read-only", readOnly}} {
+		dir   func(*testing.T) string
+		spoil func(*testing.T, *Store) (repair func())
+	}{
+		{"full", tmpfs, fillDisk},
+		{"read-only", (*testing.T).TempDir, readOnly},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := tmpfs(t)
-			s := openServer(t, dir)
-			defer s.Close() // before the file system goes
+			s := openServer(t, tt.dir(t))
 			tok := addToken(t, s, "anna")
 			if err := use(s, tok.ID, 1); err != nil {
 				t.Fatal(err)
 			}
-			if tt.name == "read-only" {
-				closeAll(s)
-			}
-			free := tt.spoil(t, dir)
+			repair := tt.spoil(t, s)
 			failed := int64(0)
 			for step := int64(2); step < 5000 && failed == 0; step++ {
 				if err := use(s, tok.ID, step); err != nil {
@@ -256,9 +238,9 @@ func TestCommitFails(t *testing.T) {
 			if err := use(s, tok.ID, failed); !errors.Is(err, otp.ErrUsed) {
 				t.Errorf("the failed step again: got %v; want ErrUsed", err)
 			}
-			free()
+			repair()
 			if err := use(s, tok.ID, failed+1); err != nil {
-				t.Errorf("after there is room again: %v", err)
+				t.Errorf("after the repair: %v", err)
 			}
 			if got := steps(t, s); got[fmt.Sprint(tok.ID, " ", failed)] != 0 {
 				t.Error("the failed step stands in the trail")
@@ -267,12 +249,36 @@ func TestCommitFails(t *testing.T) {
 	}
 }
 
-// closeAll closes the connections that may write; they are opened anew.
-func closeAll(s *Store) {
+func fillDisk(t *testing.T, s *Store) (repair func()) {
+	name := s.path("filler")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	f.Close()
+	return func() { os.Remove(name) }
+}
+
+func readOnly(t *testing.T, s *Store) (repair func()) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
+	writable := s.writer.open
 	s.writer.close()
-	s.db.SetMaxIdleConns(0)
+	s.writer.open = func() (conn, error) {
+		c, err := new(sqlite.Driver).Open(s.dsn() + "&mode=ro")
+		if err != nil {
+			return nil, err
+		}
+		return c.(conn), nil
+	}
+	return func() {
+		s.wmu.Lock()
+		defer s.wmu.Unlock()
+		s.writer.open = writable
+	}
 }
 
 func tmpfs(t *testing.T) string {

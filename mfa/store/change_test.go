@@ -1,0 +1,261 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCommandBesideServer changes everything from beside and looks, when the
+// call has returned, what the server says.
+func TestCommandBesideServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, cli := openServer(t, dir), openCommand(t, dir)
+	ctx := t.Context()
+	tok := otp.NewTOTP("Anna")
+	hash := sha256.Sum256([]byte("invitation"))
+	addr := netip.MustParseAddr("203.0.113.10")
+	barred := loginEvent(1)
+	barred.User, barred.Reason, barred.Outcome = "anna", mfa.ReasonNotMe, mfa.Reject
+
+	for _, step := range []struct {
+		name string
+		do   func() error
+		seen func(mfa.User) bool
+	}{
+		{"token", func() error { return cli.AddToken(ctx, tok, admin("add")) }, func(u mfa.User) bool { return u.Codes == 1 && u.Name == "Anna" }},
+		{"default", func() error { return cli.SetDefaultMethod(ctx, "ANNA", mfa.MethodOTP, admin("default")) },
+			func(u mfa.User) bool { return u.Default == mfa.MethodOTP }},
+		{"block", func() error { return cli.SetBlocked(ctx, "anna", true, admin("block")) }, func(u mfa.User) bool { return u.Blocked }},
+		{"unblock", func() error { return cli.SetBlocked(ctx, "anna", false, admin("unblock")) },
+			func(u mfa.User) bool { return !u.Blocked && !u.Unblocked.IsZero() }},
+		{"not me", func() error { return server.Record(ctx, barred) }, func(u mfa.User) bool { return slices.Equal(u.PushBlocked, []string{"edge"}) }},
+		{"another change", func() error { return cli.SetDefaultMethod(ctx, "anna", "", admin("default")) },
+			func(u mfa.User) bool { return u.Default == "" && len(u.PushBlocked) == 1 }},
+		{"cleared", func() error { return cli.ClearPushBlocks(ctx, "anna", admin("clear")) }, func(u mfa.User) bool { return len(u.PushBlocked) == 0 }},
+		{"invitation and enrolment", func() error {
+			in := push.Invitation{Hash: hash, User: "Anna", Expires: time.Now().Add(time.Hour)}
+			_, err := server.Enroll(ctx, hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}})
+			if !errors.Is(err, push.ErrInvitation) {
+				return fmt.Errorf("enrolment without an invitation: %v", err)
+			}
+			if err := cli.Invite(ctx, in, admin("invite")); err != nil {
+				return err
+			}
+			_, err = server.Enroll(ctx, hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}})
+			return err
+		}, func(u mfa.User) bool { return u.Devices == 1 }},
+		{"invitation used", func() error {
+			_, err := server.Enroll(ctx, hash, push.Device{ID: "d2", Name: "phone", Key: []byte{1}})
+			if !errors.Is(err, push.ErrInvitation) {
+				return fmt.Errorf("got %v; want ErrInvitation", err)
+			}
+			return nil
+		}, func(u mfa.User) bool { return u.Devices == 1 }},
+		{"device removed", func() error { return cli.RemoveDevice(ctx, "anna", "phone", admin("remove")) }, func(u mfa.User) bool { return u.Devices == 0 }},
+		{"token removed", func() error { return cli.RemoveToken(ctx, "anna", tok.ID, admin("remove")) }, func(u mfa.User) bool { return u.Codes == 0 }},
+		{"latch", func() error {
+			server.Latch("vpn", addr, time.Now())
+			if !server.Latched("vpn", addr) || server.Latched("lan", addr) {
+				return errors.New("latched is not what was latched")
+			}
+			if err := server.flush(ctx); err != nil {
+				return err
+			}
+			n, err := cli.Unlatch(ctx, "vpn", addr, admin("unlatch"))
+			if err == nil && (n != 1 || server.Latched("vpn", addr)) {
+				return fmt.Errorf("%d unlatched; the server says latched: %t", n, server.Latched("vpn", addr))
+			}
+			return err
+		}, func(mfa.User) bool { return true }},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		u, err := server.User(ctx, "aNNa")
+		must(t, err)
+		if !step.seen(u) {
+			t.Errorf("%s: the server has %+v", step.name, u)
+		}
+	}
+	if _, err := server.Device(ctx, "d1"); !errors.Is(err, push.ErrNoDevice) {
+		t.Errorf("removed device: got %v; want ErrNoDevice", err)
+	}
+	entries, err := cli.Events(ctx, Query{User: "anna"})
+	must(t, err)
+	for _, e := range entries {
+		if e.Event.Kind == mfa.EventAdmin && e.Event.Text == "" {
+			t.Errorf("administrative event without a text: %+v", e.Event)
+		}
+	}
+}
+
+// TestReloadKeepsSteps uses a step, changes the user from beside, and tries the
+// step again: the disk's token does not know of it yet.
+func TestReloadKeepsSteps(t *testing.T) {
+	dir := t.TempDir()
+	server, cli := openServer(t, dir), openCommand(t, dir)
+	tok := addToken(t, cli, "anna")
+	must(t, use(server, tok.ID, 100))
+	must(t, cli.SetDefaultMethod(t.Context(), "anna", mfa.MethodOTP, admin("default")))
+	for step, want := range map[int64]error{99: otp.ErrUsed, 100: otp.ErrUsed} {
+		if err := use(server, tok.ID, step); !errors.Is(err, want) {
+			t.Errorf("step %d: got %v; want %v", step, err, want)
+		}
+	}
+	must(t, use(server, tok.ID, 101))
+}
+
+// TestServerSilent has a server that is held up.
+func TestServerSilent(t *testing.T) {
+	dir := t.TempDir()
+	server, cli := openServer(t, dir), openCommand(t, dir)
+	server.wmu.Lock()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := cli.SetBlocked(ctx, "eve", true, admin("block"))
+	if !errors.Is(err, ErrNotSeen) {
+		t.Errorf("got %v; want ErrNotSeen", err)
+	}
+	server.wmu.Unlock()
+	waitFor(t, func() bool { u, _ := server.User(t.Context(), "eve"); return u.Blocked })
+}
+
+func TestTwoServers(t *testing.T) {
+	dir := t.TempDir()
+	first := openServer(t, dir)
+	_, err := Open(t.Context(), Options{Dir: dir, Server: true})
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("got %v; want ErrInUse with the process id", err)
+	}
+	must(t, first.Close())
+	must(t, openServer(t, dir).Close())
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, cli := openServer(t, dir), openCommand(t, dir)
+	ctx := t.Context()
+	var tokens []otp.Token
+	for i := range 700 {
+		tok := otp.NewTOTP(fmt.Sprintf("User%d", i))
+		tok.Serial = fmt.Sprintf("S%d", i)
+		tokens = append(tokens, tok)
+	}
+	tokens[7].Serial = "s6"          // as that of user 6, in other letters
+	tokens[8].Secret = []byte("abc") // too short
+	tokens[9] = tokens[10]
+	refused, err := cli.AddTokens(ctx, tokens, admin("import"))
+	must(t, err)
+	for i, err := range refused {
+		bad := i == 7 || i == 8 || i == 10
+		if (err != nil) != bad {
+			t.Errorf("token %d: %v", i, err)
+		}
+	}
+	for _, i := range []int{7, 10} {
+		if !errors.Is(refused[i], otp.ErrDuplicate) {
+			t.Errorf("token %d: got %v; want ErrDuplicate", i, refused[i])
+		}
+	}
+	list, err := server.ListTokens(ctx, "")
+	must(t, err)
+	if len(list) != 697 || list[0].Secret != nil {
+		t.Errorf("got %d tokens, secret %v; want 697 without secrets", len(list), list[0].Secret)
+	}
+	u, err := server.User(ctx, "user699")
+	must(t, err)
+	if u.Codes != 1 {
+		t.Errorf("the server has %+v; want the last user's token", u)
+	}
+	entries, err := cli.Events(ctx, Query{})
+	must(t, err)
+	if len(entries) != 1 {
+		t.Errorf("got %d events; want one for the import", len(entries))
+	}
+	refused, err = cli.AddTokens(ctx, tokens[:1], admin("import"))
+	if err != nil || !errors.Is(refused[0], otp.ErrDuplicate) {
+		t.Errorf("again: got %v, %v; want ErrDuplicate", refused, err)
+	}
+}
+
+// TestLater looks that what may be written later is there after a restart.
+func TestLater(t *testing.T) {
+	dir := t.TempDir()
+	s := openServer(t, dir)
+	hash := sha256.Sum256([]byte("x"))
+	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: "anna", Expires: time.Now().Add(time.Hour)}, admin("invite")))
+	_, err := s.Enroll(t.Context(), hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}, Version: 1})
+	must(t, err)
+	at := time.Now().Add(time.Minute).Truncate(time.Microsecond)
+	must(t, s.SeenDevice(t.Context(), "d1", 2, at))
+	s.Latch("vpn", netip.MustParseAddr("::ffff:203.0.113.10"), at)
+	must(t, s.Close())
+	s = openServer(t, dir)
+	d, err := s.Device(t.Context(), "d1")
+	if err != nil || d.Version != 2 || !d.Seen.Equal(at) || d.User != "anna" {
+		t.Errorf("got %+v, %v; want version 2, seen %s", d, err, at)
+	}
+	if !s.Latched("vpn", netip.MustParseAddr("203.0.113.10")) {
+		t.Error("the latch is gone")
+	}
+	list, err := s.Latches(t.Context())
+	if err != nil || len(list) != 1 || !list[0].Since.Equal(at) {
+		t.Errorf("got %+v, %v; want the one latch", list, err)
+	}
+}
+
+func TestStats(t *testing.T) {
+	dir := t.TempDir()
+	s := openServer(t, dir)
+	want := []ClientStats{{Client: "lan", Packets: 1}, {Client: "vpn", Packets: 3, Mean: time.Second, Refused: map[string]uint64{"unsigned": 2}}}
+	must(t, s.SaveStats(t.Context(), append([]ClientStats{{Client: "gone"}}, want...)))
+	must(t, s.SaveStats(t.Context(), want))
+	got, err := openCommand(t, dir).ClientStats(t.Context())
+	must(t, err)
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+func TestFileModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openServer(t, dir)
+	addToken(t, s, "anna")
+	info, err := os.Stat(dir)
+	must(t, err)
+	if got := info.Mode().Perm(); got != 0o700 {
+		t.Errorf("data_dir: mode %04o; want 0700", got)
+	}
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	for _, f := range files {
+		info, err := f.Info()
+		must(t, err)
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s: mode %04o; want 0600", f.Name(), got)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/radmatch/radmatch/otp"
+)
+
+func secrets(t *testing.T, s *Store, user string) [][]byte {
+	t.Helper()
+	tokens, err := s.Tokens(t.Context(), user)
+	must(t, err)
+	var list [][]byte
+	for _, tok := range tokens {
+		list = append(list, tok.Secret)
+	}
+	return list
+}
+
+func TestSecretsAreSealed(t *testing.T) {
+	dir := t.TempDir()
+	s := openServer(t, dir)
+	tok := addToken(t, s, "anna")
+	must(t, s.Close())
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	must(t, err)
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		must(t, err)
+		if bytes.Contains(content, tok.Secret) {
+			t.Errorf("%s holds the secret in the clear", f)
+		}
+	}
+	if got := secrets(t, openServer(t, dir), "anna"); !bytes.Equal(got[0], tok.Secret) {
+		t.Error("the secret came back changed")
+	}
+}
+
+// TestTampering changes sealed secrets in the database, as somebody could who
+// can write it and has no key.
+func TestTampering(t *testing.T) {
+	for _, tt := range []struct{ name, query string }{
+		{"a bit", `UPDATE tokens SET secret = substr(secret, 1, length(secret) - 1) || x'00' WHERE user = 'anna'`},
+		{"emptied", `UPDATE tokens SET secret = x'' WHERE user = 'anna'`},
+		{"cut", `UPDATE tokens SET secret = substr(secret, 1, 5) WHERE user = 'anna'`},
+		{"in the clear", `UPDATE tokens SET secret = x'0131323334353637383930313233343536373839' WHERE user = 'anna'`},
+		{"another key", `UPDATE tokens SET secret = x'09' || substr(secret, 2) WHERE user = 'anna'`},
+		{"another's", `UPDATE tokens SET secret = (SELECT secret FROM tokens WHERE user = 'mallory') WHERE user = 'anna'`},
+		{"moved", `UPDATE tokens SET user = 'anna' WHERE user = 'mallory'`},
+		{"renamed", `UPDATE tokens SET id = 'x' WHERE user = 'anna'`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			cli := openCommand(t, dir)
+			addToken(t, cli, "anna")
+			addToken(t, cli, "mallory")
+			_, err := cli.db.Exec(tt.query)
+			must(t, err)
+			s := openServer(t, dir)
+			if tokens, err := s.Tokens(t.Context(), "anna"); !errors.Is(err, errSeal) || tokens != nil {
+				t.Errorf("got %d tokens, %v; want none and that a secret does not open", len(tokens), err)
+			}
+		})
+	}
+}
+
+func TestKeyFile(t *testing.T) {
+	other := t.TempDir()
+	openCommand(t, other)
+	otherKey, err := os.ReadFile(filepath.Join(other, keyFile))
+	must(t, err)
+	for _, tt := range []struct {
+		name  string
+		spoil func(file string) error
+		want  string
+	}{
+		{"missing", os.Remove, "missing"},
+		{"another's", func(f string) error { return os.WriteFile(f, otherKey, 0o600) }, "not the key"},
+		{"empty", func(f string) error { return os.WriteFile(f, nil, 0o600) }, "no key"},
+		{"cut", func(f string) error { return os.WriteFile(f, otherKey[:len(otherKey)-9], 0o600) }, "must be an id"},
+		{"readable", func(f string) error { return os.Chmod(f, 0o644) }, "everybody"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openCommand(t, dir)
+			addToken(t, s, "anna")
+			must(t, s.Close())
+			must(t, tt.spoil(filepath.Join(dir, keyFile)))
+			s, err := Open(t.Context(), Options{Dir: dir, Server: true})
+			if err == nil {
+				s.Close()
+				t.Fatal("opened")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v; want %q in it", err, tt.want)
+			}
+			if strings.Contains(err.Error(), string(otherKey[len(otherKey)-20:])) {
+				t.Errorf("the error holds a key: %v", err)
+			}
+		})
+	}
+}
+
+func TestRekey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, cli, third := openServer(t, dir), openCommand(t, dir), openCommand(t, dir)
+	tok := addToken(t, cli, "anna")
+	before, err := os.ReadFile(filepath.Join(dir, keyFile))
+	must(t, err)
+	n, err := cli.Rekey(t.Context(), admin("rekey"))
+	must(t, err)
+	after, err := os.ReadFile(filepath.Join(dir, keyFile))
+	must(t, err)
+	if n != 1 || bytes.Equal(before, after) || bytes.Count(after, []byte("\n")) != bytes.Count(before, []byte("\n")) {
+		t.Errorf("%d tokens; key file before\n%d lines, after %d; want another key in place of the old", n, bytes.Count(before, []byte("\n")), bytes.Count(after, []byte("\n")))
+	}
+	// One that had the old key in memory: what it seals now, all can open.
+	late := addToken(t, third, "bob")
+	for _, s := range []*Store{server, cli, third, openCommand(t, dir)} {
+		if got := secrets(t, s, "anna"); !bytes.Equal(got[0], tok.Secret) {
+			t.Error("anna's secret came back changed")
+		}
+		if got := secrets(t, s, "bob"); !bytes.Equal(got[0], late.Secret) {
+			t.Error("bob's secret came back changed")
+		}
+	}
+	_, err = third.Rekey(t.Context(), admin("rekey"))
+	must(t, err)
+	must(t, server.Close())
+	if got := secrets(t, openServer(t, dir), "anna"); !bytes.Equal(got[0], tok.Secret) {
+		t.Error("after a second rekey and a restart the secret is changed")
+	}
+}
+
+// TestRekeyFails has a token that does not open: nothing is changed.
+func TestRekeyFails(t *testing.T) {
+	dir := t.TempDir()
+	s := openCommand(t, dir)
+	addToken(t, s, "anna")
+	addToken(t, s, "bob")
+	_, err := s.db.Exec(`UPDATE tokens SET secret = x'01' WHERE user = 'bob'`)
+	must(t, err)
+	if _, err := s.Rekey(t.Context(), admin("rekey")); !errors.Is(err, errSeal) {
+		t.Errorf("got %v; want that a secret does not open", err)
+	}
+	must(t, s.Close())
+	if got := secrets(t, openServer(t, dir), "anna"); len(got) != 1 {
+		t.Error("anna's token is gone")
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	dir := t.TempDir()
+	s := openCommand(t, dir)
+	tok := addToken(t, s, "anna")
+	must(t, s.migrate(t.Context())) // nothing to do
+	must(t, s.step(t.Context(), 0, "migrations/0001_start.sql"))
+	if got := secrets(t, s, "anna"); !bytes.Equal(got[0], tok.Secret) {
+		t.Error("the token is gone")
+	}
+	must(t, s.update(context.Background(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`PRAGMA user_version = 99`)
+		return err
+	}))
+	must(t, s.Close())
+	if _, err := Open(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "older") {
+		t.Errorf("a newer schema: got %v; want that the program is older", err)
+	}
+}
+
+func TestManyTokens(t *testing.T) {
+	s := openServer(t, t.TempDir())
+	for range otp.MaxTokens {
+		addToken(t, s, "anna")
+	}
+	if err := s.AddToken(t.Context(), otp.NewHOTP("anna"), admin("add")); !errors.Is(err, otp.ErrTooMany) {
+		t.Errorf("got %v; want ErrTooMany", err)
+	}
+}

@@ -1,0 +1,339 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// quiet is a server whose goroutines have ended: the tests commit and fold.
+func quiet(t *testing.T, opt Options) *Store {
+	t.Helper()
+	opt.Server = true
+	s, err := Open(t.Context(), opt)
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	s.stop()
+	s.queue.close()
+	s.done.Wait()
+	return s
+}
+
+func put(t *testing.T, s *Store, events ...mfa.Event) {
+	t.Helper()
+	rows := make([]row, len(events))
+	for i, ev := range events {
+		var err error
+		rows[i], err = s.newRow(ev, ev.Step != 0)
+		must(t, err)
+	}
+	must(t, s.commitRows(rows))
+}
+
+func count(t *testing.T, s *Store, query string) (n int) {
+	t.Helper()
+	must(t, s.db.QueryRow(query).Scan(&n))
+	return n
+}
+
+// TestReplay looks at a token's next step after a restart, with the uses folded
+// in part, in the order that the queue gave them.
+func TestReplay(t *testing.T) {
+	for _, folds := range []int{0, 1, 2} {
+		t.Run(fmt.Sprint("folds=", folds), func(t *testing.T) {
+			dir := t.TempDir()
+			s := quiet(t, Options{Dir: dir})
+			tok := addToken(t, s, "anna")
+			events := make([]mfa.Event, 2*chunk)
+			for n := range events {
+				events[n] = loginEvent(n)
+				events[n].Token, events[n].Step, events[n].Drift = tok.ID, int64(1000+n^1), n^1 // each pair in the wrong order
+			}
+			put(t, s, events...)
+			for range folds {
+				n, err := s.fold(t.Context())
+				if must(t, err); n != chunk {
+					t.Fatalf("folded %d; want %d", n, chunk)
+				}
+			}
+			must(t, s.Close())
+			for _, s := range []*Store{openCommand(t, dir), quiet(t, Options{Dir: dir})} {
+				tokens, err := s.Tokens(t.Context(), "anna")
+				must(t, err)
+				if got, want := tokens[0].Next, int64(1000+2*chunk); got != want || tokens[0].Drift != 2*chunk-1 {
+					t.Errorf("got next %d, drift %d; want %d, %d", got, tokens[0].Drift, want, 2*chunk-1)
+				}
+				if want := int64(2*chunk + 1 - folds*chunk); s.opt.Server && s.tail.Load() != want {
+					t.Errorf("got %d events that are not folded; want %d", s.tail.Load(), want)
+				}
+			}
+		})
+	}
+}
+
+// TestFoldMark has another process write an event with an id in the future.
+func TestFoldMark(t *testing.T) {
+	s := quiet(t, Options{Dir: t.TempDir()})
+	tok := addToken(t, s, "anna")
+	_, err := s.db.Exec(`UPDATE events SET id = id + 3600000000`)
+	must(t, err)
+	if _, err := s.fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ev := loginEvent(1)
+	ev.Token, ev.Step = tok.ID, 7
+	put(t, s, ev)
+	if n := count(t, s, `SELECT count(*) FROM events WHERE step = 7 AND id > `+foldedMark); n != 1 {
+		t.Error("a row came below the mark: its step would be lost")
+	}
+}
+
+func TestReusablePass(t *testing.T) {
+	dir := t.TempDir()
+	s := openServer(t, dir)
+	p, _, err := otp.NewPass("anna", time.Now().Add(-time.Minute), time.Hour, false)
+	must(t, err)
+	must(t, s.ReplacePass(t.Context(), p, admin("issue")))
+	for range 2 {
+		must(t, s.Use(t.Context(), otp.Use{Token: p.ID, Reusable: true}, loginEvent(1)))
+	}
+	must(t, s.Close())
+	s = openServer(t, dir)
+	if u, _ := s.User(t.Context(), "anna"); !u.Pass {
+		t.Error("after a restart the reusable pass counts as used")
+	}
+	once, _, err := otp.NewPass("anna", time.Now().Add(-time.Minute), time.Hour, true)
+	must(t, err)
+	must(t, s.ReplacePass(t.Context(), once, admin("issue")))
+	if err := s.Use(t.Context(), otp.Use{Token: p.ID, Reusable: true}, loginEvent(1)); !errors.Is(err, otp.ErrUsed) {
+		t.Errorf("the replaced pass: got %v; want ErrUsed", err)
+	}
+	must(t, s.Use(t.Context(), otp.Use{Token: once.ID}, loginEvent(1)))
+	must(t, s.Close())
+	s = openServer(t, dir)
+	if u, _ := s.User(t.Context(), "anna"); u.Pass || !u.HasPass {
+		t.Errorf("after a restart got %+v; want a pass that is used", u)
+	}
+}
+
+// TestEventsQuery asks the same of a trail that is not folded, folded in part,
+// and whole.
+func TestEventsQuery(t *testing.T) {
+	t.Parallel()
+	s := quiet(t, Options{Dir: t.TempDir()})
+	names := []string{"anna", "ÉVA", "ANNA", "éva", "bob", "", "x' OR '1'='1"}
+	events := make([]mfa.Event, 2*chunk)
+	for n := range events {
+		ev := loginEvent(n)
+		ev.User = names[n%len(names)]
+		if ev.Client = "vpn"; n%2 == 1 {
+			ev.Client = "lan"
+		}
+		events[n] = ev
+	}
+	put(t, s, events...)
+	all, err := s.Events(t.Context(), Query{})
+	must(t, err)
+	if len(all) != 2*chunk {
+		t.Fatalf("got %d events; want %d", len(all), 2*chunk)
+	}
+	want := func(q Query) (list []Entry) {
+		for _, e := range all {
+			if (q.User == "" || mfa.Fold(e.Event.User) == mfa.Fold(q.User)) && (q.Client == "" || e.Event.Client == q.Client) &&
+				e.Seq > q.After && (q.Since.IsZero() || e.Seq >= q.Since.UnixMicro()) && (q.Until.IsZero() || e.Seq < q.Until.UnixMicro()) {
+				list = append(list, e)
+			}
+		}
+		if over := len(list) - q.Limit; q.Limit > 0 && over > 0 {
+			if q.After > 0 {
+				return list[:q.Limit]
+			}
+			return list[over:]
+		}
+		return list
+	}
+	middle := all[chunk].Seq
+	queries := []Query{
+		{Limit: 5}, {Limit: 5, After: middle}, {After: all[len(all)-1].Seq},
+		{Since: time.UnixMicro(middle)}, {Until: time.UnixMicro(middle)}, {Client: "lan", Limit: 300},
+	}
+	for _, user := range []string{"anna", "Éva", "bob", "x' or '1'='1", "nobody"} {
+		for _, q := range queries[:6] {
+			q.User = user
+			queries = append(queries, q)
+		}
+	}
+	for fold := range 3 {
+		for _, q := range queries {
+			got, err := s.Events(t.Context(), q)
+			must(t, err)
+			if got, want := seqs(got), seqs(want(q)); got != want {
+				t.Errorf("folds %d, %+v\n got %s\nwant %s", fold, q, got, want)
+			}
+		}
+		_, err := s.fold(t.Context())
+		must(t, err)
+	}
+}
+
+func seqs(entries []Entry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		fmt.Fprint(&b, e.Seq%1e9, " ")
+	}
+	return b.String()
+}
+
+func TestEventsSince(t *testing.T) {
+	s := quiet(t, Options{Dir: t.TempDir()})
+	reasons := []mfa.Reason{
+		mfa.ReasonDefaultOTP, mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonWrongPassword,
+	}
+	begin := time.Now().Add(-time.Second)
+	for i, r := range reasons {
+		ev := loginEvent(i)
+		ev.Reason = r
+		put(t, s, ev)
+	}
+	ev := loginEvent(9)
+	ev.Tries = 2
+	put(t, s, ev)
+	got, err := s.EventsSince(t.Context(), begin)
+	must(t, err)
+	var list []string
+	for _, ev := range got {
+		list = append(list, fmt.Sprint(ev.Reason, ev.Tries))
+	}
+	if got, want := fmt.Sprint(list), "[push_denied0 wrong_number0 not_me0 push_no_response0 default_otp2]"; got != want {
+		t.Errorf("got %s; want %s", got, want)
+	}
+	if got, err := s.EventsSince(t.Context(), time.Now().Add(time.Minute)); err != nil || got != nil {
+		t.Errorf("since a minute from now: got %d events, %v; want none", len(got), err)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: func() time.Time { return now }})
+	fill := func(n int) {
+		events := make([]mfa.Event, n)
+		for i := range events {
+			events[i] = loginEvent(i)
+		}
+		put(t, s, events...)
+	}
+	fill(3 * chunk)
+	now = now.Add(2 * time.Hour)
+	must(t, s.prune(t.Context()))
+	if n := count(t, s, `SELECT count(*) FROM events`); n != 3*chunk {
+		t.Errorf("%d events left; want all: none is folded", n)
+	}
+	must(t, s.foldAll(t.Context()))
+	fill(10)
+	must(t, s.prune(t.Context()))
+	if n := count(t, s, `SELECT count(*) FROM events`); n != 10 {
+		t.Errorf("%d events left; want the 10 that are not old", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM event_user`); n != 0 {
+		t.Errorf("%d events in the index; want none", n)
+	}
+}
+
+func TestPruneSize(t *testing.T) {
+	t.Parallel()
+	s := quiet(t, Options{Dir: t.TempDir(), MaxSize: 256 << 10})
+	var last string
+	for range 6 {
+		events := make([]mfa.Event, 300)
+		for i := range events {
+			events[i] = loginEvent(i)
+			events[i].Source = strings.Repeat("x", 200)
+			last = events[i].ID
+		}
+		put(t, s, events...)
+		must(t, s.foldAll(t.Context()))
+		must(t, s.prune(t.Context()))
+		size, err := s.size(t.Context())
+		must(t, err)
+		if size > 256<<10 {
+			t.Fatalf("%d bytes; want 256 KiB at most", size)
+		}
+	}
+	got, err := s.Events(t.Context(), Query{Limit: 1})
+	must(t, err)
+	if len(got) != 1 || got[0].Event.ID != last {
+		t.Errorf("the newest is %+v; want %s", got, last)
+	}
+}
+
+func (s *Store) foldAll(ctx context.Context) error {
+	for {
+		if n, err := s.fold(ctx); n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// TestJanitor looks that a server that has nothing to do folds.
+func TestJanitor(t *testing.T) {
+	s := openServer(t, t.TempDir())
+	must(t, s.Record(t.Context(), loginEvent(1)))
+	waitFor(t, func() bool { return s.tail.Load() == 0 && s.folded.Load() > 0 })
+}
+
+// TestIdle looks that nothing is folded while logins come, unless too much waits.
+func TestIdle(t *testing.T) {
+	s := quiet(t, Options{Dir: t.TempDir()})
+	put(t, s, loginEvent(1))
+	s.queue.last = time.Now().Add(time.Hour)
+	must(t, s.foldWhileIdle(t.Context()))
+	if s.folded.Load() != 0 {
+		t.Error("folded while logins came")
+	}
+	s.tail.Add(foldForced)
+	must(t, s.foldWhileIdle(t.Context()))
+	if s.folded.Load() == 0 {
+		t.Error("not folded although too much waits")
+	}
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	ev := loginEvent(1)
+	ev.Text, ev.Requests = "text", []mfa.PromptRequest{{Client: "vpn"}}
+	data, err := encodeEvent(&ev)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add(data[:len(data)/2])
+	f.Add([]byte{eventFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var ev, again mfa.Event
+		if decodeEvent(data, &ev) != nil {
+			return
+		}
+		data, err := encodeEvent(&ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := decodeEvent(data, &again); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestBadEvents(t *testing.T) {
+	s := openServer(t, t.TempDir())
+	for _, ev := range []mfa.Event{{Plan: 17}, {Outcome: -1}} {
+		if err := s.Record(t.Context(), ev); err == nil {
+			t.Errorf("%d %d: recorded", int(ev.Plan), int(ev.Outcome))
+		}
+	}
+}
