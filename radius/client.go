@@ -242,7 +242,7 @@ func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
 	fault := ErrNoAnswer
 	for ctx.Err() == nil && time.Now().Before(end) {
 		if _, err := conn.Write(packet); err != nil {
-			return Answer{}, errors.Join(ErrNoAnswer, err)
+			return Answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 		}
 		spread := time.Duration((0.9 + 0.2*mathrand.Float64()) * float64(wait))
 		until := time.Now().Add(spread)
@@ -256,12 +256,15 @@ func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, errInvalid):
 			fault = err
-		default:
-			return Answer{}, errors.Join(ErrNoAnswer, err)
+		default: // nothing listens there
+			return Answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 		}
 		wait = min(2*wait, maximumRetransmit)
 	}
-	return Answer{}, errors.Join(fault, ctx.Err())
+	if err := ctx.Err(); err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", fault, err)
+	}
+	return Answer{}, fault
 }
 
 // errInvalid is an answer that does not verify: anybody can send one, so it

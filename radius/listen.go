@@ -38,6 +38,10 @@ type socket struct {
 
 // send implements sender.
 func (k *socket) send(b []byte, to netip.AddrPort, oob []byte) error {
+	if len(oob) == 0 {
+		_, err := k.conn.WriteToUDPAddrPort(b, to)
+		return err
+	}
 	_, _, err := k.conn.WriteMsgUDPAddrPort(b, oob, to)
 	return err
 }
