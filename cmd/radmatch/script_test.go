@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			e.Values[serverKey{}] = &server{}
 			e.Setenv("SECRET", "testing-secret-of-32-octets-4711")
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			return os.WriteFile(filepath.Join(e.WorkDir, "users.yaml"), []byte(scriptUsers), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -122,7 +123,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	s.cmd = exec.Command(program, append([]string{"serve", "--ready-file", ready}, args...)...)
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = ts.MkAbs("."), log, log
-	for _, name := range []string{"PATH", "HOME", "OVERRIDE_NUMBER_MATCHING_WITH_OTP"} {
+	for _, name := range []string{"PATH", "HOME", "GORACE", "OVERRIDE_NUMBER_MATCHING_WITH_OTP"} {
 		s.cmd.Env = append(s.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(s.cmd.Start())

@@ -133,7 +133,7 @@ func (p *serverProcess) command(wrapper []string, args ...string) *exec.Cmd {
 	argv := append(append([]string{}, wrapper...), program, "-c", p.path("radmatch.yaml"))
 	cmd := exec.Command(argv[0], append(argv[1:], args...)...)
 	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "OVERRIDE_NUMBER_MATCHING_WITH_OTP=")
+	cmd.Env = append(os.Environ(), "OVERRIDE_NUMBER_MATCHING_WITH_OTP=", "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
