@@ -143,6 +143,12 @@ func (x *exchange) rescue() {
 		return
 	}
 	x.server.panicked(v, x.client.Name)
+	x.abandon()
+}
+
+// abandon ends the exchange in silence after a bug; a reply that still comes is
+// too late.
+func (x *exchange) abandon() {
 	x.replied.Store(true)
 	x.end(nil, &mfa.Decision{Outcome: mfa.Discard, Reason: mfa.ReasonInternalError})
 }

@@ -27,9 +27,13 @@ type arrival struct {
 // matters: nothing that an attacker can forge reaches the state that is kept for
 // those who know the secret.
 func (s *Server) receive(a arrival, datagram []byte) {
+	var x *exchange
 	defer func() {
 		if v := recover(); v != nil {
 			s.panicked(v, "")
+			if x != nil && x.server != nil {
+				x.abandon()
+			}
 		}
 	}()
 	svc := s.service.Load()
@@ -42,9 +46,10 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		return
 	}
 	now := time.Now()
-	c := svc.Table.lookup(a.from.Addr())
+	source := a.from.Addr().Unmap().WithZone("")
+	c := svc.Table.lookup(source)
 	if c == nil {
-		s.stranger(a.from.Addr(), now)
+		s.stranger(source, now)
 		return
 	}
 	count := svc.counters[c.index]
@@ -52,18 +57,17 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	count.lastSeen.Store(now.UnixNano())
 
 	var r request
-	why := r.scan(p, s.MaxAttributes)
 	var secret *Secret
+	why := r.scan(p, s.MaxAttributes)
 	if why == keep {
-		secret, why = s.authenticate(c, &r, a.from.Addr(), now)
+		secret, why = s.authenticate(c, &r, source, now)
 	}
-	var x *exchange
 	if why == keep {
 		x, why = s.deduplicate(&a, &r, count, now)
 	}
 	if why != keep {
 		count.discarded[why].Add(1)
-		s.refuse(c, why, a.from.Addr(), now)
+		s.refuse(c, why, source, now)
 		return
 	}
 	if x == nil {
@@ -189,7 +193,6 @@ var discardHints = [discardReasons]string{
 // stranger counts a datagram from no client and logs it once an hour a network.
 func (s *Server) stranger(source netip.Addr, now time.Time) {
 	s.unknown.Add(1)
-	source = source.Unmap().WithZone("")
 	bits := 24
 	if source.Is6() {
 		bits = 48

@@ -1,0 +1,101 @@
+package radius
+
+import (
+	"testing"
+	"time"
+)
+
+func always() bool { return true }
+
+// step is one packet of an identifier, or the end of its exchange.
+func begin(t *testing.T, tab *retransmissions, id, auth byte, now time.Time) *exchange {
+	t.Helper()
+	verdict, x, _ := tab.begin(makeKey(nas, 0, byte(AccessRequest), id), authOf(auth)[:], true, now, always)
+	if verdict != verdictNew {
+		t.Fatalf("identifier %d: verdict %d, want a new request", id, verdict)
+	}
+	return x
+}
+
+func (t *retransmissions) size() (entries, finished int) {
+	for i := range t.shards {
+		entries += len(t.shards[i].entries)
+		finished += t.shards[i].count
+	}
+	return entries, finished
+}
+
+// The table is bounded: finished entries give way, pending ones never.
+func TestTableIsBounded(t *testing.T) {
+	now := time.Unix(1000, 0)
+	tab := newRetransmissions(shards) // one finished entry a shard
+	pending := begin(t, tab, 0, 1, now)
+	for id := 1; id < 256; id++ {
+		x := begin(t, tab, byte(id), 1, now)
+		tab.finish(x, []byte("answer"), now)
+	}
+	if entries, finished := tab.size(); finished > shards || entries != finished+1 {
+		t.Errorf("%d entries, %d finished", entries, finished)
+	}
+	if !tab.finish(pending, []byte("answer"), now) {
+		t.Error("the pending entry was evicted")
+	}
+}
+
+// An identifier that is used again leaves one entry, whatever became of the earlier ones.
+func TestTableReusesEntries(t *testing.T) {
+	now := time.Unix(1000, 0)
+	tab := newRetransmissions(1 << 16)
+	var old *exchange
+	for n := range byte(100) {
+		x := begin(t, tab, 7, n, now)
+		if n%3 != 0 { // every third one is superseded
+			if !tab.finish(x, []byte{n}, now) {
+				t.Fatal("not current")
+			}
+		}
+		if old != nil && tab.finish(old, []byte("late"), now) {
+			t.Fatal("a superseded exchange has answered")
+		}
+		old = nil
+		if n%3 == 0 {
+			old = x
+		}
+		if entries, finished := tab.size(); entries != 1 || finished > 1 {
+			t.Fatalf("%d entries, %d finished", entries, finished)
+		}
+	}
+}
+
+// What is over is forgotten as others come.
+func TestTableExpires(t *testing.T) {
+	now := time.Unix(1000, 0)
+	tab := newRetransmissions(1 << 16)
+	for id := range 256 {
+		tab.finish(begin(t, tab, byte(id), 1, now), []byte("answer"), now)
+	}
+	now = now.Add(keepAnswer)
+	for id := range 256 {
+		tab.finish(begin(t, tab, byte(id), 2, now), nil, now)
+	}
+	now = now.Add(keepAnswer)
+	for id := range 64 {
+		begin(t, tab, byte(id), 3, now)
+	}
+	if entries, finished := tab.size(); entries >= 256 || finished >= 192 {
+		t.Errorf("%d entries, %d finished", entries, finished)
+	}
+}
+
+// The same identifier from another port, on another listener or with another code is another request.
+func TestTableKeys(t *testing.T) {
+	seen := make(map[key]bool)
+	for _, k := range []key{
+		makeKey(nas, 0, 1, 1), makeKey(nas, 1, 1, 1), makeKey(nas, 0, 12, 1), makeKey(nas, 0, 1, 2),
+	} {
+		if seen[k] {
+			t.Errorf("%v twice", k)
+		}
+		seen[k] = true
+	}
+}
