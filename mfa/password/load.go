@@ -107,13 +107,17 @@ func (l *loader) problems() error {
 // of 100,000 users takes 300 MiB. What does not look like it, or does not parse
 // so, is parsed as a whole.
 func (l *loader) load(data []byte) {
-	pieces, ok := split(data, usersPerPiece)
-	if !ok || !l.loadPieces(pieces, usersPerPiece) {
+	if !l.loadPieces(data, usersPerPiece) {
 		l.loadWhole(data)
 	}
 }
 
-func (l *loader) loadPieces(pieces []piece, per int) bool {
+// loadPieces returns false if the file must be parsed as a whole.
+func (l *loader) loadPieces(data []byte, per int) bool {
+	head, pieces, ok := split(data, per)
+	if !ok || !isUsersKey(head) {
+		return false
+	}
 	for i, p := range pieces {
 		var doc yaml.Node
 		if yaml.Unmarshal(p.text, &doc) != nil || doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.SequenceNode {
@@ -125,6 +129,20 @@ func (l *loader) loadPieces(pieces []piece, per int) bool {
 		}
 	}
 	return true
+}
+
+// isUsersKey reports whether head is `users:` without a value, and comments.
+func isUsersKey(head []byte) bool {
+	var doc yaml.Node
+	if yaml.Unmarshal(head, &doc) != nil || doc.Kind != yaml.DocumentNode {
+		return false
+	}
+	m := doc.Content[0]
+	if m.Kind != yaml.MappingNode || m.Style&yaml.FlowStyle != 0 || len(m.Content) != 2 {
+		return false
+	}
+	key, value := m.Content[0], m.Content[1]
+	return key.Value == "users" && key.Column == 1 && value.Tag == "!!null" && value.Value == ""
 }
 
 func (l *loader) loadWhole(data []byte) {
@@ -140,8 +158,12 @@ func (l *loader) loadWhole(data []byte) {
 		l.syntaxError(data, err)
 		return
 	}
-	if err := d.Decode(&next); err != io.EOF {
+	switch err := d.Decode(&next); {
+	case err == nil:
 		l.problem(&next, "", "must be one YAML document")
+		return
+	case err != io.EOF:
+		l.syntaxError(data, err)
 		return
 	}
 	l.eachKey(doc.Content[0], "", func(key, value *yaml.Node) {
