@@ -265,7 +265,8 @@ func nas() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "radclient", "-x", "-r", retry, "-t", timeout, os.Getenv("RADIUS"), "auth", secret)
+	// A line of the log comes when it is written, not when the buffer is full.
+	cmd := exec.CommandContext(ctx, "stdbuf", "-oL", "radclient", "-x", "-r", retry, "-t", timeout, os.Getenv("RADIUS"), "auth", secret)
 	cmd.Stdin = strings.NewReader(attributes)
 	log, err := os.Create("nas.log")
 	if err != nil {
