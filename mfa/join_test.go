@@ -131,6 +131,11 @@ func TestJoinKeyIsUnambiguous(t *testing.T) {
 func TestJoinKeysOfEachPacket(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		first, second, third := r.send(r.mschap("alice", 1)), r.send(r.mschap("alice", 2)), r.send(r.request("alice"))
+		for w := range r.Pending.logins {
+			if w.Identity.MSCHAP != nil {
+				t.Error("the login keeps the keys of a packet")
+			}
+		}
 		r.rings(1).decides(nil)
 		for i, a := range []*answer{first, second} {
 			if d := a.want(Accept, ""); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != byte(i+1) {
@@ -421,17 +426,34 @@ func TestJoinRacesApproval(t *testing.T) {
 	}
 }
 
-// The same moment for a packet that is between joining and being held.
-func TestApprovalBetweenJoinAndHold(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		first := r.send(r.request("alice"))
-		first.req.Supersede()
-		g := r.rings(1)
-		r.client.Amender = amender(func() { g.decide <- nil }) // called in between
-		a := r.start(r.request("alice"))
-		time.Sleep(2 * time.Second)
-		a.want(Accept, "")
-	})
+// The same moment, for a packet that has joined and does not wait yet: one that
+// nobody else waits for gets the approval, and none hears of another decision.
+func TestDecisionBetweenJoinAndHold(t *testing.T) {
+	tests := []struct {
+		name   string
+		number bool
+		decide error
+		want   Outcome
+	}{
+		{"approved", false, nil, Accept},
+		{"approved, with a number", true, nil, Accept},
+		{"denied", false, ErrRejected, Discard},
+		{"denied, with a number", true, ErrRejected, Discard},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.client.NumberInPrompt = tt.number
+				first := r.send(r.request("alice"))
+				first.req.Supersede()
+				g := r.rings(1)
+				r.client.Amender = amender(func() { g.decide <- tt.decide }) // called in between
+				a := r.start(r.request("alice"))
+				time.Sleep(2 * time.Second)
+				a.want(tt.want, "")
+			})
+		})
+	}
 }
 
 // amender lets something happen while a packet joins.
