@@ -145,5 +145,24 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		a.configCommand(),
 		a.benchCommand(),
 	)
+	demandSubcommand(root)
 	return root
+}
+
+// demandSubcommand makes a command that only groups others print its help, and
+// refuse a word that is none of them: cobra lets it pass.
+func demandSubcommand(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		demandSubcommand(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		return usageError(c.CommandPath()+" --help", "unknown command %q", args[0])
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +37,7 @@ const drainTime = 25 * time.Second
 const statsEvery = 2 * time.Second
 
 func (a *app) serveCommand() *cobra.Command {
-	var readyFile string
+	var readyFile, profile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -50,11 +51,34 @@ ones stay and the log says so. Addresses, data_dir and limits need a restart.`,
 			if err != nil {
 				return err
 			}
+			if profile != "" {
+				stop, err := profileCPU(profile)
+				if err != nil {
+					return err
+				}
+				defer stop()
+			}
 			return a.serve(c.Context(), cfg, readyFile)
 		},
 	}
 	c.Flags().StringVar(&readyFile, "ready-file", "", "write the bound addresses to this file when the server is ready")
+	c.Flags().StringVar(&profile, "cpu-profile", "", "write where the CPU time goes to this file, for go tool pprof")
 	return c
+}
+
+// profileCPU begins a CPU profile and returns what ends it.
+func profileCPU(file string) (stop func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // serve is the wiring: configuration, store, what lasts, service, listeners;
@@ -72,6 +96,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 		return withHint("radmatch check --connect", err)
 	}
 	defer st.Close()
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration", zap.Stringer("problem", w))
+	}
 	l, err := newLasting(ctx, cfg, st, log)
 	if err != nil {
 		return err
@@ -97,6 +124,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	}
 	// The load has peaked above what serving needs, above all with many users.
 	debug.FreeOSMemory()
+	tuneGC()
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	work := start(working, server, st, l, log)
@@ -265,6 +293,17 @@ func tell(state string) {
 	}
 	defer c.Close()
 	_, _ = c.Write([]byte(state))
+}
+
+// gcPercent lets the heap grow further between collections than Go does by
+// itself: most of it is users and tokens, which never become garbage, and p99
+// follows the collector. GOGC in the environment wins.
+const gcPercent = 400
+
+func tuneGC() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // forbidCores keeps secrets and codes out of core files, and other users'
