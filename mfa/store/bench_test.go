@@ -126,10 +126,12 @@ func BenchmarkOpen(b *testing.B) {
 			}
 			s.Close()
 			for b.Loop() {
+				before := cpu()
 				s, err := Open(context.Background(), Options{Dir: dir, Server: true})
 				if err != nil {
 					b.Fatal(err)
 				}
+				b.ReportMetric((cpu() - before).Seconds(), "CPU-s")
 				b.StopTimer()
 				var m runtime.MemStats
 				runtime.GC()

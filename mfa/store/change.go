@@ -158,6 +158,7 @@ func (s *Store) catchUpChunk(ctx context.Context) (more bool, err error) {
 		s.put(users, read)
 	}
 	s.applied = last
+	s.tail.Add(1) // its event, for the janitor
 	return true, s.acknowledge(last)
 }
 

@@ -53,7 +53,7 @@ func (s *Store) janitor(ctx context.Context) {
 
 // foldWhileIdle folds as long as no login comes, or too much is waiting.
 func (s *Store) foldWhileIdle(ctx context.Context) error {
-	for s.tail.Load() > foldForced || s.queue.idle(foldIdle) {
+	for s.tail.Load() > foldForced || s.tail.Load() > 0 && s.queue.idle(foldIdle) {
 		n, err := s.fold(ctx)
 		if err != nil || n == 0 {
 			return err
@@ -112,12 +112,11 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if n > 0 {
-		s.folded.Store(last)
-		s.tail.Add(int64(-n))
-	} else {
-		s.tail.Store(0)
+	left := max(s.tail.Load()-int64(n), 1) // others write events too, which are not counted
+	if n < chunk {
+		left = 0
 	}
+	s.tail.Store(left)
 	return n, nil
 }
 

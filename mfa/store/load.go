@@ -224,9 +224,9 @@ func (s *Store) loadAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var applied, folded, tail int64
-	err = tx.QueryRowContext(ctx, `SELECT (SELECT coalesce(max(id), 0) FROM changes), `+foldedMark+`,
-		(SELECT count(*) FROM events WHERE id > `+foldedMark+`)`).Scan(&applied, &folded, &tail)
+	var applied, tail int64
+	err = tx.QueryRowContext(ctx, `SELECT (SELECT coalesce(max(id), 0) FROM changes),
+		(SELECT count(*) FROM events WHERE id > `+foldedMark+`)`).Scan(&applied, &tail)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,6 @@ func (s *Store) loadAll(ctx context.Context) error {
 	s.accounts, s.tokens, s.devices, s.latches = accounts, tokens, devices, latches
 	s.mu.Unlock()
 	s.applied = applied
-	s.folded.Store(folded)
 	s.tail.Store(tail)
 	return s.acknowledge(applied)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -78,6 +79,9 @@ type Store struct {
 	writer writer     // guarded by wmu
 	queue  queue
 
+	lost       int       // events that were not written since the last log line; guarded by wmu
+	complained time.Time // when that line was; guarded by wmu
+
 	mu       sync.RWMutex
 	accounts map[string]*account // by folded name
 	tokens   map[string]*token   // by id
@@ -86,8 +90,7 @@ type Store struct {
 	unsaved  unsaved // latches and devices that the janitor will write
 
 	applied int64        // last change in memory; guarded by wmu
-	folded  atomic.Int64 // id of the last folded event
-	tail    atomic.Int64 // events that are not folded, about
+	tail    atomic.Int64 // events that are not folded, about; changed under wmu
 	saved   map[string]string
 
 	stop   context.CancelFunc
@@ -166,6 +169,10 @@ func (s *Store) openDatabase(ctx context.Context) error {
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
+	}
+	// SQLite's own error does not say that it is the permissions.
+	if err := unix.Access(s.path(databaseFile), unix.R_OK|unix.W_OK); err != nil {
+		return &os.PathError{Op: "open", Path: s.path(databaseFile), Err: err}
 	}
 	if s.db, err = sql.Open("sqlite", s.dsn()); err != nil {
 		return err

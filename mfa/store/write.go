@@ -20,6 +20,8 @@ const (
 	pace = time.Millisecond
 	// maxQueue bounds the rows that wait for the disk.
 	maxQueue = 16384
+	// complainEvery bounds the log lines about a disk that does not take events.
+	complainEvery = 5 * time.Second
 	// busyTries of busy_timeout each: how long a batch waits for another
 	// process that writes.
 	busyTries = 3
@@ -153,7 +155,11 @@ func (s *Store) commitRows(rows []row) error {
 		}
 	}
 	if err != nil {
-		s.log.Error("events could not be written: their logins are not accepted", zap.Int("events", len(rows)), zap.Error(err))
+		s.lost += len(rows)
+		if time.Since(s.complained) >= complainEvery {
+			s.log.Error("events could not be written: their logins are not accepted", zap.Int("events", s.lost), zap.Error(err))
+			s.complained, s.lost = time.Now(), 0
+		}
 		return err
 	}
 	s.tail.Add(int64(len(rows)))
