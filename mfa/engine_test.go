@@ -117,6 +117,15 @@ func TestPasscode(t *testing.T) {
 			r.sendAnswer(old, "123456").want(Reject, ReasonStateUnknown)
 			r.sendAnswer(a, "123456").want(Accept, "")
 		},
+		"seats that cannot be told apart do not end each other's dialogs": func(t *testing.T, r *rig) {
+			var all []*answer
+			for range 2 {
+				q := r.request("bob")
+				q.Signed = false
+				all = append(all, r.send(q))
+			}
+			r.sendAnswer(all[0], "123456").want(Accept, "")
+		},
 		"a fourth login": func(t *testing.T, r *rig) {
 			for i := range 4 {
 				q := r.request("bob")
@@ -598,7 +607,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 }
 
-// The primary's and the packet's context end; what they began goes on.
+// The packet's context ends; what it began goes on, and is committed.
 func TestContextOfPacketEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -612,6 +621,10 @@ func TestContextOfPacketEnds(t *testing.T) {
 		}
 		g.decides(nil)
 		if got.Outcome != Accept {
+			t.Errorf("got %v", got)
+		}
+		r.Authenticate(ctx, r.reply(r.send(r.request("bob")), "123456"), func(d Decision) { got = d })
+		if got.Outcome != Accept || got.Reason != ReasonDefaultOTP {
 			t.Errorf("got %v", got)
 		}
 	})

@@ -258,7 +258,10 @@ type users struct {
 	fail func() error
 }
 
-func (u *users) User(_ context.Context, name string) (User, error) {
+func (u *users) User(ctx context.Context, name string) (User, error) {
+	if err := ctx.Err(); err != nil {
+		return User{}, err
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.fail != nil {
@@ -290,7 +293,10 @@ type journal struct {
 	broken bool          // an event was refused: not every login can have one
 }
 
-func (j *journal) Record(_ context.Context, ev Event) error {
+func (j *journal) Record(ctx context.Context, ev Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if j.slow != nil {
 		<-j.slow
 	}
@@ -375,6 +381,9 @@ func (c *codes) HasForm(_, answer string) bool {
 }
 
 func (c *codes) VerifyCode(ctx context.Context, user, code string, accept Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	c.examined++
 	slow, fail := c.slow, c.fail

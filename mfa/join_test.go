@@ -387,6 +387,13 @@ func TestSuperseded(t *testing.T) {
 			time.Sleep(time.Second)
 			r.sendAnswer(a, "").want(Accept, "")
 		},
+		"OK is given up, and nobody comes": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			r.sendAnswer(r.send(r.request("alice")), "").req.Supersede()
+			r.rings(1).decides(nil)
+			time.Sleep(12 * time.Second) // not as long as a challenge that is out
+			unclaimed(t, r)
+		},
 		"OK comes again under many identifiers": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
