@@ -108,6 +108,9 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 // log writes the one line of a finished request.
 func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	level := zap.InfoLevel
+	if d.Outcome == mfa.Challenge {
+		level = zap.DebugLevel // the login goes on; its end has the line
+	}
 	if d.Reason == mfa.ReasonInternalError || d.Reason == mfa.ReasonMFAError || d.Reason == mfa.ReasonPrimaryError {
 		level = zap.WarnLevel
 	}
