@@ -29,7 +29,8 @@ func newLog(c config.Log, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
 	} else {
 		encoder = zapcore.NewJSONEncoder(enc)
 	}
-	sink := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(w), FlushInterval: logFlush}
+	// Without the Sync of a file: it would compete with that of the events.
+	sink := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{w}), FlushInterval: logFlush}
 	return zap.New(zapcore.NewCore(encoder, sink, level)), level
 }
 
