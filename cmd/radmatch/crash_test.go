@@ -299,14 +299,14 @@ func TestReadOnly(t *testing.T) {
 	refuses("totp", "add", "bob")
 }
 
-// One login under strace: the Accept is sent after its event is on disk.
+// One login under strace: the Accept is sent after a sync has returned that was
+// begun after the event was written.
 func TestSyncedBeforeAccept(t *testing.T) {
 	t.Parallel()
 	strace := needPeer(t, "strace")
 	p := newServer(t, siteHead+siteClient)
 	p.addTOTP("alice")
-	trace := p.path("strace.out")
-	p.start(strace, "-f", "-s", "32", "-xx", "-o", trace, "-e", "trace=pwrite64,fsync,fdatasync,sendto,sendmsg")
+	p.start(strace, "-f", "-s", "5000", "-xx", "-o", p.path("strace.out"), "-e", "trace=pwrite64,fsync,fdatasync,sendto,sendmsg")
 	traced, err := os.ReadFile(p.path("data/lock"))
 	if err != nil {
 		t.Fatal(err)
@@ -318,35 +318,70 @@ func TestSyncedBeforeAccept(t *testing.T) {
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) }) // strace alone would leave it behind
 	s := p.seat("127.0.0.1")
 	state := s.expect(signIn("alice", ""), radius.AccessChallenge).State()
-	s.expect(answerTo("alice", state, totp("alice", 0)), radius.AccessAccept)
-	text := p.await("strace.out", answerLine(radius.AccessAccept))
+	r := s.start(answerTo("alice", state, totp("alice", 0)))
+	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+		t.Fatalf("%s, want Access-Accept", a.Code)
+	}
+	answer := fmt.Sprintf(`send(to|msg)\(.*"\\x%02x\\x%02x\\x`, int(radius.AccessAccept), r.id)
+	text := p.await("strace.out", answer)
+	events := p.events("alice")
+	if len(events) != 1 {
+		t.Fatalf("events %+v, want one", events)
+	}
+	tr := trace{event: straceHex(events[0].ID), answer: regexp.MustCompile(answer)}
+	if err := tr.check(text); err != nil {
+		t.Errorf("%v:\n%s", err, text)
+	}
+}
 
-	challenged, synced, written := false, false, false
+// straceHex is how strace -xx shows a text.
+func straceHex(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, `\x%02x`, c)
+	}
+	return b.String()
+}
+
+// trace looks for three things in their order: the event is written to a file,
+// a sync of that file returns, and the answer is sent.
+type trace struct {
+	event  string
+	answer *regexp.Regexp
+
+	file   string          // that the event was written to
+	begun  map[string]bool // threads in a sync of file that began after the write
+	synced bool
+}
+
+var (
+	straceWrite  = regexp.MustCompile(`^(\d+) +pwrite64\((\d+), "([^"]*)`)
+	straceSync   = regexp.MustCompile(`^(\d+) +f(?:data)?sync\((\d+)(.*)$`)
+	straceResume = regexp.MustCompile(`^(\d+) +<\.\.\. f(?:data)?sync resumed>\) += 0$`)
+)
+
+func (tr *trace) check(text string) error {
+	tr.begun = map[string]bool{}
 	for line := range strings.Lines(text) {
-		switch {
-		case isAnswer(line, radius.AccessChallenge):
-			challenged, synced, written = true, false, false
-		case strings.Contains(line, "pwrite64("):
-			written, synced = true, false
-		case strings.Contains(line, "sync") && strings.HasSuffix(strings.TrimSpace(line), "= 0"):
-			synced = written // a sync returned, after all that was written
-		case isAnswer(line, radius.AccessAccept):
-			if !challenged || !synced {
-				t.Errorf("challenge %v, synced %v before the Accept:\n%s", challenged, synced, text)
+		line = strings.TrimSpace(line)
+		if m := straceWrite.FindStringSubmatch(line); m != nil && strings.Contains(m[3], tr.event) {
+			tr.file, tr.synced = m[2], false
+		}
+		if m := straceSync.FindStringSubmatch(line); m != nil && tr.file != "" && m[2] == tr.file {
+			tr.begun[m[1]] = true
+			tr.synced = tr.synced || strings.HasSuffix(m[3], "= 0")
+		}
+		if m := straceResume.FindStringSubmatch(line); m != nil && tr.begun[m[1]] {
+			tr.synced = true
+		}
+		if tr.answer.MatchString(line) {
+			if !tr.synced {
+				return fmt.Errorf("the Accept is sent; event written: %v, synced: %v", tr.file != "", tr.synced)
 			}
-			return
+			return nil
 		}
 	}
-	t.Errorf("no Accept in the trace:\n%s", text)
-}
-
-// answerLine matches the line of strace in which an answer is sent.
-func answerLine(code radius.Code) string {
-	return fmt.Sprintf(`send(to|msg)\(.*"\\x%02x\\x`, int(code))
-}
-
-func isAnswer(line string, code radius.Code) bool {
-	return regexp.MustCompile(answerLine(code)).MatchString(line)
+	return errors.New("no Accept is sent")
 }
 
 // clockRig is the real service on a clock that the test sets.
