@@ -108,11 +108,11 @@ func (b *bench) pair(ctx context.Context, ours, theirs *server, l load, swap boo
 }
 
 func (b *bench) header() {
-	b.note("%-11s %9s %9s %8s %8s %6s %6s %9s %9s", "", "in flight", "logins/s", "p50 ms", "p99 ms", "lost", "resent", "µs CPU", "MiB")
+	b.note("%-11s %9s %9s %8s %8s %6s %7s %6s %9s %9s", "", "in flight", "logins/s", "p50 ms", "p99 ms", "lost", "refused", "resent", "µs CPU", "MiB")
 }
 
 func (b *bench) row(s *server, inFlight int, r *result) {
-	b.note("%-11s %9d %9.0f %8.2f %8.2f %6d %6d %9.1f %9.0f", s.name, inFlight, r.Rate, r.P50, r.P99, r.Lost, r.Retransmitted, r.cpu, r.resident)
+	b.note("%-11s %9d %9.0f %8.2f %8.2f %6d %7d %6d %9.1f %9.0f", s.name, inFlight, r.Rate, r.P50, r.P99, r.Lost, r.refused(), r.Retransmitted, r.cpu, r.resident)
 }
 
 // medians prints, for each level, the medians of the runs, and the medians of
@@ -190,6 +190,7 @@ func medianResult(pairs []pair, pick func(pair) *result) *result {
 	r.Rate, r.P50, r.P99 = of(func(r *result) float64 { return r.Rate }), of(func(r *result) float64 { return r.P50 }), of(func(r *result) float64 { return r.P99 })
 	for _, p := range pairs {
 		r.Lost += pick(p).Lost
+		r.Rejected += pick(p).refused()
 		r.Retransmitted += pick(p).Retransmitted
 	}
 	return r

@@ -66,15 +66,21 @@ func (b *bench) run(ctx context.Context, s *server, l load) (*result, error) {
 	return r, nil
 }
 
-// judge notes logins that were lost or refused. A slow machine may end a run
-// before all its logins were begun.
+// refused counts the logins that got another answer than they should.
+func (r *report) refused() int { return r.Rejected + r.Unexpected + r.Invalid }
+
+// judge notes logins of radmatch that were lost or refused. A slow machine may
+// end a run before all its logins were begun. FreeRADIUS 3.2.1 refuses one in
+// tens of thousands when its two threads are pressed hard: it is shown, and is
+// not ours to judge.
 func (b *bench) judge(s *server, l load, r *result) {
-	if r.Rejected+r.Unexpected+r.Lost+r.Invalid > 0 {
-		b.failures = append(b.failures, fmt.Sprintf("%s with %d in flight: %d of %d accepted, %d rejected, %d unexpected, %d lost, %d invalid",
-			s.name, l.inFlight, r.Accepted, l.logins, r.Rejected, r.Unexpected, r.Lost, r.Invalid))
+	if s.name != radmatchName {
+		return
 	}
-	if s.name == radmatchName {
-		b.accepted += r.Accepted
+	b.accepted += r.Accepted
+	if r.refused()+r.Lost > 0 {
+		b.failures = append(b.failures, fmt.Sprintf("with %d in flight: %d accepted, %d rejected, %d unexpected, %d lost, %d invalid",
+			l.inFlight, r.Accepted, r.Rejected, r.Unexpected, r.Lost, r.Invalid))
 	}
 }
 

@@ -57,8 +57,9 @@ func TestJudge(t *testing.T) {
 	for _, r := range []report{{Rejected: 1}, {Unexpected: 1}, {Lost: 1}, {Invalid: 1}} {
 		b.failures = nil
 		b.judge(s, load{logins: 10}, &result{report: r})
+		b.judge(&server{name: freeradiusName}, load{logins: 10}, &result{report: r})
 		if len(b.failures) != 1 {
-			t.Errorf("%+v is no failure", r)
+			t.Errorf("%+v: failures %v", r, b.failures)
 		}
 	}
 }
