@@ -414,9 +414,16 @@ func TestSubscription(t *testing.T) {
 			t.Errorf("the number reaches the device: %s", text)
 		}
 
-		r.Amend("p1", make([]mfa.PromptRequest, 25))
+		p.Requests[0].EndUser = "the caller's again"
+		if got := r.Live("anna", 2).Prompts[0].Requests[0].EndUser; !strings.HasPrefix(got, "evil") {
+			t.Errorf("the prompt shows what the caller wrote after the call: %q", got)
+		}
+
+		joined := make([]mfa.PromptRequest, 25)
+		r.Amend("p1", joined)
+		joined[0].EndUser = "the caller's again"
 		<-sub.Ready()
-		if u := sub.Take(); len(u) != 1 || len(u[0].Prompt.Requests) != 20 || u[0].Prompt.More != 5 {
+		if u := sub.Take(); len(u) != 1 || len(u[0].Prompt.Requests) != 20 || u[0].Prompt.More != 5 || u[0].Prompt.Requests[0].EndUser != "" {
 			t.Fatalf("amend: %+v", u)
 		}
 		cancel()
@@ -427,6 +434,14 @@ func TestSubscription(t *testing.T) {
 		}
 		if u := other.Take(); len(u) != 0 {
 			t.Errorf("bob is told %+v", u)
+		}
+
+		ctx, cancel = context.WithCancel(t.Context())
+		done = r.start(ctx, prompt("p2", "anna", ""))
+		cancel()
+		<-done
+		if u := sub.Take(); len(u) != 1 || u[0].Withdrawn == nil {
+			t.Errorf("a phone rings for a prompt that is over: %+v", u)
 		}
 		sub.Close()
 		sub.Close()

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -100,10 +98,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	out := &stream{w: w, rc: http.NewResponseController(w)}
-	if err := out.rc.SetReadDeadline(time.Time{}); err != nil { // else it ends the request
-		s.Logger.Error("web: event stream", zap.Error(err))
-		return
-	}
 	beat := s.Heartbeat
 	if beat == 0 {
 		beat = defaultInterval

@@ -1,0 +1,84 @@
+package push
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// oneDevice is a store with one device.
+type oneDevice struct {
+	Store
+	device Device
+}
+
+func (o oneDevice) Device(context.Context, string) (Device, error) { return o.device, nil }
+
+// TestDecisionBeforeEnd: a decision that was confirmed to a device stands, also
+// when the prompt's time is over before Push has seen it; and the other way round.
+func TestDecisionBeforeEnd(t *testing.T) {
+	key, err := NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkix, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Approver{Store: oneDevice{device: Device{ID: "d", User: "anna", Name: "phone", Key: pkix}}}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	decide := func(id string) error {
+		d := Decision{Version: 2, Device: "d", Prompt: id, Action: ActionApprove}
+		if err := d.Sign(key, "anna"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := a.Decide(t.Context(), d)
+		return err
+	}
+	open := func(id string) *prompt {
+		live, err := a.open(mfa.Prompt{ID: id, User: "anna"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return live
+	}
+
+	live := open("p1")
+	if err := decide("p1"); err != nil {
+		t.Fatal(err)
+	}
+	if approval, err := a.giveUp(over, live); err != nil || approval.Device != "phone" {
+		t.Errorf("decided first: got %+v, %v", approval, err)
+	}
+	live = open("p2")
+	if _, err := a.giveUp(over, live); !errors.Is(err, context.Canceled) {
+		t.Errorf("over first: got %v", err)
+	}
+	if err := decide("p2"); !errors.Is(err, ErrExpired) {
+		t.Errorf("decided after the end: got %v", err)
+	}
+	if len(a.live) != 0 || len(a.people) != 0 {
+		t.Errorf("left behind: %v %v", a.live, a.people)
+	}
+}
+
+// TestEndedIsBounded: what is remembered of prompts that are over does not grow.
+func TestEndedIsBounded(t *testing.T) {
+	a := &Approver{}
+	for i := range 3 * keptEnded {
+		a.remember(Encode([]byte{byte(i), byte(i >> 8)}), ending{"anna", ErrDecided})
+	}
+	if len(a.ended) != keptEnded || len(a.order) != keptEnded {
+		t.Errorf("%d and %d kept", len(a.ended), len(a.order))
+	}
+	last := 3*keptEnded - 1
+	for i, want := range map[int]bool{last: true, last - keptEnded + 1: true, last - keptEnded: false} {
+		if _, got := a.ended[Encode([]byte{byte(i), byte(i >> 8)})]; got != want {
+			t.Errorf("prompt %d is kept: %v", i, got)
+		}
+	}
+}
