@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// exitCode is what a program that has ended returned.
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
+
+// tenMistakes is a configuration with so many.
+func tenMistakes(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../testdata/config/bad/tenmistakes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A file with ten mistakes is ten lines, exit code 3, and no server.
+func TestBrokenConfigStops(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, tenMistakes(t))
+	out, err := p.command(nil, "serve").CombinedOutput()
+	if code := exitCode(err); code != exitConfig {
+		t.Errorf("exit %d, want %d", code, exitConfig)
+	}
+	if n := strings.Count(string(out), p.path("radmatch.yaml")+":"); n != 10 {
+		t.Errorf("%d lines, want 10:\n%s", n, out)
+	}
+	if _, err := os.Stat(p.path("data")); err == nil {
+		t.Error("data_dir was made")
+	}
+}
+
+// A reload with a broken file changes nothing and says every problem; one with a
+// good file swaps clients and users, and keeps what waits.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	ph := p.enroll("alice")
+	gone, waiting := p.seat("127.0.0.1"), p.seat("127.0.0.1")
+	waits := waiting.start(signIn("alice", ""))
+	v := ph.prompt()
+
+	p.write("radmatch.yaml", tenMistakes(t))
+	p.signal(syscall.SIGHUP)
+	for _, key := range []string{"listen.radius", `clients\[0\].secrte`, "lockout.codes"} {
+		p.await("server.log", `reload failed, the old configuration stays.*`+key)
+	}
+	gone.expect(signIn("carol", ""), radius.AccessReject)
+	p.write("radmatch.yaml", siteHead+siteClient)
+	p.write("users.yaml", "users: [{name: alice, password: plain}]\n")
+	p.signal(syscall.SIGHUP)
+	p.await("server.log", `reload failed, the old configuration stays.*users.yaml`)
+
+	p.write("users.yaml", scriptUsers+`  - {name: dora, password: "{NT}`+rightHorse+`"}`+"\n")
+	p.write("radmatch.yaml", siteHead+`clients:
+  - {name: new, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true}
+mfa: {reject_delay: 500ms}
+`)
+	p.signal(syscall.SIGHUP)
+	p.await("server.log", `"msg":"reloaded"`)
+	p.seat("127.0.0.2").expect(signIn("dora", ""), radius.AccessAccept)
+	gone.start(signIn("alice", "192.0.2.9"))
+	p.await("server.log", `"source":"127.0.0.1","reason":"unknown_client"`)
+
+	// The push from before belongs to the old client, which asked in time.
+	ph.decide(v, push.ActionApprove, "")
+	if a, _ := waiting.answer(waits); a.Code != radius.AccessAccept {
+		t.Errorf("%s, want Access-Accept", a.Code)
+	}
+	p.stop()
+}
+
+// SIGTERM lets those who wait end, repeats answers, and takes nobody new.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	alice, bob := p.enroll("alice"), p.enroll("bob")
+	s := p.seat("127.0.0.1")
+	first := s.start(signIn("alice", ""))
+	v := alice.prompt()
+	last := s.start(signIn("bob", ""))
+	v2 := bob.prompt()
+	p.signal(syscall.SIGTERM)
+	p.await("server.log", `"msg":"stopping"`)
+	alice.decide(v, push.ActionApprove, "")
+	a, raw := s.answer(first)
+	if a.Code != radius.AccessAccept {
+		t.Errorf("%s, want Access-Accept", a.Code)
+	}
+	s.send(first)
+	if again := s.datagram(first.id); !bytes.Equal(again, raw) {
+		t.Errorf("retransmission got %x, want %x", again, raw)
+	}
+	s.start(radius.Query{Code: radius.StatusServer})
+	late := s.start(signIn("alice", ""))
+	p.awaitEvent("alice", "discard overload", 1)
+	bob.decide(v2, push.ActionDeny, "")
+	if a, _ := s.answer(last); a.Code != radius.AccessReject {
+		t.Errorf("%s, want Access-Reject", a.Code)
+	}
+	if code := p.exited(); code != 0 {
+		t.Errorf("exit %d; server.log:\n%s", code, p.log())
+	}
+	if len(s.inbox[late.id]) > 0 || len(s.inbox[late.id-1]) > 0 {
+		t.Error("a server that stops answers somebody new")
+	}
+	for _, user := range []string{"alice", "bob"} {
+		for _, ev := range p.events(user) {
+			if ev.Reason == mfa.ReasonShutdown {
+				t.Errorf("%+v was given up", ev)
+			}
+		}
+	}
+}
+
+// One server a data_dir.
+func TestSecondServer(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	out, err := p.command(nil, "serve").CombinedOutput()
+	if code := exitCode(err); code != exitFailure || !strings.Contains(string(out), "data_dir is in use by another server") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	p.seat("127.0.0.1").silent()
+	p.kill()
+	p.start() // a lock of the dead holds nobody up
+}
+
+// Listeners: IPv6, and a wildcard that answers from the address that was asked.
+func TestListeners(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, `listen: {radius: ["[::1]:0", "0.0.0.0:0"], web: "127.0.0.1:0"}
+data_dir: data
+primaries: [{name: local, type: file, path: users.yaml}]
+clients:
+  - {name: six, addresses: ["::1"], secret: `+testSecret+`, exempt_client: true}
+  - {name: four, addresses: [127.0.0.0/8], secret: `+testSecret+`, exempt_client: true}
+mfa: {reject_delay: 500ms}
+`)
+	six := dialSeat(t, "::1", p.radius[0], testSecret)
+	six.expect(signIn("alice", ""), radius.AccessAccept)
+	_, port, _ := strings.Cut(p.radius[1], ":")
+	for _, to := range []string{"127.0.0.1", "127.0.0.2"} {
+		// A connected socket takes no datagram from another address.
+		four := dialSeat(t, "127.0.0.3", to+":"+port, testSecret)
+		four.expect(signIn("alice", ""), radius.AccessAccept)
+	}
+}
+
+// A signed request is answered with the secret that it was signed with, while a
+// secret is changed; Status-Server is answered too, and an unsigned Proxy-State
+// never is.
+func TestSecretsRotated(t *testing.T) {
+	t.Parallel()
+	const next = "the-next-secret-of-32-octets-4711"
+	p := startServer(t, siteHead+`clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: [`+testSecret+`, `+next+`], exempt_client: true, require_message_authenticator: no}
+mfa: {reject_delay: 500ms}
+`)
+	for _, secret := range []string{testSecret, next} {
+		s := dialSeat(t, "127.0.0.1", p.radius[0], secret)
+		s.expect(signIn("alice", ""), radius.AccessAccept)
+		s.expect(radius.Query{Code: radius.StatusServer}, radius.AccessAccept)
+	}
+	s := p.seat("127.0.0.1")
+	q := signIn("alice", "")
+	q.Attributes = append(q.Attributes, mfa.Attribute{Type: 33, Value: []byte("proxy")})
+	s.send(s.build(q).unsigned())
+	s.silent()
+	p.await("server.log", `unsigned_proxy_state`)
+	a := s.expect(q, radius.AccessAccept)
+	found := false
+	for _, attribute := range a.Attributes() {
+		found = found || attribute.Type == 33 && string(attribute.Value) == "proxy"
+	}
+	if !found {
+		t.Error("the Proxy-State did not come back")
+	}
+}
+
+// auto: who has signed once must sign, also after a restart, until unlatched.
+func TestLatch(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+`clients:
+  - {name: vpn, addresses: [127.0.0.0/24], secret: `+testSecret+`, exempt_client: true}
+mfa: {reject_delay: 500ms}
+`)
+	p.start()
+	s, other := p.seat("127.0.0.1"), p.seat("127.0.0.2")
+	unsigned := func(s *seat) request {
+		r := s.build(signIn("alice", "")).unsigned()
+		s.send(r)
+		return r
+	}
+	accepted := func(s *seat) {
+		t.Helper()
+		if a, _ := s.answer(unsigned(s)); a.Code != radius.AccessAccept {
+			t.Errorf("%s, want Access-Accept", a.Code)
+		}
+	}
+	accepted(s)
+	s.silent() // a signed Status-Server, which latches nothing
+	accepted(s)
+	s.expect(signIn("alice", ""), radius.AccessAccept)
+	unsigned(s)
+	s.silent()
+	accepted(other)
+	p.await("server.log", `"source":"127.0.0.1","reason":"unsigned","hint":"[^"]*clients unlatch`)
+	p.until("the latch on disk", func() bool { return strings.Contains(p.cli("clients"), "must sign (has signed before): 127.0.0.1\n") })
+	p.kill()
+	p.start()
+	s = p.seat("127.0.0.1")
+	unsigned(s)
+	s.silent()
+	p.cli("clients", "unlatch", "vpn", "127.0.0.1")
+	accepted(s)
+	if n := strings.Count(p.log(), `"source":"127.0.0.1","reason":"unsigned"`); n != 2 {
+		t.Errorf("%d lines of refused packets, want one a start", n)
+	}
+}
