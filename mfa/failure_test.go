@@ -1,0 +1,141 @@
+package mfa
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestFailures breaks each seam at each of its calls, by an error and by a
+// panic, in each way to sign in: nobody gets in without all of them, and the
+// login ends.
+func TestFailures(t *testing.T) {
+	ways := map[string]func(r *rig){
+		"passcode": func(r *rig) {
+			a := r.send(r.request("bob"))
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "123456")
+			}
+		},
+		"push": func(r *rig) {
+			r.send(r.request("alice"))
+			for _, g := range r.phone.all() {
+				g.decides(nil)
+			}
+		},
+		"number": func(r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "")
+			}
+			for _, g := range r.phone.all() {
+				g.decides(nil)
+			}
+		},
+		"number, by a code": func(r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "123456")
+			}
+		},
+		"none": func(r *rig) {
+			r.client.ExemptClient = true
+			r.send(r.request("alice"))
+		},
+	}
+	seams := map[string]func(r *rig, fail func() error){
+		"primary":   func(r *rig, fail func() error) { r.primary.fail = fail },
+		"directory": func(r *rig, fail func() error) { r.users.fail = fail },
+		"codes":     func(r *rig, fail func() error) { r.codes.fail = fail },
+		"journal":   func(r *rig, fail func() error) { r.journal.fail = func(Event) error { return fail() } },
+		"push":      func(r *rig, fail func() error) { r.phone.fail = fail },
+	}
+	kinds := map[string]func() error{
+		"error": func() error { return errors.New("disk on fire") },
+		"panic": func() error { panic("disk on fire") },
+	}
+	for way, login := range ways {
+		t.Run(way, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) { // that it works when nothing fails
+				login(r)
+				if !accepts(r) {
+					t.Fatal("nobody got in")
+				}
+			})
+			for seam, inject := range seams {
+				for kind, failure := range kinds {
+					for call := int32(1); ; call++ {
+						reached := false
+						bubble(t, func(t *testing.T, r *rig) {
+							var n atomic.Int32
+							inject(r, func() error {
+								if n.Add(1) == call {
+									reached = true
+									return failure()
+								}
+								return nil
+							})
+							login(r)
+							if reached && accepts(r) {
+								t.Errorf("%s: call %d of %s: %s, and somebody got in", way, call, seam, kind)
+							}
+							time.Sleep(5 * time.Minute)
+							if n := r.Pending.Len(); n != 0 {
+								t.Errorf("%s: call %d of %s: %s, and %d logins wait for ever", way, call, seam, kind, n)
+							}
+						})
+						if !reached {
+							break
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func accepts(r *rig) bool {
+	for _, a := range r.answers {
+		if d, _ := a.decision(); d.Outcome == Accept {
+			return true
+		}
+	}
+	return false
+}
+
+func TestOnMFAError(t *testing.T) {
+	tests := []struct{ set, want Outcome }{{Discard, Discard}, {Reject, Reject}, {Accept, Reject}, {Challenge, Reject}}
+	for _, tt := range tests {
+		t.Run(tt.set.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.client.OnMFAError = tt.set
+				a := r.send(r.request("bob"))
+				r.codes.fail = func() error { return errors.New("disk on fire") }
+				r.sendAnswer(a, "123456").want(tt.want, ReasonMFAError)
+				if ev := r.journal.last(t); ev.Outcome != tt.want || ev.Reason != ReasonMFAError {
+					t.Errorf("event: %+v", ev)
+				}
+				r.phone.fail = func() error { return errors.New("no route to host") }
+				r.send(r.request("alice")).want(tt.want, ReasonMFAError)
+				r.users.fail = func() error { return errors.New("disk on fire") }
+				r.send(r.request("alice")).want(tt.want, ReasonMFAError)
+			})
+		})
+	}
+}
+
+// A code that could not be examined is not a wrong one.
+func TestVerifierErrorDoesNotCount(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		for range 20 {
+			r.codes.fail = func() error { return errors.New("disk on fire") }
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Discard, ReasonMFAError)
+		}
+		r.codes.fail = nil
+		r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+	})
+}
+

@@ -1,0 +1,201 @@
+package mfa
+
+import (
+	"testing"
+	"time"
+)
+
+// The NAS gives a packet up by using its identifier again.
+func TestSuperseded(t *testing.T) {
+	// giveUp opens alice's prompt and lets the NAS give her packet up.
+	giveUp := func(r *rig) *answer {
+		a := r.send(r.request("alice"))
+		a.req.Supersede()
+		return a
+	}
+	unclaimed := func(t *testing.T, r *rig) {
+		t.Helper()
+		ev := r.journal.last(t)
+		if ev.Kind != EventUnclaimed || ev.Outcome == Accept || ev.Device != "pixel" {
+			t.Errorf("event: %+v", ev)
+		}
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"the new packet joins": func(t *testing.T, r *rig) {
+			giveUp(r)
+			a := r.send(r.request("alice"))
+			r.rings(1).decides(nil)
+			a.want(Accept, "")
+		},
+		"the new packet comes after the approval": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			time.Sleep(9 * time.Second)
+			r.send(r.request("alice")).want(Accept, ReasonApproveDeny)
+			r.rings(1)
+			a := r.send(r.request("alice")) // and only once
+			a.wantWaits()
+			r.rings(2)
+		},
+		"nobody comes": func(t *testing.T, r *rig) {
+			a := giveUp(r)
+			r.rings(1).decides(nil)
+			a.wantWaits()
+			time.Sleep(12 * time.Second)
+			unclaimed(t, r)
+			r.send(r.request("alice")).wantWaits()
+			r.rings(2)
+		},
+		"another seat comes": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			for _, change := range []func(*Request){
+				func(q *Request) { q.EndUser = "203.0.113.66" },
+				func(q *Request) { q.EndUser = "" },
+				func(q *Request) { q.Signed = false },
+				func(q *Request) { q.Client = r.newClient("mail", "mail") },
+			} {
+				q := r.request("alice")
+				change(q)
+				r.send(q).want(Discard, ReasonPromptPending)
+			}
+			time.Sleep(12 * time.Second)
+			unclaimed(t, r)
+		},
+		"attempts to claim do not prolong it": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			for range 4 {
+				time.Sleep(3 * time.Second)
+				q := r.request("alice")
+				q.Supersede()
+				r.send(q)
+			}
+			time.Sleep(2 * time.Second)
+			unclaimed(t, r)
+		},
+		"blocked after the approval": func(t *testing.T, r *rig) {
+			giveUp(r)
+			r.rings(1).decides(nil)
+			r.users.set("alice", func(u *User) { u.PushBlocked = []string{"edge"} })
+			time.Sleep(time.Second)
+			q := r.request("alice")
+			r.send(q).want(Reject, "")
+			if r.journal.accepted(r.rings(1).ID) {
+				t.Error("accepted")
+			}
+		},
+		"a number, approved before OK": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			time.Sleep(20 * time.Second)
+			r.rings(1).decides(nil)
+			time.Sleep(100 * time.Second) // reads it, fetches a coffee, presses OK
+			r.sendAnswer(a, "").want(Accept, ReasonNumberMatch)
+			if ev := r.journal.last(t); ev.Method != "number" || ev.Device != "pixel" || !ev.NumberSet {
+				t.Errorf("event: %+v", ev)
+			}
+		},
+		"a number, approved, and nobody presses OK": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			r.rings(1).decides(nil)
+			time.Sleep(3*time.Minute + 2*time.Second)
+			unclaimed(t, r)
+			r.sendAnswer(a, "").want(Reject, ReasonStateUnknown)
+		},
+		"OK is given up, and comes again": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			ok := r.sendAnswer(a, "")
+			ok.wantWaits()
+			ok.req.Supersede()
+			r.rings(1).decides(nil)
+			ok.wantWaits()
+			time.Sleep(time.Second)
+			r.sendAnswer(a, "").want(Accept, "")
+		},
+		"OK is given up, and nobody comes": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			r.sendAnswer(r.send(r.request("alice")), "").req.Supersede()
+			r.rings(1).decides(nil)
+			time.Sleep(12 * time.Second) // not as long as a challenge that is out
+			unclaimed(t, r)
+		},
+		"OK comes again under many identifiers": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			var all []*answer
+			for i := range 3 * maxHeld {
+				ok := r.sendAnswer(a, "")
+				ok.wantWaits()
+				if i%2 == 0 {
+					ok.req.Supersede()
+				} else if i > maxHeld {
+					ok.req.Supersede()
+				}
+				all = append(all, ok)
+			}
+			last := r.sendAnswer(a, "")
+			r.rings(1).decides(nil)
+			last.want(Accept, "")
+		},
+	})
+}
+
+// A packet that joins in the moment of the approval is not forgotten: whoever
+// comes second sees the other.
+func TestJoinRacesApproval(t *testing.T) {
+	for range 300 {
+		bubble(t, func(t *testing.T, r *rig) {
+			first := r.send(r.request("alice"))
+			first.req.Supersede()
+			g := r.rings(1)
+			a := r.start(r.request("alice"))
+			g.decides(nil)
+			if d, _ := a.decision(); d.Reason == ReasonPromptPending {
+				a = r.send(r.request("alice")) // it came while the approval was looked at
+			}
+			a.want(Accept, "")
+		})
+	}
+}
+
+// The same moment, for a packet that has joined and does not wait yet: one that
+// nobody else waits for gets the approval, and none hears of another decision.
+func TestDecisionBetweenJoinAndHold(t *testing.T) {
+	tests := []struct {
+		name   string
+		number bool
+		decide error
+		want   Outcome
+	}{
+		{"approved", false, nil, Accept},
+		{"approved, with a number", true, nil, Accept},
+		{"denied", false, ErrRejected, Discard},
+		{"denied, with a number", true, ErrRejected, Discard},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.client.NumberInPrompt = tt.number
+				first := r.send(r.request("alice"))
+				first.req.Supersede()
+				g := r.rings(1)
+				r.client.Amender = amender(func() { g.decide <- tt.decide }) // called in between
+				a := r.start(r.request("alice"))
+				time.Sleep(2 * time.Second)
+				a.want(tt.want, "")
+			})
+		})
+	}
+}
+
+// amender lets something happen while a packet joins.
+type amender func()
+
+func (f amender) Amend(string, []PromptRequest) {
+	f()
+	time.Sleep(time.Second)
+}
+
