@@ -138,4 +138,3 @@ func TestVerifierErrorDoesNotCount(t *testing.T) {
 		r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
 	})
 }
-

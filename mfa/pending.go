@@ -144,6 +144,9 @@ func (t *Pending) hold(w *wait, p packet) (gone []packet, ok bool) {
 // sift parts the packets from those that the NAS gave up when it reused their
 // identifier.
 func sift(packets []packet) (waiting, gone []packet) {
+	if !slices.ContainsFunc(packets, packet.Superseded) {
+		return packets, nil
+	}
 	for _, p := range packets {
 		if p.Superseded() {
 			gone = append(gone, p)

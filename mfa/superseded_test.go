@@ -198,4 +198,3 @@ func (f amender) Amend(string, []PromptRequest) {
 	f()
 	time.Sleep(time.Second)
 }
-
