@@ -455,6 +455,7 @@ func TestNonces(t *testing.T) {
 		{"again", "d", "n", 0, errReplayed},
 		{"another device", "e", "n", 0, nil},
 		{"another nonce", "d", "m", time.Second, nil},
+		{"between", "d", "l", nonceSpan / 2, nil},
 		{"again at the end", "d", "n", nonceSpan - 1, errReplayed},
 		{"in the next span", "d", "o", nonceSpan, nil},
 		{"kept over the turn", "d", "m", nonceSpan + time.Second - 1, errReplayed},
