@@ -493,3 +493,45 @@ func TestClockStepped(t *testing.T) {
 		}
 	}
 }
+
+// A pass is good in its time only, whatever the clock does in between; one for a
+// single login stays used.
+func TestPassOnSteppedClock(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient)
+	start := time.Date(2026, 3, 1, 12, 0, 10, 0, time.UTC)
+	c := &clockRig{t: t, p: p, now: start}
+	p.addTOTP("alice") // so that a login goes on where the pass is not valid
+	issue := func(once bool) string {
+		t.Helper()
+		pass, text, err := otp.NewPass("alice", start, time.Hour, once)
+		if err == nil {
+			err = c.store.ReplacePass(t.Context(), pass, mfa.Event{Time: start, Kind: mfa.EventAdmin, User: "alice"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	const wrong = mfa.Challenge
+	c.open()
+	text := issue(false)
+	c.expect(start.Add(-time.Minute), text, wrong)
+	c.expect(start, text, mfa.Accept)
+	c.expect(start.Add(time.Hour), text, wrong)
+	c.expect(start.Add(time.Hour-time.Second), text, mfa.Accept)
+	once := issue(true)
+	c.expect(start.Add(time.Minute), text, wrong)
+	c.expect(start.Add(time.Minute), once, mfa.Accept)
+	for range 2 {
+		c.expect(start.Add(time.Minute), once, wrong)
+		c.expect(start, once, wrong)
+		if err := c.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.open()
+	}
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -240,3 +240,36 @@ mfa: {reject_delay: 500ms}
 		t.Errorf("%d lines of refused packets, want one a start", n)
 	}
 }
+
+// events --follow shows the logins of a running server as they end.
+func TestEventsFollowServer(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+`clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: `+testSecret+`, exempt_client: true}
+mfa: {reject_delay: 500ms}
+`)
+	s := p.seat("127.0.0.1")
+	s.expect(signIn("alice", "before"), radius.AccessAccept)
+	out, err := os.Create(p.path("follow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := p.command(nil, "events", "--follow", "--json", "--user", "alice")
+	cmd.Stdout = out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	p.await("follow", `"end_user":"before"`)
+	s.expect(signIn("bob", "other"), radius.AccessAccept)
+	s.expect(signIn("ALICE", "after"), radius.AccessAccept)
+	text := p.await("follow", `"user":"alice","end_user":"after"`)
+	if strings.Contains(text, "bob") || strings.Count(text, "\n") != 2 {
+		t.Errorf("two events of alice are due:\n%s", text)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

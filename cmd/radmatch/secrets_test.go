@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/base32"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// After a session with everything in it, at the most talkative log level, no
+// secret stands in the log, in the trail, in what commands print, or in data_dir.
+func TestNothingSecret(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+`clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: `+testSecret+`, override_number_matching_with_otp: true}
+  - {name: old, addresses: [127.0.0.2], secret: `+testSecret+`, require_message_authenticator: no}
+  - {name: numbers, addresses: [127.0.0.3], secret: `+testSecret+`, number_in_prompt: true}
+mfa: {reject_delay: 500ms}
+log: {level: debug}
+`)
+	p.addTOTP("alice")
+	p.start()
+	pass, _, _ := strings.Cut(p.cli("tap", "issue", "bob"), "\n")
+	ph := p.enroll("alice")
+	invitation, _, _ := strings.Cut(p.cli("device", "invite", "bob"), "\n")
+	_, token, _ := strings.Cut(invitation, "#")
+	if len(pass) != 11 || len(token) < 20 {
+		t.Fatalf("pass %q, token %q", pass, token)
+	}
+
+	secrets := map[string]string{
+		"password": testPassword, "wrong password": "purple-monkey-dishwasher", "shared secret": testSecret,
+		"NT hash": rightHorse, "TOTP secret": string(tokenKey("alice")), "TOTP secret in base32": base32.StdEncoding.EncodeToString(tokenKey("alice")),
+		"TOTP secret in hex": hex.EncodeToString(tokenKey("alice")), "pass": pass, "pass without dash": strings.ReplaceAll(pass, "-", ""), "invitation": token,
+	}
+	s, old, numbers := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
+	state := func(name string, a radius.Answer) string {
+		secrets["State "+name] = a.State()
+		secrets["State "+name+" in hex"] = hex.EncodeToString([]byte(a.State()))
+		return a.State()
+	}
+	secrets["right code"], secrets["wrong code"], secrets["late code"] = totp("alice", 0), "918273", totp("alice", 1)
+	first := state("first", s.expect(signIn("alice", ""), radius.AccessChallenge))
+	second := state("second", s.expect(answerTo("alice", first, secrets["wrong code"]), radius.AccessChallenge))
+	s.expect(answerTo("alice", second, secrets["right code"]), radius.AccessAccept)
+	third := state("third", s.expect(signIn("bob", ""), radius.AccessChallenge))
+	s.expect(answerTo("bob", third, pass), radius.AccessAccept)
+	wrong := signIn("alice", "")
+	wrong.Cred = mfa.Password(secrets["wrong password"])
+	s.expect(wrong, radius.AccessReject)
+	s.expect(answerTo("alice", first, secrets["late code"]), radius.AccessReject)
+
+	mschap := signIn("alice", "")
+	cred, err := radius.NewMSCHAPv2("alice", testPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mschap.Cred = cred
+	secrets["NT-Response"], secrets["NT-Response in hex"] = string(cred.NTResponse[:]), hex.EncodeToString(cred.NTResponse[:])
+	r := old.start(mschap)
+	ph.approve()
+	if a, _ := old.answer(r); a.Code != radius.AccessAccept {
+		t.Fatalf("%s, want Access-Accept", a.Code)
+	}
+	old.expect(radius.Query{Code: radius.AccessRequest, User: "alice\x1b[31m\nroot", Cred: mfa.Password(testPassword)}, radius.AccessReject)
+	fourth := numbers.expect(signIn("alice", "192.0.2.1"), radius.AccessChallenge)
+	number := regexp.MustCompile(`Type (\d\d) `).FindStringSubmatch(fourth.Message())
+	if number == nil {
+		t.Fatalf("%q shows no number", fourth.Message())
+	}
+	ph.decide(ph.prompt(), push.ActionApprove, number[1])
+	numbers.expect(answerTo("alice", state("fourth", fourth), "ok"), radius.AccessAccept)
+	other := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
+	other.send(other.build(signIn("alice", "")).unsigned())
+	p.awaitEvent("alice", "reject unsupported_credential", 1)
+	p.signal(syscall.SIGHUP)
+	p.await("server.log", `"msg":"reloaded"`)
+	p.stop()
+
+	said := map[string]string{"server.log": p.log()}
+	for _, line := range []string{
+		"events", "events --json", "clients", "clients --json", "user show alice", "user show bob", "totp list", "device list", "check", "explain alice",
+	} {
+		said["radmatch "+line] = p.cli(strings.Fields(line)...)
+	}
+	files, err := filepath.Glob(p.path("data/*"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said[filepath.Base(file)] = string(text)
+	}
+	for where, text := range said {
+		for what, secret := range secrets {
+			found := strings.Contains(text, secret)
+			if strings.HasSuffix(what, " code") { // six digits can stand in any longer number
+				found = regexp.MustCompile(`\b` + secret + `\b`).MatchString(text)
+			}
+			if found {
+				t.Errorf("%s has the %s:\n%q", where, what, text)
+			}
+		}
+		if strings.Contains(text, "\x1b") && !strings.HasPrefix(where, "radmatch.db") && where != "seal.key" {
+			t.Errorf("%s has a control character of a user's name", where)
+		}
+	}
+}
