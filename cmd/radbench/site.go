@@ -27,6 +27,7 @@ const radmatchConf = `listen:
   radius: ["127.0.0.1:0"]
   web: "127.0.0.1:0"
 data_dir: data
+log: {level: warn}
 primaries:
   - {name: local, type: file, path: users.yaml}
 clients:
