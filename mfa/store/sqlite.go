@@ -177,7 +177,7 @@ func (s *Store) openDatabase(ctx context.Context) error {
 	if s.db, err = sql.Open("sqlite", s.dsn()); err != nil {
 		return err
 	}
-	s.db.SetMaxOpenConns(4)
+	// No bound: whoever holds wmu must not wait for one who reads the trail.
 	s.db.SetMaxIdleConns(4)
 	if err := s.migrate(ctx); err != nil {
 		return err

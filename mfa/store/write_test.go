@@ -98,20 +98,33 @@ func TestUseBounds(t *testing.T) {
 // meanwhile is one batch.
 func TestGroupCommit(t *testing.T) {
 	s := openServer(t, t.TempDir())
-	s.wmu.Lock()
+	queued := func() int { s.queue.mu.Lock(); defer s.queue.mu.Unlock(); return len(s.queue.rows) }
 	var wg sync.WaitGroup
-	for i := range 100 {
+	record := func(n int) {
 		wg.Go(func() {
-			if err := s.Record(context.Background(), loginEvent(i)); err != nil {
+			if err := s.Record(context.Background(), loginEvent(n)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	waitFor(t, func() bool { s.queue.mu.Lock(); defer s.queue.mu.Unlock(); return len(s.queue.rows) >= 90 })
-	s.wmu.Unlock()
+	func() {
+		s.wmu.Lock()
+		defer s.wmu.Unlock()
+		record(0) // the writer takes it and waits
+		waitFor(t, func() bool { s.queue.mu.Lock(); defer s.queue.mu.Unlock(); return len(s.queue.spare) == 1 })
+		for n := range 100 {
+			record(n + 1)
+		}
+		waitFor(t, func() bool { return queued() == 100 })
+	}()
 	wg.Wait()
-	if n := s.tail.Load(); n != 100 {
-		t.Errorf("got %d events; want 100", n)
+	if n := count(t, s, `SELECT count(*) FROM events`); n != 101 {
+		t.Errorf("got %d events; want 101", n)
+	}
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	if n := len(s.queue.spare); n != 100 {
+		t.Errorf("the last batch had %d events; want 100", n)
 	}
 }
 
