@@ -47,7 +47,7 @@ func TestSecretsAreSealed(t *testing.T) {
 // can write it and has no key.
 func TestTampering(t *testing.T) {
 	for _, tt := range []struct{ name, query string }{
-		{"a bit", `UPDATE tokens SET secret = substr(secret, 1, length(secret) - 1) || x'00' WHERE user = 'anna'`},
+		{"a bit", `UPDATE tokens SET secret = substr(secret, 1, length(secret) - 1) || iif(substr(secret, -1) = x'00', x'01', x'00') WHERE user = 'anna'`},
 		{"emptied", `UPDATE tokens SET secret = x'' WHERE user = 'anna'`},
 		{"cut", `UPDATE tokens SET secret = substr(secret, 1, 5) WHERE user = 'anna'`},
 		{"in the clear", `UPDATE tokens SET secret = x'0131323334353637383930313233343536373839' WHERE user = 'anna'`},
