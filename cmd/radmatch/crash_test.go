@@ -388,7 +388,7 @@ func (tr *trace) check(text string) error {
 type clockRig struct {
 	t      *testing.T
 	p      *serverProcess
-	now    time.Time
+	now    atomic.Pointer[time.Time]
 	store  *store.Store
 	client *mfa.Client
 	auth   radius.Authenticator
@@ -402,7 +402,7 @@ func (c *clockRig) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	now := func() time.Time { return c.now }
+	now := func() time.Time { return *c.now.Load() }
 	if c.store, err = store.Open(c.t.Context(), store.Options{Dir: cfg.DataDir, Server: true, Now: now}); err != nil {
 		c.t.Fatal(err)
 	}
@@ -435,7 +435,7 @@ func (c *clockRig) ask(state, text string) mfa.Decision {
 // expect signs in with a code at a time from the start.
 func (c *clockRig) expect(at time.Time, code string, want mfa.Outcome) {
 	c.t.Helper()
-	c.now = at
+	c.now.Store(&at)
 	d := c.ask("", testPassword)
 	if d.Outcome != mfa.Challenge {
 		c.t.Fatalf("%s %s", d.Outcome, d.Reason)
@@ -450,9 +450,10 @@ func (c *clockRig) expect(at time.Time, code string, want mfa.Outcome) {
 func TestClockStepped(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+siteClient)
-	c := &clockRig{t: t, p: p, now: time.Date(2026, 3, 1, 12, 0, 10, 0, time.UTC)}
 	p.addTOTP("alice")
-	start := c.now
+	start := time.Date(2026, 3, 1, 12, 0, 10, 0, time.UTC)
+	c := &clockRig{t: t, p: p}
+	c.now.Store(&start)
 	at := func(d time.Duration) (time.Time, string) {
 		when := start.Add(d)
 		return when, passcode(tokenKey("alice"), when.Unix()/30)
@@ -500,7 +501,8 @@ func TestPassOnSteppedClock(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+siteClient)
 	start := time.Date(2026, 3, 1, 12, 0, 10, 0, time.UTC)
-	c := &clockRig{t: t, p: p, now: start}
+	c := &clockRig{t: t, p: p}
+	c.now.Store(&start)
 	p.addTOTP("alice") // so that a login goes on where the pass is not valid
 	issue := func(once bool) string {
 		t.Helper()
