@@ -406,6 +406,19 @@ func TestNoCredential(t *testing.T) {
 	}
 }
 
+// A State without octets is no first attempt: what came with it is a passcode,
+// and would reach a primary as a password.
+func TestEmptyState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("123456", 1, testSecret), avp(typeState, "")))
+		synctest.Wait()
+		if got := describe(r.auth.seen()[0].Cred); got != `Unsupported "malformed State"` {
+			t.Errorf("credential %s", got)
+		}
+	})
+}
+
 func TestRequestFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
