@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -149,10 +150,10 @@ func (s *Store) flush(ctx context.Context) error {
 func (s *Store) keep(todo unsaved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, since := range s.unsaved.latches {
-		todo.latches[key] = since
+	if s.unsaved.latches == nil {
+		s.unsaved.latches = make(map[latchKey]time.Time)
 	}
-	s.unsaved.latches = todo.latches
+	maps.Copy(s.unsaved.latches, todo.latches)
 	for id := range todo.devices {
 		s.unsaved.seen(id)
 	}
