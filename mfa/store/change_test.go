@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -140,6 +141,45 @@ func TestServerSilent(t *testing.T) {
 	}
 	server.wmu.Unlock()
 	waitFor(t, func() bool { u, _ := server.User(t.Context(), "eve"); return u.Blocked })
+}
+
+// TestPruneKeepsUnseenChanges has a server that is behind, as after a large
+// import: a block among what it has not read yet must not be lost.
+func TestPruneKeepsUnseenChanges(t *testing.T) {
+	s := quiet(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	must(t, s.update(ctx, func(tx *sql.Tx) error {
+		if err := ensureUser(ctx, tx, "eve"); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1`); err != nil {
+			return err
+		}
+		_, err := noteChange(ctx, tx, append([]string{"eve"}, make([]string, keepChanges+1)...))
+		return err
+	}))
+	must(t, s.prune(ctx))
+	must(t, s.catchUp(ctx))
+	u, err := s.User(ctx, "eve")
+	must(t, err)
+	if !u.Blocked {
+		t.Error("the server has not seen the block")
+	}
+	must(t, s.prune(ctx))
+	if n := count(t, s, `SELECT count(*) FROM changes`); n != keepChanges {
+		t.Errorf("%d changes left; want %d", n, keepChanges)
+	}
+}
+
+// TestWriteLaterFails: a source signs for the first time while the write of a
+// device's last contact is failing.
+func TestWriteLaterFails(t *testing.T) {
+	s := quiet(t, Options{Dir: t.TempDir()})
+	s.Latch("vpn", netip.MustParseAddr("203.0.113.10"), time.Now())
+	s.keep(unsaved{devices: map[string]struct{}{"d1": {}}})
+	if len(s.unsaved.latches) != 1 || len(s.unsaved.devices) != 1 {
+		t.Errorf("got %d latches, %d devices to be written; want both", len(s.unsaved.latches), len(s.unsaved.devices))
+	}
 }
 
 func TestTwoServers(t *testing.T) {

@@ -128,7 +128,8 @@ func (s *Store) prune(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE expires <= ?`, micros(now)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?`, keepChanges)
+		// Never one that memory does not have yet: it may be a block.
+		_, err := tx.ExecContext(ctx, `DELETE FROM changes WHERE id <= min((SELECT max(id) FROM changes) - ?, ?)`, keepChanges, s.applied)
 		return err
 	})
 	for err == nil && ctx.Err() == nil {
