@@ -3,6 +3,7 @@ package radius
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -161,8 +162,9 @@ func (s *Server) free(b *[maxPacketSize]byte)  { s.buffers.Put(b) }
 // It forgets nothing that it must know and is bounded: when it is full of fresh
 // keys, as in a flood from forged addresses, others stay silent.
 type hourly struct {
-	mu   sync.Mutex
-	last map[refusal]time.Time
+	mu    sync.Mutex
+	last  map[refusal]time.Time
+	swept time.Time // when the full table was last looked through
 }
 
 // refusal is what a refused datagram is told apart by.
@@ -174,6 +176,10 @@ type refusal struct {
 
 const maxRefusals = 4096
 
+// sweepRefusals is the least time between two looks at the whole table: in a
+// flood each packet would else cost one, under the lock.
+const sweepRefusals = time.Minute
+
 func (h *hourly) allow(r refusal, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -182,11 +188,11 @@ func (h *hourly) allow(r refusal, now time.Time) bool {
 		return false
 	}
 	if !ok && len(h.last) >= maxRefusals {
-		for k, at := range h.last {
-			if now.Sub(at) >= time.Hour {
-				delete(h.last, k)
-			}
+		if now.Sub(h.swept) < sweepRefusals {
+			return false
 		}
+		h.swept = now
+		maps.DeleteFunc(h.last, func(_ refusal, at time.Time) bool { return now.Sub(at) >= time.Hour })
 		if len(h.last) >= maxRefusals {
 			return false
 		}
