@@ -202,7 +202,9 @@ var statementTexts = [statements]string{
 }
 
 const (
-	lastEvent = "SELECT coalesce(max(id), 0) FROM events"
+	// A trail that was pruned to its end goes on behind it all the same: where the
+	// clock was set back, a use would else lie before the mark and be forgotten.
+	lastEvent = `SELECT max(coalesce((SELECT max(id) FROM events), 0), ` + foldedMark + `)`
 	insertBar = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
 )
 
