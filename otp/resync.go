@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	resyncAhead = 50               // HOTP: counters that are searched
+	resyncAhead = 50               // counters that are searched
 	resyncTime  = 10 * time.Minute // from the first code to the second
 	resyncMost  = 4096             // tokens remembered at once; what is full sheds the new
 )
 
-// resync brings back tokens that are out of step (RFC 4226 §7.4, RFC 6238 §6):
-// a HOTP token within 50 counters by two codes in a row, a TOTP token within ten
-// minutes by two codes that agree on how far its clock is off. The first of the
-// two is rejected, and counts as wrong. One code alone will not do, because so
-// many candidates make a guess that much easier. The zero value is ready; its
-// methods may be called concurrently.
+// resync brings back HOTP tokens that are out of step (RFC 4226 §7.4), within 50
+// counters by two codes in a row. The first of the two is rejected, and counts
+// as wrong. One code alone will not do, because so many candidates make a guess
+// that much easier. A TOTP token is not brought back so: codes that were seen in
+// passing must not outlive its window. The zero value is ready; its methods may
+// be called concurrently.
 type resync struct {
 	mu    sync.Mutex
 	first map[string]firstCode // by token
@@ -27,15 +27,14 @@ type resync struct {
 // firstCode is the first of the two codes.
 type firstCode struct {
 	step    int64
-	drift   int
 	expires time.Time
 }
 
-// find looks for a in the wide windows of all tokens.
+// find looks for a in the wide windows of all HOTP tokens.
 func (r *resync) find(tokens []Token, a answer, now time.Time) finding {
 	best := finding{err: mfa.ErrRejected}
 	for i := range tokens {
-		f := tokens[i].examineWide(a, now)
+		f := tokens[i].examineWide(a)
 		if f.err == nil && !r.second(&f, now) {
 			f.err = errResyncHalf
 		}
@@ -47,30 +46,23 @@ func (r *resync) find(tokens []Token, a answer, now time.Time) finding {
 }
 
 // examineWide compares a with all codes from which t may be resynchronised.
-func (t *Token) examineWide(a answer, now time.Time) finding {
-	if t.check() != nil || t.Kind == Pass || len(a.text) != t.Digits {
+func (t *Token) examineWide(a answer) finding {
+	if t.check() != nil || t.Kind != HOTP || len(a.text) != t.Digits {
 		return finding{err: mfa.ErrRejected}
 	}
 	var g generator
 	g.reset(t)
-	if t.Kind == HOTP {
-		step, used := g.scan(a.value, t.Next-lookBehind, t.Next+resyncAhead, t.Next)
-		return t.found(step, used, 0)
-	}
-	clock, limit := t.clock(now), int64(t.maxDrift())
-	step, used := g.scan(a.value, clock-limit, clock+limit, t.Next)
-	f := t.found(step, used, clock)
-	f.drift = int(step - clock) // learned at once, not step by step
-	return f
+	step, used := g.scan(a.value, t.Next-lookBehind, t.Next+resyncAhead, t.Next)
+	return t.found(step, used, 0)
 }
 
-// second reports whether f follows a first code of its token. If not, it is
-// remembered as the first one.
+// second reports whether f is the very next code after a first one of its
+// token. If not, it is remembered as the first one.
 func (r *resync) second(f *finding, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, ok := r.first[f.token.ID]
-	if ok && now.Before(first.expires) && first.leadsTo(f) {
+	if ok && now.Before(first.expires) && f.step == first.step+1 {
 		delete(r.first, f.token.ID)
 		return true
 	}
@@ -80,18 +72,8 @@ func (r *resync) second(f *finding, now time.Time) bool {
 	if r.first == nil {
 		r.first = make(map[string]firstCode)
 	}
-	r.first[f.token.ID] = firstCode{step: f.step, drift: f.drift, expires: now.Add(resyncTime)}
+	r.first[f.token.ID] = firstCode{step: f.step, expires: now.Add(resyncTime)}
 	return false
-}
-
-// leadsTo reports whether f is the code after c: the very next one of a HOTP
-// token, a later one of the same clock (give or take a step) of a TOTP token.
-func (c firstCode) leadsTo(f *finding) bool {
-	if f.token.Kind == HOTP {
-		return f.step == c.step+1
-	}
-	off := f.drift - c.drift
-	return f.step > c.step && off >= -1 && off <= 1
 }
 
 // room makes room for one more token, if it can.
