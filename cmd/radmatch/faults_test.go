@@ -135,6 +135,26 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// SIGHUP while the server stops must not kill it, and with it who still waits.
+func TestReloadWhileStopping(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	alice := p.enroll("alice")
+	s := p.seat("127.0.0.1")
+	waits := s.start(signIn("alice", ""))
+	v := alice.prompt()
+	p.signal(syscall.SIGTERM)
+	p.await("server.log", `"msg":"stopping"`)
+	p.signal(syscall.SIGHUP)
+	alice.decide(v, push.ActionApprove, "")
+	if a, _ := s.answer(waits); a.Code != radius.AccessAccept {
+		t.Errorf("%s, want Access-Accept", a.Code)
+	}
+	if code := p.exited(); code != 0 {
+		t.Errorf("exit %d; server.log:\n%s", code, p.log())
+	}
+}
+
 // One server a data_dir.
 func TestSecondServer(t *testing.T) {
 	t.Parallel()

@@ -84,6 +84,11 @@ func profileCPU(file string) (stop func(), err error) {
 // serve is the wiring: configuration, store, what lasts, service, listeners;
 // and at the end the same way back.
 func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) error {
+	// From the first moment to the last: a SIGHUP that nobody takes ends the
+	// program, and with it every login that waits.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	log, level := newLog(cfg.Log, a.stderr)
 	defer log.Sync()
 	if err := forbidCores(); err != nil {
@@ -136,7 +141,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	}()
 	err = a.announce(readyFile, server, httpListener, log)
 	if err == nil {
-		err = a.run(ctx, cfg, l, server, level, log, failed)
+		err = a.run(ctx, cfg, l, server, level, log, hup, failed)
 	}
 	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
 	tell("STOPPING=1")
@@ -149,10 +154,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 }
 
 // run serves until ctx ends or a listener fails, and reloads on SIGHUP.
-func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, log *zap.Logger, failed <-chan error) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, log *zap.Logger, hup <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
