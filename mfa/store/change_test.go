@@ -143,6 +143,22 @@ func TestServerSilent(t *testing.T) {
 	waitFor(t, func() bool { u, _ := server.User(t.Context(), "eve"); return u.Blocked })
 }
 
+// TestUnblockedBeforeClockBack: an unblocking that lies ahead of the clock would
+// forgive every wrong code until the clock is there again.
+func TestUnblockedBeforeClockBack(t *testing.T) {
+	now := time.Now().Truncate(time.Microsecond)
+	s := quiet(t, Options{Dir: t.TempDir(), Now: func() time.Time { return now }})
+	must(t, s.SetBlocked(t.Context(), "anna", false, admin("unblock")))
+	for _, tt := range []struct{ now, want time.Time }{{now, now.UTC()}, {now.Add(-time.Hour), time.Time{}}} {
+		now = tt.now
+		u, err := s.User(t.Context(), "anna")
+		must(t, err)
+		if !u.Unblocked.Equal(tt.want) {
+			t.Errorf("at %s: got unblocked at %s; want %s", tt.now, u.Unblocked, tt.want)
+		}
+	}
+}
+
 // TestPruneKeepsUnseenChanges has a server that is behind, as after a large
 // import: a block among what it has not read yet must not be lost.
 func TestPruneKeepsUnseenChanges(t *testing.T) {

@@ -353,6 +353,9 @@ func (s *Store) User(ctx context.Context, name string) (mfa.User, error) {
 			Name: a.name, Blocked: a.blocked, Devices: len(a.devices), Default: a.method,
 			PushBlocked: slices.Clone(a.barred), Unblocked: fromMicros(a.unblocked),
 		}
+		if a.unblocked > now { // the clock was set back: it would forgive wrong codes until it is there again
+			u.Unblocked = time.Time{}
+		}
 		for _, t := range a.tokens {
 			if t.kind != otp.Pass {
 				u.Codes++
