@@ -21,17 +21,30 @@ func (s *Store) Rekey(ctx context.Context, ev mfa.Event) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if n, err = s.useKey(ctx, id, ev); err != nil {
+		return 0, err
+	}
+	return n, s.dropKeys(ctx)
+}
+
+// useKey seals every token with key id, if the key file has it still: another
+// rekey at the same moment takes out what nothing is sealed with.
+func (s *Store) useKey(ctx context.Context, id byte, ev mfa.Event) (n int, err error) {
 	err = s.change(ctx, nil, ev, func(tx *sql.Tx) (err error) {
+		kept, err := s.keysOnDisk()
+		if err != nil {
+			return err
+		}
+		if kept.raw[id] == nil {
+			return errors.New("another rekey came between; try again")
+		}
 		ring := s.ring.Load()
 		if n, err = reseal(ctx, tx, ring, id); err != nil {
 			return err
 		}
 		return setKey(ctx, tx, ring, id)
 	})
-	if err != nil {
-		return 0, err
-	}
-	return n, s.dropKeys(ctx)
+	return n, err
 }
 
 // addKey puts a new key into the key file. Nothing uses it yet. The write lock

@@ -200,20 +200,25 @@ func (s *Store) tempFile(content []byte) (path string, err error) {
 	return f.Name(), nil
 }
 
-// readKeys reads the key file. Keys that were read before stay known.
-func (s *Store) readKeys() error {
+// keysOnDisk reads the key file.
+func (s *Store) keysOnDisk() (*keyring, error) {
 	info, err := os.Stat(s.path(keyFile))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if info.Mode()&0o007 != 0 {
-		return fmt.Errorf("%s can be used by everybody (mode %04o): chmod 600", s.path(keyFile), info.Mode().Perm())
+		return nil, fmt.Errorf("%s can be used by everybody (mode %04o): chmod 600", s.path(keyFile), info.Mode().Perm())
 	}
 	text, err := os.ReadFile(s.path(keyFile))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	k, err := parseKeyring(text)
+	return parseKeyring(text)
+}
+
+// readKeys reads the key file. Keys that were read before stay known.
+func (s *Store) readKeys() error {
+	k, err := s.keysOnDisk()
 	if err != nil {
 		return err
 	}
