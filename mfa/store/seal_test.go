@@ -140,6 +140,44 @@ func TestRekey(t *testing.T) {
 	}
 }
 
+// TestTwoRekeys has one rekey finish between the two halves of another: nothing
+// may be sealed with a key that is no more in the file.
+func TestTwoRekeys(t *testing.T) {
+	dir := t.TempDir()
+	first, second := openCommand(t, dir), openCommand(t, dir)
+	addToken(t, first, "anna")
+	old, err := first.addKey(t.Context())
+	must(t, err)
+	_, err = first.useKey(t.Context(), old, admin("rekey"))
+	must(t, err)
+	lost, err := second.addKey(t.Context())
+	must(t, err)
+	must(t, first.dropKeys(t.Context()))
+	if _, err := second.useKey(t.Context(), lost, admin("rekey")); err == nil {
+		t.Error("tokens are sealed with a key that is not in the file")
+	}
+	if got := secrets(t, openServer(t, dir), "anna"); len(got) != 1 {
+		t.Error("anna's token is gone")
+	}
+}
+
+// TestRekeyDuringStart rekeys after a server has read the keys and before it
+// reads the tokens.
+func TestRekeyDuringStart(t *testing.T) {
+	dir := t.TempDir()
+	s, cli := openCommand(t, dir), openCommand(t, dir)
+	tok := addToken(t, cli, "anna")
+	_, err := cli.Rekey(t.Context(), admin("rekey"))
+	must(t, err)
+	s.opt.Server = true
+	s.ack, err = os.Create(s.path(appliedFile))
+	must(t, err)
+	must(t, s.start(t.Context()))
+	if got := secrets(t, s, "anna"); len(got) != 1 || !bytes.Equal(got[0], tok.Secret) {
+		t.Error("anna's secret came back changed")
+	}
+}
+
 // TestRekeyFails has a token that does not open: nothing is changed.
 func TestRekeyFails(t *testing.T) {
 	dir := t.TempDir()

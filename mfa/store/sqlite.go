@@ -203,6 +203,10 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.loadAll(ctx); err != nil {
 		return err
 	}
+	// Again, behind the tokens: a rekey may have come between.
+	if err := s.readKeys(); err != nil {
+		return err
+	}
 	// A database that cannot be written must stop the start, not the first login.
 	if err := s.update(ctx, func(*sql.Tx) error { return nil }); err != nil {
 		return err
