@@ -268,6 +268,7 @@ var (
 	errCallCheck     mfa.Credential = mfa.Unsupported{What: "Call-Check"}
 	errAuthorizeOnly mfa.Credential = mfa.Unsupported{What: "Authorize-Only"}
 	errSeveral       mfa.Credential = mfa.Unsupported{What: "more than one credential"}
+	errProxyState    mfa.Credential = mfa.Unsupported{What: "too much Proxy-State"}
 	errStateForm     mfa.Credential = mfa.Unsupported{What: "malformed State"}
 	errPasswordForm  mfa.Credential = mfa.Unsupported{What: "malformed User-Password"}
 	errPasswordText  mfa.Credential = mfa.Unsupported{What: "password is not UTF-8"}
@@ -287,6 +288,8 @@ func (x *exchange) credential(r *request) mfa.Credential {
 	case !utf8.Valid(r.user):
 		x.req.User = strings.ToValidUTF8(x.req.User, "\uFFFD")
 		return errUserText
+	case len(x.proxy) > maxProxyState:
+		return errProxyState // an Access-Accept might not have room for it
 	case r.state != nil && len(r.state) == 0:
 		// RFC 2865 §5.24. To the engine it would be none, and the passcode beside it
 		// the password of a first attempt.

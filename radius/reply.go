@@ -21,6 +21,30 @@ const maOffset = headerSize + 2
 // errTooLong is an answer that does not fit in a packet.
 var errTooLong = errors.New("answer is longer than 4096 octets")
 
+// The parts of the longest Access-Accept: header and Message-Authenticator, what
+// proxies want back, what MS-CHAPv2 adds (mschapAccept), and the reply attributes.
+const (
+	maxProxyState    = 1024
+	mschapAcceptSize = 51 + 2*42 + 2*12
+	maxReplySize     = maxPacketSize - headerSize - (2 + md5.Size) - maxProxyState - mschapAcceptSize
+)
+
+// CheckReply says what keeps the reply attributes of a user from being sent. It
+// is for the load of a file: once a login is accepted, an answer that does not
+// fit could only become an Access-Reject.
+func CheckReply(attributes []mfa.Attribute) error {
+	var auth [authSize]byte
+	w := newWriter(nil, layeh.CodeAccessAccept, 0, auth[:], NewSecret(nil))
+	empty := len(w.b)
+	for _, a := range attributes {
+		w.add(a)
+	}
+	if n := len(w.b) - empty; w.err == nil && n > maxReplySize {
+		return fmt.Errorf("must be at most %d octets in an answer; got %d", maxReplySize, n)
+	}
+	return w.err
+}
+
 // writer appends one packet. The first error sticks.
 type writer struct {
 	b      []byte

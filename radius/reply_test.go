@@ -249,6 +249,41 @@ func TestMSCHAPKeysNotForPAP(t *testing.T) {
 	})
 }
 
+// What CheckReply lets pass fits the longest answer there is: an event that says
+// accept is on disk by the time that the answer is encoded.
+func TestLargestAccept(t *testing.T) {
+	cred := mfa.MSCHAPv2{Ident: 7}
+	proxies := func(octets int) (list []mfa.Attribute) {
+		for ; octets > 0; octets -= 128 {
+			list = append(list, mfa.Attribute{Type: typeProxyState, Value: make([]byte, min(octets, 128)-2)})
+		}
+		return list
+	}
+	reply := []mfa.Attribute{{Type: typeTunnelPassword, Tag: 1, Value: make([]byte, maxSaltedValue)}}
+	for CheckReply(append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})) == nil {
+		reply = append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})
+	}
+	if err := CheckReply(append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})); err == nil || !strings.Contains(err.Error(), "octets") {
+		t.Errorf("got %v", err)
+	}
+	if n := len(reply); n < 800 {
+		t.Fatalf("%d attributes fit", n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		p := r.ask(1, 1, func(q *Query) { q.Cred, q.Attributes = cred, proxies(maxProxyState) })
+		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, Attributes: reply, MSCHAP: &mfa.MSCHAPKeys{}})
+		if a.Code != AccessAccept || len(a.packet) < maxPacketSize-3 {
+			t.Errorf("%s of %d octets", a.Code, len(a.packet))
+		}
+		r.arrive(r.ask(2, 2, func(q *Query) { q.Attributes = proxies(maxProxyState + 3) }))
+		synctest.Wait()
+		if got := describe(r.auth.seen()[1].Cred); got != `Unsupported "too much Proxy-State"` {
+			t.Errorf("credential %s", got)
+		}
+	})
+}
+
 func TestTunnelAttributes(t *testing.T) {
 	var list []mfa.Attribute
 	for _, x := range [][2]string{

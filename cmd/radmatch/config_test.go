@@ -180,3 +180,18 @@ func TestCheckConnect(t *testing.T) {
 		})
 	}
 }
+
+// Reply attributes that no Access-Accept can hold are found when the file is
+// read: at a login the event would say accept and the answer reject.
+func TestReplyThatDoesNotFit(t *testing.T) {
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), goodConfig)
+	classes := strings.Repeat("      - {Class: "+strings.Repeat("x", 253)+"}\n", 20)
+	users := writeFile(t, filepath.Join(dir, "users.yaml"),
+		"users:\n  - {name: bob, password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"}\n"+
+			"  - name: alice\n    password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"\n    reply:\n"+classes)
+	code, out, _ := command(t, "check", "--connect", "-c", file)
+	if want := users + ":3: users[1].reply: must be at most 2875 octets in an answer; got 5100"; code != exitConfig || !strings.Contains(out, want) {
+		t.Errorf("exit %d, want %q in:\n%s", code, want, out)
+	}
+}

@@ -43,7 +43,12 @@ var pushTypes = map[string]provider[mfa.Pusher]{
 }
 
 func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.PasswordChecker, error) {
-	return password.OpenFile(cfg.Resolve(s.Path), radius.ParseAttribute, p.gate)
+	path := cfg.Resolve(s.Path)
+	f, err := password.OpenFile(path, radius.ParseAttribute, p.gate)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.CheckReplies(path, radius.CheckReply)
 }
 
 // approverSettings is empty: devices are enrolled with `radmatch device invite`.

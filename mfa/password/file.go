@@ -2,6 +2,7 @@ package password
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 
@@ -75,6 +76,23 @@ func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
 
 // Len is the number of users.
 func (f *File) Len() int { return len(f.all) }
+
+// CheckReplies calls check once for each list of reply attributes, and returns
+// what it finds with the line of the first user who has that list, as OpenFile does.
+func (f *File) CheckReplies(path string, check func([]mfa.Attribute) error) error {
+	var found []error
+	seen := map[*mfa.Attribute]bool{}
+	for i, u := range f.all {
+		if len(u.reply) == 0 || seen[&u.reply[0]] {
+			continue
+		}
+		seen[&u.reply[0]] = true
+		if err := check(u.reply); err != nil && len(found) < maxProblems {
+			found = append(found, fmt.Errorf("%s:%d: users[%d].reply: %w", path, u.line, i, err))
+		}
+	}
+	return errors.Join(found...)
+}
 
 func (f *File) checkPassword(ctx context.Context, user, password string) (mfa.Identity, error) {
 	if password == "" || len(password) > maxPassword {
