@@ -80,7 +80,10 @@ func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) 
 		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
 		return Identity{}, &Decision{Reason: ReasonWrongPassword, Err: err, Delay: delay}
 	case errors.Is(err, ErrUnsupported):
-		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: err}
+		// As slow as a wrong password, else the time would tell a stranger which
+		// names exist: a name that does not is ErrRejected.
+		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
+		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: err, Delay: delay}
 	}
 	return Identity{}, &Decision{Outcome: r.Client.OnPrimaryError, Reason: ReasonPrimaryError, Err: err}
 }

@@ -167,3 +167,18 @@ func TestRestore(t *testing.T) {
 		})
 	}
 }
+
+// A name without an NT hash is told from one that does not exist by nothing, not
+// by the time either.
+func TestUnsupportedIsAsSlowAsWrong(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"MS-CHAPv2": func(t *testing.T, r *rig) {
+			r.primary.fail = func() error { return fmt.Errorf("no hash: %w", ErrUnsupported) }
+			for i, want := range []time.Duration{1, 1, 2, 4, 8, 10, 10} {
+				if got := r.send(r.mschap("bob", 1)).want(Reject, ReasonUnsupported).Delay / time.Second; got != want {
+					t.Errorf("try %d: delay %d, want %d", i, got, want)
+				}
+			}
+		},
+	})
+}
