@@ -220,3 +220,7 @@ func (f authFunc) Authenticate(_ context.Context, r *mfa.Request, reply func(mfa
 type discardSocket struct{}
 
 func (discardSocket) send([]byte, netip.AddrPort, []byte) error { return nil }
+
+type panicSocket struct{}
+
+func (panicSocket) send([]byte, netip.AddrPort, []byte) error { panic("a bug") }

@@ -343,7 +343,6 @@ func (x *exchange) pap(r *request) mfa.Credential {
 // status answers a Status-Server request (RFC 5997 §4.2).
 func (x *exchange) status() {
 	s := x.server
-	defer s.release(x.count)
 	buf := s.buffer()
 	defer s.free(buf)
 	w := newWriter(buf[:0], layeh.CodeAccessAccept, x.id, x.auth[:], x.secret)
@@ -353,6 +352,7 @@ func (x *exchange) status() {
 		x.count.status.Add(1)
 		x.out.send(p, x.from, x.oob)
 	}
+	s.release(x.count) // not deferred: after a panic abandon does it
 }
 
 // maxPrintable bounds a text from the network in a log line, in runes.

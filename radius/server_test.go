@@ -239,6 +239,18 @@ func TestPanicIsOneLogin(t *testing.T) {
 	})
 }
 
+// A panic after admission gives the place back once, not twice: each time more
+// would let one request more than the limit in.
+func TestPanicOfProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.receive(arrival{out: panicSocket{}, from: nas}, raw(StatusServer, 1, 1, emptyMA()))
+		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 || r.stats().Pending != 0 {
+			t.Errorf("counters: %+v", st)
+		}
+	})
+}
+
 func TestSecondReplyIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
