@@ -135,6 +135,29 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// A key that needs a restart is named at each reload until the file says again
+// what the server runs with, and then no more.
+func TestReloadNamesWhatNeedsRestart(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	reloaded := func(config string, times int) (warnings int) {
+		p.write("radmatch.yaml", config)
+		p.signal(syscall.SIGHUP)
+		p.until("reloaded", func() bool { return strings.Count(p.log(), `"msg":"reloaded"`) == times })
+		return strings.Count(p.log(), `"key":"limits"`)
+	}
+	changed := siteHead + siteClient + "limits: {attributes: 100}\n"
+	for i, step := range []struct {
+		config string
+		want   int
+	}{{changed, 1}, {changed, 2}, {siteHead + siteClient, 2}} {
+		if got := reloaded(step.config, i+1); got != step.want {
+			t.Errorf("reload %d: %d warnings so far, want %d", i+1, got, step.want)
+		}
+	}
+	p.stop()
+}
+
 // SIGHUP while the server stops must not kill it, and with it who still waits.
 func TestReloadWhileStopping(t *testing.T) {
 	t.Parallel()

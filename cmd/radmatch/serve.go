@@ -153,7 +153,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	return err
 }
 
-// run serves until ctx ends or a listener fails, and reloads on SIGHUP.
+// run serves until ctx ends or a listener fails, and reloads on SIGHUP. cfg is
+// what the server started with.
 func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, log *zap.Logger, hup <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
@@ -162,7 +163,7 @@ func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *r
 		case err := <-failed:
 			return err
 		case <-hup:
-			next, err := a.reload(cfg, l, server)
+			next, err := a.reload(l, server)
 			if err != nil {
 				for line := range strings.Lines(err.Error()) {
 					log.Error("reload failed, the old configuration stays", zap.String("problem", strings.TrimSpace(line)))
@@ -173,14 +174,13 @@ func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *r
 				log.Warn("this key takes effect at the next start", zap.String("key", key))
 			}
 			level.SetLevel(logLevel(next.Log.Level))
-			cfg = next
 			log.Info("reloaded", zap.Int("clients", len(next.Clients)))
 		}
 	}
 }
 
 // reload builds everything anew and swaps it in at once, or changes nothing.
-func (a *app) reload(cfg *config.Config, l *lasting, server *radius.Server) (*config.Config, error) {
+func (a *app) reload(l *lasting, server *radius.Server) (*config.Config, error) {
 	next, err := a.loadConfig()
 	if err != nil {
 		return nil, err
