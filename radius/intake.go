@@ -140,7 +140,7 @@ func (s *Server) deduplicate(a *arrival, r *request, count *counters, now time.T
 		return s.admit(count, r.state != nil)
 	}
 	k := makeKey(a.from, a.listener, byte(r.code), r.id)
-	verdict, x, answer := s.answers.begin(k, r.auth(), signed, now, admit)
+	verdict, x, answer := s.answers.begin(k, r.auth(), s.answers.login(r), signed, now, admit)
 	switch verdict {
 	case verdictNew:
 		if signed {

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
@@ -36,6 +37,7 @@ func (k *key) shard() int {
 type entry struct {
 	key      key
 	auth     [authSize]byte
+	login    uint64 // see retransmissions.login
 	signed   bool
 	exchange *exchange
 	answer   []byte
@@ -49,6 +51,7 @@ type entry struct {
 // give way when a shard is full.
 type retransmissions struct {
 	most   int // finished entries a shard
+	seed   maphash.Seed
 	shards [shards]tableShard
 }
 
@@ -60,7 +63,7 @@ type tableShard struct {
 }
 
 func newRetransmissions(most int) *retransmissions {
-	t := &retransmissions{most: max(1, most/shards)}
+	t := &retransmissions{most: max(1, most/shards), seed: maphash.MakeSeed()}
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.entries = make(map[key]*entry)
@@ -85,10 +88,23 @@ const (
 	verdictFull                   // new, but over a limit: drop it
 )
 
+// login is a hash of who asks with what. A NAS with a bad random generator uses
+// an authenticator twice; the answer to one person must not go to the next for
+// that. The rest of a packet may differ: devices count their tries in it.
+func (t *retransmissions) login(r *request) uint64 {
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	for _, part := range [...][]byte{r.user, r.password, r.state, r.msChallenge, r.ms2Response} {
+		h.WriteByte(byte(len(part))) // of an attribute, so that it fits
+		h.Write(part)
+	}
+	return h.Sum64()
+}
+
 // begin looks a packet up. For a new one, if admit allows, it makes the pending
 // exchange, which supersedes the one before. With verdictAgain comes a copy of
 // the answer.
-func (t *retransmissions) begin(k key, auth []byte, signed bool, now time.Time, admit func() bool) (verdict, *exchange, []byte) {
+func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, now time.Time, admit func() bool) (verdict, *exchange, []byte) {
 	s := t.shard(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +112,7 @@ func (t *retransmissions) begin(k key, auth []byte, signed bool, now time.Time, 
 	e := s.entries[k]
 	if e != nil {
 		live := e.exchange != nil || now.Before(e.expires)
-		if live && string(e.auth[:]) == string(auth) {
+		if live && e.login == login && string(e.auth[:]) == string(auth) {
 			switch {
 			case e.exchange != nil:
 				return verdictPending, nil, nil
@@ -123,6 +139,7 @@ func (t *retransmissions) begin(k key, auth []byte, signed bool, now time.Time, 
 	}
 	x := &exchange{entry: e}
 	e.auth = [authSize]byte(auth)
+	e.login = login
 	e.signed = signed
 	e.exchange = x
 	return verdictNew, x, nil

@@ -2,7 +2,10 @@ package radius
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 func always() bool { return true }
@@ -10,7 +13,7 @@ func always() bool { return true }
 // step is one packet of an identifier, or the end of its exchange.
 func begin(t *testing.T, tab *retransmissions, id, auth byte, now time.Time) *exchange {
 	t.Helper()
-	verdict, x, _ := tab.begin(makeKey(nas, 0, byte(AccessRequest), id), authOf(auth)[:], true, now, always)
+	verdict, x, _ := tab.begin(makeKey(nas, 0, byte(AccessRequest), id), authOf(auth)[:], 0, true, now, always)
 	if verdict != verdictNew {
 		t.Fatalf("identifier %d: verdict %d, want a new request", id, verdict)
 	}
@@ -97,5 +100,45 @@ func TestTableKeys(t *testing.T) {
 			t.Errorf("%v twice", k)
 		}
 		seen[k] = true
+	}
+}
+
+// A NAS with a bad random generator uses an authenticator twice. The answer to
+// one person must not be given to another for that.
+func TestAuthenticatorReused(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Query)
+		signed bool
+		calls  int
+	}{
+		{"same login", nil, true, 1},
+		{"another attribute", func(q *Query) { q.Attributes = []mfa.Attribute{{Type: 32, Value: []byte("gw")}} }, true, 1},
+		{"another user", func(q *Query) { q.User = "mono" }, true, 2},
+		{"another password", func(q *Query) { q.Cred = mfa.Password("arctangenT") }, true, 2},
+		{"another State", func(q *Query) { q.State = "s" }, true, 2},
+		{"MS-CHAPv2", func(q *Query) { q.Cred = mfa.MSCHAPv2{} }, true, 2},
+		{"another user, unsigned", nil, false, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
+				r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
+				r.arrive(r.ask(1, 1, nil))
+				synctest.Wait()
+				second := raw(AccessRequest, 1, 1, avp(typeUserName, "mono"), pap("x", 1, testSecret))
+				if tt.signed {
+					second = r.ask(1, 1, tt.change)
+				}
+				r.arrive(second)
+				synctest.Wait()
+				if n := len(r.auth.seen()); n != tt.calls {
+					t.Errorf("%d logins were handed over, want %d", n, tt.calls)
+				}
+				if n := len(r.socket.packets()); !tt.signed && n != 1 {
+					t.Errorf("%d answers, want that to the signed request alone", n)
+				}
+			})
+		})
 	}
 }
