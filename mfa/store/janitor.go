@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -102,7 +103,7 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 			}
 		}
 		for id, t := range uses {
-			if _, err := tx.ExecContext(ctx, `UPDATE tokens SET next = ?2, drift = ?3 WHERE id = ?1 AND next < ?2`, id, t.next, t.drift); err != nil {
+			if err := foldUse(ctx, tx, id, t); err != nil {
 				return err
 			}
 		}
@@ -118,6 +119,17 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 	}
 	s.tail.Store(left)
 	return n, nil
+}
+
+// foldUse brings the last use of a token into its row. A use may have waited for
+// the disk while the token was removed.
+func foldUse(ctx context.Context, tx *sql.Tx, id string, t *token) error {
+	r, err := tx.ExecContext(ctx, `UPDATE tokens SET next = ?2, drift = ?3 WHERE id = ?1 AND next < ?2`, id, t.next, t.drift)
+	if err := changed(r, err, "use of token %q", id); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE removed SET next = ?2 WHERE id = ?1 AND next < ?2`, id, t.next)
+	return err
 }
 
 // prune removes the oldest events as Keep and MaxSize say, but none that is not

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"database/sql"
 	"errors"
@@ -121,6 +123,7 @@ func (s *Store) list(ctx context.Context, user string, f func(*account)) error {
 }
 
 // AddToken registers a token. otp.ErrDuplicate and otp.ErrTooMany say why not.
+// The codes of one that was registered before and removed stay used.
 func (s *Store) AddToken(ctx context.Context, t otp.Token, ev mfa.Event) error {
 	refused, err := s.AddTokens(ctx, []otp.Token{t}, ev)
 	return errors.Join(refused[0], err)
@@ -199,6 +202,7 @@ type inserter struct {
 	key         byte
 	stmts       []*sql.Stmt
 	user, mine  *sql.Stmt
+	removed     *sql.Stmt
 	insertToken *sql.Stmt
 }
 
@@ -208,8 +212,10 @@ func (s *Store) newInserter(ctx context.Context, tx *sql.Tx) (in *inserter, err 
 		return nil, err
 	}
 	for stmt, query := range map[**sql.Stmt]string{
-		&in.user:        `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`,
-		&in.mine:        `SELECT id, secret FROM tokens WHERE user = ?`,
+		&in.user: `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`,
+		&in.mine: `SELECT id, secret FROM tokens WHERE user = ?`,
+		&in.removed: `SELECT max(next, coalesce((SELECT max(step) + 1 FROM events WHERE id > ` + foldedMark + ` AND token = removed.id), 0))
+			FROM removed WHERE mark = ?`,
 		&in.insertToken: `INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	} {
 		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
@@ -235,6 +241,11 @@ func (in *inserter) add(ctx context.Context, t otp.Token) error {
 	if err := in.check(ctx, user, t.Secret); err != nil {
 		return err
 	}
+	var used int64
+	if err := in.removed.QueryRowContext(ctx, secretMark(&t)).Scan(&used); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	t.Next = max(t.Next, used)
 	sealed, err := in.ring.seal(in.key, t.Secret, bound(user, t.ID))
 	if err != nil {
 		return err
@@ -285,15 +296,42 @@ func (s *Store) RemoveToken(ctx context.Context, user, idOrSerial string, ev mfa
 	}
 	key := mfa.Fold(user)
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE user = ?1 AND id = ?2`, key, idOrSerial)
-		err = changed(r, err, "token %q of user %q", idOrSerial, user)
-		if errors.Is(err, ErrNotFound) {
-			r, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE user = ?1 AND serial = ?2`, key, idOrSerial)
-			err = changed(r, err, "token %q of user %q", idOrSerial, user)
+		t := otp.Token{User: key}
+		var sealed []byte
+		const query = `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?1 AND (id = ?2 OR serial = ?2) ORDER BY id <> ?2`
+		err := tx.QueryRowContext(ctx, query, key, idOrSerial).Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &sealed)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("%w: token %q of user %q: %w", otp.ErrNoToken, idOrSerial, user, ErrNotFound)
 		}
-		if errors.Is(err, ErrNotFound) {
-			err = fmt.Errorf("%w: %w", otp.ErrNoToken, err)
+		if err != nil {
+			return err
 		}
+		if err := s.keepUsed(ctx, tx, t, sealed); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ?`, t.ID)
 		return err
 	})
+}
+
+// keepUsed notes how far a token was used that is to be removed. A pass is never
+// registered again, and a secret that does not open never verified a code.
+func (s *Store) keepUsed(ctx context.Context, tx *sql.Tx, t otp.Token, sealed []byte) error {
+	ring, _, err := s.sealer(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if t.Secret, err = ring.open(sealed, bound(t.User, t.ID)); err != nil || t.Kind == otp.Pass {
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET id = excluded.id, next = max(next, excluded.next)`, secretMark(&t), t.ID, t.Next)
+	return err
+}
+
+// secretMark recognises a secret and what its steps mean, and does not tell it.
+func secretMark(t *otp.Token) []byte {
+	h := hmac.New(sha256.New, t.Secret)
+	fmt.Fprintf(h, "removed %s %d", t.Kind, t.Period)
+	return h.Sum(nil)
 }

@@ -79,6 +79,29 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestUsedAfterRemoval has a use that is committed when its token is gone, as it
+// waited for the disk meanwhile, and the secret registered again.
+func TestUsedAfterRemoval(t *testing.T) {
+	for _, folds := range []bool{false, true} {
+		t.Run(fmt.Sprint("folds=", folds), func(t *testing.T) {
+			s := quiet(t, Options{Dir: t.TempDir()})
+			tok := addToken(t, s, "anna")
+			must(t, s.RemoveToken(t.Context(), "anna", tok.ID, admin("remove")))
+			late := loginEvent(1)
+			late.Token, late.Step = tok.ID, 100
+			put(t, s, late)
+			if folds {
+				must(t, s.foldAll(t.Context()))
+			}
+			tok.ID = "again"
+			must(t, s.AddToken(t.Context(), tok, admin("add")))
+			if err := s.mark(otp.Use{Token: "again", Step: 100}); !errors.Is(err, otp.ErrUsed) {
+				t.Errorf("got %v; want ErrUsed", err)
+			}
+		})
+	}
+}
+
 // TestFoldMark has another process write an event with an id in the future.
 func TestFoldMark(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})

@@ -3,6 +3,7 @@ package otptest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 type Memory struct {
 	mu     sync.Mutex
 	tokens map[string][]otp.Token // by folded name
+	used   map[string]int64       // how far removed tokens were used
 	events []mfa.Event
 }
 
@@ -82,9 +84,13 @@ func (m *Memory) AddToken(_ context.Context, t otp.Token, admin mfa.Event) error
 	if len(m.tokens[user]) >= otp.MaxTokens {
 		return otp.ErrTooMany
 	}
+	t.Next = max(t.Next, m.used[mark(t)])
 	m.set(user, append(m.tokens[user], t), admin)
 	return nil
 }
+
+// mark names a secret and what its steps mean.
+func mark(t otp.Token) string { return fmt.Sprint(t.Kind, t.Period, t.Secret) }
 
 // ReplacePass registers a pass in place of the user's old one.
 func (m *Memory) ReplacePass(_ context.Context, t otp.Token, admin mfa.Event) error {
@@ -118,6 +124,12 @@ func (m *Memory) RemoveToken(_ context.Context, user, idOrSerial string, admin m
 	})
 	if len(kept) == len(m.tokens[user]) {
 		return otp.ErrNoToken
+	}
+	if m.used == nil {
+		m.used = make(map[string]int64)
+	}
+	for _, t := range m.tokens[user] {
+		m.used[mark(t)] = max(m.used[mark(t)], t.Next)
 	}
 	m.set(user, kept, admin)
 	return nil

@@ -38,6 +38,7 @@ func RunStore(t *testing.T, open func(t *testing.T) Store, reopen func(t *testin
 		{"Pass", testPass},
 		{"Register", testRegister},
 		{"Remove", testRemove},
+		{"Again", testAgain},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })
@@ -284,6 +285,33 @@ func testRemove(t *testing.T, s Store) {
 	}
 	if got := len(tokens(t, s, "ivan")); got != 0 {
 		t.Errorf("got %d tokens; want none", got)
+	}
+}
+
+// testAgain registers a secret that was removed: what was used stays used, also
+// for another user.
+func testAgain(t *testing.T, s Store) {
+	for _, first := range []otp.Token{otp.NewTOTP("mia"), otp.NewHOTP("mia")} {
+		add(t, s, first)
+		if err := use(t.Context(), s, first, 100, 0); err != nil {
+			t.Fatal(err)
+		}
+		last := first
+		for i, user := range []string{"mia", "noa"} {
+			if err := s.RemoveToken(t.Context(), last.User, last.ID, admin("totp remove")); err != nil {
+				t.Fatal(err)
+			}
+			again := otp.NewTOTP("")
+			again.User, again.Kind, again.Period, again.Secret = user, first.Kind, first.Period, first.Secret
+			add(t, s, again)
+			if err := use(t.Context(), s, again, int64(100+i), 0); !errors.Is(err, otp.ErrUsed) {
+				t.Errorf("%s again, for %s: use of a used step: got %v; want ErrUsed", first.Kind, user, err)
+			}
+			if err := use(t.Context(), s, again, int64(101+i), 0); err != nil {
+				t.Errorf("%s again, for %s: use of the next step: %v", first.Kind, user, err)
+			}
+			last = again
+		}
 	}
 }
 

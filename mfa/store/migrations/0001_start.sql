@@ -28,6 +28,13 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_user ON tokens (user);
 CREATE UNIQUE INDEX tokens_serial ON tokens (serial COLLATE NOCASE) WHERE serial <> '';
 
+-- How far tokens were used that are removed, for when one is registered again.
+CREATE TABLE removed (
+	mark BLOB NOT NULL PRIMARY KEY,      -- of the secret, see secretMark
+	id   TEXT NOT NULL,                  -- of the token
+	next INTEGER NOT NULL                -- as in tokens
+) WITHOUT ROWID;
+
 CREATE TABLE devices (
 	id      TEXT NOT NULL PRIMARY KEY,
 	user    TEXT NOT NULL,
