@@ -240,7 +240,7 @@ func (a *Approver) Decide(ctx context.Context, d Decision) (Outcome, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.close(live, ErrDecided, WithdrawnDecided) {
-		return "", a.ended[d.Prompt].err
+		return "", a.over(d.Prompt, mfa.Fold(device.User))
 	}
 	live.verdict <- v
 	return outcome, nil
@@ -252,14 +252,7 @@ func (a *Approver) find(id, user string) (*prompt, error) {
 	defer a.mu.Unlock()
 	live := a.live[id]
 	if live == nil {
-		switch e := a.ended[id]; {
-		case e.err == nil:
-			return nil, ErrUnknownPrompt
-		case e.user != user:
-			return nil, ErrNotYours
-		default:
-			return nil, e.err
-		}
+		return nil, a.over(id, user)
 	}
 	if mfa.Fold(live.User) != user {
 		return nil, ErrNotYours
@@ -268,6 +261,19 @@ func (a *Approver) find(id, user string) (*prompt, error) {
 		return nil, ErrExpired // Push is about to give up
 	}
 	return live, nil
+}
+
+// over returns why a decision on a prompt that is not live comes too late, always
+// an error. The caller holds the lock.
+func (a *Approver) over(id, user string) error {
+	switch e := a.ended[id]; {
+	case e.err == nil: // or so many prompts ended since that it is forgotten
+		return ErrUnknownPrompt
+	case e.user != user:
+		return ErrNotYours
+	default:
+		return e.err
+	}
 }
 
 // judge says what a genuine decision means for the prompt.

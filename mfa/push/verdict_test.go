@@ -76,9 +76,12 @@ func TestEndedIsBounded(t *testing.T) {
 		t.Errorf("%d and %d kept", len(a.ended), len(a.order))
 	}
 	last := 3*keptEnded - 1
-	for i, want := range map[int]bool{last: true, last - keptEnded + 1: true, last - keptEnded: false} {
-		if _, got := a.ended[Encode([]byte{byte(i), byte(i >> 8)})]; got != want {
-			t.Errorf("prompt %d is kept: %v", i, got)
+	for i, want := range map[int]error{last: ErrDecided, last - keptEnded + 1: ErrDecided, last - keptEnded: ErrUnknownPrompt} {
+		if got := a.over(Encode([]byte{byte(i), byte(i >> 8)}), "anna"); got != want {
+			t.Errorf("prompt %d is over: got %v; want %v", i, got, want)
 		}
+	}
+	if got := a.over(Encode([]byte{byte(last), byte(last >> 8)}), "bob"); got != ErrNotYours {
+		t.Errorf("another user's: got %v", got)
 	}
 }
