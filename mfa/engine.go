@@ -132,7 +132,11 @@ func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason,
 func (e *Engine) end(ctx context.Context, w *wait, p packet, o Outcome, reason Reason) {
 	w.held = []packet{p}
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
-		return w.decide(o, reason), w.event(o, reason, time.Now()), record
+		d := w.decide(o, reason)
+		if o == Reject {
+			d.Delay = e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)
+		}
+		return d, w.event(o, reason, time.Now()), record
 	})
 }
 
@@ -168,7 +172,7 @@ func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message strin
 // shed answers a request that may not open a login. Its event is one of its
 // own: the login that is in its way goes on.
 func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
-	d := Decision{}
+	d := Decision{Delay: e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)}
 	switch what {
 	case promptPending:
 		d.Outcome, d.Reason = Discard, ReasonPromptPending

@@ -160,9 +160,23 @@ const maxRejectDelay = 10 * time.Second
 // wrongPassword notes one for this user and end-user field and returns how long
 // after its receipt the rejection may leave: the delay doubles from the third on.
 func (l *Limits) wrongPassword(user, endUser string, now time.Time, delay time.Duration) time.Duration {
-	key := Fold(user) + "\x00" + endUser
+	key := passwordKey(user, endUser)
 	l.passwords.take(key, now, time.Time{}, passwordRule)
-	for n := l.passwords.count(key, now, passwordRule); n > 2 && delay < maxRejectDelay; n-- {
+	return slowed(delay, l.passwords.count(key, now, passwordRule))
+}
+
+// likeWrongPassword returns the delay that a wrong password would get now, and
+// notes none. It is for rejections after a right one: guessing must not find the
+// password of somebody who may not sign in.
+func (l *Limits) likeWrongPassword(user, endUser string, now time.Time, delay time.Duration) time.Duration {
+	return slowed(delay, l.passwords.count(passwordKey(user, endUser), now, passwordRule)+1)
+}
+
+func passwordKey(user, endUser string) string { return Fold(user) + "\x00" + endUser }
+
+// slowed is the delay after n wrong passwords.
+func slowed(delay time.Duration, n int) time.Duration {
+	for ; n > 2 && delay < maxRejectDelay; n-- {
 		delay *= 2
 	}
 	return min(delay, maxRejectDelay)

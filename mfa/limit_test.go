@@ -182,3 +182,43 @@ func TestUnsupportedIsAsSlowAsWrong(t *testing.T) {
 		},
 	})
 }
+
+// A rejection after the right password is as slow as one after a wrong one:
+// otherwise guessing would find the password of who may not sign in.
+func TestRightPasswordIsAsSlowAsWrong(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"denied by the plan": func(t *testing.T, r *rig) {
+			r.client.AllowGroups = []string{"nobody"}
+			for i, want := range []time.Duration{1, 1, 2, 4, 8, 10, 10} {
+				if got := r.send(r.request("bob")).want(Reject, ReasonNotAllowed).Delay / time.Second; got != want {
+					t.Errorf("after %d wrong passwords: delay %d, want %d", i, got, want)
+				}
+				q := r.request("bob")
+				q.Cred = Password("wrong")
+				if got := r.send(q).want(Reject, ReasonWrongPassword).Delay / time.Second; got != want {
+					t.Errorf("wrong password %d: delay %d, want %d", i, got, want)
+				}
+			}
+		},
+		"too many logins": func(t *testing.T, r *rig) {
+			wrong := func(want time.Duration) {
+				q := r.request("bob")
+				q.Cred = Password("wrong")
+				if got := r.send(q).want(Reject, ReasonWrongPassword).Delay; got != want {
+					t.Errorf("wrong password: delay %s, want %s", got, want)
+				}
+			}
+			for range maxOpenLogins {
+				q := r.request("bob")
+				q.Signed = false
+				r.send(q).want(Challenge, "")
+			}
+			wrong(time.Second)
+			wrong(time.Second)
+			if d := r.send(r.request("bob")).want(Reject, ReasonTooManyLogins); d.Delay != 2*time.Second {
+				t.Errorf("delay %s", d.Delay)
+			}
+			wrong(2 * time.Second)
+		},
+	})
+}
