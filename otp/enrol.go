@@ -159,11 +159,8 @@ func (t *Token) Weak() bool { return t.Kind != Pass && len(t.Secret) < strongSec
 // Validate reports the first thing that is wrong with a token that is to be
 // registered. Its errors do not repeat the secret.
 func (t *Token) Validate() error {
-	if err := checkText("user", t.User, 253); err != nil {
+	if err := CheckUser(t.User); err != nil {
 		return err
-	}
-	if strings.TrimSpace(t.User) == "" {
-		return errors.New("user is empty")
 	}
 	if err := checkText("serial number", t.Serial, maxText); err != nil {
 		return err
@@ -172,6 +169,17 @@ func (t *Token) Validate() error {
 		return err
 	}
 	return t.check()
+}
+
+// CheckUser reports what is wrong with the name of a user who is to get a method.
+func CheckUser(name string) error {
+	if err := checkText("user", name, 253); err != nil {
+		return err
+	}
+	if strings.TrimSpace(name) == "" {
+		return errors.New("user is empty")
+	}
+	return nil
 }
 
 // check reports what would make a code of t unsafe or impossible to examine.

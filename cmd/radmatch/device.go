@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/otp"
 )
 
 func (a *app) deviceCommand() *cobra.Command {
@@ -40,6 +41,9 @@ has it is USER as far as push goes: hand it over as carefully as a password.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lifetime < time.Minute || lifetime > maxInvitation {
 				return usageError("--lifetime 24h", "--lifetime must be 1m to %v; got %v", maxInvitation, lifetime)
+			}
+			if err := otp.CheckUser(args[0]); err != nil {
+				return usageError("radmatch device invite USER", "device invite: %w", err)
 			}
 			return a.inviteDevice(cmd.Context(), args[0], lifetime, !noQR)
 		},
@@ -151,5 +155,5 @@ func (a *app) removeDevice(ctx context.Context, user, device string) error {
 		return withHint("radmatch device list "+user, fmt.Errorf("device: remove %q of %q: %w", device, user, err))
 	}
 	fmt.Fprintf(a.stdout, "removed device %s of %s\n", push.Printable(device, 64), push.Printable(user, 128))
-	return nil
+	return a.noteLast(ctx, st, user)
 }

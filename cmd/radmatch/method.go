@@ -9,6 +9,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/otp"
 )
 
 func (a *app) methodCommand() *cobra.Command {
@@ -34,6 +35,9 @@ it, or where the user has lost it, that is push if the user has a device, else a
 			m := mfa.Method(args[1])
 			if m != mfa.MethodPush && m != mfa.MethodOTP {
 				return usageError("radmatch method default USER push|otp", "method default: must be push or otp; got %q", args[1])
+			}
+			if err := otp.CheckUser(args[0]); err != nil {
+				return usageError("radmatch method default USER push|otp", "method default: %w", err)
 			}
 			return a.withStore(cmd.Context(), func(st *store.Store) error {
 				return a.setDefault(cmd.Context(), st, args[0], m)

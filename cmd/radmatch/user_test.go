@@ -84,6 +84,7 @@ func TestMethodDefault(t *testing.T) {
 	if got := s.audit("anna"); !slices.Contains(got, "default method: otp") {
 		t.Errorf("trail: %q", got)
 	}
+	s.fails(exitUsage, "user is empty", "method", "default", "", "otp")
 }
 
 func TestUserBlock(t *testing.T) {
