@@ -88,7 +88,7 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 		return nil, err
 	}
 	p.Device, p.User = resp.Device, resp.User
-	if p.Device == "" || p.User == "" {
+	if p.Device == "" || len(p.Device) > maxID || strings.Trim(p.Device, idAlphabet) != "" || p.User == "" {
 		return nil, errors.New("server: its answer to the enrolment is not one of this protocol")
 	}
 	return p, nil

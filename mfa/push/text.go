@@ -47,6 +47,9 @@ func plain(s string, max int) bool {
 	return true
 }
 
+// idAlphabet has the characters of a device id.
+const idAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+
 // newDeviceID returns an id of 80 random bits that a person can type.
 func newDeviceID() string { return strings.ToLower(rand.Text()[:16]) }
 

@@ -354,6 +354,21 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
+// TestEnrollHostileAnswer: what the program prints of an enrolment and sends in
+// headers is as the protocol has it.
+func TestEnrollHostileAnswer(t *testing.T) {
+	t.Parallel()
+	for _, device := range []string{"", "d\x1b[2J", "d, time=1", "d1\n", strings.Repeat("d", 65)} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, 201, push.EnrollResponse{Device: device, User: "anna"})
+		}))
+		if p, err := push.Enroll(t.Context(), push.InvitationLink(srv.URL, "TOKEN"), "phone", push.MaxVersion, nil); err == nil {
+			t.Errorf("device id %q is taken", p.Device)
+		}
+		srv.Close()
+	}
+}
+
 type endlessSpace struct{}
 
 func (endlessSpace) Read(p []byte) (int, error) {
