@@ -195,3 +195,27 @@ func TestReplyThatDoesNotFit(t *testing.T) {
 		t.Errorf("exit %d, want %q in:\n%s", code, want, out)
 	}
 }
+
+// Two primaries never share a user by chance: methods, blocks and prompts belong
+// to a name, so that the guest alice could approve for the employee alice.
+func TestPrimariesShareNoUser(t *testing.T) {
+	const hash = `password: "{NT}8846f7eaee8fb117ad06bdd830b7586c"`
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), `primaries:
+  - {name: staff, type: file, path: staff.yaml}
+  - {name: guests, type: file, path: guests.yaml}
+clients:
+  - {name: vpn, addresses: [203.0.113.0/24], secret: 8-PtwkGzXq2vNc4LrT, primary: staff}
+  - {name: wifi, addresses: [198.51.100.0/24], secret: 8-PtwkGzXq2vNc4LrU, primary: guests}
+web: {public_url: "https://mfa.example.org"}
+`)
+	writeFile(t, filepath.Join(dir, "staff.yaml"), "users:\n  - {name: Alice, "+hash+"}\n")
+	for guest, code := range map[string]int{"alice": exitConfig, "guest-alice": exitOK} {
+		writeFile(t, filepath.Join(dir, "guests.yaml"), "users:\n  - {name: "+guest+", "+hash+"}\n")
+		want := file + `:3: primaries[1]: user "alice" must not be in primary "staff" too`
+		got, out, _ := command(t, "check", "--connect", "-c", file)
+		if got != code || strings.Contains(out, want) != (code != exitOK) {
+			t.Errorf("%s: exit %d, want %d:\n%s", guest, got, code, out)
+		}
+	}
+}

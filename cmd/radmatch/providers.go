@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/radmatch/radmatch/config"
@@ -61,7 +62,39 @@ func openApprover(_ *config.Config, p parts, _ *approverSettings) (mfa.Pusher, e
 // openPrimaries builds every primary of the file, by name. The error has the
 // line of the one that cannot be built.
 func openPrimaries(cfg *config.Config, p parts) (map[string]mfa.PasswordChecker, error) {
-	return openAll(cfg, p, primaryTypes, cfg.Primaries)
+	built, err := openAll(cfg, p, primaryTypes, cfg.Primaries)
+	if err != nil {
+		return nil, err
+	}
+	return built, checkSharedUsers(cfg, built)
+}
+
+// maxSharedUsers bounds the lines about users that two primaries share.
+const maxSharedUsers = 20
+
+// checkSharedUsers refuses two primaries that know the same name. Methods, blocks
+// and prompts belong to a name: of two persons one could approve for the other.
+func checkSharedUsers(cfg *config.Config, built map[string]mfa.PasswordChecker) error {
+	var found []error
+	for i, e := range cfg.Primaries {
+		file, ok := built[e.Name].(*password.File)
+		if !ok {
+			continue
+		}
+		for _, before := range cfg.Primaries[:i] {
+			other, ok := built[before.Name].(*password.File)
+			if !ok {
+				continue
+			}
+			for name := range file.Shared(other) {
+				found = append(found, fmt.Errorf("%s: user %q must not be in primary %q too", e.Where, name, before.Name))
+				if len(found) == maxSharedUsers {
+					return errors.Join(found...)
+				}
+			}
+		}
+	}
+	return errors.Join(found...)
 }
 
 // openPushers builds every push provider of the file, by name.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 
 	"github.com/radmatch/radmatch/mfa"
 )
@@ -76,6 +77,17 @@ func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
 
 // Len is the number of users.
 func (f *File) Len() int { return len(f.all) }
+
+// Shared yields the names of the users that the other file has too.
+func (f *File) Shared(other *File) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, u := range f.all {
+			if other.users[mfa.Fold(u.name)] != nil && !yield(u.name) {
+				return
+			}
+		}
+	}
+}
 
 // CheckReplies calls check once for each list of reply attributes, and returns
 // what it finds with the line of the first user who has that list, as OpenFile does.
