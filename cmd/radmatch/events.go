@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -164,20 +166,40 @@ func (p eventPrinter) follow(ctx context.Context, st *store.Store, q store.Query
 }
 
 func (p eventPrinter) print(entries []store.Entry) error {
-	enc := json.NewEncoder(p.out)
-	enc.SetEscapeHTML(false)
 	for i := range entries {
-		var err error
+		line := eventLine(&entries[i].Event)
 		if p.json {
-			err = enc.Encode(&entries[i].Event)
-		} else {
-			_, err = fmt.Fprintln(p.out, eventLine(&entries[i].Event))
+			var err error
+			if line, err = eventJSON(&entries[i].Event); err != nil {
+				return err
+			}
 		}
-		if err != nil {
+		if _, err := fmt.Fprintln(p.out, line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// eventJSON is an event for machines. What steers a terminal is escaped, which
+// the encoder does for ASCII controls alone.
+func eventJSON(ev *mfa.Event) (string, error) {
+	var b, plain strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(ev); err != nil {
+		return "", err
+	}
+	for _, r := range strings.TrimSuffix(b.String(), "\n") {
+		if unicode.IsPrint(r) {
+			plain.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&plain, `\u%04x`, u)
+		}
+	}
+	return plain.String(), nil
 }
 
 // eventLine is an event for people. Names and texts come from the network.

@@ -93,6 +93,23 @@ func TestEventsJSON(t *testing.T) {
 	}
 }
 
+// TestEventsJSONPrints: JSON lets characters through that steer a terminal.
+func TestEventsJSONPrints(t *testing.T) {
+	var out strings.Builder
+	user := "eve\x1b[2J\x7f\u009b2J\u202e <\u00e9\U0001f511\U000e0001>"
+	p := eventPrinter{out: &out, json: true}
+	if err := p.print([]store.Entry{{Event: trailEvent("l1", user)}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), " <\u00e9\U0001f511") || strings.ContainsAny(out.String(), "\x1b\x7f\u009b\u202e\U000e0001") {
+		t.Errorf("got %+q", out.String())
+	}
+	var ev mfa.Event
+	if err := json.Unmarshal([]byte(out.String()), &ev); err != nil || ev.User != user {
+		t.Errorf("it came back as %+q, %v", ev.User, err)
+	}
+}
+
 // TestEventsFollow sees an event that comes while it looks, once.
 func TestEventsFollow(t *testing.T) {
 	s := newShop(t)
