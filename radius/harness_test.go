@@ -121,6 +121,7 @@ func newRig(t testing.TB, change func(*Client)) *rig {
 	}
 	r.Server = &Server{Logger: zap.New(core), Latches: r.latches}
 	r.swap()
+	t.Cleanup(r.cancel) // idle workers end
 	return r
 }
 

@@ -79,7 +79,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		x.status()
 		return
 	}
-	go x.decide(svc.Authenticator)
+	s.workers.do(task{x, svc.Authenticator})
 }
 
 // authenticate checks the code and the signature. It returns the secret that the

@@ -44,6 +44,7 @@ type Server struct {
 	closed    atomic.Bool
 	idle      chan struct{} // capacity 1: nothing is pending
 	sockets   sockets
+	workers   workers
 }
 
 // service is a Service with the counters of its clients, by their index.
@@ -93,6 +94,7 @@ func (s *Server) start() {
 		s.answers = newRetransmissions(2 * s.MaxPending)
 		s.buffers.New = func() any { return new([maxPacketSize]byte) }
 		s.idle = make(chan struct{}, 1)
+		s.workers.tasks, s.workers.done = make(chan task), s.ctx.Done()
 	})
 }
 
