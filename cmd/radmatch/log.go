@@ -29,9 +29,18 @@ func newLog(c config.Log, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
 	} else {
 		encoder = zapcore.NewJSONEncoder(enc)
 	}
-	// Without the Sync of a file: it would compete with that of the events.
-	sink := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{w}), FlushInterval: logFlush}
+	sink := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(logWriter{w}), FlushInterval: logFlush}
 	return zap.New(zapcore.NewCore(encoder, sink, level)), level
+}
+
+// logWriter drops what cannot be written: the buffer before it would keep the
+// first error, of a full disk say, and write nothing ever after. It has not the
+// Sync of a file, which would compete with that of the events.
+type logWriter struct{ w io.Writer }
+
+func (l logWriter) Write(b []byte) (int, error) {
+	_, _ = l.w.Write(b)
+	return len(b), nil
 }
 
 // logLevel reads a level that the configuration has checked.
