@@ -251,6 +251,7 @@ func eventDetails(b *strings.Builder, ev *mfa.Event) {
 	}
 }
 
+// quoteSpaces keeps a text of the network from looking like more than one.
 func quoteSpaces(s string) string {
 	if strings.ContainsAny(s, ` "=`) {
 		return strconv.Quote(s)
@@ -262,7 +263,7 @@ func orDash(s string, most int) string {
 	if s == "" {
 		return "-"
 	}
-	return push.Printable(s, most)
+	return quoteSpaces(push.Printable(s, most))
 }
 
 // roundTo keeps some three digits of a duration.

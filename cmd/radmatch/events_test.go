@@ -201,3 +201,14 @@ func TestRekeyCommand(t *testing.T) {
 		t.Error("the token is not what it was")
 	}
 }
+
+// A name with spaces must not pass for other columns of the line.
+func TestEventLineQuotesNames(t *testing.T) {
+	ev := mfa.Event{Kind: mfa.EventLogin, User: "bob  vpn  -  otp  default_otp", EndUser: `a "b`}
+	line := eventLine(&ev)
+	for _, want := range []string{`"bob  vpn  -  otp  default_otp"`, `"a \"b"`} {
+		if !strings.Contains(line, want) {
+			t.Errorf("want %s in %s", want, line)
+		}
+	}
+}
