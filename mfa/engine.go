@@ -279,12 +279,16 @@ func (e *Engine) approve(ctx context.Context, w *wait) {
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
 		now := time.Now()
 		a := e.Pending.approval(w)
-		switch reason, err := e.barred(ctx, w); {
+		switch reason, err := e.barred(ctx, w, a); {
 		case err != nil:
 			d := w.noAnswer(err)
 			return d, w.pushEvent(d.Outcome, d.Reason, *a, now), record
 		case reason != "":
-			return w.decide(Reject, reason), w.pushEvent(Reject, reason, *a, now), record
+			ev := w.pushEvent(Reject, reason, *a, now)
+			if reason == ReasonNoUsableMethod {
+				ev.Text = "approved by a device that is removed"
+			}
+			return w.decide(Reject, reason), ev, record
 		}
 		if !e.Pending.waiting(w) {
 			e.Pending.keep(w, now)
@@ -295,9 +299,10 @@ func (e *Engine) approve(ctx context.Context, w *wait) {
 }
 
 // barred reads again, before an Accept, what may have changed while the person
-// took their time.
-func (e *Engine) barred(ctx context.Context, w *wait) (Reason, error) {
-	user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
+// took their time, or the approval waited for a packet.
+func (e *Engine) barred(ctx context.Context, w *wait, a *Approval) (Reason, error) {
+	ctx = context.WithoutCancel(ctx)
+	user, err := e.Directory.User(ctx, w.User)
 	switch {
 	case err != nil:
 		return "", err
@@ -305,8 +310,13 @@ func (e *Engine) barred(ctx context.Context, w *wait) (Reason, error) {
 		return ReasonUserBlocked, nil
 	case user.pushBlocked(w.Group):
 		return ReasonPushBlocked, nil
+	case a.DeviceID == "": // of a provider whose devices are not ours
+		return "", nil
 	}
-	return "", nil
+	if err = e.Directory.Registered(ctx, a.DeviceID); errors.Is(err, ErrRejected) {
+		return ReasonNoUsableMethod, nil
+	}
+	return "", err
 }
 
 // notApproved ends a login whose prompt was denied, ran out, or could not be shown.

@@ -255,7 +255,17 @@ func (p *primary) Check(_ context.Context, user string, cred Credential) (Identi
 type users struct {
 	mu   sync.Mutex
 	m    map[string]User
+	gone map[string]bool // devices that were removed
 	fail func() error
+}
+
+func (u *users) Registered(_ context.Context, device string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gone[device] {
+		return ErrRejected
+	}
+	return nil
 }
 
 func (u *users) User(ctx context.Context, name string) (User, error) {
@@ -273,6 +283,12 @@ func (u *users) User(ctx context.Context, name string) (User, error) {
 		return x, nil
 	}
 	return User{Name: name}, nil
+}
+
+func (u *users) remove(device string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.gone = map[string]bool{device: true}
 }
 
 func (u *users) set(name string, change func(*User)) {
@@ -450,7 +466,7 @@ func (f *phone) Push(ctx context.Context, p Prompt) (Approval, error) {
 	}
 	select {
 	case err := <-g.decide:
-		return Approval{Device: "pixel", Signature: []byte("sig")}, err
+		return Approval{Device: "pixel", DeviceID: "d1", Signature: []byte("sig")}, err
 	case <-ctx.Done():
 		return Approval{}, ctx.Err()
 	}

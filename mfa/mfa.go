@@ -85,11 +85,15 @@ type Journal interface {
 	Record(ctx context.Context, ev Event) error
 }
 
-// Directory knows the registered methods and the blocks of users. User answers
-// from memory, folds the name itself, and returns the zero User with the given
-// name for one that it does not know. It may be called concurrently.
+// Directory knows the registered methods and the blocks of users. It answers
+// from memory and may be called concurrently.
 type Directory interface {
+	// User folds the name itself, and returns the zero User with the given name
+	// for one that it does not know.
 	User(ctx context.Context, name string) (User, error)
+	// Registered returns nil while the device with this id is registered, and
+	// ErrRejected for one that is unknown or removed.
+	Registered(ctx context.Context, device string) error
 }
 
 // User is what the store knows of a person. Registered means enrolled and not

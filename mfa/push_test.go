@@ -175,6 +175,15 @@ func TestNumber(t *testing.T) {
 			g.decides(nil)
 			ok.want(Accept, "")
 		},
+		"the device is removed after it approved": func(t *testing.T, r *rig) {
+			g, a := r.number(t)
+			g.decides(nil)
+			r.users.remove("d1")
+			r.sendAnswer(a, "").want(Reject, ReasonNoUsableMethod)
+			if ev := r.journal.last(t); ev.Outcome != Reject || ev.DeviceID != "d1" || ev.Text == "" {
+				t.Errorf("event: %+v", ev)
+			}
+		},
 		"blocked before the code": func(t *testing.T, r *rig) {
 			g, a := r.number(t)
 			r.users.set("alice", func(u *User) { u.Blocked = true })

@@ -66,7 +66,7 @@ func TestCommandBesideServer(t *testing.T) {
 			}
 			_, err = server.Enroll(ctx, hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}})
 			return err
-		}, func(u mfa.User) bool { return u.Devices == 1 }},
+		}, func(u mfa.User) bool { return u.Devices == 1 && server.Registered(ctx, "d1") == nil }},
 		{"invitation used", func() error {
 			_, err := server.Enroll(ctx, hash, push.Device{ID: "d2", Name: "phone", Key: []byte{1}})
 			if !errors.Is(err, push.ErrInvitation) {
@@ -102,6 +102,9 @@ func TestCommandBesideServer(t *testing.T) {
 	}
 	if _, err := server.Device(ctx, "d1"); !errors.Is(err, push.ErrNoDevice) {
 		t.Errorf("removed device: got %v; want ErrNoDevice", err)
+	}
+	if err := server.Registered(ctx, "d1"); !errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("removed device: got %v; want ErrRejected", err)
 	}
 	entries, err := cli.Events(ctx, Query{User: "anna"})
 	must(t, err)

@@ -46,6 +46,15 @@ func (s *Store) Device(ctx context.Context, id string) (push.Device, error) {
 	return push.Device{}, push.ErrNoDevice
 }
 
+// Registered implements mfa.Directory.
+func (s *Store) Registered(ctx context.Context, id string) error {
+	_, err := s.Device(ctx, id)
+	if errors.Is(err, push.ErrNoDevice) {
+		return fmt.Errorf("%w: %w", mfa.ErrRejected, err)
+	}
+	return err
+}
+
 // ListDevices returns the devices of a user, or of everybody for "".
 func (s *Store) ListDevices(ctx context.Context, user string) (list []push.Device, err error) {
 	defer wrap(&err, "store: devices")
