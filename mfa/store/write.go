@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	// pace is how far apart commits begin under load, so that a commit carries
-	// more rows. A row that comes to an idle writer is committed at once.
-	pace = time.Millisecond
+	// pace is how far apart commits begin, so that under load a commit carries
+	// more rows: once that far for each paceRows of the last one, at most
+	// maxPaces. A row that comes to an idle writer is committed at once.
+	pace     = time.Millisecond
+	paceRows = 8
+	maxPaces = 3
 	// maxQueue bounds the rows that wait for the disk.
 	maxQueue = 16384
 	// complainEvery bounds the log lines about a disk that does not take events.
@@ -129,13 +132,15 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 // closed and empty.
 func (s *Store) writeLoop() {
 	var begun time.Time
+	apart := pace
 	for open := true; open; {
 		_, open = <-s.queue.wake
-		if d := pace - time.Since(begun); d > 0 && open {
+		if d := apart - time.Since(begun); d > 0 && open {
 			time.Sleep(d)
 		}
 		begun = time.Now()
 		rows, b := s.queue.take()
+		apart = pace * time.Duration(min(1+len(rows)/paceRows, maxPaces))
 		if len(rows) > 0 {
 			b.err = s.commitRows(rows)
 		}
