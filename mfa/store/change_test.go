@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,6 +297,44 @@ func TestStats(t *testing.T) {
 	must(t, err)
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+// TestFilesOfRoot: a server that root has tried out locks its own user out of nothing.
+func TestFilesOfRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	const service = 4711
+	must(t, os.Chown(dir, service, service))
+	s := openServer(t, dir)
+	addToken(t, s, "anna")
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	for _, f := range files {
+		info, err := f.Info()
+		must(t, err)
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != service || st.Gid != service {
+			t.Errorf("%s belongs to %d:%d; want %d", f.Name(), st.Uid, st.Gid, service)
+		}
+	}
+}
+
+// TestNoLinks: a link in data_dir does not lead the server to another file.
+func TestNoLinks(t *testing.T) {
+	for _, name := range []string{lockFile, appliedFile} {
+		dir, other := t.TempDir(), filepath.Join(t.TempDir(), "other")
+		must(t, os.WriteFile(other, []byte("precious"), 0o600))
+		must(t, os.Symlink(other, filepath.Join(dir, name)))
+		s, err := Open(t.Context(), Options{Dir: dir, Server: true})
+		if err == nil {
+			s.Close()
+			t.Errorf("%s: opened", name)
+		}
+		if got, err := os.ReadFile(other); err != nil || string(got) != "precious" {
+			t.Errorf("%s: the file behind the link holds %q, %v", name, got, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,7 +26,7 @@ const (
 // that looks who holds the lock has it for a moment, so that it is tried again
 // for a while.
 func acquire(path string) (_ *os.File, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(path)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +121,21 @@ func (s *Store) awaitServer(ctx context.Context, id int64) error {
 	}
 }
 
+// openOwn opens a file of the server, never through a link: root may serve in
+// another user's directory.
+func openOwn(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := chown(f, filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // chown gives a file that root has made to the owner of the directory, so that
-// a command run by root does not lock the server out.
+// a command or a server run by root does not lock the server's user out.
 func chown(f *os.File, dir string) error {
 	if os.Geteuid() != 0 {
 		return nil

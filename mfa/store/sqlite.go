@@ -156,7 +156,7 @@ func (s *Store) openFiles() error {
 	if s.lock, err = acquire(s.path(lockFile)); err != nil {
 		return err
 	}
-	s.ack, err = os.OpenFile(s.path(appliedFile), os.O_RDWR|os.O_CREATE, 0o600)
+	s.ack, err = openOwn(s.path(appliedFile))
 	return err
 }
 
