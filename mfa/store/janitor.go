@@ -97,15 +97,18 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 		if err != nil || n == 0 {
 			return err
 		}
+		insert, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO event_user (user, id) VALUES (?, ?)`)
+		if err != nil {
+			return err
+		}
+		defer insert.Close()
 		for i, user := range users {
-			if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO event_user (user, id) VALUES (?, ?)`, user, ids[i]); err != nil {
+			if _, err := insert.ExecContext(ctx, user, ids[i]); err != nil {
 				return err
 			}
 		}
-		for id, t := range uses {
-			if err := foldUse(ctx, tx, id, t); err != nil {
-				return err
-			}
+		if err := foldUses(ctx, tx, uses); err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'folded'`, last)
 		return err
@@ -121,15 +124,26 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// foldUse brings the last use of a token into its row. A use may have waited for
-// the disk while the token was removed.
-func foldUse(ctx context.Context, tx *sql.Tx, id string, t *token) error {
-	r, err := tx.ExecContext(ctx, `UPDATE tokens SET next = ?2, drift = ?3 WHERE id = ?1 AND next < ?2`, id, t.next, t.drift)
-	if err := changed(r, err, "use of token %q", id); !errors.Is(err, ErrNotFound) {
+// foldUses brings the last uses of tokens into their rows. A use may have waited
+// for the disk while its token was removed.
+func foldUses(ctx context.Context, tx *sql.Tx, uses map[string]*token) error {
+	update, err := tx.PrepareContext(ctx, `UPDATE tokens SET next = ?2, drift = ?3 WHERE id = ?1 AND next < ?2`)
+	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE removed SET next = ?2 WHERE id = ?1 AND next < ?2`, id, t.next)
-	return err
+	defer update.Close()
+	for id, t := range uses {
+		r, err := update.ExecContext(ctx, id, t.next, t.drift)
+		if err := changed(r, err, "use of token %q", id); err == nil {
+			continue
+		} else if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE removed SET next = ?2 WHERE id = ?1 AND next < ?2`, id, t.next); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prune removes the oldest events as Keep and MaxSize say, but none that is not
