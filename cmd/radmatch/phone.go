@@ -103,7 +103,12 @@ type watcher struct {
 	number string
 
 	waiting []push.PromptView // not decided yet, oldest first; the first is asked for
+	from    time.Time         // lines from before were meant for the one before
 }
+
+// readTime is how long a person needs at least to read that another request is
+// asked for than the one that was being answered.
+const readTime = time.Second
 
 func (a *app) phoneWatchCommand() *cobra.Command {
 	var state, number string
@@ -277,8 +282,8 @@ func (w *watcher) withdrawn(g push.Withdrawn) error {
 	if w.once {
 		return &exitError{code: exitNoAnswer}
 	}
-	if i == 0 && len(w.waiting) > 0 {
-		w.ask()
+	if i == 0 {
+		w.askNext()
 	}
 	return nil
 }
@@ -312,6 +317,14 @@ func (w *watcher) requests(v push.PromptView) {
 	}
 }
 
+// askNext asks for a request that takes the place of another.
+func (w *watcher) askNext() {
+	if len(w.waiting) > 0 {
+		w.from = time.Now().Add(readTime)
+		w.ask()
+	}
+}
+
 func (w *watcher) ask() {
 	v := w.waiting[0]
 	if v.NumberRequired && v.Refused == "" {
@@ -324,6 +337,11 @@ func (w *watcher) ask() {
 // answered handles a line that the person typed.
 func (w *watcher) answered(ctx context.Context, line string) error {
 	if len(w.waiting) == 0 {
+		return nil
+	}
+	if time.Now().Before(w.from) {
+		fmt.Fprintln(w.out, "too early: nothing was answered")
+		w.ask()
 		return nil
 	}
 	v := w.waiting[0]
@@ -344,9 +362,7 @@ func (w *watcher) answered(ctx context.Context, line string) error {
 	if err := w.decide(ctx, v, action, number); err != nil {
 		return err
 	}
-	if len(w.waiting) > 0 {
-		w.ask()
-	}
+	w.askNext()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +199,44 @@ func TestPhoneWithdrawn(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", code, out.String(), errs.String())
 	}
 	<-done
+}
+
+// TestPhoneTypedTooEarly: what is typed for one request does not answer the one
+// that takes its place in the same moment.
+func TestPhoneTypedTooEarly(t *testing.T) {
+	r := newPhoneRig(t)
+	p, err := loadPhone(r.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(w *watcher, first string) error{
+		"withdrawn": func(w *watcher, first string) error { return w.withdrawn(push.Withdrawn{ID: first}) },
+		"answered":  func(w *watcher, _ string) error { return w.answered(t.Context(), "n") },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second := r.push(ctx, "1 "+name, ""), r.push(ctx, "2 "+name, "")
+		var out syncBuffer
+		w := &watcher{out: &out, phone: p}
+		for len(w.waiting) < 2 {
+			w.waiting = r.approver.Live("alice", push.MaxVersion).Prompts
+		}
+		slices.SortFunc(w.waiting, func(a, b push.PromptView) int { return strings.Compare(a.ID, b.ID) })
+		if err := errors.Join(end(w, w.waiting[0].ID), w.answered(t.Context(), "y")); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(w.waiting) != 1 || !strings.Contains(out.String(), "too early") {
+			t.Errorf("%s: the next request was answered: %s", name, out.String())
+		}
+		w.from = time.Now()
+		if err := w.answered(t.Context(), "n"); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		cancel()
+		<-first
+		if err := <-second; !errors.Is(err, mfa.ErrRejected) {
+			t.Errorf("%s: the next request, denied a while later: got %v", name, err)
+		}
+	}
 }
 
 func TestPhoneEnds(t *testing.T) {
