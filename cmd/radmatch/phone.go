@@ -317,10 +317,10 @@ func (w *watcher) requests(v push.PromptView) {
 	}
 }
 
-// askNext asks for a request that takes the place of another.
+// askNext asks for the request that takes the place of another, if there is one.
 func (w *watcher) askNext() {
+	w.from = time.Now().Add(readTime) // also for one that comes in this moment
 	if len(w.waiting) > 0 {
-		w.from = time.Now().Add(readTime)
 		w.ask()
 	}
 }
