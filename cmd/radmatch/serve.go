@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
@@ -297,14 +298,24 @@ func tell(state string) {
 	_, _ = c.Write([]byte(state))
 }
 
-// gcPercent lets the heap grow further between collections than Go does by
-// itself: most of it is users and tokens, which never become garbage, and p99
-// follows the collector. GOGC in the environment wins.
-const gcPercent = 400
+// The heap may grow further between collections than Go lets it by itself: most
+// of it is users and tokens, which never become garbage, and p99 follows the
+// collector. Above memoryAim, or three times what is there at the start where
+// that is more, the collector works harder instead. GOGC and GOMEMLIMIT in the
+// environment win.
+const (
+	gcPercent = 400
+	memoryAim = 320 << 20 // octets
+)
 
 func tuneGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		debug.SetMemoryLimit(max(memoryAim, 3*int64(m.Sys-m.HeapReleased)))
 	}
 }
 

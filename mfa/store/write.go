@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -15,12 +16,8 @@ import (
 )
 
 const (
-	// pace is how far apart commits begin, so that under load a commit carries
-	// more rows: once that far for each paceRows of the last one, at most
-	// maxPaces. A row that comes to an idle writer is committed at once.
-	pace     = time.Millisecond
-	paceRows = 8
-	maxPaces = 3
+	// gatherFor is how long a commit waits at most for more rows.
+	gatherFor = 3 * time.Millisecond
 	// maxQueue bounds the rows that wait for the disk.
 	maxQueue = 16384
 	// complainEvery bounds the log lines about a disk that does not take events.
@@ -84,6 +81,24 @@ func (q *queue) take() ([]row, *batch) {
 	return rows, b
 }
 
+// gather waits while rows keep coming: it lets every goroutine run that can, and
+// ends when that brought no row. So a commit carries what is there to carry, and
+// a lone login waits for nobody. A timer would be too coarse: it made every login
+// wait for a millisecond, or all for all.
+func (q *queue) gather() {
+	begun := time.Now()
+	for seen, n := 0, q.len(); n > seen && time.Since(begun) < gatherFor; n = q.len() {
+		seen = n
+		runtime.Gosched()
+	}
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.rows)
+}
+
 // idle reports whether no row waits and none came for d.
 func (q *queue) idle(d time.Duration) bool {
 	q.mu.Lock()
@@ -131,16 +146,10 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 // writeLoop is the writer: it commits whatever is queued, until the queue is
 // closed and empty.
 func (s *Store) writeLoop() {
-	var begun time.Time
-	apart := pace
 	for open := true; open; {
 		_, open = <-s.queue.wake
-		if d := apart - time.Since(begun); d > 0 && open {
-			time.Sleep(d)
-		}
-		begun = time.Now()
+		s.queue.gather()
 		rows, b := s.queue.take()
-		apart = pace * time.Duration(min(1+len(rows)/paceRows, maxPaces))
 		if len(rows) > 0 {
 			b.err = s.commitRows(rows)
 		}
