@@ -2,29 +2,16 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
 )
-
-// exitCode is what a program that has ended returned.
-func exitCode(err error) int {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		return -1
-	}
-	return 0
-}
 
 // tenMistakes is a configuration with so many.
 func tenMistakes(t *testing.T) string {
@@ -40,11 +27,11 @@ func tenMistakes(t *testing.T) string {
 func TestBrokenConfigStops(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, tenMistakes(t))
-	out, err := p.command(nil, "serve").CombinedOutput()
-	if code := exitCode(err); code != exitConfig {
+	out, code := p.output("serve")
+	if code != exitConfig {
 		t.Errorf("exit %d, want %d", code, exitConfig)
 	}
-	if n := strings.Count(string(out), p.path("radmatch.yaml")+":"); n != 10 {
+	if n := strings.Count(out, p.path("radmatch.yaml")+":"); n != 10 {
 		t.Errorf("%d lines, want 10:\n%s", n, out)
 	}
 	if _, err := os.Stat(p.path("data")); err == nil {
@@ -135,6 +122,34 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Who is not decided on when the time to stop is over gets no answer, so that the
+// NAS asks another server, and an event.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	ph := p.enroll("alice")
+	s := p.seat("127.0.0.1")
+	r := s.start(signIn("alice", ""))
+	ph.prompt()
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.exited(); code != 0 {
+		t.Errorf("exit %d; server.log:\n%s", code, p.log())
+	}
+	if took := time.Since(began); took < drainTime {
+		t.Errorf("given up after %v", took)
+	}
+	s.conn.SetReadDeadline(time.Now())
+	for s.read() {
+	}
+	if n := len(s.inbox[r.id]); n > 0 {
+		t.Error("a login that was given up has an answer")
+	}
+	if got := p.counts("alice"); got["discard shutdown"] != 1 || len(got) != 1 {
+		t.Errorf("events %v, want one discard for shutdown", got)
+	}
+}
+
 // A key that needs a restart is named at each reload until the file says again
 // what the server runs with, and then no more.
 func TestReloadNamesWhatNeedsRestart(t *testing.T) {
@@ -182,8 +197,7 @@ func TestReloadWhileStopping(t *testing.T) {
 func TestSecondServer(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
-	out, err := p.command(nil, "serve").CombinedOutput()
-	if code := exitCode(err); code != exitFailure || !strings.Contains(string(out), "data_dir is in use by another server") {
+	if out, code := p.output("serve"); code != exitFailure || !strings.Contains(out, "data_dir is in use by another server") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 	p.seat("127.0.0.1").silent()

@@ -204,7 +204,7 @@ func (p *serverProcess) exited() int {
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(patience):
+	case <-time.After(drainTime + patience):
 		p.t.Fatalf("the server does not end; server.log:\n%s", p.log())
 		return 0
 	}
@@ -259,6 +259,20 @@ func (p *serverProcess) run(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = run(ctx, append([]string{"-c", p.path("radmatch.yaml")}, args...), strings.NewReader(""), &out, &errs)
 	return code, out.String(), errs.String()
+}
+
+// output runs the real program with arguments until it ends, and returns what it
+// printed and its exit code.
+func (p *serverProcess) output(args ...string) (string, int) {
+	p.t.Helper()
+	cmd := p.command(nil, args...)
+	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
 // cli runs a command line that must succeed, and returns its output.
