@@ -15,7 +15,7 @@ type task struct {
 // workers run tasks, each in a goroutine of its own: a primary may take its
 // time. A goroutine that is done takes the next task.
 type workers struct {
-	tasks chan task // unbuffered: who receives is idle
+	tasks chan task       // unbuffered: who receives is idle
 	done  <-chan struct{} // ends the idle
 	idle  atomic.Int64
 }
