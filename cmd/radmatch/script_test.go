@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,7 @@ import (
 //	until FILE REGEXP        wait until FILE has a match
 //	lines N REGEXP           the last stdout has so many lines that match
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	needPeer(t, "radclient")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
@@ -60,6 +62,11 @@ func TestScripts(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
+	// The tests of the program wait more than they work: for the delay of a
+	// rejection, for the end of a drain. -parallel wins.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"radmatch": main, "nas": nas})
 }
 
