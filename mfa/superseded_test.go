@@ -125,16 +125,12 @@ func TestSuperseded(t *testing.T) {
 		"OK comes again under many identifiers": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
-			var all []*answer
 			for i := range 3 * maxHeld {
 				ok := r.sendAnswer(a, "")
 				ok.wantWaits()
-				if i%2 == 0 {
-					ok.req.Supersede()
-				} else if i > maxHeld {
+				if i%2 == 0 || i > maxHeld {
 					ok.req.Supersede()
 				}
-				all = append(all, ok)
 			}
 			last := r.sendAnswer(a, "")
 			r.rings(1).decides(nil)
