@@ -43,11 +43,14 @@ func TestBrokenConfigStops(t *testing.T) {
 // good file swaps clients and users, and keeps what waits.
 func TestReload(t *testing.T) {
 	t.Parallel()
-	p := startServer(t, siteHead+siteClient)
+	p := newServer(t, siteHead+siteClient)
+	p.addTOTP("bob")
+	p.start()
 	ph := p.enroll("alice")
 	gone, waiting := p.seat("127.0.0.1"), p.seat("127.0.0.1")
 	waits := waiting.start(signIn("alice", ""))
 	v := ph.prompt()
+	state := gone.expect(signIn("bob", ""), radius.AccessChallenge).State()
 
 	p.write("radmatch.yaml", tenMistakes(t))
 	p.signal(syscall.SIGHUP)
@@ -61,12 +64,16 @@ func TestReload(t *testing.T) {
 	p.await("server.log", `reload failed, the old configuration stays.*users.yaml`)
 
 	p.write("users.yaml", scriptUsers+`  - {name: dora, password: "{NT}`+rightHorse+`"}`+"\n")
+	p.signal(syscall.SIGHUP)
+	p.await("server.log", `"msg":"reloaded"`)
+	gone.expect(answerTo("bob", state, totp("bob", 0)), radius.AccessAccept)
+
 	p.write("radmatch.yaml", siteHead+`clients:
   - {name: new, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true}
 mfa: {reject_delay: 500ms}
 `)
 	p.signal(syscall.SIGHUP)
-	p.await("server.log", `"msg":"reloaded"`)
+	p.await("server.log", `"msg":"reloaded","clients":1[^$]*"msg":"reloaded"`)
 	p.seat("127.0.0.2").expect(signIn("dora", ""), radius.AccessAccept)
 	gone.start(signIn("alice", "192.0.2.9"))
 	p.await("server.log", `"source":"127.0.0.1","reason":"unknown_client"`)

@@ -108,6 +108,9 @@ func (s *seat) answer(r request) (radius.Answer, []byte) {
 	if err != nil {
 		s.t.Fatalf("answer %x: %v", raw, err)
 	}
+	if raw[20] != 80 { // Message-Authenticator, against Blast-RADIUS
+		s.t.Errorf("answer %x: its first attribute is not Message-Authenticator", raw)
+	}
 	return a, raw
 }
 

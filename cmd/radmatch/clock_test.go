@@ -1,0 +1,170 @@
+package main
+
+import (
+	"io"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/otp"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// clockRig is the real service on a clock that the test sets.
+type clockRig struct {
+	t      *testing.T
+	p      *serverProcess
+	now    atomic.Pointer[time.Time]
+	store  *store.Store
+	client *mfa.Client
+	auth   radius.Authenticator
+}
+
+// open opens the store and the service on it, as `serve` does.
+func (c *clockRig) open() {
+	c.t.Helper()
+	a := &app{configFile: c.p.path("radmatch.yaml"), stderr: io.Discard}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	now := func() time.Time { return *c.now.Load() }
+	if c.store, err = store.Open(c.t.Context(), store.Options{Dir: cfg.DataDir, Server: true, Now: now}); err != nil {
+		c.t.Fatal(err)
+	}
+	l, err := newLasting(c.t.Context(), cfg, c.store, zap.NewNop())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	l.codes = &otp.Verifier{Store: c.store, Now: now}
+	service, err := newService(cfg, l)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.auth = service.Authenticator
+	client, ok := service.Table.Lookup(netip.MustParseAddr("127.0.0.1"))
+	if !ok {
+		c.t.Fatal("no client")
+	}
+	c.client = client.Policy
+}
+
+func (c *clockRig) ask(state, text string) mfa.Decision {
+	decided := make(chan mfa.Decision, 1)
+	c.auth.Authenticate(c.t.Context(), &mfa.Request{
+		Received: time.Now(), Client: c.client, Source: "127.0.0.1:1", Signed: true, User: "alice",
+		Cred: mfa.Password(text), State: state, EndUser: "192.0.2.1",
+	}, func(d mfa.Decision) { decided <- d })
+	return <-decided
+}
+
+// expect signs in with a code at a time from the start.
+func (c *clockRig) expect(at time.Time, code string, want mfa.Outcome) {
+	c.t.Helper()
+	c.now.Store(&at)
+	d := c.ask("", testPassword)
+	if d.Outcome != mfa.Challenge {
+		c.t.Fatalf("%s %s", d.Outcome, d.Reason)
+	}
+	if d = c.ask(d.State, code); d.Outcome != want {
+		c.t.Errorf("at %s code %s: %s, want %s", at.Format(time.TimeOnly), code, d.Outcome, want)
+	}
+}
+
+// A clock that is set back and forth, and a restart in each of its times, makes
+// no used code good again.
+func TestClockStepped(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient)
+	p.addTOTP("alice")
+	start := time.Date(2026, 3, 1, 12, 0, 10, 0, time.UTC)
+	c := &clockRig{t: t, p: p}
+	c.now.Store(&start)
+	at := func(d time.Duration) (time.Time, string) {
+		when := start.Add(d)
+		return when, passcode(tokenKey("alice"), when.Unix()/30)
+	}
+	type login struct {
+		clock, code time.Duration
+		want        mfa.Outcome
+	}
+	const wrong = mfa.Challenge // it is asked again
+	for i, rounds := range [][]login{
+		{{0, 0, mfa.Accept}, {0, 0, wrong}, {-time.Hour, 0, wrong}, {-time.Hour, -time.Hour, wrong}},
+		{{0, 0, wrong}, {2 * time.Minute, 2 * time.Minute, mfa.Accept}},
+		{{24 * time.Hour, 24 * time.Hour, mfa.Accept}, {10 * time.Minute, 10 * time.Minute, wrong}},
+		{{10 * time.Minute, 11 * time.Minute, wrong}, {24 * time.Hour, 24 * time.Hour, wrong}},
+		{{24*time.Hour + time.Minute, 24*time.Hour + time.Minute, mfa.Accept}},
+	} {
+		c.open()
+		for _, l := range rounds {
+			when, _ := at(l.clock)
+			_, code := at(l.code)
+			c.expect(when, code, l.want)
+		}
+		entries, err := c.store.Events(t.Context(), store.Query{User: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted := 0
+		for _, e := range entries {
+			if e.Event.Outcome == mfa.Accept {
+				accepted++
+			}
+		}
+		if want := []int{1, 2, 3, 3, 4}[i]; accepted != want {
+			t.Errorf("round %d: %d accepts in the trail, want %d", i, accepted, want)
+		}
+		if err := c.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A pass is good in its time only, whatever the clock does in between; one for a
+// single login stays used.
+func TestPassOnSteppedClock(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient)
+	start := time.Date(2026, 3, 1, 12, 0, 10, 0, time.UTC)
+	c := &clockRig{t: t, p: p}
+	c.now.Store(&start)
+	p.addTOTP("alice") // so that a login goes on where the pass is not valid
+	issue := func(once bool) string {
+		t.Helper()
+		pass, text, err := otp.NewPass("alice", start, time.Hour, once)
+		if err == nil {
+			err = c.store.ReplacePass(t.Context(), pass, mfa.Event{Time: start, Kind: mfa.EventAdmin, User: "alice"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	const wrong = mfa.Challenge
+	c.open()
+	text := issue(false)
+	c.expect(start.Add(-time.Minute), text, wrong)
+	c.expect(start, text, mfa.Accept)
+	c.expect(start.Add(time.Hour), text, wrong)
+	c.expect(start.Add(time.Hour-time.Second), text, mfa.Accept)
+	once := issue(true)
+	c.expect(start.Add(time.Minute), text, wrong)
+	c.expect(start.Add(time.Minute), once, mfa.Accept)
+	for range 2 {
+		c.expect(start.Add(time.Minute), once, wrong)
+		c.expect(start, once, wrong)
+		if err := c.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.open()
+	}
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
