@@ -113,6 +113,9 @@ func (a *app) printClients(reports []*clientReport) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tLAST SEEN")
 	for _, r := range reports {
+		if r.Client == "" {
+			continue // no client's: see printSigning
+		}
 		last := "never"
 		if !r.Last.IsZero() {
 			last = r.Last.Local().Format(time.DateTime)
@@ -136,6 +139,9 @@ func (a *app) printClients(reports []*clientReport) error {
 // printSigning says what a client's packets tell about Message-Authenticator.
 func (a *app) printSigning(r *clientReport) {
 	name := push.Printable(r.Client, 64)
+	if name == "" {
+		name = "no client's"
+	}
 	if len(r.Latched) > 0 {
 		addrs := make([]string, len(r.Latched))
 		for i, l := range r.Latched {

@@ -27,7 +27,8 @@ func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log 
 	}
 }
 
-// clientStats is what the listener counted, as the store keeps it.
+// clientStats is what the listener counted, as the store keeps it. What is no
+// client's stands under the empty name.
 func clientStats(s radius.Stats) []store.ClientStats {
 	var out []store.ClientStats
 	for _, c := range s.Clients {
@@ -47,6 +48,15 @@ func clientStats(s radius.Stats) []store.ClientStats {
 			Signed: c.Signed, Unsigned: c.Unsigned, Refused: c.Discarded,
 			Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
 		})
+	}
+	none := store.ClientStats{Refused: map[string]uint64{}}
+	for reason, n := range map[string]uint64{"panic": s.Panics, "unknown_client": s.Unknown, "malformed": s.Malformed} {
+		if n > 0 {
+			none.Refused[reason] = n
+		}
+	}
+	if len(none.Refused) > 0 {
+		out = append(out, none)
 	}
 	return out
 }
