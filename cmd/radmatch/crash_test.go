@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -37,6 +38,36 @@ func TestKilled(t *testing.T) {
 	s.expect(answerTo("alice", state, right), radius.AccessChallenge)
 	if n := p.counts("alice")["accept default_otp"]; n != 1 {
 		t.Errorf("%d accepts in the trail, want 1", n)
+	}
+}
+
+// Killing the server forgives neither wrong codes nor denied prompts.
+func TestKilledForgivesNothing(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3}
+fatigue: {prompts: 1}
+`)
+	p.addTOTP("alice")
+	p.start()
+	ph := p.enroll("bob")
+	s := p.seat("127.0.0.1")
+	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
+	for _, want := range []radius.Code{radius.AccessChallenge, radius.AccessChallenge, radius.AccessReject} {
+		a = s.expect(answerTo("alice", a.State(), "000000"), want)
+	}
+	r := s.start(signIn("bob", ""))
+	ph.decide(ph.prompt(), push.ActionDeny, "")
+	s.answer(r)
+	p.kill()
+	p.start()
+	s = p.seat("127.0.0.1")
+	s.expect(signIn("alice", ""), radius.AccessReject)
+	s.expect(signIn("bob", ""), radius.AccessReject)
+	if got := p.counts("alice"); got["reject codes_locked"] != 1 {
+		t.Errorf("events of alice %v, want codes_locked", got)
+	}
+	if got := p.counts("bob"); got["reject push_limited"] != 1 {
+		t.Errorf("events of bob %v, want push_limited", got)
 	}
 }
 
