@@ -1,10 +1,32 @@
 package mfa
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 )
+
+// MarshalJSON leaves plan, reason and outcome out of an administrative change: it
+// is no login, and must not count as a rejected one.
+func (ev Event) MarshalJSON() ([]byte, error) {
+	type event Event
+	var v any = event(ev)
+	if ev.Kind == EventAdmin {
+		v = struct {
+			event
+			Plan    any `json:"plan,omitempty"`
+			Reason  any `json:"reason,omitempty"`
+			Outcome any `json:"outcome,omitempty"`
+		}{event: event(ev)}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // as the caller's encoder wants it: it escapes after us
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
 
 // Refusals records requests for which no login was opened. Each has an event,
 // but under attack, when a client brings more than refusalsKept of one reason

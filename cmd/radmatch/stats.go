@@ -15,14 +15,17 @@ import (
 func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log *zap.Logger) {
 	tick := time.NewTicker(statsEvery)
 	defer tick.Stop()
+	failed := false // a full disk must not fill the log too
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := st.SaveStats(ctx, clientStats(server.Stats())); err != nil && ctx.Err() == nil {
-				log.Warn("statistics are not saved", zap.Error(err))
+			err := st.SaveStats(ctx, clientStats(server.Stats()))
+			if err != nil && !failed && ctx.Err() == nil {
+				log.Warn("statistics are not saved; trying on", zap.Error(err))
 			}
+			failed = err != nil
 		}
 	}
 }

@@ -161,6 +161,9 @@ func (s *Store) openFiles() error {
 }
 
 func (s *Store) openDatabase(ctx context.Context) error {
+	if err := s.notLost(); err != nil {
+		return err
+	}
 	// SQLite gives its other files the mode of this one. O_EXCL, because
 	// closing a file that SQLite has open would drop its POSIX locks.
 	f, err := os.OpenFile(s.path(databaseFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -183,6 +186,21 @@ func (s *Store) openDatabase(ctx context.Context) error {
 		return err
 	}
 	return s.openKeys(ctx)
+}
+
+// notLost refuses to begin anew beside the keys of a database that was there: an
+// empty one knows no methods, and where require_user_match is false whoever has
+// none needs no second factor.
+func (s *Store) notLost() error {
+	keys, err := exists(s.path(keyFile))
+	if err != nil || !keys {
+		return err
+	}
+	info, err := os.Stat(s.path(databaseFile))
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		return fmt.Errorf("%s is missing or empty, but %s is there: restore the database, or remove %s to begin anew", databaseFile, keyFile, keyFile)
+	}
+	return err
 }
 
 // dsn is the same for every connection, so that no connection lacks a pragma.
