@@ -87,6 +87,7 @@ mfa: {reject_delay: 500ms}
 			discarded[reason]++
 			s.silent()
 		} else if w.expect == "malformed" {
+			discarded["malformed"]++
 			s.silent()
 		} else {
 			answered[s] = w
