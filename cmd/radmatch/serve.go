@@ -305,7 +305,7 @@ func tell(state string) {
 // environment win.
 const (
 	gcPercent = 400
-	memoryAim = 320 << 20 // octets
+	memoryAim = 368 << 20 // octets: 20,000 waiting pushes stay below 400 MiB
 )
 
 func tuneGC() {
