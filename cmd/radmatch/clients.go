@@ -50,11 +50,7 @@ type latchedReport struct {
 }
 
 func (a *app) clients(ctx context.Context, asJSON bool) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,11 +176,7 @@ func (a *app) unlatch(ctx context.Context, args []string) error {
 		}
 		text = "address " + addr.String() + " of client " + name + " unlatched"
 	}
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	_, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}

@@ -54,11 +54,7 @@ has it is USER as far as push goes: hand it over as carefully as a password.`,
 }
 
 func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Duration, qr bool) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,11 +95,7 @@ func (a *app) deviceListCommand() *cobra.Command {
 }
 
 func (a *app) listDevices(ctx context.Context, user string) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	_, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,11 +134,7 @@ func (a *app) deviceRemoveCommand() *cobra.Command {
 }
 
 func (a *app) removeDevice(ctx context.Context, user, device string) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	_, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}

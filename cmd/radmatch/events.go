@@ -58,11 +58,7 @@ func (a *app) events(ctx context.Context, f eventsFlags) error {
 	if err != nil {
 		return usageError("--since 24h", "%w", err)
 	}
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	_, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}

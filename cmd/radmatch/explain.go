@@ -36,11 +36,7 @@ It sends nothing and asks nobody.`,
 }
 
 func (a *app) explain(ctx context.Context, name, only string) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}

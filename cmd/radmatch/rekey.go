@@ -21,11 +21,7 @@ before needs the old key file.`,
 }
 
 func (a *app) rekey(ctx context.Context) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
+	_, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,27 @@ func (a *app) openStore(ctx context.Context, cfg *config.Config) (*store.Store, 
 	return st, err
 }
 
+// openConfigured reads the configuration and opens its database for a command.
+// The caller closes it.
+func (a *app) openConfigured(ctx context.Context) (*config.Config, *store.Store, error) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := a.openStore(ctx, cfg)
+	return cfg, st, err
+}
+
+// withStore calls f with the database of the configuration.
+func (a *app) withStore(ctx context.Context, f func(*store.Store) error) error {
+	_, st, err := a.openConfigured(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return f(st)
+}
+
 // adminEvent is the line of the audit trail for a command that changes
 // something. The user may be empty.
 func adminEvent(name, text string) mfa.Event {

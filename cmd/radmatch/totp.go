@@ -30,20 +30,6 @@ func (a *app) totpCommand() *cobra.Command {
 	return c
 }
 
-// withStore calls f with the database of the configuration.
-func (a *app) withStore(ctx context.Context, f func(*store.Store) error) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	return f(st)
-}
-
 // totpFlags are the flags of `totp add`.
 type totpFlags struct {
 	secret, secretFile string
