@@ -3,6 +3,7 @@ package mfa
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,43 @@ var (
 	// ErrCodeUsed: the code is right but was accepted before. Always joined with ErrRejected.
 	ErrCodeUsed = errors.New("code already used")
 )
+
+// AccountError is a directory's refusal that says more than "wrong": it is an
+// ErrRejected. Only where Proven, that is after a right password, may the user
+// be told (rule 7); the text comes from the fixed list of message.go by Reason.
+type AccountError struct {
+	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours
+	Proven bool   // the password was right
+	Err    error  // what the directory said, for the log
+}
+
+func (e *AccountError) Error() string { return string(e.Reason) + ": " + e.Err.Error() }
+
+// Is makes every AccountError an ErrRejected.
+func (e *AccountError) Is(target error) bool { return target == ErrRejected }
+
+// Unwrap returns what the directory said.
+func (e *AccountError) Unwrap() error { return e.Err }
+
+// PrimaryChallenge is a primary's own question, as the error of Check or
+// Continue. Whoever ignores it denies.
+type PrimaryChallenge struct {
+	Message string // for the person: cut and escaped by who made it
+	Echo    bool   // the answer may be shown while it is typed (Prompt, RFC 2869 §5.10)
+	// Carry is the primary's own: State and server of an upstream. It is handed
+	// back to Continue as it is and never leaves the process.
+	Carry any
+}
+
+func (*PrimaryChallenge) Error() string { return "the primary asks for more" }
+
+// PrimaryContinuer is a PasswordChecker whose primary may ask for more. Continue
+// brings the answer to a challenge that Check or Continue returned, and returns
+// what Check would. Each challenge is continued at most once.
+type PrimaryContinuer interface {
+	PasswordChecker
+	Continue(ctx context.Context, user string, c *PrimaryChallenge, answer Password) (Identity, error)
+}
 
 // PasswordChecker checks the first factor. Check may be called concurrently. A
 // nil error means that cred belongs to user; the Identity is then complete.
@@ -203,7 +241,13 @@ type Request struct {
 	Cred     Credential
 	State    string // of the challenge that this answers, else empty
 	EndUser  string // the profile's end-user field as sent, empty if absent
-	NAS      string // NAS-Identifier or NAS-IP-Address as sent, for the log
+	// Address is the end user's, from the profile's address attribute of a signed
+	// request. It is invalid where that is missing, cannot be read or is unsigned.
+	Address netip.Addr
+	// GivesUp is when the NAS stops waiting for an answer to this packet, by the
+	// client's budget. The zero time: not known.
+	GivesUp time.Time
+	NAS     string // NAS-Identifier or NAS-IP-Address as sent, for the log
 
 	superseded atomic.Bool
 }

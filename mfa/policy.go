@@ -60,6 +60,12 @@ const (
 // The reasons of what happens before and after the plan.
 const (
 	ReasonWrongPassword    Reason = "wrong_password"
+	ReasonPasswordExpired  Reason = "password_expired"
+	ReasonMustChange       Reason = "must_change_password"
+	ReasonAccountDisabled  Reason = "account_disabled"
+	ReasonAccountExpired   Reason = "account_expired"
+	ReasonAccountLocked    Reason = "account_locked"
+	ReasonLogonHours       Reason = "logon_hours"
 	ReasonEmptyPassword    Reason = "empty_password"
 	ReasonUnsupported      Reason = "unsupported_credential"
 	ReasonPrimaryError     Reason = "primary_error"
