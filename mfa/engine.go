@@ -412,7 +412,9 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 	})
 }
 
-// wrongCode asks again, or ends the login after the third.
+// wrongCode asks again, or ends the login after the third. A code that was
+// accepted before ends it at once: no slip of the fingers types one, and the
+// right next step is a new login with a new code.
 func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (Decision, Event, ending) {
 	w := c.w
 	w.Wrong++
@@ -420,7 +422,7 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 	if errors.Is(err, ErrCodeUsed) {
 		reason = ReasonCodeUsed
 	}
-	if w.Wrong >= maxWrongCodes {
+	if w.Wrong >= maxWrongCodes || reason == ReasonCodeUsed {
 		e.tire(w, reason, user, now)
 		d := w.decide(Reject, reason)
 		d.Err = err
