@@ -56,38 +56,6 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 	}
 }
 
-// primary checks the first factor. A refusal that is not nil ends the login.
-func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) {
-	switch c := r.Cred.(type) {
-	case Password:
-		if c == "" {
-			// Never to a primary: LDAP answers an empty password with a bind as nobody.
-			return Identity{}, &Decision{Reason: ReasonEmptyPassword}
-		}
-	case MSCHAPv2:
-	case Unsupported:
-		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s", ErrUnsupported, c.What)}
-	default:
-		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: none sent", ErrUnsupported)}
-	}
-	identity, err := r.Client.Primary.Check(ctx, r.User, r.Cred)
-	switch {
-	case err == nil && identity.Name != "":
-		return identity, nil
-	case err == nil:
-		return Identity{}, &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
-	case errors.Is(err, ErrRejected):
-		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
-		return Identity{}, &Decision{Reason: ReasonWrongPassword, Err: err, Delay: delay}
-	case errors.Is(err, ErrUnsupported):
-		// As slow as a wrong password, else the time would tell a stranger which
-		// names exist: a name that does not is ErrRejected.
-		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
-		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: err, Delay: delay}
-	}
-	return Identity{}, &Decision{Outcome: r.Client.OnPrimaryError, Reason: ReasonPrimaryError, Err: err}
-}
-
 // refuse ends a request for which no login was opened.
 func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision) Decision {
 	d.LoginID, d.Outcome, d.Message = e.Pending.id(), d.Outcome.denial(), messageRejected
@@ -138,25 +106,6 @@ func (e *Engine) end(ctx context.Context, w *wait, p packet, o Outcome, reason R
 		}
 		return d, w.event(o, reason, time.Now()), record
 	})
-}
-
-// askCode opens a login that waits for a passcode.
-func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
-	if e.Limits.codes.locked(Fold(w.User), w.Opened, user.Unblocked) {
-		e.end(ctx, w, p, Reject, ReasonCodesLocked)
-		return
-	}
-	if old := e.Pending.sameSeat(&w.Login); old != nil {
-		// The person dialled again: the dialog of the first attempt is gone.
-		e.Pending.settle(ctx, old, func() (Decision, Event, ending) {
-			return old.decide(Reject, ReasonSuperseded), old.event(Reject, ReasonSuperseded, time.Now()), record
-		})
-	}
-	if _, what := e.Pending.open(w, p, false); what != opened {
-		e.shed(ctx, w, p, what)
-		return
-	}
-	e.challenge(ctx, w, p, messageEnterCode)
 }
 
 // challenge answers p with a new State of w. Where none is to be had, because
@@ -377,64 +326,4 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 	default:
 		e.examine(ctx, c, string(text))
 	}
-}
-
-// examine checks a passcode. The user's count goes up before the code is looked
-// at, so that guesses in parallel are counted too.
-func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
-	w := c.w
-	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
-		now := time.Now()
-		key := Fold(w.User)
-		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
-		switch {
-		case err != nil:
-			d := w.noAnswer(err)
-			return d, w.event(d.Outcome, d.Reason, now), record
-		case user.Blocked:
-			return w.decide(Reject, ReasonUserBlocked), w.event(Reject, ReasonUserBlocked, now), record
-		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
-			e.tire(w, ReasonCodesLocked, user, now)
-			return w.decide(Reject, ReasonCodesLocked), w.event(Reject, ReasonCodesLocked, now), record
-		}
-		err = e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, code, w.event(Accept, w.Reason, now))
-		switch {
-		case err == nil:
-			e.Limits.codes.refund(key, now)
-			return w.decide(Accept, w.Reason), Event{}, committed
-		case !errors.Is(err, ErrRejected):
-			e.Limits.codes.refund(key, now)
-			d := w.noAnswer(err)
-			return d, w.event(d.Outcome, d.Reason, now), record
-		}
-		e.Limits.codes.settle(key, now, e.Lockout)
-		return e.wrongCode(c, user, err, now)
-	})
-}
-
-// wrongCode asks again, or ends the login after the third. A code that was
-// accepted before ends it at once: no slip of the fingers types one, and the
-// right next step is a new login with a new code.
-func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (Decision, Event, ending) {
-	w := c.w
-	w.Wrong++
-	reason := ReasonWrongCode
-	if errors.Is(err, ErrCodeUsed) {
-		reason = ReasonCodeUsed
-	}
-	if w.Wrong >= maxWrongCodes || reason == ReasonCodeUsed {
-		e.tire(w, reason, user, now)
-		d := w.decide(Reject, reason)
-		d.Err = err
-		return d, w.event(Reject, reason, now), record
-	}
-	message := messageWrongCode
-	if w.Number != "" {
-		message = fmt.Sprintf(messageNumberWrong, w.Number)
-	}
-	packets, state := e.Pending.replace(c)
-	for _, p := range packets {
-		p.reply(w.challenged(state, message))
-	}
-	return Decision{}, Event{}, goesOn
 }

@@ -1,0 +1,87 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// askCode opens a login that waits for a passcode.
+func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
+	if e.Limits.codes.locked(Fold(w.User), w.Opened, user.Unblocked) {
+		e.end(ctx, w, p, Reject, ReasonCodesLocked)
+		return
+	}
+	if old := e.Pending.sameSeat(&w.Login); old != nil {
+		// The person dialled again: the dialog of the first attempt is gone.
+		e.Pending.settle(ctx, old, func() (Decision, Event, ending) {
+			return old.decide(Reject, ReasonSuperseded), old.event(Reject, ReasonSuperseded, time.Now()), record
+		})
+	}
+	if _, what := e.Pending.open(w, p, false); what != opened {
+		e.shed(ctx, w, p, what)
+		return
+	}
+	e.challenge(ctx, w, p, messageEnterCode)
+}
+
+// examine checks a passcode. The user's count goes up before the code is looked
+// at, so that guesses in parallel are counted too.
+func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
+	w := c.w
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		now := time.Now()
+		key := Fold(w.User)
+		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
+		switch {
+		case err != nil:
+			d := w.noAnswer(err)
+			return d, w.event(d.Outcome, d.Reason, now), record
+		case user.Blocked:
+			return w.decide(Reject, ReasonUserBlocked), w.event(Reject, ReasonUserBlocked, now), record
+		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
+			e.tire(w, ReasonCodesLocked, user, now)
+			return w.decide(Reject, ReasonCodesLocked), w.event(Reject, ReasonCodesLocked, now), record
+		}
+		err = e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, code, w.event(Accept, w.Reason, now))
+		switch {
+		case err == nil:
+			e.Limits.codes.refund(key, now)
+			return w.decide(Accept, w.Reason), Event{}, committed
+		case !errors.Is(err, ErrRejected):
+			e.Limits.codes.refund(key, now)
+			d := w.noAnswer(err)
+			return d, w.event(d.Outcome, d.Reason, now), record
+		}
+		e.Limits.codes.settle(key, now, e.Lockout)
+		return e.wrongCode(c, user, err, now)
+	})
+}
+
+// wrongCode asks again, or ends the login after the third. A code that was
+// accepted before ends it at once: no slip of the fingers types one, and the
+// right next step is a new login with a new code.
+func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (Decision, Event, ending) {
+	w := c.w
+	w.Wrong++
+	reason := ReasonWrongCode
+	if errors.Is(err, ErrCodeUsed) {
+		reason = ReasonCodeUsed
+	}
+	if w.Wrong >= maxWrongCodes || reason == ReasonCodeUsed {
+		e.tire(w, reason, user, now)
+		d := w.decide(Reject, reason)
+		d.Err = err
+		return d, w.event(Reject, reason, now), record
+	}
+	message := messageWrongCode
+	if w.Number != "" {
+		message = fmt.Sprintf(messageNumberWrong, w.Number)
+	}
+	packets, state := e.Pending.replace(c)
+	for _, p := range packets {
+		p.reply(w.challenged(state, message))
+	}
+	return Decision{}, Event{}, goesOn
+}

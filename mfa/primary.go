@@ -1,0 +1,46 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// primary checks the first factor. A refusal that is not nil ends the login.
+func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) {
+	switch c := r.Cred.(type) {
+	case Password:
+		if c == "" {
+			// Never to a primary: LDAP answers an empty password with a bind as nobody.
+			return Identity{}, &Decision{Reason: ReasonEmptyPassword}
+		}
+	case MSCHAPv2:
+	case Unsupported:
+		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s", ErrUnsupported, c.What)}
+	default:
+		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: none sent", ErrUnsupported)}
+	}
+	identity, err := r.Client.Primary.Check(ctx, r.User, r.Cred)
+	if err == nil && identity.Name != "" {
+		return identity, nil
+	}
+	return Identity{}, e.refusal(r, err)
+}
+
+// refusal is what a primary's error leads to. None is an Identity without a name.
+func (e *Engine) refusal(r *Request, err error) *Decision {
+	switch {
+	case err == nil:
+		return &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
+	case errors.Is(err, ErrRejected):
+		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
+		return &Decision{Reason: ReasonWrongPassword, Err: err, Delay: delay}
+	case errors.Is(err, ErrUnsupported):
+		// As slow as a wrong password, else the time would tell a stranger which
+		// names exist: a name that does not is ErrRejected.
+		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
+		return &Decision{Reason: ReasonUnsupported, Err: err, Delay: delay}
+	}
+	return &Decision{Outcome: r.Client.OnPrimaryError, Reason: ReasonPrimaryError, Err: err}
+}
