@@ -27,7 +27,7 @@ func (t *tree) client(i int, m map[string]any, base MFA) Client {
 	}
 	fill(&c, t.known.Profiles[profile])
 	fill(&c, m)
-	for _, f := range mfaKeys {
+	for _, f := range append(mfaKeys, deviceFields()...) {
 		_, fromProfile := t.known.Profiles[profile][f.key]
 		switch {
 		case t.set(join(index("clients", i), f.key)):
@@ -39,6 +39,12 @@ func (t *tree) client(i int, m map[string]any, base MFA) Client {
 		}
 	}
 	return c
+}
+
+// deviceFields returns the keys of a client that describe the device.
+func deviceFields() []field {
+	fs := fields(clientType)
+	return fs[indexField(fs, "prompts") : indexField(fs, "budget")+1]
 }
 
 // resolveOverride gives the override of every client its value.

@@ -64,9 +64,15 @@ type Client struct {
 	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one."`
 	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
-	MFA          MFA            `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
+	// What the device can do. The profile has a value for each.
+	Prompts      bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
+	ReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the person. Unset: as its profile."`
+	EndUser      []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the person's seat; the first that a request carries counts. Unset: those of its profile."`
+	Address      []string      `yaml:"address" example:"Calling-Station-Id" doc:"The attributes that hold the address of the person; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
+	Budget       time.Duration `yaml:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
+	MFA          MFA           `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
 
-	origins map[string]string // key of MFA to where its value comes from
+	origins map[string]string // key to where its value comes from
 }
 
 // MFA is how the second factor works. For a Client it holds the values in effect.
@@ -176,7 +182,8 @@ func (c *Client) OverrideOTP() (value bool, origin string) {
 	return *c.MFA.Override, c.Origin("override_number_matching_with_otp")
 }
 
-// Origin tells where the value of a key of mfa: comes from for this client.
+// Origin tells where the value of a key of mfa:, or one that describes the
+// device, comes from for this client.
 func (c *Client) Origin(key string) string {
 	if o, ok := c.origins[key]; ok {
 		return o

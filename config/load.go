@@ -25,9 +25,12 @@ type Known struct {
 	// its keys are read into. Its fields are tagged like those of Config.
 	Primaries map[string]any
 	Push      map[string]any
-	// Profiles has, for each profile, the keys of mfa: that it sets, with values
-	// of the types that MFA has.
+	// Profiles has, for each profile, the keys of a client that it sets, those of
+	// mfa: among them, with values of the types that Client has.
 	Profiles map[string]map[string]any
+	// Field says what is wrong with an attribute's name in end_user or address;
+	// nil: every name will do.
+	Field func(name string) error
 	// LookupEnv is the environment; nil: there is none.
 	LookupEnv func(string) (string, bool)
 }

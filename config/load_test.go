@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,7 +26,14 @@ func testKnown() Known {
 		Push:      map[string]any{"approver": struct{}{}},
 		Profiles: map[string]map[string]any{
 			"generic": nil,
-			"strict":  {"override_number_matching_with_otp": true, "push_timeout": 20 * time.Second},
+			"strict": {"override_number_matching_with_otp": true, "push_timeout": 20 * time.Second,
+				"prompts": true, "end_user": []string{"Calling-Station-Id"}, "budget": 9 * time.Second},
+		},
+		Field: func(name string) error {
+			if name != "Calling-Station-Id" {
+				return errors.New("must be the name of an attribute")
+			}
+			return nil
 		},
 	}
 }
@@ -267,16 +275,20 @@ func TestOverrideBadEnvironment(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	c, err := loadText(t, minimal+"    profile: strict\n    join: true\nmfa: {join: false, reject_delay: 2s}\n", testKnown())
+	c, err := loadText(t, minimal+"    profile: strict\n    join: true\n    budget: 30s\nmfa: {join: false, reject_delay: 2s}\n", testKnown())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
 		"join": "client vpn", "push_timeout": "profile strict", "reject_delay": "mfa", "challenge_ttl": "default",
+		"prompts": "profile strict", "budget": "client vpn", "address": "default",
 	} {
 		if got := c.Clients[0].Origin(key); got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
+	}
+	if got := c.Clients[0]; !got.Prompts || got.Budget != 30*time.Second || !slices.Equal(got.EndUser, []string{"Calling-Station-Id"}) || got.Address != nil {
+		t.Errorf("got %+v", got)
 	}
 	if got := c.Clients[0].MFA; got.PushTimeout != 20*time.Second || !got.Join || got.RejectDelay != 2*time.Second {
 		t.Errorf("got %+v", got)

@@ -174,6 +174,8 @@ func (c *Config) checkClients(r *report, known Known) {
 		checkName(r, key+".name", cl.Name, seen)
 		c.checkSecret(r, cl, key)
 		c.checkProfile(r, cl, key, known)
+		checkFields(r, known, key+".end_user", cl.EndUser)
+		checkFields(r, known, key+".address", cl.Address)
 		c.checkPrimary(r, cl, key)
 		c.checkEffective(r, key, &cl.MFA)
 		if cl.ExemptClient {
@@ -223,6 +225,18 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 		return
 	}
 	r.add(at, quote(cl.Profile), "must be %s%s", oneOf(names(known.Profiles)), suggest(cl.Profile, names(known.Profiles)))
+}
+
+// checkFields checks a list of attributes of a request.
+func checkFields(r *report, known Known, key string, attributes []string) {
+	if known.Field == nil || !r.set(key) {
+		return // those of a profile are good
+	}
+	for i, name := range attributes {
+		if err := known.Field(name); err != nil && !r.failed(index(key, i)) {
+			r.add(index(key, i), quote(name), "%s", err)
+		}
+	}
 }
 
 func (c *Config) checkPrimary(r *report, cl *Client, key string) {

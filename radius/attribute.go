@@ -25,6 +25,9 @@ const (
 	maxSaltedValue = 239
 )
 
+// maxTag is the largest tag (RFC 2868 §3.1).
+const maxTag = 31
+
 // ParseAttribute encodes a reply attribute as it stands in a file. A tag (RFC
 // 2868) follows the name: `Tunnel-Type:1`. The error says what is expected.
 // Attributes that only the server sets, or that only requests carry, are errors.
@@ -53,8 +56,8 @@ func parseAttribute(name, value string) (mfa.Attribute, error) {
 	a := mfa.Attribute{Vendor: def.vendor, Type: def.typ}
 	if tagged {
 		n, err := strconv.Atoi(tagText)
-		if err != nil || n < 1 || n > 31 {
-			return mfa.Attribute{}, fmt.Errorf("the tag must be a number from 1 to 31; got %q", tagText)
+		if err != nil || n < 1 || n > maxTag {
+			return mfa.Attribute{}, fmt.Errorf("the tag must be a number from 1 to %d; got %q", maxTag, tagText)
 		}
 		a.Tag = byte(n)
 	}

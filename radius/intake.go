@@ -222,6 +222,12 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 	}
 	q := &x.req
 	q.Received, q.Client, q.Signed = now, x.client.Policy, r.ma != 0
+	if q.Signed {
+		q.Address = x.client.Profile.address(r.raw)
+	}
+	if budget := x.client.Profile.Budget; budget > 0 {
+		q.GivesUp = now.Add(budget)
+	}
 	x.texts(r)
 	q.Cred = x.credential(r)
 }
@@ -235,13 +241,7 @@ func (x *exchange) texts(r *request) {
 	user := len(b)
 	b = append(b, r.state...)
 	state := len(b)
-	for _, t := range x.client.Profile.EndUser {
-		// What is not text names nobody: two such values must not look alike.
-		if v := find(r.raw, t); len(v) > 0 && utf8.Valid(v) {
-			b = append(b, v...)
-			break
-		}
-	}
+	b = x.client.Profile.appendSeat(b, r.raw)
 	endUser := len(b)
 	b = r.appendNAS(b)
 	s := string(b)

@@ -24,10 +24,13 @@ const (
 	typeReplyMessage         = 18
 	typeState                = 24
 	typeVendorSpecific       = 26
+	typeCalledStationID      = 30
 	typeCallingStationID     = 31
 	typeNASIdentifier        = 32
 	typeProxyState           = 33
 	typeCHAPChallenge        = 60
+	typeTunnelClientEndpoint = 66
+	typeTunnelServerEndpoint = 67
 	typeTunnelPassword       = 69
 	typeARAPPassword         = 70
 	typePrompt               = 76

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Profile is what a kind of client can do. It is immutable.
@@ -14,7 +15,18 @@ type Profile struct {
 	NoPassword   bool // sends requests without any credential (RD Gateway)
 	// EndUser lists the attributes that name the person's seat; the first one
 	// that a request carries counts.
-	EndUser []AttributeType
+	EndUser []Field
+	// Address lists the attributes that hold the end user's address; the first
+	// one that a request carries counts, also where it cannot be read.
+	Address []Field
+	// PortInSeat: the seat is written with the port of the connection, which is
+	// another one at each attempt.
+	PortInSeat bool
+	// Budget is how long the client waits for an answer, with all that it sends
+	// again. 0: not known.
+	Budget time.Duration
+	// MFA is the keys of mfa: that the profile sets in the file, by name.
+	MFA map[string]any
 }
 
 // AttributeType identifies an attribute; Vendor 0 is the standard space.
@@ -29,26 +41,22 @@ var profiles = []*Profile{
 		Name:         "generic",
 		Prompts:      true,
 		ReplyMessage: true,
-		EndUser:      []AttributeType{{Type: typeCallingStationID}},
+		EndUser:      []Field{{AttributeType: AttributeType{Type: typeCallingStationID}}},
+		Address:      []Field{{AttributeType: AttributeType{Type: typeCallingStationID}}},
 	},
 }
 
 // LookupProfile returns the profile with this name.
 func LookupProfile(name string) (*Profile, error) {
+	var names []string
 	for _, p := range profiles {
 		if p.Name == name {
 			return p, nil
 		}
-	}
-	return nil, fmt.Errorf("must be one of %s; got %q", strings.Join(ProfileNames(), ", "), name)
-}
-
-// ProfileNames lists the known profiles in alphabetical order.
-func ProfileNames() []string {
-	var names []string
-	for _, p := range profiles {
 		names = append(names, p.Name)
 	}
-	slices.Sort(names)
-	return names
+	return nil, fmt.Errorf("must be one of %s; got %q", strings.Join(names, ", "), name)
 }
+
+// Profiles returns all profiles, generic first.
+func Profiles() []*Profile { return slices.Clone(profiles) }

@@ -28,11 +28,15 @@ clients:
 // loginServer answers as the clients of loginConfig expect.
 func loginServer(t *testing.T, a radius.Authenticator) string {
 	t.Helper()
+	profile, err := radius.LookupProfile("generic")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var clients []radius.Client
 	for prefix, secret := range map[string]string{"127.0.0.0/8": "wide-secret", "127.0.0.1/32": "new-secret", "127.0.0.9/32": "alias-secret"} {
 		clients = append(clients, radius.Client{
 			Name: secret, Prefixes: []netip.Prefix{netip.MustParsePrefix(prefix)}, Secrets: [][]byte{[]byte(secret)},
-			Profile: &radius.Profile{EndUser: []radius.AttributeType{{Type: 31}}}, Policy: &mfa.Client{},
+			Profile: profile, Policy: &mfa.Client{},
 		})
 	}
 	table, err := radius.NewTable(clients)

@@ -131,8 +131,12 @@ func known() config.Known {
 	for name, t := range pushTypes {
 		k.Push[name] = t.settings
 	}
-	for _, name := range radius.ProfileNames() {
-		k.Profiles[name] = nil
+	for _, p := range radius.Profiles() {
+		k.Profiles[p.Name] = profileKeys(p)
+	}
+	k.Field = func(name string) error {
+		_, err := radius.ParseField(name)
+		return err
 	}
 	return k
 }

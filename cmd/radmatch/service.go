@@ -63,9 +63,9 @@ func fatigueRule(cfg *config.Config) mfa.Rule {
 
 // newClient joins one client's profile, settings and providers.
 func newClient(cfg *config.Config, c *config.Client, primaries map[string]mfa.PasswordChecker, pushers map[string]mfa.Pusher) (radius.Client, error) {
-	profile, err := radius.LookupProfile(c.Profile)
+	profile, err := newProfile(c)
 	if err != nil {
-		return radius.Client{}, fmt.Errorf("client %q: profile: %w", c.Name, err)
+		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
 	}
 	require, err := radius.ParseRequire(string(c.MFA.RequireMA))
 	if err != nil {

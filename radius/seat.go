@@ -1,0 +1,126 @@
+package radius
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Field is an attribute of a request that says where the person sits.
+type Field struct {
+	AttributeType
+	binary bool // an address as octets, not as text
+}
+
+// ParseField returns the field of an attribute's name. What speaks of the NAS is
+// refused: the NPS extension takes the address of the NAS for the user's, and
+// whoever comes through that NAS is then exempt.
+func ParseField(name string) (Field, error) {
+	def, ok := dictionary().names[strings.ToLower(name)]
+	switch {
+	case !ok:
+		return Field{}, errors.New("must be the name of an attribute")
+	case def.own || def.salt:
+		return Field{}, errors.New("must be an attribute of requests")
+	case def.vendor == 0 && notOfSeat(def.typ):
+		return Field{}, errors.New("must be an attribute that tells where the user is")
+	case def.format == "string", def.format == "ipaddr", def.format == "ipv6addr":
+		return Field{AttributeType{def.vendor, def.typ}, def.format != "string"}, nil
+	}
+	return Field{}, fmt.Errorf("must be an attribute that holds text or an address, not %s", def.format)
+}
+
+// notOfSeat reports whether a standard attribute speaks of the NAS or of who the
+// person is, not of where.
+func notOfSeat(typ byte) bool {
+	switch typ {
+	case typeUserName, typeNASIPAddress, typeNASIPv6Address, typeNASIdentifier, typeCalledStationID, typeTunnelServerEndpoint:
+		return true
+	}
+	return false
+}
+
+// String is the attribute's name.
+func (f Field) String() string {
+	if def, ok := dictionary().types[f.AttributeType]; ok {
+		return def.name
+	}
+	return fmt.Sprintf("Vendor-%d-Attribute-%d", f.Vendor, f.Type)
+}
+
+// first returns the first of fields that the packet p carries with a value.
+func first(p []byte, fields []Field) (Field, []byte) {
+	for _, f := range fields {
+		v := find(p, f.AttributeType)
+		if f.AttributeType == (AttributeType{Type: typeTunnelClientEndpoint}) && len(v) > 0 && v[0] <= maxTag {
+			v = v[1:] // RFC 2868 §3.3
+		}
+		if len(v) > 0 {
+			return f, v
+		}
+	}
+	return Field{}, nil
+}
+
+// appendSeat appends the text of the end-user field of packet. What is not text
+// names nobody: two such values must not look alike.
+func (p *Profile) appendSeat(b, packet []byte) []byte {
+	f, v := first(packet, p.EndUser)
+	if f.binary || p.PortInSeat {
+		if addr := p.read(f, v); addr.IsValid() {
+			return addr.AppendTo(b)
+		}
+	}
+	if f.binary || !utf8.Valid(v) {
+		return b
+	}
+	return append(b, v...)
+}
+
+// address is the end user's address in packet, the zero Addr where there is
+// none. Only that of a signed packet may be believed.
+func (p *Profile) address(packet []byte) netip.Addr {
+	f, v := first(packet, p.Address)
+	return p.read(f, v)
+}
+
+// maxAddressText is the longest text that is read as an address.
+const maxAddressText = 64
+
+// read reads the value of f as an address. An IPv4-mapped one is the IPv4 one,
+// so that a prefix of either kind is compared with the same.
+func (p *Profile) read(f Field, v []byte) netip.Addr {
+	if f.binary {
+		addr, _ := netip.AddrFromSlice(v)
+		return addr.Unmap()
+	}
+	if len(v) > maxAddressText {
+		return netip.Addr{}
+	}
+	addr := addressAndPort(string(v))
+	if plain, err := netip.ParseAddr(string(v)); err == nil && (plain.Is4() || !p.PortInSeat) {
+		// From a client that writes ports, 2001:db8::1:443 is an address with one.
+		addr = plain
+	}
+	if addr.Zone() != "" {
+		return netip.Addr{} // has a meaning on one machine only
+	}
+	return addr.Unmap()
+}
+
+// addressAndPort reads ADDR:PORT (pfSense) and ADDR[PORT] (strongSwan).
+func addressAndPort(text string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr()
+	}
+	host, rest, _ := strings.Cut(text, "[")
+	port, closed := strings.CutSuffix(rest, "]")
+	addr, err := netip.ParseAddr(host)
+	if _, portErr := strconv.ParseUint(port, 10, 16); !closed || err != nil || portErr != nil {
+		return netip.Addr{}
+	}
+	return addr
+}
