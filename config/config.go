@@ -53,6 +53,14 @@ type Provider struct {
 	Where    string `yaml:"-"` // FILE:LINE: key.path, for errors of its constructor
 }
 
+// SettingsChecker is a settings type of a provider with rules that its tags
+// cannot say. CheckSettings calls problem for each fault: key is below the
+// provider's entry ("servers[1].address"), got is empty for a secret. It is
+// pure, and is called when all that the tags say is so.
+type SettingsChecker interface {
+	CheckSettings(problem func(key, rule, got string))
+}
+
 // Client is one RADIUS client.
 type Client struct {
 	Name         string         `yaml:"name" required:"true" example:"vpn" doc:"What events, logs and commands call it."`

@@ -66,24 +66,40 @@ func (d *describer) fields(fs []field, indent string) {
 	}
 }
 
-// sections prints one entry, or one for each type of provider.
+// sections prints one entry, or those of the types of providers.
 func (d *describer) sections(f field, indent string) {
 	fmt.Fprintf(&d.b, "%s%s:\n", indent, f.key)
-	if f.typ.Elem() != providerType {
+	switch f.typ.Elem() {
+	case clientType:
 		d.entry(indent, d.known.clientFields())
 		d.comment(indent+"    ", "Any key of mfa: may stand here too.")
-		return
+	case providerType:
+		d.providers(f, indent)
+	default:
+		d.entry(indent, fields(f.typ.Elem()))
 	}
+}
+
+// providers prints one entry for each type. All but the first are commented out,
+// so that the file loads.
+func (d *describer) providers(f field, indent string) {
 	types := d.known.Primaries
 	if f.key == "push" {
 		types = d.known.Push
 	}
-	for _, name := range names(types) {
+	for n, name := range names(types) {
 		fs := fields(providerType)
 		for i := range fs {
 			fs[i].tag += reflect.StructTag(fmt.Sprintf(` example:%q`, name))
 		}
-		d.entry(indent, append(fs, settingsFields(types[name])...))
+		one := &describer{known: d.known, secret: d.secret}
+		one.entry(indent, append(fs, settingsFields(types[name])...))
+		for line := range strings.Lines(one.b.String()) {
+			if n > 0 {
+				line = "#" + line
+			}
+			d.b.WriteString(line)
+		}
 	}
 }
 

@@ -19,10 +19,29 @@ type fileSettings struct {
 	Path string `yaml:"path" example:"users.yaml" doc:"The users file."`
 }
 
+// listSettings has a list of sections, and a rule of its own.
+type listSettings struct {
+	Servers []struct {
+		Address string `yaml:"address" required:"true" example:"192.0.2.1" doc:"Where it is."`
+		Secret  string `yaml:"secret" example:"open sesame" doc:"What it knows."`
+	} `yaml:"servers" doc:"The servers."`
+}
+
+func (s *listSettings) CheckSettings(problem func(key, rule, got string)) {
+	for i, server := range s.Servers {
+		if server.Address == "nowhere" {
+			problem(fmt.Sprintf("servers[%d].address", i), "must be somewhere", server.Address)
+		}
+		if server.Secret == "" {
+			problem(fmt.Sprintf("servers[%d].secret", i), "must be there", "")
+		}
+	}
+}
+
 // testKnown is what the program brings along, and one profile with a default.
 func testKnown() Known {
 	return Known{
-		Primaries: map[string]any{"file": fileSettings{}},
+		Primaries: map[string]any{"file": fileSettings{}, "servers": listSettings{}},
 		Push:      map[string]any{"approver": struct{}{}},
 		Profiles: map[string]map[string]any{
 			"generic": nil,

@@ -127,13 +127,21 @@ func (m *markdown) table(fs []field, prefix string) {
 		m.b.WriteString("| key | default | meaning |\n| --- | --- | --- |\n")
 	}
 	for _, f := range fs {
-		if f.shape() == section {
+		switch f.shape() {
+		case section:
 			m.table(fields(f.typ), prefix+f.key+".")
-			continue
+		case sections:
+			m.row(prefix, f)
+			m.table(fields(f.typ.Elem()), prefix+f.key+"[].")
+		default:
+			m.row(prefix, f)
 		}
-		doc := strings.TrimSpace(f.doc() + " " + f.bounds())
-		fmt.Fprintf(&m.b, "| `%s%s` | %s | %s |\n", prefix, f.key, defaultCell(f), strings.ReplaceAll(doc, "|", `\|`))
 	}
+}
+
+func (m *markdown) row(prefix string, f field) {
+	doc := strings.TrimSpace(f.doc() + " " + f.bounds())
+	fmt.Fprintf(&m.b, "| `%s%s` | %s | %s |\n", prefix, f.key, defaultCell(f), strings.ReplaceAll(doc, "|", `\|`))
 }
 
 func defaultCell(f field) string {

@@ -63,11 +63,18 @@ func (k Known) fieldSchema(f field) node {
 }
 
 func (k Known) entrySchema(f field) node {
-	if f.typ.Elem() == clientType {
+	switch f.typ.Elem() {
+	case clientType:
 		n := k.sectionSchema(append(k.clientFields(), fields(reflect.TypeFor[MFA]())...))
 		n["oneOf"] = []node{{"required": []string{"secret"}}, {"required": []string{"secret_file"}}}
 		return n
+	case providerType:
+		return k.providerSchema(f)
 	}
+	return k.sectionSchema(fields(f.typ.Elem()))
+}
+
+func (k Known) providerSchema(f field) node {
 	types := k.Primaries
 	if f.key == "push" {
 		types = k.Push

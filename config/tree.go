@@ -189,7 +189,7 @@ func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 		t.lines[k] = item.Line
 		m := map[string]any{}
 		if item = resolve(item); item.Kind != yaml.MappingNode {
-			t.add(k, t.got(item, f), `must be an entry with "name:"`)
+			t.add(k, t.got(item, f), `must be an entry with "%s:"`, fields(f.typ.Elem())[0].key)
 		} else if f.typ.Elem() == providerType {
 			m = t.provider(item, key, k)
 		} else {

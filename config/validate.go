@@ -117,6 +117,14 @@ func (c *Config) checkProviders(r *report, list string, ps []Provider) {
 		if !r.failed(index(list, i) + ".type") {
 			checkName(r, index(list, i)+".name", p.Name, seen)
 		}
+		if s, ok := p.Settings.(SettingsChecker); ok && !r.failed(index(list, i)) {
+			s.CheckSettings(func(key, rule, got string) {
+				if got != "" {
+					got = quote(got)
+				}
+				r.add(index(list, i)+"."+key, got, "%s", rule)
+			})
+		}
 	}
 }
 
