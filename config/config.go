@@ -97,11 +97,19 @@ type MFA struct {
 	RejectDelay    time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
 	RequireMA      Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
 	Exempt         Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
+	Require        Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
 }
 
 // Exempt is who needs no second factor.
 type Exempt struct {
-	Groups []string `yaml:"groups" default:"" doc:"Groups whose members need no second factor."`
+	Groups    []string       `yaml:"groups" default:"" doc:"Groups whose members need no second factor."`
+	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses (IP or prefix) need no second factor. Only the attribute of the profile in a signed request counts, never the address of the client. Where it is missing nobody is exempt."`
+}
+
+// Required is who always needs a second factor.
+type Required struct {
+	Groups    []string       `yaml:"groups" default:"" doc:"Groups whose members always need a second factor; all_users is everyone."`
+	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses always need a second factor, and so do those whose address is not known."`
 }
 
 // Require is yes, no or auto.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -148,7 +149,8 @@ func TestDefaults(t *testing.T) {
 	m := MFA{
 		RequireMatch: true, Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
 		OnPrimaryError: "discard", OnMFAError: "discard", RejectDelay: time.Second, RequireMA: RequireAuto,
-		Exempt: Exempt{Groups: []string{}},
+		Exempt:  Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},
+		Require: Required{Groups: []string{}, Addresses: []netip.Prefix{}},
 	}
 	want := Config{
 		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Web: "127.0.0.1:8080"},
@@ -200,6 +202,8 @@ func TestFull(t *testing.T) {
 		{"secrets", join2(gateway.Secret), "0123456789abcdef,*fedcba9876543210"},
 		{"groups", fmt.Sprint(vpn.AllowGroups), "[staff Domain Users]"},
 		{"exempt of the client", fmt.Sprint(vpn.MFA.Exempt.Groups), "[robots]"},
+		{"exempt addresses", fmt.Sprint(vpn.MFA.Exempt.Addresses), "[10.0.0.0/8 2001:db8:2::/48]"},
+		{"require", fmt.Sprint(vpn.MFA.Require), "{[admins] [192.0.2.7/32]}"},
 		{"exempt of mfa", fmt.Sprint(gateway.MFA.Exempt.Groups), "[service]"},
 		{"push_timeout", fmt.Sprint(vpn.MFA.PushTimeout, gateway.MFA.PushTimeout), "25s 45s"},
 		{"require", string(vpn.MFA.RequireMA + " " + gateway.MFA.RequireMA), "auto yes"},

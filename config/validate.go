@@ -153,6 +153,11 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 			r.add(ttl, quote(showDuration(m.ChallengeTTL)), "must be at least push_timeout, %s", showDuration(m.PushTimeout))
 		}
 	}
+	for i, p := range m.Exempt.Addresses {
+		if at := index(at+".exempt.addresses", i); p.Bits() == 0 && r.set(at) {
+			r.warn(at, "%s is every address: whoever comes from a known one signs in with the password alone", p)
+		}
+	}
 	if m.RequireMA == RequireNo && r.set(at+".require_message_authenticator") {
 		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
 	}

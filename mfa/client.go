@@ -1,6 +1,9 @@
 package mfa
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Client is what the engine knows of one RADIUS client: its profile's abilities
 // and the settings of `mfa:` with the client's own keys laid over them. It is
@@ -19,8 +22,16 @@ type Client struct {
 	Amender     PromptAmender // the Pusher's second ability, nil without
 	AllowGroups []string
 
-	ExemptClient bool     // needs no second factor
-	ExemptGroups []string // whose members need none
+	ExemptClient    bool           // needs no second factor
+	ExemptGroups    []string       // whose members need none
+	ExemptAddresses []netip.Prefix // end users from there need none
+	// Whoever is in one of these groups, or comes from one of these addresses,
+	// always needs a second factor: they win over the exemptions, and over a
+	// RequireUserMatch that is false.
+	RequireGroups    []string
+	RequireAddresses []netip.Prefix
+
+	GroupReplies []GroupReply // for an Access-Accept, in the order of the file
 
 	Override         bool   // override_number_matching_with_otp
 	OverrideOrigin   string // where its value comes from, for `check` and `explain`
@@ -50,16 +61,4 @@ func (f Feature) Applies(groups []string) bool {
 	return f.Enabled && inGroup(f.Include, groups) && !inGroup(f.Exclude, groups)
 }
 
-func inGroup(list, groups []string) bool {
-	for _, l := range list {
-		if l == AllUsers {
-			return true
-		}
-		for _, g := range groups {
-			if Fold(g) == Fold(l) {
-				return true
-			}
-		}
-	}
-	return false
-}
+func inGroup(list, groups []string) bool { return MatchGroup(list, groups) != "" }

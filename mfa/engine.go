@@ -16,8 +16,9 @@ type Engine struct {
 	Refusals  *Refusals
 	Directory Directory
 	Codes     CodeVerifier
-	Lockout   Rule // wrong codes of one user
-	Fatigue   Rule // denied or ignored prompts of one user
+	Bypasses  Bypasses // nil: there are none
+	Lockout   Rule     // wrong codes of one user
+	Fatigue   Rule     // denied or ignored prompts of one user
 }
 
 // Authenticate is one login, top to bottom: the password, what policy decides,
@@ -71,8 +72,14 @@ func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision
 
 func (e *Engine) facts(r *Request, identity *Identity, user User, now time.Time) *Facts {
 	_, pap := r.Cred.(Password)
+	var bypasses []Bypass
+	if e.Bypasses != nil {
+		bypasses = e.Bypasses.Bypasses()
+	}
 	return &Facts{
 		Identity:    identity,
+		Address:     r.Address,
+		Bypasses:    bypasses,
 		User:        user,
 		PAP:         pap,
 		CarriesCode: pap && r.Client.Prompts,

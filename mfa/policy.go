@@ -1,6 +1,9 @@
 package mfa
 
-import "errors"
+import (
+	"errors"
+	"net/netip"
+)
 
 // Plan is what policy decides for one login. The zero value denies.
 type Plan int
@@ -43,7 +46,9 @@ const (
 	ReasonUserBlocked          Reason = "user_blocked"
 	ReasonNotAllowed           Reason = "not_allowed"
 	ReasonExemptClient         Reason = "exempt_client"
+	ReasonExemptAddress        Reason = "exempt_address"
 	ReasonExemptGroup          Reason = "exempt_group"
+	ReasonBypass               Reason = "bypass"
 	ReasonNotRegistered        Reason = "not_registered"
 	ReasonNotRegisteredAllowed Reason = "not_registered_allowed"
 	ReasonTAP                  Reason = "tap"
@@ -97,6 +102,9 @@ type Facts struct {
 	PAP         bool // the request carries a PAP password
 	CarriesCode bool // this login can bring a passcode to us
 	PushLimited bool // the fatigue limit is reached
+	// Address is the end user's, as Request.Address: invalid where it is not known.
+	Address  netip.Addr
+	Bypasses []Bypass // those in force now
 }
 
 // Line is one line of the plan table: the first that fits decides.
@@ -170,16 +178,22 @@ var planTable = [...]Line{
 	{1, "the user is not in a group that this client allows", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanDeny, ReasonNotAllowed, len(c.AllowGroups) > 0 && !inGroup(c.AllowGroups, f.Identity.Groups)
 	}},
-	{2, "the client is exempt", func(c *Client, _ *Facts) (Plan, Reason, bool) {
-		return PlanNone, ReasonExemptClient, c.ExemptClient
+	{2, "the client is exempt, and no second factor is required", exempt(ReasonExemptClient, func(c *Client, _ *Facts) bool {
+		return c.ExemptClient
+	})},
+	{2, "the end user's address is exempt, and no second factor is required", exempt(ReasonExemptAddress, func(c *Client, f *Facts) bool {
+		return MatchAddress(c.ExemptAddresses, f.Address).IsValid()
+	})},
+	{2, "a group of the user is exempt, and no second factor is required", exempt(ReasonExemptGroup, func(c *Client, f *Facts) bool {
+		return inGroup(c.ExemptGroups, f.Identity.Groups)
+	})},
+	{2, "a bypass is in force for a group of the user", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanNone, ReasonBypass, BypassFor(c, f) != nil
 	}},
-	{2, "a group of the user is exempt", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanNone, ReasonExemptGroup, inGroup(c.ExemptGroups, f.Identity.Groups)
+	{3, "no method is registered, and a match or a second factor is required or the user is unknown", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || !f.Identity.Known || Required(c, f) != "")
 	}},
-	{3, "no method is registered, and a match is required or the user is unknown", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || !f.Identity.Known)
-	}},
-	{4, "no method is registered, and no match is required", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+	{4, "no method is registered, and none is required", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, ReasonNotRegisteredAllowed, !f.User.registered()
 	}},
 	{5, "a Temporary Access Pass is valid and the login can carry a code", func(_ *Client, f *Facts) (Plan, Reason, bool) {

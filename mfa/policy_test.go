@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 )
 
@@ -34,6 +35,38 @@ func TestDecide(t *testing.T) {
 		{name: "exempt client", client: func(c *Client) { c.ExemptClient = true }, plan: PlanNone, reason: ReasonExemptClient, line: 2},
 		{name: "exempt group", client: func(c *Client) { push(c); c.ExemptGroups = []string{"robots"} }, user: both, groups: []string{"robots"}, plan: PlanNone, reason: ReasonExemptGroup, line: 2},
 		{name: "another group is exempt", client: func(c *Client) { push(c); c.ExemptGroups = []string{"robots"} }, user: User{Devices: 1}, groups: []string{"people"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "exempt address", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("10.0.0.0/8") }, user: both, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptAddress, line: 2},
+		{name: "exempt address, written as IPv6", client: func(c *Client) { c.ExemptAddresses = prefixes("10.0.0.0/8") }, facts: from("::ffff:10.1.2.3"), plan: PlanNone, reason: ReasonExemptAddress, line: 2},
+		{name: "another address is exempt", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("10.0.0.0/8", "2001:db8::/32") }, user: User{Devices: 1}, facts: from("192.0.2.1"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "every address is exempt, this one is not known", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("0.0.0.0/0", "::/0") }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required group and exempt client", client: func(c *Client) { push(c); c.ExemptClient, c.RequireGroups = true, []string{"Admins"} }, user: User{Devices: 1}, groups: []string{"admins"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required group and exempt group", client: func(c *Client) { push(c); c.ExemptGroups, c.RequireGroups = []string{"robots"}, []string{"admins"} }, user: User{Devices: 1}, groups: []string{"robots", "admins"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required group and exempt address", client: func(c *Client) {
+			push(c)
+			c.ExemptAddresses, c.RequireGroups = prefixes("10.0.0.0/8"), []string{"admins"}
+		}, user: User{Devices: 1}, groups: []string{"admins"}, facts: from("10.1.2.3"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "another group is required", client: func(c *Client) { c.ExemptClient, c.RequireGroups = true, []string{"admins"} }, groups: []string{"staff"}, plan: PlanNone, reason: ReasonExemptClient, line: 2},
+		{name: "required of everyone", client: func(c *Client) { push(c); c.ExemptClient, c.RequireGroups = true, []string{AllUsers} }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required address and exempt group", client: func(c *Client) {
+			push(c)
+			c.ExemptGroups, c.RequireAddresses = []string{"robots"}, prefixes("192.0.2.0/24")
+		}, user: User{Devices: 1}, groups: []string{"robots"}, facts: from("192.0.2.1"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required addresses, from elsewhere", client: func(c *Client) { c.ExemptGroups, c.RequireAddresses = []string{"robots"}, prefixes("192.0.2.0/24") }, groups: []string{"robots"}, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptGroup, line: 2},
+		{name: "required addresses, from nobody knows where", client: func(c *Client) {
+			push(c)
+			c.ExemptGroups, c.RequireAddresses = []string{"robots"}, prefixes("192.0.2.0/24")
+		}, user: User{Devices: 1}, groups: []string{"robots"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required, and nothing registered", client: func(c *Client) { c.RequireGroups = []string{"admins"} }, groups: []string{"admins"}, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
+		{name: "bypass", client: push, user: both, groups: []string{"Staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
+		{name: "bypass, and nothing registered", client: func(c *Client) { c.RequireUserMatch = true }, groups: []string{"staff"}, facts: bypass("staff", "vpn"), plan: PlanNone, reason: ReasonBypass, line: 2},
+		{name: "bypass of another group", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass("admins", ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "bypass at another client", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass("staff", "gateway"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "bypass of everyone is none", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass(AllUsers, ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "bypass wins over require", client: func(c *Client) { push(c); c.RequireGroups = []string{"staff"} }, user: both, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
+		{name: "blocked wins over bypass", user: User{Blocked: true}, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
+		{name: "disabled wins over bypass", groups: []string{"staff"}, facts: func(f *Facts) { bypass("staff", "")(f); f.Identity.Disabled = true }, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
+		{name: "not allowed wins over bypass", client: func(c *Client) { c.AllowGroups = []string{"other"} }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "an exemption is not a use of a bypass", client: func(c *Client) { c.ExemptClient = true }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonExemptClient, line: 2},
 		{name: "not registered, match required", client: func(c *Client) { c.RequireUserMatch = true }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "not registered, unknown", facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "not registered, no match required", plan: PlanNone, reason: ReasonNotRegisteredAllowed, line: 4},
@@ -90,6 +123,21 @@ func TestDecide(t *testing.T) {
 }
 
 func mschap(f *Facts) { f.PAP = false }
+
+func from(address string) func(*Facts) {
+	return func(f *Facts) { f.Address = netip.MustParseAddr(address) }
+}
+
+func bypass(group, client string) func(*Facts) {
+	return func(f *Facts) { f.Bypasses = []Bypass{{Group: "nobody"}, {Group: group, Client: client}} }
+}
+
+func prefixes(list ...string) (ps []netip.Prefix) {
+	for _, p := range list {
+		ps = append(ps, netip.MustParsePrefix(p))
+	}
+	return ps
+}
 
 func TestDefaultMethod(t *testing.T) {
 	tests := []struct {

@@ -23,6 +23,7 @@ func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) 
 	}
 	identity, err := r.Client.Primary.Check(ctx, r.User, r.Cred)
 	if err == nil && identity.Name != "" {
+		identity.Attributes = r.Client.Reply(&identity)
 		return identity, nil
 	}
 	return Identity{}, e.refusal(r, err)

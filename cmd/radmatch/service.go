@@ -116,7 +116,9 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 	return &mfa.Client{
 		Name: c.Name, Group: group,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
-		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient, ExemptGroups: c.MFA.Exempt.Groups,
+		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient,
+		ExemptGroups: c.MFA.Exempt.Groups, ExemptAddresses: c.MFA.Exempt.Addresses,
+		RequireGroups: c.MFA.Require.Groups, RequireAddresses: c.MFA.Require.Addresses,
 		Override: override, OverrideOrigin: origin,
 		NumberMatching:   mfa.Feature{Enabled: matching.Enabled(), Include: matching.Include, Exclude: matching.Exclude},
 		NumberInPrompt:   c.MFA.NumberInPrompt,

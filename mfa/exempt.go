@@ -1,0 +1,135 @@
+package mfa
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Bypass spares the members of one group the second factor for a time: what an
+// operator does when the second factor is out of order. It is explicit, so that
+// it wins over `require`; it never skips the first factor, nor a block.
+type Bypass struct {
+	ID       int64
+	Group    string    // never AllUsers
+	Client   string    // where; empty: at every client
+	Began    time.Time // by the wall clock
+	Until    time.Time
+	Reason   string // what the operator typed
+	Operator string // operating-system user
+}
+
+// Bypasses knows the bypasses that are in force.
+type Bypasses interface {
+	// Bypasses answers from memory, may be called concurrently, and leaves out
+	// what is over. Nobody writes to the slice.
+	Bypasses() []Bypass
+}
+
+// spares reports whether the bypass is for this login.
+func (b *Bypass) spares(c *Client, f *Facts) bool {
+	return b.Group != AllUsers && (b.Client == "" || b.Client == c.Name) && inGroup([]string{b.Group}, f.Identity.Groups)
+}
+
+// BypassFor returns the bypass that spares a login the second factor, nil where none does.
+func BypassFor(c *Client, f *Facts) *Bypass {
+	for i := range f.Bypasses {
+		if f.Bypasses[i].spares(c, f) {
+			return &f.Bypasses[i]
+		}
+	}
+	return nil
+}
+
+// exempt is the decision of a standing exemption: `require` wins over it.
+func exempt(reason Reason, fits func(c *Client, f *Facts) bool) func(*Client, *Facts) (Plan, Reason, bool) {
+	return func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanNone, reason, fits(c, f) && Required(c, f) == ""
+	}
+}
+
+// Required says what of `require` demands a second factor of this login; empty:
+// nothing. An address that is not known may be any: it must not be the way
+// around a network whose users need a second factor.
+func Required(c *Client, f *Facts) string {
+	if g := MatchGroup(c.RequireGroups, f.Identity.Groups); g != "" {
+		return "group " + g
+	}
+	if len(c.RequireAddresses) == 0 {
+		return ""
+	}
+	if !f.Address.IsValid() {
+		return "the address is not known"
+	}
+	if p := MatchAddress(c.RequireAddresses, f.Address); p.IsValid() {
+		return fmt.Sprintf("address in %s", p)
+	}
+	return ""
+}
+
+// MatchAddress returns the first prefix that holds the address, else the zero
+// Prefix, which is not valid. No prefix holds an address that is not known.
+func MatchAddress(list []netip.Prefix, a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	for _, p := range list {
+		if p.Contains(a) {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+// MatchGroup returns the first entry of list that is one of groups, or AllUsers,
+// which is everyone; else nothing.
+func MatchGroup(list, groups []string) string {
+	for _, l := range list {
+		if l == AllUsers {
+			return l
+		}
+		for _, g := range groups {
+			if Fold(g) == Fold(l) {
+				return l
+			}
+		}
+	}
+	return ""
+}
+
+// GroupReply is what an Access-Accept carries for the members of a group.
+type GroupReply struct {
+	Group      string
+	Attributes []Attribute
+}
+
+// Reply returns the attributes of an Access-Accept: the user's own from the
+// primary, then those of the groups in their order. Who comes first decides for
+// a type (and tag): a device that gets two roles or two timeouts takes any.
+func (c *Client) Reply(identity *Identity) []Attribute {
+	reply, shared := identity.Attributes, true
+	for i := range c.GroupReplies {
+		g := &c.GroupReplies[i]
+		if !inGroup([]string{g.Group}, identity.Groups) {
+			continue
+		}
+		before := reply
+		for _, a := range g.Attributes {
+			if hasType(before, a) {
+				continue
+			}
+			if shared { // the primary's own slice, which nobody writes to
+				reply, shared = append(make([]Attribute, 0, len(reply)+len(g.Attributes)), reply...), false
+			}
+			reply = append(reply, a)
+		}
+	}
+	return reply
+}
+
+func hasType(list []Attribute, a Attribute) bool {
+	for _, b := range list {
+		if b.Vendor == a.Vendor && b.Type == a.Type && b.Tag == a.Tag {
+			return true
+		}
+	}
+	return false
+}
