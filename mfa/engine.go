@@ -57,9 +57,13 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 	}
 }
 
-// refuse ends a request for which no login was opened.
+// refuse ends a request for which no login was opened. The user is told no more
+// than everybody where d has no Message.
 func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision) Decision {
-	d.LoginID, d.Outcome, d.Message = e.Pending.id(), d.Outcome.denial(), messageRejected
+	d.LoginID, d.Outcome = e.Pending.id(), d.Outcome.denial()
+	if d.Message == "" {
+		d.Message = messageRejected
+	}
 	now := time.Now()
 	err := e.Refusals.Record(context.WithoutCancel(ctx), Event{
 		ID: d.LoginID, Time: now, Kind: EventLogin,

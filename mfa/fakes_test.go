@@ -199,7 +199,7 @@ func (a *answer) check(r *rig) {
 		r.t.Errorf("request of %s was replied to %d times: %v", a.req.User, len(a.got), a.got)
 	}
 	for _, d := range a.got {
-		if d.Outcome == Reject && d.Message != messageRejected {
+		if told := accountMessages[d.Reason]; d.Outcome == Reject && d.Message != messageRejected && (told == "" || d.Message != told) {
 			r.t.Errorf("a rejection (%s) says %q", d.Reason, d.Message)
 		}
 		if d.Outcome != Accept && (d.Attributes != nil || d.MSCHAP != nil) {

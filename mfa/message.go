@@ -1,5 +1,7 @@
 package mfa
 
+import "errors"
+
 // The texts that a person sees. They are short ASCII because pam_radius shows
 // one Reply-Message of a small reply and many dialogs show nothing else, and a
 // rejection always says the same, so that it tells an attacker nothing.
@@ -11,6 +13,31 @@ const (
 	messageNumberCode  = "Type %s in your authenticator, then press OK here, or enter a verification code."
 	messageNumberWrong = "That code was not accepted. Type %s in your authenticator and press OK, or enter a new code."
 )
+
+// accountMessages are what a directory tells only after a right password.
+var accountMessages = map[Reason]string{
+	ReasonPasswordExpired:  "Your password has expired. Change it, then sign in again.",
+	ReasonMustChange:       "You must change your password before you can sign in here.",
+	ReasonAccountDisabled:  "Your account is disabled. Contact your help desk.",
+	ReasonAccountExpired:   "Your account has expired. Contact your help desk.",
+	ReasonAccountLocked:    "Your account is locked. Try again later or contact your help desk.",
+	ReasonLogonHours:       "You may not sign in at this time.",
+	ReasonLogonWorkstation: "You may not sign in from here.",
+}
+
+// rejection is the reason of a primary's ErrRejected, and what the user may be
+// told of it: nothing (an empty message) unless the password was right.
+func rejection(err error) (Reason, string) {
+	var account *AccountError
+	if !errors.As(err, &account) {
+		return ReasonWrongPassword, ""
+	}
+	message := ""
+	if account.Proven {
+		message = accountMessages[account.Reason]
+	}
+	return account.Reason, message
+}
 
 // npsResults are the result codes that the NPS extension logs for the same
 // outcome, so that searches written for its events go on finding them.

@@ -30,7 +30,7 @@ var (
 // ErrRejected. Only where Proven, that is after a right password, may the user
 // be told (rule 7); the text comes from the fixed list of message.go by Reason.
 type AccountError struct {
-	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours
+	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours, logon_workstation
 	Proven bool   // the password was right
 	Err    error  // what the directory said, for the log
 }
@@ -69,9 +69,34 @@ type PrimaryContinuer interface {
 // time as a known one), ErrUnsupported that this checker cannot examine this
 // kind of credential for this user. It must give up when ctx ends. The slices
 // of an Identity are never written to after the return.
+//
+// A PasswordChecker that keeps connections or processes is an io.Closer too.
+// Close is called once, when a reload has put another in its place or the
+// server has ended: it lets go of what is idle. Checks that still run, or begin
+// later because their login began before, go on to work and leave nothing behind.
 type PasswordChecker interface {
 	Check(ctx context.Context, user string, cred Credential) (Identity, error)
 }
+
+// Connector is a PasswordChecker that asks something outside of this process.
+// Connect tries each server that it names, for `radmatch check --connect`; nil
+// means that all work. Its error is a *ConnectError, or several joined.
+type Connector interface {
+	Connect(ctx context.Context) error
+}
+
+// ConnectError is the first step towards a server that failed.
+type ConnectError struct {
+	Server string // as configured
+	Step   string // dns, connect, tls, bind, search and the like
+	Err    error
+	Hint   string // what the operator can do; may be empty
+}
+
+func (e *ConnectError) Error() string { return e.Server + ": " + e.Step + ": " + e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *ConnectError) Unwrap() error { return e.Err }
 
 // IdentityFinder is a PasswordChecker that can look a user up without a
 // password. Find returns the Identity that Check would, or ErrRejected for an

@@ -71,6 +71,7 @@ const (
 	ReasonAccountExpired   Reason = "account_expired"
 	ReasonAccountLocked    Reason = "account_locked"
 	ReasonLogonHours       Reason = "logon_hours"
+	ReasonLogonWorkstation Reason = "logon_workstation"
 	ReasonEmptyPassword    Reason = "empty_password"
 	ReasonUnsupported      Reason = "unsupported_credential"
 	ReasonPrimaryError     Reason = "primary_error"

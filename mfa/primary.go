@@ -36,7 +36,8 @@ func (e *Engine) refusal(r *Request, err error) *Decision {
 		return &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
 	case errors.Is(err, ErrRejected):
 		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
-		return &Decision{Reason: ReasonWrongPassword, Err: err, Delay: delay}
+		reason, message := rejection(err)
+		return &Decision{Reason: reason, Message: message, Err: err, Delay: delay}
 	case errors.Is(err, ErrUnsupported):
 		// As slow as a wrong password, else the time would tell a stranger which
 		// names exist: a name that does not is ErrRejected.

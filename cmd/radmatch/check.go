@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 )
@@ -93,38 +95,89 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 	var l lasting
 	failed := false
 	report := func(what string, err error, ok string) {
-		switch {
-		case err != nil:
+		if err != nil {
 			failed = true
-			fmt.Fprintln(a.stdout, err)
-		default:
-			fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
+			a.explainFailure(err)
+			return
 		}
+		fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
 	}
 	l.approver = &push.Approver{}
 	state, err := a.checkStore(ctx, cfg, &l)
 	report("store "+cfg.DataDir, err, state)
 	l.gate = password.NewGate()
 	for _, e := range cfg.Primaries {
-		p, err := open(cfg, l.parts, primaryTypes, e)
-		ok := "ok"
-		if p, counts := p.(interface{ Len() int }); counts && err == nil {
-			ok = fmt.Sprintf("%d users", p.Len())
-		}
-		report("primary "+e.Name, err, ok)
+		state, err := checkPrimary(ctx, cfg, &l, e)
+		report("primary "+e.Name, err, state)
 	}
 	for _, e := range cfg.Push {
 		_, err := open(cfg, l.parts, pushTypes, e)
 		report("push "+e.Name, err, "ok")
 	}
 	if !failed {
-		_, err := newService(cfg, &l)
+		service, err := newService(cfg, &l)
 		report(cfg.File, err, "can be served")
+		if err == nil {
+			return service.primaries.Close()
+		}
 	}
 	if failed {
 		return &exitError{code: exitConfig}
 	}
 	return nil
+}
+
+// connectTime is how long a primary may take to be reached, all its servers together.
+const connectTime = 30 * time.Second
+
+// checkPrimary builds a primary and lets it try its servers.
+func checkPrimary(ctx context.Context, cfg *config.Config, l *lasting, e config.Provider) (state string, err error) {
+	p, err := open(cfg, l.parts, primaryTypes, e)
+	if err != nil {
+		return "", err
+	}
+	defer primaries{e.Name: p}.Close()
+	if users, ok := p.(interface{ Len() int }); ok {
+		return fmt.Sprintf("%d users", users.Len()), nil
+	}
+	connector, ok := p.(mfa.Connector)
+	if !ok {
+		return "ok", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	if err := connector.Connect(ctx); err != nil {
+		return "", &unreachable{where: e.Where, err: err}
+	}
+	return "every server answers", nil
+}
+
+// unreachable is what Connect returned, with the entry of the configuration.
+type unreachable struct {
+	where string
+	err   error
+}
+
+func (e *unreachable) Error() string { return e.where + ": " + e.err.Error() }
+
+// explainFailure prints an error, those of several servers one a line, each with
+// what to do about it.
+func (a *app) explainFailure(err error) {
+	u, ok := err.(*unreachable)
+	if !ok {
+		fmt.Fprintln(a.stdout, err)
+		return
+	}
+	servers := []error{u.err}
+	if several, ok := u.err.(interface{ Unwrap() []error }); ok {
+		servers = several.Unwrap()
+	}
+	for _, err := range servers {
+		fmt.Fprintf(a.stdout, "%s: %v\n", u.where, err)
+		if failed := (*mfa.ConnectError)(nil); errors.As(err, &failed) && failed.Hint != "" {
+			fmt.Fprintf(a.stdout, "  hint: %s\n", failed.Hint)
+		}
+	}
 }
 
 // checkStore opens the database. It does not make one: a folder made by root

@@ -46,6 +46,7 @@ func (c *clockRig) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(func() { service.primaries.Close() })
 	c.auth = service.Authenticator
 	client, ok := service.Table.Lookup(netip.MustParseAddr("127.0.0.1"))
 	if !ok {

@@ -45,6 +45,7 @@ func (a *app) explain(ctx context.Context, name, only string) error {
 	if err != nil {
 		return err
 	}
+	defer x.primaries.Close()
 	found := false
 	for i := range cfg.Clients {
 		if only == "" || cfg.Clients[i].Name == only {
@@ -64,7 +65,7 @@ func (a *app) explain(ctx context.Context, name, only string) error {
 type explanation struct {
 	cfg       *config.Config
 	name      string
-	primaries map[string]mfa.PasswordChecker
+	primaries primaries
 	pushers   map[string]mfa.Pusher
 	directory mfa.Directory
 	limits    mfa.Limits

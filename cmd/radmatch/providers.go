@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
@@ -59,14 +60,36 @@ func openApprover(_ *config.Config, p parts, _ *approverSettings) (mfa.Pusher, e
 	return p.approver, nil
 }
 
-// openPrimaries builds every primary of the file, by name. The error has the
-// line of the one that cannot be built.
-func openPrimaries(cfg *config.Config, p parts) (map[string]mfa.PasswordChecker, error) {
-	built, err := openAll(cfg, p, primaryTypes, cfg.Primaries)
-	if err != nil {
-		return nil, err
+// primaries are the primaries of the file, by name.
+type primaries map[string]mfa.PasswordChecker
+
+// openPrimaries builds every primary of the file. The error has the line of the
+// one that cannot be built. It asks none of them anything: a directory that is
+// down must not keep the server from starting.
+func openPrimaries(cfg *config.Config, p parts) (primaries, error) {
+	built := primaries{}
+	for _, e := range cfg.Primaries {
+		t, err := open(cfg, p, primaryTypes, e)
+		if err != nil {
+			return nil, errors.Join(err, built.Close())
+		}
+		built[e.Name] = t
 	}
-	return built, checkSharedUsers(cfg, built)
+	if err := checkSharedUsers(cfg, built); err != nil {
+		return nil, errors.Join(err, built.Close())
+	}
+	return built, nil
+}
+
+// Close lets go of the connections and processes that primaries keep.
+func (ps primaries) Close() error {
+	var found []error
+	for _, p := range ps {
+		if c, ok := p.(io.Closer); ok {
+			found = append(found, c.Close())
+		}
+	}
+	return errors.Join(found...)
 }
 
 // maxSharedUsers bounds the lines about users that two primaries share.
@@ -74,7 +97,7 @@ const maxSharedUsers = 20
 
 // checkSharedUsers refuses two primaries that know the same name. Methods, blocks
 // and prompts belong to a name: of two persons one could approve for the other.
-func checkSharedUsers(cfg *config.Config, built map[string]mfa.PasswordChecker) error {
+func checkSharedUsers(cfg *config.Config, built primaries) error {
 	var found []error
 	for i, e := range cfg.Primaries {
 		file, ok := built[e.Name].(*password.File)

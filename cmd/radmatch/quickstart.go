@@ -218,9 +218,11 @@ func (q *quickstart) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := openPrimaries(cfg, parts{gate: password.NewGate()}); err != nil {
+	primaries, err := openPrimaries(cfg, parts{gate: password.NewGate()})
+	if err != nil {
 		return err
 	}
+	defer primaries.Close()
 	q.token = otp.NewTOTP(q.user)
 	q.token.Label = "quickstart"
 	if q.url, err = q.token.URL("radmatch"); err != nil {

@@ -109,7 +109,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err != nil {
 		return err
 	}
-	service, err := newService(cfg, l)
+	first, err := newService(cfg, l)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
 	}
@@ -117,7 +117,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 		Logger: log, Latches: st,
 		MaxPending: cfg.Limits.Pending, MaxPendingPerClient: cfg.Limits.PendingPerClient, MaxAttributes: cfg.Limits.Attributes,
 	}
-	server.Swap(service)
+	server.Swap(first.Service)
+	l.serving = first.primaries
+	defer func() { closePrimaries(l.serving, log) }()
 	pages := &web.Server{Approver: l.approver, Store: st, Logger: log, PublicURL: cfg.PublicURL()}
 	httpServer := web.NewHTTPServer(pages.Handler(), log)
 	httpListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web)
@@ -164,7 +166,7 @@ func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *r
 		case err := <-failed:
 			return err
 		case <-hup:
-			next, err := a.reload(l, server)
+			next, err := a.reload(l, server, log)
 			if err != nil {
 				for line := range strings.Lines(err.Error()) {
 					log.Error("reload failed, the old configuration stays", zap.String("problem", strings.TrimSpace(line)))
@@ -181,7 +183,7 @@ func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *r
 }
 
 // reload builds everything anew and swaps it in at once, or changes nothing.
-func (a *app) reload(l *lasting, server *radius.Server) (*config.Config, error) {
+func (a *app) reload(l *lasting, server *radius.Server, log *zap.Logger) (*config.Config, error) {
 	next, err := a.loadConfig()
 	if err != nil {
 		return nil, err
@@ -190,9 +192,18 @@ func (a *app) reload(l *lasting, server *radius.Server) (*config.Config, error) 
 	if err != nil {
 		return nil, err
 	}
-	server.Swap(service)
+	server.Swap(service.Service)
+	closePrimaries(l.serving, log)
+	l.serving = service.primaries
 	debug.FreeOSMemory()
 	return next, nil
+}
+
+// closePrimaries closes what no new login uses. Those that began before still may.
+func closePrimaries(ps primaries, log *zap.Logger) {
+	if err := ps.Close(); err != nil {
+		log.Warn("primaries do not close well", zap.Error(err))
+	}
 }
 
 // needsRestart lists the keys that differ and that a reload does not change.

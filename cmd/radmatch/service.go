@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/radmatch/radmatch/config"
@@ -17,15 +18,31 @@ type lasting struct {
 	refusals  *mfa.Refusals
 	directory mfa.Directory
 	codes     mfa.CodeVerifier
+	serving   primaries // of the service in use; only the goroutine of serve touches it
+}
+
+// service is what a reload exchanges, with what must be closed once another is
+// in its place.
+type service struct {
+	radius.Service
+	primaries primaries
 }
 
 // newService builds the client table and the engine of cfg, which are swapped
 // as one. Nothing of it is in use before it is complete.
-func newService(cfg *config.Config, l *lasting) (radius.Service, error) {
+func newService(cfg *config.Config, l *lasting) (*service, error) {
 	primaries, err := openPrimaries(cfg, l.parts)
 	if err != nil {
-		return radius.Service{}, err
+		return nil, err
 	}
+	s, err := serviceOf(cfg, l, primaries)
+	if err != nil {
+		return nil, errors.Join(err, primaries.Close())
+	}
+	return &service{s, primaries}, nil
+}
+
+func serviceOf(cfg *config.Config, l *lasting, primaries primaries) (radius.Service, error) {
 	pushers, err := openPushers(cfg, l.parts)
 	if err != nil {
 		return radius.Service{}, err
@@ -62,7 +79,7 @@ func fatigueRule(cfg *config.Config) mfa.Rule {
 }
 
 // newClient joins one client's profile, settings and providers.
-func newClient(cfg *config.Config, c *config.Client, primaries map[string]mfa.PasswordChecker, pushers map[string]mfa.Pusher) (radius.Client, error) {
+func newClient(cfg *config.Config, c *config.Client, primaries primaries, pushers map[string]mfa.Pusher) (radius.Client, error) {
 	profile, err := newProfile(c)
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
