@@ -88,6 +88,8 @@ type MFA struct {
 	Override       *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
 	RequireMatch   bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
 	NumberInPrompt bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
+	Append         string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How people bring a passcode with the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. Only who has a passcode method is concerned. See docs/login.md."`
+	AppendDelim    string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
 	Push           string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
 	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
 	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`

@@ -14,7 +14,7 @@ import (
 var (
 	laterKeys = []string{
 		"listen.accounting",
-		"mfa.append", "mfa.remember", "mfa.require_nas_type",
+		"mfa.remember", "mfa.require_nas_type",
 		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
 	}
 	laterTypes = map[string][]string{

@@ -19,6 +19,9 @@ const (
 	maxSecret  = 253
 )
 
+// delimiters are the characters that no passcode has as people type it.
+const delimiters = "!\"#$%&'()*+,./:;<=>?@[\\]^_`{|}~"
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // finish fills what depends on other keys and checks what needs more than one.
@@ -157,6 +160,9 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 		if at := index(at+".exempt.addresses", i); p.Bits() == 0 && r.set(at) {
 			r.warn(at, "%s is every address: whoever comes from a known one signs in with the password alone", p)
 		}
+	}
+	if d := m.AppendDelim; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.failed(key("append_delimiter")) {
+		r.add(key("append_delimiter"), quote(d), "must be 1 to 4 of the characters %s", delimiters)
 	}
 	if m.RequireMA == RequireNo && r.set(at+".require_message_authenticator") {
 		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")

@@ -16,6 +16,9 @@ type Client struct {
 	Prompts      bool // can show an Access-Challenge and send the answer
 	ShowsMessage bool // shows Reply-Message to the person
 	NoPassword   bool // sends requests without any credential (RD Gateway)
+	// StaticChallenge: what comes as a password may be password and passcode in
+	// OpenVPN's SCRV1 form.
+	StaticChallenge bool
 
 	Primary     PasswordChecker
 	Pusher      Pusher        // nil: no push
@@ -32,6 +35,9 @@ type Client struct {
 	RequireAddresses []netip.Prefix
 
 	GroupReplies []GroupReply // for an Access-Accept, in the order of the file
+
+	Append          AppendStyle
+	AppendDelimiter string // between password and passcode; not empty
 
 	Override         bool   // override_number_matching_with_otp
 	OverrideOrigin   string // where its value comes from, for `check` and `explain`

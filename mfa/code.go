@@ -13,6 +13,13 @@ func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
 		e.end(ctx, w, p, Reject, ReasonCodesLocked)
 		return
 	}
+	if e.openCode(ctx, w, p) {
+		e.challenge(ctx, w, p, messageEnterCode)
+	}
+}
+
+// openCode opens a login that a passcode decides, and reports whether it may.
+func (e *Engine) openCode(ctx context.Context, w *wait, p packet) bool {
 	if old := e.Pending.sameSeat(&w.Login); old != nil {
 		// The person dialled again: the dialog of the first attempt is gone.
 		e.Pending.settle(ctx, old, func() (Decision, Event, ending) {
@@ -21,9 +28,9 @@ func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
 	}
 	if _, what := e.Pending.open(w, p, false); what != opened {
 		e.shed(ctx, w, p, what)
-		return
+		return false
 	}
-	e.challenge(ctx, w, p, messageEnterCode)
+	return true
 }
 
 // examine checks a passcode. The user's count goes up before the code is looked
@@ -39,10 +46,10 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 			d := w.noAnswer(err)
 			return d, w.event(d.Outcome, d.Reason, now), record
 		case user.Blocked:
-			return w.decide(Reject, ReasonUserBlocked), w.event(Reject, ReasonUserBlocked, now), record
+			return e.refuseCode(c, ReasonUserBlocked, now)
 		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
 			e.tire(w, ReasonCodesLocked, user, now)
-			return w.decide(Reject, ReasonCodesLocked), w.event(Reject, ReasonCodesLocked, now), record
+			return e.refuseCode(c, ReasonCodesLocked, now)
 		}
 		err = e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, code, w.event(Accept, w.Reason, now))
 		switch {
@@ -69,11 +76,11 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 	if errors.Is(err, ErrCodeUsed) {
 		reason = ReasonCodeUsed
 	}
-	if w.Wrong >= maxWrongCodes || reason == ReasonCodeUsed {
+	if w.Wrong >= maxWrongCodes || reason == ReasonCodeUsed || c.appended && !w.client.Prompts {
 		e.tire(w, reason, user, now)
-		d := w.decide(Reject, reason)
+		d, ev, how := e.refuseCode(c, reason, now)
 		d.Err = err
-		return d, w.event(Reject, reason, now), record
+		return d, ev, how
 	}
 	message := messageWrongCode
 	if w.Number != "" {
@@ -84,4 +91,14 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 		p.reply(w.challenged(state, message))
 	}
 	return Decision{}, Event{}, goesOn
+}
+
+// refuseCode ends a login without examining another code.
+func (e *Engine) refuseCode(c *challenge, reason Reason, now time.Time) (Decision, Event, ending) {
+	d := c.w.decide(Reject, reason)
+	if c.appended {
+		// Else the time would tell that the password in front of it was right.
+		d.Delay = e.Limits.likeWrongPassword(c.user, c.w.EndUser, now, c.w.client.RejectDelay)
+	}
+	return d, c.w.event(Reject, reason, now), record
 }

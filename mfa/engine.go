@@ -30,7 +30,7 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 		e.answer(ctx, packet{Request: r, reply: reply})
 		return
 	}
-	identity, refused := e.primary(ctx, r)
+	identity, code, refused := e.primary(ctx, r)
 	if refused != nil {
 		reply(e.refuse(ctx, r, r.User, *refused))
 		return
@@ -41,15 +41,21 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 		reply(e.refuse(ctx, r, identity.Name, Decision{Outcome: r.Client.OnMFAError, Reason: ReasonMFAError, Err: err}))
 		return
 	}
-	facts := e.facts(r, &identity, user, now)
-	plan, reason, _ := Decide(r.Client, facts)
+	plan, reason, _ := Decide(r.Client, e.facts(r, &identity, user, code, now))
+	if plan.prompts() && code != "" && e.Codes.HasForm(user.Name, code) {
+		plan, reason = PlanOTP, ReasonAppendedCode // as in every prompt, a code wins over the device
+	}
 	w := newWait(e.login(r, &identity, plan, reason, now), r.Client)
 	p := packet{Request: r, reply: reply, identity: &identity}
 	switch plan {
 	case PlanNone:
 		e.end(ctx, w, p, Accept, reason)
 	case PlanOTP:
-		e.askCode(ctx, w, p, user)
+		if code != "" {
+			e.examineAppended(ctx, w, p, code)
+		} else {
+			e.askCode(ctx, w, p, user)
+		}
 	case PlanPush, PlanNumber:
 		e.askDevice(ctx, w, p, user)
 	default:
@@ -74,7 +80,7 @@ func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision
 	return d
 }
 
-func (e *Engine) facts(r *Request, identity *Identity, user User, now time.Time) *Facts {
+func (e *Engine) facts(r *Request, identity *Identity, user User, code string, now time.Time) *Facts {
 	_, pap := r.Cred.(Password)
 	var bypasses []Bypass
 	if e.Bypasses != nil {
@@ -86,7 +92,7 @@ func (e *Engine) facts(r *Request, identity *Identity, user User, now time.Time)
 		Bypasses:    bypasses,
 		User:        user,
 		PAP:         pap,
-		CarriesCode: pap && r.Client.Prompts,
+		CarriesCode: pap && (r.Client.Prompts || code != ""),
 		PushLimited: e.Limits.prompts.locked(Fold(identity.Name), now, user.Unblocked),
 	}
 }

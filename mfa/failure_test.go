@@ -41,6 +41,12 @@ func TestFailures(t *testing.T) {
 				r.sendAnswer(a, "123456")
 			}
 		},
+		"passcode with the password": func(r *rig) {
+			r.client.Append, r.client.Prompts = AppendSuffix, false
+			q := r.request("bob")
+			q.Cred = Password("right123456")
+			r.send(q)
+		},
 		"none": func(r *rig) {
 			r.client.ExemptClient = true
 			r.send(r.request("alice"))

@@ -57,6 +57,7 @@ type challenge struct {
 	w        *wait
 	state    string
 	user     string // User-Name as sent, folded: the answer must carry the same
+	appended bool   // the answer came with the password: this State was never sent
 	answered bool
 	answer   Password
 	packets  []packet

@@ -215,6 +215,24 @@ func (t *Pending) replace(c *challenge) (packets []packet, state string) {
 	panic("mfa: internal error: a challenge that its login does not know")
 }
 
+// answered makes the record of a challenge that p has answered before it was
+// sent: with the code that came with its password. It returns nil if the login
+// has ended.
+func (t *Pending) answered(w *wait, p packet, code string) *challenge {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.done {
+		return nil
+	}
+	c := &challenge{
+		w: w, state: t.random.text(16), user: Fold(p.User),
+		appended: true, answered: true, answer: Password(code), packets: []packet{p},
+	}
+	w.challenges = append(w.challenges, c)
+	t.states[c.state] = c
+	return c
+}
+
 // number returns two digits, 10 to 99.
 func (t *Pending) number() string {
 	t.mu.Lock()
@@ -285,112 +303,6 @@ func (t *Pending) approval(w *wait) *Approval {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return w.approved
-}
-
-// ending is how f in settle wants its login to go on.
-type ending int
-
-const (
-	goesOn    ending = iota // the login is not over
-	record                  // the event must be committed, then all are answered
-	committed               // f has committed the event, or could not; all are answered
-)
-
-// settle is the only place where a login ends. It takes the login's turn, lets
-// f look and decide, commits the event, and only then answers everyone who
-// waits. It reports false, without calling f, if the login has ended before.
-// A panic in f or in the journal ends the login too, and goes on.
-func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event, ending)) bool {
-	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
-	if !t.deciding(w, true) {
-		return false
-	}
-	decided := false
-	defer func() {
-		if !decided {
-			t.abort(w)
-		}
-	}()
-	d, ev, how := f()
-	switch how {
-	case goesOn:
-		decided = true
-		t.deciding(w, false)
-		return true
-	case record:
-		if err := t.Journal.Record(context.WithoutCancel(ctx), ev); err != nil {
-			d = notRecorded(w, d, err)
-		}
-	}
-	decided = true
-	t.publish(w, d)
-	return true
-}
-
-// abort ends w in a panic, with a rejection: nobody would end it otherwise, and
-// its user could sign in no more. The deferred call holds where the journal is
-// what panics.
-func (t *Pending) abort(w *wait) {
-	d := w.decide(Reject, ReasonInternalError)
-	defer t.publish(w, d)
-	_ = t.Journal.Record(context.Background(), w.event(d.Outcome, d.Reason, time.Now()))
-}
-
-func (t *Pending) deciding(w *wait, on bool) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.deciding = on
-	return !w.done
-}
-
-// publish removes w and answers every packet that waits for it.
-func (t *Pending) publish(w *wait, d Decision) {
-	packets := t.remove(w, d)
-	if w.cancel != nil {
-		w.cancel(errSettled)
-	}
-	for _, p := range packets {
-		p.reply(w.decisionFor(p, d))
-	}
-}
-
-func (t *Pending) remove(w *wait, d Decision) []packet {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.done = true
-	packets := w.held
-	w.held = nil
-	for _, c := range w.challenges {
-		packets = append(packets, c.packets...)
-		c.packets = nil
-		delete(t.states, c.state)
-	}
-	w.challenges = nil
-	if _, ok := t.logins[w]; !ok {
-		return packets
-	}
-	delete(t.logins, w)
-	delete(t.timed, w)
-	if t.clients[w.Client]--; t.clients[w.Client] == 0 {
-		delete(t.clients, w.Client)
-	}
-	user := Fold(w.User)
-	open := t.users[user]
-	for i, o := range open {
-		if o == w {
-			open = append(open[:i:i], open[i+1:]...)
-		}
-	}
-	if len(open) == 0 {
-		delete(t.users, user)
-	} else {
-		t.users[user] = open
-	}
-	if w.prompts() && declined(d.Reason) && len(t.denied) < t.Max {
-		t.denied[denialKey(&w.Login)] = time.Now().Add(rememberDenial)
-	}
-	return packets
 }
 
 // Run ends what nobody answers until ctx ends. It is one goroutine's work.

@@ -64,6 +64,7 @@ const (
 
 // The reasons of what happens before and after the plan.
 const (
+	ReasonAppendedCode     Reason = "appended_code" // the plan was a push, and a passcode came with the password
 	ReasonWrongPassword    Reason = "wrong_password"
 	ReasonPasswordExpired  Reason = "password_expired"
 	ReasonMustChange       Reason = "must_change_password"

@@ -7,26 +7,31 @@ import (
 	"time"
 )
 
-// primary checks the first factor. A refusal that is not nil ends the login.
-func (e *Engine) primary(ctx context.Context, r *Request) (Identity, *Decision) {
-	switch c := r.Cred.(type) {
+// primary checks the first factor, and returns the passcode that came with it. A
+// refusal that is not nil ends the login.
+func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, code string, refused *Decision) {
+	cred, code, err := e.part(ctx, r)
+	if err != nil {
+		return Identity{}, "", e.refusal(r, err)
+	}
+	switch c := cred.(type) {
 	case Password:
 		if c == "" {
 			// Never to a primary: LDAP answers an empty password with a bind as nobody.
-			return Identity{}, &Decision{Reason: ReasonEmptyPassword}
+			return Identity{}, "", &Decision{Reason: ReasonEmptyPassword}
 		}
 	case MSCHAPv2:
 	case Unsupported:
-		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s", ErrUnsupported, c.What)}
+		return Identity{}, "", &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s", ErrUnsupported, c.What)}
 	default:
-		return Identity{}, &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: none sent", ErrUnsupported)}
+		return Identity{}, "", &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: none sent", ErrUnsupported)}
 	}
-	identity, err := r.Client.Primary.Check(ctx, r.User, r.Cred)
+	identity, err = r.Client.Primary.Check(ctx, r.User, cred)
 	if err == nil && identity.Name != "" {
 		identity.Attributes = r.Client.Reply(&identity)
-		return identity, nil
+		return identity, code, nil
 	}
-	return Identity{}, e.refusal(r, err)
+	return Identity{}, "", e.refusal(r, err)
 }
 
 // refusal is what a primary's error leads to. None is an Identity without a name.

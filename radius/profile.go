@@ -13,6 +13,9 @@ type Profile struct {
 	Prompts      bool // shows an Access-Challenge and sends the answer
 	ReplyMessage bool // shows Reply-Message to the person
 	NoPassword   bool // sends requests without any credential (RD Gateway)
+	// StaticChallenge: may send password and passcode as OpenVPN's SCRV1 (auth-user-pass
+	// with static-challenge).
+	StaticChallenge bool
 	// EndUser lists the attributes that name the person's seat; the first one
 	// that a request carries counts.
 	EndUser []Field

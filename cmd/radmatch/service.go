@@ -133,6 +133,7 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 	return &mfa.Client{
 		Name: c.Name, Group: group,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
+		StaticChallenge: profile.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
 		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient,
 		ExemptGroups: c.MFA.Exempt.Groups, ExemptAddresses: c.MFA.Exempt.Addresses,
 		RequireGroups: c.MFA.Require.Groups, RequireAddresses: c.MFA.Require.Addresses,

@@ -1,0 +1,371 @@
+package mfa
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+)
+
+// static is a password and an answer as OpenVPN sends them.
+func static(password, answer string) string {
+	b64 := base64.StdEncoding.EncodeToString
+	return "SCRV1:" + b64([]byte(password)) + ":" + b64([]byte(answer))
+}
+
+// TestPart: what the primary sees of what was typed, and what is left as a code.
+// "six" has six-digit codes, "none" has none.
+func TestPart(t *testing.T) {
+	const suffix, delimiter, scrv1 = AppendSuffix, AppendDelimiter, "scrv1"
+	tests := []struct {
+		style          AppendStyle
+		user, typed    string
+		password, code string
+	}{
+		{AppendOff, "six", "hunter,123456", "hunter,123456", ""},
+		{AppendOff, "six", static("hunter", "123456"), static("hunter", "123456"), ""},
+		{"", "six", "hunter123456", "hunter123456", ""},
+
+		{delimiter, "six", "hunter,123456", "hunter", "123456"},
+		{delimiter, "six", "a,b,123456", "a,b", "123456"},
+		{delimiter, "six", "a,111111,123456", "a,111111", "123456"},
+		{delimiter, "six", "a,b", "a,b", ""},
+		{delimiter, "six", "hunter", "hunter", ""},
+		{delimiter, "six", "hunter,", "hunter,", ""},
+		{delimiter, "six", "hunter,12345", "hunter,12345", ""},
+		{delimiter, "six", "hunter123456", "hunter123456", ""},
+		{delimiter, "six", "hunter,PUSH", "hunter", ""},
+		{delimiter, "six", ",123456", "", "123456"},
+		{delimiter, "none", "hunter,123456", "hunter,123456", ""},
+		{delimiter, "none", "hunter,push", "hunter", ""},
+		{delimiter, "none", "hunter,push,", "hunter,push,", ""},
+
+		{suffix, "six", "hunter123456", "hunter", "123456"},
+		{suffix, "six", "hunter99123456", "hunter99", "123456"},
+		{suffix, "six", "hunter", "hunter", ""},
+		{suffix, "six", "12345", "12345", ""},
+		{suffix, "six", "123456", "", "123456"},
+		{suffix, "six", "hunter١٢٣٤٥٦", "hunter١٢٣٤٥٦", ""},
+		{suffix, "six", "hunter123456,push", "hunter123456", ""},
+		{suffix, "none", "hunter123456", "hunter123456", ""},
+		{suffix, "both", "hunter12345678", "hunter", "12345678"},
+		{suffix, "both", "hunter123456", "hunter", "123456"},
+
+		{scrv1, "six", static("hunter,1", "123456"), "hunter,1", "123456"},
+		{scrv1, "none", static("hunter", "yes"), "hunter", "yes"},
+		{scrv1, "six", static("hunter", ""), "hunter", ""},
+		{scrv1, "six", static("hunter", "push"), "hunter", ""},
+		{scrv1, "six", static("", "123456"), "", "123456"},
+		{scrv1, "six", "hunter", "hunter", ""},
+		{scrv1, "six", "scrv1:aGk=:aGk=", "scrv1:aGk=:aGk=", ""},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%s %s %s", tt.style, tt.user, tt.typed), func(t *testing.T) {
+			e := &Engine{Codes: forms{"six": {6}, "both": {6, 8}}}
+			c := &Client{Append: tt.style, AppendDelimiter: ",", Primary: &primary{}, StaticChallenge: tt.style == scrv1}
+			cred, code, err := e.part(t.Context(), &Request{Client: c, User: tt.user, Cred: Password(tt.typed)})
+			if got, ok := cred.(Password); err != nil || !ok || string(got) != tt.password || code != tt.code {
+				t.Errorf("got %q %q %v, want %q %q", string(got), code, err, tt.password, tt.code)
+			}
+		})
+	}
+}
+
+// forms is how long the codes of each user are.
+type forms map[string][]int
+
+func (f forms) HasForm(user, answer string) bool {
+	return slices.Contains(f[user], len(answer)) && strings.Trim(answer, "0123456789") == ""
+}
+
+func (forms) VerifyCode(context.Context, string, string, Event) error { return ErrRejected }
+
+// malformed is what begins as OpenVPN's static challenge and is none.
+var malformed = []string{
+	"SCRV1:", "SCRV1::", "SCRV1:aGk=", "SCRV1:aGk=:", ":SCRV1", "SCRV1:aGk=:aGk=:", "SCRV1:aGk:aGk=", "SCRV1:aGl=:aGk=",
+	"SCRV1:aGk=\n:aGk=", "SCRV1:aGk=: aGk=", "SCRV1:AA==:aGk=", "SCRV1:aGk=:/w==", "SCRV1:_-8=:aGk=", "SCRV1:aGk=:123456",
+}
+
+func TestMalformedStatic(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.client.StaticChallenge = true
+		for _, typed := range malformed {
+			q := r.request("bob")
+			q.Cred = Password(typed)
+			switch typed {
+			case "SCRV1::", ":SCRV1", "SCRV1:aGk=:":
+				continue // an empty password, none of it, an empty answer
+			}
+			r.send(q).want(Reject, ReasonUnsupported)
+		}
+		if r.primary.calls != 0 {
+			t.Errorf("the primary saw %q", r.primary.seen)
+		}
+	})
+}
+
+func FuzzStaticChallenge(f *testing.F) {
+	for _, s := range malformed {
+		f.Add(s)
+	}
+	f.Add(static("hunter", "123456"))
+	f.Fuzz(func(t *testing.T, s string) {
+		password, answer, err := parseStatic(staticPrefix + s)
+		if err == nil && (staticPrefix+s != static(password, answer) || !utf8.ValidString(password+answer)) {
+			t.Errorf("%q was read as %q and %q", s, password, answer)
+		}
+		if err != nil && (password != "" || answer != "") {
+			t.Errorf("%q: %v, and %q %q", s, err, password, answer)
+		}
+	})
+}
+
+// appends makes the client one that cannot prompt and takes codes with the password.
+func (r *rig) appends(style AppendStyle) {
+	r.client.Append, r.client.AppendDelimiter, r.client.Prompts = style, ",", false
+}
+
+// sendTyped sends a request with this as its password.
+func (r *rig) sendTyped(user, typed string) *answer {
+	q := r.request(user)
+	q.Cred = Password(typed)
+	return r.send(q)
+}
+
+func TestAppended(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"right": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			if d := r.sendTyped("bob", "right,123456").want(Accept, ReasonDefaultOTP); len(d.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Attributes)
+			}
+			if ev := r.journal.last(t); ev.Plan != PlanOTP || ev.Method != "totp" || ev.Step != 42 {
+				t.Errorf("event: %+v", ev)
+			}
+			if !slices.Equal(r.primary.seen, []string{"right"}) {
+				t.Errorf("the primary saw %q", r.primary.seen)
+			}
+		},
+		"wrong, where the client cannot prompt": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode)
+			if ev := r.journal.last(t); ev.Tries != 1 || r.primary.calls != 1 || r.Pending.Len() != 0 {
+				t.Errorf("event: %+v; %d passwords checked", ev, r.primary.calls)
+			}
+			if w := r.Limits.codes.m["bob"]; w == nil || len(w.times) != 1 {
+				t.Error("the wrong code is not counted")
+			}
+			r.sendTyped("bob", "right123456").want(Accept, "")
+		},
+		"wrong, where the client prompts": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.client.Prompts = true
+			a := r.sendTyped("bob", "right000000")
+			if d := a.want(Challenge, ReasonDefaultOTP); d.Message != messageWrongCode || d.State == "" {
+				t.Errorf("challenge: %+v", d)
+			}
+			a = r.sendAnswer(a, "000001")
+			r.sendAnswer(a, "000002").want(Reject, ReasonWrongCode)
+			if ev := r.journal.last(t); ev.Tries != 3 {
+				t.Errorf("event: %+v", ev)
+			}
+		},
+		"wrong, then right by the challenge": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.client.Prompts = true
+			r.sendAnswer(r.sendTyped("bob", "right000000"), "123456").want(Accept, "")
+			if ev := r.journal.last(t); ev.Tries != 1 || r.primary.calls != 1 {
+				t.Errorf("event: %+v", ev)
+			}
+		},
+		"none, where the client prompts": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.client.Prompts = true
+			r.sendAnswer(r.sendTyped("bob", "right"), "123456").want(Accept, "")
+		},
+		"none, where the client cannot prompt": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.sendTyped("bob", "right").want(Reject, ReasonOTPUnsupported)
+			r.sendTyped("bob", "right,push").want(Reject, ReasonOTPUnsupported)
+		},
+		"a used code": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.client.Prompts = true
+			r.sendTyped("bob", "right,123456").want(Accept, "")
+			r.sendTyped("bob", "right,123456").want(Reject, ReasonCodeUsed)
+		},
+		"a wrong password": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.sendTyped("bob", "wrong,123456").want(Reject, ReasonWrongPassword)
+			if r.codes.tries() != 0 || r.primary.calls != 1 {
+				t.Errorf("%d codes examined, %d passwords", r.codes.tries(), r.primary.calls)
+			}
+		},
+		"no password": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.sendTyped("bob", "123456").want(Reject, ReasonEmptyPassword)
+			if r.primary.calls != 0 {
+				t.Errorf("the primary saw %q", r.primary.seen)
+			}
+		},
+		"a code in place of a push": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.sendTyped("alice", "right,123456").want(Accept, ReasonAppendedCode)
+			if ev := r.journal.last(t); ev.Plan != PlanOTP || ev.Method != "totp" {
+				t.Errorf("event: %+v", ev)
+			}
+			r.rings(0)
+		},
+		"a wrong code in place of a push rings nowhere": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.sendTyped("alice", "right,000000").want(Reject, ReasonWrongCode)
+			r.rings(0)
+			if n := len(r.Limits.prompts.m); n != 0 {
+				t.Error("it counts as a prompt")
+			}
+		},
+		"push": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			a := r.sendTyped("alice", "right,push")
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+		},
+		"push does not change a plan of otp": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.client.Prompts, r.client.Override = true, true
+			r.users.set("alice", func(u *User) { u.Codes = 1 })
+			r.sendTyped("alice", "right,push").want(Challenge, ReasonOverrideOTP)
+			r.rings(0)
+		},
+		"a pass": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.users.set("alice", func(u *User) { u.Pass, u.HasPass = true, true })
+			r.sendTyped("alice", "right,123456").want(Accept, ReasonTAP)
+			a := r.sendTyped("alice", "right") // carries no code: line 5 is not for it
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+		},
+		"an exempt user's code is not used up": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.client.ExemptClient = true
+			r.sendTyped("bob", "right,123456").want(Accept, ReasonExemptClient)
+			if r.codes.tries() != 0 {
+				t.Error("the code was examined")
+			}
+		},
+		"an answer of no form, by static challenge": func(t *testing.T, r *rig) {
+			r.client.StaticChallenge, r.client.Prompts = true, false
+			a := r.sendTyped("alice", static("right", "ok"))
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+			r.sendTyped("bob", static("right", "ok")).want(Reject, ReasonWrongCode)
+			r.sendTyped("bob", static("right", "123456")).want(Accept, ReasonDefaultOTP)
+		},
+		"by MS-CHAPv2": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.send(r.mschap("bob", 1)).want(Reject, ReasonOTPUnsupported)
+		},
+		"locked codes": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			for range 10 {
+				r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode)
+			}
+			r.sendTyped("bob", "right123456").want(Reject, ReasonCodesLocked)
+			if r.codes.tries() != 10 {
+				t.Errorf("%d codes examined", r.codes.tries())
+			}
+		},
+		"blocked": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.users.set("bob", func(u *User) { u.Blocked = true })
+			r.sendTyped("bob", "right123456").want(Reject, ReasonUserBlocked)
+			if r.codes.tries() != 0 {
+				t.Error("the code was examined")
+			}
+		},
+		"the same seat ends its old dialog": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.client.Prompts = true
+			old := r.sendTyped("bob", "right")
+			r.sendTyped("bob", "right,123456").want(Accept, "")
+			r.sendAnswer(old, "123456").want(Reject, ReasonStateUnknown)
+		},
+		"the primary that can find cannot be asked": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.client.Primary = finder{r.primary, errors.New("down")}
+			r.sendTyped("bob", "right123456").want(Discard, ReasonPrimaryError)
+			if r.primary.calls != 0 {
+				t.Error("it was asked again")
+			}
+		},
+		"the primary knows the user under another name": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.codes.none = map[string]bool{`CORP\bob`: true}
+			r.client.Primary = finder{r.primary, nil}
+			r.sendTyped(`CORP\bob`, "right123456").want(Accept, "")
+		},
+	})
+}
+
+// finder is a primary that can look users up.
+type finder struct {
+	*primary
+	err error
+}
+
+func (f finder) Find(_ context.Context, user string) (Identity, error) {
+	return Identity{Name: strings.TrimPrefix(user, `CORP\`), Known: true}, f.err
+}
+
+// TestAppendedGuessing: thousands of guesses at once, as fast as they come, are no
+// more than guesses one by one; and what a rejection takes tells nothing about
+// the password in front of the code.
+func TestAppendedGuessing(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"in parallel": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			for i := range 1000 {
+				q := r.request("bob")
+				q.EndUser, q.Cred = fmt.Sprint("198.51.100.", i), Password(fmt.Sprintf("right%06d", i))
+				r.start(q)
+			}
+			synctest.Wait()
+			if n := r.codes.tries(); n > r.Lockout.Max {
+				t.Errorf("%d codes were examined", n)
+			}
+			r.sendTyped("bob", "right123456").want(Reject, ReasonCodesLocked)
+		},
+		"over styles and seats": func(t *testing.T, r *rig) {
+			r.appends(AppendDelimiter)
+			r.client.Prompts = true
+			for i := range 20 {
+				q := r.request("bob")
+				q.EndUser, q.Cred = fmt.Sprint("198.51.100.", i%3), Password(fmt.Sprintf("right,%06d", i))
+				if a := r.send(q); !a.waits() {
+					if d, _ := a.decision(); d.Outcome == Challenge {
+						r.sendAnswer(a, fmt.Sprintf("%06d", 100+i))
+					}
+				}
+			}
+			if n := r.codes.tries(); n > r.Lockout.Max {
+				t.Errorf("%d codes were examined", n)
+			}
+		},
+		"a rejection takes as long as that of a wrong password": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			var last time.Duration
+			for range 4 {
+				last = r.sendTyped("bob", "wrong000000").want(Reject, ReasonWrongPassword).Delay
+			}
+			if d := r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode); d.Delay != 2*last {
+				t.Errorf("%s, after %s for a wrong password", d.Delay, last)
+			}
+		},
+	})
+}
