@@ -1,6 +1,8 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# Puts standard input between the marks of the profiles' table.
+PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /dev/stdin'
 
 .PHONY: build run test fuzz check docs bench
 
@@ -26,11 +28,13 @@ check:
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) run ./cmd/radmatch config describe --markdown | diff -u docs/configuration.md -
+	$(GO) run ./cmd/radmatch config profiles --markdown | $(PROFILES) docs/clients.md | diff -u docs/clients.md -
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/radmatch
 	testdata/vulncheck $(GOVULNCHECK)
 
 docs:
 	$(GO) run ./cmd/radmatch config describe --markdown > docs/configuration.md
+	$(GO) run ./cmd/radmatch config profiles --markdown | $(PROFILES) -i docs/clients.md
 
 # Beside FreeRADIUS with rlm_totp: takes about twenty minutes.
 bench: build

@@ -22,7 +22,7 @@ var (
 		"push":      {"ntfy", "webhook", "webpush"},
 	}
 	laterProfiles = []string{
-		"rdgateway", "fortigate", "asa", "globalprotect", "openvpn", "ocserv", "pam", "strongswan",
+		"rdgateway",
 	}
 	indexes = regexp.MustCompile(`\[\d+\]`)
 )

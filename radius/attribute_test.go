@@ -62,7 +62,7 @@ func TestParseAttribute(t *testing.T) {
 func TestParseAttributeErrors(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	for _, tt := range []struct{ name, value, want string }{
-		{"Fliter-Id", "x", "vendors Aruba, Microsoft, Mikrotik, WISPr"},
+		{"Fliter-Id", "x", "vendors Aruba, Microsoft, Mikrotik, PaloAlto, WISPr"},
 		{"Filter-Id", "", "must be 1 to 253 octets long"},
 		{"Filter-Id", long, "must be 1 to 253 octets long"},
 		{"Filter-Id", "\xff", "must be UTF-8"},

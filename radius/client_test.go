@@ -16,7 +16,7 @@ func TestParseAnswer(t *testing.T) {
 	secret := NewSecret([]byte(testSecret))
 	build := func(change func(*writer)) []byte {
 		w := newWriter(nil, AccessAccept, 5, authOf(1)[:], secret)
-		w.message("hello")
+		w.message(&Profile{}, "hello", maxValue)
 		if change != nil {
 			change(&w)
 		}

@@ -91,7 +91,7 @@ func TestLookupProfile(t *testing.T) {
 	if p, err := LookupProfile("generic"); err != nil || !p.Prompts {
 		t.Errorf("got %+v, %v", p, err)
 	}
-	if _, err := LookupProfile("nosuch"); err == nil || err.Error() != `must be one of generic; got "nosuch"` {
+	if _, err := LookupProfile("nosuch"); err == nil || !strings.HasPrefix(err.Error(), "must be one of generic, fortigate, ") || !strings.HasSuffix(err.Error(), `; got "nosuch"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -57,6 +57,7 @@ const (
 	msCHAP2Success        = 26
 	msCHAP2CPW            = 27
 	vendorAruba           = 14823
+	vendorPaloAlto        = 25461
 	arubaMPSKPassphrase   = 44
 	serviceCallCheck      = 10
 	serviceAuthorizeOnly  = 17

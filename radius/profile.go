@@ -10,9 +10,10 @@ import (
 // Profile is what a kind of client can do. It is immutable.
 type Profile struct {
 	Name         string
-	Prompts      bool // shows an Access-Challenge and sends the answer
-	ReplyMessage bool // shows Reply-Message to the person
-	NoPassword   bool // sends requests without any credential (RD Gateway)
+	Device       string // what people call it
+	Prompts      bool   // shows an Access-Challenge and sends the answer
+	ReplyMessage bool   // shows Reply-Message to the person
+	NoPassword   bool   // sends requests without any credential (RD Gateway)
 	// StaticChallenge: may send password and passcode as OpenVPN's SCRV1 (auth-user-pass
 	// with static-challenge).
 	StaticChallenge bool
@@ -25,28 +26,33 @@ type Profile struct {
 	// PortInSeat: the seat is written with the port of the connection, which is
 	// another one at each attempt.
 	PortInSeat bool
-	// Budget is how long the client waits for an answer, with all that it sends
-	// again. 0: not known.
+	// Budget is how long the client waits for an answer as it is delivered, with
+	// all that it sends again. 0: not known.
 	Budget time.Duration
+	// OneMessage: only the first Reply-Message of an answer is shown.
+	OneMessage bool
+	// MaxAnswer is the longest answer that the client reads, in octets; 0: any.
+	MaxAnswer int
 	// MFA is the keys of mfa: that the profile sets in the file, by name.
 	MFA map[string]any
+
+	Waits  string   // how Budget comes about
+	Raise  string   // what to set on the device so that it waits for a person
+	Quirks []string // what else an operator must know
+}
+
+// maxAnswer is the longest packet that may be sent to the client.
+func (p *Profile) maxAnswer() int {
+	if p.MaxAnswer > 0 {
+		return p.MaxAnswer
+	}
+	return maxPacketSize
 }
 
 // AttributeType identifies an attribute; Vendor 0 is the standard space.
 type AttributeType struct {
 	Vendor uint32
 	Type   byte
-}
-
-// profiles is never written.
-var profiles = []*Profile{
-	{
-		Name:         "generic",
-		Prompts:      true,
-		ReplyMessage: true,
-		EndUser:      []Field{{AttributeType: AttributeType{Type: typeCallingStationID}}},
-		Address:      []Field{{AttributeType: AttributeType{Type: typeCallingStationID}}},
-	},
 }
 
 // LookupProfile returns the profile with this name.
@@ -63,3 +69,10 @@ func LookupProfile(name string) (*Profile, error) {
 
 // Profiles returns all profiles, generic first.
 func Profiles() []*Profile { return slices.Clone(profiles) }
+
+// The fields that profiles name.
+var (
+	callingStation = Field{AttributeType: AttributeType{Type: typeCallingStationID}}
+	tunnelClient   = Field{AttributeType: AttributeType{Type: typeTunnelClientEndpoint}}
+	paloAltoSource = Field{AttributeType: AttributeType{Vendor: vendorPaloAlto, Type: 7}}
+)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	layeh "layeh.com/radius"
@@ -17,9 +18,6 @@ import (
 // packet of ours: it is the first attribute, because a client that looks only
 // there cannot be tricked by what an attacker appends (Blast-RADIUS).
 const maOffset = headerSize + 2
-
-// errTooLong is an answer that does not fit in a packet.
-var errTooLong = errors.New("answer is longer than 4096 octets")
 
 // The parts of the longest Access-Accept: header and Message-Authenticator, what
 // proxies want back, what MS-CHAPv2 adds (mschapAccept), and the reply attributes.
@@ -51,6 +49,7 @@ type writer struct {
 	auth   []byte // Request Authenticator
 	secret *Secret
 	salt   uint16 // last one used
+	most   int    // octets that the packet may have
 	err    error
 }
 
@@ -60,14 +59,14 @@ func newWriter(b []byte, code layeh.Code, id byte, auth []byte, secret *Secret) 
 	b = append(b, auth...)
 	b = append(b, typeMessageAuthenticator, 2+md5.Size)
 	b = append(b, make([]byte, md5.Size)...)
-	return writer{b: b, auth: auth, secret: secret}
+	return writer{b: b, auth: auth, secret: secret, most: maxPacketSize}
 }
 
 // seal completes the length and the Message-Authenticator, which is computed
 // over the Request Authenticator in the header (RFC 3579 §3.2).
 func (w *writer) seal() error {
-	if w.err == nil && len(w.b) > maxPacketSize {
-		w.err = errTooLong
+	if w.err == nil && len(w.b) > w.most {
+		w.err = fmt.Errorf("answer is longer than the %d octets that the client reads", w.most)
 	}
 	if w.err != nil {
 		return w.err
@@ -187,19 +186,34 @@ func (w *writer) encrypt(dst, text []byte) []byte {
 }
 
 // message appends a text as Reply-Message, split between runes where it is longer
-// than an attribute (RFC 2865 §5.18).
-func (w *writer) message(text string) {
-	for len(text) > maxValue {
-		cut := maxValue
-		for cut > maxValue-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
-			cut--
+// than an attribute (RFC 2865 §5.18), and cut to what the client p shows and to
+// room octets.
+func (w *writer) message(p *Profile, text string, room int) {
+	for text != "" {
+		part := cutText(text, min(maxValue, room-2))
+		if part == "" {
+			return
 		}
-		w.text(typeReplyMessage, text[:cut])
-		text = text[cut:]
+		w.text(typeReplyMessage, part)
+		text, room = text[len(part):], room-2-len(part)
+		if p.OneMessage {
+			return
+		}
 	}
-	if text != "" {
-		w.text(typeReplyMessage, text)
+}
+
+// cutText is the start of text that fits in most octets, cut between runes.
+func cutText(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
+	most = max(most, 0)
+	for cut := most; cut > most-utf8.UTFMax && cut >= 0; cut-- {
+		if utf8.RuneStart(text[cut]) {
+			return text[:cut]
+		}
+	}
+	return text[:most] // not UTF-8
 }
 
 // answer encodes the decision for x into b. An answer that cannot be encoded
@@ -213,6 +227,7 @@ func (x *exchange) answer(b []byte, d *mfa.Decision) []byte {
 		code = layeh.CodeAccessChallenge
 	}
 	w := newWriter(b, code, x.id, x.auth[:], x.secret)
+	w.most = x.client.Profile.maxAnswer()
 	switch d.Outcome {
 	case mfa.Accept:
 		x.writeAccept(&w, d)
@@ -221,6 +236,8 @@ func (x *exchange) answer(b []byte, d *mfa.Decision) []byte {
 	default:
 		x.writeReject(&w, d)
 	}
+	// Last, so that a text is cut rather than an attribute missed.
+	w.message(x.client.Profile, d.Message, w.most-len(w.b)-len(x.proxy))
 	w.b = append(w.b, x.proxy...)
 	p, err := w.sealAnswer()
 	if err == nil {
@@ -236,7 +253,6 @@ func (x *exchange) answer(b []byte, d *mfa.Decision) []byte {
 }
 
 func (x *exchange) writeAccept(w *writer, d *mfa.Decision) {
-	w.message(d.Message)
 	for _, a := range d.Attributes {
 		w.add(a)
 	}
@@ -252,11 +268,11 @@ func (x *exchange) writeAccept(w *writer, d *mfa.Decision) {
 
 // writeChallenge appends what a challenge may hold (RFC 2865 §5.44).
 func (x *exchange) writeChallenge(w *writer, d *mfa.Decision) {
-	if d.State == "" {
-		w.err = errors.New("challenge without a state")
+	if d.State == "" || strings.ContainsFunc(d.State, notPrintable) {
+		// ocserv keeps it as a C string, and would send back a part of one with a NUL.
+		w.err = errors.New("challenge without a printable state")
 		return
 	}
-	w.message(d.Message)
 	w.text(typeState, d.State)
 	echo := []byte{0, 0, 0, 0}
 	if d.Echo {
@@ -265,8 +281,9 @@ func (x *exchange) writeChallenge(w *writer, d *mfa.Decision) {
 	w.attribute(typePrompt, echo)
 }
 
+func notPrintable(r rune) bool { return r <= ' ' || r > '~' }
+
 func (x *exchange) writeReject(w *writer, d *mfa.Decision) {
-	w.message(d.Message)
 	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
 		w.mschapError(cred.Ident, d.Message)
 	}

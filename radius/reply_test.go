@@ -52,13 +52,13 @@ func TestAnswers(t *testing.T) {
 		want  string
 	}{
 		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", State: "s", Attributes: []mfa.Attribute{filter}},
-			AccessAccept, "Message-Authenticator Reply-Message Filter-Id"},
+			AccessAccept, "Message-Authenticator Filter-Id Reply-Message"},
 		{"accept through proxies", withProxies, mfa.Decision{Outcome: mfa.Accept},
 			AccessAccept, "Message-Authenticator Proxy-State Proxy-State Proxy-State"},
 		{"one proxy", withProxies[:1], mfa.Decision{Outcome: mfa.Accept},
 			AccessAccept, "Message-Authenticator Proxy-State"},
 		{"challenge", withProxies, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "code", Attributes: []mfa.Attribute{filter}},
-			AccessChallenge, "Message-Authenticator Reply-Message State Prompt Proxy-State Proxy-State Proxy-State"},
+			AccessChallenge, "Message-Authenticator State Prompt Reply-Message Proxy-State Proxy-State Proxy-State"},
 		{"reject", withProxies, mfa.Decision{Message: "no", State: "s", Attributes: []mfa.Attribute{filter}},
 			AccessReject, "Message-Authenticator Reply-Message Proxy-State Proxy-State Proxy-State"},
 		{"zero decision", nil, mfa.Decision{}, AccessReject, "Message-Authenticator"},
@@ -103,7 +103,7 @@ func TestReplyMessageIsSplitBetweenRunes(t *testing.T) {
 		strings.Repeat("\x80", 600), // no text at all: it still must end
 	} {
 		w := newWriter(nil, AccessReject, 0, authOf(1)[:], NewSecret([]byte("s")))
-		w.message(text)
+		w.message(&Profile{}, text, maxPacketSize)
 		var got string
 		for _, v := range attributes(w.b) {
 			if len(v) == 16 && got == "" && bytes.Equal(v, make([]byte, 16)) {
@@ -117,6 +117,56 @@ func TestReplyMessageIsSplitBetweenRunes(t *testing.T) {
 		if got != text || w.err != nil {
 			t.Errorf("%.10q… came back as %.10q… (%v)", text, got, w.err)
 		}
+	}
+}
+
+// TestMessageIsCut: a text gives way to what the login needs.
+func TestMessageIsCut(t *testing.T) {
+	proxies := make([]mfa.Attribute, 15)
+	for i := range proxies {
+		proxies[i] = mfa.Attribute{Type: typeProxyState, Value: bytes.Repeat([]byte{byte(i)}, 253)}
+	}
+	class := mfa.Attribute{Type: 25, Value: bytes.Repeat([]byte{1}, 240)}
+	pam, err := LookupProfile("pam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	euros := strings.Repeat("€", 300)
+	for _, tt := range []struct {
+		name    string
+		profile *Profile // generic if nil
+		proxy   []mfa.Attribute
+		d       mfa.Decision
+		want    string // "-" for a bare Access-Reject
+	}{
+		{"reject with Proxy-State", nil, proxies, mfa.Decision{Message: strings.Repeat("x", 400)}, strings.Repeat("x", 4096-20-18-15*255-2)},
+		{"pam: one message", pam, nil, mfa.Decision{Message: euros}, euros[:252]},
+		{"pam: one message in a challenge", pam, nil, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: euros}, euros[:252]},
+		{"pam: whole text beside attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{class, class, class}}, "hello"},
+		{"pam: text beside many attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{class, class, class, class}}, "hello"},
+		{"pam: cut beside attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: strings.Repeat("x", 100), Attributes: []mfa.Attribute{class, class, class, class}}, strings.Repeat("x", 16)},
+		{"pam: attributes too long", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{class, class, class, class, class}}, "-"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(c *Client) {
+					if tt.profile != nil {
+						c.Profile = tt.profile
+					}
+				})
+				a := decided(t, r, r.ask(1, 1, func(q *Query) { q.Attributes = tt.proxy }), tt.d)
+				if tt.want == "-" {
+					if a.Code != AccessReject || a.Message() != "" || r.logs.FilterMessageSnippet("request").Len() != 1 {
+						t.Errorf("got %s %q, want a bare Access-Reject that is logged", a.Code, a.Message())
+					}
+				} else if a.Message() != tt.want {
+					t.Errorf("message of %d octets, want %d", len(a.Message()), len(tt.want))
+				}
+				if n := len(r.socket.packets()[0]); n > r.client.Profile.maxAnswer() {
+					t.Errorf("an answer of %d octets", n)
+				}
+			})
+		})
 	}
 }
 
@@ -138,7 +188,8 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 		{"accept with a value of 254 octets", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{{Type: 25, Value: make([]byte, 254)}}}},
 		{"accept with a vendor's value of 248 octets", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{{Vendor: 9, Type: 1, Value: make([]byte, 248)}}}},
 		{"challenge", proxies, mfa.Decision{Outcome: mfa.Challenge, State: strings.Repeat("s", 250)}},
-		{"reject", proxies, mfa.Decision{Message: strings.Repeat("x", 400)}},
+		{"state with a NUL", nil, mfa.Decision{Outcome: mfa.Challenge, State: "a\x00b"}}, // ocserv reads a C string
+		{"state with a space", nil, mfa.Decision{Outcome: mfa.Challenge, State: "a b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Say everything that is wrong or unwise in the configuration",
 		Long: `check reads the configuration and prints every problem and every warning, one a line,
-and for each client who is asked for a passcode in place of a push, and why.
+and for each client who is asked for a passcode in place of a push, and why, and what its
+device is taken to do.
 With --connect it also opens the database, each primary and each push provider.
 
 Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
@@ -72,7 +73,8 @@ func (a *app) warnUsers(cfg *config.Config) {
 	}
 }
 
-// checkClients prints where the override of each client comes from.
+// checkClients prints where the override of each client comes from, and what its
+// device is taken to do.
 func (a *app) checkClients(cfg *config.Config) error {
 	unset := false
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
@@ -80,6 +82,9 @@ func (a *app) checkClients(cfg *config.Config) error {
 		value, origin := cfg.Clients[i].OverrideOTP()
 		unset = unset || origin == "default"
 		fmt.Fprintf(t, "client %s:\toverride_number_matching_with_otp %v\t(%s)\n", cfg.Clients[i].Name, value, origin)
+	}
+	for i := range cfg.Clients {
+		fmt.Fprintf(t, "client %s:\t%s\n", cfg.Clients[i].Name, deviceText(&cfg.Clients[i]))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -39,9 +39,9 @@ func (a *app) configCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "config",
 		Short:   "What radmatch.yaml may say",
-		Example: "  radmatch config describe\n  radmatch config schema >radmatch.schema.json",
+		Example: "  radmatch config describe\n  radmatch config profiles\n  radmatch config schema >radmatch.schema.json",
 	}
-	c.AddCommand(a.describeCommand(), a.schemaCommand())
+	c.AddCommand(a.describeCommand(), a.schemaCommand(), a.profilesCommand())
 	return c
 }
 

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/radius"
+)
+
+func (a *app) profilesCommand() *cobra.Command {
+	var markdown bool
+	c := &cobra.Command{
+		Use:   "profiles",
+		Short: "Print what radmatch knows of each make of VPN concentrator",
+		Long: `Print what radmatch knows of each make of VPN concentrator, gateway or host: the values of
+profile. The wait is that of a device on which nothing was set. Each value can be
+overridden in the client: prompts, shows_reply_message, end_user, address, budget and
+the keys of mfa:.`,
+		Example: "  radmatch config profiles",
+		Args:    exactArgs(0, "radmatch config profiles"),
+		RunE: func(*cobra.Command, []string) error {
+			if markdown {
+				return profilesMarkdown(a.stdout)
+			}
+			return profilesText(a.stdout)
+		},
+	}
+	c.Flags().BoolVar(&markdown, "markdown", false, "print the table of docs/clients.md")
+	return c
+}
+
+func profilesText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tWAIT\tAPPEND\tDEVICE")
+	for _, p := range radius.Profiles() {
+		fmt.Fprintln(t, strings.Join(append(profileRow(p), p.Device), "\t"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, p := range radius.Profiles() {
+		fmt.Fprintf(w, "\n%s\n  waits: %s\n  set:   %s\n", p.Name, p.Waits, p.Raise)
+		for _, q := range p.Quirks {
+			fmt.Fprintf(w, "  - %s\n", q)
+		}
+	}
+	return nil
+}
+
+func profilesMarkdown(w io.Writer) error {
+	fmt.Fprint(w, "\n| profile | device | prompts | shows Reply-Message | end user, address | waits, as delivered | append |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, p := range radius.Profiles() {
+		row := profileRow(p)
+		wait := p.Waits
+		if p.Budget > 0 {
+			wait = fmt.Sprintf("%s (%s)", row[4], p.Waits)
+		}
+		_, err := fmt.Fprintf(w, "| [`%s`](#%s) | %s | %s | %s | %s | %s | %s |\n",
+			p.Name, p.Name, p.Device, row[1], row[2], row[3], wait, row[5])
+		if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// profileRow is what both tables show of a profile.
+func profileRow(p *radius.Profile) []string {
+	seat := strings.Join(fieldNames(p.EndUser), ", ")
+	if !slices.Equal(p.EndUser, p.Address) {
+		seat += "; address: " + orNone(strings.Join(fieldNames(p.Address), ", "))
+	}
+	appends := "off"
+	if v, ok := p.MFA["append"]; ok {
+		appends = fmt.Sprint(v)
+	}
+	if p.StaticChallenge {
+		appends = "SCRV1, " + appends
+	}
+	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ReplyMessage), seat, budgetText(p.Budget), appends}
+}
+
+// budgetText is how long a client waits, for people.
+func budgetText(d time.Duration) string {
+	if d == 0 {
+		return "not known"
+	}
+	return d.String()
+}
+
+// deviceText is what the device of a client is taken to do, on one line; what the
+// client itself says is marked.
+func deviceText(c *config.Client) string {
+	value := func(key, text string) string {
+		if c.Origin(key) == "client "+c.Name {
+			text += " (client)"
+		}
+		return text
+	}
+	return fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
+		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),
+		value("end_user", orNone(strings.Join(c.EndUser, ", "))), value("address", orNone(strings.Join(c.Address, ", "))),
+		value("budget", budgetText(c.Budget)))
+}
+
+// profileKeys is what a profile sets for its clients.
+func profileKeys(p *radius.Profile) map[string]any {
+	keys := maps.Clone(p.MFA)
+	if keys == nil {
+		keys = make(map[string]any)
+	}
+	keys["prompts"], keys["shows_reply_message"] = p.Prompts, p.ReplyMessage
+	keys["end_user"], keys["address"] = fieldNames(p.EndUser), fieldNames(p.Address)
+	if p.Budget > 0 {
+		keys["budget"] = p.Budget
+	}
+	return keys
+}
+
+func fieldNames(fields []radius.Field) []string {
+	names := make([]string, 0, len(fields))
+	for _, f := range fields {
+		names = append(names, f.String())
+	}
+	return names
+}
+
+// newProfile is the client's profile with its own keys laid over it.
+func newProfile(c *config.Client) (*radius.Profile, error) {
+	base, err := radius.LookupProfile(c.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	p := *base
+	p.Prompts, p.ReplyMessage, p.Budget = c.Prompts, c.ReplyMessage, c.Budget
+	if p.EndUser, err = parseFields(c.EndUser); err != nil {
+		return nil, fmt.Errorf("end_user: %w", err)
+	}
+	if p.Address, err = parseFields(c.Address); err != nil {
+		return nil, fmt.Errorf("address: %w", err)
+	}
+	return &p, nil
+}
+
+func parseFields(names []string) ([]radius.Field, error) {
+	var fields []radius.Field
+	for _, name := range names {
+		f, err := radius.ParseField(name)
+		if err != nil {
+			return nil, fmt.Errorf("%w; got %q", err, name)
+		}
+		fields = append(fields, f)
+	}
+	return fields, nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/radmatch/radmatch/radius"
+)
+
+// TestProfilesCommand: every profile has a row, its quirks, and a section of the
+// documentation.
+func TestProfilesCommand(t *testing.T) {
+	code, out, _ := command(t, "config", "profiles")
+	if code != exitOK {
+		t.Fatalf("exit %d", code)
+	}
+	page, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range radius.Profiles() {
+		if !strings.Contains(out, "\n"+p.Name+" ") || !strings.Contains(out, "  set:   "+p.Raise+"\n") {
+			t.Errorf("profile %s is not in\n%s", p.Name, out)
+		}
+		if !strings.Contains(string(page), "\n## "+p.Name+"\n") && p.Name != "rdgateway" { // docs/rd-gateway.md
+			t.Errorf("docs/clients.md has no section %s", p.Name)
+		}
+	}
+}
+
+// TestClientOverProfile: a key of the client wins over its profile, and `check`
+// shows which does.
+func TestClientOverProfile(t *testing.T) {
+	text := strings.Replace(goodConfig, "clients:\n", `clients:
+  - name: gate
+    addresses: [192.0.2.1]
+    secret: 8-PtwkGzXq2vNc4LrT-gate
+    profile: strongswan
+  - name: glued
+    addresses: [192.0.2.2]
+    secret: 8-PtwkGzXq2vNc4LrT-glued
+    profile: strongswan
+    prompts: true
+    end_user: [Tunnel-Client-Endpoint]
+    address: []
+    budget: 1m
+`, 1)
+	if text == goodConfig {
+		t.Fatal("the config has no clients")
+	}
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
+	code, out, _ := command(t, "check", "-c", file)
+	for _, want := range []string{
+		"client gate:   profile strongswan: prompts no, shows Reply-Message no, end user Calling-Station-Id, address Calling-Station-Id, waits 14s\n",
+		"client glued:  profile strongswan: prompts yes (client), shows Reply-Message no, end user Tunnel-Client-Endpoint (client), address none (client), waits 1m0s (client)\n",
+	} {
+		if code != exitOK || !strings.Contains(out, want) {
+			t.Errorf("exit %d, want %s\n%s", code, want, out)
+		}
+	}
+	cfg, err := readConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newProfile(&cfg.Clients[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Prompts || !p.PortInSeat || p.Address != nil || p.EndUser[0].String() != "Tunnel-Client-Endpoint" || p.Budget.Seconds() != 60 {
+		t.Errorf("profile %+v", p)
+	}
+	if base, err := radius.LookupProfile("strongswan"); err != nil || base.Prompts || len(base.Address) != 1 {
+		t.Errorf("the profile itself has changed: %+v, %v", base, err)
+	}
+}
