@@ -247,11 +247,13 @@ func (*MSCHAPKeys) GoString() string { return redacted }
 
 // Attribute is an encoded RADIUS attribute. Vendor 0 is the standard space. Tag
 // is 0 where there is none (RFC 2868 tags are 1 to 31) and then already absent
-// from Value. Value is at most 253 octets, 247 for a vendor's.
+// from Value. Value is at most 253 octets, 247 for a vendor's. Salted means that
+// Value is clear here and must be encrypted for the client (RFC 2868 §3.5).
 type Attribute struct {
 	Vendor uint32
 	Type   byte
 	Tag    byte
+	Salted bool
 	Value  []byte
 }
 

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,32 +29,41 @@ const (
 // maxTag is the largest tag (RFC 2868 §3.1).
 const maxTag = 31
 
+// ParseAttribute is StandardDictionary().ParseAttribute.
+func ParseAttribute(name, value string) (mfa.Attribute, error) {
+	return dictionary().ParseAttribute(name, value)
+}
+
 // ParseAttribute encodes a reply attribute as it stands in a file. A tag (RFC
 // 2868) follows the name: `Tunnel-Type:1`. The error says what is expected.
-// Attributes that only the server sets, or that only requests carry, are errors.
-func ParseAttribute(name, value string) (mfa.Attribute, error) {
-	a, err := parseAttribute(name, value)
+// Attributes that only the server sets, that only requests carry, or that cannot
+// be encoded are errors.
+func (d *Dictionary) ParseAttribute(name, value string) (mfa.Attribute, error) {
+	a, err := d.parseAttribute(name, value)
 	if err != nil {
 		return mfa.Attribute{}, fmt.Errorf("attribute %q: %w", name, err)
 	}
 	return a, nil
 }
 
-func parseAttribute(name, value string) (mfa.Attribute, error) {
+func (d *Dictionary) parseAttribute(name, value string) (mfa.Attribute, error) {
 	bare, tagText, tagged := strings.Cut(name, ":")
-	def, ok := dictionary().names[strings.ToLower(bare)]
+	def, err := d.lookup(bare)
 	switch {
-	case !ok:
-		return mfa.Attribute{}, fmt.Errorf("unknown; known are the names of RFC 2865, 2868, 2869 and their extensions, and of the vendors %s",
-			strings.Join(dictionary().vendors, ", "))
-	case def.own:
+	case err != nil:
+		return mfa.Attribute{}, err
+	case def.unsendable != "":
+		return mfa.Attribute{}, fmt.Errorf("cannot be sent: %s (%s)", def.unsendable, def.where)
+	case d.uses[def.key()] == useServer:
 		return mfa.Attribute{}, errors.New("is set by the server alone")
-	case def.request:
+	case d.uses[def.key()] == useRequest:
 		return mfa.Attribute{}, errors.New("belongs in requests, not in answers")
 	case tagged && !def.tag:
 		return mfa.Attribute{}, errors.New("takes no tag")
+	case def.tag && def.salt && !tagged && !isSalted(def.vendor, def.typ):
+		return mfa.Attribute{}, fmt.Errorf("must have a tag: %s:1", def.name)
 	}
-	a := mfa.Attribute{Vendor: def.vendor, Type: def.typ}
+	a := mfa.Attribute{Vendor: def.vendor, Type: def.typ, Salted: def.salt}
 	if tagged {
 		n, err := strconv.Atoi(tagText)
 		if err != nil || n < 1 || n > maxTag {
@@ -61,31 +71,39 @@ func parseAttribute(name, value string) (mfa.Attribute, error) {
 		}
 		a.Tag = byte(n)
 	}
-	var err error
 	if a.Value, err = def.encode(value, a.Tag); err != nil {
-		return mfa.Attribute{}, fmt.Errorf("%w; got %q", err, value)
+		return mfa.Attribute{}, fmt.Errorf("%w; got %s", err, def.shown(value))
 	}
 	return a, nil
 }
 
+// shown is a value of a file as an error may repeat it.
+func (d *definition) shown(value string) string {
+	if d.salt || d.secret {
+		return "a secret"
+	}
+	return strconv.Quote(value)
+}
+
 // encode returns the octets of a value as written, without the tag.
 func (d *definition) encode(value string, tag byte) ([]byte, error) {
-	switch d.format {
-	case "string":
-		if !utf8.ValidString(value) {
-			return nil, errors.New("must be UTF-8")
-		}
+	switch {
+	case d.format == "string" && !utf8.ValidString(value):
+		return nil, errors.New("must be UTF-8")
+	case d.format == "string" && d.tag && !d.salt && tag == 0 && value != "" && value[0] <= maxTag:
+		return nil, errors.New("must begin with a letter: its first octet would be taken for a tag")
+	case d.format == "string":
 		return d.octets([]byte(value))
-	case "octets":
+	case d.format == "octets":
+		b := []byte(value)
 		if digits, ok := strings.CutPrefix(value, "0x"); ok {
-			b, err := hex.DecodeString(digits)
-			if err != nil {
+			var err error
+			if b, err = hex.DecodeString(digits); err != nil {
 				return nil, errors.New("must be text, or an even number of hexadecimal digits after 0x")
 			}
-			return d.octets(b)
 		}
-		return d.octets([]byte(value))
-	case "integer":
+		return d.octets(b)
+	case d.width() > 0:
 		return d.integer(value, tag)
 	default:
 		return encodeValue(d.format, value)
@@ -103,37 +121,69 @@ func (d *definition) octets(b []byte) ([]byte, error) {
 	if d.salt {
 		most = min(most, maxSaltedValue)
 	}
-	if len(b) == 0 || len(b) > most {
+	switch {
+	case d.length > 0 && len(b) != d.length:
+		return nil, fmt.Errorf("must be %d octets long", d.length)
+	case len(b) == 0 || len(b) > most:
 		return nil, fmt.Errorf("must be 1 to %d octets long", most)
 	}
 	return b, nil
 }
 
+// width is how many octets an integer has; 0: the format is none.
+func (d *definition) width() int {
+	switch d.format {
+	case "byte":
+		return 1
+	case "short":
+		return 2
+	case "integer", "signed":
+		return 4
+	case "integer64":
+		return 8
+	}
+	return 0
+}
+
 func (d *definition) integer(value string, tag byte) ([]byte, error) {
 	n, named := d.number(value)
 	if !named {
-		parsed, err := strconv.ParseUint(value, 0, 32)
-		if err != nil {
-			return nil, fmt.Errorf("must be %sa number from 0 to %d", d.valueNames(), d.most())
+		var err error
+		if n, err = d.parseNumber(value); err != nil {
+			return nil, fmt.Errorf("must be %sa number from %s", d.valueNames(), d.bounds())
 		}
-		n = uint32(parsed)
 	}
 	if n > d.most() {
 		return nil, fmt.Errorf("must be at most %d", d.most())
 	}
-	b := []byte(layeh.NewInteger(n))
+	b := binary.BigEndian.AppendUint64(nil, n)[8-d.width():]
 	if tag != 0 {
 		b = b[1:] // the tag takes the first of the four octets, RFC 2868 §3.1
 	}
 	return b, nil
 }
 
+func (d *definition) parseNumber(value string) (uint64, error) {
+	if d.format == "signed" {
+		n, err := strconv.ParseInt(value, 0, 32)
+		return uint64(uint32(n)), err
+	}
+	return strconv.ParseUint(value, 0, 8*d.width())
+}
+
+func (d *definition) bounds() string {
+	if d.format == "signed" {
+		return fmt.Sprintf("%d to %d", math.MinInt32, math.MaxInt32)
+	}
+	return fmt.Sprintf("0 to %d", d.most())
+}
+
 // most is the largest integer that fits.
-func (d *definition) most() uint32 {
+func (d *definition) most() uint64 {
 	if d.tag {
 		return 1<<24 - 1
 	}
-	return math.MaxUint32
+	return 1<<(8*d.width()) - 1
 }
 
 // valueNames lists the names of an attribute's values for an error, if they are few.
@@ -150,51 +200,78 @@ func (d *definition) valueNames() string {
 
 // encodeValue encodes the formats that have one spelling and a fixed length.
 func encodeValue(format, value string) ([]byte, error) {
+	addr, addrErr := netip.ParseAddr(value)
+	isAddr := addrErr == nil && addr.Zone() == ""
+	prefix, prefixErr := netip.ParsePrefix(value)
+	isPrefix := prefixErr == nil && prefix == prefix.Masked()
 	switch format {
 	case "ipaddr":
-		if a, err := netip.ParseAddr(value); err == nil && a.Is4() {
-			return a.AsSlice(), nil
+		if isAddr && addr.Is4() {
+			return addr.AsSlice(), nil
 		}
 		return nil, errors.New("must be an IPv4 address")
 	case "ipv6addr":
-		if a, err := netip.ParseAddr(value); err == nil && a.Is6() && a.Zone() == "" {
-			return a.AsSlice(), nil
+		if isAddr && addr.Is6() {
+			return addr.AsSlice(), nil
 		}
 		return nil, errors.New("must be an IPv6 address")
+	case "combo-ip":
+		if isAddr {
+			return addr.AsSlice(), nil
+		}
+		return nil, errors.New("must be an IP address")
 	case "ipv6prefix":
-		if p, err := netip.ParsePrefix(value); err == nil && p.Addr().Is6() && p == p.Masked() {
-			return layeh.NewIPv6Prefix(&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 128)})
+		if isPrefix && prefix.Addr().Is6() {
+			return layeh.NewIPv6Prefix(&net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), 128)})
 		}
 		return nil, errors.New("must be an IPv6 prefix without host bits, like 2001:db8::/48")
+	case "ipv4prefix":
+		if isPrefix && prefix.Addr().Is4() {
+			return append([]byte{0, byte(prefix.Bits())}, prefix.Addr().AsSlice()...), nil // RFC 6572 §4.10
+		}
+		return nil, errors.New("must be an IPv4 prefix without host bits, like 192.0.2.0/24")
 	case "ifid":
 		if m, err := net.ParseMAC(value); err == nil && len(m) == 8 {
 			return layeh.NewIFID(m)
 		}
 		return nil, errors.New("must be an interface identifier, like 00:00:00:ff:fe:00:00:01")
+	case "ether":
+		if m, err := net.ParseMAC(value); err == nil && len(m) == 6 {
+			return m, nil
+		}
+		return nil, errors.New("must be a MAC address, like 00:00:5e:00:53:01")
 	case "date":
 		if t, err := time.Parse(time.RFC3339, value); err == nil {
 			return layeh.NewDate(t)
 		}
 		return nil, errors.New("must be a time like 2006-01-02T15:04:05Z")
 	}
-	return nil, fmt.Errorf("has the format %s, which a file cannot hold", format)
+	return nil, fmt.Errorf("has the type %s, which a file cannot hold", format)
 }
 
+// FormatAttribute is StandardDictionary().FormatAttribute.
+func FormatAttribute(a mfa.Attribute) (name, value string) { return dictionary().FormatAttribute(a) }
+
 // FormatAttribute returns an attribute as a person reads it: its name (with the
-// tag) and value. What the dictionary does not know is shown by numbers.
-func FormatAttribute(a mfa.Attribute) (name, value string) {
-	def, ok := dictionary().types[AttributeType{a.Vendor, a.Type}]
-	if !ok {
-		if a.Vendor == 0 {
-			return fmt.Sprintf("Attribute-%d", a.Type), "0x" + hex.EncodeToString(a.Value)
-		}
-		return fmt.Sprintf("Vendor-%d-Attribute-%d", a.Vendor, a.Type), "0x" + hex.EncodeToString(a.Value)
+// tag) and value. What the dictionary does not know is shown by numbers; a value
+// that is sent encrypted is not shown.
+func (d *Dictionary) FormatAttribute(a mfa.Attribute) (name, value string) {
+	def, ok := d.types[AttributeType{a.Vendor, a.Type}]
+	switch {
+	case ok:
+		name, value = def.name, def.text(a.Value)
+	case a.Vendor == 0:
+		name, value = fmt.Sprintf("Attribute-%d", a.Type), "0x"+hex.EncodeToString(a.Value)
+	default:
+		name, value = fmt.Sprintf("Vendor-%d-Attribute-%d", a.Vendor, a.Type), "0x"+hex.EncodeToString(a.Value)
 	}
-	name = def.name
 	if a.Tag != 0 {
 		name = fmt.Sprintf("%s:%d", name, a.Tag)
 	}
-	return name, def.text(a.Value)
+	if a.Salted {
+		value = "[encrypted]"
+	}
+	return name, value
 }
 
 // text is the value as a file would hold it.
@@ -202,26 +279,42 @@ func (d *definition) text(value []byte) string {
 	switch {
 	case d.salt:
 		return "[encrypted]"
+	case d.secret:
+		return "[secret]"
 	case d.format == "string" && utf8.Valid(value):
 		return strconv.Quote(string(value))
-	case d.format == "integer" && (len(value) == 4 || len(value) == 3):
-		var n uint32
-		for _, b := range value {
-			n = n<<8 | uint32(b)
-		}
-		for _, v := range d.values {
-			if v.number == n {
-				return v.name
-			}
-		}
-		return strconv.FormatUint(uint64(n), 10)
-	case d.format == "ipaddr" && len(value) == 4, d.format == "ipv6addr" && len(value) == 16:
+	case d.width() > 0 && (len(value) == d.width() || d.tag && len(value) == 3):
+		return d.numberText(value)
+	case d.format == "ipaddr" && len(value) == 4, d.format == "ipv6addr" && len(value) == 16, d.format == "combo-ip" && (len(value) == 4 || len(value) == 16):
 		addr, _ := netip.AddrFromSlice(value)
 		return addr.String()
 	case d.format == "ipv6prefix":
 		if p, err := layeh.IPv6Prefix(value); err == nil {
 			return p.String()
 		}
+	case d.format == "ipv4prefix" && len(value) == 6 && value[1] <= 32:
+		addr, _ := netip.AddrFromSlice(value[2:])
+		return netip.PrefixFrom(addr, int(value[1])).String()
+	case d.format == "ether" && len(value) == 6:
+		return net.HardwareAddr(value).String()
+	case d.format == "date" && len(value) == 4:
+		return time.Unix(int64(binary.BigEndian.Uint32(value)), 0).UTC().Format(time.RFC3339)
 	}
 	return "0x" + hex.EncodeToString(value)
+}
+
+func (d *definition) numberText(value []byte) string {
+	var n uint64
+	for _, b := range value {
+		n = n<<8 | uint64(b)
+	}
+	for _, v := range d.values {
+		if v.number == n {
+			return v.name
+		}
+	}
+	if d.format == "signed" {
+		return strconv.FormatInt(int64(int32(uint32(n))), 10)
+	}
+	return strconv.FormatUint(n, 10)
 }

@@ -41,6 +41,14 @@ func TestParseAttribute(t *testing.T) {
 		{"Aruba-User-Role", "staff", 14823, 1, 0, "7374616666", `"staff"`},
 		{"Mikrotik-Group", "full", 14988, 3, 0, "66756c6c", `"full"`},
 		{"WISPr-Bandwidth-Max-Up", "1000", 14122, 7, 0, "000003e8", "1000"},
+		{"MS-TSG-Device-Redirection", "0x40000000", 311, 63, 0, "40000000", "1073741824"},
+		{"Cisco-AVPair", "ip:inacl#1=permit ip any any", 9, 1, 0, "69703a696e61636c23313d7065726d697420697020616e7920616e79", `"ip:inacl#1=permit ip any any"`},
+		{"ASA-Group-Policy", "staff", 3076, 25, 0, "7374616666", `"staff"`},
+		{"ASA-IPsec-Split-Tunneling-Policy", "Split-Tunneling", 3076, 55, 0, "00000001", "Split-Tunneling"},
+		{"Fortinet-Group-Name", "vpn", 12356, 1, 0, "76706e", `"vpn"`},
+		{"PaloAlto-User-Group", "vpn", 25461, 5, 0, "76706e", `"vpn"`},
+		{"Citrix-User-Groups", "vpn", 66, 16, 0, "76706e", `"vpn"`},
+		{"Juniper-Local-User-Name", "ops", 2636, 1, 0, "6f7073", `"ops"`},
 		{"MS-Primary-DNS-Server", "192.0.2.53", 311, 28, 0, "c0000235", "192.0.2.53"},
 	} {
 		t.Run(tt.name+" "+tt.value, func(t *testing.T) {
@@ -62,7 +70,7 @@ func TestParseAttribute(t *testing.T) {
 func TestParseAttributeErrors(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	for _, tt := range []struct{ name, value, want string }{
-		{"Fliter-Id", "x", "vendors Aruba, Microsoft, Mikrotik, PaloAlto, WISPr"},
+		{"Fliter-Id", "x", "vendors Aruba, Cisco, Cisco-ASA, Citrix, Fortinet, Juniper, Microsoft, Mikrotik, PaloAlto, WISPr"},
 		{"Filter-Id", "", "must be 1 to 253 octets long"},
 		{"Filter-Id", long, "must be 1 to 253 octets long"},
 		{"Filter-Id", "\xff", "must be UTF-8"},
@@ -92,6 +100,9 @@ func TestParseAttributeErrors(t *testing.T) {
 		{"MS-CHAP2-Success", "x", "set by the server alone"},
 		{"Vendor-Specific", "x", "set by the server alone"},
 		{"NAS-Identifier", "x", "belongs in requests"},
+		{"MS-Machine-Name", "x", "belongs in requests"},
+		{"MS-Network-Access-Server-Type", "1", "belongs in requests"},
+		{"Tunnel-Private-Group-Id", "\x01x", "would be taken for a tag"},
 	} {
 		_, err := ParseAttribute(tt.name, tt.value)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.name) {

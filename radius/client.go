@@ -88,7 +88,7 @@ func (w *writer) password(password string) {
 // NASAttribute is a text attribute of a request, for Query.Attributes.
 func NASAttribute(name, value string) (mfa.Attribute, error) {
 	def, ok := dictionary().names[strings.ToLower(name)]
-	if !ok || def.own || def.tag {
+	if !ok || dictionary().uses[def.key()] == useServer || def.tag {
 		return mfa.Attribute{}, fmt.Errorf("attribute %q: not one that a client may add", name)
 	}
 	b, err := def.encode(value, 0)

@@ -1,35 +1,63 @@
 package radius
 
 import (
-	_ "embed"
+	"cmp"
+	"embed"
+	"errors"
 	"fmt"
-	"strconv"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 )
 
-//go:embed dictionary.txt
-var dictionaryText string
+// The attributes that radmatch knows by itself, in the format of FreeRADIUS.
+//
+//go:embed dictionary/*.dictionary
+var builtIn embed.FS
+
+// Dictionary knows attributes by their names. It is immutable and may be used
+// concurrently.
+type Dictionary struct {
+	names   map[string]*definition // by lower-case name
+	types   map[AttributeType]*definition
+	vendors map[string]*vendor // by lower-case name
+	uses    map[AttributeType]use
+}
+
+type vendor struct {
+	name   string
+	number uint32
+	format string // why its attributes cannot be sent; empty: they can
+	where  string
+}
 
 // definition is what the dictionary says of one attribute.
 type definition struct {
-	name    string
-	vendor  uint32
-	typ     byte
-	format  string // string octets integer ipaddr ipv6addr ipv6prefix ifid date
-	tag     bool   // may carry a tag, RFC 2868
-	salt    bool   // encrypted for the NAS, RFC 2868 §3.5
-	own     bool   // set by the server alone
-	request bool   // never in an answer
-	values  []namedValue
+	name   string
+	vendor uint32
+	typ    byte
+	format string // string octets integer … : see formats
+	length int    // of octets[N]; 0: any
+	tag    bool   // may carry a tag, RFC 2868
+	salt   bool   // encrypted for the client, RFC 2868 §3.5
+	secret bool   // not shown
+	values []namedValue
+	where  string // FILE:LINE
+	// unsendable is why no answer can carry the attribute; empty: one can.
+	unsendable string
 }
 
 type namedValue struct {
 	name   string
-	number uint32
+	number uint64
 }
 
-func (d *definition) number(name string) (uint32, bool) {
+func (d *definition) key() AttributeType { return AttributeType{d.vendor, d.typ} }
+
+func (d *definition) number(name string) (uint64, bool) {
 	for _, v := range d.values {
 		if strings.EqualFold(v.name, name) {
 			return v.number, true
@@ -38,61 +66,118 @@ func (d *definition) number(name string) (uint32, bool) {
 	return 0, false
 }
 
-type definitions struct {
-	names   map[string]*definition // lower-case
-	types   map[AttributeType]*definition
-	vendors []string
-}
+// StandardDictionary returns the attributes that are built in. A fault in them is
+// a bug of the build.
+func StandardDictionary() *Dictionary { return dictionary() }
 
-// dictionary reads the embedded text at the first use. A fault in it is a bug of
-// the build.
-var dictionary = sync.OnceValue(func() *definitions {
-	d := &definitions{names: make(map[string]*definition), types: make(map[AttributeType]*definition)}
-	var vendor uint64
-	var last *definition
-	for line := range strings.Lines(dictionaryText) {
-		f := strings.Fields(line)
-		if len(f) == 0 || f[0] == "#" {
-			continue
-		}
-		n := 1
-		if f[0] == "=" || f[0] == "vendor" {
-			n = 2
-		}
-		number, err := strconv.ParseUint(f[n], 10, 32)
-		if err != nil {
-			panic(fmt.Sprintf("radius: internal error: dictionary line %q", line))
-		}
-		switch f[0] {
-		case "vendor":
-			if vendor = number; vendor != 0 {
-				d.vendors = append(d.vendors, f[1])
-			}
-		case "=":
-			last.values = append(last.values, namedValue{f[1], uint32(number)})
-		default:
-			last = &definition{name: f[0], vendor: uint32(vendor), typ: byte(number), format: f[2]}
-			last.flags(f[3:])
-			d.names[strings.ToLower(f[0])] = last
-			d.types[AttributeType{uint32(vendor), byte(number)}] = last
-		}
+var dictionary = sync.OnceValue(func() *Dictionary {
+	d := &Dictionary{
+		names: make(map[string]*definition), types: make(map[AttributeType]*definition),
+		vendors: make(map[string]*vendor), uses: make(map[AttributeType]use),
 	}
+	files, err := fs.Sub(builtIn, "dictionary")
+	if err == nil {
+		err = d.read(files, "dictionary")
+	}
+	if err != nil {
+		panic("radius: internal error: " + err.Error())
+	}
+	d.reserve(serverAttributes, useServer)
+	d.reserve(requestAttributes, useRequest)
 	return d
 })
 
-func (d *definition) flags(flags []string) {
-	for _, f := range flags {
-		switch f {
-		case "tag":
-			d.tag = true
-		case "salt":
-			d.salt = true
-		case "own":
-			d.own = true
-		case "request":
-			d.request = true
-		default:
-			panic(fmt.Sprintf("radius: internal error: dictionary flag %q", f))
+// OpenDictionaries returns the attributes that are built in and, over them, those
+// of the files `dictionary.*` and `*.dictionary` in folder; where there is a file
+// `dictionary`, of that one and what it includes. They have the format of
+// FreeRADIUS 3; $INCLUDE does not leave the folder. Every problem is
+// in the error, each as `FILE:LINE: rule`. An attribute that no answer can carry
+// is none: see Unsendable.
+func OpenDictionaries(folder string) (*Dictionary, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, fmt.Errorf("dictionaries: %w", err)
+	}
+	defer root.Close()
+	old := dictionary()
+	d := &Dictionary{names: maps.Clone(old.names), types: maps.Clone(old.types), vendors: maps.Clone(old.vendors), uses: old.uses}
+	if err := d.read(root.FS(), folder); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Len is how many attributes the dictionary knows.
+func (d *Dictionary) Len() int { return len(d.names) }
+
+// Unsendable lists the attributes that no answer can carry, as `FILE:LINE: NAME:
+// why`. Such an attribute is an error where it is used.
+func (d *Dictionary) Unsendable() []string {
+	var list []*definition
+	for _, def := range d.names {
+		if def.unsendable != "" {
+			list = append(list, def)
 		}
+	}
+	slices.SortFunc(list, func(a, b *definition) int {
+		return cmp.Or(cmp.Compare(a.where, b.where), cmp.Compare(a.name, b.name))
+	})
+	var texts []string
+	for _, def := range list {
+		texts = append(texts, fmt.Sprintf("%s: %s: %s", def.where, def.name, def.unsendable))
+	}
+	return texts
+}
+
+// maxVendorsShown bounds the vendors in an error.
+const maxVendorsShown = 20
+
+// lookup returns the definition of a name.
+func (d *Dictionary) lookup(name string) (*definition, error) {
+	if def, ok := d.names[strings.ToLower(name)]; ok {
+		return def, nil
+	}
+	var names []string
+	for _, v := range d.vendors {
+		names = append(names, v.name)
+	}
+	slices.Sort(names)
+	text := strings.Join(names, ", ")
+	if n := len(names); n > maxVendorsShown {
+		text = fmt.Sprintf("%s and %d more", strings.Join(names[:maxVendorsShown], ", "), n-maxVendorsShown)
+	}
+	return nil, errors.New("unknown; known are the names of RFC 2865, 2868, 2869 and their extensions, and of the vendors " + text)
+}
+
+// serverAttributes are set by the server alone, requestAttributes belong in requests:
+// no file may put one of either kind into an answer. They are held by number: a
+// dictionary that gives State another name does not make it settable.
+var (
+	serverAttributes = []string{
+		"User-Password", "CHAP-Password", "State", "Vendor-Specific", "Proxy-State", "CHAP-Challenge", "ARAP-Password",
+		"Prompt", "EAP-Message", "Message-Authenticator",
+		"MS-CHAP-Response", "MS-CHAP-Error", "MS-CHAP-CPW-1", "MS-CHAP-CPW-2", "MS-CHAP-LM-Enc-PW", "MS-CHAP-NT-Enc-PW",
+		"MS-MPPE-Encryption-Policy", "MS-MPPE-Encryption-Types", "MS-CHAP-Challenge", "MS-CHAP-MPPE-Keys",
+		"MS-MPPE-Send-Key", "MS-MPPE-Recv-Key", "MS-CHAP2-Response", "MS-CHAP2-Success", "MS-CHAP2-CPW",
+	}
+	requestAttributes = []string{
+		"NAS-IP-Address", "NAS-Port", "Called-Station-Id", "Calling-Station-Id", "NAS-Identifier", "Event-Timestamp",
+		"NAS-Port-Type", "ARAP-Security", "ARAP-Security-Data", "Password-Retry", "Connect-Info", "NAS-Port-Id", "NAS-IPv6-Address",
+		"MS-Network-Access-Server-Type", "MS-Machine-Name", "PaloAlto-Client-Source-IP",
+	}
+)
+
+// use says who may set an attribute.
+type use int
+
+const (
+	useReply   use = iota // a file, in an answer
+	useRequest            // a client
+	useServer
+)
+
+func (d *Dictionary) reserve(names []string, u use) {
+	for _, name := range names {
+		d.uses[d.names[strings.ToLower(name)].key()] = u
 	}
 }

@@ -134,7 +134,7 @@ func (w *writer) add(a mfa.Attribute) {
 	if a.Tag != 0 || (a.Vendor == 0 && a.Type == typeTunnelPassword) {
 		value = append(value, a.Tag)
 	}
-	if isSalted(a.Vendor, a.Type) {
+	if a.Salted || isSalted(a.Vendor, a.Type) {
 		if len(a.Value) > maxSaltedValue {
 			w.fail(a.Vendor, a.Type)
 			return
@@ -150,8 +150,8 @@ func (w *writer) add(a mfa.Attribute) {
 	}
 }
 
-// isSalted reports whether a reply attribute is encrypted with a salt. It says
-// what the dictionary says, without a look-up.
+// isSalted reports whether a reply attribute is encrypted with a salt, whatever a
+// dictionary from a folder says. It says what the built-in ones do, without a look-up.
 func isSalted(vendor uint32, typ byte) bool {
 	switch vendor {
 	case 0:

@@ -23,7 +23,7 @@ func ParseField(name string) (Field, error) {
 	switch {
 	case !ok:
 		return Field{}, errors.New("must be the name of an attribute")
-	case def.own || def.salt:
+	case dictionary().uses[def.key()] == useServer || def.salt:
 		return Field{}, errors.New("must be an attribute of requests")
 	case def.vendor == 0 && notOfSeat(def.typ):
 		return Field{}, errors.New("must be an attribute that tells where the user is")
