@@ -281,7 +281,7 @@ func (x *exchange) writeChallenge(w *writer, d *mfa.Decision) {
 	w.attribute(typePrompt, echo)
 }
 
-func notPrintable(r rune) bool { return r <= ' ' || r > '~' }
+func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
 func (x *exchange) writeReject(w *writer, d *mfa.Decision) {
 	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
