@@ -83,8 +83,11 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 		return d, ev, how
 	}
 	message := messageWrongCode
-	if w.Number != "" {
+	switch {
+	case w.Number != "":
 		message = fmt.Sprintf(messageNumberWrong, w.Number)
+	case w.prompts():
+		message = messageApproveBad
 	}
 	packets, state := e.Pending.replace(c)
 	for _, p := range packets {

@@ -178,11 +178,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 // login has one and p can show it, else held without an answer.
 func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
 	if _, pap := p.Cred.(Password); w.Number != "" && pap && p.Client.Prompts && p.Client.ShowsMessage {
-		message := messageNumber
-		if user.Codes > 0 || user.Pass {
-			message = messageNumberCode
-		}
-		e.challenge(ctx, w, p, fmt.Sprintf(message, w.Number))
+		e.challenge(ctx, w, p, w.approveMessage(user.Codes > 0 || user.Pass))
 		return
 	}
 	e.hold(ctx, w, p)
@@ -197,6 +193,7 @@ func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
 		p.reply(e.refuse(ctx, p.Request, w.User, Decision{Outcome: Discard, Reason: ReasonPromptPending}))
 		return
 	}
+	e.watch(w, p.Request)
 	e.claim(ctx, w)
 }
 
@@ -212,6 +209,9 @@ func (e *Engine) claim(ctx context.Context, w *wait) {
 // them is rid of them.
 func giveUp(packets []packet) {
 	for _, p := range packets {
+		if p.timer != nil {
+			p.timer.Stop()
+		}
 		p.reply(Decision{Outcome: Discard, Reason: ReasonSuperseded})
 	}
 }
@@ -334,12 +334,12 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 	switch {
 	case c == nil:
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonStateUnknown}))
-	case waits:
-		// The same answer again gets the decision of the first.
-		e.claim(ctx, c.w)
 	case c.w.prompts() && !e.Codes.HasForm(c.w.User, string(text)):
 		// "OK": this packet now waits for the device.
+		e.watch(c.w, p.Request)
 		e.claim(ctx, c.w)
+	case waits:
+		// The same answer again gets the decision of the first.
 	default:
 		e.examine(ctx, c, string(text))
 	}

@@ -60,7 +60,7 @@ func TestFailures(t *testing.T) {
 		"push":      func(r *rig, fail func() error) { r.phone.fail = fail },
 	}
 	kinds := map[string]func() error{
-		"error": func() error { return errors.New("disk on fire") },
+		"error": func() error { return errFire },
 		"panic": func() error { panic("disk on fire") },
 	}
 	for way, login := range ways {
@@ -119,14 +119,14 @@ func TestOnMFAError(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				r.client.OnMFAError = tt.set
 				a := r.send(r.request("bob"))
-				r.codes.fail = func() error { return errors.New("disk on fire") }
+				r.codes.fail = func() error { return errFire }
 				r.sendAnswer(a, "123456").want(tt.want, ReasonMFAError)
 				if ev := r.journal.last(t); ev.Outcome != tt.want || ev.Reason != ReasonMFAError {
 					t.Errorf("event: %+v", ev)
 				}
 				r.phone.fail = func() error { return errors.New("no route to host") }
 				r.send(r.request("alice")).want(tt.want, ReasonMFAError)
-				r.users.fail = func() error { return errors.New("disk on fire") }
+				r.users.fail = func() error { return errFire }
 				r.send(r.request("alice")).want(tt.want, ReasonMFAError)
 			})
 		})
@@ -137,10 +137,12 @@ func TestOnMFAError(t *testing.T) {
 func TestVerifierErrorDoesNotCount(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		for range 20 {
-			r.codes.fail = func() error { return errors.New("disk on fire") }
+			r.codes.fail = func() error { return errFire }
 			r.sendAnswer(r.send(r.request("bob")), "123456").want(Discard, ReasonMFAError)
 		}
 		r.codes.fail = nil
 		r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
 	})
 }
+
+var errFire = errors.New("disk on fire")

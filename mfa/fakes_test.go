@@ -285,6 +285,12 @@ func (u *users) User(ctx context.Context, name string) (User, error) {
 	return User{Name: name}, nil
 }
 
+func (u *users) setFail(f func() error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.fail = f
+}
+
 func (u *users) remove(device string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -31,7 +31,8 @@ type Login struct {
 type packet struct {
 	*Request
 	reply    func(Decision)
-	identity *Identity // from its own primary check; nil for an answer to a challenge
+	identity *Identity   // from its own primary check; nil for an answer to a challenge
+	timer    *time.Timer // degrades it, nil without
 }
 
 // wait is a Login at work.

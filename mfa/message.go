@@ -11,6 +11,9 @@ const (
 	messageWrongCode   = "That code was not accepted. Enter a new verification code."
 	messageNumber      = "Type %s in your authenticator, then press OK here."
 	messageNumberCode  = "Type %s in your authenticator, then press OK here, or enter a verification code."
+	messageApprove     = "Approve the request on your device, then press OK."
+	messageApproveCode = "Approve the request on your device, then press OK, or enter a verification code."
+	messageApproveBad  = "That code was not accepted. Approve the request and press OK, or enter a new code."
 	messageNumberWrong = "That code was not accepted. Type %s in your authenticator and press OK, or enter a new code."
 )
 

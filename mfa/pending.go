@@ -165,6 +165,10 @@ func (t *Pending) challenge(w *wait, p packet) string {
 	if w.done || w.approved != nil || len(w.challenges) >= maxChallenges {
 		return ""
 	}
+	return t.newChallenge(w, p)
+}
+
+func (t *Pending) newChallenge(w *wait, p packet) string {
 	c := &challenge{w: w, state: t.random.text(16), user: Fold(p.User)}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
@@ -252,19 +256,11 @@ func (t *Pending) id() string {
 func (t *Pending) waiting(w *wait) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range w.held {
-		if !p.Superseded() {
-			return true
-		}
-	}
+	n := waiting(w.held)
 	for _, c := range w.challenges {
-		for _, p := range c.packets {
-			if !p.Superseded() {
-				return true
-			}
-		}
+		n += waiting(c.packets)
 	}
-	return false
+	return n > 0
 }
 
 // keep lets an approval that no packet waits for stand while a challenge is

@@ -69,6 +69,9 @@ func (t *Pending) publish(w *wait, d Decision) {
 		w.cancel(errSettled)
 	}
 	for _, p := range packets {
+		if p.timer != nil {
+			p.timer.Stop()
+		}
 		p.reply(w.decisionFor(p, d))
 	}
 }

@@ -24,7 +24,7 @@ import (
 const loginPatience = 15 * time.Second
 
 // maxRounds ends a login that the server never decides.
-const maxRounds = 10
+const maxRounds = 30
 
 func (a *app) loginCommand() *cobra.Command {
 	var l login
