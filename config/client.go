@@ -74,24 +74,25 @@ func (c *Config) resolveOverride(r *report, known Known) {
 	}
 }
 
-// readSecretFile reads the secrets of a client from a file: one a line, at most two.
-func (c *Config) readSecretFile(r *report, cl *Client, key string) {
-	file := c.Resolve(cl.SecretFile)
+// readSecretFile reads the secrets of the entry key from a file: one a line.
+func (c *Config) readSecretFile(r *report, name, key string) (secrets Secrets) {
+	file := c.Resolve(name)
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() { // a pipe would hold up the start for ever
-		r.add(key, quote(cl.SecretFile), "must be a file")
-		return
+		r.add(key, quote(name), "must be a file")
+		return nil
 	}
 	data, err := readFile(file)
 	if err != nil {
-		r.add(key, quote(cl.SecretFile), "%s", err)
-		return
+		r.add(key, quote(name), "%s", err)
+		return nil
 	}
 	r.warnReadable(file, key, data)
 	data = bytes.TrimSuffix(data, []byte("\n"))
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
-		cl.Secret = append(cl.Secret, Secret(bytes.TrimSuffix(line, []byte("\r"))))
+		secrets = append(secrets, Secret(bytes.TrimSuffix(line, []byte("\r"))))
 	}
+	return secrets
 }
 
 // warnReadable warns of a file that holds a secret and that everyone can read.

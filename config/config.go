@@ -14,19 +14,20 @@ import (
 // Config is the content of radmatch.yaml. Relative paths in it have been
 // resolved against the folder of the file.
 type Config struct {
-	Listen    Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
-	DataDir   string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
-	Web       Web        `yaml:"web" doc:"How devices and browsers reach the server."`
-	Primaries []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
-	Push      []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
-	Clients   []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
-	MFA       MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
-	Lockout   Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
-	Fatigue   Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
-	Limits    Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
-	Events    Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
-	Policy    Policy     `yaml:"policy" doc:"Features, by group."`
-	Log       Log        `yaml:"log" doc:"The log on standard error."`
+	Listen     Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
+	DataDir    string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
+	Web        Web        `yaml:"web" doc:"How devices and browsers reach the server."`
+	Primaries  []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
+	Push       []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
+	Clients    []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
+	MFA        MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
+	Lockout    Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
+	Fatigue    Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
+	Limits     Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
+	Accounting Accounting `yaml:"accounting" doc:"What becomes of the reports that come to listen.accounting."`
+	Events     Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
+	Policy     Policy     `yaml:"policy" doc:"Features, by group."`
+	Log        Log        `yaml:"log" doc:"The log on standard error."`
 
 	File     string   `yaml:"-"` // as named on the command line
 	Warnings Problems `yaml:"-"` // what is allowed but unwise
@@ -37,7 +38,9 @@ type Config struct {
 // Listen is the addresses that the server listens on.
 type Listen struct {
 	RADIUS []string `yaml:"radius" default:"0.0.0.0:1812" doc:"Addresses for RADIUS over UDP, each IP:PORT. Without an IP: all addresses, IPv6 too."`
-	Web    string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the device protocol over HTTP. Put a reverse proxy with TLS in front and name it in web.public_url."`
+	// Accounting turns accounting on.
+	Accounting []string `yaml:"accounting" default:"" example:"0.0.0.0:1813" doc:"Addresses for RADIUS accounting over UDP, as in radius. Unset: none. Reports of sessions are verified, recorded, acknowledged and change nothing else; each Access-Accept then carries a Class attribute that joins the session to the login."`
+	Web        string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the device protocol over HTTP. Put a reverse proxy with TLS in front and name it in web.public_url."`
 }
 
 // Web is how devices and browsers reach the server.
@@ -143,6 +146,19 @@ type Limits struct {
 	Pending          int `yaml:"pending" default:"50000" min:"10" max:"1000000" doc:"Logins that wait at once."`
 	PendingPerClient int `yaml:"pending_per_client" default:"50000" min:"1" max:"1000000" doc:"The same for each client; never more than pending."`
 	Attributes       int `yaml:"attributes" default:"200" min:"20" max:"2000" doc:"Attributes of a packet."`
+}
+
+// Accounting is what becomes of reports of sessions.
+type Accounting struct {
+	Forward []Forward `yaml:"forward" doc:"Servers that get a copy of each report, after it was recorded: the first that acknowledges it. What waits for them is in memory, for at most an hour."`
+}
+
+// Forward is a server that reports of sessions are forwarded to.
+type Forward struct {
+	Name       string  `yaml:"name" required:"true" example:"nps" doc:"What the log calls it."`
+	Address    string  `yaml:"address" required:"true" example:"192.0.2.10:1813" doc:"Where it listens, IP:PORT."`
+	Secret     Secrets `yaml:"secret" doc:"The secret that it shares with this server, at least 8 octets, better 32."`
+	SecretFile string  `yaml:"secret_file" example:"secrets/nps" doc:"A file that holds the secret in place of secret."`
 }
 
 // Events bound the audit trail.

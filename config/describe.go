@@ -66,8 +66,18 @@ func (d *describer) fields(fs []field, indent string) {
 	}
 }
 
-// sections prints one entry, or those of the types of providers.
+// sections prints one entry, or those of the types of providers. A list that the
+// file need not have is commented out.
 func (d *describer) sections(f field, indent string) {
+	if elem := f.typ.Elem(); elem != clientType && elem != providerType && !f.required() {
+		f.tag += ` required:"true"`
+		one := &describer{known: d.known, secret: d.secret}
+		one.sections(f, indent)
+		for line := range strings.Lines(one.b.String()) {
+			d.b.WriteString(strings.Replace(line, indent, indent+"#", 1))
+		}
+		return
+	}
 	fmt.Fprintf(&d.b, "%s%s:\n", indent, f.key)
 	switch f.typ.Elem() {
 	case clientType:

@@ -13,7 +13,6 @@ import (
 // that is read and ignored is a hole in the door.
 var (
 	laterKeys = []string{
-		"listen.accounting",
 		"mfa.remember", "mfa.require_nas_type",
 		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
 	}

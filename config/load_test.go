@@ -153,7 +153,7 @@ func TestDefaults(t *testing.T) {
 		Require: Required{Groups: []string{}, Addresses: []netip.Prefix{}},
 	}
 	want := Config{
-		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Web: "127.0.0.1:8080"},
+		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Accounting: []string{}, Web: "127.0.0.1:8080"},
 		DataDir: filepath.Join(filepath.Dir(c.File), "data"),
 		MFA:     m,
 		Lockout: Lockout{Codes: 10, Window: 15 * time.Minute, For: 15 * time.Minute},

@@ -39,22 +39,50 @@ func (c *Config) finish(r *report, known Known) {
 	c.checkProviders(r, "push", c.Push)
 	c.checkMFA(r)
 	c.checkClients(r, known)
+	c.checkAccounting(r)
 }
 
 func (c *Config) checkListen(r *report) {
 	if len(c.Listen.RADIUS) == 0 {
 		r.add("listen.radius", "", "must have an address")
 	}
-	for i, a := range c.Listen.RADIUS {
-		key := index("listen.radius", i)
-		if !IsListen(a) {
-			r.add(key, quote(a), "must be IP:PORT, such as 0.0.0.0:1812 or [::1]:1812")
-		} else if slices.Index(c.Listen.RADIUS, a) != i {
-			r.add(key, quote(a), "must be there once")
+	seen := map[string]bool{}
+	check := func(key string, addresses []string, port int) {
+		for i, a := range addresses {
+			if !IsListen(a) {
+				r.add(index(key, i), quote(a), "must be IP:PORT, such as 0.0.0.0:%d or [::1]:%d", port, port)
+			} else if seen[a] && !strings.HasSuffix(a, ":0") {
+				r.add(index(key, i), quote(a), "must be there once")
+			}
+			seen[a] = true
 		}
 	}
+	check("listen.radius", c.Listen.RADIUS, 1812)
+	check("listen.accounting", c.Listen.Accounting, 1813)
 	if !IsListen(c.Listen.Web) {
 		r.add("listen.web", quote(c.Listen.Web), "must be IP:PORT, such as 127.0.0.1:8080")
+	}
+}
+
+// checkAccounting checks where reports of sessions are forwarded to.
+func (c *Config) checkAccounting(r *report) {
+	if len(c.Accounting.Forward) > 0 && len(c.Listen.Accounting) == 0 && !r.failed("listen.accounting") {
+		r.add("accounting.forward", "", "must not be there without listen.accounting: nothing would come to be forwarded")
+	}
+	seen := map[string]bool{}
+	for i := range c.Accounting.Forward {
+		f, key := &c.Accounting.Forward[i], index("accounting.forward", i)
+		if r.bad[key] {
+			continue // not an entry at all
+		}
+		checkName(r, key+".name", f.Name, seen)
+		if a, err := netip.ParseAddrPort(f.Address); !r.failed(key+".address") && (err != nil || a.Port() == 0 || a.Addr().IsUnspecified()) {
+			r.add(key+".address", quote(f.Address), "must be IP:PORT, such as 192.0.2.10:1813")
+		}
+		c.checkSecret(r, &f.Secret, f.SecretFile, key)
+		if len(f.Secret) > 1 {
+			r.add(key+".secret", "", "must be one secret")
+		}
 	}
 }
 
@@ -191,7 +219,7 @@ func (c *Config) checkClients(r *report, known Known) {
 			cl.MFA.Push = c.MFA.Push
 		}
 		checkName(r, key+".name", cl.Name, seen)
-		c.checkSecret(r, cl, key)
+		c.checkSecret(r, &cl.Secret, cl.SecretFile, key)
 		c.checkProfile(r, cl, key, known)
 		checkFields(r, known, key+".end_user", cl.EndUser)
 		checkFields(r, known, key+".address", cl.Address)
@@ -206,25 +234,27 @@ func (c *Config) checkClients(r *report, known Known) {
 	c.checkShared(r)
 }
 
-func (c *Config) checkSecret(r *report, cl *Client, key string) {
+// checkSecret checks the secret of the entry key, which is in the file or in one
+// of its own, and reads that.
+func (c *Config) checkSecret(r *report, secrets *Secrets, file, key string) {
 	at := key + ".secret"
 	switch {
 	case r.failed(at, at+"_file"):
 		return
-	case r.set(at) && cl.SecretFile != "":
+	case r.set(at) && file != "":
 		r.add(at+"_file", "", "must not stand beside secret")
 		return
-	case cl.SecretFile != "":
+	case file != "":
 		at += "_file"
-		c.readSecretFile(r, cl, at)
+		*secrets = c.readSecretFile(r, file, at)
 	case !r.set(at):
 		r.add(at, "", "must be there, or secret_file")
 		return
 	}
-	if n := len(cl.Secret); !r.failed(at) && (n == 0 || n > 2) {
+	if n := len(*secrets); !r.failed(at) && (n == 0 || n > 2) {
 		r.add(at, "", "must be one secret, or two")
 	}
-	for _, s := range cl.Secret {
+	for _, s := range *secrets {
 		switch {
 		case len(s) < minSecret || len(s) > maxSecret:
 			r.add(at, "", "must be from %d to %d octets", minSecret, maxSecret)

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// MarshalJSON leaves plan, reason and outcome out of an administrative change: it
-// is no login, and must not count as a rejected one.
+// MarshalJSON leaves plan, reason and outcome out of an administrative change and
+// of a report of a session: they are no logins, and must not count as rejected ones.
 func (ev Event) MarshalJSON() ([]byte, error) {
 	type event Event
 	var v any = event(ev)
-	if ev.Kind == EventAdmin {
+	if ev.Kind == EventAdmin || ev.Kind == EventAccounting {
 		v = struct {
 			event
 			Plan    any `json:"plan,omitempty"`

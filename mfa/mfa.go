@@ -393,6 +393,21 @@ type Event struct {
 	Text      string          `json:"text,omitempty"`
 	Operator  string          `json:"operator,omitempty"` // operating-system user of an administrative change
 	NumberSet bool            `json:"number_matching,omitempty"`
+	Session   *Session        `json:"session,omitempty"` // EventAccounting only
+}
+
+// Session is what a NAS reports of a session (RFC 2866). The Event around it has
+// the id of the login that began it, empty where the report does not prove one.
+// All texts come from the network.
+type Session struct {
+	Status    string        `json:"status"`       // start, interim, stop, on, off or another of Acct-Status-Type
+	ID        string        `json:"id,omitempty"` // Acct-Session-Id
+	NAS       string        `json:"nas,omitempty"`
+	Address   string        `json:"address,omitempty"`     // given to the person in the tunnel
+	Duration  time.Duration `json:"duration_ns,omitempty"` // in whole seconds
+	InOctets  uint64        `json:"in_octets,omitempty"`   // from the person
+	OutOctets uint64        `json:"out_octets,omitempty"`  // to the person
+	Cause     string        `json:"terminate_cause,omitempty"`
 }
 
 // EventKind tells logins from other lines of the trail.
@@ -403,6 +418,8 @@ const (
 	EventLogin     EventKind = "login"
 	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
 	EventAdmin     EventKind = "admin"
+	// EventAccounting is what a NAS reports of a session. It decides nothing.
+	EventAccounting EventKind = "accounting"
 )
 
 // Fold returns the form of a user name under which names are compared.

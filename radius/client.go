@@ -213,6 +213,20 @@ func (c *Caller) Exchange(ctx context.Context, q *Query) (Answer, error) {
 }
 
 func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
+	var auth [authSize]byte
+	rand.Read(auth[:])
+	id := byte(mathrand.Uint32())
+	packet, err := q.Append(nil, id, &auth, c.Secret)
+	if err != nil {
+		return Answer{}, err
+	}
+	return c.transact(ctx, packet, func(datagram []byte) (Answer, error) {
+		return ParseAnswer(datagram, id, &auth, c.Secret)
+	})
+}
+
+// transact sends packet, again and again, until parse takes an answer.
+func (c *Caller) transact(ctx context.Context, packet []byte, parse func([]byte) (Answer, error)) (Answer, error) {
 	var dialer net.Dialer
 	if c.Local.IsValid() {
 		dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.Local, 0))
@@ -225,13 +239,6 @@ func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	var auth [authSize]byte
-	rand.Read(auth[:])
-	id := byte(mathrand.Uint32())
-	packet, err := q.Append(nil, id, &auth, c.Secret)
-	if err != nil {
-		return Answer{}, err
-	}
 	wait, end := c.First, time.Now().Add(c.Total)
 	if wait <= 0 {
 		wait = initialRetransmit
@@ -249,7 +256,7 @@ func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
 		if until.After(end) {
 			until = end
 		}
-		answer, err := c.await(ctx, conn, until, id, &auth)
+		answer, err := c.await(ctx, conn, until, parse)
 		switch {
 		case err == nil:
 			return answer, nil
@@ -272,7 +279,7 @@ func (c *Caller) exchange(ctx context.Context, q *Query) (Answer, error) {
 var errInvalid = fmt.Errorf("%w that is valid", ErrNoAnswer)
 
 // await reads until a valid answer comes or the time is over.
-func (c *Caller) await(ctx context.Context, conn net.Conn, until time.Time, id byte, auth *[16]byte) (Answer, error) {
+func (c *Caller) await(ctx context.Context, conn net.Conn, until time.Time, parse func([]byte) (Answer, error)) (Answer, error) {
 	if err := conn.SetReadDeadline(until); err != nil {
 		return Answer{}, err
 	}
@@ -289,7 +296,7 @@ func (c *Caller) await(ctx context.Context, conn net.Conn, until time.Time, id b
 		if err != nil {
 			return Answer{}, err
 		}
-		answer, err := ParseAnswer(buf[:n], id, auth, c.Secret)
+		answer, err := parse(buf[:n])
 		if err == nil {
 			return answer, nil
 		}

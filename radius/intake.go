@@ -16,10 +16,11 @@ import (
 
 // arrival is where a datagram came from and how an answer gets back.
 type arrival struct {
-	out      sender
-	listener uint16
-	from     netip.AddrPort
-	oob      []byte // selects the source address of the answer; read in place
+	out        sender
+	accounting bool // on an accounting address
+	listener   uint16
+	from       netip.AddrPort
+	oob        []byte // selects the source address of the answer; read in place
 }
 
 // receive takes one datagram through the intake. It returns before the request
@@ -55,6 +56,13 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	count := svc.counters[c.index]
 	count.packets.Add(1)
 	count.lastSeen.Store(now.UnixNano())
+	if a.accounting {
+		if why := s.account(&a, c, count, p, now); why != keep {
+			count.discarded[why].Add(1)
+			s.refuse(c, why, source, now)
+		}
+		return
+	}
 
 	var r request
 	var secret *Secret
@@ -176,18 +184,20 @@ func (s *Server) refuse(c *client, why discard, source netip.Addr, now time.Time
 
 // discardHints say what an operator can do.
 var discardHints = [discardReasons]string{
-	discardAttributes:     "the packet is damaged, or not RADIUS",
-	discardTooMany:        "see limits.attributes",
-	discardCode:           "only Access-Request and Status-Server are answered on this port",
-	discardSignatureForm:  "the client must send one Message-Authenticator of 18 octets",
-	discardUnsigned:       "let the client send Message-Authenticator, or, if it cannot, set require_message_authenticator: no for it (auto: after `radmatch clients unlatch`)",
-	discardUnsignedProxy:  "a proxy must sign what it forwards (Message-Authenticator); an unsigned Proxy-State is what the Blast-RADIUS attack needs",
-	discardUnsignedEAP:    "EAP must be signed (RFC 3579)",
-	discardUnsignedStatus: "Status-Server must be signed (RFC 5997)",
-	discardSignature:      "probably a wrong shared secret",
-	discardTakeover:       "an unsigned packet used the identifier of a signed one that is not over",
-	discardOverload:       "see limits.pending and limits.pending_per_client",
-	discardStatusRate:     "the client sends Status-Server more than 20 times a second",
+	discardAttributes:          "the packet is damaged, or not RADIUS",
+	discardTooMany:             "see limits.attributes",
+	discardCode:                "Access-Requests belong to listen.radius, Accounting-Requests to listen.accounting, and nothing else is answered",
+	discardSignatureForm:       "the client must send one Message-Authenticator of 18 octets",
+	discardUnsigned:            "let the client send Message-Authenticator, or, if it cannot, set require_message_authenticator: no for it (auto: after `radmatch clients unlatch`)",
+	discardUnsignedProxy:       "a proxy must sign what it forwards (Message-Authenticator); an unsigned Proxy-State is what the Blast-RADIUS attack needs",
+	discardUnsignedEAP:         "EAP must be signed (RFC 3579)",
+	discardUnsignedStatus:      "Status-Server must be signed (RFC 5997)",
+	discardSignature:           "probably a wrong shared secret",
+	discardTakeover:            "an unsigned packet used the identifier of a signed one that is not over",
+	discardOverload:            "see limits.pending and limits.pending_per_client",
+	discardStatusRate:          "the client sends Status-Server more than 20 times a second",
+	discardAccountingSignature: "probably a wrong shared secret",
+	discardAccountingForm:      "an Accounting-Request must have one Acct-Status-Type",
 }
 
 // stranger counts a datagram from no client and logs it once an hour a network.
@@ -213,13 +223,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 	if len(a.oob) > 0 {
 		x.oob = append([]byte(nil), a.oob...)
 	}
-	if r.proxyStates > 0 {
-		for typ, value := range attributes(r.raw) {
-			if typ == typeProxyState {
-				x.proxy = append(append(x.proxy, typ, byte(2+len(value))), value...)
-			}
-		}
-	}
+	x.proxy = r.proxy()
 	q := &x.req
 	q.Received, q.Client, q.Signed = now, x.client.Policy, r.ma != 0
 	if q.Signed {

@@ -31,9 +31,10 @@ type sockets struct {
 // socket is one UDP socket; the sockets of one address share its port, and the
 // kernel spreads the clients over them.
 type socket struct {
-	conn     *net.UDPConn
-	listener uint16
-	wildcard bool // answers must name the address that they leave from
+	conn       *net.UDPConn
+	listener   uint16
+	accounting bool
+	wildcard   bool // answers must name the address that they leave from
 }
 
 // send implements sender.
@@ -50,11 +51,15 @@ func (k *socket) send(b []byte, to netip.AddrPort, oob []byte) error {
 // address) and begins to serve them. Port 0 takes a free one: see Addrs. On an
 // error none of them is open. ctx ends the opening, not the serving.
 func (s *Server) Listen(ctx context.Context, addresses []string) error {
+	return s.listen(ctx, &s.sockets, addresses, false)
+}
+
+func (s *Server) listen(ctx context.Context, group *sockets, addresses []string, accounting bool) error {
 	s.start()
 	var opened []*socket
 	var addrs []netip.AddrPort
 	for _, address := range addresses {
-		more, at, err := s.open(ctx, address, uint16(len(s.Addrs())+len(addrs)))
+		more, at, err := s.open(ctx, address, uint16(len(group.addresses())+len(addrs)))
 		opened = append(opened, more...)
 		addrs = append(addrs, at...)
 		if err != nil {
@@ -64,27 +69,33 @@ func (s *Server) Listen(ctx context.Context, addresses []string) error {
 			return fmt.Errorf("listen on %q: %w", address, err)
 		}
 	}
-	s.sockets.mu.Lock()
-	defer s.sockets.mu.Unlock()
-	if s.sockets.closed {
+	group.mu.Lock()
+	defer group.mu.Unlock()
+	if group.closed {
 		for _, k := range opened {
 			k.conn.Close()
 		}
 		return net.ErrClosed
 	}
-	s.sockets.open = append(s.sockets.open, opened...)
-	s.sockets.addrs = append(s.sockets.addrs, addrs...)
+	group.open = append(group.open, opened...)
+	group.addrs = append(group.addrs, addrs...)
 	for _, k := range opened {
-		s.sockets.readers.Go(func() { s.read(k) })
+		k.accounting = accounting
+		group.readers.Go(func() { s.read(k) })
 	}
 	return nil
 }
 
 // Addrs returns the addresses that are served, in the order of Listen.
-func (s *Server) Addrs() []netip.AddrPort {
-	s.sockets.mu.Lock()
-	defer s.sockets.mu.Unlock()
-	return append([]netip.AddrPort(nil), s.sockets.addrs...)
+func (s *Server) Addrs() []netip.AddrPort { return s.sockets.addresses() }
+
+// AccountingAddrs is Addrs for ListenAccounting.
+func (s *Server) AccountingAddrs() []netip.AddrPort { return s.reports.sockets.addresses() }
+
+func (k *sockets) addresses() []netip.AddrPort {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]netip.AddrPort(nil), k.addrs...)
 }
 
 // close closes the sockets and waits for their readers.
@@ -167,7 +178,7 @@ func (s *Server) read(k *socket) {
 	var datagram [maxPacketSize]byte
 	var oob [oobSize]byte
 	pause := time.Duration(0)
-	a := arrival{out: k, listener: k.listener}
+	a := arrival{out: k, accounting: k.accounting, listener: k.listener}
 	for {
 		n, noob, err := 0, 0, error(nil)
 		if k.wildcard {

@@ -195,6 +195,20 @@ func (r *request) other(kind string) {
 	r.otherCredential = kind
 }
 
+// proxy returns a copy of the Proxy-State attributes, in their order: an answer
+// repeats them (RFC 2865 §5.33).
+func (r *request) proxy() (states []byte) {
+	if r.proxyStates == 0 {
+		return nil
+	}
+	for typ, value := range attributes(r.raw) {
+		if typ == typeProxyState {
+			states = append(append(states, typ, byte(2+len(value))), value...)
+		}
+	}
+	return states
+}
+
 // auth is the Request Authenticator.
 func (r *request) auth() []byte { return r.raw[4:headerSize] }
 

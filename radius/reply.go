@@ -264,6 +264,21 @@ func (x *exchange) writeAccept(w *writer, d *mfa.Decision) {
 		}
 		w.mschapAccept(cred, d.MSCHAP)
 	}
+	x.writeClass(w, d)
+}
+
+// writeClass appends the Class that joins the session to its login, behind those
+// of the user: devices that read a group out of Class take the first one. Nobody
+// stays out because it does not fit.
+func (x *exchange) writeClass(w *writer, d *mfa.Decision) {
+	a := x.server.Accounting
+	if a == nil || d.LoginID == "" {
+		return
+	}
+	class := classOf(a.ClassKey, x.client.Policy.Group, d.LoginID)
+	if len(w.b)+2+len(class)+len(x.proxy) <= w.most {
+		w.text(typeClass, class)
+	}
 }
 
 // writeChallenge appends what a challenge may hold (RFC 2865 §5.44).

@@ -27,6 +27,9 @@ type Server struct {
 	MaxPendingPerClient int // 0: as MaxPending
 	MaxAttributes       int // of a packet; 0: 200
 
+	// Accounting says what becomes of Accounting-Requests. Nil: there is none.
+	Accounting *Accounting
+
 	begin     sync.Once
 	log       *zap.Logger
 	ctx       context.Context // of Authenticate; ends when Shutdown returns
@@ -45,6 +48,7 @@ type Server struct {
 	idle      chan struct{} // capacity 1: nothing is pending
 	sockets   sockets
 	workers   workers
+	reports   reports
 }
 
 // service is a Service with the counters of its clients, by their index.
@@ -128,7 +132,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.closed.Store(true)
 	s.sockets.close()
+	s.reports.sockets.close()
 	s.cancel()
+	s.reports.done.Wait()
 	return err
 }
 

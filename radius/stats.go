@@ -28,6 +28,7 @@ type ClientStats struct {
 	Duplicates uint64 // retransmissions, answered again or dropped
 	Superseded uint64 // requests whose identifier was reused before the decision
 	Status     uint64 // Status-Server requests answered
+	Recorded   uint64 // Accounting-Requests recorded, retransmissions aside
 	Accepted   uint64
 	Rejected   uint64
 	Challenged uint64
@@ -55,22 +56,28 @@ const (
 	discardTakeover
 	discardOverload
 	discardStatusRate
+	discardAccountingSignature
+	discardAccountingForm
+	discardNotRecorded
 	discardReasons
 )
 
 var discardNames = [discardReasons]string{
-	discardAttributes:     "malformed_attributes",
-	discardTooMany:        "too_many_attributes",
-	discardCode:           "unexpected_code",
-	discardSignatureForm:  "malformed_message_authenticator",
-	discardUnsigned:       "unsigned",
-	discardUnsignedProxy:  "unsigned_proxy_state",
-	discardUnsignedEAP:    "unsigned_eap",
-	discardUnsignedStatus: "unsigned_status_server",
-	discardSignature:      "wrong_message_authenticator",
-	discardTakeover:       "unsigned_reuse_of_signed_identifier",
-	discardOverload:       "overload",
-	discardStatusRate:     "status_server_rate",
+	discardAttributes:          "malformed_attributes",
+	discardTooMany:             "too_many_attributes",
+	discardCode:                "unexpected_code",
+	discardSignatureForm:       "malformed_message_authenticator",
+	discardUnsigned:            "unsigned",
+	discardUnsignedProxy:       "unsigned_proxy_state",
+	discardUnsignedEAP:         "unsigned_eap",
+	discardUnsignedStatus:      "unsigned_status_server",
+	discardSignature:           "wrong_message_authenticator",
+	discardTakeover:            "unsigned_reuse_of_signed_identifier",
+	discardOverload:            "overload",
+	discardStatusRate:          "status_server_rate",
+	discardAccountingSignature: "wrong_accounting_authenticator",
+	discardAccountingForm:      "malformed_accounting",
+	discardNotRecorded:         "accounting_not_recorded",
 }
 
 func (d discard) String() string { return discardNames[d] }
@@ -80,6 +87,7 @@ type counters struct {
 	pending                                           atomic.Int64
 	packets, signed, unsigned, duplicates, superseded atomic.Uint64
 	status, accepted, rejected, challenged, silent    atomic.Uint64
+	recorded                                          atomic.Uint64
 	discarded                                         [discardReasons]atomic.Uint64
 	latencySum, latencyMax, lastSeen, statusNext      atomic.Int64
 }
@@ -94,6 +102,7 @@ func (c *counters) snapshot(name string) ClientStats {
 		Duplicates: c.duplicates.Load(),
 		Superseded: c.superseded.Load(),
 		Status:     c.status.Load(),
+		Recorded:   c.recorded.Load(),
 		Accepted:   c.accepted.Load(),
 		Rejected:   c.rejected.Load(),
 		Challenged: c.challenged.Load(),

@@ -33,7 +33,8 @@ func (a *app) eventsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "events",
 		Short: "Show the audit trail",
-		Long: `Each login ends in one event; administrative changes are events too. Without
+		Long: `Each login ends in one event; administrative changes are events too, and so is
+each report of a session where listen.accounting is set. Without
 --since and --limit it shows the newest 100, the newest last.`,
 		Example: `  radmatch events --user anna --since 24h
   radmatch events --follow
@@ -209,6 +210,10 @@ func eventLine(ev *mfa.Event) string {
 		}
 		return b.String()
 	}
+	if ev.Kind == mfa.EventAccounting && ev.Session != nil {
+		sessionDetails(&b, ev)
+		return b.String()
+	}
 	outcome := ev.Outcome.String()
 	if ev.Kind != mfa.EventLogin {
 		outcome = push.Printable(string(ev.Kind), 32)
@@ -225,6 +230,25 @@ func eventLine(ev *mfa.Event) string {
 	}
 	eventDetails(&b, ev)
 	return b.String()
+}
+
+// sessionDetails is the line of a report of a session, behind its time. It names
+// the login where a Class of ours proves it.
+func sessionDetails(b *strings.Builder, ev *mfa.Event) {
+	s := ev.Session
+	fmt.Fprintf(b, "  accounting %-20s  %-12s  %-15s  %-6s  login=%s", orDash(ev.User, 128), orDash(ev.Client, 64),
+		orDash(ev.EndUser, 64), orDash(s.Status, 16), orDash(ev.ID, 64))
+	for _, d := range []struct{ name, text string }{{"session", s.ID}, {"nas", s.NAS}, {"address", s.Address}} {
+		if d.text != "" {
+			fmt.Fprintf(b, "  %s=%s", d.name, orDash(d.text, 128))
+		}
+	}
+	if s.Duration > 0 || s.Status == "stop" {
+		fmt.Fprintf(b, "  duration=%s  in=%d  out=%d", s.Duration, s.InOctets, s.OutOctets)
+	}
+	if s.Cause != "" {
+		fmt.Fprintf(b, "  cause=%s", orDash(s.Cause, 64))
+	}
 }
 
 // eventDetails appends what not every login has.

@@ -31,8 +31,9 @@ import (
 //
 //	site [KEY: VALUE]...     write radmatch.yaml with these lines under mfa:
 //	serve [ARG]...           start the server in the background and wait until it is ready;
-//	                         sets $RADIUS and $WEB, logs to server.log
-//	stop | kill | hup        SIGTERM and wait for exit code 0 | SIGKILL | SIGHUP
+//	                         sets $RADIUS, $ACCOUNTING and $WEB, logs to server.log
+//	shutdown | crash | hup   SIGTERM and wait for exit code 0 | SIGKILL | SIGHUP (stop and kill are
+//	                         testscript's own: stop ends the script)
 //	exec nas ATTRIBUTES...   one request by radclient: prints the packet type and the
 //	                         attributes; exit 0 accept, 3 challenge, 4 reject, 5 no answer.
 //	                         All that radclient says goes to the file nas.log as it comes
@@ -55,7 +56,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(e.WorkDir, "users.yaml"), []byte(scriptUsers), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"site": scriptSite, "serve": scriptServe, "stop": scriptStop, "kill": scriptKill, "hup": scriptHup,
+			"site": scriptSite, "serve": scriptServe, "shutdown": scriptStop, "crash": scriptKill, "hup": scriptHup,
 			"capture": scriptCapture, "code": scriptCode, "until": scriptUntil, "lines": scriptLines,
 		},
 	})
@@ -245,9 +246,10 @@ func scriptLines(ts *testscript.TestScript, neg bool, args []string) {
 
 // nas is the program of that name in the scripts. Attributes are as radclient
 // reads them; -from ADDRESS sends from there, -retry N retransmits, -timeout
-// SECONDS waits so long for each answer, -secret S uses that one.
+// SECONDS waits so long for each answer, -secret S uses that one, -type acct sends
+// to $ACCOUNTING.
 func nas() {
-	from, secret, retry, timeout := "", os.Getenv("SECRET"), "1", "20"
+	from, secret, retry, timeout, kind := "", os.Getenv("SECRET"), "1", "20", "auth"
 	args := os.Args[1:]
 	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
 		switch args[0] {
@@ -259,21 +261,27 @@ func nas() {
 			timeout = args[1]
 		case "-secret":
 			secret = args[1]
+		case "-type":
+			kind = args[1]
 		}
 		args = args[2:]
 	}
 	attributes := strings.Join(args, "\n") + "\n"
-	if !strings.Contains(attributes, "Message-Authenticator") && !strings.Contains(attributes, "Unsigned") {
+	if kind == "auth" && !strings.Contains(attributes, "Message-Authenticator") && !strings.Contains(attributes, "Unsigned") {
 		attributes += "Message-Authenticator = 0x00\n"
 	}
 	attributes = strings.ReplaceAll(attributes, "Unsigned\n", "")
 	if from != "" {
 		attributes += "Packet-Src-IP-Address = " + from + "\n"
 	}
+	server := os.Getenv("RADIUS")
+	if kind == "acct" {
+		server = os.Getenv("ACCOUNTING")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	// A line of the log comes when it is written, not when the buffer is full.
-	cmd := exec.CommandContext(ctx, "stdbuf", "-oL", "radclient", "-x", "-r", retry, "-t", timeout, os.Getenv("RADIUS"), "auth", secret)
+	cmd := exec.CommandContext(ctx, "stdbuf", "-oL", "radclient", "-x", "-r", retry, "-t", timeout, server, kind, secret)
 	cmd.Stdin = strings.NewReader(attributes)
 	log, err := os.Create("nas.log")
 	if err != nil {
@@ -296,7 +304,7 @@ func nas() {
 		os.Exit(exitNoAnswer)
 	}
 	fmt.Print(answer)
-	for kind, code := range map[string]int{"Access-Accept": exitOK, "Access-Challenge": 3, "Access-Reject": exitRejected} {
+	for kind, code := range map[string]int{"Access-Accept": exitOK, "Accounting-Response": exitOK, "Access-Challenge": 3, "Access-Reject": exitRejected} {
 		if strings.HasPrefix(answer, kind) {
 			os.Exit(code)
 		}

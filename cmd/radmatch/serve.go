@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
@@ -117,9 +118,12 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 		Logger: log, Latches: st,
 		MaxPending: cfg.Limits.Pending, MaxPendingPerClient: cfg.Limits.PendingPerClient, MaxAttributes: cfg.Limits.Attributes,
 	}
-	server.Swap(first.Service)
 	l.serving = first.primaries
 	defer func() { closePrimaries(l.serving, log) }()
+	if server.Accounting, err = openAccounting(ctx, cfg, st, log); err != nil {
+		return err
+	}
+	server.Swap(first.Service)
 	pages := &web.Server{Approver: l.approver, Store: st, Logger: log, PublicURL: cfg.PublicURL()}
 	httpServer := web.NewHTTPServer(pages.Handler(), log)
 	httpListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web)
@@ -129,6 +133,10 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
 		httpListener.Close()
 		return withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change listen.radius", err)
+	}
+	if err := server.ListenAccounting(ctx, cfg.Listen.Accounting); err != nil {
+		httpListener.Close()
+		return withHint("another program has the address: change listen.accounting", err)
 	}
 	// The load has peaked above what serving needs, above all with many users.
 	debug.FreeOSMemory()
@@ -218,6 +226,9 @@ func needsRestart(old, next *config.Config) []string {
 	differs("data_dir", old.DataDir, next.DataDir)
 	differs("web", old.Web, next.Web)
 	differs("limits", old.Limits, next.Limits)
+	if !reflect.DeepEqual(old.Accounting, next.Accounting) { // a secret does not print
+		keys = append(keys, "accounting")
+	}
 	differs("events", old.Events, next.Events)
 	differs("log.format", old.Log.Format, next.Log.Format)
 	return keys
@@ -261,6 +272,9 @@ func start(ctx context.Context, server *radius.Server, st *store.Store, l *lasti
 	w.Go(func() { l.pending.Run(ctx) })
 	w.Go(func() { l.refusals.Run(ctx) })
 	w.Go(func() { keepStats(ctx, server, st, log) })
+	if a := server.Accounting; a != nil && a.Forwarder != nil {
+		w.Go(func() { a.Forwarder.Run(ctx) })
+	}
 	return w
 }
 
@@ -282,6 +296,10 @@ func (a *app) announce(readyFile string, server *radius.Server, web net.Listener
 	for _, addr := range server.Addrs() {
 		log.Info("listening", zap.String("radius", addr.String()))
 		fmt.Fprintf(&text, "radius %s\n", addr)
+	}
+	for _, addr := range server.AccountingAddrs() {
+		log.Info("listening", zap.String("accounting", addr.String()))
+		fmt.Fprintf(&text, "accounting %s\n", addr)
 	}
 	log.Info("listening", zap.Stringer("web", web.Addr()))
 	fmt.Fprintf(&text, "web %s\nend\n", web.Addr())

@@ -11,7 +11,7 @@ import (
 )
 
 // keepStats writes the counters to where `radmatch clients` reads them, until
-// ctx ends. What cannot be written is tried again with the next numbers.
+// ctx ends, and then the last ones. What cannot be written is tried again with the next numbers.
 func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log *zap.Logger) {
 	tick := time.NewTicker(statsEvery)
 	defer tick.Stop()
@@ -19,6 +19,7 @@ func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log 
 	for {
 		select {
 		case <-ctx.Done():
+			_ = st.SaveStats(context.WithoutCancel(ctx), clientStats(server.Stats()))
 			return
 		case <-tick.C:
 			err := st.SaveStats(ctx, clientStats(server.Stats()))
@@ -48,7 +49,7 @@ func clientStats(s radius.Stats) []store.ClientStats {
 			Client: c.Name, Packets: c.Packets,
 			Accepts: c.Accepted, Rejects: c.Rejected, Challenges: c.Challenged,
 			Discards: discards, Duplicates: c.Duplicates,
-			Signed: c.Signed, Unsigned: c.Unsigned, Refused: c.Discarded,
+			Signed: c.Signed, Unsigned: c.Unsigned, Refused: c.Discarded, Recorded: c.Recorded,
 			Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
 		})
 	}

@@ -25,6 +25,9 @@ type row struct {
 	used   bool   // step is used up by this event
 	data   []byte // the fields that have no column
 	barred string // the client group that push is off for from now on
+
+	mark    []byte // not nil: a report of a session, for the table accounting
+	interim bool
 }
 
 const (
@@ -97,6 +100,7 @@ type rest struct {
 	Text      string              `json:"text,omitempty"`
 	Operator  string              `json:"operator,omitempty"`
 	NumberSet bool                `json:"number_matching,omitempty"`
+	Session   *mfa.Session        `json:"session,omitempty"`
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
@@ -117,12 +121,12 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet {
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil {
 		return b, nil
 	}
 	extra, err := json.Marshal(rest{
 		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
-		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet,
+		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session,
 	})
 	return append(b, extra...), err
 }
@@ -159,7 +163,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 		return err
 	}
 	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
-	ev.Requests, ev.Text, ev.Operator, ev.NumberSet = x.Requests, x.Text, x.Operator, x.NumberSet
+	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session
 	return nil
 }
 

@@ -74,7 +74,8 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 		uses := make(map[string]*token)
 		var users []string
 		var ids []int64
-		const query = `SELECT id, coalesce(user, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + foldedMark + ` ORDER BY id LIMIT ?`
+		const query = `SELECT id, coalesce(user, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + foldedMark + `
+			UNION ALL SELECT id, coalesce(user, ''), '', NULL, 0 FROM accounting WHERE id > ` + foldedMark + ` ORDER BY 1 LIMIT ?`
 		err := each(ctx, tx, query, []any{chunk}, func(r *sql.Rows) error {
 			var user, id string
 			var step sql.NullInt64
@@ -158,6 +159,9 @@ func (s *Store) prune(ctx context.Context) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM changes WHERE id <= min((SELECT max(id) FROM changes) - ?, ?)`, keepChanges, s.applied)
 		return err
 	})
+	for n := 1; n > 0 && err == nil && ctx.Err() == nil; {
+		n, err = s.thin(ctx)
+	}
 	for err == nil && ctx.Err() == nil {
 		var cutoff int64
 		if s.opt.Keep > 0 {
@@ -192,17 +196,21 @@ func (s *Store) pruneChunk(ctx context.Context, cutoff int64) (n int64, err erro
 	}
 	err = s.locked(ctx, func(tx *sql.Tx) error {
 		var last int64
-		err := each(ctx, tx, `SELECT id, coalesce(user, '') FROM events WHERE id < ? AND id <= `+foldedMark+` ORDER BY id LIMIT ?`,
-			[]any{cutoff, chunk}, func(r *sql.Rows) error {
-				var user string
-				if err := r.Scan(&last, &user); err != nil {
-					return err
-				}
-				n++
-				_, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, mfa.Fold(user), last)
+		const query = `SELECT id, coalesce(user, '') FROM events WHERE id < ?1 AND id <= ` + foldedMark + `
+			UNION ALL SELECT id, coalesce(user, '') FROM accounting WHERE id < ?1 AND id <= ` + foldedMark + ` ORDER BY 1 LIMIT ?2`
+		err := each(ctx, tx, query, []any{cutoff, chunk}, func(r *sql.Rows) error {
+			var user string
+			if err := r.Scan(&last, &user); err != nil {
 				return err
-			})
+			}
+			n++
+			_, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, mfa.Fold(user), last)
+			return err
+		})
 		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM accounting WHERE id <= ?`, last); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM events WHERE id <= ?`, last)

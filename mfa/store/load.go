@@ -226,7 +226,7 @@ func (s *Store) loadAll(ctx context.Context) error {
 	}
 	var applied, tail int64
 	err = tx.QueryRowContext(ctx, `SELECT (SELECT coalesce(max(id), 0) FROM changes),
-		(SELECT count(*) FROM events WHERE id > `+foldedMark+`)`).Scan(&applied, &tail)
+		(SELECT count(*) FROM events WHERE id > `+foldedMark+`) + (SELECT count(*) FROM accounting WHERE id > `+foldedMark+`)`).Scan(&applied, &tail)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -109,16 +110,17 @@ func (q Query) selection() selection {
 	return sel
 }
 
-// part is a stretch of the trail with its own way to find events. Its
-// parameters are ?1 and ?2, the bounds of ids (exclusive), ?3 the client, empty
-// for all, and ?4 the folded user.
+// part is a stretch of the trail with its own way to find events, in both of its
+// tables. Its parameters are ?1 and ?2, the bounds of ids (exclusive), ?3 the
+// client, empty for all, and ?4 the folded user.
 type part struct {
-	from string
+	id   string                // the column that is in order
+	from string                // TABLE stands for the table
 	keep func(*mfa.Event) bool // nil: all that was found
 }
 
 func everybody() []part {
-	return []part{{from: `events e WHERE e.id > ?1 AND e.id < ?2`}}
+	return []part{{id: `e.id`, from: `TABLE e WHERE e.id > ?1 AND e.id < ?2`}}
 }
 
 // userParts finds a user's events by the index where they are folded, and by
@@ -126,17 +128,29 @@ func everybody() []part {
 // lower knows ASCII alone: a name with anything else is compared here.
 func userParts(user string) []part {
 	return []part{
-		{from: `event_user u CROSS JOIN events e ON e.id = u.id WHERE u.user = ?4 AND u.id > ?1 AND u.id < ?2`},
+		{id: `u.id`, from: `event_user u CROSS JOIN TABLE e ON e.id = u.id WHERE u.user = ?4 AND u.id > ?1 AND u.id < ?2`},
 		{
-			from: `events e WHERE e.id > max(?1, ` + foldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*')`,
+			id:   `e.id`,
+			from: `TABLE e WHERE e.id > max(?1, ` + foldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*')`,
 			keep: func(ev *mfa.Event) bool { return mfa.Fold(ev.User) == user },
 		},
 	}
 }
 
+// query reads the two tables of the trail as one. Each comes in the order of its
+// ids, so that SQLite merges them row by row.
+func (p part) query() string {
+	of := func(columns, table string) string {
+		return `SELECT ` + p.id + `, coalesce(e.user, ''), coalesce(e.client, ''), ` + columns + `, e.data FROM ` +
+			strings.Replace(p.from, "TABLE", table, 1) + ` AND (?3 = '' OR e.client = ?3) AND ?4 = ?4`
+	}
+	const columns = `coalesce(e.reason, ''), coalesce(e.tries, 0), coalesce(e.token, ''), coalesce(e.step, 0), coalesce(e.drift, 0)`
+	return of(columns, "events") + ` UNION ALL ` + of(`'', 0, '', 0, 0`, "accounting") + ` ORDER BY 1`
+}
+
 // read appends what p has of the selection to found, up to the limit.
 func (sel selection) read(ctx context.Context, q querier, p part, user string, found []Entry) ([]Entry, error) {
-	query := selectEvents + p.from + ` AND (?3 = '' OR e.client = ?3) AND ?4 = ?4 ORDER BY e.id`
+	query := p.query()
 	if sel.newest {
 		query += ` DESC`
 	}

@@ -78,6 +78,7 @@ type Store struct {
 	wmu    sync.Mutex // held by whoever writes, or replaces accounts
 	writer writer     // guarded by wmu
 	queue  queue
+	marks  marks // of reports of sessions
 
 	lost       int       // events that were not written since the last log line; guarded by wmu
 	complained time.Time // when that line was; guarded by wmu
@@ -219,6 +220,9 @@ func (s *Store) path(name string) string { return filepath.Join(s.opt.Dir, name)
 // start loads the memory and starts the goroutines of a server.
 func (s *Store) start(ctx context.Context) error {
 	if err := s.loadAll(ctx); err != nil {
+		return err
+	}
+	if err := s.loadMarks(ctx); err != nil {
 		return err
 	}
 	// Again, behind the tokens: a rekey may have come between.

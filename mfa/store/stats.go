@@ -15,12 +15,13 @@ type ClientStats struct {
 	Accepts    uint64            `json:"accepts"`
 	Rejects    uint64            `json:"rejects"`
 	Challenges uint64            `json:"challenges"`
-	Discards   uint64            `json:"discards"`          // not answered, whatever the reason
-	Duplicates uint64            `json:"duplicates"`        // retransmissions
-	Signed     uint64            `json:"signed"`            // new requests with a valid Message-Authenticator
-	Unsigned   uint64            `json:"unsigned"`          // and without one
-	Refused    map[string]uint64 `json:"refused,omitempty"` // failed intake, by reason
-	Mean       time.Duration     `json:"mean_ns"`           // from request to answer
+	Discards   uint64            `json:"discards"`             // not answered, whatever the reason
+	Duplicates uint64            `json:"duplicates"`           // retransmissions
+	Signed     uint64            `json:"signed"`               // new requests with a valid Message-Authenticator
+	Unsigned   uint64            `json:"unsigned"`             // and without one
+	Refused    map[string]uint64 `json:"refused,omitempty"`    // failed intake, by reason
+	Recorded   uint64            `json:"accounting,omitempty"` // reports of sessions, retransmissions aside
+	Mean       time.Duration     `json:"mean_ns"`              // from request to answer
 	Max        time.Duration     `json:"max_ns"`
 	Last       time.Time         `json:"last_seen,omitzero"`
 }

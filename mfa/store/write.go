@@ -217,23 +217,25 @@ const (
 	stmtRollback
 	stmtLast
 	stmtEvent
+	stmtAccounting
 	stmtBar
 	statements
 )
 
 var statementTexts = [statements]string{
-	stmtBegin:    "BEGIN IMMEDIATE",
-	stmtCommit:   "COMMIT",
-	stmtRollback: "ROLLBACK",
-	stmtLast:     lastEvent,
-	stmtEvent:    insertEvent,
-	stmtBar:      insertBar,
+	stmtBegin:      "BEGIN IMMEDIATE",
+	stmtCommit:     "COMMIT",
+	stmtRollback:   "ROLLBACK",
+	stmtLast:       lastEvent,
+	stmtEvent:      insertEvent,
+	stmtAccounting: insertAccounting,
+	stmtBar:        insertBar,
 }
 
 const (
 	// A trail that was pruned to its end goes on behind it all the same: where the
 	// clock was set back, a use would else lie before the mark and be forgotten.
-	lastEvent = `SELECT max(coalesce((SELECT max(id) FROM events), 0), ` + foldedMark + `)`
+	lastEvent = `SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM accounting), 0), ` + foldedMark + `)`
 	insertBar = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
 )
 
@@ -268,8 +270,7 @@ func (w *writer) insertRows(rows []row, now time.Time) error {
 	}
 	for i := range rows {
 		id = max(id+1, now.UnixMicro())
-		rows[i].values(id, &w.args)
-		if err := w.exec(stmtEvent, w.args[:]...); err != nil {
+		if err := w.insertRow(id, &rows[i]); err != nil {
 			return err
 		}
 		if r := &rows[i]; r.barred != "" {
@@ -280,6 +281,21 @@ func (w *writer) insertRows(rows []row, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+func (w *writer) insertRow(id int64, r *row) error {
+	if r.mark == nil {
+		r.values(id, &w.args)
+		return w.exec(stmtEvent, w.args[:]...)
+	}
+	values := [...]driver.Value{id, text(r.user), text(r.client), r.mark, nil, r.data}
+	if r.interim {
+		values[4] = int64(1)
+	}
+	for i, v := range values {
+		w.args[i].Value = v
+	}
+	return w.exec(stmtAccounting, w.args[:len(values)]...)
 }
 
 // last reads the highest event id: another process may have written one.

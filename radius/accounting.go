@@ -1,0 +1,201 @@
+package radius
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	layeh "layeh.com/radius"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Recorder keeps what NAS devices report of sessions.
+type Recorder interface {
+	// RecordSession returns nil when ev is on disk. again means that a report with
+	// the same mark, which a retransmission has, is there already; it is kept once.
+	// It may be called concurrently.
+	RecordSession(ctx context.Context, ev mfa.Event, mark [16]byte) (again bool, err error)
+}
+
+// Accounting is what becomes of Accounting-Requests (RFC 2866): verified,
+// recorded, acknowledged, and nothing else. No login depends on one.
+type Accounting struct {
+	Recorder Recorder
+	// ClassKey signs the Class attribute that every Access-Accept carries, so that
+	// a session can be joined to its login.
+	ClassKey  []byte
+	Forwarder *Forwarder // nil: no copy goes to another server
+}
+
+// maxReports bounds the reports that wait for the disk. It is well below what
+// the disk's queue holds, so that logins always find room there.
+const maxReports = 1024
+
+// reports are the Accounting-Requests that are being recorded.
+type reports struct {
+	sockets sockets
+	busy    atomic.Int64
+	done    sync.WaitGroup
+}
+
+// ListenAccounting is Listen for Accounting-Requests. Accounting must be set.
+func (s *Server) ListenAccounting(ctx context.Context, addresses []string) error {
+	return s.listen(ctx, &s.reports.sockets, addresses, true)
+}
+
+// report is one Accounting-Request on its way to the disk.
+type report struct {
+	out    sender
+	from   netip.AddrPort
+	oob    []byte
+	client string
+	count  *counters
+	secret *Secret
+	id     byte
+	auth   [authSize]byte
+	proxy  []byte
+
+	event  mfa.Event
+	mark   [16]byte
+	packet []byte // nil: nothing is forwarded
+}
+
+// account takes a packet that came to an accounting address through the intake.
+// It keeps nothing of p, which it writes to during the call.
+func (s *Server) account(a *arrival, c *client, count *counters, p []byte, now time.Time) discard {
+	var r request
+	if why := r.scan(p, s.MaxAttributes); why != keep {
+		return why
+	}
+	switch r.code {
+	case layeh.CodeStatusServer:
+		return s.accountingStatus(a, c, count, &r, now)
+	case layeh.CodeAccountingRequest:
+	default:
+		return discardCode
+	}
+	i := slices.IndexFunc(c.secrets, func(secret *Secret) bool { return secret.verifyAccounting(p, r.ma) })
+	if i < 0 {
+		return discardAccountingSignature
+	}
+	session := parseSession(p)
+	if session == nil {
+		return discardAccountingForm
+	}
+	if s.reports.busy.Add(1) > maxReports {
+		s.reports.busy.Add(-1)
+		return discardOverload // the NAS sends it again
+	}
+	rep := &report{
+		out: a.out, from: a.from, oob: slices.Clone(a.oob), client: c.Name, count: count, secret: c.secrets[i],
+		id: r.id, auth: [authSize]byte(r.auth()), proxy: r.proxy(),
+		event: s.sessionEvent(a, c, &r, session, now), mark: markOf(c.Name, p),
+	}
+	if s.Accounting.Forwarder != nil {
+		rep.packet = slices.Clone(p)
+	}
+	s.reports.done.Go(func() { s.record(rep, now) })
+	return keep
+}
+
+// record brings a report to the disk, then acknowledges it: to the NAS that says
+// that it was recorded (RFC 2866 §4.2). A report that was not gets no answer, so
+// that it comes again.
+func (s *Server) record(rep *report, received time.Time) {
+	defer s.reports.busy.Add(-1)
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v, rep.client)
+		}
+	}()
+	again, err := s.Accounting.Recorder.RecordSession(s.ctx, rep.event, rep.mark)
+	if err != nil {
+		rep.count.discarded[discardNotRecorded].Add(1)
+		if s.refusals.allow(refusal{client: rep.client, why: discardNotRecorded.String()}, time.Now()) && s.ctx.Err() == nil {
+			s.log.Error("an Accounting-Request is not acknowledged", zap.String("client", rep.client), zap.Error(err))
+		}
+		return
+	}
+	if again {
+		rep.count.duplicates.Add(1)
+	} else {
+		rep.count.recorded.Add(1)
+		if rep.packet != nil {
+			s.Accounting.Forwarder.Forward(rep.packet, received)
+		}
+	}
+	buf := s.buffer()
+	defer s.free(buf)
+	if err := rep.out.send(rep.acknowledgement(buf[:0]), rep.from, rep.oob); err != nil && !s.closed.Load() {
+		s.log.Warn("an answer was not sent", zap.String("client", rep.client), zap.Error(err))
+	}
+}
+
+// acknowledgement appends the Accounting-Response. It has no Message-Authenticator:
+// that is defined for it nowhere but in answers to Status-Server, and programs
+// differ in how they compute it.
+func (rep *report) acknowledgement(b []byte) []byte {
+	b = append(b, byte(layeh.CodeAccountingResponse), rep.id, 0, 0)
+	b = append(b, rep.auth[:]...)
+	b = append(b, rep.proxy...) // not longer than the request, where it came from
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	sum := rep.secret.digest(b)
+	copy(b[4:headerSize], sum[:])
+	return b
+}
+
+// accountingStatus answers a Status-Server request on an accounting address
+// (RFC 5997 §4.2).
+func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *request, now time.Time) discard {
+	if r.ma == 0 {
+		return discardUnsignedStatus
+	}
+	i := slices.IndexFunc(c.secrets, func(secret *Secret) bool { return secret.verify(r.raw, r.ma) })
+	switch {
+	case i < 0:
+		return discardSignature
+	case s.draining.Load():
+		return keep
+	case !count.takeStatus(now):
+		return discardStatusRate
+	}
+	buf := s.buffer()
+	defer s.free(buf)
+	w := newWriter(buf[:0], layeh.CodeAccountingResponse, r.id, r.auth(), c.secrets[i])
+	w.b = append(w.b, r.proxy()...)
+	if p, err := w.sealAnswer(); err == nil {
+		count.status.Add(1)
+		a.out.send(p, a.from, a.oob)
+	}
+	return keep
+}
+
+// verifyAccounting reports in constant time whether p is an Accounting-Request of
+// who has the secret. Both hashes are over a Request Authenticator of zeros
+// (RFC 2866 §3); ma is the offset of the Message-Authenticator, 0 where there is
+// none. p is written to during the call.
+func (s *Secret) verifyAccounting(p []byte, ma int) bool {
+	var auth, zero [authSize]byte
+	copy(auth[:], p[4:headerSize])
+	copy(p[4:headerSize], zero[:])
+	sum := s.digest(p)
+	signed := ma == 0 || s.verify(p, ma)
+	copy(p[4:headerSize], auth[:])
+	return hmac.Equal(sum[:], auth[:]) && signed
+}
+
+// signAccounting sets the Request Authenticator of an Accounting-Request.
+func (s *Secret) signAccounting(p []byte) (auth [md5.Size]byte) {
+	clear(p[4:headerSize])
+	auth = s.digest(p)
+	copy(p[4:headerSize], auth[:])
+	return auth
+}

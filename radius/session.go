@@ -1,0 +1,143 @@
+package radius
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// The attributes of RFC 2866 and 2869 that say what became of a session.
+const (
+	typeFramedIPAddress    = 8
+	typeClass              = 25
+	typeAcctStatusType     = 40
+	typeAcctDelayTime      = 41
+	typeAcctInputOctets    = 42
+	typeAcctOutputOctets   = 43
+	typeAcctSessionID      = 44
+	typeAcctSessionTime    = 46
+	typeAcctTerminateCause = 49
+	typeAcctInputGiga      = 52
+	typeAcctOutputGiga     = 53
+	typeFramedIPv6Address  = 168
+)
+
+// statuses are the values of Acct-Status-Type (RFC 2866 §5.1, RFC 2867 §3.1).
+var statuses = [...]string{
+	1: "start", 2: "stop", 3: "interim", 4: "modem-start", 5: "modem-stop", 6: "cancel", 7: "on", 8: "off",
+	9: "tunnel-start", 10: "tunnel-stop", 11: "tunnel-reject", 12: "link-start", 13: "link-stop", 14: "link-reject", 15: "failed",
+}
+
+// causes are the values of Acct-Terminate-Cause (RFC 2866 §5.10, RFC 2867 and 3580).
+var causes = [...]string{
+	1: "User-Request", 2: "Lost-Carrier", 3: "Lost-Service", 4: "Idle-Timeout", 5: "Session-Timeout", 6: "Admin-Reset",
+	7: "Admin-Reboot", 8: "Port-Error", 9: "NAS-Error", 10: "NAS-Request", 11: "NAS-Reboot", 12: "Port-Unneeded",
+	13: "Port-Preempted", 14: "Port-Suspended", 15: "Service-Unavailable", 16: "Callback", 17: "User-Error", 18: "Host-Request",
+	19: "Supplicant-Restart", 20: "Reauthentication-Failure", 21: "Port-Reinitialized", 22: "Port-Administratively-Disabled",
+}
+
+// maxDelay bounds how far back Acct-Delay-Time dates a report.
+const maxDelay = 24 * time.Hour
+
+// nameOf returns a number's name, or its digits.
+func nameOf(names []string, n uint32) string {
+	if n < uint32(len(names)) && names[n] != "" {
+		return names[n]
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+// parseSession reads what the Accounting-Request p, whose attributes were walked
+// before, reports. It is nil where it does not say what happened: RFC 2866 §5.13
+// demands an Acct-Status-Type. Numbers that are not four octets count as absent.
+func parseSession(p []byte) *mfa.Session {
+	s := &mfa.Session{}
+	number := func(v []byte) uint64 {
+		if len(v) != 4 {
+			return 0
+		}
+		return uint64(binary.BigEndian.Uint32(v))
+	}
+	for typ, v := range attributes(p) {
+		switch typ {
+		case typeAcctStatusType:
+			if len(v) != 4 || s.Status != "" {
+				return nil
+			}
+			s.Status = nameOf(statuses[:], binary.BigEndian.Uint32(v))
+		case typeAcctSessionID:
+			s.ID = toText(v)
+		case typeNASIdentifier:
+			s.NAS = toText(v)
+		case typeNASIPAddress, typeNASIPv6Address:
+			if addr, ok := netip.AddrFromSlice(v); ok && s.NAS == "" {
+				s.NAS = addr.String()
+			}
+		case typeFramedIPAddress, typeFramedIPv6Address:
+			if addr, ok := netip.AddrFromSlice(v); ok && s.Address == "" {
+				s.Address = addr.String()
+			}
+		case typeAcctSessionTime:
+			s.Duration = time.Duration(number(v)) * time.Second
+		case typeAcctInputOctets:
+			s.InOctets += number(v)
+		case typeAcctOutputOctets:
+			s.OutOctets += number(v)
+		case typeAcctInputGiga:
+			s.InOctets += number(v) << 32
+		case typeAcctOutputGiga:
+			s.OutOctets += number(v) << 32
+		case typeAcctTerminateCause:
+			s.Cause = nameOf(causes[:], uint32(number(v)))
+		}
+	}
+	if s.Status == "" {
+		return nil
+	}
+	return s
+}
+
+// toText is a text of the network as the trail keeps it. Its length is that of an
+// attribute.
+func toText(v []byte) string { return strings.ToValidUTF8(string(v), "\uFFFD") }
+
+// sessionEvent is the line of the trail for a report. It has the id of the login
+// where a Class of ours proves it.
+func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Session, now time.Time) mfa.Event {
+	ev := mfa.Event{
+		Kind: mfa.EventAccounting, Time: now, Client: c.Name, Group: c.Policy.Group,
+		User: toText(r.user), EndUser: string(c.Profile.appendSeat(nil, r.raw)), Source: a.from.String(), Session: session,
+	}
+	for typ, v := range attributes(r.raw) {
+		switch {
+		case typ == typeClass && ev.ID == "":
+			ev.ID = loginOfClass(s.Accounting.ClassKey, c.Policy.Group, v)
+		case typ == typeAcctDelayTime && len(v) == 4:
+			ev.Time = now.Add(-min(time.Duration(binary.BigEndian.Uint32(v))*time.Second, maxDelay))
+		}
+	}
+	return ev
+}
+
+// markOf is the same for a report and its retransmissions. Those may differ in
+// Acct-Delay-Time, which counts up (RFC 2866 §5.2), and with it in identifier and
+// authenticator, and in what a proxy and the signature add.
+func markOf(client string, p []byte) (mark [16]byte) {
+	h := sha256.New()
+	h.Write([]byte(client))
+	for typ, v := range attributes(p) {
+		switch typ {
+		case typeAcctDelayTime, typeProxyState, typeMessageAuthenticator:
+		default:
+			h.Write([]byte{0, typ, byte(len(v))})
+			h.Write(v)
+		}
+	}
+	copy(mark[:], h.Sum(nil))
+	return mark
+}
