@@ -73,27 +73,30 @@ const (
 	ReasonAccountLocked    Reason = "account_locked"
 	ReasonLogonHours       Reason = "logon_hours"
 	ReasonLogonWorkstation Reason = "logon_workstation"
-	ReasonEmptyPassword    Reason = "empty_password"
-	ReasonUnsupported      Reason = "unsupported_credential"
-	ReasonPrimaryError     Reason = "primary_error"
-	ReasonMFAError         Reason = "mfa_error"
-	ReasonInternalError    Reason = "internal_error"
-	ReasonWrongCode        Reason = "wrong_code"
-	ReasonCodeUsed         Reason = "code_used"
-	ReasonCodesLocked      Reason = "codes_locked"
-	ReasonTooManyLogins    Reason = "too_many_logins"
-	ReasonOverload         Reason = "overload"
-	ReasonStateUnknown     Reason = "state_unknown" // forged, used, expired, or another user's or client's
-	ReasonPushDenied       Reason = "push_denied"
-	ReasonNotMe            Reason = "not_me"
-	ReasonWrongNumber      Reason = "wrong_number"
-	ReasonPushNoResponse   Reason = "push_no_response"
-	ReasonPromptPending    Reason = "prompt_pending"
-	ReasonRecentlyDenied   Reason = "recently_denied"
-	ReasonChallengeExpired Reason = "challenge_expired" // nobody answered in challenge_ttl
-	ReasonSuperseded       Reason = "superseded"        // the same seat signed in anew, or the NAS reused the identifier
-	ReasonAbandoned        Reason = "abandoned"         // the NAS gave up and nobody decided
-	ReasonShutdown         Reason = "shutdown"
+	// ReasonAccountRestricted: the directory does not let this account sign in in
+	// this way; MS-CHAPv2 of a member of Protected Users ends so.
+	ReasonAccountRestricted Reason = "account_restricted"
+	ReasonEmptyPassword     Reason = "empty_password"
+	ReasonUnsupported       Reason = "unsupported_credential"
+	ReasonPrimaryError      Reason = "primary_error"
+	ReasonMFAError          Reason = "mfa_error"
+	ReasonInternalError     Reason = "internal_error"
+	ReasonWrongCode         Reason = "wrong_code"
+	ReasonCodeUsed          Reason = "code_used"
+	ReasonCodesLocked       Reason = "codes_locked"
+	ReasonTooManyLogins     Reason = "too_many_logins"
+	ReasonOverload          Reason = "overload"
+	ReasonStateUnknown      Reason = "state_unknown" // forged, used, expired, or another user's or client's
+	ReasonPushDenied        Reason = "push_denied"
+	ReasonNotMe             Reason = "not_me"
+	ReasonWrongNumber       Reason = "wrong_number"
+	ReasonPushNoResponse    Reason = "push_no_response"
+	ReasonPromptPending     Reason = "prompt_pending"
+	ReasonRecentlyDenied    Reason = "recently_denied"
+	ReasonChallengeExpired  Reason = "challenge_expired" // nobody answered in challenge_ttl
+	ReasonSuperseded        Reason = "superseded"        // the same seat signed in anew, or the NAS reused the identifier
+	ReasonAbandoned         Reason = "abandoned"         // the NAS gave up and nobody decided
+	ReasonShutdown          Reason = "shutdown"
 )
 
 // Facts is what the plan is decided from. Decide is pure: the same facts give

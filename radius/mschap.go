@@ -83,14 +83,43 @@ const maxMSCHAPMessage = 128
 
 // mschapError appends the failure packet of RFC 2759 §6. R=0: a retry on the same
 // exchange would be a guess that the engine does not see as a new login.
-func (w *writer) mschapError(ident byte, message string) {
+func (w *writer) mschapError(ident byte, code int, message string) {
 	var challenge [msChallengeSize]byte
 	rand.Read(challenge[:])
 	if message == "" || len(message) > maxMSCHAPMessage {
 		message = "Authentication failed"
 	}
-	text := fmt.Sprintf("E=691 R=0 C=%X V=3 M=%s", challenge, message)
+	text := fmt.Sprintf("E=%d R=0 C=%X V=3 M=%s", code, challenge, message)
 	w.vendor(vendorMicrosoft, msCHAPError, append([]byte{ident}, text...))
+}
+
+// The error codes of RFC 2759 §6 that are sent.
+const (
+	errorRestrictedHours  = 646
+	errorAccountDisabled  = 647
+	errorPasswordExpired  = 648
+	errorNoDialin         = 649
+	errorAuthenticationNo = 691
+)
+
+// errorCode is what the peer is told about a rejection. It is the same for all of
+// them, but where a directory has said why after a right password.
+func errorCode(err error) int {
+	var account *mfa.AccountError
+	if !errors.As(err, &account) || !account.Proven {
+		return errorAuthenticationNo
+	}
+	switch account.Reason {
+	case mfa.ReasonLogonHours:
+		return errorRestrictedHours
+	case mfa.ReasonAccountDisabled, mfa.ReasonAccountExpired:
+		return errorAccountDisabled
+	case mfa.ReasonPasswordExpired, mfa.ReasonMustChange:
+		return errorPasswordExpired
+	case mfa.ReasonLogonWorkstation, mfa.ReasonAccountRestricted:
+		return errorNoDialin
+	}
+	return errorAuthenticationNo
 }
 
 // NewMSCHAPv2 is the response that a client makes from a password, with fresh

@@ -300,6 +300,6 @@ func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
 func (x *exchange) writeReject(w *writer, d *mfa.Decision) {
 	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
-		w.mschapError(cred.Ident, d.Message)
+		w.mschapError(cred.Ident, errorCode(d.Err), d.Message)
 	}
 }

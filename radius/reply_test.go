@@ -3,6 +3,7 @@ package radius
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -286,6 +287,40 @@ func TestMSCHAPv2Reject(t *testing.T) {
 			t.Errorf("got %s", a.Code)
 		}
 	})
+}
+
+// The peer learns why a directory refuses an account only after a right password.
+func TestMSCHAPv2ErrorCode(t *testing.T) {
+	for _, c := range []struct {
+		reason mfa.Reason
+		want   int
+	}{
+		{mfa.ReasonLogonHours, 646},
+		{mfa.ReasonAccountDisabled, 647},
+		{mfa.ReasonAccountExpired, 647},
+		{mfa.ReasonPasswordExpired, 648},
+		{mfa.ReasonMustChange, 648},
+		{mfa.ReasonLogonWorkstation, 649},
+		{mfa.ReasonAccountLocked, 691},
+		{mfa.ReasonWrongPassword, 691},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			for i, proven := range []bool{true, false} {
+				want := c.want
+				if !proven {
+					want = 691
+				}
+				refusal := errors.Join(&mfa.AccountError{Reason: c.reason, Proven: proven, Err: errors.New("no")}, nil)
+				p := r.ask(byte(i), 1, func(q *Query) { q.Cred = mfa.MSCHAPv2{} })
+				a := decided(t, r, p, mfa.Decision{Reason: c.reason, Err: refusal})
+				got := string(find(a.packet, AttributeType{vendorMicrosoft, msCHAPError}))
+				if !strings.HasPrefix(got, fmt.Sprintf("\x00E=%d R=0 ", want)) {
+					t.Errorf("%s, proven %v: MS-CHAP-Error %q, want E=%d", c.reason, proven, got, want)
+				}
+			}
+		})
+	}
 }
 
 // Keys of another packet's check do not leave with a password login.

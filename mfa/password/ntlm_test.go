@@ -1,0 +1,461 @@
+package password
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"layeh.com/radius/rfc2759"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/passwordtest"
+)
+
+const fakePassword = "right horse"
+
+// fakeNTLM is an ntlm whose helpers are this test program, which behaves as
+// said: see TestFakeNTLMHelper. asked returns the questions so far.
+func fakeNTLM(t *testing.T, behaviour string, helpers int) (n *ntlm, asked func() []string) {
+	t.Helper()
+	dir := t.TempDir()
+	program, log := filepath.Join(dir, "ntlm_auth"), filepath.Join(dir, "log")
+	script := fmt.Sprintf("#!/bin/sh\necho start $# $* $(env | grep -v -e ^PWD= -e ^_= -e ^OLDPWD= -e ^SHLVL=) >>%[1]s\nFAKE='%[2]s' LOG=%[1]s GORACE=atexit_sleep_ms=0 exec %[3]s -test.run='^TestFakeNTLMHelper$'\n", log, behaviour, os.Args[0])
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n, err := newNTLM(program, helpers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.close)
+	return n, func() []string {
+		text, err := os.ReadFile(log)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+}
+
+// TestFakeNTLMHelper is no test of its own: it is the helper of the others. It
+// knows one user of the domain EXAMPLE, alice, whose response must have been
+// computed with that name.
+func TestFakeNTLMHelper(t *testing.T) {
+	behaviour := os.Getenv("FAKE")
+	if behaviour == "" {
+		t.Log("run by other tests")
+		return
+	}
+	log, err := os.OpenFile(os.Getenv("LOG"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		os.Exit(1)
+	}
+	in := bufio.NewScanner(os.Stdin)
+	for n := 0; ; n++ {
+		q := map[string]string{}
+		for in.Scan() && in.Text() != "." {
+			name, value, _ := strings.Cut(in.Text(), ": ")
+			if plain, ok := strings.CutSuffix(name, ":"); ok {
+				b, _ := base64.StdEncoding.DecodeString(value)
+				name, value = plain, string(b)
+			}
+			q[name] = value
+		}
+		if in.Text() != "." {
+			os.Exit(0)
+		}
+		fmt.Fprintf(log, "question %s\n", q["Username"])
+		fmt.Print(fakeAnswer(behaviour, n, q))
+	}
+}
+
+func fakeAnswer(behaviour string, n int, q map[string]string) string {
+	what, text, _ := strings.Cut(behaviour, " ")
+	refuse := func(text string) string {
+		return "Authenticated: No\nAuthentication-Error: " + text + "\n.\n.\n"
+	}
+	switch what {
+	case "hang":
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	case "crash":
+		fmt.Fprintln(os.Stderr, "out of cheese")
+		os.Exit(3)
+	case "once": // dies after its first answer
+		if n > 0 {
+			os.Exit(0)
+		}
+	case "says":
+		return text + "\n.\n"
+	case "refuses":
+		return refuse(text)
+	case "chatters": // an answer too many, as if a question had been two
+		return refuse(ntlmRefusals[0].text) + "Authenticated: Yes\nUser-Session-Key: 000102030405060708090A0B0C0D0E0F\n.\n"
+	}
+	hash, _ := newNTHash(fakePassword)
+	var challenge []byte
+	fmt.Sscanf(q["LANMAN-Challenge"], "%x", &challenge)
+	right := fmt.Sprintf("%x", rfc2759.ChallengeResponse(challenge, hash[:]))
+	switch {
+	case q["NT-Domain"] != "EXAMPLE" || q["Username"] != "alice":
+		return refuse("The specified account does not exist.")
+	case q["NT-Response"] != right || q["Request-User-Session-Key"] != "Yes":
+		return refuse(ntlmRefusals[0].text)
+	}
+	return fmt.Sprintf("Authenticated: Yes\nUser-Session-Key: %X\n.\n", hash.keys("").NTHashHash)
+}
+
+func TestNTLM(t *testing.T) {
+	t.Parallel()
+	n, asked := fakeNTLM(t, "honest", 2)
+	hash, _ := newNTHash(fakePassword)
+	for _, c := range []struct {
+		name, domain, account, password string
+		want                            error
+	}{
+		{"right", "EXAMPLE", "alice", fakePassword, nil},
+		{"wrong", "EXAMPLE", "alice", "wrong", mfa.ErrRejected},
+		{"right after wrong", "EXAMPLE", "alice", fakePassword, nil},
+		{"unknown", "EXAMPLE", "nobody", fakePassword, mfa.ErrRejected},
+		{"other domain", "OTHER", "alice", fakePassword, mfa.ErrRejected},
+		{"line break", "EXAMPLE", "bob\nUsername: alice", fakePassword, mfa.ErrUnsupported},
+		{"NUL", "EXAMPLE", "alice\x00bob", fakePassword, mfa.ErrUnsupported},
+		{"a domain in the account", "EXAMPLE", `EXAMPLE\alice`, fakePassword, mfa.ErrUnsupported},
+		{"a UPN as account", "EXAMPLE", "alice@example", fakePassword, mfa.ErrUnsupported},
+		{"no domain", "", "alice", fakePassword, mfa.ErrUnsupported},
+		{"no account", "EXAMPLE", "", fakePassword, mfa.ErrUnsupported},
+		{"not UTF-8", "EXAMPLE", "alice\xff", fakePassword, mfa.ErrUnsupported},
+		{"long", "EXAMPLE", strings.Repeat("a", 256), fakePassword, mfa.ErrUnsupported},
+	} {
+		keys, err := n.check(t.Context(), c.domain, c.account, "alice", passwordtest.Response(t, "alice", c.password))
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+		if (keys == nil) != (c.want != nil) || keys != nil && *keys != *hash.keys("alice") {
+			t.Errorf("%s: wrong keys", c.name)
+		}
+	}
+	lines := asked()
+	if lines[0] != "start 2 --helper-protocol=ntlm-server-1 --allow-mschapv2" {
+		t.Errorf("arguments and environment of the helper: %q", lines[0])
+	}
+	if want := "question alice,question alice,question alice,question nobody,question alice"; strings.Join(lines[1:], ",") != want {
+		t.Errorf("one helper was asked %q, want %s", lines[1:], want)
+	}
+}
+
+// TestNTLMQuestion: whatever the names hold, a question has its six lines.
+func TestNTLMQuestion(t *testing.T) {
+	for _, name := range []string{"alice", "", "a\nPassword: x\n.\n", ".", strings.Repeat("é\n", 500)} {
+		q := ntlmQuestion(name, name, make([]byte, 8), make([]byte, 24))
+		if strings.Count(q, "\n") != 6 || !strings.HasSuffix(q, "\n.\n") || strings.Count(q, ".\n") != 1 {
+			t.Errorf("question for %q: %q", name, q)
+		}
+	}
+}
+
+func TestNTLMErrors(t *testing.T) {
+	for _, c := range []struct{ name, behaviour, want string }{
+		{"crash", "crash", "ended without an answer; it says \"out of cheese\""},
+		{"no DC", "refuses No logon servers are currently available to service the logon request.", "No logon servers"},
+		{"winbind is down", "refuses Reading winbind reply failed!", "Reading winbind reply failed!"},
+		{"a text that is not known", "refuses Computer says no", "Computer says no"},
+		{"right without a key", "says Authenticated: Yes", "without the session key"},
+		{"an error", "says Error: Parameter not found!", "unexpected answer"},
+		{"more than was asked", "chatters", "more than it was asked"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n, _ := fakeNTLM(t, c.behaviour, 1)
+			_, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
+			if err == nil || errors.Is(err, mfa.ErrRejected) || errors.Is(err, mfa.ErrUnsupported) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error that no answer was had: %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestNTLMKilled: a helper that said too much is not asked again.
+func TestNTLMKilled(t *testing.T) {
+	t.Parallel()
+	n, asked := fakeNTLM(t, "chatters", 1)
+	for range 2 {
+		if keys, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", "wrong")); err == nil || keys != nil {
+			t.Errorf("the answer to another question was taken")
+		}
+		n.mu.Lock()
+		n.retry = time.Time{}
+		n.mu.Unlock()
+	}
+	if lines := asked(); len(lines) != 4 {
+		t.Errorf("got %q, want two helpers, asked once each", lines)
+	}
+}
+
+func TestNTLMHang(t *testing.T) {
+	t.Parallel()
+	n, _ := fakeNTLM(t, "hang", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.check(ctx, "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword)); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended context: got %v", err)
+	}
+	h, err := startNTLMHelper(n.program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.ask(ntlmQuestion("EXAMPLE", "alice", nil, nil), time.Now().Add(50*time.Millisecond)); err == nil || !strings.Contains(err.Error(), "no answer in time") {
+		t.Errorf("a helper that hangs: got %v", err)
+	}
+	h.kill()
+	<-h.ended
+}
+
+// TestNTLMBusy: more questions than may wait are refused at once.
+func TestNTLMBusy(t *testing.T) {
+	t.Parallel()
+	n, _ := fakeNTLM(t, "hang", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	errs := make(chan error, 2*ntlmWaiters)
+	for range cap(errs) {
+		c := passwordtest.Response(t, "alice", fakePassword)
+		wg.Go(func() {
+			_, err := n.check(ctx, "EXAMPLE", "alice", "alice", c)
+			errs <- err
+		})
+	}
+	for range cap(errs) - ntlmWaiters - 1 {
+		if err := <-errs; !errors.Is(err, ErrBusy) {
+			t.Errorf("got %v, want ErrBusy", err)
+		}
+	}
+	cancel()
+	wg.Wait()
+}
+
+// TestNTLMRestart: a helper that died while it was idle is replaced without an
+// error; one that died at work is started again, after a while.
+func TestNTLMRestart(t *testing.T) {
+	t.Parallel()
+	check := func(n *ntlm) error {
+		_, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
+		return err
+	}
+	n, _ := fakeNTLM(t, "honest", 1)
+	if err := check(n); err != nil {
+		t.Fatal(err)
+	}
+	n.idle[0].cmd.Process.Kill()
+	<-n.idle[0].ended
+	if err := check(n); err != nil {
+		t.Errorf("after the idle helper died: %v", err)
+	}
+
+	n, asked := fakeNTLM(t, "once", 1)
+	for i, want := range []string{"", "ended without an answer", "not started again before"} {
+		if err := check(n); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("check %d: got %v, want %q", i, err, want)
+		}
+	}
+	n.retry = time.Time{}
+	if err := check(n); err != nil {
+		t.Errorf("after the wait: %v", err)
+	}
+	if got := strings.Count(strings.Join(asked(), "\n"), "start"); got != 2 {
+		t.Errorf("%d helpers were started, want 2", got)
+	}
+}
+
+func TestNTLMBackoff(t *testing.T) {
+	now := time.Now()
+	var n ntlm
+	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
+		n.failed(errors.New("x"), now)
+		if got := n.retry.Sub(now); got != want*time.Millisecond {
+			t.Errorf("after failure %d: start waits %v, want %v", i+1, got, want*time.Millisecond)
+		}
+	}
+	n.failures = 1 << 20
+	n.failed(errors.New("x"), now)
+	if got := n.retry.Sub(now); got != maxNTLMBackoff {
+		t.Errorf("after many failures: start waits %v", got)
+	}
+}
+
+// TestNTLMAskedOnce: a response that a NAS repeats is asked for once, also when
+// the repetitions come at the same time; another response is asked for.
+func TestNTLMAskedOnce(t *testing.T) {
+	t.Parallel()
+	n, asked := fakeNTLM(t, "honest", 4)
+	c := passwordtest.Response(t, "alice", "wrong")
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", c); !errors.Is(err, mfa.ErrRejected) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	questions := func() int { return strings.Count(strings.Join(asked(), "\n"), "question") }
+	if got := questions(); got != 1 {
+		t.Errorf("asked %d times, want once", got)
+	}
+	for range 2 { // what is right is never remembered
+		if _, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword)); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := questions(); got != 3 {
+		t.Errorf("asked %d times, want 3", got)
+	}
+}
+
+func TestNTLMMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newNTLMAsked()
+		settle := func(key byte, err error) {
+			v, first := a.claim([32]byte{key}, time.Now())
+			if !first {
+				t.Fatalf("question %d was asked before", key)
+			}
+			a.settle(v, [16]byte{}, err, time.Now())
+		}
+		known := func(key byte) bool {
+			v, first := a.claim([32]byte{key}, time.Now())
+			if first {
+				a.settle(v, [16]byte{}, errors.New("no answer"), time.Now())
+			}
+			return !first
+		}
+		settle(1, mfa.ErrRejected)
+		settle(2, nil)
+		settle(3, errors.New("no answer"))
+		settle(4, &mfa.AccountError{Reason: mfa.ReasonAccountLocked})
+		for key, want := range []bool{1: true, 2: false, 3: false, 4: true} {
+			if key > 0 && known(byte(key)) != want {
+				t.Errorf("question %d: remembered %v, want %v", key, !want, want)
+			}
+		}
+		time.Sleep(ntlmMemory)
+		if known(1) {
+			t.Error("a refusal is remembered for too long")
+		}
+		for i := range 2 * maxNTLMAsked {
+			v, _ := a.claim([32]byte{9, byte(i), byte(i >> 8)}, time.Now())
+			a.settle(v, [16]byte{}, mfa.ErrRejected, time.Now())
+		}
+		if len(a.verdicts) != maxNTLMAsked {
+			t.Errorf("%d questions are remembered, want %d", len(a.verdicts), maxNTLMAsked)
+		}
+		time.Sleep(ntlmMemory)
+		settle(1, mfa.ErrRejected)
+		if !known(1) || len(a.verdicts) != 1 {
+			t.Errorf("old questions hold the room: %d", len(a.verdicts))
+		}
+	})
+}
+
+func TestNTLMRefusals(t *testing.T) {
+	for _, r := range ntlmRefusals {
+		err := (&ntlmReply{text: r.text}).refusal()
+		var account *mfa.AccountError
+		switch {
+		case !errors.Is(err, mfa.ErrRejected):
+			t.Errorf("%q: %v is no ErrRejected", r.text, err)
+		case errors.As(err, &account) != (r.reason != mfa.ReasonWrongPassword):
+			t.Errorf("%q: %v", r.text, err)
+		case account != nil && (account.Reason != r.reason || account.Proven != r.proven):
+			t.Errorf("%q: %+v", r.text, account)
+		}
+	}
+}
+
+func TestNewNTLM(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, plain, filepath.Join(dir, "none")} {
+		if n, err := newNTLM(path, 1); err == nil || n != nil {
+			t.Errorf("%s: got no error", path)
+		}
+	}
+}
+
+const (
+	aKey     = "000102030405060708090A0B0C0D0E0F"
+	rightKey = "Authenticated: Yes\nUser-Session-Key: " + aKey + "\n.\n"
+)
+
+func TestReadNTLMReply(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		right    bool
+		wantErr  string
+	}{
+		{"right", rightKey, true, ""},
+		{"right after a refusal", ".\n" + rightKey, true, ""},
+		{"refused", "Authenticated: No\nAuthentication-Error: No\n.\n.\n", false, ""},
+		{"refused without a reason", "Authenticated: No\n.\n", false, ""},
+		{"nothing", "", false, "ended"},
+		{"only the end", ".\n", false, "ended"},
+		{"ends many times", strings.Repeat(".\n", maxNTLMLines) + rightKey, false, "without an end"},
+		{"cut", "Authenticated: Yes\nUser-Session-Key: " + aKey + "\n", false, "ended"},
+		{"cut in the last line", rightKey[:len(rightKey)-1], false, "ended"},
+		{"no verdict", "User-Session-Key: " + aKey + "\n.\n", false, "contradicts"},
+		{"no key", "Authenticated: Yes\n.\n", false, "session key"},
+		{"key of zeros", "Authenticated: Yes\nUser-Session-Key: " + strings.Repeat("0", 32) + "\n.\n", false, "session key"},
+		{"short key", "Authenticated: Yes\nUser-Session-Key: 00\n.\n", false, "unexpected"},
+		{"long key", "Authenticated: Yes\nUser-Session-Key: " + aKey + "00\n.\n", false, "unexpected"},
+		{"key is not hex", "Authenticated: Yes\nUser-Session-Key: x" + aKey[1:] + "\n.\n", false, "unexpected"},
+		{"both verdicts", "Authenticated: No\nAuthenticated: Yes\nUser-Session-Key: " + aKey + "\n.\n", false, "unexpected"},
+		{"refused with a key", "Authenticated: No\nUser-Session-Key: " + aKey + "\n.\n", false, "contradicts"},
+		{"right with an error", "Authenticated: Yes\nUser-Session-Key: " + aKey + "\nAuthentication-Error: x\n.\n", false, "contradicts"},
+		{"neither yes nor no", "Authenticated: yes\nUser-Session-Key: " + aKey + "\n.\n", false, "unexpected"},
+		{"carriage return", "Authenticated: Yes\r\n.\n", false, "unexpected"},
+		{"error", "Error: No username supplied!\n.\n", false, "unexpected"},
+		{"error before the verdict", "Error: x\n" + rightKey, false, "unexpected"},
+		{"long line", "Authentication-Error: " + strings.Repeat("x", maxNTLMLine) + "\n.\n", false, "buffer full"},
+	} {
+		reply, err := readNTLMReply(bufio.NewReaderSize(strings.NewReader(c.in), maxNTLMLine))
+		if reply.right != c.right || (err == nil) != (c.wantErr == "") || err != nil && !strings.Contains(err.Error(), c.wantErr) {
+			t.Errorf("%s: got %+v, %v", c.name, reply, err)
+		}
+	}
+}
+
+// FuzzNTLMReply: whatever a helper says, only one exact form lets anyone in.
+func FuzzNTLMReply(f *testing.F) {
+	f.Add([]byte(rightKey))
+	f.Add([]byte(".\n.\nAuthenticated: No\nAuthentication-Error: No\n.\n.\n"))
+	f.Add([]byte("Error: x\n.\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		reply, err := readNTLMReply(bufio.NewReaderSize(strings.NewReader(string(in)), maxNTLMLine))
+		if err != nil && reply != (ntlmReply{}) {
+			t.Errorf("an answer came with the error %v", err)
+		}
+		if !reply.right {
+			return
+		}
+		text := strings.TrimLeft(string(in), ".\n")
+		key := fmt.Sprintf("User-Session-Key: %x\n", reply.key)
+		low := strings.ToLower(text)
+		if reply.key == [16]byte{} || !strings.HasPrefix(low, strings.ToLower("Authenticated: Yes\n"+key+".\n")) &&
+			!strings.HasPrefix(low, strings.ToLower(key+"Authenticated: Yes\n.\n")) {
+			t.Errorf("accepted %q", in)
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package password
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+const (
+	// ntlmMemory is how long a refused response is refused without asking again.
+	ntlmMemory = 60 * time.Second
+	// maxNTLMAsked bounds the questions that are remembered. One that finds no
+	// room is asked all the same.
+	maxNTLMAsked = 4096
+)
+
+// ntlmAsked remembers questions that are out, and those that were refused. It
+// lives in memory alone.
+type ntlmAsked struct {
+	mu       sync.Mutex
+	verdicts map[[32]byte]*ntlmVerdict
+}
+
+// ntlmVerdict is what a question led to. sessionKey and err may be read once
+// done is closed.
+type ntlmVerdict struct {
+	key        [32]byte
+	done       chan struct{}
+	sessionKey [16]byte
+	err        error
+	until      time.Time // zero while the question is out
+}
+
+func newNTLMAsked() *ntlmAsked { return &ntlmAsked{verdicts: map[[32]byte]*ntlmVerdict{}} }
+
+// claim returns the verdict for a question, and whether the caller must find it out.
+func (a *ntlmAsked) claim(key [32]byte, now time.Time) (v *ntlmVerdict, first bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v = a.verdicts[key]; v != nil && (v.until.IsZero() || now.Before(v.until)) {
+		return v, false
+	}
+	v = &ntlmVerdict{key: key, done: make(chan struct{})}
+	if len(a.verdicts) >= maxNTLMAsked {
+		for k, old := range a.verdicts {
+			if !old.until.IsZero() && !now.Before(old.until) {
+				delete(a.verdicts, k)
+			}
+		}
+	}
+	if len(a.verdicts) < maxNTLMAsked {
+		a.verdicts[key] = v
+	}
+	return v, true
+}
+
+// settle tells everyone who waits for v. Only a refusal is kept: what was right
+// is examined anew, and where no answer was had the next try may get one.
+func (a *ntlmAsked) settle(v *ntlmVerdict, sessionKey [16]byte, err error, now time.Time) {
+	a.mu.Lock()
+	v.sessionKey, v.err = sessionKey, err
+	if a.verdicts[v.key] == v {
+		if errors.Is(err, mfa.ErrRejected) {
+			v.until = now.Add(ntlmMemory)
+		} else {
+			delete(a.verdicts, v.key)
+		}
+	}
+	a.mu.Unlock()
+	close(v.done)
+}
