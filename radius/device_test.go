@@ -1,0 +1,208 @@
+package radius
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+const second = time.Second
+
+// repeat is n tries that wait equally long.
+func repeat(n int, wait time.Duration) []time.Duration {
+	tries := make([]time.Duration, n)
+	for i := range tries {
+		tries[i] = wait
+	}
+	return tries
+}
+
+// calling is the seat of a device that sends Calling-Station-Id in this form; %d
+// is the port of the person's connection.
+func calling(form string) func(int) []mfa.Attribute {
+	return func(n int) []mfa.Attribute {
+		v := form
+		if strings.Contains(form, "%d") {
+			v = fmt.Sprintf(form, 40000+n)
+		}
+		return []mfa.Attribute{textAttribute("Calling-Station-Id", v)}
+	}
+}
+
+// devices are the devices of the profiles as they are delivered. docs/clients.md
+// has where each is from.
+func devices() []*device {
+	return []*device{
+		{profile: "generic", tries: repeat(1, 60*second), seat: calling("198.51.100.7")},
+		{profile: "fortigate", tries: repeat(1, 5*second), protocols: []string{"pap", "mschap", "chap"}, seat: calling("198.51.100.7")},
+		{profile: "asa", tries: repeat(1, 10*second), seat: func(int) []mfa.Attribute {
+			return []mfa.Attribute{textAttribute("Calling-Station-Id", "198.51.100.7"), {Type: typeTunnelClientEndpoint, Value: []byte("198.51.100.7")}}
+		}},
+		{profile: "globalprotect", tries: repeat(3, 3*second), seat: func(int) []mfa.Attribute {
+			return []mfa.Attribute{textAttribute("PaloAlto-Client-Source-IP", "198.51.100.7")}
+		}},
+		{profile: "citrix", tries: repeat(1, 3*second), ports: true, seat: calling("198.51.100.7")},
+		{profile: "ivanti", tries: repeat(1, 30*second), seat: calling("198.51.100.7"), typed: "arctangent,123456"},
+		{profile: "openvpn", tries: repeat(1, 60*second), seat: calling("198.51.100.7"),
+			typed: "SCRV1:" + base64.StdEncoding.EncodeToString([]byte("arctangent")) + ":" + base64.StdEncoding.EncodeToString([]byte("123456"))},
+		{profile: "ocserv", tries: repeat(3, 10*second), ports: true, seat: calling("198.51.100.7"), read: readAsOcserv},
+		{profile: "pam", tries: repeat(1, 3*second), once: true, ports: true, seat: calling("198.51.100.7"), read: readAsPAM},
+		{profile: "strongswan", tries: []time.Duration{2 * second, 2800 * time.Millisecond, 3920 * time.Millisecond, 5488 * time.Millisecond},
+			seat: calling("198.51.100.7[%d]"), typed: "arctangent123456"},
+		{profile: "pfsense", tries: repeat(3, 5*second), fresh: true, ports: true, seat: calling("198.51.100.7:%d"), typed: "arctangent,123456"},
+		{profile: "mikrotik", tries: repeat(3, 300*time.Millisecond), seat: calling("198.51.100.7"), typed: "arctangent,123456"},
+	}
+}
+
+// readAsOcserv reads an answer as ocserv does: State is a C string, and a
+// challenge without State or Reply-Message fails.
+func readAsOcserv(packet []byte) error {
+	var state, message []byte
+	for typ, v := range attributes(packet) {
+		switch typ {
+		case typeState:
+			state = v
+		case typeReplyMessage:
+			message = v
+		}
+	}
+	switch {
+	case packet[0] != byte(AccessChallenge):
+		return nil
+	case len(state) == 0 || len(message) == 0:
+		return errors.New("a challenge without State or Reply-Message")
+	case strings.ContainsRune(string(state), 0):
+		return errors.New("a State that ends within")
+	}
+	return nil
+}
+
+// readAsPAM reads an answer as pam_radius does: into 1,024 octets, and the first
+// Reply-Message alone.
+func readAsPAM(packet []byte) error {
+	if len(packet) > 1024 {
+		return errors.New("an answer longer than the buffer")
+	}
+	n := 0
+	for typ := range attributes(packet) {
+		if typ == typeReplyMessage {
+			n++
+		}
+	}
+	if n > 1 {
+		return errors.New("a Reply-Message that nobody sees")
+	}
+	return readAsOcserv(packet)
+}
+
+// eachDevice runs a test in a bubble of its own for each device, as delivered.
+func eachDevice(t *testing.T, method mfa.Method, f func(t *testing.T, d *device, s *site)) {
+	tested := map[string]bool{}
+	for _, d := range devices() {
+		tested[d.profile] = true
+		t.Run(d.profile, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d.site = newSite(t, d.profile, method, nil)
+				if d.site.profile.Prompts {
+					d.dialog = func(string) string { return "123456" }
+				}
+				f(t, d, d.site)
+				d.site.checkSeats()
+			})
+		})
+	}
+	for _, p := range Profiles() {
+		if !tested[p.Name] && !p.NoPassword {
+			t.Errorf("profile %s is tested with no device", p.Name)
+		}
+	}
+}
+
+// checkSeats: whatever the form and the port, it was one seat at one address.
+func (s *site) checkSeats() {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seats) != 1 || !s.seats["198.51.100.7"] || len(s.addrs) != 1 || !s.addrs[netip.MustParseAddr("198.51.100.7")] {
+		s.t.Errorf("seats %v, addresses %v", s.seats, s.addrs)
+	}
+}
+
+func TestDevicePasscode(t *testing.T) {
+	eachDevice(t, mfa.MethodOTP, func(t *testing.T, d *device, s *site) {
+		password := "arctangent"
+		if d.dialog == nil {
+			password = d.typed
+		}
+		if err := d.login(password); err != nil || s.rings != 0 || s.checks != 1 {
+			t.Errorf("%v, rang %d times, %d checks of the password", err, s.rings, s.checks)
+		}
+		for _, text := range d.shown {
+			if text == "" || !s.profile.ReplyMessage {
+				t.Errorf("the person saw %q", text)
+			}
+		}
+	})
+}
+
+func TestDeviceWrongPassword(t *testing.T) {
+	eachDevice(t, mfa.MethodOTP, func(t *testing.T, d *device, s *site) {
+		err := d.login("arccosine")
+		// CHAP, the third try of a FortiGate, reaches no primary.
+		if most := min(2, max(1, len(d.protocols))); s.checks > most || s.rings != 0 {
+			t.Errorf("rang %d times, %d checks of the password", s.rings, s.checks)
+		}
+		if want := errRejected; !errors.Is(err, want) && d.wait() > second { // RouterOS does not wait for it
+			t.Errorf("%v, want %v", err, want)
+		}
+	})
+}
+
+// TestDevicePush: who approves while the device waits gets in, and the phone
+// rings once for all that it sends.
+func TestDevicePush(t *testing.T) {
+	eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
+		s.after = d.wait() * 4 / 10
+		if err := d.login("arctangent"); err != nil || s.rings != 1 {
+			t.Errorf("%v, rang %d times", err, s.rings)
+		}
+	})
+}
+
+// TestDeviceDeny: a denial ends the login, also where the device goes on with
+// another protocol, and rings no second time.
+func TestDeviceDeny(t *testing.T) {
+	eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
+		s.after, s.denies = d.wait()*4/10, true
+		err := d.login("arctangent")
+		if again := d.login("arctangent"); !errors.Is(again, errRejected) && d.wait() > second {
+			t.Errorf("at once again: %v", again)
+		}
+		if s.rings != 1 || (!errors.Is(err, errRejected) && d.wait() > second) {
+			t.Errorf("%v, rang %d times", err, s.rings)
+		}
+	})
+}
+
+// TestDeviceRaised: a device that waits for a person, and says so in budget.
+func TestDeviceRaised(t *testing.T) {
+	for _, d := range devices() {
+		t.Run(d.profile, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *Profile) { p.Budget = 60 * second })
+				d.tries = repeat(1, 60*second)
+				d.site.after = 40 * second
+				if err := d.login("arctangent"); err != nil || d.site.rings != 1 || len(d.shown) != 0 {
+					t.Errorf("%v, rang %d times, showed %q", err, d.site.rings, d.shown)
+				}
+			})
+		})
+	}
+}
