@@ -104,7 +104,7 @@ func (r *report) warnReadable(file, key string, data []byte) {
 	switch {
 	case key != "":
 		r.warn(key, "everyone on this machine can read it: chmod 640 %s", file)
-	case bytes.Contains(data, []byte("secret:")):
+	case bytes.Contains(data, []byte("secret:")) || bytes.Contains(data, []byte("password:")):
 		r.put(Problem{Rule: fmt.Sprintf("it has secrets and everyone on this machine can read it: chmod 640 %s", file), Warning: true})
 	}
 }

@@ -130,7 +130,7 @@ func (d *describer) text(f field) string {
 	case ok && f.shape() == list:
 		return flowList(v.([]string))
 	case ok && f.typ.Kind() == reflect.String:
-		return plain(fmt.Sprint(v))
+		return plain(reflect.ValueOf(v).String()) // a secret's String shows nothing, not even that there is none
 	case ok:
 		return f.tag.Get("default")
 	case f.shape() == list:

@@ -133,6 +133,9 @@ func (f field) defaultValue() (v any, ok bool) {
 	if !ok {
 		return nil, false
 	}
+	if f.shape() == sections {
+		return []any{}, true
+	}
 	if f.shape() == list {
 		texts := []string{}
 		if text != "" {

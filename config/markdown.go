@@ -149,7 +149,7 @@ func defaultCell(f field) string {
 	switch {
 	case f.required():
 		return "required"
-	case !ok:
+	case !ok, f.tag.Get("default") == "" && f.shape() == scalar:
 		return ""
 	case f.shape() == list:
 		return "`" + flowList(v.([]string)) + "`"

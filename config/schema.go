@@ -116,5 +116,8 @@ func jsonDefault(f field, v any) any {
 	case durationType, sizeType:
 		return f.tag.Get("default")
 	}
+	if f.typ.Kind() == reflect.String { // a secret marshals to what is no default
+		return f.tag.Get("default")
+	}
 	return v
 }

@@ -111,6 +111,8 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 	state, err := a.checkStore(ctx, cfg, &l)
 	report("store "+cfg.DataDir, err, state)
 	l.gate = password.NewGate()
+	l.above = primaries{}
+	defer l.above.Close()
 	for _, e := range cfg.Primaries {
 		state, err := checkPrimary(ctx, cfg, &l, e)
 		report("primary "+e.Name, err, state)
@@ -141,7 +143,7 @@ func checkPrimary(ctx context.Context, cfg *config.Config, l *lasting, e config.
 	if err != nil {
 		return "", err
 	}
-	defer primaries{e.Name: p}.Close()
+	l.above[e.Name] = p
 	if users, ok := p.(interface{ Len() int }); ok {
 		return fmt.Sprintf("%d users", users.Len()), nil
 	}

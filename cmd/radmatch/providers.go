@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+
+	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
@@ -19,6 +22,8 @@ import (
 type parts struct {
 	gate     *password.Gate
 	approver *push.Approver
+	log      *zap.Logger // for what providers do by themselves; nil: nobody reads it
+	above    primaries   // of the entry that is built: those before it
 }
 
 // provider is how one type of primary or push provider is built from its
@@ -37,7 +42,9 @@ func row[T, S any](open func(*config.Config, parts, *S) (T, error)) provider[T] 
 }
 
 var primaryTypes = map[string]provider[mfa.PasswordChecker]{
-	"file": row(openFile),
+	"sequence": row(openSequence),
+	"file":     row(openFile),
+	"ldap":     row(openLDAP),
 }
 
 var pushTypes = map[string]provider[mfa.Pusher]{
@@ -51,6 +58,31 @@ func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.Passwo
 		return nil, err
 	}
 	return f, f.CheckReplies(path, radius.CheckReply)
+}
+
+func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.PasswordChecker, error) {
+	log := p.log
+	if log == nil {
+		log = zap.NewNop()
+	}
+	return password.OpenLDAP(s, password.LDAPParts{
+		Resolve: cfg.Resolve, Encode: radius.ParseAttribute, CheckReply: radius.CheckReply, Logger: log,
+	})
+}
+
+func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.PasswordChecker, error) {
+	var sequence password.Sequence
+	for i, name := range s.Primaries {
+		m, ok := p.above[name].(password.Member)
+		if !ok || slices.Index(s.Primaries, name) != i {
+			return nil, fmt.Errorf("primaries[%d]: must be the name of another primary of type ldap or file that stands above; got %q", i, name)
+		}
+		sequence = append(sequence, m)
+	}
+	if len(sequence) == 0 {
+		return nil, errors.New("primaries: must have a name")
+	}
+	return sequence, nil
 }
 
 // approverSettings is empty: devices are enrolled with `radmatch device invite`.
@@ -68,6 +100,7 @@ type primaries map[string]mfa.PasswordChecker
 // down must not keep the server from starting.
 func openPrimaries(cfg *config.Config, p parts) (primaries, error) {
 	built := primaries{}
+	p.above = built
 	for _, e := range cfg.Primaries {
 		t, err := open(cfg, p, primaryTypes, e)
 		if err != nil {
@@ -95,29 +128,53 @@ func (ps primaries) Close() error {
 // maxSharedUsers bounds the lines about users that two primaries share.
 const maxSharedUsers = 20
 
-// checkSharedUsers refuses two primaries that know the same name. Methods, blocks
-// and prompts belong to a name: of two persons one could approve for the other.
+// checkSharedUsers refuses two primaries that may know the same name. Methods,
+// blocks and prompts belong to a name: of two persons one could approve for the
+// other. Files are compared now; of directories the names must end differently;
+// and a directory's user who is called like one of a file is refused at the login.
 func checkSharedUsers(cfg *config.Config, built primaries) error {
 	var found []error
+	var files []*password.File
+	directories := map[string]string{} // namespace to name
 	for i, e := range cfg.Primaries {
-		file, ok := built[e.Name].(*password.File)
-		if !ok {
-			continue
+		if file, ok := built[e.Name].(*password.File); ok {
+			files = append(files, file)
+			found = append(found, sharedWithFiles(cfg, built, i, file, maxSharedUsers-len(found))...)
 		}
-		for _, before := range cfg.Primaries[:i] {
-			other, ok := built[before.Name].(*password.File)
-			if !ok {
-				continue
+		if d, ok := built[e.Name].(interface{ Namespace() string }); ok {
+			if other, taken := directories[d.Namespace()]; taken {
+				found = append(found, fmt.Errorf("%s: canonical_domain: must differ from that of primary %q: both could have a user of the same name", e.Where, other))
 			}
-			for name := range file.Shared(other) {
-				found = append(found, fmt.Errorf("%s: user %q must not be in primary %q too", e.Where, name, before.Name))
-				if len(found) == maxSharedUsers {
-					return errors.Join(found...)
-				}
+			directories[d.Namespace()] = e.Name
+		}
+	}
+	for _, p := range built {
+		if d, ok := p.(*password.LDAP); ok {
+			d.Taken = func(name string) bool {
+				return slices.ContainsFunc(files, func(f *password.File) bool { return f.Has(name) })
 			}
 		}
 	}
 	return errors.Join(found...)
+}
+
+// sharedWithFiles returns the users of entry i that a file before it has too, at
+// most most of them.
+func sharedWithFiles(cfg *config.Config, built primaries, i int, file *password.File, most int) []error {
+	var found []error
+	for _, before := range cfg.Primaries[:i] {
+		other, ok := built[before.Name].(*password.File)
+		if !ok {
+			continue
+		}
+		for name := range file.Shared(other) {
+			if len(found) >= most {
+				return found
+			}
+			found = append(found, fmt.Errorf("%s: user %q must not be in primary %q too", cfg.Primaries[i].Where, name, before.Name))
+		}
+	}
+	return found
 }
 
 // openPushers builds every push provider of the file, by name.

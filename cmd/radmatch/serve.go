@@ -238,7 +238,7 @@ func needsRestart(old, next *config.Config) []string {
 // before the start still count.
 func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*lasting, error) {
 	l := &lasting{
-		parts: parts{gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending}},
+		parts: parts{gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending}, log: log},
 		pending: &mfa.Pending{
 			Journal: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
 			Panicked: func(login string, v any, stack []byte) {

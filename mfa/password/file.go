@@ -43,7 +43,7 @@ var (
 
 // The texts tell the log what the answer to the user does not.
 var (
-	errUnknownUser   = fmt.Errorf("no such user in the users file: %w", mfa.ErrRejected)
+	errUnknownUser   = unknownUser{errors.New("no such user in the users file")}
 	errWrongPassword = fmt.Errorf("wrong password: %w", mfa.ErrRejected)
 	errNoNTHash      = fmt.Errorf("MS-CHAPv2 needs an {NT} hash in the users file: %w", mfa.ErrUnsupported)
 	errCredential    = fmt.Errorf("the users file checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
@@ -75,8 +75,14 @@ func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
 	return u.identity(), nil
 }
 
+// Lists implements Member: a file has no domains.
+func (f *File) Lists(string) bool { return false }
+
 // Len is the number of users.
 func (f *File) Len() int { return len(f.all) }
+
+// Has reports whether the file has a user of this name.
+func (f *File) Has(name string) bool { return f.users[mfa.Fold(name)] != nil }
 
 // Shared yields the names of the users that the other file has too.
 func (f *File) Shared(other *File) iter.Seq[string] {

@@ -1,0 +1,393 @@
+package password
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// LDAP checks passwords in a directory: it searches the user with an account of
+// its own, then binds as the user. Its methods may be called concurrently.
+//
+// A name that the directory does not have costs less time than one that it has;
+// what hides that from a stranger is the delay of every rejection.
+type LDAP struct {
+	// Taken reports whether a name belongs to a user of another primary: such a
+	// user of this directory gets no answer. nil: none does. It may be changed
+	// until the first call.
+	Taken func(name string) bool
+
+	settings *LDAPSettings
+	encode   Encode
+	check    func([]mfa.Attribute) error
+	pool     *ldapPool
+	recent   *recent
+	groups   groupFinder
+	flavor   atomic.Pointer[string] // ad or openldap, once it is known
+}
+
+var (
+	_ mfa.PasswordChecker = (*LDAP)(nil)
+	_ mfa.IdentityFinder  = (*LDAP)(nil)
+	_ mfa.Connector       = (*LDAP)(nil)
+)
+
+// LDAPParts is what OpenLDAP builds upon.
+type LDAPParts struct {
+	Resolve    func(path string) string    // of a file, as seen from the configuration
+	Encode     Encode                      // of a reply attribute
+	CheckReply func([]mfa.Attribute) error // whether they can be sent
+	Logger     *zap.Logger
+}
+
+// OpenLDAP makes the primary of settings that CheckSettings has passed. It reads
+// files but connects to nothing: that is for the first check, or for Connect.
+func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
+	l := &LDAP{settings: s, encode: p.Encode, check: p.CheckReply, recent: newRecent(),
+		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: &sidNames{known: map[string]sidName{}}}}
+	if s.Flavor != "auto" {
+		l.flavor.Store(&s.Flavor)
+	}
+	for i, r := range s.Reply {
+		if err := l.checkReplyName(r); err != nil {
+			return nil, fmt.Errorf("reply[%d]: %w", i, err)
+		}
+	}
+	l.pool = &ldapPool{settings: s, log: p.Logger, password: s.BindPassword}
+	for u := range l.pool.gates {
+		l.pool.gates[u] = newGate(s.Connections, s.Waiting)
+	}
+	if s.BindPasswordFile != "" {
+		text, err := os.ReadFile(p.Resolve(s.BindPasswordFile))
+		if err != nil {
+			return nil, fmt.Errorf("bind_password_file: %w", err)
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		if l.pool.password = mfa.Password(strings.TrimSuffix(line, "\r")); l.pool.password == "" {
+			return nil, fmt.Errorf("bind_password_file: %s: the first line is empty", s.BindPasswordFile)
+		}
+	}
+	return l, l.addServers(p.Resolve)
+}
+
+func (l *LDAP) addServers(resolve func(string) string) error {
+	var roots *x509.CertPool // nil: those of the operating system
+	if l.settings.CAFile != "" {
+		pem, err := os.ReadFile(resolve(l.settings.CAFile))
+		if err != nil {
+			return fmt.Errorf("ca_file: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("ca_file: %s: no certificate in it", l.settings.CAFile)
+		}
+	}
+	for _, u := range l.settings.urls() {
+		host, address, plain := addressOf(u)
+		s := &ldapServer{url: u, address: address, startTLS: plain && !l.settings.InsecurePlaintext}
+		if !plain || s.startTLS {
+			s.tls = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
+			if l.settings.ServerName != "" {
+				s.tls.ServerName = l.settings.ServerName
+			}
+		}
+		l.pool.servers = append(l.pool.servers, s)
+	}
+	return nil
+}
+
+// checkReplyName refuses an attribute that no answer can carry. Whether a value
+// fits is known only when there is one, so any kind of value will do here.
+func (l *LDAP) checkReplyName(r LDAPReply) error {
+	var err error
+	for _, value := range []string{"1", "192.0.2.1", "2001:db8::1", "2001:db8::/64", "0x00", "Framed-User"} {
+		var a mfa.Attribute
+		if a, err = l.encode(r.Attribute, value); err == nil {
+			return l.check([]mfa.Attribute{a})
+		}
+	}
+	return err
+}
+
+var errNotPAP = fmt.Errorf("a directory checks PAP alone: %w", mfa.ErrUnsupported)
+
+// Check implements mfa.PasswordChecker.
+func (l *LDAP) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+	if err := ctx.Err(); err != nil {
+		return mfa.Identity{}, err
+	}
+	password, ok := cred.(mfa.Password)
+	if !ok {
+		return mfa.Identity{}, errNotPAP
+	}
+	// An empty password would be a bind as nobody, which succeeds. What follows a
+	// NUL, and what is not UTF-8, some server may drop or replace.
+	if password == "" || len(password) > maxPassword || strings.IndexByte(string(password), 0) >= 0 || !utf8.ValidString(string(password)) {
+		return mfa.Identity{}, errWrongPassword
+	}
+	name, err := l.settings.parseLogin(user)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	return l.recent.check(ctx, user, string(password), func() (mfa.Identity, error) {
+		ctx, cancel := l.limit(ctx)
+		defer cancel()
+		return l.signIn(ctx, name, string(password))
+	})
+}
+
+// limit bounds the whole of a check, waiting included.
+func (l *LDAP) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Duration(len(l.pool.servers))*l.settings.ConnectTimeout+3*l.settings.Timeout)
+}
+
+// signIn is one check from the search to the groups.
+func (l *LDAP) signIn(ctx context.Context, name loginName, password string) (mfa.Identity, error) {
+	user, err := l.find(ctx, name)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	err = l.pool.run(ctx, binding, func(ctx context.Context, c *ldapConn) error {
+		return c.bind(ctx, user.entry.dn, password)
+	})
+	if result := (*ldapResult)(nil); errors.As(err, &result) {
+		return mfa.Identity{}, refusedBind(result)
+	}
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	return l.identity(ctx, user)
+}
+
+// Find implements mfa.IdentityFinder.
+func (l *LDAP) Find(ctx context.Context, user string) (mfa.Identity, error) {
+	name, err := l.settings.parseLogin(user)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	ctx, cancel := l.limit(ctx)
+	defer cancel()
+	found, err := l.find(ctx, name)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	return l.identity(ctx, found)
+}
+
+// Lists reports whether names of this domain are users of this directory.
+func (l *LDAP) Lists(domain string) bool { return l.settings.Lists(domain) }
+
+// Namespace is what the names of this directory's users end with: two
+// directories with the same one could have the same user by chance.
+func (l *LDAP) Namespace() string { return mfa.Fold(l.settings.CanonicalDomain) }
+
+// Close implements io.Closer as mfa.PasswordChecker demands.
+func (l *LDAP) Close() error {
+	l.pool.close()
+	return nil
+}
+
+// ldapUser is a user that was found.
+type ldapUser struct {
+	entry *ldapEntry
+	name  string // canonical
+}
+
+// find searches a user by name.
+func (l *LDAP) find(ctx context.Context, name loginName) (user ldapUser, err error) {
+	err = l.search(ctx, func(ctx context.Context, c *ldapConn, ad bool) error {
+		user, err = l.findBy(ctx, c, l.settings.login(ad), name)
+		return err
+	})
+	switch {
+	case err != nil:
+		return ldapUser{}, err
+	case l.Taken != nil && l.Taken(user.name):
+		return ldapUser{}, fmt.Errorf("user %q of the directory has the name of a user of another primary", user.name)
+	}
+	return user, nil
+}
+
+func (l *LDAP) findBy(ctx context.Context, c *ldapConn, login ldapLogin, name loginName) (ldapUser, error) {
+	query := ldapQuery{base: l.settings.BaseDN, filter: login.search(name), attributes: l.attributes(login), most: 4}
+	found, err := c.search(ctx, query)
+	if err != nil {
+		return ldapUser{}, searchFailed(err)
+	}
+	entry, err := login.choose(name, found)
+	if err != nil {
+		return ldapUser{}, err
+	}
+	own, err := login.nameOf(entry)
+	if err != nil {
+		return ldapUser{}, err
+	}
+	// The search has shown that nobody else is called so, if it asked for that.
+	asked := slices.ContainsFunc(slices.Concat(login.matches(name)...), func(m match) bool {
+		return strings.EqualFold(m.attribute, login.nameAttribute()) && mfa.Fold(m.value) == mfa.Fold(own)
+	})
+	if !asked || len(found) > 1 {
+		query.filter, query.most = "("+login.nameAttribute()+"="+escapeLDAP(own)+")", 2
+		if found, err = c.search(ctx, query); err != nil {
+			return ldapUser{}, searchFailed(err)
+		}
+		if len(found) != 1 || found[0].dn != entry.dn {
+			return ldapUser{}, fmt.Errorf("%q is called %q, as others are: %w", cutText(entry.dn), own, errAmbiguous)
+		}
+	}
+	if l.settings.CanonicalDomain != "" {
+		own += "@" + l.settings.CanonicalDomain
+	}
+	return ldapUser{entry, own}, nil
+}
+
+// searchFailed is what the result of a search for a user means.
+func searchFailed(err error) error {
+	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
+		return errAmbiguous
+	}
+	return fmt.Errorf("search: %w", err)
+}
+
+// attributes are those of a user that are needed.
+func (l *LDAP) attributes(login ldapLogin) []string {
+	list := []string{login.attribute, "uid", "userAccountControl"}
+	for _, a := range []string{login.upn, login.alternate} {
+		if a != "" {
+			list = append(list, a)
+		}
+	}
+	if l.groups.mode == "member_of" {
+		list = append(list, attributeGroup)
+	}
+	for _, r := range l.settings.Reply {
+		list = append(list, r.From)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// search runs call with a connection of the service account, and tells it which
+// flavor of directory that is.
+func (l *LDAP) search(ctx context.Context, call func(ctx context.Context, c *ldapConn, ad bool) error) error {
+	return l.pool.run(ctx, searching, func(ctx context.Context, c *ldapConn) error {
+		flavor := l.flavor.Load()
+		if flavor == nil {
+			found, err := c.flavor(ctx)
+			if err != nil {
+				return err
+			}
+			flavor = &found
+			l.flavor.Store(flavor)
+		}
+		return call(ctx, c, *flavor == flavorAD)
+	})
+}
+
+// The flavors of directories.
+const (
+	flavorAD       = "ad"
+	flavorOpenLDAP = "openldap"
+)
+
+// flavor asks the server what it is (MS-ADTS §3.1.1.3.4.3, Samba says the same).
+func (c *ldapConn) flavor(ctx context.Context) (string, error) {
+	const activeDirectory = "1.2.840.113556.1.4.800"
+	found, err := c.search(ctx, ldapQuery{alone: true, filter: "(objectClass=*)", attributes: []string{"supportedCapabilities"}, most: 1})
+	if err != nil {
+		return "", fmt.Errorf("root DSE: %w", err)
+	}
+	if len(found) == 1 && slices.Contains(found[0].values("supportedCapabilities"), activeDirectory) {
+		return flavorAD, nil
+	}
+	return flavorOpenLDAP, nil
+}
+
+// identity is what is told of a user whose password was right.
+func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error) {
+	id := mfa.Identity{Name: user.name, Known: true, Disabled: disabledInAD(user.entry)}
+	var err error
+	if id.Attributes, err = l.reply(user.entry); err != nil {
+		return mfa.Identity{}, err
+	}
+	if l.settings.Groups == "none" {
+		return id, nil
+	}
+	err = l.search(ctx, func(ctx context.Context, c *ldapConn, ad bool) error {
+		id.Groups, err = l.groupsOf(ad).find(ctx, c, user.entry)
+		return err
+	})
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	slices.Sort(id.Groups)
+	id.Groups = slices.Compact(id.Groups)
+	return id, nil
+}
+
+// groupsOf fills in what depends on the flavor.
+func (l *LDAP) groupsOf(ad bool) *groupFinder {
+	g := l.groups
+	if g.mode == "auto" {
+		g.mode = "search"
+		if ad {
+			g.mode = "token_groups"
+		}
+	}
+	if g.base == "" {
+		g.base = l.settings.BaseDN
+		if domain := domainOfDN(g.base); ad && domain != "" {
+			g.base = domain
+		}
+	}
+	return &g
+}
+
+// disabledInAD reads ADS_UF_ACCOUNTDISABLE. After a bind it is never set; it is
+// for those who are found without one.
+func disabledInAD(e *ldapEntry) bool {
+	const accountDisable = 2
+	values := e.values("userAccountControl")
+	if len(values) != 1 {
+		return false
+	}
+	control, err := strconv.ParseInt(values[0], 10, 64)
+	return err != nil || control&accountDisable != 0
+}
+
+// reply makes attributes of the answer. A value that cannot be sent is an error:
+// it may be what keeps the user out of a network.
+func (l *LDAP) reply(e *ldapEntry) ([]mfa.Attribute, error) {
+	var attributes []mfa.Attribute
+	for _, r := range l.settings.Reply {
+		for _, value := range e.values(r.From) {
+			a, err := l.encode(r.Attribute, value)
+			if err != nil {
+				return nil, fmt.Errorf("reply: %s from %s: %w", r.Attribute, r.From, err)
+			}
+			if attributes = append(attributes, a); len(attributes) > maxReply {
+				return nil, fmt.Errorf("reply: more than %d attributes", maxReply)
+			}
+		}
+	}
+	if len(attributes) == 0 {
+		return nil, nil
+	}
+	if err := l.check(attributes); err != nil {
+		return nil, fmt.Errorf("reply: %w", err)
+	}
+	return attributes, nil
+}

@@ -1,0 +1,154 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// Connect implements mfa.Connector: it takes each server through what a login
+// needs, from the name in the DNS to a search for users.
+func (l *LDAP) Connect(ctx context.Context) error {
+	var failed []error
+	for _, s := range l.pool.servers {
+		if err := l.try(ctx, s); err != nil {
+			step := (*stepError)(nil)
+			if !errors.As(err, &step) {
+				step = &stepError{"search", err}
+			}
+			failed = append(failed, &mfa.ConnectError{Server: s.url, Step: step.step, Err: step.err, Hint: l.hint(s, step)})
+		}
+	}
+	if len(failed) == 1 {
+		return failed[0]
+	}
+	return errors.Join(failed...)
+}
+
+func (l *LDAP) try(ctx context.Context, s *ldapServer) error {
+	c, err := l.pool.dial(ctx, s, searching)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(ctx, l.settings.Timeout)
+	defer cancel()
+	flavor := l.settings.Flavor
+	if flavor == "auto" {
+		if flavor, err = c.flavor(ctx); err != nil {
+			return &stepError{"search", err}
+		}
+	}
+	for _, base := range []string{l.settings.BaseDN, l.settings.GroupBaseDN} {
+		if base == "" {
+			continue
+		}
+		found, err := c.search(ctx, ldapQuery{base: base, alone: true, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
+		if err == nil && len(found) == 0 {
+			err = errHidden
+		}
+		if err != nil {
+			return &stepError{"search", fmt.Errorf("%q: %w", base, err)}
+		}
+	}
+	login := l.settings.login(flavor == flavorAD)
+	query := ldapQuery{base: l.settings.BaseDN, filter: fmt.Sprintf("(&%s(%s=*))", login.filter, login.attribute), attributes: []string{"1.1"}, most: 1}
+	found, err := c.search(ctx, query)
+	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
+		return nil // there are more
+	}
+	if err == nil && len(found) == 0 {
+		err = errNobody
+	}
+	if err != nil {
+		return &stepError{"search", fmt.Errorf("%s below %q: %w", query.filter, query.base, err)}
+	}
+	return nil
+}
+
+var (
+	errHidden = errors.New("the entry is not shown")
+	errNobody = errors.New("no user is found")
+)
+
+// hint says what an operator can do about a failed step.
+func (l *LDAP) hint(s *ldapServer, failed *stepError) string {
+	result := (*ldapResult)(nil)
+	errors.As(failed.err, &result)
+	who := "bind_dn"
+	if l.settings.BindDN == "" {
+		who = "anonymous (bind_dn is not set)"
+	}
+	switch failed.step {
+	case "dns":
+		return "the name of the server cannot be resolved: check url and the DNS of this machine"
+	case "connect":
+		return connectHint(s, failed.err)
+	case "tls":
+		return l.tlsHint(s, failed.err)
+	case "bind":
+		switch {
+		case result == nil:
+			return "the server did not answer the bind in time (connect_timeout)"
+		case result.code == ldapInvalidCredentials:
+			return "bind_dn or its password is wrong: with AD bind_dn may also be user@domain" + accountHint(result)
+		case result.code == ldapConfidentiality || result.code == ldapStrongAuth:
+			return "the server demands TLS: use ldaps:// or remove insecure_plaintext"
+		}
+		return "the server does not let bind_dn bind: see its log"
+	}
+	switch {
+	case errors.Is(failed.err, errHidden), result != nil && result.code == ldapInsufficientAccess:
+		return "the entry is there, or may be, but " + who + " has no right to read it: grant read access"
+	case result != nil && result.code == ldapNoSuchObject:
+		return "base_dn (or group_base_dn) is not in this directory, or " + who + " may not see it: compare it with namingContexts of the server"
+	case result != nil && (result.code == ldapOperations || result.code == ldapStrongAuth):
+		return "the directory wants a bind before a search: set bind_dn"
+	case errors.Is(failed.err, errNobody):
+		return "either base_dn, filter or login_attribute names nobody, or " + who + " may not read users"
+	}
+	return "the server did not answer a search: see its log"
+}
+
+func accountHint(r *ldapResult) string {
+	account := (*mfa.AccountError)(nil)
+	if errors.As(refusedBind(r), &account) {
+		return fmt.Sprintf(" (the directory says %s)", account.Reason)
+	}
+	return ""
+}
+
+func connectHint(s *ldapServer, err error) string {
+	host, port, _ := net.SplitHostPort(s.address)
+	if timeout := (net.Error)(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Sprintf("nothing answers: is %s right, and does a firewall let this machine reach port %s", host, port)
+	}
+	return fmt.Sprintf("nothing listens on port %s of %s: ldaps:// is 636, ldap:// with StartTLS is 389", port, host)
+}
+
+// tlsHint goes by the texts of crypto/x509: the LDAP library passes on no more
+// than the text where it secures a connection with StartTLS.
+func (l *LDAP) tlsHint(s *ldapServer, err error) string {
+	has := func(text string) bool { return strings.Contains(err.Error(), text) }
+	switch {
+	case has("deadline exceeded"):
+		return "the server takes connections but does not answer: it hangs, or the port is not that of a directory"
+	case has("unknown authority"):
+		return "the certificate is not from an authority that is known here: put the one that issued it into ca_file"
+	case has("certificate is valid for"), has("doesn't contain any IP SANs"), has("not valid for any names"), has("legacy Common Name"):
+		return fmt.Sprintf("the certificate is not for %q: use the name that is in it in url, or set server_name", s.tls.ServerName)
+	case has("has expired or is not yet valid"):
+		return "the certificate of the server has expired, or a clock is wrong: renew it on the server"
+	case has("does not look like a TLS handshake"):
+		return "the port speaks no TLS: use ldap://, which is secured with StartTLS"
+	case has("protocol version"), has("no cipher suite"):
+		return "the server offers nothing newer than TLS 1.1: enable TLS 1.2 on it"
+	case s.startTLS:
+		return "the server does not do StartTLS on this port: give it a certificate, or use ldaps://"
+	}
+	return "the server ended the handshake: does it have a certificate, and is this its ldaps port"
+}

@@ -1,0 +1,226 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds on groups. Beyond them a login gets no answer: a group that is left out
+// could be one that must be known.
+const (
+	maxDepth       = 16 // groups in groups
+	groupsAtOnce   = 50 // in one filter
+	maxSIDs        = 5000
+	sidTime        = 5 * time.Minute // how long the name of a SID is believed
+	maxKnownSIDs   = 20000
+	groupClasses   = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
+	attributeGroup = "memberOf"
+)
+
+var errGroups = fmt.Errorf("the user is in more than %d groups", maxGroups)
+
+// groupFinder finds the groups of a user.
+type groupFinder struct {
+	mode   string // none, token_groups, member_of or search
+	base   string
+	nested bool
+	sids   *sidNames
+}
+
+// groupSearcher is a connection that can search.
+type groupSearcher interface {
+	search(ctx context.Context, q ldapQuery) ([]ldapEntry, error)
+}
+
+// find returns the names of the user's groups, each once.
+func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *ldapEntry) ([]string, error) {
+	switch g.mode {
+	case "token_groups":
+		return g.tokenGroups(ctx, c, user)
+	case "member_of":
+		return g.searched(ctx, c, user.values(attributeGroup), nil)
+	case "search":
+		direct := []string{memberFilter(user.dn)}
+		for _, uid := range user.values("uid") {
+			direct = append(direct, "(memberUid="+escapeLDAP(uid)+")")
+		}
+		return g.searched(ctx, c, nil, direct)
+	}
+	return nil, nil
+}
+
+func memberFilter(dn string) string {
+	dn = escapeLDAP(dn)
+	return "(member=" + dn + ")(uniqueMember=" + dn + ")"
+}
+
+// searched goes from group to group: from the DNs of the first ones, or from the
+// filters that find them. A group that was seen is not looked at again, so that
+// a cycle ends.
+func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filters []string) ([]string, error) {
+	seen := map[string]bool{}
+	var names []string
+	add := func(dn, name string) bool {
+		key := strings.ToLower(dn)
+		if seen[key] {
+			return false
+		}
+		seen[key] = true
+		names = append(names, name)
+		return true
+	}
+	for _, dn := range dns {
+		if !isBelow(dn, g.base) { // memberOf names groups anywhere; searches find none elsewhere
+			continue
+		}
+		name, err := g.nameOfDN(ctx, c, dn)
+		if err != nil {
+			return nil, err
+		}
+		if name != "" && add(dn, name) && g.nested {
+			filters = append(filters, memberFilter(dn))
+		}
+	}
+	for depth := 0; len(filters) > 0; depth++ {
+		if depth > maxDepth {
+			return nil, fmt.Errorf("groups are nested deeper than %d", maxDepth)
+		}
+		found, err := g.search(ctx, c, groupClasses, filters, "cn")
+		if err != nil {
+			return nil, err
+		}
+		filters = nil
+		for _, e := range found {
+			if cn := groupName(&e); cn != "" && add(e.dn, cn) && g.nested {
+				filters = append(filters, memberFilter(e.dn))
+			}
+		}
+		if len(names) > maxGroups {
+			return nil, errGroups
+		}
+	}
+	return names, nil
+}
+
+// search finds the groups of a class that match one of filters.
+func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string, filters []string, attributes ...string) ([]ldapEntry, error) {
+	var found []ldapEntry
+	for len(filters) > 0 {
+		n := min(len(filters), groupsAtOnce)
+		some, err := c.search(ctx, ldapQuery{base: g.base, filter: "(&" + class + "(|" + strings.Join(filters[:n], "") + "))",
+			attributes: attributes, most: maxGroups})
+		if err != nil {
+			return nil, fmt.Errorf("groups: %w", err)
+		}
+		found, filters = append(found, some...), filters[n:]
+	}
+	return found, nil
+}
+
+// nameOfDN is the cn of a group: from its DN, or where that has none from its
+// entry. It is empty where the service account may not see it.
+func (g *groupFinder) nameOfDN(ctx context.Context, c groupSearcher, dn string) (string, error) {
+	if attribute, value := ldapRDN(dn); attribute == "cn" {
+		return value, nil
+	}
+	found, err := c.search(ctx, ldapQuery{base: dn, alone: true, filter: "(objectClass=*)", attributes: []string{"cn"}, most: 1})
+	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapNoSuchObject {
+		return "", nil
+	}
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return groupName(&found[0]), nil
+}
+
+// groupName is the cn of a group: the one in its DN, else its first.
+func groupName(e *ldapEntry) string {
+	if attribute, value := ldapRDN(e.dn); attribute == "cn" {
+		return value
+	}
+	if cn := e.values("cn"); len(cn) > 0 {
+		return cn[0]
+	}
+	return ""
+}
+
+// tokenGroups asks AD, which resolves nesting and the primary group by itself
+// (MS-ADTS §3.1.1.4.5.19). The attribute is only there in a search of the entry itself.
+func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ldapEntry) ([]string, error) {
+	found, err := c.search(ctx, ldapQuery{base: user.dn, alone: true, filter: "(objectClass=*)", attributes: []string{"tokenGroups"}, most: 1})
+	if err != nil || len(found) != 1 {
+		return nil, errors.Join(errors.New("tokenGroups"), err)
+	}
+	sids := found[0].values("tokenGroups")
+	if len(sids) > maxSIDs {
+		return nil, errGroups
+	}
+	names, unknown := g.sids.names(sids, time.Now())
+	var filters []string
+	for _, sid := range unknown {
+		filters = append(filters, "(objectSid="+escapeOctets(sid)+")")
+	}
+	groups, err := g.search(ctx, c, "(objectClass=group)", filters, "objectSid", "sAMAccountName")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range groups {
+		if sid, name := e.values("objectSid"), e.values("sAMAccountName"); len(sid) == 1 && len(name) == 1 {
+			g.sids.learn(sid[0], name[0], time.Now())
+			names = append(names, name[0])
+		}
+	}
+	if len(names) > maxGroups {
+		return nil, errGroups
+	}
+	return names, nil
+}
+
+// escapeOctets makes every octet of a binary value its hexadecimal form.
+func escapeOctets(value string) string {
+	var b strings.Builder
+	for i := range len(value) {
+		fmt.Fprintf(&b, `\%02x`, value[i])
+	}
+	return b.String()
+}
+
+// sidNames remembers what SIDs are called: a SID is never given to another
+// group, so that at worst a group is known by the name that it had before. Its
+// methods may be called concurrently.
+type sidNames struct {
+	mu    sync.Mutex
+	known map[string]sidName
+}
+
+type sidName struct {
+	name  string
+	until time.Time
+}
+
+// names returns the names of the known ones and the SIDs of the others.
+func (s *sidNames) names(sids []string, now time.Time) (names, unknown []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sid := range sids {
+		if k, ok := s.known[sid]; ok && now.Before(k.until) {
+			names = append(names, k.name)
+		} else {
+			unknown = append(unknown, sid)
+		}
+	}
+	return names, unknown
+}
+
+func (s *sidNames) learn(sid, name string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) >= maxKnownSIDs {
+		clear(s.known)
+	}
+	s.known[sid] = sidName{name, now.Add(sidTime)}
+}

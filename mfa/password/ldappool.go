@@ -1,0 +1,286 @@
+package password
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// use is what a connection is for. A connection that users were bound on never
+// searches: it would see with the eyes of the last one.
+type use int
+
+const (
+	searching use = iota
+	binding
+	uses
+)
+
+const (
+	// maxIdle is when an idle connection is no longer trusted: a firewall may
+	// have forgotten it without a word.
+	maxIdle = time.Minute
+	// lastResort is how often a directory of which no server answers is tried.
+	lastResort = time.Second
+)
+
+// ldapServer is one server of a directory.
+type ldapServer struct {
+	url      string
+	address  string
+	tls      *tls.Config // nil: none
+	startTLS bool
+
+	// Under the mutex of the pool:
+	dead    time.Time // until when it is left alone; zero: it answers
+	refused bool      // it does not take bind_dn's password: trying soon again could lock that account
+	idle    [uses][]*ldapConn
+}
+
+// ldapPool holds the connections to the servers of one directory. The first
+// server that answers is used. Its methods may be called concurrently; no call
+// waits for the network with the mutex held.
+type ldapPool struct {
+	settings *LDAPSettings
+	servers  []*ldapServer
+	password mfa.Password // of bind_dn
+	log      *zap.Logger
+	gates    [uses]*Gate
+
+	mu     sync.Mutex
+	closed bool
+	resort time.Time // when one was last tried though all were dead
+}
+
+// stepError is a connection that failed at a step.
+type stepError struct {
+	step string
+	err  error
+}
+
+func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+// errNoServer means that no server of the directory answers.
+var errNoServer = errors.New("no server answers")
+
+// run hands a connection to call, and puts it back if it is still good. A
+// connection that breaks without an answer is replaced, and call runs again: on
+// a bind too, because the server that went away has counted nothing. A server
+// that is too slow is replaced for a search alone: it may still count a bind.
+func (p *ldapPool) run(ctx context.Context, u use, call func(context.Context, *ldapConn) error) error {
+	if err := p.gates[u].enter(ctx); err != nil {
+		return err
+	}
+	defer p.gates[u].leave()
+	for tries := 0; ; tries++ {
+		c, err := p.connection(ctx, u, tries > 0)
+		if err != nil {
+			return err
+		}
+		limited, cancel := context.WithTimeout(ctx, p.settings.Timeout)
+		err = call(limited, c)
+		cancel()
+		lost := (*ldapLost)(nil)
+		if errors.As(err, &lost) && ctx.Err() != nil {
+			lost.late = false // the caller had no more time, which says nothing of the server
+		}
+		p.put(u, c, err)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", c.server.url, err)
+		}
+		if lost == nil || ctx.Err() != nil || lost.late && u == binding || tries >= len(p.servers) {
+			return err
+		}
+	}
+}
+
+// connection returns one from the pool, or a new one to the first server that
+// takes it.
+func (p *ldapPool) connection(ctx context.Context, u use, fresh bool) (*ldapConn, error) {
+	failed := errNoServer
+	tried := map[*ldapServer]bool{}
+	for {
+		s, c := p.pick(u, fresh, tried)
+		if c != nil {
+			return c, nil
+		}
+		if s == nil {
+			return nil, failed
+		}
+		tried[s] = true
+		c, err := p.dial(ctx, s, u)
+		if err == nil {
+			p.alive(s)
+			return c, nil
+		}
+		failed = fmt.Errorf("%w; %s: %w", failed, s.url, err)
+		if ctx.Err() != nil {
+			return nil, failed
+		}
+		p.bury(s, err)
+	}
+}
+
+// pick returns the server to use, with an idle connection if there is one. A dead
+// server is tried by one check each dead_time, the others go on with the next.
+func (p *ldapPool) pick(u use, fresh bool, tried map[*ldapServer]bool) (*ldapServer, *ldapConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, s := range p.servers {
+		switch {
+		case tried[s]:
+		case s.dead.IsZero():
+			if fresh {
+				return s, nil
+			}
+			return s, s.take(u, now)
+		case now.After(s.dead):
+			s.dead = now.Add(p.settings.DeadTime)
+			return s, nil
+		}
+	}
+	if now.Sub(p.resort) < lastResort {
+		return nil, nil
+	}
+	var oldest *ldapServer
+	for _, s := range p.servers {
+		if !tried[s] && !s.refused && (oldest == nil || s.dead.Before(oldest.dead)) {
+			oldest = s
+		}
+	}
+	if oldest != nil {
+		p.resort = now
+	}
+	return oldest, nil
+}
+
+// take returns the connection that was used last, if it is still good.
+func (s *ldapServer) take(u use, now time.Time) *ldapConn {
+	for len(s.idle[u]) > 0 {
+		last := len(s.idle[u]) - 1
+		c := s.idle[u][last]
+		s.idle[u] = s.idle[u][:last]
+		if !c.closed() && now.Sub(c.idle) < maxIdle {
+			c.reused = true
+			return c
+		}
+		go c.close()
+	}
+	return nil
+}
+
+// dial connects to a server and, for searches, binds the service account.
+func (p *ldapPool) dial(ctx context.Context, s *ldapServer, u use) (*ldapConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.settings.ConnectTimeout)
+	defer cancel()
+	c, err := dialLDAP(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if u == searching && p.settings.BindDN != "" {
+		if err := c.bind(ctx, p.settings.BindDN, string(p.password)); err != nil {
+			c.close()
+			return nil, &stepError{"bind", fmt.Errorf("as %q: %w", p.settings.BindDN, err)}
+		}
+	}
+	return c, nil
+}
+
+// put takes a connection back. err is what its last use ended with.
+func (p *ldapPool) put(u use, c *ldapConn, err error) {
+	result, lost := (*ldapResult)(nil), (*ldapLost)(nil)
+	errors.As(err, &lost)
+	errors.As(err, &result)
+	if lost != nil && lost.late || result != nil && (result.code == ldapBusy || result.code == ldapUnavailable) {
+		p.bury(c.server, err)
+	}
+	if lost != nil || !p.keep(u, c) {
+		c.close()
+	}
+}
+
+func (p *ldapPool) keep(u use, c *ldapConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !c.server.dead.IsZero() || c.closed() {
+		return false
+	}
+	c.idle = time.Now()
+	c.server.idle[u] = append(c.server.idle[u], c)
+	return true
+}
+
+// bury leaves a server alone for a time.
+func (p *ldapPool) bury(s *ldapServer, err error) {
+	p.mu.Lock()
+	news := s.dead.IsZero()
+	s.dead = time.Now().Add(p.settings.DeadTime)
+	step := (*stepError)(nil)
+	s.refused = errors.As(err, &step) && step.step == "bind"
+	idle := s.drop()
+	p.mu.Unlock()
+	closeAll(idle)
+	if news {
+		p.log.Warn("directory server does not answer", zap.String("url", s.url), zap.Error(err), zap.Duration("left_alone", p.settings.DeadTime))
+	}
+}
+
+// alive notes that a server has taken a connection: it is used again, and the
+// ones behind it no more.
+func (p *ldapPool) alive(s *ldapServer) {
+	p.mu.Lock()
+	news := !s.dead.IsZero()
+	s.dead, s.refused = time.Time{}, false
+	var idle []*ldapConn
+	if news {
+		behind := false
+		for _, other := range p.servers {
+			if behind {
+				idle = append(idle, other.drop()...)
+			}
+			behind = behind || other == s
+		}
+	}
+	p.mu.Unlock()
+	closeAll(idle)
+	if news {
+		p.log.Info("directory server answers again", zap.String("url", s.url))
+	}
+}
+
+// drop empties the pool of a server.
+func (s *ldapServer) drop() []*ldapConn {
+	var all []*ldapConn
+	for u := range s.idle {
+		all = append(all, s.idle[u]...)
+		s.idle[u] = nil
+	}
+	return all
+}
+
+func closeAll(conns []*ldapConn) {
+	for _, c := range conns {
+		c.close()
+	}
+}
+
+// close lets go of idle connections. Those in use are closed when they come back.
+func (p *ldapPool) close() {
+	p.mu.Lock()
+	p.closed = true
+	var idle []*ldapConn
+	for _, s := range p.servers {
+		idle = append(idle, s.drop()...)
+	}
+	p.mu.Unlock()
+	closeAll(idle)
+}

@@ -1,0 +1,132 @@
+package password
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// The bounds of what is remembered of wrong passwords.
+const (
+	refusalTime = 10 * time.Second
+	maxRefusals = 10000
+)
+
+// recent makes one attempt one bind. A NAS tries the same password again, with
+// another protocol or another packet, within seconds: each bind would count in
+// the directory, and a third of them lock the account. So a check that is asked
+// for while the same one runs gets its result, and a wrong password is still
+// wrong for some seconds. It knows only HMACs under a key that this process
+// makes and never writes down. Its methods may be called concurrently.
+type recent struct {
+	key     []byte
+	mu      sync.Mutex
+	running map[attempt]*runningCheck
+	refused map[attempt]refusal
+}
+
+type attempt [sha256.Size]byte
+
+type runningCheck struct {
+	done     chan struct{}
+	identity mfa.Identity
+	err      error
+	gaveUp   bool // because whoever asked did: that is no result for the others
+}
+
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+func newRecent() *recent {
+	r := &recent{key: make([]byte, sha256.Size), running: map[attempt]*runningCheck{}, refused: map[attempt]refusal{}}
+	rand.Read(r.key)
+	return r
+}
+
+func (r *recent) attempt(name, password string) attempt {
+	mac := hmac.New(sha256.New, r.key)
+	mac.Write([]byte(mfa.Fold(name)))
+	mac.Write([]byte{0}) // in no name
+	mac.Write([]byte(password))
+	return attempt(mac.Sum(nil))
+}
+
+// check returns what check returns, or returned just before.
+func (r *recent) check(ctx context.Context, name, password string, check func() (mfa.Identity, error)) (mfa.Identity, error) {
+	a := r.attempt(name, password)
+	for {
+		mine, other, err := r.begin(a)
+		if err != nil {
+			return mfa.Identity{}, err
+		}
+		if mine != nil {
+			defer r.end(a, mine)
+			mine.identity, mine.err = check()
+			mine.gaveUp = ctx.Err() != nil
+			return mine.identity, mine.err
+		}
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return mfa.Identity{}, ctx.Err()
+		}
+		if !other.gaveUp {
+			return other.identity, other.err
+		}
+	}
+}
+
+// begin returns the check to run, or the one that runs already, or the error
+// that the same one had.
+func (r *recent) begin(a attempt) (mine, other *runningCheck, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old, ok := r.refused[a]; ok && time.Now().Before(old.until) {
+		return nil, nil, old.err
+	}
+	if other = r.running[a]; other != nil {
+		return nil, other, nil
+	}
+	// A panic leaves no success behind for those who wait.
+	mine = &runningCheck{done: make(chan struct{}), err: errors.New("internal error: the check did not end")}
+	r.running[a] = mine
+	return mine, nil, nil
+}
+
+func (r *recent) end(a attempt, c *runningCheck) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, a)
+	close(c.done)
+	account := (*mfa.AccountError)(nil)
+	if !errors.Is(c.err, mfa.ErrRejected) || errors.As(c.err, &account) && account.Proven {
+		return // what an administrator may have put right a moment later
+	}
+	if len(r.refused) >= maxRefusals {
+		r.forget(time.Now())
+	}
+	r.refused[a] = refusal{c.err, time.Now().Add(refusalTime)}
+}
+
+// forget makes room: what is over goes, or else anything.
+func (r *recent) forget(now time.Time) {
+	for a, old := range r.refused {
+		if now.After(old.until) {
+			delete(r.refused, a)
+		}
+	}
+	for a := range r.refused {
+		if len(r.refused) < maxRefusals {
+			return
+		}
+		delete(r.refused, a)
+	}
+}

@@ -1,0 +1,64 @@
+package password
+
+import (
+	"context"
+	"errors"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// SequenceSettings are the keys of a primary of type `sequence`.
+type SequenceSettings struct {
+	Primaries []string `yaml:"primaries" example:"ad" doc:"Names of primaries of type ldap or file that stand above, in the order in which a name without a domain is looked for. The first that has the user decides; user@domain and DOMAIN\\user go to the one that lists the domain, and to no other."`
+}
+
+// Member is a primary that a Sequence can hold.
+type Member interface {
+	mfa.PasswordChecker
+	mfa.IdentityFinder
+	// Lists reports whether it takes names of this domain for its users.
+	Lists(domain string) bool
+}
+
+// Sequence is several primaries in order, as for the forests of an organisation. It
+// is immutable and may be used concurrently as its members may.
+//
+// Only a name that a member does not have goes on to the next. A wrong password
+// ends it, else the namesake in the next directory could sign in for the user;
+// so does a member that gives no answer, because nobody knows then whose the
+// name is.
+type Sequence []Member
+
+var (
+	_ mfa.PasswordChecker = Sequence(nil)
+	_ mfa.IdentityFinder  = Sequence(nil)
+	_ Member              = (*File)(nil)
+	_ Member              = (*LDAP)(nil)
+)
+
+// Check implements mfa.PasswordChecker.
+func (s Sequence) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Check(ctx, user, cred) })
+}
+
+// Find implements mfa.IdentityFinder.
+func (s Sequence) Find(ctx context.Context, user string) (mfa.Identity, error) {
+	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Find(ctx, user) })
+}
+
+func (s Sequence) first(user string, ask func(Member) (mfa.Identity, error)) (mfa.Identity, error) {
+	err := error(errUnknownUser)
+	for _, m := range s {
+		if hasDomain(user) && !m.Lists(splitLogin(user).domain) {
+			continue
+		}
+		var id mfa.Identity
+		if id, err = ask(m); err == nil {
+			return id, nil
+		}
+		if unknown := (unknownUser{}); !errors.As(err, &unknown) {
+			return mfa.Identity{}, err
+		}
+	}
+	return mfa.Identity{}, err
+}

@@ -1,0 +1,69 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// memberFake knows some users, and one domain.
+type memberFake struct {
+	domain string
+	users  map[string]error // what a check of them ends with
+	asked  int
+}
+
+func (m *memberFake) Lists(domain string) bool { return domain == m.domain }
+
+func (m *memberFake) Check(_ context.Context, user string, _ mfa.Credential) (mfa.Identity, error) {
+	m.asked++
+	err, ok := m.users[splitLogin(user).bare]
+	switch {
+	case !ok:
+		return mfa.Identity{}, errNoUser
+	case err != nil:
+		return mfa.Identity{}, err
+	}
+	return mfa.Identity{Name: user + " of " + m.domain, Known: true}, nil
+}
+
+func (m *memberFake) Find(ctx context.Context, user string) (mfa.Identity, error) {
+	return m.Check(ctx, user, nil)
+}
+
+func TestSequence(t *testing.T) {
+	down := errors.New("no server answers")
+	for _, c := range []struct {
+		user  string
+		want  string // the name; empty: an error
+		err   error
+		asked [2]int
+	}{
+		{"first", "first of a", nil, [2]int{1, 0}},
+		{"both", "both of a", nil, [2]int{1, 0}},
+		{"second", "second of b", nil, [2]int{1, 1}},
+		{"both@b", "both@b of b", nil, [2]int{0, 1}},
+		{`b\both`, `b\both of b`, nil, [2]int{0, 1}},
+		{"second@a", "", mfa.ErrRejected, [2]int{1, 0}},
+		{"both@c", "", mfa.ErrRejected, [2]int{0, 0}},
+		{"nobody", "", mfa.ErrRejected, [2]int{1, 1}},
+		{"wrong", "", mfa.ErrRejected, [2]int{1, 0}}, // the namesake in b is not asked
+		{"lost", "", down, [2]int{1, 0}},
+	} {
+		a := &memberFake{domain: "a", users: map[string]error{"first": nil, "both": nil, "wrong": errBindRefused, "lost": down}}
+		b := &memberFake{domain: "b", users: map[string]error{"second": nil, "both": nil, "wrong": nil, "lost": nil}}
+		sequence := Sequence{a, b}
+		for name, ask := range map[string]func() (mfa.Identity, error){
+			"Check": func() (mfa.Identity, error) { return sequence.Check(t.Context(), c.user, mfa.Password("x")) },
+			"Find":  func() (mfa.Identity, error) { return sequence.Find(t.Context(), c.user) },
+		} {
+			a.asked, b.asked = 0, 0
+			id, err := ask()
+			if id.Name != c.want || !errors.Is(err, c.err) || [2]int{a.asked, b.asked} != c.asked {
+				t.Errorf("%s %q: got %q, %v, asked %d and %d", name, c.user, id.Name, err, a.asked, b.asked)
+			}
+		}
+	}
+}
