@@ -56,7 +56,7 @@ func devices() []*device {
 		{profile: "pam", tries: repeat(1, 3*second), once: true, ports: true, seat: calling("198.51.100.7"), read: readAsPAM},
 		{profile: "strongswan", tries: []time.Duration{2 * second, 2800 * time.Millisecond, 3920 * time.Millisecond, 5488 * time.Millisecond},
 			seat: calling("198.51.100.7[%d]"), typed: "arctangent123456"},
-		{profile: "pfsense", tries: repeat(3, 5*second), fresh: true, ports: true, seat: calling("198.51.100.7:%d"), typed: "arctangent,123456"},
+		{profile: "pfsense", tries: repeat(3, 5*second), ports: true, seat: calling("198.51.100.7:%d"), typed: "arctangent,123456"},
 		{profile: "mikrotik", tries: repeat(3, 300*time.Millisecond), seat: calling("198.51.100.7"), typed: "arctangent,123456"},
 	}
 }
@@ -205,4 +205,58 @@ func TestDeviceRaised(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDeviceSlowPerson: who takes longer than the device waits is asked to press
+// OK where that can be shown, and gets in; else the device is told no before it
+// takes the server for dead.
+func TestDeviceSlowPerson(t *testing.T) {
+	for _, hasty := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hasty=%v", hasty), func(t *testing.T) {
+			eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
+				if s.profile.Budget == 0 {
+					s.profile.Budget = d.wait() // as learned, or set
+				}
+				s.after = min(d.wait()+5*second, 50*second)
+				approved := time.Now().Add(s.after)
+				if d.dialog != nil {
+					d.dialog = func(string) string {
+						if !hasty {
+							time.Sleep(time.Until(approved) + second)
+						}
+						return ""
+					}
+				}
+				err := d.login("arctangent")
+				switch want := error(nil); {
+				case d.profile == "mikrotik": // waits for less than a second
+				case s.profile.Prompts && d.wait() < 50*second && (err != want || len(d.shown) == 0):
+					t.Errorf("%v, showed %q", err, d.shown)
+				case !s.profile.Prompts && d.wait() < 50*second && !errors.Is(err, errRejected):
+					t.Errorf("%v, want %v", err, errRejected)
+				}
+				if s.rings != 1 {
+					t.Errorf("rang %d times", s.rings)
+				}
+				for _, text := range d.shown {
+					if !strings.Contains(text, "press OK") {
+						t.Errorf("showed %q", text)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestDeviceFailover: a device that asks its next server, with a packet that
+// nothing shows to be the same login but the seat, rings no second time.
+func TestDeviceFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &device{profile: "generic", tries: repeat(4, 5*second), fresh: true, ports: true, seat: calling("198.51.100.7")}
+		d.site = newSite(t, d.profile, mfa.MethodPush, nil)
+		d.site.after = 17 * second
+		if err := d.login("arctangent"); err != nil || d.site.rings != 1 {
+			t.Errorf("%v, rang %d times", err, d.site.rings)
+		}
+	})
 }
