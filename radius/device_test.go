@@ -141,8 +141,8 @@ func TestDevicePasscode(t *testing.T) {
 		if d.dialog == nil {
 			password = d.typed
 		}
-		if err := d.login(password); err != nil || s.rings != 0 || s.checks != 1 {
-			t.Errorf("%v, rang %d times, %d checks of the password", err, s.rings, s.checks)
+		if err := d.login(password); err != nil || s.rings.Load() != 0 || s.checks.Load() != 1 {
+			t.Errorf("%v, rang %d times, %d checks of the password", err, s.rings.Load(), s.checks.Load())
 		}
 		for _, text := range d.shown {
 			if text == "" || !s.profile.ReplyMessage {
@@ -156,8 +156,8 @@ func TestDeviceWrongPassword(t *testing.T) {
 	eachDevice(t, mfa.MethodOTP, func(t *testing.T, d *device, s *site) {
 		err := d.login("arccosine")
 		// CHAP, the third try of a FortiGate, reaches no primary.
-		if most := min(2, max(1, len(d.protocols))); s.checks > most || s.rings != 0 {
-			t.Errorf("rang %d times, %d checks of the password", s.rings, s.checks)
+		if most := min(2, max(1, int32(len(d.protocols)))); s.checks.Load() > most || s.rings.Load() != 0 {
+			t.Errorf("rang %d times, %d checks of the password", s.rings.Load(), s.checks.Load())
 		}
 		if want := errRejected; !errors.Is(err, want) && d.wait() > second { // RouterOS does not wait for it
 			t.Errorf("%v, want %v", err, want)
@@ -170,8 +170,8 @@ func TestDeviceWrongPassword(t *testing.T) {
 func TestDevicePush(t *testing.T) {
 	eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
 		s.after = d.wait() * 4 / 10
-		if err := d.login("arctangent"); err != nil || s.rings != 1 {
-			t.Errorf("%v, rang %d times", err, s.rings)
+		if err := d.login("arctangent"); err != nil || s.rings.Load() != 1 {
+			t.Errorf("%v, rang %d times", err, s.rings.Load())
 		}
 	})
 }
@@ -185,8 +185,8 @@ func TestDeviceDeny(t *testing.T) {
 		if again := d.login("arctangent"); !errors.Is(again, errRejected) && d.wait() > second {
 			t.Errorf("at once again: %v", again)
 		}
-		if s.rings != 1 || (!errors.Is(err, errRejected) && d.wait() > second) {
-			t.Errorf("%v, rang %d times", err, s.rings)
+		if s.rings.Load() != 1 || (!errors.Is(err, errRejected) && d.wait() > second) {
+			t.Errorf("%v, rang %d times", err, s.rings.Load())
 		}
 	})
 }
@@ -199,8 +199,8 @@ func TestDeviceRaised(t *testing.T) {
 				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *Profile) { p.Budget = 60 * second })
 				d.tries = repeat(1, 60*second)
 				d.site.after = 40 * second
-				if err := d.login("arctangent"); err != nil || d.site.rings != 1 || len(d.shown) != 0 {
-					t.Errorf("%v, rang %d times, showed %q", err, d.site.rings, d.shown)
+				if err := d.login("arctangent"); err != nil || d.site.rings.Load() != 1 || len(d.shown) != 0 {
+					t.Errorf("%v, rang %d times, showed %q", err, d.site.rings.Load(), d.shown)
 				}
 			})
 		})
@@ -235,8 +235,8 @@ func TestDeviceSlowPerson(t *testing.T) {
 				case !s.profile.Prompts && d.wait() < 50*second && !errors.Is(err, errRejected):
 					t.Errorf("%v, want %v", err, errRejected)
 				}
-				if s.rings != 1 {
-					t.Errorf("rang %d times", s.rings)
+				if s.rings.Load() != 1 {
+					t.Errorf("rang %d times", s.rings.Load())
 				}
 				for _, text := range d.shown {
 					if !strings.Contains(text, "press OK") {
@@ -255,8 +255,8 @@ func TestDeviceFailover(t *testing.T) {
 		d := &device{profile: "generic", tries: repeat(4, 5*second), fresh: true, ports: true, seat: calling("198.51.100.7")}
 		d.site = newSite(t, d.profile, mfa.MethodPush, nil)
 		d.site.after = 17 * second
-		if err := d.login("arctangent"); err != nil || d.site.rings != 1 {
-			t.Errorf("%v, rang %d times", err, d.site.rings)
+		if err := d.login("arctangent"); err != nil || d.site.rings.Load() != 1 {
+			t.Errorf("%v, rang %d times", err, d.site.rings.Load())
 		}
 	})
 }
