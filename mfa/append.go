@@ -148,7 +148,7 @@ func codeOwner(ctx context.Context, r *Request) (string, error) {
 // examineAppended examines the code that came with the password as if it
 // answered a challenge.
 func (e *Engine) examineAppended(ctx context.Context, w *wait, p packet, code string) {
-	if !e.openCode(ctx, w, p) {
+	if !e.openDialog(ctx, w, p) {
 		return
 	}
 	if c := e.Pending.answered(w, p, code); c != nil {

@@ -13,13 +13,13 @@ func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
 		e.end(ctx, w, p, Reject, ReasonCodesLocked)
 		return
 	}
-	if e.openCode(ctx, w, p) {
+	if e.openDialog(ctx, w, p) {
 		e.challenge(ctx, w, p, messageEnterCode)
 	}
 }
 
-// openCode opens a login that a passcode decides, and reports whether it may.
-func (e *Engine) openCode(ctx context.Context, w *wait, p packet) bool {
+// openDialog opens a login that an answer decides, and reports whether it may.
+func (e *Engine) openDialog(ctx context.Context, w *wait, p packet) bool {
 	if old := e.Pending.sameSeat(&w.Login); old != nil {
 		// The person dialled again: the dialog of the first attempt is gone.
 		e.Pending.settle(ctx, old, func() (Decision, Event, ending) {
@@ -89,7 +89,7 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 	case w.prompts():
 		message = messageApproveBad
 	}
-	packets, state := e.Pending.replace(c)
+	packets, state := e.Pending.replace(c, nil)
 	for _, p := range packets {
 		p.reply(w.challenged(state, message))
 	}

@@ -24,7 +24,7 @@ func (r *Request) lastCall() time.Time {
 // up. A client whose budget is longer than its prompts live needs no timer.
 func (e *Engine) watch(w *wait, r *Request) {
 	at := r.lastCall()
-	if at.IsZero() || at.After(w.Opened.Add(w.client.PushTimeout)) {
+	if !w.prompts() || at.IsZero() || at.After(w.Opened.Add(w.client.PushTimeout)) {
 		return
 	}
 	e.Pending.arm(w, r, at, func() {
@@ -119,7 +119,7 @@ func (t *Pending) degrade(w *wait, r *Request) (p packet, state string) {
 		w.held = append(w.held, p)
 		return packet{}, ""
 	}
-	return p, t.newChallenge(w, p)
+	return p, t.newChallenge(w, Fold(p.User)).state
 }
 
 // dismiss takes the packet of r from those that wait; nil if it is not among

@@ -26,27 +26,40 @@ type Engine struct {
 // person has decided, from any goroutine. An answer to a challenge goes on
 // where its login waits.
 func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decision)) {
+	p := packet{Request: r, reply: reply}
 	if r.State != "" {
-		e.answer(ctx, packet{Request: r, reply: reply})
+		e.answer(ctx, p)
 		return
 	}
 	identity, code, refused := e.primary(ctx, r)
-	if refused != nil {
+	switch {
+	case refused == nil:
+		e.proceed(ctx, p, identity, code, nil)
+	case !e.relay(ctx, p, code, refused):
 		reply(e.refuse(ctx, r, r.User, *refused))
-		return
 	}
-	now := time.Now()
+}
+
+// proceed is a login from the plan on: the first factor was right. A login that
+// the primary's own questions came before goes on as relayed.
+func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code string, relayed *Login) {
+	p.identity = &identity
+	r := p.Request
+	l := e.login(r, &identity, PlanDeny, "")
+	if relayed != nil {
+		l.ID, l.Started, l.Rounds = relayed.ID, relayed.Started, relayed.Rounds
+	}
 	user, err := e.Directory.User(ctx, identity.Name)
 	if err != nil {
-		reply(e.refuse(ctx, r, identity.Name, Decision{Outcome: r.Client.OnMFAError, Reason: ReasonMFAError, Err: err}))
+		p.reply(e.refuse(ctx, r, identity.Name, Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: ReasonMFAError, Err: err}))
 		return
 	}
-	plan, reason, _ := Decide(r.Client, e.facts(r, &identity, user, code, now))
+	plan, reason, _ := Decide(r.Client, e.facts(r, &identity, user, code, l.Opened))
 	if plan.prompts() && code != "" && e.Codes.HasForm(user.Name, code) {
 		plan, reason = PlanOTP, ReasonAppendedCode // as in every prompt, a code wins over the device
 	}
-	w := newWait(e.login(r, &identity, plan, reason, now), r.Client)
-	p := packet{Request: r, reply: reply, identity: &identity}
+	l.Plan, l.Reason = plan, reason
+	w := newWait(l, r.Client)
 	switch plan {
 	case PlanNone:
 		e.end(ctx, w, p, Accept, reason)
@@ -66,7 +79,10 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 // refuse ends a request for which no login was opened. The user is told no more
 // than everybody where d has no Message.
 func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision) Decision {
-	d.LoginID, d.Outcome = e.Pending.id(), d.Outcome.denial()
+	if d.LoginID == "" {
+		d.LoginID = e.Pending.id()
+	}
+	d.Outcome = d.Outcome.denial()
 	if d.Message == "" {
 		d.Message = messageRejected
 	}
@@ -97,7 +113,8 @@ func (e *Engine) facts(r *Request, identity *Identity, user User, code string, n
 	}
 }
 
-func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason, now time.Time) Login {
+func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason) Login {
+	now := time.Now()
 	l := Login{
 		ID: e.Pending.id(), User: identity.Name,
 		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Source: r.Source,
@@ -138,7 +155,7 @@ func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message strin
 // shed answers a request that may not open a login. Its event is one of its
 // own: the login that is in its way goes on.
 func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
-	d := Decision{Delay: e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)}
+	d := Decision{LoginID: w.ID, Delay: e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)}
 	switch what {
 	case promptPending:
 		d.Outcome, d.Reason = Discard, ReasonPromptPending
@@ -334,12 +351,13 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 	switch {
 	case c == nil:
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonStateUnknown}))
-	case c.w.prompts() && !e.Codes.HasForm(c.w.User, string(text)):
-		// "OK": this packet now waits for the device.
+	case waits, c.w.prompts() && !e.Codes.HasForm(c.w.User, string(text)):
+		// "OK", which now waits for the device, or the same answer again, which gets
+		// the decision of the first.
 		e.watch(c.w, p.Request)
 		e.claim(ctx, c.w)
-	case waits:
-		// The same answer again gets the decision of the first.
+	case c.asks != nil:
+		e.carryOn(ctx, c, p, text)
 	default:
 		e.examine(ctx, c, string(text))
 	}

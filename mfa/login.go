@@ -21,6 +21,7 @@ type Login struct {
 	Reason   Reason
 	Number   string
 	Wrong    int // wrong codes so far
+	Rounds   int // answers to questions of the primary
 	Started  time.Time
 	Opened   time.Time // the first factor was right
 	Expires  time.Time
@@ -33,6 +34,7 @@ type packet struct {
 	reply    func(Decision)
 	identity *Identity   // from its own primary check; nil for an answer to a challenge
 	timer    *time.Timer // degrades it, nil without
+	answered *challenge  // the primary's last question, which it answered; nil without
 }
 
 // wait is a Login at work.
@@ -40,6 +42,7 @@ type wait struct {
 	Login
 	client *Client
 	turn   chan struct{}   // capacity 1: who is in it may end the login
+	code   string          // that came with the password, while the primary still asks
 	life   context.Context // the prompt's; no packet's and no request's is its parent
 	cancel context.CancelCauseFunc
 
@@ -57,8 +60,9 @@ type wait struct {
 type challenge struct {
 	w        *wait
 	state    string
-	user     string // User-Name as sent, folded: the answer must carry the same
-	appended bool   // the answer came with the password: this State was never sent
+	user     string            // User-Name as sent, folded: the answer must carry the same
+	asks     *PrimaryChallenge // the primary's question; nil: one of ours
+	appended bool              // the answer came with the password: this State was never sent
 	answered bool
 	answer   Password
 	packets  []packet
@@ -122,7 +126,7 @@ func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
 	ev := Event{
 		ID: w.ID, Time: now, Kind: EventLogin,
 		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Source: w.Source,
-		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong,
+		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Rounds: w.Rounds,
 		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
 		NumberSet: w.Number != "", Text: npsText(r, w.User),
 	}

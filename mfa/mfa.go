@@ -381,14 +381,15 @@ type Event struct {
 	Outcome Outcome   `json:"outcome"`
 	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number
 	Approval
-	Token     string          `json:"token,omitempty"` // id of the token whose step was used
-	Step      int64           `json:"step,omitempty"`  // the used step or counter
-	Drift     int             `json:"drift,omitempty"` // steps that the token was off
-	Tries     int             `json:"tries,omitempty"` // wrong codes
-	Primary   time.Duration   `json:"primary_ns"`      // spent on the first factor
-	Factor    time.Duration   `json:"factor_ns"`       // spent on the second factor, the person included
-	Total     time.Duration   `json:"total_ns"`        // from the first packet
-	Count     int             `json:"count,omitempty"` // > 1: that many alike, summed up under attack
+	Token     string          `json:"token,omitempty"`          // id of the token whose step was used
+	Step      int64           `json:"step,omitempty"`           // the used step or counter
+	Drift     int             `json:"drift,omitempty"`          // steps that the token was off
+	Tries     int             `json:"tries,omitempty"`          // wrong codes
+	Rounds    int             `json:"primary_rounds,omitempty"` // answers to questions of the primary
+	Primary   time.Duration   `json:"primary_ns"`               // spent on the first factor
+	Factor    time.Duration   `json:"factor_ns"`                // spent on the second factor, the person included
+	Total     time.Duration   `json:"total_ns"`                 // from the first packet
+	Count     int             `json:"count,omitempty"`          // > 1: that many alike, summed up under attack
 	Requests  []PromptRequest `json:"requests,omitempty"`
 	Text      string          `json:"text,omitempty"`
 	Operator  string          `json:"operator,omitempty"` // operating-system user of an administrative change

@@ -137,6 +137,11 @@ func (t *Pending) hold(w *wait, p packet) (gone []packet, ok bool) {
 	if w.done || len(w.held) >= maxHeld {
 		return gone, false
 	}
+	if a := p.answered; a != nil { // the same answer again finds it
+		c := t.register(w, a.state, a.user)
+		c.answered, c.answer, c.packets = true, a.answer, []packet{p}
+		return gone, true
+	}
 	w.held = append(w.held, p)
 	return gone, true
 }
@@ -165,14 +170,19 @@ func (t *Pending) challenge(w *wait, p packet) string {
 	if w.done || w.approved != nil || len(w.challenges) >= maxChallenges {
 		return ""
 	}
-	return t.newChallenge(w, p)
+	return t.newChallenge(w, Fold(p.User)).state
 }
 
-func (t *Pending) newChallenge(w *wait, p packet) string {
-	c := &challenge{w: w, state: t.random.text(16), user: Fold(p.User)}
+// newChallenge makes a State for the user, folded. t.mu is held.
+func (t *Pending) newChallenge(w *wait, user string) *challenge {
+	return t.register(w, t.random.text(16), user)
+}
+
+func (t *Pending) register(w *wait, state, user string) *challenge {
+	c := &challenge{w: w, state: state, user: user}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
-	return c.state
+	return c
 }
 
 // answer finds the challenge that p answers and takes it. The State is bound
@@ -201,16 +211,17 @@ func (t *Pending) answer(p packet, answer Password) (c *challenge, gone []packet
 	return c, nil, false
 }
 
-// replace ends c, whose answer was wrong, and makes the next challenge of the
-// same login for the packets that waited on it.
-func (t *Pending) replace(c *challenge) (packets []packet, state string) {
+// replace ends c, whose answer was wrong or led to another question of the
+// primary, and makes the next challenge of the same login for the packets that
+// waited on it.
+func (t *Pending) replace(c *challenge, asks *PrimaryChallenge) (packets []packet, state string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, c.packets = c.packets, nil
 	delete(t.states, c.state)
 	for i, x := range c.w.challenges {
 		if x == c {
-			next := &challenge{w: c.w, state: t.random.text(16), user: c.user}
+			next := &challenge{w: c.w, state: t.random.text(16), user: c.user, asks: asks}
 			c.w.challenges[i] = next
 			t.states[next.state] = next
 			return packets, next.state
@@ -228,12 +239,8 @@ func (t *Pending) answered(w *wait, p packet, code string) *challenge {
 	if w.done {
 		return nil
 	}
-	c := &challenge{
-		w: w, state: t.random.text(16), user: Fold(p.User),
-		appended: true, answered: true, answer: Password(code), packets: []packet{p},
-	}
-	w.challenges = append(w.challenges, c)
-	t.states[c.state] = c
+	c := t.newChallenge(w, Fold(p.User))
+	c.appended, c.answered, c.answer, c.packets = true, true, Password(code), []packet{p}
 	return c
 }
 

@@ -78,6 +78,7 @@ const (
 	ReasonAccountRestricted Reason = "account_restricted"
 	ReasonEmptyPassword     Reason = "empty_password"
 	ReasonUnsupported       Reason = "unsupported_credential"
+	ReasonPrimaryChallenge  Reason = "primary_challenge" // it asks, and this client cannot show that, or too often
 	ReasonPrimaryError      Reason = "primary_error"
 	ReasonMFAError          Reason = "mfa_error"
 	ReasonInternalError     Reason = "internal_error"

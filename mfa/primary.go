@@ -31,11 +31,12 @@ func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, co
 		identity.Attributes = r.Client.Reply(&identity)
 		return identity, code, nil
 	}
-	return Identity{}, "", e.refusal(r, err)
+	return Identity{}, code, e.refusal(r, err)
 }
 
 // refusal is what a primary's error leads to. None is an Identity without a name.
 func (e *Engine) refusal(r *Request, err error) *Decision {
+	var asks *PrimaryChallenge
 	switch {
 	case err == nil:
 		return &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
@@ -48,6 +49,10 @@ func (e *Engine) refusal(r *Request, err error) *Decision {
 		// names exist: a name that does not is ErrRejected.
 		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
 		return &Decision{Reason: ReasonUnsupported, Err: err, Delay: delay}
+	case errors.As(err, &asks):
+		// The password was probably right, and the time must not tell so.
+		delay := e.Limits.likeWrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
+		return &Decision{Reason: ReasonPrimaryChallenge, Err: err, Delay: delay}
 	}
 	return &Decision{Outcome: r.Client.OnPrimaryError, Reason: ReasonPrimaryError, Err: err}
 }
