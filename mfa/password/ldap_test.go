@@ -2,8 +2,10 @@ package password_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,8 +108,11 @@ func TestLDAPConformance(t *testing.T) {
 // as no answer.
 func TestLDAPRefusals(t *testing.T) {
 	s := startSlapd(t)
-	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(3 * time.Second))) // expired: pwdMaxAge counts seconds
 	l := openLDAP(t, settings(s))
+	until(t, "the password of expired is older than pwdMaxAge", func() bool {
+		_, err := check(t, l, "expired", passwordtest.SlapdPassword)
+		return err != nil
+	})
 	for _, c := range []struct {
 		user, password string
 		reason         mfa.Reason // empty: plain rejection
@@ -141,4 +146,129 @@ func TestLDAPRefusals(t *testing.T) {
 			t.Errorf("%q, %q: got %v, want reason %q, proven %t", c.user, c.password, err, c.reason, c.proven)
 		}
 	}
+}
+
+// until polls for what another process does in its own time.
+func until(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// TestLDAPNames: which names mean which user, and what he is called.
+func TestLDAPNames(t *testing.T) {
+	s := startSlapd(t)
+	err := s.Add(`dn: uid=carol,ou=users,dc=example,dc=org
+objectClass: inetOrgPerson
+cn: Carol
+sn: Example
+uid: carol
+mail: carol@example.org
+mail: c@example.org
+
+dn: uid=dave,ou=users,dc=example,dc=org
+objectClass: inetOrgPerson
+cn: Dave
+sn: Example
+uid: dave
+mail: bob@example.org
+userPassword: right horse
+
+dn: uid=eve,ou=users,dc=example,dc=org
+objectClass: inetOrgPerson
+cn: Eve
+sn: Example
+uid: eve
+mail: bob@example.org
+userPassword: right horse
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alternate := func(c *password.LDAPSettings) { c.AlternateLoginAttribute = "mail" }
+	canonical := func(c *password.LDAPSettings) { c.CanonicalDomain = "corp" }
+	filter := func(c *password.LDAPSettings) { c.Filter = "(!(uid=Bob))" }
+	plain := func(*password.LDAPSettings) {}
+	for _, c := range []struct {
+		what, user string
+		change     func(*password.LDAPSettings)
+		want       string // empty: an error
+		rejected   bool
+	}{
+		{"the spelling is the directory's", "BOB", plain, "Bob", false},
+		{"a second value of uid is another spelling", "AL", plain, "alice", false},
+		{"a filter", "bob", filter, "", true},
+		{"a domain of its own", `corp\bob`, canonical, "", true},
+		{"qualified", "bob", canonical, "Bob@corp", false},
+		{"by uid, called by mail", "alice", alternate, "alice@example.org", false},
+		{"by mail", "alice@example.org", alternate, "alice@example.org", false},
+		{"no mail", "bob", alternate, "", false},
+		{"two mails", "carol", alternate, "", false},
+		{"the mail of another, too", "dave", alternate, "", true},
+		{"a mail of two", "bob@example.org", alternate, "", true},
+		{"base_dn elsewhere", "alice", func(c *password.LDAPSettings) { c.BaseDN = "ou=groups," + passwordtest.SlapdBase }, "", true},
+		{"not shown to the service account", "alice", func(c *password.LDAPSettings) { c.BaseDN = "ou=hidden," + passwordtest.SlapdBase }, "", false},
+	} {
+		set := settings(s)
+		set.Domains = []string{"example.org"}
+		c.change(&set)
+		l := openLDAP(t, set)
+		id, err := l.Find(t.Context(), c.user)
+		if id.Name != c.want || (err == nil) != (c.want != "") || errors.Is(err, mfa.ErrRejected) != c.rejected {
+			t.Errorf("%s: %q: got %q, %v", c.what, c.user, id.Name, err)
+		}
+	}
+	l := openLDAP(t, settings(s))
+	l.Taken = func(name string) bool { return name == "alice" }
+	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err == nil || errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("a name of another primary: got %q, %v", id.Name, err)
+	}
+}
+
+// TestLDAPOneBind: what a NAS repeats is one wrong password to the directory.
+func TestLDAPOneBind(t *testing.T) {
+	s := startSlapd(t)
+	l := openLDAP(t, settings(s))
+	for range 2 {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := check(t, l, "alice", "wrong"); !errors.Is(err, mfa.ErrRejected) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	check(t, l, "alice", "also wrong")
+	if n, err := s.Failures("alice"); n != 2 || err != nil {
+		t.Errorf("the directory has counted %d wrong passwords, want 2; %v", n, err)
+	}
+}
+
+// TestLDAPCrowd: users who sign in side by side get their own answers, and no
+// search is made with the rights of a user: those see nothing.
+func TestLDAPCrowd(t *testing.T) {
+	s := startSlapd(t)
+	l := openLDAP(t, settings(s))
+	names := map[string]string{"alice": "alice", "bob": "Bob"}
+	var wg sync.WaitGroup
+	for user, want := range names {
+		for n := range 60 {
+			wg.Go(func() {
+				pass := passwordtest.SlapdPassword
+				if n%3 == 0 {
+					pass = fmt.Sprintf("wrong %d", n)
+				}
+				id, err := check(t, l, user, pass)
+				if n%3 == 0 && !errors.Is(err, mfa.ErrRejected) || n%3 != 0 && (err != nil || id.Name != want) {
+					t.Errorf("%s, %q: got %q, %v", user, pass, id.Name, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
 }

@@ -168,6 +168,18 @@ func (s *Slapd) Add(ldif string) error {
 	return nil
 }
 
+// Failures is how many wrong passwords the server has counted for a user.
+func (s *Slapd) Failures(user string) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "ldapsearch", "-LLL", "-x", "-H", s.Plain, "-D", SlapdAdmin, "-w", SlapdAdminPassword,
+		"-b", "uid="+user+",ou=users,"+SlapdBase, "-s", "base", "pwdFailureTime").CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("ldapsearch: %w: %s", err, out)
+	}
+	return bytes.Count(out, []byte("pwdFailureTime: ")), nil
+}
+
 func freePorts() (ports [2]string, err error) {
 	for i := range ports {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,0 +1,357 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+func TestRefusedBind(t *testing.T) {
+	text := func(data string) string {
+		return "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data " + data + ", v4563"
+	}
+	for _, c := range []struct {
+		result ldapResult
+		reason mfa.Reason // empty: a plain rejection; "none": no answer
+		proven bool
+	}{
+		{ldapResult{code: 49, text: text("52e"), policy: -1}, "", false},
+		{ldapResult{code: 49, text: text("525"), policy: -1}, "", false},
+		{ldapResult{code: 49, text: text("530"), policy: -1}, mfa.ReasonLogonHours, true},
+		{ldapResult{code: 49, text: text("531"), policy: -1}, mfa.ReasonLogonWorkstation, true},
+		{ldapResult{code: 49, text: text("532"), policy: -1}, mfa.ReasonPasswordExpired, true},
+		{ldapResult{code: 49, text: text("533"), policy: -1}, mfa.ReasonAccountDisabled, true},
+		{ldapResult{code: 49, text: text("701"), policy: -1}, mfa.ReasonAccountExpired, true},
+		{ldapResult{code: 49, text: text("773"), policy: -1}, mfa.ReasonMustChange, true},
+		{ldapResult{code: 49, text: text("775"), policy: -1}, mfa.ReasonAccountLocked, false},
+		{ldapResult{code: 49, text: text("775xyz"), policy: -1}, "", false},
+		{ldapResult{code: 49, text: "metadata 533", policy: -1}, "", false},
+		{ldapResult{code: 49, policy: -1}, "", false},
+		{ldapResult{code: 53, text: text("533"), policy: -1}, "none", false}, // no verdict on a password
+		{ldapResult{code: 48, policy: -1}, "", false},
+		{ldapResult{code: 32, policy: -1}, "", false},
+		{ldapResult{code: 19, policy: -1}, mfa.ReasonAccountLocked, false},
+		{ldapResult{code: 49, policy: 0}, mfa.ReasonPasswordExpired, true},
+		{ldapResult{code: 49, policy: 1}, mfa.ReasonAccountLocked, false},
+		{ldapResult{code: 0, policy: 2}, mfa.ReasonMustChange, true},
+		{ldapResult{code: 0, policy: 7}, "none", false}, // a success under a condition that is not known
+		{ldapResult{code: 10, policy: -1}, "none", false},
+		{ldapResult{code: 51, policy: -1}, "none", false},
+	} {
+		err := refusedBind(&c.result)
+		account := (*mfa.AccountError)(nil)
+		errors.As(err, &account)
+		rejected := errors.Is(err, mfa.ErrRejected)
+		switch {
+		case err == nil:
+			t.Errorf("%+v: accepted", c.result)
+		case c.reason == "none" && rejected, c.reason != "none" && !rejected:
+			t.Errorf("%+v: rejected %t: %v", c.result, rejected, err)
+		case c.reason == "" && account != nil:
+			t.Errorf("%+v: got %v, want a plain rejection", c.result, err)
+		case c.reason != "" && c.reason != "none" && (account == nil || account.Reason != c.reason || account.Proven != c.proven):
+			t.Errorf("%+v: got %v, want %s, proven %t", c.result, err, c.reason, c.proven)
+		}
+	}
+}
+
+// FuzzADCode: the text is the server's.
+func FuzzADCode(f *testing.F) {
+	f.Add("80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 52e, v4563")
+	f.Add("data fffffffff")
+	f.Fuzz(func(t *testing.T, text string) {
+		if code, ok := adCode(text); ok && !strings.Contains(strings.ToLower(text), fmt.Sprintf("%x", code)) {
+			t.Errorf("%q: got %x", text, code)
+		}
+		if cut := cutText(text); len(cut) > 204 || strings.ContainsAny(cut, "\n\r\x00\x1b") {
+			t.Errorf("%q: cut to %q", text, cut)
+		}
+	})
+}
+
+// FuzzLDAPLogin: no name changes what a filter asks for.
+func FuzzLDAPLogin(f *testing.F) {
+	for _, name := range []string{"alice", `EXAMPLE\alice`, "alice@example.org", "*", "a)(uid=*", `a\29`, "é@EXAMPLE", `\`, "@", "a\x00b", "a@b@example.org"} {
+		f.Add(name)
+	}
+	s := &LDAPSettings{DefaultDomain: "EXAMPLE", Domains: []string{"example.org"}, AlternateLoginAttribute: "mail"}
+	f.Fuzz(func(t *testing.T, name string) {
+		n, err := s.parseLogin(name)
+		if err != nil {
+			if !errors.Is(err, mfa.ErrRejected) {
+				t.Errorf("%q: %v", name, err)
+			}
+			return
+		}
+		if n.domain != "" && !s.Lists(n.domain) {
+			t.Errorf("%q: domain %q", name, n.domain)
+		}
+		for _, ad := range []bool{false, true} {
+			login := s.login(ad)
+			filter := login.search(n)
+			plain := login.search(loginName{full: "x", bare: "x", domain: n.domain, upn: n.upn})
+			if err := checkLDAPFilter(filter); err != nil {
+				t.Errorf("%q: %s: %v", name, filter, err)
+			}
+			for _, special := range []string{"(", ")", "*"} {
+				if strings.Count(filter, special) != strings.Count(plain, special) {
+					t.Errorf("%q: %s is not of the form %s", name, filter, plain)
+				}
+			}
+		}
+	})
+}
+
+// groupsFake is a directory of groups: the DN of a member to those of its groups.
+type groupsFake struct {
+	of       map[string][]string
+	searches int
+}
+
+func (g *groupsFake) search(_ context.Context, q ldapQuery) ([]ldapEntry, error) {
+	g.searches++
+	var found []ldapEntry
+	for member, groups := range g.of {
+		if strings.Contains(q.filter, "(member="+escapeLDAP(member)+")") {
+			for _, dn := range groups {
+				found = append(found, ldapEntry{dn: dn})
+			}
+		}
+	}
+	return found, nil
+}
+
+// TestNestedGroups: cycles end, what is too deep or too much is an error.
+func TestNestedGroups(t *testing.T) {
+	group := func(n int) string { return fmt.Sprintf("cn=g%d,dc=x", n) }
+	ladder := func(n int) map[string][]string {
+		of := map[string][]string{"cn=u,dc=x": {group(0)}}
+		for i := range n {
+			of[group(i)] = []string{group(i + 1)}
+		}
+		return of
+	}
+	cycle := ladder(3)
+	cycle[group(3)] = []string{group(1), group(3), "CN=g0,DC=x"}
+	many := map[string][]string{"cn=u,dc=x": nil}
+	for i := range maxGroups + 1 {
+		many["cn=u,dc=x"] = append(many["cn=u,dc=x"], group(i))
+	}
+	wide := map[string][]string{"cn=u,dc=x": nil}
+	for i := range 3 * groupsAtOnce {
+		wide["cn=u,dc=x"] = append(wide["cn=u,dc=x"], group(i))
+	}
+	wide[group(2*groupsAtOnce)] = []string{"cn=last,dc=x"}
+	for name, c := range map[string]struct {
+		of   map[string][]string
+		want int // -1: an error
+	}{
+		"none": {nil, 0}, "cycle": {cycle, 4}, "deep": {ladder(maxDepth - 1), maxDepth}, "too deep": {ladder(maxDepth + 2), -1},
+		"too many": {many, -1}, "wide": {wide, 3*groupsAtOnce + 1},
+	} {
+		g := groupFinder{mode: "search", base: "dc=x", nested: true}
+		names, err := g.find(t.Context(), &groupsFake{of: c.of}, &ldapEntry{dn: "cn=u,dc=x"})
+		if (err != nil) != (c.want < 0) || err == nil && len(names) != c.want {
+			t.Errorf("%s: %d groups, %v; want %d", name, len(names), err, c.want)
+		}
+	}
+}
+
+// TestMemberOf: a group elsewhere, or one whose DN only looks as if it were below.
+func TestMemberOf(t *testing.T) {
+	g := groupFinder{mode: "member_of", base: "ou=groups, DC=x"}
+	user := &ldapEntry{dn: "cn=u,dc=x", attributes: map[string][]string{"memberof": {
+		"cn=in,ou=groups,dc=x", "cn=deep,ou=more,OU=Groups,dc=x", "cn=out,ou=users,dc=x", `cn=trick\,ou=groups,dc=x`, "cn=other,ou=groups,dc=y", "not a DN",
+	}}}
+	names, err := g.find(t.Context(), &groupsFake{}, user)
+	if want := []string{"in", "deep"}; err != nil || !reflect.DeepEqual(names, want) {
+		t.Errorf("got %q, %v; want %q", names, err, want)
+	}
+}
+
+// tokenFake answers as AD does.
+type tokenFake struct {
+	tokens   []string
+	names    map[string]string // of SIDs
+	resolved int               // SIDs that were asked for
+}
+
+func (f *tokenFake) search(_ context.Context, q ldapQuery) ([]ldapEntry, error) {
+	if q.alone {
+		return []ldapEntry{{dn: q.base, attributes: map[string][]string{"tokengroups": f.tokens}}}, nil
+	}
+	var found []ldapEntry
+	for sid, name := range f.names {
+		if strings.Contains(q.filter, "(objectSid="+escapeOctets(sid)+")") {
+			f.resolved++
+			found = append(found, ldapEntry{attributes: map[string][]string{"objectsid": {sid}, "samaccountname": {name}}})
+		}
+	}
+	return found, nil
+}
+
+// TestTokenGroups: SIDs that are no group here are left out; names are asked for once.
+func TestTokenGroups(t *testing.T) {
+	f := &tokenFake{names: map[string]string{}}
+	for i := range 120 {
+		sid := fmt.Sprintf("\x01\x05\x00)(*%c", rune(i+1))
+		f.tokens = append(f.tokens, sid)
+		if i%2 == 0 {
+			f.names[sid] = fmt.Sprint("group", i)
+		}
+	}
+	g := groupFinder{mode: "token_groups", base: "dc=x", sids: &sidNames{known: map[string]sidName{}}}
+	synctest.Test(t, func(t *testing.T) {
+		for _, want := range []int{60, 60, 120} {
+			names, err := g.find(t.Context(), f, &ldapEntry{dn: "cn=u,dc=x"})
+			if err != nil || len(names) != 60 || !slices.Contains(names, "group118") {
+				t.Fatalf("got %d groups, %v", len(names), err)
+			}
+			if f.resolved != want {
+				t.Errorf("%d SIDs were asked for, want %d", f.resolved, want)
+			}
+			if want == 60 && f.resolved == 60 {
+				time.Sleep(sidTime/2 + time.Second)
+			}
+		}
+	})
+}
+
+// TestRecent: who asks while the same check runs gets its result, and a wrong
+// password stays wrong for a while; a right one is asked for each time.
+func TestRecent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecent()
+		runs := 0
+		try := func(name, password string, result error) error {
+			_, err := r.check(t.Context(), name, password, func() (mfa.Identity, error) {
+				runs++
+				time.Sleep(time.Second)
+				return mfa.Identity{Name: name}, result
+			})
+			return err
+		}
+		wrong := fmt.Errorf("no: %w", mfa.ErrRejected)
+		proven := &mfa.AccountError{Reason: mfa.ReasonPasswordExpired, Proven: true, Err: wrong}
+		for _, c := range []struct {
+			name, password string
+			wait           time.Duration
+			result         error
+			runs           int
+		}{
+			{"alice", "right", 0, nil, 1},
+			{"alice", "right", 0, nil, 2},
+			{"alice", "wrong", 0, wrong, 3},
+			{"ALICE", "wrong", 5 * time.Second, wrong, 3},
+			{"alice", "wronger", 0, wrong, 4},
+			{"bob", "wrong", 0, wrong, 5},
+			{"alice", "wrong", refusalTime, wrong, 6},
+			{"carol", "old", 0, proven, 7},
+			{"carol", "old", 0, proven, 8},
+			{"dave", "x", 0, errNoServer, 9},
+			{"dave", "x", 0, errNoServer, 10},
+		} {
+			time.Sleep(c.wait)
+			if err := try(c.name, c.password, c.result); !errors.Is(err, c.result) || runs != c.runs {
+				t.Errorf("%s, %s: %v after %d runs, want %v after %d", c.name, c.password, err, runs, c.result, c.runs)
+			}
+		}
+		runs = 0
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if err := try("erin", "right", nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if runs != 1 {
+			t.Errorf("50 at once were %d checks", runs)
+		}
+		for i := range maxRefusals + 10 {
+			r.refused[r.attempt("x", fmt.Sprint(i))] = refusal{wrong, time.Now().Add(time.Hour)}
+		}
+		try("y", "z", wrong)
+		if len(r.refused) > maxRefusals {
+			t.Errorf("%d wrong passwords are remembered", len(r.refused))
+		}
+	})
+}
+
+// TestRecentGivesUp: who has no time left leaves the check to the others.
+func TestRecentGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecent()
+		hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := r.check(hurried, "alice", "right", func() (mfa.Identity, error) {
+				<-hurried.Done()
+				return mfa.Identity{}, hurried.Err()
+			})
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		id, err := r.check(t.Context(), "alice", "right", func() (mfa.Identity, error) { return mfa.Identity{Name: "alice"}, nil })
+		if err != nil || id.Name != "alice" {
+			t.Errorf("got %v, %v", id, err)
+		}
+		wg.Wait()
+	})
+}
+
+// TestLDAPSettings: what does not fit together is told with its key.
+func TestLDAPSettings(t *testing.T) {
+	for want, change := range map[string]func(*LDAPSettings){
+		"":                          func(*LDAPSettings) {},
+		"url":                       func(s *LDAPSettings) { s.URL = "" },
+		"urls":                      func(s *LDAPSettings) { s.URLs = []string{"ldaps://b"} },
+		"urls[1]":                   func(s *LDAPSettings) { s.URL, s.URLs = "", []string{"ldaps://a:636", "https://b"} },
+		"insecure_plaintext":        func(s *LDAPSettings) { s.InsecurePlaintext = true },
+		"bind_password_file":        func(s *LDAPSettings) { s.BindPasswordFile = "file" },
+		"bind_dn":                   func(s *LDAPSettings) { s.BindDN = "" },
+		"bind_password":             func(s *LDAPSettings) { s.BindPassword = "" },
+		"base_dn":                   func(s *LDAPSettings) { s.BaseDN = "example.org" },
+		"group_base_dn":             func(s *LDAPSettings) { s.GroupBaseDN = "groups" },
+		"filter":                    func(s *LDAPSettings) { s.Filter = "objectClass=person" },
+		"login_attribute":           func(s *LDAPSettings) { s.LoginAttribute = "uid)(x" },
+		"alternate_login_attribute": func(s *LDAPSettings) { s.AlternateLoginAttribute = "ma il" },
+		"domains[0]":                func(s *LDAPSettings) { s.Domains = []string{"@example.org"} },
+		"default_domain":            func(s *LDAPSettings) { s.DefaultDomain = `EXAMPLE\` },
+		"canonical_domain":          func(s *LDAPSettings) { s.CanonicalDomain = "a b" },
+		"reply[0].from":             func(s *LDAPSettings) { s.Reply = []LDAPReply{{"Filter-Id", "a=b"}} },
+	} {
+		s := LDAPSettings{URL: "ldaps://dc1.example.org", BaseDN: "dc=example,dc=org", BindDN: "cn=x", BindPassword: "secret word"}
+		change(&s)
+		var got []string
+		s.CheckSettings(func(key, rule, value string) {
+			got = append(got, key)
+			if strings.Contains(rule+value, "secret word") {
+				t.Errorf("%s tells the password", key)
+			}
+		})
+		if strings.Join(got, " ") != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for _, u := range []string{"ldaps://", "ldaps://a/", "ldaps://a?x", "ldap://u:p@a", "a", "ldapi://x", "ldaps://a:b"} {
+		bad := false
+		(&LDAPSettings{}).checkURL("url", u, func(string, string, string) { bad = true })
+		if !bad {
+			t.Errorf("%q passes", u)
+		}
+	}
+}
