@@ -165,6 +165,25 @@ func TestDeviceWrongPassword(t *testing.T) {
 	})
 }
 
+// TestDeviceWrongCode: three wrong codes end a login, and no further protocol
+// gets another try.
+func TestDeviceWrongCode(t *testing.T) {
+	eachDevice(t, mfa.MethodOTP, func(t *testing.T, d *device, s *site) {
+		password, codes := "arctangent", int32(3)
+		if d.dialog == nil {
+			right := base64.StdEncoding.EncodeToString([]byte("123456"))
+			wrong := base64.StdEncoding.EncodeToString([]byte("654321"))
+			password, codes = strings.NewReplacer("123456", "654321", right, wrong).Replace(d.typed), 1
+		} else {
+			d.dialog = func(string) string { return "654321" }
+		}
+		err := d.login(password)
+		if n := s.codes.Load(); n != codes || err == nil || (!errors.Is(err, errRejected) && d.wait() > second) {
+			t.Errorf("%v, %d codes were examined, want %d", err, n, codes)
+		}
+	})
+}
+
 // TestDevicePush: who approves while the device waits gets in, and the phone
 // rings once for all that it sends.
 func TestDevicePush(t *testing.T) {

@@ -28,6 +28,7 @@ type site struct {
 
 	checks atomic.Int32 // of the password
 	rings  atomic.Int32 // of the phone
+	codes  atomic.Int32 // that were examined
 
 	mu     sync.Mutex
 	after  time.Duration // how long the person takes; 0: for ever
@@ -143,6 +144,7 @@ func (s *site) Record(_ context.Context, ev mfa.Event) error {
 }
 
 func (s *site) VerifyCode(ctx context.Context, _, code string, accept mfa.Event) error {
+	s.codes.Add(1)
 	if code != "123456" {
 		return mfa.ErrRejected
 	}

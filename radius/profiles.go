@@ -180,9 +180,8 @@ var profiles = []*Profile{
 		Device:  "MikroTik RouterOS: PPP, L2TP, SSTP, OpenVPN, router login",
 		EndUser: []Field{callingStation},
 		Address: []Field{callingStation},
-		Budget:  900 * time.Millisecond,
 		MFA:     map[string]any{"append": "delimiter"},
-		Waits:   "timeout 300 ms, 3 times",
+		Waits:   "timeout 300 ms, 3 times: too short for any push",
 		Raise:   "/radius set [find] timeout=20s",
 		Quirks: []string{
 			"It does not show an Access-Challenge.",

@@ -21,7 +21,8 @@ func (a *app) profilesCommand() *cobra.Command {
 		Use:   "profiles",
 		Short: "Print what radmatch knows of each make of VPN concentrator",
 		Long: `Print what radmatch knows of each make of VPN concentrator, gateway or host: the values of
-profile. The wait is that of a device on which nothing was set. Each value can be
+profile. The budget is how long a device waits on
+which nothing was set; radmatch answers before it ends. Each value can be
 overridden in the client: prompts, shows_reply_message, end_user, address, budget and
 the keys of mfa:.`,
 		Example: "  radmatch config profiles",
@@ -39,7 +40,7 @@ the keys of mfa:.`,
 
 func profilesText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tWAIT\tAPPEND\tDEVICE")
+	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tBUDGET\tAPPEND\tDEVICE")
 	for _, p := range radius.Profiles() {
 		fmt.Fprintln(t, strings.Join(append(profileRow(p), p.Device), "\t"))
 	}
@@ -107,10 +108,14 @@ func deviceText(c *config.Client) string {
 		}
 		return text
 	}
+	budget := value("budget", budgetText(c.Budget))
+	if c.Budget > 0 && c.Origin("budget") == "profile "+c.Profile {
+		budget += " as delivered"
+	}
 	return fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
 		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),
 		value("end_user", orNone(strings.Join(c.EndUser, ", "))), value("address", orNone(strings.Join(c.Address, ", "))),
-		value("budget", budgetText(c.Budget)))
+		budget)
 }
 
 // profileKeys is what a profile sets for its clients.

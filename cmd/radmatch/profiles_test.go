@@ -54,7 +54,7 @@ func TestClientOverProfile(t *testing.T) {
 	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
 	code, out, _ := command(t, "check", "-c", file)
 	for _, want := range []string{
-		"client gate:   profile strongswan: prompts no, shows Reply-Message no, end user Calling-Station-Id, address Calling-Station-Id, waits 14s\n",
+		"client gate:   profile strongswan: prompts no, shows Reply-Message no, end user Calling-Station-Id, address Calling-Station-Id, waits 14s as delivered\n",
 		"client glued:  profile strongswan: prompts yes (client), shows Reply-Message no, end user Tunnel-Client-Endpoint (client), address none (client), waits 1m0s (client)\n",
 	} {
 		if code != exitOK || !strings.Contains(out, want) {
