@@ -45,6 +45,7 @@ type Client struct {
 	NumberInPrompt   bool
 	RequireUserMatch bool
 	Join             bool
+	PrimaryTimeout   time.Duration // 0: the primary answers from memory, and needs none
 	PushTimeout      time.Duration
 	ChallengeTTL     time.Duration
 	OnPrimaryError   Outcome // Discard or Reject

@@ -240,11 +240,24 @@ func (e *Engine) amend(w *wait) {
 	}
 }
 
+// pushGrace is how long a provider may take to see that its prompt is over.
+// After it the login ends without it: packets must not wait for ever.
+const pushGrace = 3 * time.Second
+
+var errStalled = errors.New("the push provider does not return")
+
 // push is the goroutine of one prompt.
 func (e *Engine) push(w *wait) {
 	defer e.Pending.recovered(w)
 	ctx, cancel := context.WithTimeout(w.life, w.client.PushTimeout)
 	defer cancel()
+	stalled := time.AfterFunc(w.client.PushTimeout+pushGrace, func() {
+		defer e.Pending.recovered(w)
+		e.Pending.settle(w.life, w, func() (Decision, Event, ending) {
+			return e.notApproved(w.life, w, Approval{}, errStalled)
+		})
+	})
+	defer stalled.Stop()
 	approval, err := w.client.Pusher.Push(ctx, w.prompt(e.Pending.requests(w)))
 	if err == nil {
 		e.Pending.noteApproval(w, approval)

@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -146,3 +147,81 @@ func TestVerifierErrorDoesNotCount(t *testing.T) {
 }
 
 var errFire = errors.New("disk on fire")
+
+// hung is a primary that never answers, but gives up with its context.
+type hung struct{ *asker }
+
+func (hung) Check(ctx context.Context, _ string, _ Credential) (Identity, error) {
+	<-ctx.Done()
+	return Identity{}, ctx.Err()
+}
+
+func (hung) Find(ctx context.Context, _ string) (Identity, error) {
+	<-ctx.Done()
+	return Identity{}, ctx.Err()
+}
+
+func (hung) Continue(ctx context.Context, _ string, _ *PrimaryChallenge, _ Password) (Identity, error) {
+	<-ctx.Done()
+	return Identity{}, ctx.Err()
+}
+
+// TestHung: who gives no answer ends the login in time, in the way that the
+// operator chose.
+func TestHung(t *testing.T) {
+	for _, outcome := range []Outcome{Discard, Reject} {
+		t.Run(outcome.String(), func(t *testing.T) {
+			table(t, map[string]func(*testing.T, *rig){
+				"primary": func(t *testing.T, r *rig) {
+					r.client.Primary, r.client.PrimaryTimeout, r.client.OnPrimaryError = hung{}, 5*time.Second, outcome
+					a := r.send(r.request("bob"))
+					pass(4900 * time.Millisecond)
+					a.wantWaits()
+					pass(200 * time.Millisecond)
+					a.want(outcome, ReasonPrimaryError)
+					if ev := r.journal.last(t); ev.Reason != ReasonPrimaryError || ev.Outcome != outcome {
+						t.Errorf("event: %+v", ev)
+					}
+				},
+				"primary, and a NAS that waits for less": func(t *testing.T, r *rig) {
+					r.client.Primary, r.client.PrimaryTimeout, r.client.OnPrimaryError = hung{}, 30*time.Second, outcome
+					a := r.send(r.patient(5 * time.Second))
+					pass(4500 * time.Millisecond)
+					a.wantWaits()
+					pass(200 * time.Millisecond)
+					a.want(outcome, ReasonPrimaryError)
+				},
+				"primary, asked for the name": func(t *testing.T, r *rig) {
+					r.appends(AppendSuffix)
+					r.client.Primary, r.client.PrimaryTimeout, r.client.OnPrimaryError = hung{}, 5*time.Second, outcome
+					a := r.sendTyped("bob", "right123456")
+					pass(5100 * time.Millisecond)
+					a.want(outcome, ReasonPrimaryError)
+				},
+				"primary, in its own dialog": func(t *testing.T, r *rig) {
+					up := r.asks()
+					r.client.PrimaryTimeout, r.client.OnPrimaryError = 5*time.Second, outcome
+					a := r.send(r.request("bob"))
+					r.client.Primary = hung{up}
+					a = r.sendAnswer(a, "1234")
+					pass(5100 * time.Millisecond)
+					a.want(outcome, ReasonPrimaryError)
+				},
+				"push provider": func(t *testing.T, r *rig) {
+					stuck := make(chan struct{})
+					r.phone.fail = func() error { <-stuck; return nil }
+					r.client.OnMFAError = outcome
+					a := r.send(r.request("alice"))
+					pass(56 * time.Second)
+					a.wantWaits()
+					pass(3 * time.Second)
+					a.want(outcome, ReasonMFAError)
+					if r.Pending.Len() != 0 {
+						t.Error("the login still waits")
+					}
+					close(stuck)
+				},
+			})
+		})
+	}
+}

@@ -10,6 +10,8 @@ import (
 // primary checks the first factor, and returns the passcode that came with it. A
 // refusal that is not nil ends the login.
 func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, code string, refused *Decision) {
+	ctx, cancel := r.Client.bounded(ctx, r)
+	defer cancel()
 	cred, code, err := e.part(ctx, r)
 	if err != nil {
 		return Identity{}, "", e.refusal(r, err)
@@ -32,6 +34,19 @@ func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, co
 		return identity, code, nil
 	}
 	return Identity{}, code, e.refusal(r, err)
+}
+
+// bounded is the life of a question to the primary. One that hangs must leave
+// time to say so before the NAS gives up.
+func (c *Client) bounded(ctx context.Context, r *Request) (context.Context, context.CancelFunc) {
+	if c.PrimaryTimeout == 0 {
+		return ctx, func() {}
+	}
+	until := time.Now().Add(c.PrimaryTimeout)
+	if at := r.lastCall(); !at.IsZero() && at.Before(until) {
+		until = at
+	}
+	return context.WithDeadline(ctx, until)
 }
 
 // refusal is what a primary's error leads to. None is an Identity without a name.

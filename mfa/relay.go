@@ -55,7 +55,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer Pas
 			})
 		}
 	}()
-	identity, err := e.continued(ctx, w, c.asks, answer)
+	identity, err := e.continued(ctx, w, p.Request, c.asks, answer)
 	returned = true
 	var packets []packet
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
@@ -81,7 +81,9 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer Pas
 	}
 }
 
-func (e *Engine) continued(ctx context.Context, w *wait, asks *PrimaryChallenge, answer Password) (Identity, error) {
+func (e *Engine) continued(ctx context.Context, w *wait, r *Request, asks *PrimaryChallenge, answer Password) (Identity, error) {
+	ctx, cancel := w.client.bounded(ctx, r)
+	defer cancel()
 	identity, err := w.client.Primary.(PrimaryContinuer).Continue(ctx, w.User, asks, answer)
 	if err == nil {
 		identity.Attributes = w.client.Reply(&identity)

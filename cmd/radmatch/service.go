@@ -6,6 +6,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -94,6 +95,9 @@ func newClient(cfg *config.Config, c *config.Client, primaries primaries, pusher
 	}
 	if policy.Primary = primaries[c.Primary]; policy.Primary == nil {
 		return radius.Client{}, fmt.Errorf("client %q: no primary %q", c.Name, c.Primary)
+	}
+	if _, memory := policy.Primary.(*password.File); !memory {
+		policy.PrimaryTimeout = c.MFA.PrimaryTimeout
 	}
 	if c.MFA.Push != "" {
 		if policy.Pusher = pushers[c.MFA.Push]; policy.Pusher == nil {
