@@ -28,6 +28,8 @@ type exchange struct {
 	client  *client
 	count   *counters
 	entry   *entry
+	sight   sight
+	seat    uint64 // hash of who asks from where
 	out     sender
 	from    netip.AddrPort
 	oob     []byte // nil on a listener with one address
@@ -102,6 +104,7 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 		}
 	}
 	x.count.ended(d.Outcome, took, current)
+	x.learn(now, took)
 	x.log(d, took, current)
 }
 
@@ -137,7 +140,10 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 
 // supersede marks that the NAS has reused the identifier. It is called under the
 // lock of the table.
-func (x *exchange) supersede() { x.req.Supersede() }
+func (x *exchange) supersede(now time.Time) {
+	x.sight.left, x.sight.reused = now, true
+	x.req.Supersede()
+}
 
 // rescue is the recover of a login: no answer, one line, one counter.
 func (x *exchange) rescue() {

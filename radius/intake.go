@@ -87,6 +87,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		x.status()
 		return
 	}
+	s.watch(x)
 	s.workers.do(task{x, svc.Authenticator})
 }
 
@@ -229,7 +230,11 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 	if q.Signed {
 		q.Address = x.client.Profile.address(r.raw)
 	}
-	if budget := x.client.Profile.Budget; budget > 0 {
+	budget := x.client.Profile.Budget
+	if budget == 0 {
+		budget = x.count.patience.learned(now)
+	}
+	if budget > 0 {
 		q.GivesUp = now.Add(budget)
 	}
 	x.texts(r)

@@ -64,19 +64,23 @@ type namedCounters struct {
 }
 
 func (n *namedCounters) of(clients []*client) []*counters {
+	list := make([]*counters, len(clients))
+	for i, c := range clients {
+		list[i] = n.named(c.Name)
+	}
+	return list
+}
+
+func (n *namedCounters) named(name string) *counters {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.m == nil {
 		n.m = make(map[string]*counters)
 	}
-	list := make([]*counters, len(clients))
-	for i, c := range clients {
-		if n.m[c.Name] == nil {
-			n.m[c.Name] = new(counters)
-		}
-		list[i] = n.m[c.Name]
+	if n.m[name] == nil {
+		n.m[name] = new(counters)
 	}
-	return list
+	return n.m[name]
 }
 
 func (s *Server) start() {

@@ -115,6 +115,7 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 		if live && e.login == login && string(e.auth[:]) == string(auth) {
 			switch {
 			case e.exchange != nil:
+				e.exchange.sight.retransmitted(now)
 				return verdictPending, nil, nil
 			case len(e.answer) == 0:
 				return verdictSilent, nil, nil
@@ -133,11 +134,11 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 		e = &entry{key: k}
 		s.entries[k] = e
 	case e.exchange != nil:
-		e.exchange.supersede()
+		e.exchange.supersede(now)
 	default:
 		s.unlink(e)
 	}
-	x := &exchange{entry: e}
+	x := &exchange{entry: e, sight: sight{first: now, last: now}}
 	e.auth = [authSize]byte(auth)
 	e.login = login
 	e.signed = signed

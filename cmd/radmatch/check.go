@@ -15,6 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/radius"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -51,6 +52,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	if err := a.checkClients(cfg); err != nil {
 		return err
 	}
+	a.warnBudgets(cfg, nil)
 	if connect {
 		return a.checkConnect(ctx, cfg)
 	}
@@ -93,6 +95,27 @@ func (a *app) checkClients(cfg *config.Config) error {
 		fmt.Fprintln(a.stdout, "note: where it is unset, NPS extensions before 1.2.2216.1 behave as FALSE, as radmatch does, and later ones as TRUE")
 	}
 	return nil
+}
+
+// warnBudgets warns of clients that give up before a person can answer, with what
+// to set on the device. learned has what the server has seen, by client.
+func (a *app) warnBudgets(cfg *config.Config, learned map[string]time.Duration) {
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		budget, origin := c.Budget, c.Origin("budget")
+		if learned != nil {
+			if budget > 0 {
+				continue // said before
+			}
+			budget, origin = learned[c.Name], "learned"
+		}
+		profile, err := radius.LookupProfile(c.Profile)
+		if err != nil || budget == 0 || budget >= radius.EnoughTime {
+			continue
+		}
+		fmt.Fprintf(a.stdout, "client %s: warning: it waits %s for an answer (%s), a person needs %s: %s; then set budget to that\n",
+			c.Name, waits(budget), origin, radius.EnoughTime, profile.Raise)
+	}
 }
 
 // checkConnect tries what the configuration names, all of it.
@@ -209,6 +232,15 @@ func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (s
 	if err != nil {
 		return "", err
 	}
+	stats, err := st.ClientStats(ctx)
+	if err != nil {
+		return "", err
+	}
+	learned := make(map[string]time.Duration)
+	for _, s := range stats {
+		learned[s.Client] = s.Learned
+	}
+	a.warnBudgets(cfg, learned)
 	l.directory = st
 	return fmt.Sprintf("%d users with a second factor, %d devices", len(users), len(devices)), nil
 }

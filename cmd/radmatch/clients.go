@@ -17,16 +17,21 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/radius"
 )
 
 func (a *app) clientsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "clients",
-		Short: "Show the RADIUS clients: packets, rejects, latency, signed or not",
+		Short: "Show the RADIUS clients: packets, rejects, latency, signed or not, patience",
 		Long: `What the server has counted for each client since it started, and the addresses
 that have signed a request. With require_message_authenticator: auto an unsigned
-request from such an address is refused, until "clients unlatch" forgets it.`,
+request from such an address is refused, until "clients unlatch" forgets it.
+
+WAITS is how long the client waits for an answer as radmatch reckons: its budget
+in the configuration, else its profile's, else what was LEARNED from requests that
+it gave up.`,
 		Example: "  radmatch clients\n  radmatch clients --json\n  radmatch clients unlatch vpn 203.0.113.10",
 		Args:    rangeArgs(0, 0, "radmatch clients"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clients(cmd.Context(), asJSON) },
@@ -41,6 +46,8 @@ type clientReport struct {
 	store.ClientStats
 	Configured bool            `json:"configured"`
 	Addresses  []string        `json:"addresses,omitempty"`
+	Budget     time.Duration   `json:"budget_ns,omitempty"`     // in effect: how long it waits for an answer
+	Origin     string          `json:"budget_origin,omitempty"` // where that comes from
 	Latched    []latchedReport `json:"latched,omitempty"`
 }
 
@@ -98,6 +105,16 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 	for _, s := range stats {
 		at(s.Client).ClientStats = s
 	}
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		r := at(c.Name)
+		switch {
+		case c.Budget > 0:
+			r.Budget, r.Origin = c.Budget, c.Origin("budget")
+		case r.Learned > 0:
+			r.Budget, r.Origin = r.Learned, "learned"
+		}
+	}
 	for _, l := range latches {
 		r := at(l.Client)
 		r.Latched = append(r.Latched, latchedReport{l.Addr, l.Since})
@@ -107,7 +124,7 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 
 func (a *app) printClients(reports []*clientReport) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tLAST SEEN")
+	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tWAITS\tLEARNED\tLAST SEEN")
 	for _, r := range reports {
 		if r.Client == "" {
 			continue // no client's: see printSigning
@@ -120,16 +137,37 @@ func (a *app) printClients(reports []*clientReport) error {
 		if !r.Configured {
 			name += " (not in the configuration)"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
-			r.Signed, r.Unsigned, r.Mean.Round(roundTo(r.Mean)), r.Max.Round(roundTo(r.Max)), last)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
+			r.Signed, r.Unsigned, r.Mean.Round(roundTo(r.Mean)), r.Max.Round(roundTo(r.Max)),
+			waits(r.Budget), waits(r.Learned), last)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, r := range reports {
 		a.printSigning(r)
+		a.printWaiting(r)
 	}
 	return nil
+}
+
+// waits is a budget for people.
+func waits(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+// printWaiting says where a client gives up before a person can answer.
+func (a *app) printWaiting(r *clientReport) {
+	name := push.Printable(r.Client, 64)
+	if r.Abandoned > 0 {
+		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Abandoned)
+	}
+	if r.Configured && r.Budget > 0 && r.Budget < radius.EnoughTime {
+		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.Budget), r.Origin, radius.EnoughTime)
+	}
 }
 
 // printSigning says what a client's packets tell about Message-Authenticator.

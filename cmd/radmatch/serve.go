@@ -123,6 +123,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if server.Accounting, err = openAccounting(ctx, cfg, st, log); err != nil {
 		return err
 	}
+	if err := rememberWaits(ctx, server, st); err != nil {
+		return err
+	}
 	server.Swap(first.Service)
 	pages := &web.Server{Approver: l.approver, Store: st, Logger: log, PublicURL: cfg.PublicURL()}
 	httpServer := web.NewHTTPServer(pages.Handler(), log)

@@ -1,0 +1,244 @@
+package radius
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A NAS does not say how long it waits for an answer. What it sends while a
+// request is held tells: it sends again and again, and stops when it gives up.
+
+// EnoughTime is what a person needs at least to find a phone and approve.
+const EnoughTime = 30 * time.Second
+
+const (
+	maxWaits    = 32 // that count, of one client
+	enoughWaits = 8  // to trust them
+	// keepWaits is how long a wait counts. Once a budget is learned requests are
+	// answered before it ends, so that nothing would ever show that the device was
+	// set to wait longer: each day it is learned anew.
+	keepWaits = 24 * time.Hour
+	shortWait = time.Second // less tells of a network that doubles packets, or of a reload
+	longWait  = 10 * time.Minute
+	// silentWaits is how many requests in a row without the retransmissions that
+	// were to come show that the device was set anew.
+	silentWaits = 3
+	// seatSlots is how many requests of a client are looked out for under another
+	// identifier. Two in one slot: the earlier one tells nothing.
+	seatSlots = 256
+)
+
+// Wait is how long a NAS waited for the answer to one request.
+type Wait struct {
+	At    time.Time     // when it had given up
+	For   time.Duration // from the first packet on
+	Again time.Duration // until the first retransmission
+}
+
+// patience is what a client was seen to wait. Its methods may be called concurrently.
+type patience struct {
+	mu     sync.Mutex
+	waits  []Wait // oldest first
+	silent int    // requests in a row that were not sent again when they were to be
+	budget atomic.Pointer[budget]
+	seats  [seatSlots]atomic.Pointer[exchange]
+}
+
+// budget is what was learned. It counts until the waits are too few or too old.
+type budget struct {
+	wait, again time.Duration
+	until       time.Time
+}
+
+// learned returns how long the client waits, 0 where that is not known.
+func (p *patience) learned(now time.Time) time.Duration {
+	if b := p.budget.Load(); b != nil && now.Before(b.until) {
+		return b.wait
+	}
+	return 0
+}
+
+// add notes waits.
+func (p *patience) add(waits ...Wait) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = 0
+	for _, w := range waits {
+		if w.For < shortWait || w.For > longWait {
+			continue
+		}
+		if len(p.waits) == maxWaits {
+			p.waits = slices.Delete(p.waits, 0, 1)
+		}
+		p.waits = append(p.waits, w)
+	}
+	p.learn()
+}
+
+// learn sets the budget to the third quartile: a person who hangs up, and a
+// retransmission that is lost, make a wait look shorter than it is.
+func (p *patience) learn() {
+	if len(p.waits) < enoughWaits {
+		p.budget.Store(nil)
+		return
+	}
+	quartile := func(of func(Wait) time.Duration) time.Duration {
+		var list []time.Duration
+		for _, w := range p.waits {
+			list = append(list, of(w))
+		}
+		slices.Sort(list)
+		return list[len(list)*3/4]
+	}
+	p.budget.Store(&budget{
+		wait:  quartile(func(w Wait) time.Duration { return w.For }),
+		again: quartile(func(w Wait) time.Duration { return w.Again }),
+		until: p.waits[len(p.waits)-enoughWaits].At.Add(keepWaits),
+	})
+}
+
+// answered notes that a request was answered in time after took. wait is how long
+// the NAS waited for it at least, 0 where it was not sent again.
+func (p *patience) answered(now time.Time, took time.Duration, wait Wait) {
+	b := p.budget.Load()
+	switch {
+	case b == nil:
+	case wait.For > 0:
+		if wait.For > b.wait {
+			p.add(wait)
+		}
+	case b.again > 0 && took > givenUp(b.again):
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.silent++; p.silent >= silentWaits {
+			p.waits, p.silent = nil, 0
+			p.learn()
+		}
+	}
+}
+
+// snapshot returns the waits that count.
+func (p *patience) snapshot(now time.Time) []Wait {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []Wait
+	for _, w := range p.waits {
+		if now.Sub(w.At) < keepWaits {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// givenUp is the silence after which nothing more is to come from a NAS that
+// waited interval between its last two packets: devices double it, with a tenth
+// of jitter (RFC 5080 §2.2.1).
+func givenUp(interval time.Duration) time.Duration { return interval * 5 / 2 }
+
+// sight is what was seen of the NAS while a request was pending. The lock of the
+// table guards it until the request is finished.
+type sight struct {
+	first, last time.Time     // packets with these very octets
+	again       time.Duration // until the first retransmission, 0: there was none
+	interval    time.Duration // between the last two
+	left        time.Time     // the NAS asked anew, and waits for this no more
+	reused      bool          // it did so under the same identifier
+}
+
+// retransmitted notes that the packet came again.
+func (s *sight) retransmitted(now time.Time) {
+	if now.Sub(s.last) < shortWait/10 {
+		return // the network doubled it
+	}
+	s.interval, s.last = now.Sub(s.last), now
+	if s.again == 0 {
+		s.again = s.interval
+	}
+}
+
+// wait returns how long the NAS waited for an answer that is ready now, and
+// whether it had given up. For is 0 where nothing tells how long.
+func (s *sight) wait(now time.Time) (w Wait, gone bool) {
+	w = Wait{At: now, Again: s.again}
+	asked := !s.left.IsZero()
+	switch {
+	case s.again > 0:
+		w.For = s.last.Sub(s.first) + s.interval
+		return w, asked || now.Sub(s.last) > givenUp(s.interval)
+	case asked && !s.reused && s.left.Sub(s.first) < EnoughTime:
+		// A device that asks anew under another identifier (FortiGate). After a
+		// longer time it is more likely the person.
+		w.For = s.left.Sub(s.first)
+		return w, true
+	}
+	return w, asked && s.reused
+}
+
+// watch notes that a new request has come. The earlier one of the same seat, if
+// it is still pending under another identifier, was given up.
+func (s *Server) watch(x *exchange) {
+	if x.req.State != "" {
+		return
+	}
+	var h maphash.Hash
+	h.SetSeed(s.answers.seed)
+	h.WriteString(x.req.User)
+	h.WriteByte(0)
+	h.WriteString(x.req.EndUser)
+	source := x.from.Addr().As16()
+	h.Write(source[:])
+	x.seat = h.Sum64()
+	slot := &x.count.patience.seats[x.seat%seatSlots]
+	if old := slot.Swap(x); old != nil && old.seat == x.seat {
+		s.answers.leave(old, x.req.Received)
+	}
+}
+
+// leave notes that the NAS has asked anew for the login of x.
+func (t *retransmissions) leave(x *exchange, now time.Time) {
+	s := t.shard(&x.entry.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x.entry.exchange == x {
+		x.sight.left = now
+	}
+}
+
+// learn draws from a finished request how long its NAS waits, and warns where that
+// is too short for a person.
+func (x *exchange) learn(now time.Time, took time.Duration) {
+	p := &x.count.patience
+	p.seats[x.seat%seatSlots].CompareAndSwap(x, nil)
+	wait, gone := x.sight.wait(now)
+	if !gone {
+		p.answered(now, took, wait)
+		return
+	}
+	p.add(wait)
+	x.count.abandoned.Add(1)
+	late := x.sight.left.IsZero()
+	budget := x.client.Profile.Budget
+	if budget == 0 {
+		budget = p.learned(now)
+	}
+	if (late || budget > 0 && budget < EnoughTime) && x.server.refusals.allow(refusal{x.client.Name, "gives_up", netip.Addr{}}, now) {
+		x.server.log.Warn("the client gave up before a login was decided",
+			zap.String("client", x.client.Name), zap.Duration("waited", wait.For), zap.Duration("took", took),
+			zap.String("hint", x.client.Profile.Raise+"; then set budget of the client to that, and push_timeout to less"))
+	}
+}
+
+// Remember restores the waits of clients, by name, from before a restart. It is
+// called before Swap.
+func (s *Server) Remember(waits map[string][]Wait) {
+	s.start()
+	for name, list := range waits {
+		s.names.named(name).patience.add(list...)
+	}
+}

@@ -1,0 +1,248 @@
+package radius
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// waiter is a NAS as it sends one request: the packets after the first one, and
+// when the server has its answer.
+type waiter struct {
+	id, n   byte
+	again   []time.Duration // after the first packet
+	anew    time.Duration   // asks under another identifier then; 0: never
+	reuse   time.Duration   // uses its identifier for another login then; 0: never
+	decided time.Duration
+	user    string
+}
+
+// ask plays the device; time is the bubble's.
+func (d waiter) ask(r *rig) {
+	if d.user == "" {
+		d.user = "nemo"
+	}
+	packet := func(id, n byte, user string) []byte {
+		return r.ask(id, n, func(q *Query) {
+			q.User, q.Attributes = user, []mfa.Attribute{{Type: typeCallingStationID, Value: []byte("198.51.100.3")}}
+		})
+	}
+	start, first := time.Now(), packet(d.id, d.n, d.user)
+	at := map[time.Duration][]byte{}
+	for _, a := range d.again {
+		at[a] = first
+	}
+	if d.anew > 0 {
+		at[d.anew] = packet(d.id+100, d.n, d.user)
+	}
+	if d.reuse > 0 {
+		at[d.reuse] = packet(d.id, d.n+100, "another")
+	}
+	r.arrive(first)
+	synctest.Wait()
+	held := r.auth.seen()
+	for now := time.Duration(0); now < d.decided; now += 100 * time.Millisecond {
+		time.Sleep(100 * time.Millisecond)
+		if p := at[time.Since(start)]; p != nil {
+			r.arrive(p)
+		}
+	}
+	held[len(held)-1].reply(mfa.Decision{Outcome: mfa.Accept})
+	synctest.Wait()
+	for _, c := range r.auth.seen()[len(held):] {
+		c.reply(mfa.Decision{Outcome: mfa.Reject})
+	}
+	time.Sleep(time.Minute) // what is delayed and remembered is over
+	synctest.Wait()
+}
+
+func seconds(s ...float64) (list []time.Duration) {
+	for _, x := range s {
+		list = append(list, time.Duration(x*1000)*time.Millisecond)
+	}
+	return list
+}
+
+// Of each make of NAS what it waits is learned from what it sends.
+func TestLearnedBudget(t *testing.T) {
+	const late = 60 * time.Second
+	for _, tt := range []struct {
+		name      string
+		device    waiter
+		want      float64 // seconds; 0: nothing is learned
+		abandoned uint64
+	}{
+		{"PAN-OS 3 s × 3", waiter{again: seconds(3, 6), decided: late}, 9, 8},
+		{"strongSwan", waiter{again: seconds(2, 4.8, 8.7), decided: late}, 12.6, 8},
+		{"RFC 5080", waiter{again: seconds(2, 6, 14), decided: late}, 22, 8},
+		{"one packet", waiter{decided: late}, 0, 0},
+		{"answered in time", waiter{again: seconds(3, 6), decided: 8 * time.Second}, 0, 0},
+		{"answered between the intervals of a doubling device", waiter{again: seconds(2, 6), decided: 13 * time.Second}, 0, 0},
+		{"another identifier (FortiGate)", waiter{anew: 5 * time.Second, decided: late}, 5, 8},
+		{"another identifier after retransmissions", waiter{again: seconds(2, 4), anew: 20 * time.Second, decided: late}, 6, 8},
+		{"the person dials again after 40 s", waiter{anew: 40 * time.Second, decided: late}, 0, 0},
+		{"identifier used for another login", waiter{reuse: 10 * time.Second, decided: late}, 0, 8},
+		{"identifier used after retransmissions", waiter{again: seconds(3), reuse: 30 * time.Second, decided: late}, 6, 8},
+		{"doubled by the network", waiter{again: seconds(0.05), decided: late}, 0, 0},
+		{"under a second", waiter{again: seconds(0.3), decided: late}, 0, 8},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				for n := range byte(enoughWaits) {
+					if n == enoughWaits-1 && r.stats().Learned != 0 {
+						t.Error("learned from too few")
+					}
+					tt.device.n = n
+					tt.device.ask(r)
+				}
+				st := r.stats()
+				if got := st.Learned.Seconds(); got != tt.want || st.Abandoned != tt.abandoned {
+					t.Errorf("learned %v s, %d abandoned; want %v, %d", got, st.Abandoned, tt.want, tt.abandoned)
+				}
+			})
+		})
+	}
+}
+
+// The learned budget ends a request only where nobody set another, and only while
+// it is fresh.
+func TestLearnedBudgetInEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		for n := range byte(enoughWaits) {
+			waiter{n: n, again: seconds(3, 6), decided: time.Minute}.ask(r)
+		}
+		gives := func() time.Duration {
+			waiter{id: 9, n: byte(len(r.auth.seen())), decided: time.Second}.ask(r)
+			calls := r.auth.seen()
+			q := calls[len(calls)-1].Request
+			if q.GivesUp.IsZero() {
+				return 0
+			}
+			return q.GivesUp.Sub(q.Received)
+		}
+		if got := gives(); got != 9*time.Second {
+			t.Errorf("gives up after %v, want 9 s", got)
+		}
+		profile := *r.client.Profile
+		profile.Budget = time.Minute
+		r.client.Profile = &profile
+		r.swap()
+		if got := gives(); got != time.Minute {
+			t.Errorf("gives up after %v, want what was set", got)
+		}
+		profile.Budget = 0
+		time.Sleep(keepWaits)
+		if got := gives(); got != 0 {
+			t.Errorf("gives up after %v: what is a day old must not count", got)
+		}
+	})
+}
+
+// People who hang up, and packets that get lost, do not spoil what is learned.
+func TestLearnedBudgetIsRobust(t *testing.T) {
+	p := &patience{}
+	now := time.Unix(1e9, 0)
+	for i := range 100 {
+		w := Wait{At: now, For: 30 * time.Second, Again: 5 * time.Second}
+		if i%3 == 0 {
+			w.For = 10 * time.Second
+		}
+		p.add(w)
+	}
+	p.add(Wait{At: now, For: longWait + 1}, Wait{At: now, For: shortWait - 1})
+	if got := p.learned(now); got != 30*time.Second {
+		t.Errorf("learned %v", got)
+	}
+	if n := len(p.snapshot(now)); n != maxWaits {
+		t.Errorf("%d waits are kept", n)
+	}
+	if got := p.learned(now.Add(keepWaits)); got != 0 {
+		t.Errorf("after a day %v", got)
+	}
+}
+
+// A device that was set to wait longer is noticed: by a request that it still
+// waits for, or by retransmissions that do not come.
+func TestLearnedBudgetChanges(t *testing.T) {
+	learned := func(r *rig) {
+		for n := range byte(enoughWaits) {
+			waiter{n: n, again: seconds(2), decided: 30 * time.Second}.ask(r)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		learned(r)
+		for n := range byte(maxWaits) {
+			waiter{id: 1, n: n, again: seconds(2, 4, 6, 8), decided: 9 * time.Second}.ask(r)
+		}
+		if got := r.stats().Learned; got != 10*time.Second {
+			t.Errorf("learned %v, want the 10 s that it has waited", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		learned(r)
+		for n := range byte(silentWaits) {
+			if got := r.stats().Learned; got != 4*time.Second {
+				t.Errorf("learned %v after %d silent ones, want 4 s", got, n)
+			}
+			waiter{id: 1, n: n, decided: 6 * time.Second}.ask(r)
+		}
+		if got := r.stats().Learned; got != 0 {
+			t.Errorf("learned %v from a device that sends nothing again any more", got)
+		}
+	})
+}
+
+// What was learned outlasts the program.
+func TestRememberWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		for n := range byte(enoughWaits) {
+			waiter{n: n, again: seconds(3, 6), decided: time.Minute}.ask(r)
+		}
+		next := newRig(t, nil)
+		next.Remember(map[string][]Wait{"vpn": r.stats().Waits, "gone": {{}}})
+		if got := next.stats(); got.Learned != 9*time.Second || !slices.Equal(got.Waits, r.stats().Waits) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// Who gives up before a person can answer is logged once an hour, with what to
+// set on that make of device.
+func TestImpatientClientIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Client) {
+			p := *c.Profile
+			p.Raise = "turn the knob"
+			c.Profile = &p
+		})
+		for n := range byte(10) {
+			waiter{n: n, again: seconds(3, 6), decided: time.Minute}.ask(r)
+		}
+		lines := r.logs.FilterMessageSnippet("gave up").All()
+		if len(lines) != 1 {
+			t.Fatalf("%d lines, want 1", len(lines))
+		}
+		if hint := lines[0].ContextMap()["hint"].(string); !strings.Contains(hint, "turn the knob") {
+			t.Errorf("hint %q", hint)
+		}
+		if !slices.Contains(lines[0].Context, zap.Duration("waited", 9*time.Second)) {
+			t.Errorf("line %v", lines[0].ContextMap())
+		}
+		time.Sleep(time.Hour)
+		waiter{n: 99, again: seconds(3, 6), decided: time.Minute}.ask(r)
+		if n := r.logs.FilterMessageSnippet("gave up").Len(); n != 2 {
+			t.Errorf("%d lines after an hour, want 2", n)
+		}
+	})
+}
