@@ -19,6 +19,15 @@ type Bypass struct {
 	Operator string // operating-system user
 }
 
+// String describes it on one line, as events and logs have it.
+func (b *Bypass) String() string {
+	where := "every client"
+	if b.Client != "" {
+		where = "client " + b.Client
+	}
+	return fmt.Sprintf("group %q at %s until %s: %s", b.Group, where, b.Until.UTC().Format(time.RFC3339), b.Reason)
+}
+
 // Bypasses knows the bypasses that are in force.
 type Bypasses interface {
 	// Bypasses answers from memory, may be called concurrently, and leaves out

@@ -49,6 +49,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		fmt.Fprintln(a.stdout, w)
 	}
 	a.warnUsers(cfg)
+	a.checkBypasses(ctx, a.stdout, cfg)
 	if err := a.checkClients(cfg); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,24 +19,33 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	var client string
+	var client, from string
 	c := &cobra.Command{
 		Use:   "explain USER",
 		Short: "Show which line of the plan applies to a user, and why",
 		Long: `explain says what would happen to a login of USER after the right password: every
-line of the plan that was tried, for each client and each way to send the password.
-It sends nothing and asks nobody.`,
-		Example: "  radmatch explain alice\n  radmatch explain alice --client vpn",
+line of the plan that was tried, for each client and each way to send the password, and
+what the Access-Accept would carry. It sends nothing and asks nobody. --from is the
+address of the user as a signed request would bring it; without, it is not known.`,
+		Example: "  radmatch explain alice\n  radmatch explain alice --client vpn --from 198.51.100.7",
 		Args:    exactArgs(1, "radmatch explain USER"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.explain(c.Context(), args[0], client)
+			var address netip.Addr
+			if from != "" {
+				var err error
+				if address, err = netip.ParseAddr(from); err != nil {
+					return usageError("radmatch explain USER --from 198.51.100.7", "explain: --from %q is no address", from)
+				}
+			}
+			return a.explain(c.Context(), args[0], client, address)
 		},
 	}
 	c.Flags().StringVar(&client, "client", "", "only this client")
+	c.Flags().StringVar(&from, "from", "", "the address that the user comes from")
 	return c
 }
 
-func (a *app) explain(ctx context.Context, name, only string) error {
+func (a *app) explain(ctx context.Context, name, only string, from netip.Addr) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
@@ -45,6 +55,7 @@ func (a *app) explain(ctx context.Context, name, only string) error {
 	if err != nil {
 		return err
 	}
+	x.address = from
 	defer x.primaries.Close()
 	found := false
 	for i := range cfg.Clients {
@@ -69,6 +80,8 @@ type explanation struct {
 	pushers   map[string]mfa.Pusher
 	directory mfa.Directory
 	limits    mfa.Limits
+	address   netip.Addr // of the user; the zero Addr: not known
+	bypasses  []mfa.Bypass
 }
 
 func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
@@ -79,6 +92,15 @@ func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, na
 	}
 	if x.pushers, err = openPushers(cfg, p); err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
+	}
+	stored, left, err := st.StoredBypasses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, b := range stored {
+		if left[i] > 0 {
+			x.bypasses = append(x.bypasses, b)
+		}
 	}
 	return x, restoreLimits(ctx, st, cfg, &x.limits)
 }
@@ -106,10 +128,17 @@ func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client
 	fmt.Fprintf(w, "  user %s, groups: %s\n", identity.Name, orNone(strings.Join(identity.Groups, ", ")))
 	fmt.Fprintf(w, "  methods: %s\n", describeMethods(user))
 	fmt.Fprintf(w, "  override_number_matching_with_otp: %t, from %s\n", c.Override, c.OverrideOrigin)
+	fmt.Fprintf(w, "  address: %s\n", addressText(x.address))
+	facts := mfa.Facts{
+		Identity: &identity, User: user, PushLimited: x.limits.PushLimited(user, now),
+		Address: x.address, Bypasses: x.bypasses,
+	}
+	if why := mfa.Required(c, &facts); why != "" {
+		fmt.Fprintf(w, "  a second factor is required: %s\n", why)
+	}
 	if x.limits.CodesLocked(user, now) {
 		fmt.Fprintf(w, "  the codes of the user are locked: an answer gets Access-Reject, reason %s\n", mfa.ReasonCodesLocked)
 	}
-	facts := mfa.Facts{Identity: &identity, User: user, PushLimited: x.limits.PushLimited(user, now)}
 	facts.PAP, facts.CarriesCode = true, rc.Profile.Prompts
 	explainPlan(w, "PAP", c, facts)
 	facts.PAP, facts.CarriesCode = false, false
@@ -126,13 +155,24 @@ func (x *explanation) find(ctx context.Context, c *mfa.Client) (mfa.Identity, er
 	return finder.Find(ctx, x.name)
 }
 
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "not known (--from gives one)"
+	}
+	return a.String()
+}
+
 // explainPlan prints the lines up to the one that decides.
 func explainPlan(w io.Writer, credential string, c *mfa.Client, f mfa.Facts) {
 	plan, reason, by := mfa.Decide(c, &f)
 	fmt.Fprintf(w, "  %s: %s (%s)\n", credential, plan, reason)
 	for _, l := range mfa.PlanTable() {
-		_, _, fits := l.Try(c, &f)
-		fmt.Fprintf(w, "    %s %2d  %s\n", map[bool]string{true: "->", false: "  "}[fits], l.N, l.If)
+		_, why, fits := l.Try(c, &f)
+		mark, matched := "  ", ""
+		if fits {
+			mark, matched = "->", matchText(c, &f, why)
+		}
+		fmt.Fprintf(w, "    %s %2d  %s%s\n", mark, l.N, l.If, matched)
 		if fits && l.N == by.N {
 			break
 		}
@@ -140,6 +180,21 @@ func explainPlan(w io.Writer, credential string, c *mfa.Client, f mfa.Facts) {
 	if reason == mfa.ReasonOTPUnsupported {
 		fmt.Fprintf(w, "        a passcode is due, and this login cannot carry one\n")
 	}
+}
+
+// matchText is what of the configuration made a line fit.
+func matchText(c *mfa.Client, f *mfa.Facts, why mfa.Reason) string {
+	switch why {
+	case mfa.ReasonNotAllowed:
+		return ": " + strings.Join(c.AllowGroups, ", ")
+	case mfa.ReasonExemptAddress:
+		return ": " + mfa.MatchAddress(c.ExemptAddresses, f.Address).String()
+	case mfa.ReasonExemptGroup:
+		return ": " + mfa.MatchGroup(c.ExemptGroups, f.Identity.Groups)
+	case mfa.ReasonBypass:
+		return ": " + mfa.BypassFor(c, f).String()
+	}
+	return ""
 }
 
 func describeMethods(u mfa.User) string {

@@ -251,6 +251,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 		limits:    &mfa.Limits{},
 		refusals:  &mfa.Refusals{Journal: st},
 		directory: st,
+		bypasses:  st,
 		codes:     &otp.Verifier{Store: st},
 	}
 	return l, restoreLimits(ctx, st, cfg, l.limits)
@@ -275,6 +276,7 @@ func start(ctx context.Context, server *radius.Server, st *store.Store, l *lasti
 	w.Go(func() { l.pending.Run(ctx) })
 	w.Go(func() { l.refusals.Run(ctx) })
 	w.Go(func() { keepStats(ctx, server, st, log) })
+	w.Go(func() { watchBypasses(ctx, st, log) })
 	if a := server.Accounting; a != nil && a.Forwarder != nil {
 		w.Go(func() { a.Forwarder.Run(ctx) })
 	}

@@ -18,6 +18,7 @@ type lasting struct {
 	limits    *mfa.Limits
 	refusals  *mfa.Refusals
 	directory mfa.Directory
+	bypasses  mfa.Bypasses
 	codes     mfa.CodeVerifier
 	serving   primaries // of the service in use; only the goroutine of serve touches it
 }
@@ -66,6 +67,7 @@ func serviceOf(cfg *config.Config, l *lasting, primaries primaries) (radius.Serv
 		Refusals:  l.refusals,
 		Directory: l.directory,
 		Codes:     l.codes,
+		Bypasses:  l.bypasses,
 		Lockout:   lockoutRule(cfg),
 		Fatigue:   fatigueRule(cfg),
 	}}, nil

@@ -19,7 +19,7 @@ const (
 )
 
 // change runs f, which changes the given users (folded), and records ev, in one
-// transaction. None at all means latches and sealing keys. It returns when the
+// transaction. None at all means latches, bypasses and sealing keys. It returns when the
 // change is on disk and the server, this process or another, works with it.
 func (s *Store) change(ctx context.Context, users []string, ev mfa.Event, f func(*sql.Tx) error) error {
 	var id int64
@@ -164,10 +164,13 @@ func (s *Store) catchUpChunk(ctx context.Context) (more bool, err error) {
 	return true, s.acknowledge(last)
 }
 
-// reloadGlobal reads the keys and the latches again. Latches that are not yet
-// on disk stay.
+// reloadGlobal reads the keys, the bypasses and the latches again. Latches that
+// are not yet on disk stay.
 func (s *Store) reloadGlobal(ctx context.Context, q querier) error {
 	if err := s.readKeys(); err != nil {
+		return err
+	}
+	if err := s.readBypasses(ctx, q); err != nil {
 		return err
 	}
 	latches, err := pullLatches(ctx, q)

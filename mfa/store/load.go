@@ -232,6 +232,9 @@ func (s *Store) loadAll(ctx context.Context) error {
 	}
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
+	if err := s.readBypasses(ctx, tx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	s.accounts, s.tokens, s.devices, s.latches = accounts, tokens, devices, latches
 	s.mu.Unlock()

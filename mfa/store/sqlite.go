@@ -90,6 +90,8 @@ type Store struct {
 	latches  map[latchKey]time.Time
 	unsaved  unsaved // latches and devices that the janitor will write
 
+	bypasses atomic.Pointer[[]bypass] // of a server; nil: none. Stored under wmu
+
 	applied int64        // last change in memory; guarded by wmu
 	tail    atomic.Int64 // events that are not folded, about; changed under wmu
 	saved   map[string]string
@@ -102,6 +104,7 @@ type Store struct {
 var (
 	_ mfa.Journal   = (*Store)(nil)
 	_ mfa.Directory = (*Store)(nil)
+	_ mfa.Bypasses  = (*Store)(nil)
 	_ otp.Store     = (*Store)(nil)
 	_ push.Store    = (*Store)(nil)
 )

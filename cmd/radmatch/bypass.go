@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+// maxBypassText bounds group and reason of a bypass, in octets.
+const maxBypassText = 200
+
+func (a *app) bypassCommand() *cobra.Command {
+	const usage = "radmatch bypass --group GROUP --for 30m --reason TEXT"
+	var b mfa.Bypass
+	var d time.Duration
+	c := &cobra.Command{
+		Use:   "bypass",
+		Short: "Spare a group the second factor for a time, in an emergency: begin, list, end",
+		Long: `bypass lets the members of one group sign in with the password alone, for at most 24
+hours: for the day on which the second factor is out of order. It ends by itself. Each such
+login has the reason "bypass" in the audit trail, the bypass itself an event with your name;
+the log repeats it every 5 minutes and "radmatch check" shows it.
+
+The password is still checked, and who is blocked, disabled or in none of the groups that
+the client allows stays out. A bypass wins over "require" in the configuration.`,
+		Example: "  radmatch bypass --group staff --for 30m --reason \"push service is down, INC-4711\"\n" +
+			"  radmatch bypass --group staff --client vpn --for 2h --reason \"phones without network\"\n" +
+			"  radmatch bypass list\n  radmatch bypass end 1",
+		Args: exactArgs(0, usage),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkBypass(&b, d); err != nil {
+				return usageError(usage, "bypass: %w", err)
+			}
+			return a.beginBypass(cmd.Context(), b, d)
+		},
+	}
+	c.Flags().StringVar(&b.Group, "group", "", "the group whose members need no second factor (required)")
+	c.Flags().StringVar(&b.Client, "client", "", "only at this client")
+	c.Flags().DurationVar(&d, "for", 0, "how long, 1s to 24h (required)")
+	c.Flags().StringVar(&b.Reason, "reason", "", "why, for the audit trail (required)")
+	c.AddCommand(
+		&cobra.Command{
+			Use:     "list",
+			Short:   "Show the bypasses that are in force",
+			Example: "  radmatch bypass list",
+			Args:    exactArgs(0, "radmatch bypass list"),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return a.withStore(cmd.Context(), func(st *store.Store) error { return a.listBypasses(cmd.Context(), st) })
+			},
+		},
+		a.bypassEndCommand(),
+	)
+	return c
+}
+
+// checkBypass says what is wrong with what was typed.
+func checkBypass(b *mfa.Bypass, d time.Duration) error {
+	for _, x := range []struct{ flag, text string }{{"group", b.Group}, {"reason", b.Reason}} {
+		switch {
+		case strings.TrimSpace(x.text) == "":
+			return fmt.Errorf("--%s must be there", x.flag)
+		case len(x.text) > maxBypassText:
+			return fmt.Errorf("--%s must be at most %d octets long", x.flag, maxBypassText)
+		case strings.ContainsFunc(x.text, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }):
+			return fmt.Errorf("--%s must be plain text on one line", x.flag)
+		}
+	}
+	if mfa.Fold(b.Group) == mfa.AllUsers {
+		return errors.New("--group must be one group, not everyone")
+	}
+	if d < time.Second || d > store.MaxBypass {
+		return fmt.Errorf("--for must be from 1s to %v", store.MaxBypass)
+	}
+	return nil
+}
+
+func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration) error {
+	cfg, st, err := a.openConfigured(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if b.Client != "" && !slices.ContainsFunc(cfg.Clients, func(c config.Client) bool { return c.Name == b.Client }) {
+		return usageError("radmatch clients", "bypass: no client %q in %s", b.Client, a.configFile)
+	}
+	b.Operator = operator()
+	if b, err = st.BeginBypass(ctx, b, d, adminEvent("", "")); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Bypass %d: members of %q need no second factor at %s until %s\nTo end it before: radmatch bypass end %d\n",
+		b.ID, b.Group, bypassPlace(&b), b.Until.Local().Format(time.DateTime), b.ID)
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		if r := c.MFA.Require; (b.Client == "" || b.Client == c.Name) && (len(r.Addresses) > 0 || mfa.MatchGroup(r.Groups, []string{b.Group}) != "") {
+			fmt.Fprintf(a.stderr, "radmatch: note: client %s always requires a second factor (require); the bypass wins over it\n", c.Name)
+		}
+	}
+	return nil
+}
+
+func bypassPlace(b *mfa.Bypass) string {
+	if b.Client == "" {
+		return "every client"
+	}
+	return "client " + push.Printable(b.Client, 64)
+}
+
+func (a *app) listBypasses(ctx context.Context, st *store.Store) error {
+	list, left, err := st.StoredBypasses(ctx)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(a.stdout, "no bypass is in force")
+		return nil
+	}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tGROUP\tWHERE\tUNTIL\tLEFT\tBY\tREASON")
+	for i := range list {
+		b := &list[i]
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, push.Printable(b.Group, maxBypassText), bypassPlace(b),
+			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText))
+	}
+	return t.Flush()
+}
+
+func (a *app) bypassEndCommand() *cobra.Command {
+	const usage = "radmatch bypass end ID, or --all"
+	var all bool
+	c := &cobra.Command{
+		Use:     "end [ID]",
+		Short:   "End a bypass before its time",
+		Example: "  radmatch bypass end 1\n  radmatch bypass end --all",
+		Args:    rangeArgs(0, 1, usage),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) == 1) {
+				return usageError(usage, "bypass end: which one must be said")
+			}
+			var ids []int64
+			if len(args) == 1 {
+				id, err := strconv.ParseInt(args[0], 10, 64)
+				if err != nil {
+					return usageError("radmatch bypass list", "bypass end: %q is no number", args[0])
+				}
+				ids = []int64{id}
+			}
+			return a.withStore(cmd.Context(), func(st *store.Store) error { return a.endBypasses(cmd.Context(), st, ids) })
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "end every bypass")
+	return c
+}
+
+// endBypasses ends the ones with these ids; none means all.
+func (a *app) endBypasses(ctx context.Context, st *store.Store, ids []int64) error {
+	all := len(ids) == 0
+	if all {
+		list, _, err := st.StoredBypasses(ctx)
+		if err != nil {
+			return err
+		}
+		for _, b := range list {
+			ids = append(ids, b.ID)
+		}
+	}
+	for _, id := range ids {
+		err := st.EndBypass(ctx, id, adminEvent("", ""))
+		switch {
+		case errors.Is(err, store.ErrNotFound) && all: // its time was over meanwhile
+		case errors.Is(err, store.ErrNotFound):
+			return withHint("radmatch bypass list", err)
+		case err != nil:
+			return err
+		default:
+			fmt.Fprintf(a.stdout, "Ended bypass %d\n", id)
+		}
+	}
+	return nil
+}
+
+// checkBypasses warns of the bypasses in the database, if there is one. Without
+// --connect a database that cannot be read is no problem of the configuration.
+func (a *app) checkBypasses(ctx context.Context, w io.Writer, cfg *config.Config) {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, "radmatch.db")); err != nil {
+		return
+	}
+	st, err := a.openStore(ctx, cfg)
+	if err != nil {
+		fmt.Fprintf(w, "note: whether a bypass is in force is not known: %v\n", err)
+		return
+	}
+	defer st.Close()
+	list, left, err := st.StoredBypasses(ctx)
+	if err != nil {
+		fmt.Fprintf(w, "note: whether a bypass is in force is not known: %v\n", err)
+		return
+	}
+	for i := range list {
+		if b := &list[i]; left[i] > 0 {
+			fmt.Fprintf(w, "WARNING: BYPASS %d: members of %q need no second factor at %s until %s (%s: %s); radmatch bypass end %d\n", b.ID,
+				b.Group, bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID)
+		}
+	}
+}

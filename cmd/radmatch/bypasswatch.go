@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+const (
+	bypassTick   = time.Second
+	bypassRemind = 5 * time.Minute
+)
+
+// bypassStore is what watchBypasses needs of the store.
+type bypassStore interface {
+	mfa.Bypasses
+	TendBypasses(ctx context.Context) error
+}
+
+// watchBypasses keeps a bypass from being forgotten: the log says when one begins,
+// again and again while it lasts, and when it is over.
+func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
+	tick := time.NewTicker(bypassTick)
+	defer tick.Stop()
+	known := map[int64]mfa.Bypass{}
+	var said time.Time
+	var failed bool
+	for {
+		now := time.Now()
+		remind := now.Sub(said) >= bypassRemind
+		current := map[int64]mfa.Bypass{}
+		for _, b := range st.Bypasses() {
+			current[b.ID] = b
+			if _, old := known[b.ID]; remind || !old {
+				warnBypass(log, "a bypass is in force: members of this group need no second factor", &b)
+			}
+		}
+		if remind {
+			said = now
+		}
+		for id, b := range known {
+			if _, still := current[id]; !still {
+				warnBypass(log, "a bypass is over: members of this group need a second factor again", &b)
+			}
+		}
+		known = current
+		err := st.TendBypasses(ctx)
+		if err != nil && !failed && ctx.Err() == nil {
+			log.Error("that a bypass is over cannot be written; it is over all the same", zap.Error(err))
+		}
+		failed = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func warnBypass(log *zap.Logger, message string, b *mfa.Bypass) {
+	client := b.Client
+	if client == "" {
+		client = "every client"
+	}
+	log.Warn(message, zap.Int64("bypass", b.ID), zap.String("group", b.Group), zap.String("client", client),
+		zap.Time("until", b.Until), zap.String("operator", b.Operator), zap.String("reason", b.Reason))
+}

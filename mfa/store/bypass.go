@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// MaxBypass is the longest time that a bypass can be made for.
+const MaxBypass = 24 * time.Hour
+
+const (
+	maxBypasses = 100 // at once
+	// clockSlack is how far a clock may go back without having been set back.
+	clockSlack = 5 * time.Second
+	// seenEvery is how often a server notes on disk that a bypass is in force.
+	seenEvery = 10 * time.Second
+)
+
+// bypass is an mfa.Bypass that no clock can prolong: the server that knows it
+// counts with the monotonic clock, and one that starts later believes the wall
+// clock only where it has not been set back since.
+type bypass struct {
+	mfa.Bypass
+	seen time.Time // by the wall clock
+	ends time.Time // by the monotonic clock; set where it is in a server's memory
+}
+
+// left is how long a bypass that comes from the disk still lasts.
+func (b *bypass) left(wall time.Time) time.Duration {
+	if wall.Before(b.seen.Add(-clockSlack)) {
+		return 0
+	}
+	return min(b.Until.Sub(wall), b.Until.Sub(b.Began), MaxBypass)
+}
+
+// over reports whether it has ended by either clock. now has a monotonic reading.
+func (b *bypass) over(wall, now time.Time) bool {
+	return !wall.Before(b.Until) || !now.Before(b.ends)
+}
+
+// BeginBypass begins b, which lasts from now for d, and returns it as it is
+// stored. It is in force in the running server when BeginBypass returns.
+func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, ev mfa.Event) (_ mfa.Bypass, err error) {
+	defer wrap(&err, "store: bypass")
+	switch {
+	case b.Group == "" || b.Group == mfa.AllUsers:
+		return b, errors.New("must be for a group")
+	case b.Reason == "":
+		return b, errors.New("must have a reason")
+	case d <= 0 || d > MaxBypass:
+		return b, fmt.Errorf("must be for at most %v; got %v", MaxBypass, d)
+	}
+	b.Began = s.opt.Now().UTC().Truncate(time.Microsecond)
+	b.Until = b.Began.Add(d).Truncate(time.Microsecond)
+	ev.Client, ev.Text = b.Client, "bypass begun: "+b.String()
+	err = s.change(ctx, nil, ev, func(tx *sql.Tx) error {
+		var n int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM bypasses`).Scan(&n); err != nil {
+			return err
+		}
+		if n >= maxBypasses {
+			return fmt.Errorf("must be one of at most %d", maxBypasses)
+		}
+		r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6)`,
+			b.Group, b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator)
+		if err == nil {
+			b.ID, err = r.LastInsertId()
+		}
+		return err
+	})
+	return b, err
+}
+
+// EndBypass ends a bypass before its time; ErrNotFound if there is none with this id.
+func (s *Store) EndBypass(ctx context.Context, id int64, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: bypass")
+	list, err := pullBypasses(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	for _, b := range list {
+		if b.ID == id {
+			ev.Client, ev.Text = b.Client, "bypass ended: "+b.String()
+		}
+	}
+	return s.change(ctx, nil, ev, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, id)
+		return changed(r, err, "bypass %d", id)
+	})
+}
+
+// StoredBypasses returns what is on disk, with the time that is left by the wall
+// clock; at or below 0 it is over, and a server has yet to note it.
+func (s *Store) StoredBypasses(ctx context.Context) (list []mfa.Bypass, left []time.Duration, err error) {
+	defer wrap(&err, "store: bypasses")
+	stored, err := pullBypasses(ctx, s.db)
+	for i := range stored {
+		list, left = append(list, stored[i].Bypass), append(left, stored[i].left(s.opt.Now()))
+	}
+	return list, left, err
+}
+
+// Bypasses implements mfa.Bypasses.
+func (s *Store) Bypasses() []mfa.Bypass {
+	stored := s.bypasses.Load()
+	if stored == nil {
+		return nil
+	}
+	wall, now := s.opt.Now(), time.Now()
+	var list []mfa.Bypass
+	for i := range *stored {
+		if b := &(*stored)[i]; !b.over(wall, now) {
+			list = append(list, b.Bypass)
+		}
+	}
+	return list
+}
+
+// TendBypasses removes the bypasses that are over from the disk, each with an
+// event, and notes that the others are in force. A server calls it about once a
+// second.
+func (s *Store) TendBypasses(ctx context.Context) (err error) {
+	defer wrap(&err, "store: bypasses")
+	stored := s.bypasses.Load()
+	if stored == nil {
+		return nil
+	}
+	wall, now := s.opt.Now(), time.Now()
+	note := false
+	for i := range *stored {
+		b := &(*stored)[i]
+		if !b.over(wall, now) {
+			note = note || wall.Sub(b.seen) >= seenEvery
+			continue
+		}
+		ev := mfa.Event{Time: wall, Client: b.Client, Text: "bypass ended by itself: " + b.String()}
+		err := s.change(ctx, nil, ev, func(tx *sql.Tx) error {
+			r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, b.ID)
+			return changed(r, err, "bypass %d", b.ID)
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) { // a command was first
+			return err
+		}
+	}
+	if !note {
+		return nil
+	}
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	err = s.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE bypasses SET seen = max(seen, ?)`, micros(wall))
+		return err
+	})
+	if err == nil {
+		err = s.readBypasses(ctx, s.db)
+	}
+	return err
+}
+
+// readBypasses takes over what is on disk. One that is known keeps its end: the
+// wall clock may have been set since. wmu is held.
+func (s *Store) readBypasses(ctx context.Context, q querier) error {
+	list, err := pullBypasses(ctx, q)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		s.bypasses.Store(nil)
+		return nil
+	}
+	ends := map[int64]time.Time{}
+	if known := s.bypasses.Load(); known != nil {
+		for _, b := range *known {
+			ends[b.ID] = b.ends
+		}
+	}
+	wall, now := s.opt.Now(), time.Now()
+	for i := range list {
+		b := &list[i]
+		var ok bool
+		if b.ends, ok = ends[b.ID]; !ok {
+			b.ends = now.Add(b.left(wall))
+		}
+	}
+	s.bypasses.Store(&list)
+	return nil
+}
+
+func pullBypasses(ctx context.Context, q querier) (list []bypass, err error) {
+	const query = `SELECT id, grp, client, began, until, seen, reason, operator FROM bypasses ORDER BY id`
+	err = each(ctx, q, query, nil, func(r *sql.Rows) error {
+		var b bypass
+		var began, until, seen int64
+		err := r.Scan(&b.ID, &b.Group, &b.Client, &began, &until, &seen, &b.Reason, &b.Operator)
+		b.Began, b.Until, b.seen = fromMicros(began), fromMicros(until), fromMicros(seen)
+		list = append(list, b)
+		return err
+	})
+	return list, err
+}
