@@ -71,6 +71,9 @@ func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
 	if err := check(d.Realm, "nobody", d.Password); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("nobody: %v", err)
 	}
+	if err := n.connect(t.Context()); err != nil {
+		t.Errorf("connect: %v", err)
+	}
 	testDomainNTLMLock(t, d, n, check)
 }
 
@@ -108,6 +111,9 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 	}
 	noAnswer := func(what, want string) {
 		t.Helper()
+		if err := n.connect(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("connect, %s: %v", what, err)
+		}
 		if err := check(); err == nil || errors.Is(err, mfa.ErrRejected) || errors.Is(err, mfa.ErrUnsupported) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}

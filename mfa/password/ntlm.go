@@ -29,6 +29,9 @@ const (
 	maxNTLMBackoff = 5 * time.Second
 )
 
+// errNTLMHelper: the program itself fails.
+var errNTLMHelper = errors.New("ntlm_auth")
+
 // ntlm asks Active Directory whether an MS-CHAPv2 response is right, through
 // winbind: a bounded number of Samba's ntlm_auth programs that live long, so
 // that a login costs no start of a program. Its methods may be called
@@ -89,6 +92,44 @@ func (n *ntlm) check(ctx context.Context, domain, account, name string, c mfa.MS
 	return &mfa.MSCHAPKeys{NTHashHash: key, Name: name}, nil
 }
 
+// connect asks about an account that cannot exist: the domain's no shows that
+// helper, winbind and domain controller work, and it counts against nobody.
+func (n *ntlm) connect(ctx context.Context) error {
+	_, err := n.ask(ctx, ntlmQuestion("", "radmatch?check", make([]byte, 8), make([]byte, 24)))
+	failed := &mfa.ConnectError{Server: n.program, Step: "domain", Err: err,
+		Hint: "has this host joined the domain, and does it find a domain controller? try: net ads testjoin; wbinfo --ping-dc"}
+	switch {
+	case err == nil:
+		failed.Err = errors.New("an account that cannot exist was let in")
+	case errors.Is(err, mfa.ErrRejected):
+		return nil
+	case errors.Is(err, errNoWinbind):
+		failed.Step = "winbind"
+		failed.Hint = "does winbindd run, and may this user ask it? systemctl status winbind; the user that radmatch runs as must be in the group winbindd_priv"
+	case errors.Is(err, errNTLMHelper):
+		failed.Step = "helper"
+		failed.Hint = "run it by hand as the user that radmatch runs as: " + n.program + " --helper-protocol=ntlm-server-1"
+	}
+	return failed
+}
+
+// domainOf is the DNS name of the domain that a distinguished name is in; empty
+// if it is in none, or cannot be told without doubt.
+func domainOf(dn string) string {
+	parts := strings.Split(dn, ",")
+	first := len(parts)
+	for first > 0 && len(parts[first-1]) > 3 && strings.EqualFold(parts[first-1][:3], "DC=") {
+		first--
+		parts[first] = parts[first][3:]
+	}
+	domain := strings.Join(parts[first:], ".")
+	// A comma behind a backslash is a part of the name before it (RFC 4514 §2.4).
+	if first > 0 && strings.HasSuffix(parts[first-1], `\`) || strings.ContainsAny(domain, `\"+;<>=# `) {
+		return ""
+	}
+	return domain
+}
+
 // plainAccount refuses names that winbind or a domain controller would take
 // apart: what is asked about must be the account that the directory found, not
 // one that a part of its name names.
@@ -147,7 +188,7 @@ func (n *ntlm) exchange(question string, deadline time.Time) (ntlmReply, error) 
 	reply, err := h.ask(question, deadline)
 	if err != nil {
 		h.kill()
-		return ntlmReply{}, n.failed(fmt.Errorf("ntlm_auth: %w%s", err, h.lastWords()), time.Now())
+		return ntlmReply{}, n.failed(fmt.Errorf("%w: %w%s", errNTLMHelper, err, h.lastWords()), time.Now())
 	}
 	n.give(h)
 	return reply, nil
@@ -175,7 +216,7 @@ func (n *ntlm) take(now time.Time) (*ntlmHelper, error) {
 	}
 	h, err := startNTLMHelper(n.program)
 	if err != nil {
-		return nil, n.failed(fmt.Errorf("ntlm_auth: %w", err), now)
+		return nil, n.failed(fmt.Errorf("%w: %w", errNTLMHelper, err), now)
 	}
 	return h, nil
 }

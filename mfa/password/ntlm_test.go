@@ -382,6 +382,50 @@ func TestNTLMRefusals(t *testing.T) {
 	}
 }
 
+func TestNTLMConnect(t *testing.T) {
+	for _, c := range []struct{ behaviour, step string }{
+		{"honest", ""},
+		{"refuses " + noWinbind, "winbind"},
+		{"refuses No logon servers are currently available to service the logon request.", "domain"},
+		{"crash", "helper"},
+		{"says Authenticated: Yes\nUser-Session-Key: " + aKey, "domain"},
+	} {
+		t.Run(c.behaviour, func(t *testing.T) {
+			t.Parallel()
+			n, _ := fakeNTLM(t, c.behaviour, 1)
+			err := n.connect(t.Context())
+			var failed *mfa.ConnectError
+			switch {
+			case c.step == "" && err != nil:
+				t.Error(err)
+			case c.step != "" && (!errors.As(err, &failed) || failed.Step != c.step || failed.Hint == "" || failed.Err == nil):
+				t.Errorf("got %v, want step %s", err, c.step)
+			}
+		})
+	}
+}
+
+func TestDomainOf(t *testing.T) {
+	for _, c := range []struct{ dn, want string }{
+		{"CN=alice,CN=Users,DC=ad,DC=example,DC=org", "ad.example.org"},
+		{"cn=alice,dc=example,dc=org", "example.org"},
+		{"DC=example,DC=org", "example.org"},
+		{`CN=Liddell\, Alice,OU=Staff,DC=example,DC=org`, "example.org"},
+		{`CN=x\,DC=ad,DC=example,DC=org`, ""}, // the name is "x,DC=ad"
+		{`CN=x\2CDC=ad,DC=example,DC=org`, "example.org"},
+		{`CN=x,DC=a\,b,DC=org`, "org"},
+		{`CN=x,DC=a\2Cb,DC=org`, ""},
+		{`CN=x,DC=a+CN=b,DC=org`, ""},
+		{"uid=alice,ou=people,o=example", ""},
+		{"CN=x,DC=,DC=org", "org"},
+		{"", ""},
+	} {
+		if got := domainOf(c.dn); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.dn, got, c.want)
+		}
+	}
+}
+
 func TestNewNTLM(t *testing.T) {
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain")

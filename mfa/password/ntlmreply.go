@@ -112,6 +112,12 @@ var ntlmRefusals = []struct {
 	{"A user has requested a type of logon (for example, interactive or network) that has not been granted. An administrator has control over who can logon interactively and through the network.", mfa.ReasonAccountRestricted, false},
 }
 
+// errNoWinbind: winbindd does not run, or does not serve this user.
+var errNoWinbind = errors.New("winbind does not answer")
+
+// noWinbind is what the helper says then.
+const noWinbind = "Reading winbind reply failed!"
+
 // refusal is nil for a right response, else the error that the answer means.
 func (p *ntlmReply) refusal() error {
 	if p.right {
@@ -127,6 +133,9 @@ func (p *ntlmReply) refusal() error {
 		default:
 			return &mfa.AccountError{Reason: r.reason, Proven: r.proven, Err: said}
 		}
+	}
+	if p.text == noWinbind {
+		return fmt.Errorf("%w: %w", errNoWinbind, said)
 	}
 	return said
 }
