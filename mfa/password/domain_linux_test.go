@@ -3,8 +3,13 @@ package password
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
@@ -14,9 +19,176 @@ import (
 func TestActiveDirectory(t *testing.T) {
 	t.Parallel()
 	passwordtest.InDomain(t, func(t *testing.T, d *passwordtest.Domain) {
+		t.Run("sign in", func(t *testing.T) { testDomainSignIn(t, d) })
+		t.Run("refused", func(t *testing.T) { testDomainRefused(t, d) })
+		t.Run("names", func(t *testing.T) { testDomainNames(t, d) })
+		t.Run("connect", func(t *testing.T) { testDomainConnect(t, d) })
 		t.Run("ntlm", func(t *testing.T) { testDomainNTLM(t, d) })
 		t.Run("ntlm down", func(t *testing.T) { testDomainNTLMDown(t, d) })
 	})
+}
+
+// domainLDAP opens the primary that docs/active-directory.md describes.
+func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)) *LDAP {
+	t.Helper()
+	s := LDAPSettings{
+		URL: "ldaps://" + d.Host, CAFile: d.CAFile, BaseDN: d.BaseDN, Flavor: "auto",
+		BindDN: passwordtest.ServiceUser + "@" + d.Realm, BindPassword: mfa.Password(d.Password),
+		DefaultDomain: d.NetBIOS, Domains: []string{d.Realm},
+		Groups: "auto", NestedGroups: true, Reply: []LDAPReply{{Attribute: "Filter-Id", From: "description"}},
+		NTLMAuth: "/usr/bin/ntlm_auth", NTLMHelpers: 2,
+		ConnectTimeout: 3 * time.Second, Timeout: 5 * time.Second, DeadTime: 30 * time.Second,
+		Connections: 4, Waiting: 64,
+	}
+	if change != nil {
+		change(&s)
+	}
+	s.CheckSettings(func(key, rule, got string) { t.Errorf("%s: %s; got %q", key, rule, got) })
+	l, err := OpenLDAP(&s, LDAPParts{
+		Resolve: func(path string) string { return path },
+		Encode: func(name, value string) (mfa.Attribute, error) {
+			return mfa.Attribute{Type: 11, Value: []byte(value)}, nil
+		},
+		CheckReply: func([]mfa.Attribute) error { return nil }, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// checkBoth checks a password by PAP and by MS-CHAPv2, in turn so that both count
+// as wrong passwords of the domain.
+func checkBoth(t *testing.T, l *LDAP, user, password string, each func(protocol string, id mfa.Identity, err error)) {
+	t.Helper()
+	id, err := l.Check(t.Context(), user, mfa.Password(password))
+	each("PAP", id, err)
+	response := passwordtest.Response(t, responseName(user), password)
+	id, err = l.Check(t.Context(), user, response)
+	each("MS-CHAPv2", id, err)
+}
+
+// testDomainSignIn: the conformance suite, over LDAPS and StartTLS.
+func testDomainSignIn(t *testing.T, d *passwordtest.Domain) {
+	want := mfa.Identity{
+		Name: passwordtest.Alice, Known: true,
+		Groups:     []string{"Domain Users", "Users", passwordtest.Everybody, passwordtest.Staff, passwordtest.VPNUsers},
+		Attributes: []mfa.Attribute{{Type: 11, Value: []byte("from AD")}},
+	}
+	for name, change := range map[string]func(*LDAPSettings){
+		"ldaps":    nil,
+		"starttls": func(s *LDAPSettings) { s.URL = "ldap://" + d.Host },
+	} {
+		t.Run(name, func(t *testing.T) {
+			passwordtest.Run(t, func(t *testing.T) passwordtest.Subject {
+				return passwordtest.Subject{
+					Checker: domainLDAP(t, d, change), User: passwordtest.Alice, Password: d.Password, Want: want,
+					Aliases: []string{"ALICE", `AD\alice`, `ad\Alice`, "alice@ad.example.org", "Alice@AD.Example.Org"},
+					Unknown: "nobody", MSCHAPv2: true,
+				}
+			})
+		})
+	}
+	l := domainLDAP(t, d, nil)
+	id, err := l.Check(t.Context(), passwordtest.Bob, mfa.Password(d.Password))
+	if !slices.Contains(id.Groups, passwordtest.Engineers) || !slices.Contains(id.Groups, passwordtest.VPNUsers) || slices.Contains(id.Groups, passwordtest.Staff) {
+		t.Errorf("bob, whose primary group is %s: groups %q, %v", passwordtest.Engineers, id.Groups, err)
+	}
+	found, err := l.Find(t.Context(), passwordtest.Bob)
+	if err != nil || !reflect.DeepEqual(found, id) {
+		t.Errorf("Find gives %+v, %v; Check %+v", found, err, id)
+	}
+	if id, err = l.Find(t.Context(), passwordtest.Disabled); err != nil || !id.Disabled {
+		t.Errorf("Find of a disabled user: %+v, %v", id, err)
+	}
+}
+
+// testDomainRefused: each state of an account has its reason, by both protocols
+// the same one, and only after a right password.
+func testDomainRefused(t *testing.T, d *passwordtest.Domain) {
+	l := domainLDAP(t, d, nil)
+	for _, c := range []struct {
+		user   string
+		reason mfa.Reason
+	}{
+		{passwordtest.Disabled, mfa.ReasonAccountDisabled},
+		{passwordtest.Expired, mfa.ReasonAccountExpired},
+		{passwordtest.MustChange, mfa.ReasonMustChange},
+		{passwordtest.PasswordOld, mfa.ReasonPasswordExpired},
+		{passwordtest.NoHours, mfa.ReasonLogonHours},
+		{passwordtest.NoWorkstation, mfa.ReasonLogonWorkstation},
+	} {
+		checkBoth(t, l, c.user, d.Password, func(protocol string, id mfa.Identity, err error) {
+			refused(t, c.user+" by "+protocol, err, c.reason, true)
+		})
+		checkBoth(t, l, c.user, d.Password+"x", func(protocol string, id mfa.Identity, err error) {
+			if account := (*mfa.AccountError)(nil); !errors.Is(err, mfa.ErrRejected) || errors.As(err, &account) {
+				t.Errorf("%s by %s, wrong password: %v", c.user, protocol, err)
+			}
+		})
+	}
+}
+
+// testDomainNames: who is meant by a name, and by what name the user is known.
+func testDomainNames(t *testing.T, d *passwordtest.Domain) {
+	plain := domainLDAP(t, d, func(s *LDAPSettings) { s.Domains = append(s.Domains, "example.com") })
+	mail := domainLDAP(t, d, func(s *LDAPSettings) {
+		s.Domains, s.AlternateLoginAttribute = append(s.Domains, "example.com"), "mail"
+	})
+	number := domainLDAP(t, d, func(s *LDAPSettings) { s.LoginAttribute, s.CanonicalDomain = "employeeID", "ad.example.org" })
+	for _, c := range []struct {
+		name string
+		l    *LDAP
+		user string
+		want string // empty: no such user
+	}{
+		{"account of a logon name that differs", plain, passwordtest.Carol, passwordtest.Carol},
+		{"logon name", plain, passwordtest.CarolUPN, passwordtest.Carol},
+		{"neither", plain, "carol.smith", ""},
+		{"mail is no name unless it is said", plain, "carol@example.com", ""},
+		{"mail", mail, "carol@example.com", "carol@example.com"},
+		{"account, where the name is the mail", mail, passwordtest.Carol, "carol@example.com"},
+		{"logon name, where the name is the mail", mail, passwordtest.CarolUPN, "carol@example.com"},
+		{"number", number, "4711", "4711@ad.example.org"},
+		{"a domain that is not listed", plain, `OTHER\alice`, ""},
+		{"a logon name of a domain that is not listed", plain, "alice@other.example.org", ""},
+		{"a computer", plain, "VPN1$", ""},
+		{"a star", plain, "ali*", ""},
+		{"a filter", plain, "alice)(objectClass=*", ""},
+	} {
+		checkBoth(t, c.l, c.user, d.Password, func(protocol string, id mfa.Identity, err error) {
+			if id.Name != c.want || c.want == "" && !errors.Is(err, mfa.ErrRejected) {
+				t.Errorf("%s by %s: got %q, %v; want %q", c.name, protocol, id.Name, err, c.want)
+			}
+		})
+	}
+}
+
+// testDomainConnect: what `check --connect` says.
+func testDomainConnect(t *testing.T, d *passwordtest.Domain) {
+	for _, c := range []struct {
+		name   string
+		change func(*LDAPSettings)
+		step   string // empty: all works
+	}{
+		{"all works", nil, ""},
+		{"a user that is not there", func(s *LDAPSettings) { s.BindDN = "nobody@" + d.Realm }, "bind"},
+		{"the domain is another one", func(s *LDAPSettings) { s.BaseDN = "DC=other,DC=example,DC=org" }, "search"},
+		{"the certificate is another host's", func(s *LDAPSettings) { s.ServerName = "dc2.ad.example.org" }, "tls"},
+		{"the authority is unknown", func(s *LDAPSettings) { s.CAFile = "" }, "tls"},
+		{"no bind_dn", func(s *LDAPSettings) { s.BindDN, s.BindPassword = "", "" }, "search"},
+		{"a helper that is none", func(s *LDAPSettings) { s.NTLMAuth = "/bin/false" }, "helper"},
+	} {
+		err := domainLDAP(t, d, c.change).Connect(t.Context())
+		failed := (*mfa.ConnectError)(nil)
+		switch {
+		case c.step == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.step != "" && (!errors.As(err, &failed) || failed.Step != c.step || failed.Hint == ""):
+			t.Errorf("%s: got %v, want step %s", c.name, err, c.step)
+		}
+	}
 }
 
 func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
@@ -95,6 +267,8 @@ func testDomainNTLMLock(t *testing.T, d *passwordtest.Domain, n *ntlm, check fun
 		}
 	}
 	refused(t, "locked", check(d.Realm, passwordtest.Locked, d.Password), mfa.ReasonAccountLocked, false)
+	_, err := domainLDAP(t, d, nil).Check(t.Context(), passwordtest.Locked, mfa.Password(d.Password))
+	refused(t, "locked, by PAP", err, mfa.ReasonAccountLocked, false)
 }
 
 // testDomainNTLMDown: where no answer was had, none is made up, and it ends when

@@ -254,6 +254,23 @@ func domainOfDN(dn string) string {
 	return domain.String()
 }
 
+// dnsDomainOf is the domain that a DN is in, as a DNS name. It is empty where
+// there is none.
+func dnsDomainOf(dn string) string {
+	parsed, err := ldap.ParseDN(domainOfDN(dn))
+	if err != nil {
+		return ""
+	}
+	var labels []string
+	for _, rdn := range parsed.RDNs {
+		if len(rdn.Attributes) != 1 {
+			return ""
+		}
+		labels = append(labels, rdn.Attributes[0].Value)
+	}
+	return strings.Join(labels, ".")
+}
+
 // isBelow reports whether a DN is base or below it.
 func isBelow(dn, base string) bool {
 	d, err := ldap.ParseDN(dn)

@@ -36,6 +36,7 @@ type LDAP struct {
 	pool     *ldapPool
 	recent   *recent
 	groups   groupFinder
+	ntlm     *ntlm                  // nil: no MS-CHAPv2
 	flavor   atomic.Pointer[string] // ad or openldap, once it is known
 }
 
@@ -69,6 +70,12 @@ func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
 	l.pool = &ldapPool{settings: s, log: p.Logger, password: s.BindPassword}
 	for u := range l.pool.gates {
 		l.pool.gates[u] = newGate(s.Connections, s.Waiting)
+	}
+	if s.NTLMAuth != "" {
+		var err error
+		if l.ntlm, err = newNTLM(s.NTLMAuth, s.NTLMHelpers); err != nil {
+			return nil, err
+		}
 	}
 	if s.BindPasswordFile != "" {
 		text, err := os.ReadFile(p.Resolve(s.BindPasswordFile))
@@ -122,12 +129,15 @@ func (l *LDAP) checkReplyName(r LDAPReply) error {
 	return err
 }
 
-var errNotPAP = fmt.Errorf("a directory checks PAP alone: %w", mfa.ErrUnsupported)
+var errNotPAP = fmt.Errorf("a directory checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
 
 // Check implements mfa.PasswordChecker.
 func (l *LDAP) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
 	if err := ctx.Err(); err != nil {
 		return mfa.Identity{}, err
+	}
+	if c, ok := cred.(mfa.MSCHAPv2); ok {
+		return l.checkMSCHAPv2(ctx, user, c)
 	}
 	password, ok := cred.(mfa.Password)
 	if !ok {
@@ -197,6 +207,9 @@ func (l *LDAP) Namespace() string { return mfa.Fold(l.settings.CanonicalDomain) 
 // Close implements io.Closer as mfa.PasswordChecker demands.
 func (l *LDAP) Close() error {
 	l.pool.close()
+	if l.ntlm != nil {
+		l.ntlm.close()
+	}
 	return nil
 }
 
@@ -265,6 +278,9 @@ func searchFailed(err error) error {
 // attributes are those of a user that are needed.
 func (l *LDAP) attributes(login ldapLogin) []string {
 	list := []string{login.attribute, "uid", "userAccountControl"}
+	if l.ntlm != nil {
+		list = append(list, "sAMAccountName")
+	}
 	for _, a := range []string{login.upn, login.alternate} {
 		if a != "" {
 			list = append(list, a)

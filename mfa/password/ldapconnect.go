@@ -23,6 +23,11 @@ func (l *LDAP) Connect(ctx context.Context) error {
 			failed = append(failed, &mfa.ConnectError{Server: s.url, Step: step.step, Err: step.err, Hint: l.hint(s, step)})
 		}
 	}
+	if l.ntlm != nil {
+		if err := l.ntlm.connect(ctx); err != nil {
+			failed = append(failed, err)
+		}
+	}
 	if len(failed) == 1 {
 		return failed[0]
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ type LDAPSettings struct {
 	GroupBaseDN  string      `yaml:"group_base_dn" default:"" doc:"Only groups below it count. Unset: the domain of base_dn with AD, else base_dn."`
 	NestedGroups bool        `yaml:"nested_groups" default:"true" doc:"false: only the groups that name the user. token_groups always has all."`
 	Reply        []LDAPReply `yaml:"reply" default:"" doc:"Attributes of the user that become attributes of the Access-Accept."`
+
+	NTLMAuth    string `yaml:"ntlm_auth" default:"" example:"/usr/bin/ntlm_auth" doc:"AD: Samba's ntlm_auth, to check MS-CHAPv2 with. This host must have joined the domain, and winbindd run (docs/active-directory.md). Unset: only PAP."`
+	NTLMHelpers int    `yaml:"ntlm_helpers" default:"4" min:"1" max:"64" doc:"How many of them run, at most: as many MS-CHAPv2 responses are checked at once."`
 
 	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"3s" min:"100ms" max:"30s" doc:"How long a server may take to be connected to: TCP, TLS and the bind of bind_dn."`
 	Timeout        time.Duration `yaml:"timeout" default:"5s" min:"100ms" max:"60s" doc:"How long a server may take for one operation."`
@@ -79,6 +83,12 @@ func (s *LDAPSettings) CheckSettings(problem func(key, rule, got string)) {
 	}
 	if s.Filter != "" && checkLDAPFilter(s.Filter) != nil {
 		problem("filter", "must be an LDAP filter, such as (objectClass=person)", s.Filter)
+	}
+	if s.NTLMAuth != "" && !filepath.IsAbs(s.NTLMAuth) {
+		problem("ntlm_auth", "must be the whole path of a program, such as /usr/bin/ntlm_auth", s.NTLMAuth)
+	}
+	if s.NTLMAuth != "" && s.Flavor == flavorOpenLDAP {
+		problem("ntlm_auth", "must not stand beside flavor: openldap", "")
 	}
 	s.checkNames(problem)
 }

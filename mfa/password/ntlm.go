@@ -113,23 +113,6 @@ func (n *ntlm) connect(ctx context.Context) error {
 	return failed
 }
 
-// domainOf is the DNS name of the domain that a distinguished name is in; empty
-// if it is in none, or cannot be told without doubt.
-func domainOf(dn string) string {
-	parts := strings.Split(dn, ",")
-	first := len(parts)
-	for first > 0 && len(parts[first-1]) > 3 && strings.EqualFold(parts[first-1][:3], "DC=") {
-		first--
-		parts[first] = parts[first][3:]
-	}
-	domain := strings.Join(parts[first:], ".")
-	// A comma behind a backslash is a part of the name before it (RFC 4514 §2.4).
-	if first > 0 && strings.HasSuffix(parts[first-1], `\`) || strings.ContainsAny(domain, `\"+;<>=# `) {
-		return ""
-	}
-	return domain
-}
-
 // plainAccount refuses names that winbind or a domain controller would take
 // apart: what is asked about must be the account that the directory found, not
 // one that a part of its name names.

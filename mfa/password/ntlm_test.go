@@ -405,22 +405,20 @@ func TestNTLMConnect(t *testing.T) {
 	}
 }
 
-func TestDomainOf(t *testing.T) {
+func TestDNSDomainOf(t *testing.T) {
 	for _, c := range []struct{ dn, want string }{
 		{"CN=alice,CN=Users,DC=ad,DC=example,DC=org", "ad.example.org"},
 		{"cn=alice,dc=example,dc=org", "example.org"},
 		{"DC=example,DC=org", "example.org"},
 		{`CN=Liddell\, Alice,OU=Staff,DC=example,DC=org`, "example.org"},
-		{`CN=x\,DC=ad,DC=example,DC=org`, ""}, // the name is "x,DC=ad"
+		{`CN=x\,DC=ad,DC=example,DC=org`, "example.org"}, // the name is "x,DC=ad"
 		{`CN=x\2CDC=ad,DC=example,DC=org`, "example.org"},
-		{`CN=x,DC=a\,b,DC=org`, "org"},
-		{`CN=x,DC=a\2Cb,DC=org`, ""},
 		{`CN=x,DC=a+CN=b,DC=org`, ""},
 		{"uid=alice,ou=people,o=example", ""},
-		{"CN=x,DC=,DC=org", "org"},
+		{"not a name", ""},
 		{"", ""},
 	} {
-		if got := domainOf(c.dn); got != c.want {
+		if got := dnsDomainOf(c.dn); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.dn, got, c.want)
 		}
 	}
@@ -502,4 +500,22 @@ func FuzzNTLMReply(f *testing.F) {
 			t.Errorf("accepted %q", in)
 		}
 	})
+}
+
+func TestNTLMSettings(t *testing.T) {
+	for _, c := range []struct {
+		name, path, flavor, want string
+	}{
+		{"none", "", "openldap", ""},
+		{"AD", "/usr/bin/ntlm_auth", "auto", ""},
+		{"from the path", "ntlm_auth", "ad", "ntlm_auth: must be the whole path"},
+		{"OpenLDAP", "/usr/bin/ntlm_auth", "openldap", "ntlm_auth: must not stand beside flavor"},
+	} {
+		s := LDAPSettings{URL: "ldaps://dc1.example.org", BaseDN: "dc=example,dc=org", Flavor: c.flavor, NTLMAuth: c.path}
+		got := ""
+		s.CheckSettings(func(key, rule, _ string) { got += key + ": " + rule })
+		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
 }

@@ -30,7 +30,7 @@ const (
 	Protected     = "protected"     // in Protected Users: no NTLM; LDAP lets the user in
 
 	// Locked and Target are for tests that lock an account: LockoutThreshold
-	// wrong passwords do.
+	// wrong passwords do. Nobody else's can be locked.
 	Locked, Target   = "locked", "target"
 	LockoutThreshold = 5
 )
@@ -43,7 +43,8 @@ const (
 	Everybody = "everybody"
 )
 
-// policy makes passwords of the tests possible, and wrong ones lock.
+// policy makes passwords of the tests possible. Nobody's account is locked, but
+// for those of lockout.
 const policy = `dn: @BASE@
 changetype: modify
 replace: pwdProperties
@@ -51,9 +52,24 @@ pwdProperties: 0
 -
 replace: minPwdAge
 minPwdAge: 0
--
-replace: lockoutThreshold
-lockoutThreshold: 5
+
+`
+
+const lockout = `dn: CN=Lockout,CN=Password Settings Container,CN=System,@BASE@
+changetype: add
+objectClass: msDS-PasswordSettings
+msDS-PasswordSettingsPrecedence: 1
+msDS-PasswordReversibleEncryptionEnabled: FALSE
+msDS-PasswordHistoryLength: 0
+msDS-PasswordComplexityEnabled: FALSE
+msDS-MinimumPasswordLength: 0
+msDS-MinimumPasswordAge: 0
+msDS-MaximumPasswordAge: -36288000000000
+msDS-LockoutThreshold: 5
+msDS-LockoutObservationWindow: -18000000000
+msDS-LockoutDuration: -18000000000
+msDS-PSOAppliesTo: CN=locked,CN=Users,@BASE@
+msDS-PSOAppliesTo: CN=target,CN=Users,@BASE@
 
 `
 
@@ -105,6 +121,7 @@ func (d *Domain) populate(t *testing.T) {
 		b.WriteString("\n")
 	}
 	fmt.Fprintf(&b, "dn: %s\nchangetype: modify\nadd: member\nmember: %s\n\n", d.DN("Protected Users"), d.DN(Protected))
+	b.WriteString(d.expand(lockout))
 	d.Modify(t, b.String())
 	d.Modify(t, fmt.Sprintf("dn: %s\nchangetype: modify\nreplace: primaryGroupID\nprimaryGroupID: %s\n", d.DN(Bob), d.rid(t, Engineers)))
 	run(t, "", "/usr/bin/python3", "-c", setLastSet, d.path("dc.conf"), d.path("dc/private/sam.ldb"), d.DN(PasswordOld))

@@ -1,0 +1,54 @@
+package password
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+var (
+	errNoNTLM    = fmt.Errorf("MS-CHAPv2 of a directory needs ntlm_auth: %w", mfa.ErrUnsupported)
+	errNoAccount = fmt.Errorf("the entry has no sAMAccountName, so that winbind cannot be asked: %w", mfa.ErrUnsupported)
+)
+
+// checkMSCHAPv2 lets the directory say who is meant by a name and winbind whether
+// the response is right for just that account: what winbind would make of the
+// name, an alternate one for example, could be somebody else.
+func (l *LDAP) checkMSCHAPv2(ctx context.Context, user string, c mfa.MSCHAPv2) (mfa.Identity, error) {
+	if l.ntlm == nil {
+		return mfa.Identity{}, errNoNTLM
+	}
+	name, err := l.settings.parseLogin(user)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	limited, cancel := l.limit(ctx)
+	defer cancel()
+	found, err := l.find(limited, name)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	account := found.entry.values("sAMAccountName")
+	if len(account) != 1 {
+		return mfa.Identity{}, errNoAccount
+	}
+	keys, err := l.ntlm.check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user), c)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	limited, cancel = l.limit(ctx) // the time that winbind took is its own
+	defer cancel()
+	id, err := l.identity(limited, found)
+	if err != nil {
+		return mfa.Identity{}, err
+	}
+	id.MSCHAP = keys
+	return id, nil
+}
+
+// responseName is the name that a client computes its response with: without
+// DOMAIN\ (RFC 2759 §4). To try the whole name too, for clients that do
+// otherwise, would be a second wrong password for the domain to count.
+func responseName(user string) string { return user[strings.LastIndexByte(user, '\\')+1:] }
