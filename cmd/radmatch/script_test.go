@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
 // The scripts in testdata/script are whole sessions: the real program as a
@@ -41,15 +43,20 @@ import (
 //	code VAR SECRET [STEPS]  set VAR to the TOTP code that many steps from now
 //	until FILE REGEXP        wait until FILE has a match
 //	lines N REGEXP           the last stdout has so many lines that match
+//	slapd start              start a real OpenLDAP server in the folder slapd, see passwordtest.Slapd;
+//	                         sets $LDAP and $LDAPS. slapd hang | resume | kill | restart do that
+//	ldapsite KEY: VALUE...   write radmatch.yaml with that directory and these keys in its entry
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPeer(t, "radclient")
+	needPeer(t, "slapd")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = &server{}
+			e.Values[slapdKey{}] = new(*passwordtest.Slapd)
 			e.Setenv("SECRET", "testing-secret-of-32-octets-4711")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
@@ -58,6 +65,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"site": scriptSite, "serve": scriptServe, "shutdown": scriptStop, "crash": scriptKill, "hup": scriptHup,
 			"capture": scriptCapture, "code": scriptCode, "until": scriptUntil, "lines": scriptLines,
+			"slapd": scriptSlapd, "ldapsite": scriptLDAPSite,
 		},
 	})
 }
