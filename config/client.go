@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 )
 
 // envOverride decides override_number_matching_with_otp where the file does
@@ -93,6 +94,24 @@ func (c *Config) readSecretFile(r *report, name, key string) (secrets Secrets) {
 		secrets = append(secrets, Secret(bytes.TrimSuffix(line, []byte("\r"))))
 	}
 	return secrets
+}
+
+// ReadSecret reads the secret of a provider from a file, which holds nothing else.
+func (c *Config) ReadSecret(path string) (string, error) {
+	file := c.Resolve(path)
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: must be a file", file)
+	}
+	data, err := readFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if text == "" || strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("%s: must hold one line, the secret", file)
+	}
+	return text, nil
 }
 
 // warnReadable warns of a file that holds a secret and that everyone can read.

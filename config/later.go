@@ -17,7 +17,7 @@ var (
 		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
 	}
 	laterTypes = map[string][]string{
-		"primaries": {"radius", "none"},
+		"primaries": {"none"},
 		"push":      {"ntfy", "webhook", "webpush"},
 	}
 	laterProfiles = []string{

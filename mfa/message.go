@@ -27,6 +27,7 @@ var accountMessages = map[Reason]string{
 	ReasonAccountLocked:    "Your account is locked. Try again later or contact your help desk.",
 	ReasonLogonHours:       "You may not sign in at this time.",
 	ReasonLogonWorkstation: "You may not sign in from here.",
+	ReasonNoDialIn:         "Your account may not sign in over this service.",
 }
 
 // rejection is the reason of a primary's ErrRejected, and what the user may be

@@ -30,7 +30,7 @@ var (
 // ErrRejected. Only where Proven, that is after a right password, may the user
 // be told (rule 7); the text comes from the fixed list of message.go by Reason.
 type AccountError struct {
-	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours, logon_workstation, account_restricted
+	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours, logon_workstation, account_restricted, no_dial_in
 	Proven bool   // the password was right
 	Err    error  // what the directory said, for the log
 }
@@ -233,10 +233,16 @@ type Identity struct {
 	MSCHAP *MSCHAPKeys `json:"-"`
 }
 
-// MSCHAPKeys is what the answer to a verified MS-CHAPv2 response is computed from.
+// MSCHAPKeys is what the answer to a verified MS-CHAPv2 response is computed
+// from; or, where another server has verified it and the password's hash is not
+// known, what that server has computed: Success is then not empty.
 type MSCHAPKeys struct {
 	NTHashHash [16]byte // MD4(MD4(unicode password)), RFC 2759 §8.4
 	Name       string   // the user name that the response was computed with (RFC 2759 §4)
+
+	Success string   // "S=" and 40 hexadecimal digits, RFC 2759 §5
+	SendKey Password // MPPE keys of that server, empty where it sent none
+	RecvKey Password
 }
 
 // String keeps the key out of logs.

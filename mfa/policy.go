@@ -76,6 +76,7 @@ const (
 	// ReasonAccountRestricted: the directory does not let this account sign in in
 	// this way; MS-CHAPv2 of a member of Protected Users ends so.
 	ReasonAccountRestricted Reason = "account_restricted"
+	ReasonNoDialIn          Reason = "no_dial_in"
 	ReasonEmptyPassword     Reason = "empty_password"
 	ReasonUnsupported       Reason = "unsupported_credential"
 	ReasonPrimaryChallenge  Reason = "primary_challenge" // it asks, and this client cannot show that, or too often

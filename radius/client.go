@@ -42,6 +42,7 @@ type Query struct {
 	Cred       mfa.Credential // mfa.Password, mfa.MSCHAPv2 or nil
 	State      string
 	Attributes []mfa.Attribute // further ones, from NASAttribute
+	tail       []byte          // and encoded ones behind them
 }
 
 // Append appends the query as a packet, with the Message-Authenticator first.
@@ -68,6 +69,7 @@ func (q *Query) Append(b []byte, id byte, auth *[16]byte, secret *Secret) ([]byt
 	for _, a := range q.Attributes {
 		w.add(a)
 	}
+	w.b = append(w.b, q.tail...)
 	if err := w.seal(); err != nil {
 		return nil, err
 	}

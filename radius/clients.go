@@ -60,8 +60,9 @@ type Table struct {
 // client is a Client as the server uses it.
 type client struct {
 	Client
-	index   int // in its table
-	secrets []*Secret
+	index    int // in its table
+	secrets  []*Secret
+	upstream bool // its primary is an Upstream
 }
 
 // NewTable checks clients and makes their table. The same prefix twice, a client
@@ -96,6 +97,7 @@ func (t *Table) add(c Client) error {
 		return errors.New("has no profile or no policy")
 	}
 	own := &client{Client: c, index: len(t.clients)}
+	_, own.upstream = c.Policy.Primary.(*Upstream)
 	for _, s := range c.Secrets {
 		if len(s) == 0 {
 			return errors.New("has an empty secret")

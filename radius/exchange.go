@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -37,6 +38,7 @@ type exchange struct {
 	auth    [authSize]byte
 	secret  *Secret
 	proxy   []byte // the request's Proxy-State attributes, in order
+	forward []byte // its attributes for an upstream; nil where the client has none
 	replied atomic.Bool
 	ended   atomic.Bool
 }
@@ -45,8 +47,16 @@ type exchange struct {
 // take its time.
 func (x *exchange) decide(a Authenticator) {
 	defer x.rescue()
-	a.Authenticate(x.server.ctx, &x.req, x.reply)
+	ctx := x.server.ctx
+	if x.client.upstream {
+		ctx = context.WithValue(ctx, exchangeKey{}, x)
+	}
+	a.Authenticate(ctx, &x.req, x.reply)
 }
+
+// exchangeKey finds the exchange in the context of a login that may go upstream:
+// what the NAS said of it is no business of the engine in between.
+type exchangeKey struct{}
 
 // reply is what the Authenticator calls once, from any goroutine.
 func (x *exchange) reply(d mfa.Decision) {

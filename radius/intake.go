@@ -225,6 +225,9 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 		x.oob = append([]byte(nil), a.oob...)
 	}
 	x.proxy = r.proxy()
+	if x.client.upstream {
+		x.forward = appendForwarded(nil, r)
+	}
 	q := &x.req
 	q.Received, q.Client, q.Signed = now, x.client.Policy, r.ma != 0
 	if q.Signed {

@@ -58,8 +58,15 @@ func authenticatorResponse(cred *mfa.MSCHAPv2, keys *mfa.MSCHAPKeys) string {
 
 // mschapAccept appends the server's proof and the MPPE keys (RFC 2548 §2.3.3,
 // §2.4; RFC 3079 §3). Encryption of 40 or 128 bits is allowed, not required: what
-// the NAS asks for is its own setting.
+// the NAS asks for is its own setting. What an upstream says of it is among its
+// reply attributes.
 func (w *writer) mschapAccept(cred mfa.MSCHAPv2, keys *mfa.MSCHAPKeys) {
+	if keys.Success != "" {
+		w.vendor(vendorMicrosoft, msCHAP2Success, append([]byte{cred.Ident}, keys.Success...))
+		w.mppeKey(msMPPESendKey, string(keys.SendKey))
+		w.mppeKey(msMPPERecvKey, string(keys.RecvKey))
+		return
+	}
 	success := append([]byte{cred.Ident}, authenticatorResponse(&cred, keys)...)
 	w.vendor(vendorMicrosoft, msCHAP2Success, success)
 	master := rfc3079.GetMasterKey(keys.NTHashHash[:], cred.NTResponse[:])
@@ -72,10 +79,16 @@ func (w *writer) mschapAccept(cred mfa.MSCHAPv2, keys *mfa.MSCHAPKeys) {
 			w.err = err
 			return
 		}
-		w.add(mfa.Attribute{Vendor: vendorMicrosoft, Type: k.typ, Value: key})
+		w.mppeKey(k.typ, string(key))
 	}
 	w.vendor(vendorMicrosoft, msMPPEEncryptPolicy, []byte{0, 0, 0, 1})
 	w.vendor(vendorMicrosoft, msMPPEEncryptTypes, []byte{0, 0, 0, 6})
+}
+
+func (w *writer) mppeKey(typ byte, key string) {
+	if key != "" {
+		w.add(mfa.Attribute{Vendor: vendorMicrosoft, Type: typ, Value: []byte(key)})
+	}
 }
 
 // maxMSCHAPMessage bounds the text of an MS-CHAP-Error: some peers read 240 octets.

@@ -45,6 +45,7 @@ var primaryTypes = map[string]provider[mfa.PasswordChecker]{
 	"sequence": row(openSequence),
 	"file":     row(openFile),
 	"ldap":     row(openLDAP),
+	"radius":   row(openUpstream),
 }
 
 var pushTypes = map[string]provider[mfa.Pusher]{
@@ -68,6 +69,23 @@ func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.Passwo
 	return password.OpenLDAP(s, password.LDAPParts{
 		Resolve: cfg.Resolve, Encode: radius.ParseAttribute, CheckReply: radius.CheckReply, Logger: log,
 	})
+}
+
+// openUpstream asks nobody: the first login does.
+func openUpstream(cfg *config.Config, p parts, s *radius.UpstreamSettings) (mfa.PasswordChecker, error) {
+	own := *s
+	own.Servers = slices.Clone(s.Servers)
+	for i := range own.Servers {
+		if own.Servers[i].SecretFile == "" {
+			continue
+		}
+		secret, err := cfg.ReadSecret(own.Servers[i].SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("servers[%d].secret_file: %w", i, err)
+		}
+		own.Servers[i].Secret = mfa.Password(secret)
+	}
+	return radius.NewUpstream(&own, radius.StandardDictionary(), p.log)
 }
 
 func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.PasswordChecker, error) {
@@ -141,21 +159,36 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 			files = append(files, file)
 			found = append(found, sharedWithFiles(cfg, built, i, file, maxSharedUsers-len(found))...)
 		}
-		if d, ok := built[e.Name].(interface{ Namespace() string }); ok {
-			if other, taken := directories[d.Namespace()]; taken {
-				found = append(found, fmt.Errorf("%s: canonical_domain: must differ from that of primary %q: both could have a user of the same name", e.Where, other))
+		for _, space := range namespaces(built[e.Name]) {
+			if other, taken := directories[space]; taken {
+				found = append(found, fmt.Errorf("%s: canonical_domain and domains: must differ from those of primary %q: both could have a user of the same name", e.Where, other))
 			}
-			directories[d.Namespace()] = e.Name
+			directories[space] = e.Name
 		}
 	}
+	taken := func(name string) bool {
+		return slices.ContainsFunc(files, func(f *password.File) bool { return f.Has(name) })
+	}
 	for _, p := range built {
-		if d, ok := p.(*password.LDAP); ok {
-			d.Taken = func(name string) bool {
-				return slices.ContainsFunc(files, func(f *password.File) bool { return f.Has(name) })
-			}
+		switch p := p.(type) {
+		case *password.LDAP:
+			p.Taken = taken
+		case *radius.Upstream:
+			p.Taken = taken
 		}
 	}
 	return errors.Join(found...)
+}
+
+// namespaces is what the names of a primary's users may end in.
+func namespaces(p mfa.PasswordChecker) []string {
+	switch p := p.(type) {
+	case *password.LDAP:
+		return []string{p.Namespace()}
+	case *radius.Upstream:
+		return p.Namespaces()
+	}
+	return nil
 }
 
 // sharedWithFiles returns the users of entry i that a file before it has too, at

@@ -106,20 +106,35 @@ func mschapv2(t *testing.T, s Subject) {
 		denied(t, "MS-CHAPv2", id, err, mfa.ErrUnsupported, mfa.ErrRejected)
 		return
 	}
-	id, err := check(s.User, Response(t, s.User, s.Password))
+	good := Response(t, s.User, s.Password)
+	id, err := check(s.User, good)
 	if err != nil {
 		t.Fatalf("right response: %v", err)
 	}
-	utf16, _ := rfc2759.ToUTF16([]byte(s.Password))
-	want := &mfa.MSCHAPKeys{NTHashHash: [16]byte(rfc2759.NTPasswordHash(rfc2759.NTPasswordHash(utf16))), Name: s.User}
-	if id.MSCHAP == nil || *id.MSCHAP != *want {
-		t.Error("right response: wrong keys")
-	}
+	keys(t, s, good, id.MSCHAP)
 	id.MSCHAP = nil
 	if !reflect.DeepEqual(id, s.Want) {
 		t.Errorf("identity\n got %+v\nwant %+v", id, s.Want)
 	}
 	mschapv2Rejected(t, s, check)
+}
+
+// keys wants what the answer to a right response is computed from, or the proof
+// that another server has computed.
+func keys(t *testing.T, s Subject, c mfa.MSCHAPv2, got *mfa.MSCHAPKeys) {
+	t.Helper()
+	utf16, _ := rfc2759.ToUTF16([]byte(s.Password))
+	want := mfa.MSCHAPKeys{NTHashHash: [16]byte(rfc2759.NTPasswordHash(rfc2759.NTPasswordHash(utf16))), Name: s.User}
+	if got != nil && got.Success != "" {
+		success, err := rfc2759.GenerateAuthenticatorResponse(c.AuthChallenge[:], c.PeerChallenge[:], c.NTResponse[:], []byte(s.User), []byte(s.Password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = mfa.MSCHAPKeys{Success: success, SendKey: got.SendKey, RecvKey: got.RecvKey}
+	}
+	if got == nil || *got != want {
+		t.Error("right response: wrong keys")
+	}
 }
 
 func mschapv2Rejected(t *testing.T, s Subject, check func(string, mfa.MSCHAPv2) (mfa.Identity, error)) {

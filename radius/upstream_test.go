@@ -1,0 +1,582 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"layeh.com/radius/rfc2759"
+	"layeh.com/radius/rfc3079"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/passwordtest"
+)
+
+// home is a small RADIUS server on the loopback network: what an Upstream asks.
+type home struct {
+	t      testing.TB
+	start  sync.Once // with the first Upstream
+	secret *Secret
+	addr   string
+	conn   net.PacketConn
+
+	mu     sync.Mutex
+	users  map[string]string                          // name to password
+	accept func(q *homeRequest, w *writer)            // adds to an Access-Accept
+	answer func(q *homeRequest) [][]byte              // in place of all of it
+	then   func(q *homeRequest, packet []byte) []byte // changes an answer
+	asked  []homeRequest
+	silent bool
+}
+
+// homeRequest is a request as the home server reads it.
+type homeRequest struct {
+	request
+	user, pass, state string
+	mschap            *mfa.MSCHAPv2
+}
+
+func newHome(t testing.TB) *home {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &home{t: t, secret: NewSecret([]byte(testSecret)), addr: conn.LocalAddr().String(), conn: conn,
+		users: map[string]string{"alice": "right horse"}}
+	t.Cleanup(func() { conn.Close() })
+	return h
+}
+
+func (h *home) serve(conn net.PacketConn) {
+	buf := make([]byte, maxPacketSize)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		for _, p := range h.handle(bytes.Clone(buf[:n])) {
+			conn.WriteTo(p, from)
+		}
+	}
+}
+
+func (h *home) handle(datagram []byte) [][]byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var q homeRequest
+	p := trim(datagram)
+	if p == nil || q.scan(p, 1000) != keep || q.ma != maOffset || !h.secret.verify(p, q.ma) {
+		h.t.Errorf("a request that is not signed as it must be: %x", datagram)
+		return nil
+	}
+	q.user, q.state = string(q.request.user), string(q.request.state)
+	if q.password != nil {
+		plain, _ := decryptPassword(nil, q.password, q.auth(), h.secret)
+		q.pass = string(plain)
+	}
+	if c, ok := parseMSCHAPv2(q.msChallenge, q.ms2Response); ok {
+		q.mschap = &c
+	}
+	h.asked = append(h.asked, q)
+	switch {
+	case h.silent:
+		return nil
+	case h.answer != nil:
+		return h.answer(&q)
+	}
+	return [][]byte{h.reply(&q, h.code(&q), func(w *writer) {
+		if h.accept != nil && h.code(&q) == AccessAccept {
+			h.accept(&q, w)
+		}
+	})}
+}
+
+// code is whether the credential is right.
+func (h *home) code(q *homeRequest) Code {
+	want, known := h.users[q.user]
+	switch {
+	case q.code == StatusServer:
+		return AccessAccept
+	case !known:
+		return AccessReject
+	case q.mschap != nil:
+		nt, err := rfc2759.GenerateNTResponse(q.mschap.AuthChallenge[:], q.mschap.PeerChallenge[:], []byte(q.user), []byte(want))
+		if err == nil && bytes.Equal(nt, q.mschap.NTResponse[:]) {
+			return AccessAccept
+		}
+		return AccessReject
+	case q.pass == want:
+		return AccessAccept
+	}
+	return AccessReject
+}
+
+// reply is a signed answer with the Proxy-State that came, as RFC 2865 has it.
+func (h *home) reply(q *homeRequest, code Code, add func(*writer)) []byte {
+	w := newWriter(nil, code, q.id, q.auth(), h.secret)
+	if q.mschap != nil && code == AccessAccept {
+		utf16, _ := rfc2759.ToUTF16([]byte(h.users[q.user]))
+		w.mschapAccept(*q.mschap, &mfa.MSCHAPKeys{
+			NTHashHash: [16]byte(rfc2759.NTPasswordHash(rfc2759.NTPasswordHash(utf16))), Name: q.user,
+		})
+	}
+	if add != nil {
+		add(&w)
+	}
+	for typ, v := range attributes(q.raw) {
+		if typ == typeProxyState {
+			w.attribute(typ, v)
+		}
+	}
+	p, err := w.sealAnswer()
+	if err != nil {
+		h.t.Error(err)
+	}
+	if h.then != nil {
+		p = h.then(q, p)
+	}
+	return p
+}
+
+func (h *home) requests() []homeRequest {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]homeRequest(nil), h.asked...)
+}
+
+// set changes the server while it serves.
+func (h *home) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
+// upstreamOf makes an Upstream of these servers.
+func upstreamOf(t testing.TB, change func(*UpstreamSettings), homes ...*home) (*Upstream, *observer.ObservedLogs) {
+	t.Helper()
+	s := &UpstreamSettings{Timeout: 500 * time.Millisecond, DeadAfter: 2, DeadTime: time.Hour, NASIdentifier: "radmatch"}
+	for _, h := range homes {
+		h.start.Do(func() { go h.serve(h.conn) })
+		s.Servers = append(s.Servers, UpstreamServer{Address: h.addr, Secret: testSecret})
+	}
+	if change != nil {
+		change(s)
+	}
+	s.CheckSettings(func(key, rule, got string) { t.Errorf("%s: %s; got %q", key, rule, got) })
+	core, logs := observer.New(zapcore.InfoLevel)
+	u, err := NewUpstream(s, StandardDictionary(), zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Close() })
+	return u, logs
+}
+
+func TestUpstreamConformance(t *testing.T) {
+	passwordtest.Run(t, func(t *testing.T) passwordtest.Subject {
+		h := newHome(t)
+		h.users = map[string]string{"alice": "Correct horse 1", `CORP\alice`: "Correct horse 1", "ALICE": "Correct horse 1"}
+		h.accept = func(_ *homeRequest, w *writer) {
+			w.text(11, "employees")
+			w.text(typeReplyMessage, "not for the user")
+		}
+		u, _ := upstreamOf(t, func(s *UpstreamSettings) {
+			s.DefaultDomain, s.CanonicalDomain, s.GroupsAttribute = "CORP", "corp.example.org", "Filter-Id"
+		}, h)
+		attributes := []mfa.Attribute{{Type: 11, Value: []byte("employees")}}
+		s := passwordtest.Subject{
+			Checker: u, User: "alice", Password: "Correct horse 1", Aliases: []string{`CORP\alice`},
+			Want:     mfa.Identity{Name: "alice@corp.example.org", Known: true, Groups: []string{"employees"}, Attributes: attributes},
+			Unknown:  "nobody",
+			MSCHAPv2: true,
+		}
+		if strings.HasSuffix(t.Name(), "/mschapv2") {
+			s.Want.Attributes = append(attributes,
+				mfa.Attribute{Vendor: vendorMicrosoft, Type: msMPPEEncryptPolicy, Value: []byte{0, 0, 0, 1}},
+				mfa.Attribute{Vendor: vendorMicrosoft, Type: msMPPEEncryptTypes, Value: []byte{0, 0, 0, 6}})
+			// The server of this test writes those of MS-CHAP first.
+			s.Want.Attributes = append(s.Want.Attributes[1:], attributes...)
+		}
+		return s
+	})
+}
+
+// TestUpstreamRequest: what a server gets.
+func TestUpstreamRequest(t *testing.T) {
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	x := &exchange{forward: appendForwarded(nil, &request{raw: raw(AccessRequest, 1, 1,
+		avp(typeUserName, "mallory"), avp(typeState, "ours"), avp(typeProxyState, "theirs"), avp(typeNASIdentifier, "vpn"),
+		avp(typeCallingStationID, "198.51.100.7"), avp(61, "\x00\x00\x00\x05"), avp(typeEAPMessage, "eap"), avp(typeReplyMessage, "hi"),
+		avp(typeVendorSpecific, "\x00\x00\x00\x09\x01\x08cisco!"),
+		avp(typeVendorSpecific, "\x00\x00\x01\x37\x0b\x06chal\x2f\x06\x00\x00\x00\x01\xc8\x03x"),
+		emptyMA(),
+	)})}
+	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
+	if _, err := u.Check(ctx, "alice", mfa.Password("right horse")); err != nil {
+		t.Fatal(err)
+	}
+	q := h.requests()[0]
+	if q.raw[headerSize] != typeMessageAuthenticator {
+		t.Error("the Message-Authenticator is not the first attribute")
+	}
+	a := Answer{packet: q.raw}
+	var got []string
+	for _, attr := range a.Attributes() {
+		switch {
+		case attr.Vendor == 0 && (attr.Type == typeMessageAuthenticator || attr.Type == typeUserPassword || attr.Type == typeProxyState):
+			continue
+		}
+		name, value := FormatAttribute(attr)
+		got = append(got, name+"="+value)
+	}
+	want := []string{`User-Name="alice"`, `NAS-Identifier="radmatch"`, `Calling-Station-Id="198.51.100.7"`, "NAS-Port-Type=Virtual",
+		`Cisco-AVPair="cisco!"`, "MS-Network-Access-Server-Type=Terminal-Server-Gateway"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("a server gets\n%q\nwant\n%q", got, want)
+	}
+	if q.pass != "right horse" || q.proxyStates != 1 {
+		t.Errorf("password %q, %d Proxy-States", q.pass, q.proxyStates)
+	}
+}
+
+// TestUpstreamAnswers: what becomes of an answer's attributes.
+func TestUpstreamAnswers(t *testing.T) {
+	key := []byte("0123456789abcdef")
+	salted := func(tag bool, text string) func(*writer) {
+		return func(w *writer) {
+			attr := mfa.Attribute{Type: typeTunnelPassword, Tag: 1, Value: []byte(text)}
+			if !tag {
+				attr = mfa.Attribute{Vendor: vendorMicrosoft, Type: msMPPESendKey, Value: []byte(text)}
+			}
+			w.add(attr)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		add  func(*writer)
+		want []mfa.Attribute
+		err  string
+	}{
+		{"Class twice", func(w *writer) { w.text(25, "a"); w.text(25, "b") }, []mfa.Attribute{{Type: 25, Value: []byte("a")}, {Type: 25, Value: []byte("b")}}, ""},
+		{"own ones", func(w *writer) {
+			w.text(typeState, "s")
+			w.text(typeEAPMessage, "e")
+			w.text(typeReplyMessage, "r")
+			w.attribute(typePrompt, []byte{0, 0, 0, 1})
+			w.vendor(vendorMicrosoft, msCHAPError, []byte("x"))
+			w.vendor(vendorMicrosoft, msCHAP2Success, []byte("x"))
+		}, nil, ""},
+		{"tunnel", func(w *writer) {
+			w.attribute(64, []byte{1, 0, 0, 13})
+			w.text(81, "\x0220")
+		}, []mfa.Attribute{{Type: 64, Tag: 1, Value: []byte{0, 0, 13}}, {Type: 81, Tag: 2, Value: []byte("20")}}, ""},
+		{"Tunnel-Password", salted(true, "swordfish"), []mfa.Attribute{{Type: 69, Tag: 1, Salted: true, Value: []byte("swordfish")}}, ""},
+		{"MPPE key beside PAP", salted(false, string(key)), []mfa.Attribute{{Vendor: vendorMicrosoft, Type: msMPPESendKey, Salted: true, Value: key}}, ""},
+		{"Tunnel-Password, malformed", func(w *writer) { w.attribute(69, append([]byte{1, 0x80, 1}, key[1:]...)) }, nil, "malformed encrypted value"},
+		{"MPPE key, malformed", func(w *writer) { w.vendor(vendorMicrosoft, msMPPERecvKey, key) }, nil, "malformed encrypted value"},
+		{"Microsoft, malformed", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00\x01\x37\x07\x09x")) }, nil, "malformed attribute of vendor 311"},
+		{"vendor, one each", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00\x30\x44\x01\x03a\x02\x03b")) },
+			[]mfa.Attribute{{Vendor: 12356, Type: 1, Value: []byte("a")}, {Vendor: 12356, Type: 2, Value: []byte("b")}}, ""},
+		{"vendor with a form of its own", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00\x01\xad\x00\x01\x02\x03x")) },
+			[]mfa.Attribute{{Type: typeVendorSpecific, Value: []byte("\x00\x00\x01\xad\x00\x01\x02\x03x")}}, ""},
+		{"vendor, short", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00")) }, nil, "malformed Vendor-Specific"},
+		{"too much", func(w *writer) {
+			for range 12 {
+				w.text(25, strings.Repeat("x", 250))
+			}
+		}, nil, "octets in an answer"},
+		{"User-Name of another domain", func(w *writer) { w.text(typeUserName, `OTHER\alice`) }, nil, "is not one of this primary"},
+		{"User-Name with a line break", func(w *writer) { w.text(typeUserName, "alice\nroot") }, nil, "told from others"},
+		{"User-Name, empty", func(w *writer) { w.text(typeUserName, "") }, nil, "User-Name is empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHome(t)
+			h.accept = func(_ *homeRequest, w *writer) { tt.add(w) }
+			u, _ := upstreamOf(t, nil, h)
+			id, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+			switch {
+			case tt.err == "" && (err != nil || !reflect.DeepEqual(id.Attributes, tt.want)):
+				t.Errorf("got %v, %v, want %v", id.Attributes, err, tt.want)
+			case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) || errors.Is(err, mfa.ErrRejected) || !reflect.DeepEqual(id, mfa.Identity{})):
+				t.Errorf("got %v, %v, want an error with %q", id, err, tt.err)
+			}
+		})
+	}
+}
+
+// TestUpstreamMPPE: the keys come through both encryptions.
+func TestUpstreamMPPE(t *testing.T) {
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	cred := passwordtest.Response(t, "alice", "right horse")
+	id, err := u.Check(t.Context(), "alice", cred)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, secret := relayed(t, cred, &id)
+	if err := answer.ProvesMSCHAPv2(cred, "alice", "right horse"); err != nil {
+		t.Error(err)
+	}
+	want := mppeKeys(t, cred, "right horse")
+	for i, typ := range []byte{msMPPESendKey, msMPPERecvKey} {
+		got, err := decryptSalted(find(answer.packet, AttributeType{vendorMicrosoft, typ}), authOf(9)[:], secret)
+		if err != nil || !bytes.Equal(got, want[i]) {
+			t.Errorf("MPPE key %d: got %x, %v, want %x", typ, got, err, want[i])
+		}
+	}
+	if got := find(answer.packet, AttributeType{vendorMicrosoft, msMPPEEncryptTypes}); !bytes.Equal(got, []byte{0, 0, 0, 6}) {
+		t.Errorf("MS-MPPE-Encryption-Types %x", got)
+	}
+}
+
+// TestUpstreamRejects: what an Access-Reject to MS-CHAPv2 says of the account.
+func TestUpstreamRejects(t *testing.T) {
+	for _, tt := range []struct {
+		text   string
+		reason mfa.Reason
+		proven bool
+	}{
+		{"\x07E=648 R=0 C=00000000000000000000000000000000 V=3 M=expired", mfa.ReasonPasswordExpired, true},
+		{"\x07E=646 R=0", mfa.ReasonLogonHours, true},
+		{"\x07E=647 R=0", mfa.ReasonAccountDisabled, false},
+		{"\x07E=649", mfa.ReasonNoDialIn, true},
+		{"\x07E=691 R=1", "", false},
+		{"\x07E=6480 R=1", "", false},
+		{"\x07", "", false},
+		{"", "", false},
+	} {
+		h := newHome(t)
+		h.answer = func(q *homeRequest) [][]byte {
+			return [][]byte{h.reply(q, AccessReject, func(w *writer) {
+				if tt.text != "" {
+					w.vendor(vendorMicrosoft, msCHAPError, []byte(tt.text))
+				}
+			})}
+		}
+		u, _ := upstreamOf(t, nil, h)
+		_, err := u.Check(t.Context(), "alice", passwordtest.Response(t, "alice", "right horse"))
+		account := new(mfa.AccountError)
+		got := mfa.Reason("")
+		if errors.As(err, &account) {
+			got = account.Reason
+		}
+		if !errors.Is(err, mfa.ErrRejected) || got != tt.reason || account.Proven != tt.proven {
+			t.Errorf("%q: got %v, proven %t", tt.text, err, account.Proven)
+		}
+	}
+}
+
+// TestUpstreamMSCHAPWithoutProof: an Accept that does not prove that the server
+// knows the password accepts nobody.
+func TestUpstreamMSCHAPWithoutProof(t *testing.T) {
+	for _, success := range []string{"", "\x07", "\x07S=0123", "\x07S=" + strings.Repeat("g", 40), strings.Repeat("A", 43)} {
+		h := newHome(t)
+		h.answer = func(q *homeRequest) [][]byte {
+			q.mschap = nil
+			return [][]byte{h.reply(q, AccessAccept, func(w *writer) {
+				if success != "" {
+					w.vendor(vendorMicrosoft, msCHAP2Success, []byte(success))
+				}
+			})}
+		}
+		u, _ := upstreamOf(t, nil, h)
+		if _, err := u.Check(t.Context(), "alice", passwordtest.Response(t, "alice", "right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
+			t.Errorf("%q: got %v", success, err)
+		}
+	}
+}
+
+// TestUpstreamChallenge: a question of the server goes out and the answer comes
+// back to it, with its own State.
+func TestUpstreamChallenge(t *testing.T) {
+	h, other := newHome(t), newHome(t)
+	h.answer = func(q *homeRequest) [][]byte {
+		switch q.state {
+		case "":
+			return [][]byte{h.reply(q, AccessChallenge, func(w *writer) {
+				w.text(typeReplyMessage, "Enter the code\r\nof \x1b[31myour ")
+				w.text(typeReplyMessage, "token\u202e: "+strings.Repeat("x", 200))
+				w.text(typeState, "round\x00one")
+				w.attribute(typePrompt, []byte{0, 0, 0, 1})
+			})}
+		case "round\x00one":
+			return [][]byte{h.reply(q, AccessChallenge, func(w *writer) { w.text(typeState, "round two") })}
+		}
+		if q.state == "round two" && q.pass == "246" {
+			return [][]byte{h.reply(q, AccessAccept, func(w *writer) { w.text(25, "class") })}
+		}
+		return [][]byte{h.reply(q, AccessReject, nil)}
+	}
+	u, _ := upstreamOf(t, nil, h, other)
+	_, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+	first := new(mfa.PrimaryChallenge)
+	if !errors.As(err, &first) || errors.Is(err, mfa.ErrRejected) {
+		t.Fatalf("got %v", err)
+	}
+	want := "Enter the code  of  [31myour token : " + strings.Repeat("x", 163)
+	if first.Message != want || !first.Echo {
+		t.Errorf("message %q, echo %t", first.Message, first.Echo)
+	}
+	_, err = u.Continue(t.Context(), "alice", first, "135")
+	second := new(mfa.PrimaryChallenge)
+	if !errors.As(err, &second) || second.Message == "" || second.Echo {
+		t.Fatalf("got %v, %+v", err, second)
+	}
+	id, err := u.Continue(t.Context(), "alice", second, "246")
+	if err != nil || id.Name != "alice" || len(id.Attributes) != 1 {
+		t.Errorf("got %+v, %v", id, err)
+	}
+	if _, err = u.Continue(t.Context(), "alice", second, "wrong"); !errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("wrong answer: %v", err)
+	}
+	if _, err = u.Continue(t.Context(), "alice", second, "246\x00"); !errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("answer with NUL: %v", err)
+	}
+	if len(other.requests()) != 0 {
+		t.Error("an answer went to a server that has not asked")
+	}
+	if _, err = u.Continue(t.Context(), "alice", &mfa.PrimaryChallenge{}, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("challenge of nobody: %v", err)
+	}
+	moved, _ := upstreamOf(t, nil, other) // after a reload without the first server
+	if _, err = moved.Continue(t.Context(), "alice", second, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("server that is gone: %v", err)
+	}
+	h.set(func() {
+		h.answer = func(q *homeRequest) [][]byte { return [][]byte{h.reply(q, AccessChallenge, nil)} }
+	})
+	if _, err = u.Check(t.Context(), "alice", mfa.Password("right horse")); err == nil || errors.As(err, &first) {
+		t.Errorf("challenge without a State: %v", err)
+	}
+}
+
+func TestCanonicalNames(t *testing.T) {
+	for _, tt := range []struct {
+		domain, canonical, more string
+		name                    string
+		want                    string // empty: refused
+		sure                    bool
+	}{
+		{"", "", "", "alice", "alice", true},
+		{"", "", "", "Alice Smith", "Alice Smith", true},
+		{"", "", "", "jürgen", "jürgen", false},
+		{"", "", "", "alice@example.org", "", false},
+		{"", "", "", `CORP\alice`, "", false},
+		{"", "", "", "alice@", "", false},
+		{"CORP", "", "", "alice", "alice", true},
+		{"CORP", "", "", `corp\alice`, "alice", true},
+		{"CORP", "", "", "alice@corp", "alice", true},
+		{"CORP", "example.org", "", "alice", "alice@example.org", true},
+		{"CORP", "example.org", "", `CORP\alice`, "alice@example.org", true},
+		{"CORP", "example.org", "", "alice@EXAMPLE.org", "alice@example.org", true},
+		{"CORP", "", "example.net", "alice@EXAMPLE.net", "alice@example.net", false},
+		{"CORP", "example.org", "example.net", `example.net\alice`, "alice@example.net", false},
+		{"CORP", "", "corp", "alice@corp", "alice", true},
+		{"CORP", "", "", `OTHER\alice`, "", false},
+		{"CORP", "", "", `CORP\alice@other.org`, "", false},
+		{"CORP", "", "", `CORP\CORP\alice`, "", false},
+		{"CORP", "", "", "alice@x@corp", "", false},
+		{"CORP", "", "", `CORP\`, "", false},
+		{"CORP", "", "", "@corp", "", false},
+		{"CORP", "", "", "", "", false},
+		{"CORP", "", "", " alice", "", false},
+		{"CORP", "", "", "alice ", "", false},
+		{"CORP", "", "", "alice\x00", "", false},
+		{"CORP", "", "", "alice\n", "", false},
+		{"CORP", "", "", "example.org/people/alice", "", false},
+		{"CORP", "", "", "al\xffice", "", false},
+	} {
+		n := newNameSpace(&UpstreamSettings{DefaultDomain: tt.domain, CanonicalDomain: tt.canonical, Domains: strings.Fields(tt.more)})
+		got, sure, err := n.canonical(tt.name)
+		if got != tt.want || sure != tt.sure || (err == nil) != (tt.want != "") {
+			t.Errorf("%+v: got %q, %t, %v", tt, got, sure, err)
+		}
+	}
+}
+
+// TestUpstreamNames: the server's word wins, and a name that stays unsure is
+// unknown, so that no other spelling is a way around a registered factor.
+func TestUpstreamNames(t *testing.T) {
+	for _, tt := range []struct {
+		sent, says, want string
+		known            bool
+	}{
+		{"alice", "", "alice", true},
+		{"alice", "alice.smith", "alice.smith", true},
+		{"álice", "", "álice", false},
+		{"álice", "alice", "alice", true},
+		{"alice@example.org", "", "alice@example.org", false},
+		{"alice@example.org", `CORP\alice`, "alice", true},
+	} {
+		h := newHome(t)
+		h.users[tt.sent] = "right horse"
+		h.accept = func(_ *homeRequest, w *writer) {
+			if tt.says != "" {
+				w.text(typeUserName, tt.says)
+			}
+		}
+		u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.DefaultDomain, s.Domains = "CORP", []string{"example.org"} }, h)
+		id, err := u.Check(t.Context(), tt.sent, mfa.Password("right horse"))
+		if err != nil || id.Name != tt.want || id.Known != tt.known {
+			t.Errorf("%q, says %q: got %q, known %t, %v", tt.sent, tt.says, id.Name, id.Known, err)
+		}
+		if got := h.requests()[0].user; got != tt.sent {
+			t.Errorf("the server is asked for %q, want %q", got, tt.sent)
+		}
+	}
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	if _, err := u.Check(t.Context(), `OTHER\alice`, mfa.Password("right horse")); !errors.Is(err, mfa.ErrRejected) || len(h.requests()) > 0 {
+		t.Errorf("foreign domain: %v, asked %d times", err, len(h.requests()))
+	}
+	u.Taken = func(name string) bool { return name == "alice" }
+	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("the name of a user of another primary: %v", err)
+	}
+}
+
+// mppeKeys are the keys that a client derives (RFC 3079 §3).
+func mppeKeys(t testing.TB, cred mfa.MSCHAPv2, password string) [2][]byte {
+	t.Helper()
+	utf16, err := rfc2759.ToUTF16([]byte(password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master := rfc3079.GetMasterKey(rfc2759.NTPasswordHash(rfc2759.NTPasswordHash(utf16)), cred.NTResponse[:])
+	var keys [2][]byte
+	for i, send := range []bool{true, false} {
+		if keys[i], err = rfc3079.GetAsymmetricStartKey(master, rfc3079.KeyLength128Bit, send); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return keys
+}
+
+// relayed is the answer to a NAS whose secret is another one than the upstream's.
+func relayed(t *testing.T, cred mfa.MSCHAPv2, id *mfa.Identity) (Answer, *Secret) {
+	t.Helper()
+	const secret = "the secret of the NAS"
+	r := newRig(t, func(c *Client) { c.Secrets = [][]byte{[]byte(secret)} })
+	r.secret = NewSecret([]byte(secret))
+	r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) {
+		reply(mfa.Decision{Outcome: mfa.Accept, Attributes: id.Attributes, MSCHAP: id.MSCHAP})
+	}
+	r.arrive(r.ask(3, 9, func(q *Query) { q.Cred = cred }))
+	until(t, "an answer", func() bool { return len(r.socket.packets()) > 0 })
+	answer := r.answer(0, 3, 9)
+	if answer.Code != AccessAccept {
+		t.Fatalf("got %v", answer.Code)
+	}
+	return answer, r.secret
+}

@@ -1,0 +1,88 @@
+package radius
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// nameSpace makes the one name of a user out of what was typed. An upstream may
+// know a user under several spellings and need not say which one it found; so a
+// form that radmatch cannot tell from another one is refused, and a name that
+// stays unsure counts as unknown to the primary.
+type nameSpace struct {
+	canonicalDomain string            // behind the users of the home domain; empty: none
+	home            []string          // folded: the domains that are the home domain
+	others          map[string]string // further ones, folded to their spelling
+}
+
+func newNameSpace(s *UpstreamSettings) nameSpace {
+	n := nameSpace{canonicalDomain: s.CanonicalDomain, others: map[string]string{}}
+	for _, d := range []string{s.DefaultDomain, s.CanonicalDomain} {
+		if d != "" {
+			n.home = append(n.home, mfa.Fold(d))
+		}
+	}
+	for _, d := range s.Domains {
+		if !slices.Contains(n.home, mfa.Fold(d)) {
+			n.others[mfa.Fold(d)] = d
+		}
+	}
+	return n
+}
+
+func checkDomain(d string) error {
+	if d == "" || len(d) > 253 || strings.ContainsFunc(d, func(r rune) bool { return !unicode.IsGraphic(r) || strings.ContainsRune(`\@/ `, r) }) {
+		return errors.New(`must be the name of a domain, such as EXAMPLE or example.org`)
+	}
+	return nil
+}
+
+// canonical returns the one name of the user who is called name. sure is false
+// where the server may know the same user under another name too.
+func (n *nameSpace) canonical(name string) (canonical string, sure bool, err error) {
+	user, domain := name, ""
+	if i := strings.IndexByte(name, '\\'); i >= 0 {
+		domain, user = name[:i], name[i+1:]
+	} else if i := strings.LastIndexByte(name, '@'); i >= 0 {
+		user, domain = name[:i], name[i+1:]
+	}
+	if user == "" || !utf8.ValidString(name) || strings.TrimSpace(user) != user || strings.ContainsAny(user, `\@/`) ||
+		strings.ContainsFunc(user, unicode.IsControl) {
+		// A slash: Windows also reads example.org/people/alice.
+		return "", false, errors.New("not a user name that can be told from others")
+	}
+	if user != name && !slices.Contains(n.home, mfa.Fold(domain)) {
+		// An account may have a name in each of several domains.
+		spelling, ok := n.others[mfa.Fold(domain)]
+		if !ok {
+			return "", false, fmt.Errorf("domain %q is not one of this primary", printable(domain))
+		}
+		return user + "@" + spelling, false, nil
+	}
+	if n.canonicalDomain != "" {
+		return user + "@" + n.canonicalDomain, isASCII(user), nil
+	}
+	return user, isASCII(user), nil // Windows finds álice for alice
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// Namespaces returns what the names of users may end in, folded; empty for names
+// without a domain.
+func (u *Upstream) Namespaces() []string {
+	return append(slices.Collect(maps.Keys(u.names.others)), mfa.Fold(u.names.canonicalDomain))
+}

@@ -1,0 +1,282 @@
+package radius
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// identity reads an Access-Accept. What cannot be passed on whole is an error,
+// never left out: an attribute may be what limits the access.
+func (u *Upstream) identity(r *reply, user string, mschap bool) (mfa.Identity, error) {
+	a := acceptance{reply: r, dictionary: u.dictionary, groupsIn: u.groups, mschap: mschap}
+	for typ, value := range attributes(r.packet) {
+		if err := a.attribute(typ, value); err != nil {
+			return mfa.Identity{}, err
+		}
+	}
+	named := user
+	if a.user != "" {
+		named = a.user
+	}
+	name, sure, err := u.names.canonical(named)
+	if err != nil {
+		return mfa.Identity{}, fmt.Errorf("its User-Name %q: %w", printable(named), err)
+	}
+	if u.Taken != nil && u.Taken(name) {
+		return mfa.Identity{}, fmt.Errorf("user %q has the name of a user of another primary", printable(name))
+	}
+	id := mfa.Identity{Name: name, Known: sure || a.user != "", Groups: a.groups, Attributes: a.attributes}
+	if mschap {
+		if id.MSCHAP = &a.keys; a.keys.Success == "" {
+			return mfa.Identity{}, errors.New("it does not prove that it knows the password (MS-CHAP2-Success)")
+		}
+	}
+	return id, CheckReply(id.Attributes)
+}
+
+// acceptance collects what an Access-Accept says.
+type acceptance struct {
+	*reply
+	dictionary *Dictionary
+	groupsIn   AttributeType
+	mschap     bool
+	user       string
+	groups     []string
+	attributes []mfa.Attribute
+	keys       mfa.MSCHAPKeys
+}
+
+func (a *acceptance) attribute(typ byte, value []byte) error {
+	use := a.dictionary.uses[AttributeType{Type: typ}]
+	switch {
+	case typ == typeVendorSpecific:
+		return a.vendor(value)
+	case typ == typeReplyMessage:
+		return nil // texts for the person come from a fixed list
+	case typ == typeUserName:
+		if a.user = string(value); len(value) == 0 {
+			return errors.New("its User-Name is empty")
+		}
+	case use != useReply:
+		return nil // State, Proxy-State, EAP-Message and what belongs in requests
+	}
+	return a.add(untag(mfa.Attribute{Type: typ, Value: value}))
+}
+
+// vendor reads a Vendor-Specific. One that is not made of attributes as RFC 2865
+// §5.26 recommends is passed on as it is, but for the vendors that encrypt some.
+func (a *acceptance) vendor(value []byte) error {
+	if len(value) < 4 {
+		return errors.New("malformed Vendor-Specific")
+	}
+	vendor, rest := binary.BigEndian.Uint32(value), len(value)-4
+	for _, v := range vendorAttributes(value, vendor) {
+		rest -= 2 + len(v)
+	}
+	switch {
+	case rest != 0 && (vendor == vendorMicrosoft || vendor == vendorAruba):
+		return fmt.Errorf("malformed attribute of vendor %d", vendor)
+	case rest != 0:
+		return a.add(mfa.Attribute{Type: typeVendorSpecific, Value: value})
+	}
+	for typ, v := range vendorAttributes(value, vendor) {
+		if vendor == vendorMicrosoft {
+			if done, err := a.microsoft(typ, v); done || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if err := a.add(untag(mfa.Attribute{Vendor: vendor, Type: typ, Value: v})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// microsoft takes what belongs to MS-CHAP; done is false for all else.
+func (a *acceptance) microsoft(typ byte, value []byte) (done bool, err error) {
+	switch typ {
+	case msCHAP2Success:
+		if !a.mschap {
+			return true, nil
+		}
+		// The identifier, then "S=" and 40 hexadecimal digits (RFC 2548 §2.3.3).
+		digits, ok := strings.CutPrefix(string(value[min(1, len(value)):]), "S=")
+		if _, err := hex.DecodeString(digits); !ok || err != nil || len(digits) != 40 {
+			return true, errors.New("malformed MS-CHAP2-Success")
+		}
+		a.keys.Success = "S=" + digits
+		return true, nil
+	case msMPPESendKey, msMPPERecvKey:
+		if !a.mschap {
+			return false, nil
+		}
+		key, err := a.decrypt(value)
+		if err != nil {
+			return true, err
+		}
+		if typ == msMPPESendKey {
+			a.keys.SendKey = mfa.Password(key)
+		} else {
+			a.keys.RecvKey = mfa.Password(key)
+		}
+		return true, nil
+	case msMPPEEncryptPolicy, msMPPEEncryptTypes:
+		return false, nil
+	}
+	return a.dictionary.uses[AttributeType{vendorMicrosoft, typ}] == useServer, nil
+}
+
+// add keeps an attribute for the NAS, in the clear where it must be encrypted
+// for it with another secret.
+func (a *acceptance) add(attr mfa.Attribute) error {
+	def := a.dictionary.types[AttributeType{attr.Vendor, attr.Type}]
+	if attr.Salted = isSalted(attr.Vendor, attr.Type) || def != nil && def.salt; attr.Salted {
+		var err error
+		if attr.Value, err = a.decrypt(attr.Value); err != nil {
+			name, _ := FormatAttribute(attr)
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if a.groupsIn.Type != 0 && a.groupsIn == (AttributeType{attr.Vendor, attr.Type}) && len(attr.Value) > 0 && utf8.Valid(attr.Value) {
+		a.groups = append(a.groups, string(attr.Value))
+	}
+	a.attributes = append(a.attributes, attr)
+	return nil
+}
+
+func (a *acceptance) decrypt(value []byte) ([]byte, error) {
+	return decryptSalted(value, a.auth[:], a.server.secret)
+}
+
+// decryptSalted undoes writer.encrypt: salt, then a length and the text in
+// blocks (RFC 2868 §3.5, RFC 2548 §2.4.2).
+func decryptSalted(value, auth []byte, secret *Secret) ([]byte, error) {
+	const salt = 2
+	if len(value) < salt+authSize || (len(value)-salt)%authSize != 0 {
+		return nil, errors.New("malformed encrypted value")
+	}
+	var seed [authSize + salt]byte
+	copy(seed[:], auth)
+	copy(seed[authSize:], value)
+	plain := cryptPassword(nil, value[salt:], seed[:], secret, false)
+	n := int(plain[0])
+	if n > len(plain)-1 {
+		return nil, errors.New("malformed encrypted value")
+	}
+	return plain[1 : 1+n : 1+n], nil
+}
+
+// groupsAttribute reads the key of that name: an attribute of text.
+func (d *Dictionary) groupsAttribute(name string) (AttributeType, error) {
+	if name == "" {
+		return AttributeType{}, nil
+	}
+	def, err := d.lookup(name)
+	switch {
+	case err != nil:
+		return AttributeType{}, err
+	case d.uses[def.key()] != useReply || def.salt || (def.format != "string" && def.format != "octets"):
+		return AttributeType{}, errors.New("must be an attribute of an Access-Accept that holds text, such as Filter-Id")
+	}
+	return AttributeType{def.vendor, def.typ}, nil
+}
+
+// errorReasons are the codes of MS-CHAP-Error (RFC 2759 §6) that say more than
+// "wrong". 648 is the offer to change the password, which only who knows it gets;
+// 646 and 649 are what NPS finds once the password was right. 647 is proof of
+// nothing: FreeRADIUS says it before it looks at the password.
+var errorReasons = map[string]struct {
+	reason mfa.Reason
+	proven bool
+}{
+	"646": {mfa.ReasonLogonHours, true},
+	"647": {mfa.ReasonAccountDisabled, false},
+	"648": {mfa.ReasonPasswordExpired, true},
+	"649": {mfa.ReasonNoDialIn, true},
+}
+
+// mschapReject is what an Access-Reject to an MS-CHAPv2 login means.
+func (r *reply) mschapReject() error {
+	value := find(r.packet, AttributeType{vendorMicrosoft, msCHAPError})
+	_, text, ok := strings.Cut(string(value), "E=")
+	if !ok {
+		return errUpstreamReject
+	}
+	code, _, _ := strings.Cut(text, " ")
+	if e, ok := errorReasons[code]; ok {
+		return &mfa.AccountError{Reason: e.reason, Proven: e.proven, Err: fmt.Errorf("MS-CHAP-Error E=%s of radius %s", code, r.server.address)}
+	}
+	return errUpstreamReject
+}
+
+// maxChallengeText bounds a question of an upstream, in octets: some clients read
+// one short Reply-Message.
+const maxChallengeText = 200
+
+// challengeText is a question of an upstream as a person may see it: one line,
+// without characters that move the cursor or hide others, never empty, because
+// some clients fail without a Reply-Message.
+func challengeText(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsSpace(r) || !unicode.IsGraphic(r) {
+			r = ' '
+		}
+		if b.Len()+utf8.RuneLen(r) > maxChallengeText {
+			break
+		}
+		b.WriteRune(r)
+	}
+	if line := strings.TrimSpace(b.String()); line != "" {
+		return line
+	}
+	return "Enter your response."
+}
+
+// forwarded are the standard attributes of a request that an upstream gets: where
+// the login comes from and what for, which policies ask. Who radmatch is, it
+// says itself.
+var forwarded = [256]bool{
+	typeNASIPAddress: true, 5: true, typeServiceType: true, 7: true, // NAS-Port, Framed-Protocol
+	30: true, typeCallingStationID: true, 44: true, 61: true, // Called-Station-Id, Acct-Session-Id, NAS-Port-Type
+	66: true, 77: true, 87: true, typeNASIPv6Address: true, // Tunnel-Client-Endpoint, Connect-Info, NAS-Port-Id
+}
+
+// appendForwarded appends what of a request goes upstream: the attributes above
+// and those of vendors, but for all that is, or may hide, a credential.
+func appendForwarded(b []byte, r *request) []byte {
+	for typ, value := range attributes(r.raw) {
+		switch {
+		case forwarded[typ]:
+			b = appendAttribute(b, typ, value)
+		case typ != typeVendorSpecific || len(value) < 4:
+		case binary.BigEndian.Uint32(value) != vendorMicrosoft:
+			b = appendAttribute(b, typ, value)
+		default:
+			for typ, v := range vendorAttributes(value, vendorMicrosoft) {
+				at := AttributeType{vendorMicrosoft, typ}
+				if d := dictionary(); d.types[at] != nil && d.uses[at] != useServer {
+					b = append(b, typeVendorSpecific, byte(8+len(v)))
+					b = binary.BigEndian.AppendUint32(b, vendorMicrosoft)
+					b = appendAttribute(b, typ, v)
+				}
+			}
+		}
+	}
+	return b
+}
+
+// appendAttribute appends one attribute as it stands in a packet.
+func appendAttribute(b []byte, typ byte, value []byte) []byte {
+	return append(append(b, typ, byte(2+len(value))), value...)
+}

@@ -1,0 +1,297 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// upstreamServer is one server of an Upstream, with what is known of it.
+type upstreamServer struct {
+	*Upstream
+	address string
+	secret  *Secret
+	opening chan struct{} // capacity 1: who is in it opens a link
+
+	mu    sync.Mutex
+	links []*link
+
+	heard  atomic.Int64 // when the last answer came, in Unix nanoseconds
+	dead   atomic.Bool
+	status atomic.Bool // it has answered a Status-Server once
+
+	health   sync.Mutex
+	misses   int       // requests in a row without an answer
+	lastMiss int64     // when the last one was given up, in Unix nanoseconds
+	retry    time.Time // when a dead server may be tried with a login
+	probing  bool
+}
+
+// The errors of a server that gave no answer.
+var (
+	errBusy    = errors.New("too many requests wait for it")
+	errRefused = fmt.Errorf("%w: nothing listens there", ErrNoAnswer)
+)
+
+// reply is a verified answer, with what its encrypted attributes are read with.
+type reply struct {
+	Answer
+	server *upstreamServer
+	auth   [authSize]byte
+}
+
+// exchange asks the server for at most limit. It retransmits as RFC 5080 §2.2.1
+// says, sooner where the limit is short. hasty says that there is another server
+// to ask: then a port that nothing listens on is not waited for.
+func (s *upstreamServer) exchange(ctx context.Context, q *Query, limit time.Duration, hasty bool) (reply, error) {
+	began := time.Now()
+	c, err := s.begin(ctx, q, began.Add(limit))
+	var answer Answer
+	if err == nil {
+		defer c.link.end(c, c.id())
+		answer, err = c.await(ctx, began.Add(limit), hasty)
+	}
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, errBusy) {
+			s.missed(began)
+		}
+		return reply{}, err
+	}
+	s.answered()
+	return reply{Answer: answer, server: s, auth: c.auth}, nil
+}
+
+// await sends, and sends again, until an answer comes or the time is over.
+func (c *question) await(ctx context.Context, end time.Time, hasty bool) (Answer, error) {
+	refused := false
+	wait := min(time.Until(end)/4, initialRetransmit)
+	timer := time.NewTimer(spread(wait))
+	defer timer.Stop()
+	err := c.send()
+	for {
+		if err != nil && hasty {
+			return Answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		}
+		select {
+		case a := <-c.answer:
+			return a, nil
+		case <-ctx.Done():
+			return Answer{}, ctx.Err()
+		case <-c.refuse:
+			if refused = true; hasty {
+				return Answer{}, errRefused
+			}
+		case now := <-timer.C:
+			left := end.Sub(now)
+			if left <= 0 {
+				return Answer{}, c.fault(refused)
+			}
+			err = c.send()
+			wait = min(2*wait, maximumRetransmit)
+			timer.Reset(min(spread(wait), left))
+		}
+	}
+}
+
+// spread keeps many clients from sending at the same moments (RFC 5080 §2.2.1).
+func spread(d time.Duration) time.Duration {
+	return time.Duration((0.9 + 0.2*mathrand.Float64()) * float64(d))
+}
+
+// fault says what is known of why no answer was had.
+func (c *question) fault(refused bool) error {
+	switch invalid := c.invalid.Load(); {
+	case invalid != nil:
+		return fmt.Errorf("%w: the last one %w", errInvalid, *invalid)
+	case refused:
+		return errRefused
+	}
+	return ErrNoAnswer
+}
+
+// begin finds a link with a free identifier, or opens one.
+func (s *upstreamServer) begin(ctx context.Context, q *Query, end time.Time) (*question, error) {
+	c, opens, err := s.take(q)
+	if c != nil || err != nil {
+		return c, err
+	}
+	if !opens {
+		return nil, errBusy
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	select {
+	case s.opening <- struct{}{}:
+		defer func() { <-s.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if c, _, err = s.take(q); c != nil || err != nil {
+		return c, err // somebody else has opened one meanwhile
+	}
+	conn, err := s.dial(ctx, s.address)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{server: s, conn: conn}
+	c, err = l.newQuestion(q, idsPerLink)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	s.mu.Lock()
+	s.links = append(s.links, l)
+	s.mu.Unlock()
+	go l.read()
+	return c, nil
+}
+
+// take begins a question on an open link, from a random one on. Where all have
+// questionsPerLink, another should be opened while there may be more.
+func (s *upstreamServer) take(q *Query) (c *question, opens bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	opens = len(s.links) < linksPerServer
+	most := questionsPerLink
+	if !opens {
+		most = idsPerLink
+	}
+	n := len(s.links)
+	for i, at := 0, mathrand.IntN(max(n, 1)); i < n; i++ {
+		if c, err = s.links[(at+i)%n].newQuestion(q, most); c != nil || err != nil {
+			return c, opens, err
+		}
+	}
+	return nil, opens, nil
+}
+
+func (s *upstreamServer) forget(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links = slices.DeleteFunc(s.links, func(other *link) bool { return other == l })
+}
+
+// answered is called for each valid answer: the server lives.
+func (s *upstreamServer) answered() {
+	s.heard.Store(time.Now().UnixNano())
+	if s.dead.Load() && s.dead.Swap(false) {
+		s.log.Info("an upstream server answers again", zap.String("server", s.address))
+	}
+}
+
+// missed is called for each request without an answer. It counts only where
+// nobody else had one meanwhile: some servers are silent to single logins, as NPS
+// is when an extension of it fails, and a stranger must not turn one off with those.
+func (s *upstreamServer) missed(began time.Time) {
+	s.health.Lock()
+	defer s.health.Unlock()
+	heard := s.heard.Load()
+	if heard >= began.UnixNano() {
+		return
+	}
+	if s.lastMiss < heard {
+		s.misses = 0
+	}
+	now := time.Now()
+	s.misses, s.lastMiss = s.misses+1, now.UnixNano()
+	if s.misses < s.deadAfter {
+		return
+	}
+	s.retry = now.Add(s.deadTime)
+	if s.dead.Swap(true) {
+		return
+	}
+	s.log.Warn("an upstream server does not answer", zap.String("server", s.address),
+		zap.Int("unanswered", s.misses))
+	if !s.probing {
+		s.probing = true
+		go s.probe()
+	}
+}
+
+// usable reports whether a login may be sent to the server. A dead one that
+// never answered a Status-Server, as NPS does not, is tried with one login every
+// dead time.
+func (s *upstreamServer) usable() bool {
+	if !s.dead.Load() {
+		return true
+	}
+	if s.status.Load() {
+		return false
+	}
+	s.health.Lock()
+	defer s.health.Unlock()
+	now := time.Now()
+	if now.Before(s.retry) {
+		return false
+	}
+	s.retry = now.Add(s.deadTime)
+	return true
+}
+
+// probe asks a dead server how it is until it answers (RFC 5997 §4.1; RFC 3539
+// §3.4.1 for how often).
+func (s *upstreamServer) probe() {
+	for s.probes() {
+		select {
+		case <-s.life.Done():
+			return
+		case <-time.After(spread(s.probeEvery)):
+		}
+		_ = s.askStatus(s.life, s.probeEvery/2) // what it says is in s.dead
+	}
+}
+
+// probes reports whether there is still something to probe for.
+func (s *upstreamServer) probes() bool {
+	s.health.Lock()
+	defer s.health.Unlock()
+	s.probing = s.dead.Load()
+	return s.probing
+}
+
+// askStatus sends a Status-Server.
+func (s *upstreamServer) askStatus(ctx context.Context, limit time.Duration) error {
+	c, err := s.begin(ctx, &Query{Code: StatusServer, tail: s.nasIdentifier}, time.Now().Add(limit))
+	if err != nil {
+		return err
+	}
+	defer c.link.end(c, c.id())
+	if _, err = c.await(ctx, time.Now().Add(limit), false); err != nil {
+		return err
+	}
+	s.status.Store(true)
+	s.answered()
+	return nil
+}
+
+// idle is how long a link stays open unused.
+func (s *upstreamServer) idle() time.Duration {
+	if s.closed.Load() {
+		return time.Second
+	}
+	return idleLink
+}
+
+// close lets the links end as soon as nothing waits on them.
+func (s *upstreamServer) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		l.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// dialUDP opens a socket at a port that the kernel chooses. A name is looked up
+// again for each.
+func dialUDP(ctx context.Context, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "udp", address)
+}
