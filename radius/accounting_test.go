@@ -1,0 +1,420 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2866"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// fakeRecorder is a Recorder in memory.
+type fakeRecorder struct {
+	mu     sync.Mutex
+	events []mfa.Event
+	marks  map[[16]byte]bool
+	wait   chan struct{} // nil: the disk is at once
+	err    error
+}
+
+func (f *fakeRecorder) RecordSession(ctx context.Context, ev mfa.Event, mark [16]byte) (bool, error) {
+	if f.wait != nil {
+		select {
+		case <-f.wait:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil || f.marks[mark] {
+		return f.err == nil, f.err
+	}
+	if f.marks == nil {
+		f.marks = make(map[[16]byte]bool)
+	}
+	f.marks[mark] = true
+	f.events = append(f.events, ev)
+	return false, nil
+}
+
+func (f *fakeRecorder) recorded() []mfa.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.events)
+}
+
+// accountant is a rig with accounting.
+type accountant struct {
+	*rig
+	recorder *fakeRecorder
+}
+
+func newAccountant(t testing.TB) accountant {
+	r := newRig(t, func(c *Client) { c.Policy = &mfa.Client{Name: "vpn", Group: "edge"} })
+	rec := &fakeRecorder{}
+	r.Accounting = &Accounting{Recorder: rec, ClassKey: []byte("key")}
+	return accountant{r, rec}
+}
+
+func (a accountant) account(datagram []byte) {
+	a.receive(arrival{out: a.socket, accounting: true, from: nas}, bytes.Clone(datagram))
+}
+
+// reportOf is an Accounting-Request of attributes.
+func reportOf(id byte, attributes ...[]byte) []byte {
+	p := append([]byte{byte(layeh.CodeAccountingRequest), id, 0, 0}, make([]byte, authSize)...)
+	p = append(p, slices.Concat(attributes...)...)
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	NewSecret([]byte(testSecret)).signAccounting(p)
+	return p
+}
+
+func integer(typ byte, n uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{typ, 6}, n)
+}
+
+func TestAccountingPackets(t *testing.T) {
+	files, err := filepath.Glob("../testdata/accounting/*.txt")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d packets: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := readFixture(t, file)
+				a := newAccountant(t)
+				a.account(f.datagram)
+				synctest.Wait()
+				got := ""
+				if st := a.Stats(); st.Malformed > 0 {
+					got = "malformed"
+				} else if st.Clients[0].Status > 0 {
+					got = "status"
+				} else {
+					for why := range st.Clients[0].Discarded {
+						got = "discard " + why
+					}
+				}
+				for _, ev := range a.recorder.recorded() {
+					got = strings.TrimSpace(fmt.Sprintf("%s %s %s", ev.Session.Status, ev.User, ev.Session.ID))
+				}
+				if got != f.expect {
+					t.Errorf("got %q, want %q", got, f.expect)
+				}
+				sent := a.socket.packets()
+				refused := strings.HasPrefix(f.expect, "discard ") || f.expect == "malformed"
+				if (len(sent) == 0) != refused || len(a.auth.seen()) > 0 {
+					t.Fatalf("%d answers, %d logins", len(sent), len(a.auth.seen()))
+				}
+				if !refused && f.expect != "status" && !layeh.IsAuthenticResponse(sent[0], f.datagram[:binary.BigEndian.Uint16(f.datagram[2:])], []byte(testSecret)) {
+					t.Error("the Accounting-Response is not authentic")
+				}
+				if f.expect == "status" {
+					answer, err := ParseAnswer(sent[0], 7, (*[16]byte)(f.datagram[4:20]), a.secret)
+					if err != nil || answer.Code != layeh.CodeAccountingResponse {
+						t.Errorf("answer %v: %v", answer.Code, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// An Accounting-Response says that the report is on disk.
+func TestAcknowledgedWhenRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountant(t)
+		a.recorder.wait = make(chan struct{})
+		p := reportOf(1, integer(typeAcctStatusType, 1), avp(typeProxyState, "one"), avp(typeAcctSessionID, "s"), avp(typeProxyState, "two"))
+		a.account(p)
+		synctest.Wait()
+		if len(a.socket.packets()) > 0 {
+			t.Fatal("acknowledged before it was on disk")
+		}
+		close(a.recorder.wait)
+		synctest.Wait()
+		sent := a.socket.packets()
+		if len(sent) != 1 || !layeh.IsAuthenticResponse(sent[0], p, []byte(testSecret)) {
+			t.Fatalf("answers %x", sent)
+		}
+		if got, want := sent[0][headerSize:], slices.Concat(avp(typeProxyState, "one"), avp(typeProxyState, "two")); !bytes.Equal(got, want) {
+			t.Errorf("attributes %x, want %x", got, want)
+		}
+		a.recorder.err = errors.New("disk full")
+		a.account(reportOf(2, integer(typeAcctStatusType, 2)))
+		synctest.Wait()
+		if len(a.socket.packets()) != 1 {
+			t.Error("acknowledged what was not recorded")
+		}
+		if got := a.stats().Discarded["accounting_not_recorded"]; got != 1 {
+			t.Errorf("%d counted", got)
+		}
+	})
+}
+
+// What is sent again is acknowledged again and recorded once; what differs in
+// anything but the delay and the way is another report.
+func TestReportAgain(t *testing.T) {
+	base := [][]byte{integer(typeAcctStatusType, 3), avp(typeAcctSessionID, "s"), avp(typeUserName, "nemo")}
+	for _, tt := range []struct {
+		name   string
+		change []byte
+		again  bool
+	}{
+		{"the same", nil, true},
+		{"delay", integer(typeAcctDelayTime, 7), true},
+		{"through a proxy", avp(typeProxyState, "p"), true},
+		{"session time", integer(typeAcctSessionTime, 7), false},
+		{"octets", integer(typeAcctInputOctets, 7), false},
+		{"of another NAS", avp(typeNASIdentifier, "gw2"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccountant(t)
+				a.account(reportOf(1, base...))
+				synctest.Wait()
+				a.account(reportOf(2, append(slices.Clone(base), tt.change)...))
+				synctest.Wait()
+				n, st := len(a.recorder.recorded()), a.stats()
+				if len(a.socket.packets()) != 2 || (n == 1) != tt.again || int(st.Recorded) != n || int(st.Duplicates) != 2-n {
+					t.Errorf("%d answers, %d recorded, counted %d and %d", len(a.socket.packets()), n, st.Recorded, st.Duplicates)
+				}
+			})
+		})
+	}
+	if markOf("vpn", reportOf(1, base...)) == markOf("other", reportOf(1, base...)) {
+		t.Error("reports of two clients are one")
+	}
+	if markOf("vpn", reportOf(1, avp(1, "a"), avp(2, "b"))) == markOf("vpn", reportOf(1, avp(1, "a\x02\x01b"))) {
+		t.Error("attributes run into each other")
+	}
+}
+
+func TestSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountant(t)
+		class := classOf([]byte("key"), "edge", "LOGIN")
+		a.account(reportOf(1, integer(typeAcctStatusType, 2), avp(typeAcctSessionID, "0000A1"), avp(typeUserName, "nemo"),
+			avp(typeNASIPAddress, "\xc0\x00\x02\x01"), avp(typeNASIdentifier, "gw1"), avp(typeCallingStationID, "198.51.100.3"),
+			avp(typeFramedIPAddress, "\x0a\x08\x00\x07"), avp(typeClass, "theirs"), avp(typeClass, class), integer(typeAcctSessionTime, 61),
+			integer(typeAcctInputOctets, 1), integer(typeAcctInputGiga, 2), integer(typeAcctOutputOctets, 3), integer(typeAcctOutputGiga, 4),
+			integer(typeAcctTerminateCause, 4), integer(typeAcctDelayTime, 90)))
+		synctest.Wait()
+		want := mfa.Event{
+			ID: "LOGIN", Time: time.Now().Add(-90 * time.Second), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge", User: "nemo",
+			EndUser: "198.51.100.3", Source: nas.String(),
+		}
+		session := mfa.Session{
+			Status: "stop", ID: "0000A1", NAS: "gw1", Address: "10.8.0.7", Duration: 61 * time.Second,
+			InOctets: 1 + 2<<32, OutOctets: 3 + 4<<32, Cause: "Idle-Timeout",
+		}
+		got := a.recorder.recorded()
+		if len(got) != 1 || *got[0].Session != session {
+			t.Fatalf("got %+v", got[0].Session)
+		}
+		got[0].Session = nil
+		if fmt.Sprint(got[0]) != fmt.Sprint(want) {
+			t.Errorf("got  %+v\nwant %+v", got[0], want)
+		}
+	})
+}
+
+func TestClass(t *testing.T) {
+	key := []byte("key")
+	ours := classOf(key, "edge", "LOGIN")
+	for _, tt := range []struct{ name, class, want string }{
+		{"ours", ours, "LOGIN"},
+		{"of another group", classOf(key, "other", "LOGIN"), ""},
+		{"of another server", classOf([]byte("other"), "edge", "LOGIN"), ""},
+		{"another login", strings.Replace(ours, "LOGIN", "LOGIM", 1), ""},
+		{"no login", classOf(key, "edge", ""), ""},
+		{"cut", ours[:len(ours)-1], ""},
+		{"longer", ours + "A", ""},
+		{"no MAC", "radmatch.LOGIN", ""},
+		{"empty MAC", "radmatch.LOGIN.", ""},
+		{"foreign", "OU=sales;", ""},
+		{"empty", "", ""},
+	} {
+		if got := loginOfClass(key, "edge", []byte(tt.class)); got != tt.want {
+			t.Errorf("%s: login %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// The Class leaves with an Accept alone, behind the user's own, and keeps nobody
+// out where it does not fit.
+func TestAcceptHasClass(t *testing.T) {
+	long := slices.Repeat([]mfa.Attribute{{Type: typeReplyMessage, Value: make([]byte, 253)}}, 15)
+	for _, tt := range []struct {
+		name   string
+		d      mfa.Decision
+		most   int
+		want   string
+		accept Code
+	}{
+		{"accept", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: []mfa.Attribute{{Type: typeClass, Value: []byte("staff")}}}, 0,
+			"staff " + classOf([]byte("key"), "edge", "LOGIN"), AccessAccept},
+		{"no login", mfa.Decision{Outcome: mfa.Accept}, 0, "", AccessAccept},
+		{"reject", mfa.Decision{LoginID: "LOGIN"}, 0, "", AccessReject},
+		{"challenge", mfa.Decision{Outcome: mfa.Challenge, LoginID: "LOGIN", State: "s"}, 0, "", AccessChallenge},
+		{"full", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: long}, 15*255 + headerSize + 18 + 20, "", AccessAccept},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccountant(t)
+				profile := *a.client.Profile
+				profile.MaxAnswer = tt.most
+				a.client.Profile = &profile
+				a.swap()
+				answer := decided(t, a.rig, a.ask(1, 1, nil), tt.d)
+				var classes []string
+				for _, x := range answer.Attributes() {
+					if x.Vendor == 0 && x.Type == typeClass {
+						classes = append(classes, string(x.Value))
+					}
+				}
+				if got := strings.Join(classes, " "); got != tt.want || answer.Code != tt.accept {
+					t.Errorf("%v with classes %q, want %q", answer.Code, got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// Reports beyond what may wait are shed in silence, and logins go on meanwhile.
+func TestAccountingOverload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountant(t)
+		a.recorder.wait = make(chan struct{})
+		for n := range uint32(maxReports + 5) {
+			a.account(reportOf(byte(n), integer(typeAcctStatusType, 1), integer(typeAcctSessionTime, n)))
+		}
+		synctest.Wait()
+		if got := a.stats().Discarded["overload"]; got != 5 {
+			t.Errorf("%d shed, want 5", got)
+		}
+		a.arrive(a.ask(1, 1, nil))
+		synctest.Wait()
+		if len(a.auth.seen()) != 1 {
+			t.Error("no login came through")
+		}
+		close(a.recorder.wait)
+		synctest.Wait()
+		if n := len(a.socket.packets()); n != maxReports {
+			t.Errorf("%d acknowledged, want %d", n, maxReports)
+		}
+	})
+}
+
+// A recorder that panics costs one report.
+func TestRecorderPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountant(t)
+		a.Accounting.Recorder = nil
+		a.account(reportOf(1, integer(typeAcctStatusType, 1)))
+		synctest.Wait()
+		if got := a.Stats().Panics; got != 1 || a.reports.busy.Load() != 0 {
+			t.Errorf("%d panics, %d busy", got, a.reports.busy.Load())
+		}
+	})
+}
+
+// A rotated secret: the answer is signed with the one that the device uses.
+func TestAccountingSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountant(t)
+		a.client.Secrets = [][]byte{[]byte("a-new-secret"), []byte(testSecret)}
+		a.swap()
+		p := reportOf(1, integer(typeAcctStatusType, 1))
+		a.account(p)
+		synctest.Wait()
+		if sent := a.socket.packets(); len(sent) != 1 || !layeh.IsAuthenticResponse(sent[0], p, []byte(testSecret)) {
+			t.Errorf("answers %x", sent)
+		}
+	})
+}
+
+// Whatever arrives on an accounting address, the server neither panics nor
+// records what is not signed, and agrees with layeh on what is.
+func FuzzAccounting(f *testing.F) {
+	files, _ := filepath.Glob("../testdata/accounting/*.txt")
+	for _, file := range files {
+		f.Add(readFixture(f, file).datagram, false)
+	}
+	f.Add(reportOf(1, integer(typeAcctStatusType, 2), avp(typeClass, classOf([]byte("key"), "edge", "LOGIN"))), true)
+	f.Fuzz(func(t *testing.T, datagram []byte, sign bool) {
+		if p := trim(datagram); sign && p != nil { // what a client with the secret can send
+			p[0] = byte(layeh.CodeAccountingRequest)
+			a := NewSecret([]byte(testSecret))
+			a.signAccounting(p)
+		}
+		a := newAccountant(t)
+		a.account(datagram)
+		a.reports.done.Wait()
+		if a.Stats().Panics > 0 {
+			t.Fatal("the server panicked")
+		}
+		for _, ev := range a.recorder.recorded() {
+			theirs, err := layeh.Parse(trim(datagram), []byte(testSecret))
+			if err != nil || !layeh.IsAuthenticRequest(trim(datagram), []byte(testSecret)) {
+				t.Fatalf("recorded what layeh refuses: %v", err)
+			}
+			if id := rfc2866.AcctSessionID_GetString(theirs); ev.Session.ID != strings.ToValidUTF8(lastText(theirs, id), "\uFFFD") {
+				t.Fatalf("session %q, layeh has %q", ev.Session.ID, id)
+			}
+			if ev.ID != "" && ev.ID != "LOGIN" {
+				t.Fatalf("joined to %q", ev.ID)
+			}
+		}
+	})
+}
+
+// lastText is the last Acct-Session-Id of p: the one that counts.
+func lastText(p *layeh.Packet, text string) string {
+	for _, a := range p.Attributes {
+		if a.Type == rfc2866.AcctSessionID_Type {
+			text = string(a.Attribute)
+		}
+	}
+	return text
+}
+
+// The sockets of accounting are served like those of logins.
+func TestListenAccounting(t *testing.T) {
+	a := newAccountant(t)
+	a.client.Prefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	a.swap()
+	if err := a.ListenAccounting(t.Context(), []string{"127.0.0.1:0"}); err != nil {
+		t.Fatal(err)
+	}
+	server := &AccountingServer{Addr: a.AccountingAddrs()[0].String(), Secret: a.secret}
+	c := &copied{packet: reportOf(1, integer(typeAcctStatusType, 1), avp(typeProxyState, "p")), received: time.Now()}
+	if err := server.send(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.recorder.recorded()) != 1 || len(a.Addrs()) != 0 {
+		t.Errorf("%d recorded, %d addresses for logins", len(a.recorder.recorded()), len(a.Addrs()))
+	}
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := server.send(ctx, c); err == nil {
+		t.Error("served after the shutdown")
+	}
+}
