@@ -1,0 +1,114 @@
+package main
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// backend is a primary elsewhere that is killed, or takes what it is sent and
+// never answers.
+type backend struct {
+	address string
+	close   func()
+}
+
+// hungTCP accepts connections and says nothing.
+func hungTCP(t *testing.T) backend {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	return backend{l.Addr().String(), func() { l.Close() }}
+}
+
+// A primary that is killed and one that hangs: each client gets what its
+// on_primary_error says, before it gives up, and whoever signs in by another
+// primary notices nothing.
+func TestPrimaryFails(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]struct {
+		open     func(t *testing.T) backend
+		settings string
+	}{
+		"ldap": {hungTCP, `type: ldap, url: "ldap://ADDRESS", insecure_plaintext: true, base_dn: "dc=example,dc=org"`},
+	} {
+		for _, how := range []string{"hung", "killed"} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				b := kind.open(t)
+				if how == "killed" {
+					b.close()
+				}
+				testPrimaryFails(t, strings.ReplaceAll(kind.settings, "ADDRESS", b.address))
+			})
+		}
+	}
+}
+
+func testPrimaryFails(t *testing.T, settings string) {
+	p := startServer(t, `listen: {radius: ["127.0.0.1:0"], web: "127.0.0.1:0"}
+data_dir: data
+primaries:
+  - {name: local, type: file, path: users.yaml}
+  - {name: far, `+settings+`}
+clients:
+  - {name: near, addresses: [127.0.0.1], secret: `+testSecret+`, primary: local, exempt_client: true}
+  - {name: silent, addresses: [127.0.0.2], secret: `+testSecret+`, primary: far}
+  - {name: strict, addresses: [127.0.0.3], secret: `+testSecret+`, primary: far, on_primary_error: reject}
+  - {name: hasty, addresses: [127.0.0.4], secret: `+testSecret+`, primary: far, on_primary_error: reject, budget: 2s, primary_timeout: 10m}
+mfa: {reject_delay: 500ms, primary_timeout: 3s}
+`)
+	near, silent, strict, hasty := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3"), p.seat("127.0.0.4")
+	began := time.Now()
+	silent.start(signIn("alice", ""))
+	late, soon := strict.start(signIn("alice", "")), hasty.start(signIn("alice", ""))
+	slowest := time.Duration(0)
+	for range 20 {
+		start := time.Now()
+		near.expect(signIn("alice", ""), radius.AccessAccept)
+		slowest = max(slowest, time.Since(start))
+	}
+	if slowest > time.Second {
+		t.Errorf("a login by another primary took %s", slowest)
+	}
+	for s, r := range map[*seat]request{hasty: soon, strict: late} {
+		if a, _ := s.answer(r); a.Code != radius.AccessReject {
+			t.Errorf("got %s", a.Code)
+		}
+	}
+	p.await("server.log", `"client":"hasty",.*"outcome":"reject","reason":"primary_error"`)
+	p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"primary_error"`)
+	p.await("server.log", `"client":"silent",.*"outcome":"discard","reason":"primary_error"`)
+	silent.silent()
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %s", took)
+	}
+	for _, ev := range p.events("") {
+		if ev.Kind != mfa.EventLogin || ev.Client == "near" {
+			continue
+		}
+		// 2 s less the margin, and 3 s: the rest is for a machine that is busy.
+		limit := map[string]time.Duration{"hasty": 2 * time.Second}[ev.Client]
+		if limit == 0 {
+			limit = 5 * time.Second
+		}
+		if ev.Reason != mfa.ReasonPrimaryError || ev.Total > limit {
+			t.Errorf("event of %s: %s after %s", ev.Client, ev.Reason, ev.Total)
+		}
+	}
+}
