@@ -100,10 +100,11 @@ func (p *Profile) read(f Field, v []byte) netip.Addr {
 	if len(v) > maxAddressText {
 		return netip.Addr{}
 	}
-	addr := addressAndPort(string(v))
-	if plain, err := netip.ParseAddr(string(v)); err == nil && (plain.Is4() || !p.PortInSeat) {
-		// From a client that writes ports, 2001:db8::1:443 is an address with one.
-		addr = plain
+	text := string(v)
+	addr, err := netip.ParseAddr(text)
+	// From a client that writes ports, 2001:db8::1:443 is an address with one.
+	if err != nil || (p.PortInSeat && addr.Is6()) {
+		addr = addressAndPort(text)
 	}
 	if addr.Zone() != "" {
 		return netip.Addr{} // has a meaning on one machine only

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -65,8 +64,12 @@ func profilesMarkdown(w io.Writer) error {
 		if p.Budget > 0 {
 			wait = fmt.Sprintf("%s (%s)", row[4], p.Waits)
 		}
-		_, err := fmt.Fprintf(w, "| [`%s`](#%s) | %s | %s | %s | %s | %s | %s |\n",
-			p.Name, p.Name, p.Device, row[1], row[2], row[3], wait, row[5])
+		link := "#" + p.Name
+		if p.NoPassword {
+			link = "rd-gateway.md" // a page of its own
+		}
+		_, err := fmt.Fprintf(w, "| [`%s`](%s) | %s | %s | %s | %s | %s | %s |\n",
+			p.Name, link, p.Device, row[1], row[2], row[3], wait, row[5])
 		if err != nil {
 			return err
 		}
@@ -88,15 +91,7 @@ func profileRow(p *radius.Profile) []string {
 	if p.StaticChallenge {
 		appends = "SCRV1, " + appends
 	}
-	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ReplyMessage), seat, budgetText(p.Budget), appends}
-}
-
-// budgetText is how long a client waits, for people.
-func budgetText(d time.Duration) string {
-	if d == 0 {
-		return "not known"
-	}
-	return d.String()
+	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ReplyMessage), seat, waits(p.Budget), appends}
 }
 
 // deviceText is what the device of a client is taken to do, on one line; what the
@@ -108,8 +103,11 @@ func deviceText(c *config.Client) string {
 		}
 		return text
 	}
-	budget := value("budget", budgetText(c.Budget))
-	if c.Budget > 0 && c.Origin("budget") == "profile "+c.Profile {
+	budget := value("budget", waits(c.Budget))
+	switch {
+	case c.Budget == 0:
+		budget = "as is learned"
+	case c.Origin("budget") == "profile "+c.Profile:
 		budget += " as delivered"
 	}
 	return fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
