@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+func reportEvent(n int, user, status string) mfa.Event {
+	return mfa.Event{
+		ID: fmt.Sprintf("login%d", n), Time: time.Now().Truncate(time.Microsecond).UTC(), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge",
+		User: user, EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
+		Session: &mfa.Session{Status: status, ID: fmt.Sprint(n), NAS: "gw1", Address: "10.8.0.7", Duration: time.Hour, InOctets: 1 << 40, OutOctets: 7, Cause: "User-Request"},
+	}
+}
+
+func markNumber(n int) [16]byte { return [16]byte{byte(n), byte(n >> 8), 1} }
+
+// sessions returns the ids of the sessions among what q selects, with "login" for a login.
+func sessions(t *testing.T, s *Store, q Query) (list []string) {
+	t.Helper()
+	entries, err := s.Events(t.Context(), q)
+	must(t, err)
+	for _, e := range entries {
+		switch {
+		case e.Event.Session != nil:
+			list = append(list, e.Event.Session.ID)
+		case e.Event.Kind == mfa.EventLogin:
+			list = append(list, "login")
+		}
+	}
+	return list
+}
+
+// Reports and logins are one trail, in the order in which they came, by user and
+// by client, folded or not, over a restart.
+func TestReportsInTrail(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openServer(t, dir)
+	report := reportEvent(1, "Anna", "start")
+	for n, ev := range []mfa.Event{report, reportEvent(2, "Jürgen", "start")} {
+		if again, err := s.RecordSession(t.Context(), ev, markNumber(n)); again || err != nil {
+			t.Fatalf("again %v, %v", again, err)
+		}
+	}
+	login := loginEvent(1)
+	login.User, login.Token, login.Step = "anna", "", 0
+	must(t, s.Record(t.Context(), login))
+	last := reportEvent(3, "anna", "stop")
+	last.Client = "other"
+	_, err := s.RecordSession(t.Context(), last, markNumber(3))
+	must(t, err)
+	check := func(s *Store) {
+		t.Helper()
+		for _, tt := range []struct {
+			q    Query
+			want []string
+		}{
+			{Query{}, []string{"1", "2", "login", "3"}},
+			{Query{User: "ANNA"}, []string{"1", "login", "3"}},
+			{Query{User: "jürgen"}, []string{"2"}},
+			{Query{Client: "other"}, []string{"3"}},
+			{Query{Limit: 2}, []string{"login", "3"}},
+			{Query{User: "anna", Limit: 2}, []string{"login", "3"}},
+			{Query{After: 1, Limit: 2}, []string{"1", "2"}},
+		} {
+			if got := sessions(t, s, tt.q); !slices.Equal(got, tt.want) {
+				t.Errorf("%+v: got %q, want %q", tt.q, got, tt.want)
+			}
+		}
+		entries, err := s.Events(t.Context(), Query{Client: "vpn", User: "anna"})
+		must(t, err)
+		got := entries[0].Event
+		if *got.Session != *report.Session {
+			t.Errorf("got %+v", got.Session)
+		}
+		got.Session = report.Session
+		if fmt.Sprint(got) != fmt.Sprint(report) {
+			t.Errorf("got  %+v\nwant %+v", got, report)
+		}
+	}
+	check(s)
+	must(t, s.Close())
+	s = openServer(t, dir)
+	for deadline := time.Now().Add(10 * time.Second); s.tail.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("reports are never folded")
+		}
+	}
+	check(s)
+	check(openCommand(t, dir))
+}
+
+// A report is kept once, from many at the same time and over a restart; nobody
+// hears that it is on disk before it is.
+func TestReportOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openServer(t, dir)
+	var senders sync.WaitGroup
+	var mu sync.Mutex
+	news := 0
+	for range 50 {
+		senders.Go(func() {
+			again, err := s.RecordSession(context.Background(), reportEvent(1, "anna", "start"), markNumber(1))
+			if err != nil || count(t, s, `SELECT count(*) FROM accounting`) != 1 {
+				t.Errorf("not on disk: %v", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !again {
+				news++
+			}
+		})
+	}
+	senders.Wait()
+	if news != 1 {
+		t.Errorf("%d times new", news)
+	}
+	must(t, s.Close())
+	s = openServer(t, dir)
+	if again, err := s.RecordSession(t.Context(), reportEvent(1, "anna", "start"), markNumber(1)); !again || err != nil {
+		t.Errorf("after a restart: again %v, %v", again, err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM accounting`); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// A report whose commit failed is not known: it is recorded when it comes again.
+func TestReportFails(t *testing.T) {
+	t.Parallel()
+	s := openServer(t, t.TempDir())
+	_, err := s.db.Exec(`CREATE TRIGGER full BEFORE INSERT ON accounting BEGIN SELECT RAISE(FAIL, 'disk full'); END`)
+	must(t, err)
+	for range 2 {
+		if again, err := s.RecordSession(t.Context(), reportEvent(1, "anna", "start"), markNumber(1)); err == nil || again {
+			t.Fatalf("again %v, %v; want an error", again, err)
+		}
+	}
+	_, err = s.db.Exec(`DROP TRIGGER full`)
+	must(t, err)
+	if again, err := s.RecordSession(t.Context(), reportEvent(1, "anna", "start"), markNumber(1)); err != nil || again {
+		t.Fatalf("again %v, %v", again, err)
+	}
+	must(t, s.Record(t.Context(), loginEvent(1)))
+	if _, err := openCommand(t, s.opt.Dir).RecordSession(t.Context(), reportEvent(2, "anna", "stop"), markNumber(2)); !errors.Is(err, ErrNotServer) {
+		t.Errorf("a command: %v", err)
+	}
+}
+
+// The memory of reports is bounded and lasts keepMarks at least.
+func TestMarksAreBounded(t *testing.T) {
+	m := &marks{}
+	now := time.Unix(1e9, 0)
+	add := func() (*batch, error) { return &batch{}, nil }
+	for n := range 5 * maxMarks {
+		if _, again, _ := m.begin(mark{byte(n), byte(n >> 8), byte(n >> 16)}, now, add); again {
+			t.Fatal("a new one is known")
+		}
+	}
+	if len(m.young)+len(m.old) > 2*maxMarks {
+		t.Errorf("%d kept", len(m.young)+len(m.old))
+	}
+	m = &marks{}
+	m.begin(mark{1}, now, add)
+	for _, tt := range []struct {
+		after time.Duration
+		again bool
+	}{{keepMarks - 1, true}, {keepMarks, true}, {2 * keepMarks, false}} {
+		if _, again, _ := m.begin(mark{1}, now.Add(tt.after), add); again != tt.again {
+			t.Errorf("after %v: known %v", tt.after, again)
+		}
+	}
+}
+
+// Interim reports go after a day, all else stays; each row is looked at once.
+func TestThin(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	s := quiet(t, Options{Dir: t.TempDir(), Now: func() time.Time { return at }})
+	put := func(n int, status string) {
+		r, err := s.newRow(reportEvent(n, "anna", status), false)
+		must(t, err)
+		key := markNumber(n)
+		r.mark, r.interim = key[:], status == "interim"
+		must(t, s.commitRows([]row{r}))
+	}
+	for n := range 2 * chunk {
+		put(n, map[bool]string{true: "stop", false: "interim"}[n%2 == 0])
+	}
+	must(t, s.foldAll(t.Context()))
+	at = at.Add(keepInterim / 2)
+	put(1000, "interim")
+	must(t, s.foldAll(t.Context()))
+	must(t, s.prune(t.Context()))
+	if n := count(t, s, `SELECT count(*) FROM accounting`); n != 2*chunk+1 {
+		t.Errorf("%d rows before a day", n)
+	}
+	at = at.Add(keepInterim/2 + time.Minute)
+	must(t, s.prune(t.Context()))
+	if n, left := count(t, s, `SELECT count(*) FROM accounting`), count(t, s, `SELECT count(*) FROM accounting WHERE interim`); n != chunk+1 || left != 1 {
+		t.Errorf("%d rows, %d interim; want %d, 1", n, left, chunk+1)
+	}
+	if n := count(t, s, `SELECT count(*) FROM event_user`); n != chunk+1 {
+		t.Errorf("%d rows in the index", n)
+	}
+	n, err := s.thin(t.Context())
+	if must(t, err); n != 0 {
+		t.Errorf("%d rows looked at again", n)
+	}
+}
+
+// Reports and logins go by age together.
+func TestPruneReports(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: func() time.Time { return at }})
+	for n := range 3 {
+		r, err := s.newRow(reportEvent(n, "anna", "stop"), false)
+		must(t, err)
+		key := markNumber(n)
+		r.mark = key[:]
+		must(t, s.commitRows([]row{r}))
+		put(t, s, loginEvent(n))
+		at = at.Add(40 * time.Minute)
+	}
+	must(t, s.foldAll(t.Context()))
+	must(t, s.prune(t.Context()))
+	if got := sessions(t, s, Query{}); !slices.Equal(got, []string{"2", "login"}) {
+		t.Errorf("left %q", got)
+	}
+	if n := count(t, s, `SELECT count(*) FROM event_user`); n != 2 {
+		t.Errorf("%d rows in the index", n)
+	}
+}
+
+// The key of the Class is of the database and of it alone.
+func TestClassKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key := func(dir string) string {
+		s := openServer(t, dir)
+		key, err := s.ClassKey(t.Context())
+		must(t, err)
+		if len(key) != 32 {
+			t.Errorf("%d octets", len(key))
+		}
+		must(t, s.Close())
+		return string(key)
+	}
+	first := key(dir)
+	if key(dir) != first || key(t.TempDir()) == first {
+		t.Error("the key changes over a restart, or is that of another database")
+	}
+}
