@@ -136,9 +136,10 @@ func errorCode(err error) int {
 }
 
 // NewMSCHAPv2 is the response that a client makes from a password, with fresh
-// challenges (RFC 2759 §8.1).
+// challenges (RFC 2759 §8.1). The DOMAIN\ of a user is no part of it (§4).
 func NewMSCHAPv2(user, password string) (mfa.MSCHAPv2, error) {
 	var cred mfa.MSCHAPv2
+	user = withoutDomain(user)
 	rand.Read(cred.AuthChallenge[:])
 	rand.Read(cred.PeerChallenge[:])
 	response, err := rfc2759.GenerateNTResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], []byte(user), []byte(password))
@@ -152,6 +153,7 @@ func NewMSCHAPv2(user, password string) (mfa.MSCHAPv2, error) {
 // ProvesMSCHAPv2 reports whether an Access-Accept proves that the server knows
 // the password that cred was made from (RFC 2759 §5).
 func (a Answer) ProvesMSCHAPv2(cred mfa.MSCHAPv2, user, password string) error {
+	user = withoutDomain(user)
 	want, err := rfc2759.GenerateAuthenticatorResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], cred.NTResponse[:], []byte(user), []byte(password))
 	if err != nil {
 		return err
@@ -162,3 +164,5 @@ func (a Answer) ProvesMSCHAPv2(cred mfa.MSCHAPv2, user, password string) error {
 	}
 	return nil
 }
+
+func withoutDomain(user string) string { return user[strings.LastIndexByte(user, '\\')+1:] }

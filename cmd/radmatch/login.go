@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,9 +129,13 @@ func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query)
 	}
 	fmt.Fprintf(a.stdout, "%s after %s\n", answer.Code, time.Since(start).Round(time.Millisecond))
 	for _, attribute := range answer.Attributes() {
-		if name, value := radius.FormatAttribute(attribute); !strings.HasPrefix(name, "MS-") && name != "Message-Authenticator" {
-			fmt.Fprintf(a.stdout, "    %s = %s\n", name, value)
+		name, value := radius.FormatAttribute(attribute)
+		if name == "MS-CHAP-Error" && len(attribute.Value) > 0 {
+			value = strconv.QuoteToASCII(string(attribute.Value[1:])) // behind the identifier (RFC 2548 §2.1.5)
+		} else if strings.HasPrefix(name, "MS-") || name == "Message-Authenticator" {
+			continue
 		}
+		fmt.Fprintf(a.stdout, "    %s = %s\n", name, value)
 	}
 	return answer, nil
 }

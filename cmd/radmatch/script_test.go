@@ -24,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
+	"github.com/radmatch/radmatch/radius"
 )
 
 // The scripts in testdata/script are whole sessions: the real program as a
@@ -43,6 +44,7 @@ import (
 //	code VAR SECRET [STEPS]  set VAR to the TOTP code that many steps from now
 //	until FILE REGEXP        wait until FILE has a match
 //	lines N REGEXP           the last stdout has so many lines that match
+//	mschap USER PASSWORD     set $CHALLENGE and $RESPONSE to those of a new MS-CHAPv2 login
 //	slapd start              start a real OpenLDAP server in the folder slapd, see passwordtest.Slapd;
 //	                         sets $LDAP and $LDAPS. slapd hang | resume | kill | restart do that
 //	ldapsite KEY: VALUE...   write radmatch.yaml with that directory and these keys in its entry
@@ -50,8 +52,13 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPeer(t, "radclient")
 	needPeer(t, "slapd")
-	testscript.Run(t, testscript.Params{
-		Dir:                 "../../testdata/script",
+	testscript.Run(t, scriptParams("../../testdata/script"))
+}
+
+// scriptParams is for the scripts of a folder.
+func scriptParams(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
@@ -65,9 +72,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"site": scriptSite, "serve": scriptServe, "shutdown": scriptStop, "crash": scriptKill, "hup": scriptHup,
 			"capture": scriptCapture, "code": scriptCode, "until": scriptUntil, "lines": scriptLines,
-			"slapd": scriptSlapd, "ldapsite": scriptLDAPSite,
+			"slapd": scriptSlapd, "ldapsite": scriptLDAPSite, "mschap": scriptMSCHAP,
 		},
-	})
+	}
 }
 
 func TestMain(m *testing.M) {
@@ -250,6 +257,16 @@ func scriptLines(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%d lines match %q, want %d", got, args[1], want)
 	}
+}
+
+func scriptMSCHAP(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: mschap USER PASSWORD")
+	}
+	c, err := radius.NewMSCHAPv2(args[0], args[1])
+	ts.Check(err)
+	ts.Setenv("CHALLENGE", fmt.Sprintf("0x%x", c.AuthChallenge))
+	ts.Setenv("RESPONSE", fmt.Sprintf("0x%02x00%x%016x%x", c.Ident, c.PeerChallenge, 0, c.NTResponse)) // RFC 2548 §2.3.2
 }
 
 // nas is the program of that name in the scripts. Attributes are as radclient
