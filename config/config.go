@@ -72,7 +72,7 @@ type Client struct {
 	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret, one a line, at most two."`
 	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
 	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
-	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one."`
+	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one. With the profile rdgateway, and several: none."`
 	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
 	// What the device can do. The profile has a value for each.
@@ -98,10 +98,12 @@ type MFA struct {
 	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
 	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
 	Join           bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
+	Remember       time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
 	OnPrimaryError string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
 	OnMFAError     string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
 	RejectDelay    time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
 	RequireMA      Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
+	RequireNASType bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
 	Exempt         Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
 	Require        Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
 }

@@ -13,15 +13,10 @@ import (
 // that is read and ignored is a hole in the door.
 var (
 	laterKeys = []string{
-		"mfa.remember", "mfa.require_nas_type",
 		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
 	}
 	laterTypes = map[string][]string{
-		"primaries": {"none"},
-		"push":      {"ntfy", "webhook", "webpush"},
-	}
-	laterProfiles = []string{
-		"rdgateway",
+		"push": {"ntfy", "webhook", "webpush"},
 	}
 	indexes = regexp.MustCompile(`\[\d+\]`)
 )

@@ -31,6 +31,9 @@ type Known struct {
 	// Field says what is wrong with an attribute's name in end_user or address;
 	// nil: every name will do.
 	Field func(name string) error
+	// NoPassword lists the profiles whose clients send no password. They need no
+	// primary.
+	NoPassword []string
 	// LookupEnv is the environment; nil: there is none.
 	LookupEnv func(string) (string, bool)
 }

@@ -46,9 +46,11 @@ func testKnown() Known {
 		Push:      map[string]any{"approver": struct{}{}},
 		Profiles: map[string]map[string]any{
 			"generic": nil,
+			"gateway": {"override_number_matching_with_otp": false, "prompts": false},
 			"strict": {"override_number_matching_with_otp": true, "push_timeout": 20 * time.Second,
 				"prompts": true, "end_user": []string{"Calling-Station-Id"}, "budget": 9 * time.Second},
 		},
+		NoPassword: []string{"gateway"},
 		Field: func(name string) error {
 			if name != "Calling-Station-Id" {
 				return errors.New("must be the name of an attribute")
@@ -149,8 +151,9 @@ func TestDefaults(t *testing.T) {
 	m := MFA{
 		RequireMatch: true, Append: "off", AppendDelim: ",", PrimaryTimeout: 30 * time.Second, Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
 		OnPrimaryError: "discard", OnMFAError: "discard", RejectDelay: time.Second, RequireMA: RequireAuto,
-		Exempt:  Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},
-		Require: Required{Groups: []string{}, Addresses: []netip.Prefix{}},
+		RequireNASType: true,
+		Exempt:         Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},
+		Require:        Required{Groups: []string{}, Addresses: []netip.Prefix{}},
 	}
 	want := Config{
 		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Accounting: []string{}, Web: "127.0.0.1:8080"},

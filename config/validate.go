@@ -223,7 +223,8 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkProfile(r, cl, key, known)
 		checkFields(r, known, key+".end_user", cl.EndUser)
 		checkFields(r, known, key+".address", cl.Address)
-		c.checkPrimary(r, cl, key)
+		c.checkPrimary(r, cl, key, known)
+		c.checkGateway(r, cl, key, known)
 		c.checkEffective(r, key, &cl.MFA)
 		if cl.ExemptClient {
 			r.warn(key+".exempt_client", "its users sign in with the password alone")
@@ -269,10 +270,6 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 	if _, ok := known.Profiles[cl.Profile]; ok || r.failed(at) {
 		return
 	}
-	if slices.Contains(laterProfiles, cl.Profile) {
-		r.add(at, quote(cl.Profile), "this version of radmatch does not have it yet")
-		return
-	}
 	r.add(at, quote(cl.Profile), "must be %s%s", oneOf(names(known.Profiles)), suggest(cl.Profile, names(known.Profiles)))
 }
 
@@ -288,17 +285,41 @@ func checkFields(r *report, known Known, key string, attributes []string) {
 	}
 }
 
-func (c *Config) checkPrimary(r *report, cl *Client, key string) {
+func (c *Config) checkPrimary(r *report, cl *Client, key string, known Known) {
 	at := key + ".primary"
 	have := providerNames(c.Primaries)
 	switch {
 	case r.failed(at, "primaries"):
 	case cl.Primary == "" && len(have) == 1:
 		cl.Primary = have[0]
+	case cl.Primary == "" && slices.Contains(known.NoPassword, cl.Profile):
+		r.warn(key, "has no primary: user names are taken as they come, and a request with a password is rejected")
 	case cl.Primary == "":
 		r.add(at, "", "must be there: %s", oneOf(have))
 	case !slices.Contains(have, cl.Primary):
 		r.add(at, quote(cl.Primary), "must be the name of an entry of primaries%s", suggest(cl.Primary, have))
+	}
+}
+
+// checkGateway warns of what is unwise for a client that sends no password.
+func (c *Config) checkGateway(r *report, cl *Client, key string, known Known) {
+	if !slices.Contains(known.NoPassword, cl.Profile) {
+		return
+	}
+	if override, origin := cl.OverrideOTP(); override {
+		r.warn(key+".override_number_matching_with_otp", "is TRUE (%s), and an RD Gateway cannot ask for a passcode: "+
+			"a user who has a passcode and a device is rejected with otp_unsupported, as the NPS extension does", origin)
+	}
+	if !cl.MFA.RequireNASType {
+		r.warn(key+".require_nas_type", "is false: any program with this address and the secret signs users in without a password, "+
+			"a VPN server on the same host too; only their second factor is left")
+	}
+	if cl.MFA.Remember > 0 {
+		r.warn(key+".remember", "the machine name that an RD Gateway passes on is only what the machine calls itself: whoever has "+
+			"the password and knows the name of a machine that was approved signs in from elsewhere without a prompt, for %s", showDuration(cl.MFA.Remember))
+	}
+	if cl.Prompts {
+		r.add(key+".prompts", "true", "must be false: an RD Gateway understands Accept and Reject alone")
 	}
 }
 

@@ -21,8 +21,9 @@ type Client struct {
 	StaticChallenge bool
 
 	Primary     PasswordChecker
-	Pusher      Pusher        // nil: no push
-	Amender     PromptAmender // the Pusher's second ability, nil without
+	Finder      IdentityFinder // the Primary's second ability; never nil where NoPassword is true
+	Pusher      Pusher         // nil: no push
+	Amender     PromptAmender  // the Pusher's second ability, nil without
 	AllowGroups []string
 
 	ExemptClient    bool           // needs no second factor
@@ -46,6 +47,7 @@ type Client struct {
 	RequireUserMatch bool
 	Join             bool
 	PrimaryTimeout   time.Duration // 0: the primary answers from memory, and needs none
+	Remember         time.Duration // how long an approval spares the same seat a prompt
 	PushTimeout      time.Duration
 	ChallengeTTL     time.Duration
 	OnPrimaryError   Outcome // Discard or Reject

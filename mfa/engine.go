@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -54,11 +53,17 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 		p.reply(e.refuse(ctx, r, identity.Name, Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: ReasonMFAError, Err: err}))
 		return
 	}
-	plan, reason, _ := Decide(r.Client, e.facts(r, &identity, user, code, l.Opened))
+	facts := e.facts(r, &identity, user, code, l.Opened)
+	approved := e.remembered(ctx, r, &identity, user, l.Opened)
+	facts.Remembered = approved != nil
+	plan, reason, _ := Decide(r.Client, facts)
 	if plan.prompts() && code != "" && e.Codes.HasForm(user.Name, code) {
 		plan, reason = PlanOTP, ReasonAppendedCode // as in every prompt, a code wins over the device
 	}
 	l.Plan, l.Reason = plan, reason
+	if reason == ReasonRemembered {
+		l.Text = approved.text()
+	}
 	w := newWait(l, r.Client)
 	switch plan {
 	case PlanNone:
@@ -116,17 +121,12 @@ func (e *Engine) facts(r *Request, identity *Identity, user User, code string, n
 func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason) Login {
 	now := time.Now()
 	l := Login{
-		ID: e.Pending.id(), User: identity.Name,
+		ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
 		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Source: r.Source,
 		Identity: *identity, Plan: plan, Reason: reason,
 		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
 	}
 	l.Identity.MSCHAP = nil
-	if r.Signed && r.EndUser != "" {
-		// Only a signed request proves its end-user field, and only a present
-		// field tells two seats apart: without either nothing may join.
-		l.Key = strings.Join([]string{Fold(identity.Name), r.Client.Group, r.EndUser}, "\x00")
-	}
 	return l
 }
 
@@ -175,7 +175,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	if w.Plan == PlanNumber {
 		w.Number = e.Pending.number()
 	}
-	w.Requests = []PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Source: w.Source}}
+	w.Requests = []PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Claimed: p.claimed(), Source: w.Source}}
 	o, what := e.Pending.open(w, p, p.Client.Join)
 	switch what {
 	case opened:

@@ -435,6 +435,7 @@ func TestLoginIsPlainData(t *testing.T) {
 			if reflect.ValueOf(want).Field(i).IsZero() {
 				switch f.Name {
 				case "Wrong", "Rounds": // none yet
+				case "Text": // only where nobody is asked
 				default:
 					t.Errorf("the test sets no %s", f.Name)
 				}

@@ -40,3 +40,17 @@ func (e *entropy) number() string {
 		}
 	}
 }
+
+// number returns two digits, 10 to 99.
+func (t *Pending) number() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.random.number()
+}
+
+// id returns a new login id.
+func (t *Pending) id() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.random.text(10)
+}

@@ -251,12 +251,43 @@ func (p *primary) Check(_ context.Context, user string, cred Credential) (Identi
 	return Identity{}, fmt.Errorf("password of %q: %w", user, ErrRejected)
 }
 
+// Find knows everybody but nobody, and strangers, whom it finds and does not know.
+func (p *primary) Find(_ context.Context, user string) (Identity, error) {
+	p.mu.Lock()
+	fail, groups := p.fail, p.groups
+	p.mu.Unlock()
+	if fail != nil {
+		if err := fail(); err != nil {
+			return Identity{}, err
+		}
+	}
+	_, name, domain := strings.Cut(user, `\`)
+	if !domain {
+		name = user
+	}
+	if name == "nobody" {
+		return Identity{}, fmt.Errorf("no user %q: %w", user, ErrRejected)
+	}
+	return Identity{
+		Name: strings.ToLower(name), Known: name != "stranger", Disabled: name == "gone", Groups: groups,
+		Attributes: []Attribute{{Type: 27, Value: []byte("of " + name)}},
+	}, nil
+}
+
 // users is the directory.
 type users struct {
 	mu   sync.Mutex
 	m    map[string]User
 	gone map[string]bool // devices that were removed
 	fail func() error
+
+	registeredFail error
+}
+
+func (u *users) setRegisteredFail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.registeredFail = err
 }
 
 func (u *users) Registered(_ context.Context, device string) error {
@@ -265,7 +296,7 @@ func (u *users) Registered(_ context.Context, device string) error {
 	if u.gone[device] {
 		return ErrRejected
 	}
-	return nil
+	return u.registeredFail
 }
 
 func (u *users) User(ctx context.Context, name string) (User, error) {

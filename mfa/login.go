@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -19,6 +20,7 @@ type Login struct {
 	Identity Identity // for the Accept; its keys belong to the packet and are not kept
 	Plan     Plan
 	Reason   Reason
+	Text     string // of the event, where the reason alone does not say enough
 	Number   string
 	Wrong    int // wrong codes so far
 	Rounds   int // answers to questions of the primary
@@ -128,7 +130,7 @@ func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
 		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Source: w.Source,
 		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Rounds: w.Rounds,
 		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
-		NumberSet: w.Number != "", Text: npsText(r, w.User),
+		NumberSet: w.Number != "", Text: cmp.Or(w.Text, npsText(r, w.User)),
 	}
 	if len(w.Requests) > 1 {
 		ev.Requests = w.Requests

@@ -57,6 +57,7 @@ var npsResults = map[Reason]string{
 	ReasonPushLimited:      "AuthenticationThrottled",
 	ReasonChallengeExpired: "InvalidSession",
 	ReasonUserBlocked:      "UserIsBlocked",
+	ReasonUnknownUser:      "UserNotFound",
 	ReasonNotRegistered:    "AuthenticationMethodNotConfigured",
 	ReasonNoUsableMethod:   "AuthenticationMethodNotSupported",
 }

@@ -285,6 +285,13 @@ type Request struct {
 	superseded atomic.Bool
 }
 
+// claimed reports whether EndUser is only what the person's machine says of
+// itself, and not the address that the client vouches for.
+func (r *Request) claimed() bool {
+	addr, err := netip.ParseAddr(r.EndUser)
+	return r.EndUser != "" && (err != nil || !r.Address.IsValid() || addr.Unmap() != r.Address)
+}
+
 // Supersede marks that the NAS gave this packet up: no answer to it can arrive.
 // It may be called from any goroutine.
 func (r *Request) Supersede() { r.superseded.Store(true) }
@@ -362,6 +369,7 @@ type PromptRequest struct {
 	Time    time.Time `json:"time"`
 	Client  string    `json:"client"`
 	EndUser string    `json:"end_user,omitempty"`
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source"`
 }
 

@@ -46,6 +46,8 @@ type Pending struct {
 	clients  map[string]int
 	denied   map[string]time.Time // join key without the demand to be signed, until when
 	random   entropy
+
+	memory memory
 }
 
 // opening is what became of a login that asked to be opened.
@@ -242,20 +244,6 @@ func (t *Pending) answered(w *wait, p packet, code string) *challenge {
 	c := t.newChallenge(w, Fold(p.User))
 	c.appended, c.answered, c.answer, c.packets = true, true, Password(code), []packet{p}
 	return c
-}
-
-// number returns two digits, 10 to 99.
-func (t *Pending) number() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.random.number()
-}
-
-// id returns a new login id.
-func (t *Pending) id() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.random.text(10)
 }
 
 // waiting reports whether a packet that the NAS has not given up waits for the

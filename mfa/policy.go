@@ -49,6 +49,7 @@ const (
 	ReasonExemptAddress        Reason = "exempt_address"
 	ReasonExemptGroup          Reason = "exempt_group"
 	ReasonBypass               Reason = "bypass"
+	ReasonRemembered           Reason = "remembered"
 	ReasonNotRegistered        Reason = "not_registered"
 	ReasonNotRegisteredAllowed Reason = "not_registered_allowed"
 	ReasonTAP                  Reason = "tap"
@@ -66,6 +67,7 @@ const (
 const (
 	ReasonAppendedCode     Reason = "appended_code" // the plan was a push, and a passcode came with the password
 	ReasonWrongPassword    Reason = "wrong_password"
+	ReasonUnknownUser      Reason = "unknown_user" // of a request without a password
 	ReasonPasswordExpired  Reason = "password_expired"
 	ReasonMustChange       Reason = "must_change_password"
 	ReasonAccountDisabled  Reason = "account_disabled"
@@ -110,8 +112,9 @@ type Facts struct {
 	CarriesCode bool // this login can bring a passcode to us
 	PushLimited bool // the fatigue limit is reached
 	// Address is the end user's, as Request.Address: invalid where it is not known.
-	Address  netip.Addr
-	Bypasses []Bypass // those in force now
+	Address    netip.Addr
+	Bypasses   []Bypass // those in force now
+	Remembered bool     // the user's devices have approved a login from this seat a while ago
 }
 
 // Line is one line of the plan table: the first that fits decides.
@@ -197,6 +200,9 @@ var planTable = [...]Line{
 	{2, "a bypass is in force for a group of the user", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, ReasonBypass, BypassFor(c, f) != nil
 	}},
+	{2, "an approval from the same seat is remembered, and no second factor is required", exempt(ReasonRemembered, func(_ *Client, f *Facts) bool {
+		return f.Remembered
+	})},
 	{3, "no method is registered, and a match or a second factor is required or the user is unknown", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || !f.Identity.Known || Required(c, f) != "")
 	}},

@@ -67,6 +67,11 @@ func TestDecide(t *testing.T) {
 		{name: "disabled wins over bypass", groups: []string{"staff"}, facts: func(f *Facts) { bypass("staff", "")(f); f.Identity.Disabled = true }, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "not allowed wins over bypass", client: func(c *Client) { c.AllowGroups = []string{"other"} }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
 		{name: "an exemption is not a use of a bypass", client: func(c *Client) { c.ExemptClient = true }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonExemptClient, line: 2},
+		{name: "remembered", client: push, user: User{Devices: 1}, facts: remembers, plan: PlanNone, reason: ReasonRemembered, line: 2},
+		{name: "remembered, where a code is due", client: override, user: both, facts: remembers, plan: PlanNone, reason: ReasonRemembered, line: 2},
+		{name: "required wins over remembered", client: func(c *Client) { push(c); c.RequireGroups = []string{"admins"} }, user: User{Devices: 1}, groups: []string{"admins"}, facts: remembers, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "blocked wins over remembered", client: push, user: User{Devices: 1, Blocked: true}, facts: remembers, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
+		{name: "not allowed wins over remembered", client: func(c *Client) { push(c); c.AllowGroups = []string{"staff"} }, user: both, facts: remembers, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
 		{name: "not registered, match required", client: func(c *Client) { c.RequireUserMatch = true }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "not registered, unknown", facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "not registered, no match required", plan: PlanNone, reason: ReasonNotRegisteredAllowed, line: 4},
@@ -138,6 +143,8 @@ func prefixes(list ...string) (ps []netip.Prefix) {
 	}
 	return ps
 }
+
+func remembers(f *Facts) { f.Remembered = true }
 
 func TestDefaultMethod(t *testing.T) {
 	tests := []struct {

@@ -22,13 +22,17 @@ func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, co
 			// Never to a primary: LDAP answers an empty password with a bind as nobody.
 			return Identity{}, "", &Decision{Reason: ReasonEmptyPassword}
 		}
-	case MSCHAPv2:
+	case MSCHAPv2, NoCredential:
 	case Unsupported:
 		return Identity{}, "", &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s", ErrUnsupported, c.What)}
 	default:
 		return Identity{}, "", &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: none sent", ErrUnsupported)}
 	}
-	identity, err = r.Client.Primary.Check(ctx, r.User, cred)
+	if cred == (NoCredential{}) {
+		identity, err = find(ctx, r)
+	} else {
+		identity, err = r.Client.Primary.Check(ctx, r.User, cred)
+	}
 	if err == nil && identity.Name != "" {
 		identity.Attributes = r.Client.Reply(&identity)
 		return identity, code, nil
@@ -49,6 +53,22 @@ func (c *Client) bounded(ctx context.Context, r *Request) (context.Context, cont
 	return context.WithDeadline(ctx, until)
 }
 
+// find is the first factor of a request without a password, which an RD Gateway
+// has checked: the primary only says whose request it is. The intake lets such a
+// request through only from a client that may send it, and signed; that is looked
+// at again, because this is the one way in without a password.
+func find(ctx context.Context, r *Request) (Identity, error) {
+	if !r.Client.NoPassword || !r.Signed || r.Client.Finder == nil {
+		return Identity{}, fmt.Errorf("%w: none sent", ErrUnsupported)
+	}
+	identity, err := r.Client.Finder.Find(ctx, r.User)
+	var account *AccountError
+	if errors.Is(err, ErrRejected) && !errors.As(err, &account) {
+		err = &AccountError{Reason: ReasonUnknownUser, Err: err}
+	}
+	return identity, err
+}
+
 // refusal is what a primary's error leads to. None is an Identity without a name.
 func (e *Engine) refusal(r *Request, err error) *Decision {
 	var asks *PrimaryChallenge
@@ -56,6 +76,7 @@ func (e *Engine) refusal(r *Request, err error) *Decision {
 	case err == nil:
 		return &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
 	case errors.Is(err, ErrRejected):
+		e.Pending.memory.forget(r.User) // somebody else may be at the door
 		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
 		reason, message := rejection(err)
 		return &Decision{Reason: reason, Message: message, Err: err, Delay: delay}

@@ -42,6 +42,7 @@ func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event
 		}
 	}
 	decided = true
+	t.recall(w, d, ev)
 	t.publish(w, d)
 	return true
 }

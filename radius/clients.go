@@ -45,7 +45,10 @@ type Client struct {
 	RequireMA   Require
 	RejectDelay time.Duration // least time from a request to its Access-Reject; up to a fifth is added
 	Profile     *Profile
-	Policy      *mfa.Client // for the Authenticator
+	// AnyNASType takes a request without a password, where the profile allows one,
+	// from a NAS that does not say that it is an RD Gateway.
+	AnyNASType bool
+	Policy     *mfa.Client // for the Authenticator
 }
 
 // Table finds the client of a source address: the longest prefix wins. It is

@@ -286,6 +286,8 @@ var (
 	errPasswordText  mfa.Credential = mfa.Unsupported{What: "password is not UTF-8"}
 	errMSCHAPForm    mfa.Credential = mfa.Unsupported{What: "malformed MS-CHAPv2"}
 	errNone          mfa.Credential = mfa.Unsupported{What: "no credential"}
+	errTwoMachines   mfa.Credential = mfa.Unsupported{What: "no credential, and two of MS-Machine-Name"}
+	errNotGateway    mfa.Credential = mfa.Unsupported{What: "no credential, and MS-Network-Access-Server-Type is not that of an RD Gateway"}
 )
 
 // credential is what the request proves, or why that cannot be examined. What
@@ -322,10 +324,8 @@ func (x *exchange) credential(r *request) mfa.Credential {
 			return errMSCHAPForm
 		}
 		return cred
-	case r.ma != 0 && r.state == nil && !r.hint && x.client.Policy.NoPassword:
-		return mfa.NoCredential{}
 	}
-	return errNone
+	return x.withoutCredential(r)
 }
 
 // pap decrypts the password. One that is not text never reaches a primary: it is

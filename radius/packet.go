@@ -16,27 +16,40 @@ const (
 
 // The attributes that the server reads or writes itself.
 const (
-	typeUserName             = 1
-	typeUserPassword         = 2
-	typeCHAPPassword         = 3
-	typeNASIPAddress         = 4
-	typeServiceType          = 6
-	typeReplyMessage         = 18
-	typeState                = 24
-	typeVendorSpecific       = 26
-	typeCalledStationID      = 30
-	typeCallingStationID     = 31
-	typeNASIdentifier        = 32
-	typeProxyState           = 33
-	typeCHAPChallenge        = 60
-	typeTunnelClientEndpoint = 66
-	typeTunnelServerEndpoint = 67
-	typeTunnelPassword       = 69
-	typeARAPPassword         = 70
-	typePrompt               = 76
-	typeEAPMessage           = 79
-	typeMessageAuthenticator = 80
-	typeNASIPv6Address       = 95
+	typeUserName               = 1
+	typeUserPassword           = 2
+	typeCHAPPassword           = 3
+	typeNASIPAddress           = 4
+	typeNASPort                = 5
+	typeServiceType            = 6
+	typeFramedProtocol         = 7
+	typeFramedMTU              = 12
+	typeReplyMessage           = 18
+	typeState                  = 24
+	typeVendorSpecific         = 26
+	typeSessionTimeout         = 27
+	typeIdleTimeout            = 28
+	typeCalledStationID        = 30
+	typeCallingStationID       = 31
+	typeNASIdentifier          = 32
+	typeProxyState             = 33
+	typeAcctMultiSessionID     = 50
+	typeEventTimestamp         = 55
+	typeCHAPChallenge          = 60
+	typeNASPortType            = 61
+	typeTunnelType             = 64
+	typeTunnelMediumType       = 65
+	typeTunnelClientEndpoint   = 66
+	typeTunnelServerEndpoint   = 67
+	typeTunnelPassword         = 69
+	typeARAPPassword           = 70
+	typePrompt                 = 76
+	typeConnectInfo            = 77
+	typeEAPMessage             = 79
+	typeMessageAuthenticator   = 80
+	typeNASPortID              = 87
+	typeChargeableUserIdentity = 89
+	typeNASIPv6Address         = 95
 )
 
 // The attributes of RFC 2548.
@@ -78,7 +91,6 @@ type request struct {
 	msChallenge, ms2Response []byte
 	proxyStates              int // attributes
 	eap                      bool
-	hint                     bool   // something of a credential without being one
 	otherCredential          string // a kind that is not examined
 	credentials              int    // kinds and repetitions
 	repeated                 string // an attribute that may stand once and stands twice
@@ -131,8 +143,6 @@ func (r *request) attribute(typ byte, value []byte) {
 		r.password = value
 	case typeCHAPPassword:
 		r.other("CHAP")
-	case typeCHAPChallenge:
-		r.hint = true
 	case typeARAPPassword:
 		r.other("ARAP")
 	case typeEAPMessage:
@@ -158,18 +168,15 @@ func (r *request) attribute(typ byte, value []byte) {
 }
 
 // vendor notes the MS-CHAP attributes of a Vendor-Specific. One that is not
-// formed as RFC 2865 §5.26 recommends is opaque, not an error; but a Microsoft
-// one may then hide a credential.
+// formed as RFC 2865 §5.26 recommends is opaque, not an error; withoutCredential
+// looks at it again.
 func (r *request) vendor(value []byte) {
 	if len(value) < 4 || binary.BigEndian.Uint32(value) != vendorMicrosoft {
 		return
 	}
-	rest := len(value) - 4
 	for typ, v := range vendorAttributes(value, vendorMicrosoft) {
-		rest -= 2 + len(v)
 		switch typ {
 		case msCHAPChallenge:
-			r.hint = true
 			r.once(&r.msChallenge, v, "MS-CHAP-Challenge")
 		case msCHAP2Response:
 			r.credentials++
@@ -180,7 +187,6 @@ func (r *request) vendor(value []byte) {
 			r.other("MS-CHAP password change")
 		}
 	}
-	r.hint = r.hint || rest != 0
 }
 
 func (r *request) once(field *[]byte, value []byte, name string) {

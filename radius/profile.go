@@ -75,4 +75,5 @@ var (
 	callingStation = Field{AttributeType: AttributeType{Type: typeCallingStationID}}
 	tunnelClient   = Field{AttributeType: AttributeType{Type: typeTunnelClientEndpoint}}
 	paloAltoSource = Field{AttributeType: AttributeType{Vendor: vendorPaloAlto, Type: 7}}
+	machineName    = Field{AttributeType: AttributeType{Vendor: vendorMicrosoft, Type: msMachineName}}
 )

@@ -188,5 +188,18 @@ var profiles = []*Profile{
 			"PPP prefers MS-CHAPv2, which cannot carry a passcode: allow only PAP in a tunnel that is encrypted (/ppp, authentication=pap).",
 			"Calling-Station-Id is a MAC for hotspot and PPPoE: no address then.",
 		},
+	}, {
+		Name:       "rdgateway",
+		Device:     "Microsoft Remote Desktop Gateway, by its NPS",
+		NoPassword: true,
+		EndUser:    []Field{machineName},
+		MFA:        map[string]any{"override_number_matching_with_otp": false},
+		Waits:      "3 s a try as it is delivered; the desktop about 60 s in all",
+		Raise:      "in nps.msc, TS GATEWAY SERVER GROUP, Load Balancing: 60 s until a request is dropped, 60 s between requests",
+		Quirks: []string{
+			"It sends no password: it has checked it. That is accepted in a signed request of an RD Gateway alone.",
+			"It understands Accept and Reject alone and shows no text: no passcode, no number.",
+			"MS-Machine-Name is only what the desktop calls itself.",
+		},
 	},
 }

@@ -384,40 +384,6 @@ func TestPasswordIsNotText(t *testing.T) {
 	}
 }
 
-func TestNoCredential(t *testing.T) {
-	signed := func(more ...[]byte) []byte {
-		return raw(AccessRequest, 1, 1, append([][]byte{emptyMA(), avp(typeUserName, "nemo")}, more...)...)
-	}
-	challenge := append([]byte{0, 0, 1, 0x37}, avp(msCHAPChallenge, "0123456789abcdef")...)
-	for _, tt := range []struct {
-		name   string
-		packet []byte
-		want   string
-	}{
-		{"signed", signed(), "mfa.NoCredential"},
-		{"unsigned", raw(AccessRequest, 1, 1, avp(typeUserName, "nemo")), `Unsupported "no credential"`},
-		{"with State", signed(avp(typeState, "s")), `Unsupported "no credential"`},
-		{"with CHAP-Challenge", signed(avp(typeCHAPChallenge, "0123456789abcdef")), `Unsupported "no credential"`},
-		{"with MS-CHAP-Challenge", signed(avp(typeVendorSpecific, string(challenge))), `Unsupported "no credential"`},
-		{"with a broken Microsoft VSA", signed(avp(typeVendorSpecific, "\x00\x00\x01\x37\x19\x00")), `Unsupported "no credential"`},
-		{"with a wrong Call-Check", signed(avp(typeServiceType, "\x00\x00\x00\x0a")), `Unsupported "Call-Check"`},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, func(c *Client) {
-					c.RequireMA = RequireNo
-					c.Policy = &mfa.Client{NoPassword: true}
-				})
-				r.arrive(tt.packet)
-				synctest.Wait()
-				if got := describe(r.auth.seen()[0].Cred); got != tt.want {
-					t.Errorf("got %s, want %s", got, tt.want)
-				}
-			})
-		})
-	}
-}
-
 // A State without octets is no first attempt: what came with it is a passcode,
 // and would reach a primary as a password.
 func TestEmptyState(t *testing.T) {

@@ -115,7 +115,11 @@ func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client
 	identity, err := x.find(ctx, c)
 	switch {
 	case errors.Is(err, mfa.ErrRejected):
-		fmt.Fprintf(w, "  the primary does not know %q: Access-Reject, reason %s\n", x.name, mfa.ReasonWrongPassword)
+		reason := mfa.ReasonWrongPassword
+		if c.NoPassword {
+			reason = mfa.ReasonUnknownUser
+		}
+		fmt.Fprintf(w, "  the primary does not know %q: Access-Reject, reason %s\n", x.name, reason)
 		return nil
 	case err != nil:
 		return err
@@ -143,6 +147,12 @@ func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client
 	explainPlan(w, "PAP", c, facts)
 	facts.PAP, facts.CarriesCode = false, false
 	explainPlan(w, "MS-CHAPv2", c, facts)
+	if c.NoPassword {
+		explainPlan(w, "no password", c, facts)
+	}
+	if c.Remember > 0 {
+		fmt.Fprintf(w, "  remember: what the running server remembers is not seen here (%s)\n", mfa.ReasonRemembered)
+	}
 	return nil
 }
 

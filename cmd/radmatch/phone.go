@@ -306,7 +306,7 @@ func (w *watcher) requests(v push.PromptView) {
 		from := "an unknown address"
 		if r.EndUser != "" {
 			from = push.Printable(r.EndUser, 128)
-			if _, err := netip.ParseAddr(from); err != nil {
+			if _, err := netip.ParseAddr(from); err != nil || r.Claimed {
 				from = fmt.Sprintf("what claims to be %q", from)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -46,6 +47,7 @@ var primaryTypes = map[string]provider[mfa.PasswordChecker]{
 	"file":     row(openFile),
 	"ldap":     row(openLDAP),
 	"radius":   row(openUpstream),
+	"none":     row(openNone),
 }
 
 var pushTypes = map[string]provider[mfa.Pusher]{
@@ -103,6 +105,10 @@ func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.
 	return sequence, nil
 }
 
+func openNone(_ *config.Config, _ parts, s *password.NoneSettings) (mfa.PasswordChecker, error) {
+	return password.NewNone(s), nil
+}
+
 // approverSettings is empty: devices are enrolled with `radmatch device invite`.
 type approverSettings struct{}
 
@@ -152,11 +158,9 @@ const maxSharedUsers = 20
 // and a directory's user who is called like one of a file is refused at the login.
 func checkSharedUsers(cfg *config.Config, built primaries) error {
 	var found []error
-	var files []*password.File
 	directories := map[string]string{} // namespace to name
 	for i, e := range cfg.Primaries {
 		if file, ok := built[e.Name].(*password.File); ok {
-			files = append(files, file)
 			found = append(found, sharedWithFiles(cfg, built, i, file, maxSharedUsers-len(found))...)
 		}
 		for _, space := range namespaces(built[e.Name]) {
@@ -166,15 +170,14 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 			directories[space] = e.Name
 		}
 	}
-	taken := func(name string) bool {
-		return slices.ContainsFunc(files, func(f *password.File) bool { return f.Has(name) })
-	}
 	for _, p := range built {
 		switch p := p.(type) {
 		case *password.LDAP:
-			p.Taken = taken
+			p.Taken = built.inFile
 		case *radius.Upstream:
-			p.Taken = taken
+			p.Taken = built.inFile
+		case *password.None:
+			p.Taken = built.taken
 		}
 	}
 	return errors.Join(found...)
@@ -185,10 +188,38 @@ func namespaces(p mfa.PasswordChecker) []string {
 	switch p := p.(type) {
 	case *password.LDAP:
 		return []string{p.Namespace()}
+	case *password.None:
+		return []string{p.Namespace()}
 	case *radius.Upstream:
 		return p.Namespaces()
 	}
 	return nil
+}
+
+// taken reports whether a name is, or may be, that of a user whom a primary of
+// another type than none knows.
+func (ps primaries) taken(name string) bool {
+	space := ""
+	if at := strings.LastIndexByte(name, '@'); at >= 0 {
+		space = mfa.Fold(name[at+1:])
+	} else if strings.Contains(name, `\`) {
+		return ps.inFile(name)
+	}
+	for _, p := range ps {
+		if _, none := p.(*password.None); !none && slices.Contains(namespaces(p), space) {
+			return true
+		}
+	}
+	return ps.inFile(name)
+}
+
+func (ps primaries) inFile(name string) bool {
+	for _, p := range ps {
+		if f, ok := p.(*password.File); ok && f.Has(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // sharedWithFiles returns the users of entry i that a file before it has too, at
@@ -246,6 +277,9 @@ func known() config.Known {
 	}
 	for _, p := range radius.Profiles() {
 		k.Profiles[p.Name] = profileKeys(p)
+		if p.NoPassword {
+			k.NoPassword = append(k.NoPassword, p.Name)
+		}
 	}
 	k.Field = func(name string) error {
 		_, err := radius.ParseField(name)

@@ -95,8 +95,8 @@ func newClient(cfg *config.Config, c *config.Client, primaries primaries, pusher
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
 	}
-	if policy.Primary = primaries[c.Primary]; policy.Primary == nil {
-		return radius.Client{}, fmt.Errorf("client %q: no primary %q", c.Name, c.Primary)
+	if err := setPrimary(policy, c.Primary, primaries); err != nil {
+		return radius.Client{}, fmt.Errorf("client %q: primary: %w", c.Name, err)
 	}
 	if _, memory := policy.Primary.(*password.File); !memory {
 		policy.PrimaryTimeout = c.MFA.PrimaryTimeout
@@ -112,12 +112,35 @@ func newClient(cfg *config.Config, c *config.Client, primaries primaries, pusher
 	}
 	client := radius.Client{
 		Name: c.Name, Prefixes: c.Addresses, RequireMA: require,
-		RejectDelay: c.MFA.RejectDelay, Profile: profile, Policy: policy,
+		RejectDelay: c.MFA.RejectDelay, Profile: profile, Policy: policy, AnyNASType: !c.MFA.RequireNASType,
 	}
 	for _, s := range c.Secret {
 		client.Secrets = append(client.Secrets, []byte(s))
 	}
 	return client, nil
+}
+
+// setPrimary gives a client its primary. A client that sends requests without a
+// password needs one that finds users without it; where it names none, names are
+// taken as they come and every password is refused.
+func setPrimary(policy *mfa.Client, name string, all primaries) error {
+	policy.Primary = all[name]
+	if name == "" && policy.NoPassword {
+		policy.Primary = &password.None{Taken: all.taken}
+	}
+	if policy.Primary == nil {
+		return fmt.Errorf("there is none named %q", name)
+	}
+	_, checksNothing := policy.Primary.(*password.None)
+	finder, finds := policy.Primary.(mfa.IdentityFinder)
+	switch {
+	case checksNothing && !policy.NoPassword:
+		return fmt.Errorf("must check passwords: %q is of type none, which is for the profile rdgateway alone", name)
+	case !finds && policy.NoPassword:
+		return fmt.Errorf("must be able to look a user up without a password; %q cannot. Use one of type ldap, file or none", name)
+	}
+	policy.Finder = finder
+	return nil
 }
 
 // newPolicy is what the engine knows of a client, its providers aside.
@@ -148,6 +171,7 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 		NumberInPrompt:   c.MFA.NumberInPrompt,
 		RequireUserMatch: c.MFA.RequireMatch,
 		Join:             c.MFA.Join,
+		Remember:         c.MFA.Remember,
 		PushTimeout:      c.MFA.PushTimeout, ChallengeTTL: c.MFA.ChallengeTTL,
 		OnPrimaryError: onPrimary, OnMFAError: onMFA,
 		RejectDelay: c.MFA.RejectDelay,

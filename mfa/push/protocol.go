@@ -296,6 +296,7 @@ type RequestView struct {
 	Time    time.Time `json:"time"`
 	Client  string    `json:"client"`
 	EndUser string    `json:"end_user,omitempty"`
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source,omitempty"`
 }
 
@@ -343,7 +344,7 @@ func view(p *mfa.Prompt, version int) PromptView {
 	for i, r := range shown {
 		v.Requests[i] = RequestView{
 			Time: r.Time.UTC(), Client: Printable(r.Client, maxText),
-			EndUser: Printable(r.EndUser, maxText), Source: Printable(r.Source, maxText),
+			EndUser: Printable(r.EndUser, maxText), Claimed: r.Claimed, Source: Printable(r.Source, maxText),
 		}
 	}
 	return v

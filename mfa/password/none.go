@@ -1,0 +1,128 @@
+package password
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// NoneSettings are the keys of a primary of type `none`.
+type NoneSettings struct {
+	DefaultDomain   string   `yaml:"default_domain" default:"" doc:"The domain of names without one."`
+	Domains         []string `yaml:"domains" default:"" doc:"The names of the one domain that DOMAIN\\user and user@domain may name; default_domain is one of them. Users of others are refused. With neither, names are taken as they come, and EXAMPLE\\alice is another user than alice."`
+	CanonicalDomain string   `yaml:"canonical_domain" default:"" doc:"When set, methods, blocks and events know a user as NAME@canonical_domain, otherwise as NAME."`
+}
+
+// None checks no password and knows nobody: it is for an RD Gateway, which has
+// checked the password itself, and says only how names are read. It is
+// immutable; its methods may be called concurrently. The zero None takes names as
+// they come.
+type None struct {
+	// Taken reports whether a name belongs to a user of another primary: such a
+	// user is refused, because methods belong to a name and this primary cannot
+	// tell whether it is the same person. It may be set until the first call.
+	Taken func(name string) bool
+
+	domains   []string // folded; empty: names are taken as they come
+	canonical string
+}
+
+var (
+	_ mfa.PasswordChecker = (*None)(nil)
+	_ mfa.IdentityFinder  = (*None)(nil)
+)
+
+var (
+	errNoneCredential = fmt.Errorf("a primary of type none checks no password: %w", mfa.ErrUnsupported)
+	errNoneDomain     = fmt.Errorf("the domain is none of the primary's: %w", mfa.ErrRejected)
+	errNoneTaken      = fmt.Errorf("a user of another primary is called so: %w", mfa.ErrRejected)
+	errNoneName       = fmt.Errorf("not a user name: %w", mfa.ErrRejected)
+)
+
+// CheckSettings implements the rules that tags cannot say.
+func (s *NoneSettings) CheckSettings(problem func(key, rule, got string)) {
+	check := func(key, domain string) {
+		if !isName(domain) || strings.ContainsAny(domain, `\@`) {
+			problem(key, "must be the name of a domain, such as EXAMPLE or example.org", domain)
+		}
+	}
+	for i, d := range s.Domains {
+		check(fmt.Sprintf("domains[%d]", i), d)
+	}
+	if s.DefaultDomain != "" {
+		check("default_domain", s.DefaultDomain)
+	}
+	if s.CanonicalDomain == "" {
+		return
+	}
+	check("canonical_domain", s.CanonicalDomain)
+	if s.DefaultDomain == "" && len(s.Domains) == 0 {
+		problem("canonical_domain", "must stand beside default_domain or domains", s.CanonicalDomain)
+	}
+}
+
+// NewNone returns the primary of settings that CheckSettings has nothing against.
+func NewNone(s *NoneSettings) *None {
+	n := &None{canonical: s.CanonicalDomain}
+	if s.DefaultDomain != "" {
+		n.domains = append(n.domains, mfa.Fold(s.DefaultDomain))
+	}
+	for _, d := range s.Domains {
+		n.domains = append(n.domains, mfa.Fold(d))
+	}
+	return n
+}
+
+// Check implements mfa.PasswordChecker: it refuses every credential.
+func (n *None) Check(ctx context.Context, _ string, _ mfa.Credential) (mfa.Identity, error) {
+	if err := ctx.Err(); err != nil {
+		return mfa.Identity{}, err
+	}
+	return mfa.Identity{}, errNoneCredential
+}
+
+// Namespace is what the names of its users end with, and none of a directory's
+// do. Names that are taken as they come have one that is no domain.
+func (n *None) Namespace() string {
+	if len(n.domains) == 0 {
+		return `\`
+	}
+	return mfa.Fold(n.canonical)
+}
+
+// Find implements mfa.IdentityFinder. It cannot tell an unknown user from a
+// known one, so that nobody that it returns is Known.
+func (n *None) Find(_ context.Context, user string) (mfa.Identity, error) {
+	if !isName(user) {
+		return mfa.Identity{}, errNoneName
+	}
+	name := user
+	if len(n.domains) > 0 {
+		l := splitLogin(user)
+		switch {
+		case l.bare == "" || hasDomain(l.bare):
+			return mfa.Identity{}, errNoneName
+		case hasDomain(user) && !slices.Contains(n.domains, mfa.Fold(l.domain)):
+			return mfa.Identity{}, errNoneDomain
+		}
+		if name = l.bare; n.canonical != "" {
+			name += "@" + n.canonical
+		}
+	}
+	if n.Taken != nil && n.Taken(name) {
+		return mfa.Identity{}, errNoneTaken
+	}
+	return mfa.Identity{Name: name}, nil
+}
+
+// isName reports whether s is text that may name a user or a domain: no
+// directory has vetted it. Spaces around it would make two users look alike.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
+}

@@ -1,0 +1,333 @@
+package mfa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// approved lets alice in at a gateway that remembers for 8 hours.
+func (r *rig) approved() *Client {
+	c := r.gateway("rdg", "rdg")
+	c.Remember = 8 * time.Hour
+	a := r.send(r.desktop(c, `CORP\alice`))
+	r.rings(1).decides(nil)
+	a.want(Accept, ReasonApproveDeny)
+	time.Sleep(time.Minute)
+	return c
+}
+
+func TestRemember(t *testing.T) {
+	// Each changes something after the approval; then the same desktop asks again.
+	tests := map[string]struct {
+		then  func(r *rig, c *Client, q *Request)
+		rings bool // it asks the person again
+	}{
+		"the same":                     {},
+		"just before it ends":          {then: func(_ *rig, _ *Client, q *Request) { time.Sleep(8*time.Hour - time.Minute - time.Second) }},
+		"when it has ended":            {then: func(_ *rig, _ *Client, q *Request) { time.Sleep(8*time.Hour - time.Minute) }, rings: true},
+		"another spelling of the name": {then: func(_ *rig, _ *Client, q *Request) { q.User = `alice` }},
+		"another client of the group": {then: func(r *rig, c *Client, q *Request) {
+			q.Client = r.gateway("rdg2", "rdg")
+			q.Client.Remember = c.Remember
+		}},
+		"a use does not extend it": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			time.Sleep(7 * time.Hour)
+			r.send(r.desktop(c, "alice")).want(Accept, ReasonRemembered)
+			time.Sleep(time.Hour)
+		}},
+		"a reload to a longer time does not revive it": {rings: true, then: func(_ *rig, c *Client, q *Request) {
+			next := *c
+			next.Remember = 12 * time.Hour
+			q.Client = &next
+			time.Sleep(9 * time.Hour)
+		}},
+		"a reload to a shorter time": {rings: true, then: func(_ *rig, c *Client, q *Request) {
+			next := *c
+			next.Remember = time.Minute
+			q.Client = &next
+		}},
+		"a reload to a shorter time that is not over": {then: func(_ *rig, c *Client, q *Request) {
+			next := *c
+			next.Remember = time.Hour
+			q.Client = &next
+		}},
+		"switched off": {rings: true, then: func(_ *rig, c *Client, q *Request) {
+			next := *c
+			next.Remember = 0
+			q.Client = &next
+		}},
+
+		"another user": {then: func(r *rig, _ *Client, q *Request) {
+			q.User = "mallory"
+			r.users.set("mallory", func(u *User) { u.Devices = 1 })
+		}, rings: true},
+		"another machine":             {then: func(_ *rig, _ *Client, q *Request) { q.EndUser = "PC-18" }, rings: true},
+		"a machine that begins alike": {then: func(_ *rig, _ *Client, q *Request) { q.EndUser = "PC-1" }, rings: true},
+		"no machine":                  {then: func(_ *rig, _ *Client, q *Request) { q.EndUser = "" }, rings: true},
+		"another group": {then: func(r *rig, c *Client, q *Request) {
+			q.Client = r.gateway("vpn", "vpn")
+			q.Client.Remember = c.Remember
+		}, rings: true},
+		"unsigned": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			q.Signed, q.Cred = false, Password("right") // without a password it would not come so far
+		}},
+
+		"a denial": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			other := r.desktop(c, "alice")
+			other.EndUser = "PC-18"
+			a := r.send(other)
+			r.rings(2).decides(ErrRejected)
+			a.want(Reject, ReasonPushDenied)
+		}},
+		"a denial at another client": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			a := r.send(r.request("alice"))
+			r.rings(2).decides(ErrRejected)
+			a.want(Reject, ReasonPushDenied)
+		}},
+		"a wrong number": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			a := r.send(r.request("alice"))
+			r.rings(2).decides(errNumber)
+			a.want(Reject, ReasonWrongNumber)
+		}},
+		"not me at another client": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			a := r.send(r.request("alice"))
+			r.rings(2).decides(errNotMe)
+			a.want(Reject, ReasonNotMe)
+		}},
+		"a prompt that nobody answers": {then: func(r *rig, c *Client, q *Request) {
+			other := r.desktop(c, "alice")
+			other.EndUser = "PC-18"
+			a := r.send(other)
+			time.Sleep(time.Minute)
+			a.want(Reject, ReasonPushNoResponse)
+		}},
+		"a wrong password": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			wrong := r.request("alice")
+			wrong.Cred = Password("wrong")
+			r.send(wrong).want(Reject, ReasonWrongPassword)
+		}},
+		"a wrong password, with a domain": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			wrong := r.request("ALICE@corp.example.org")
+			wrong.Cred = Password("wrong")
+			r.send(wrong).want(Reject, ReasonWrongPassword)
+		}},
+		"a wrong password of another user": {then: func(r *rig, c *Client, q *Request) {
+			wrong := r.request("bob")
+			wrong.Cred = Password("wrong")
+			r.send(wrong).want(Reject, ReasonWrongPassword)
+		}},
+		"the directory does not know the user for a while": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			r.primary.fail = func() error { return ErrRejected }
+			r.send(r.desktop(c, "alice")).want(Reject, ReasonUnknownUser)
+			r.primary.fail = nil
+		}},
+		"the directory gives no answer for a while": {then: func(r *rig, c *Client, q *Request) {
+			r.primary.fail = func() error { return errors.New("down") }
+			r.send(r.desktop(c, "alice")).want(Discard, ReasonPrimaryError)
+			r.primary.fail = nil
+		}},
+		"a block that was lifted": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			r.users.set("alice", func(u *User) { u.Unblocked = time.Now() })
+		}},
+		"a block that was seen": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			r.users.set("alice", func(u *User) { u.Blocked = true })
+			r.send(r.desktop(c, "alice")).want(Reject, ReasonUserBlocked)
+			r.users.set("alice", func(u *User) { u.Blocked = false })
+		}},
+		"the device was removed": {rings: true, then: func(r *rig, c *Client, q *Request) { r.users.remove("d1") }},
+		"the device was removed, and came back": {rings: true, then: func(r *rig, c *Client, q *Request) {
+			r.users.remove("d1")
+			a := r.send(r.desktop(c, "alice"))
+			r.rings(2).decides(nil)
+			a.want(Reject, ReasonNoUsableMethod)
+			r.users.remove("other")
+			time.Sleep(time.Minute)
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				c := r.approved()
+				q := r.desktop(c, `CORP\alice`)
+				if tt.then != nil {
+					tt.then(r, c, q)
+				}
+				q.Received = time.Now()
+				before := len(r.phone.all())
+				a := r.send(q)
+				if tt.rings {
+					a.wantWaits()
+					r.rings(before + 1)
+					return
+				}
+				a.want(Accept, ReasonRemembered)
+				r.rings(before)
+				ev := r.journal.last(t)
+				if ev.Plan != PlanNone || !strings.Contains(ev.Text, `approved on "pixel" at `) || ev.EndUser != "PC-17" {
+					t.Errorf("event %+v", ev)
+				}
+			})
+		})
+	}
+}
+
+// TestNotRemembered: what lets somebody in now need not do so again.
+func TestNotRemembered(t *testing.T) {
+	// Each makes alice's first login at a gateway that remembers; the second asks again.
+	tests := map[string]func(r *rig, c *Client){
+		"remember is off": func(r *rig, c *Client) {
+			c.Remember = 0
+			r.send(r.desktop(c, "alice"))
+			r.rings(1).decides(nil)
+			c.Remember = 8 * time.Hour
+		},
+		"the first came unsigned": func(r *rig, c *Client) {
+			q := r.desktop(c, "alice")
+			q.Signed, q.Cred = false, Password("right")
+			a := r.send(q)
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+		},
+		"the first named no machine": func(r *rig, c *Client) {
+			q := r.desktop(c, "alice")
+			q.EndUser = ""
+			a := r.send(q)
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+		},
+		"the machine has the name of an address that was approved": func(r *rig, c *Client) {
+			q := r.desktop(c, "alice")
+			q.EndUser, q.Address = "198.51.100.7", netip.MustParseAddr("198.51.100.7")
+			a := r.send(q)
+			r.rings(1).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+		},
+		"nobody was let in": func(r *rig, c *Client) {
+			q := r.desktop(c, "alice")
+			a := r.send(q)
+			q.Supersede()
+			r.rings(1).decides(nil)
+			time.Sleep(time.Minute)
+			a.want(Reject, ReasonAbandoned)
+		},
+		"the event could not be written": func(r *rig, c *Client) {
+			a := r.send(r.desktop(c, "alice"))
+			r.journal.setFail(func(Event) error { return errors.New("disk full") })
+			r.rings(1).decides(nil)
+			a.want(Discard, ReasonMFAError)
+			r.journal.setFail(nil)
+		},
+		"no device is named": func(r *rig, c *Client) {
+			c.Pusher = anonymous{}
+			r.send(r.desktop(c, "alice")).want(Accept, ReasonApproveDeny)
+			c.Pusher = r.phone
+		},
+		"a passcode": func(r *rig, c *Client) {
+			r.users.set("alice", func(u *User) { u.Codes, u.Default = 1, MethodOTP })
+			vpn := r.newClient("vpn", "rdg")
+			vpn.Remember = c.Remember
+			q := r.desktop(vpn, "alice")
+			q.Cred = Password("right")
+			a := r.send(q)
+			answer := r.reply(a, "123456")
+			answer.EndUser = q.EndUser
+			r.send(answer).want(Accept, ReasonDefaultOTP)
+			r.users.set("alice", func(u *User) { u.Default = MethodPush })
+		},
+		"no second factor": func(r *rig, c *Client) {
+			c.ExemptClient = true
+			r.send(r.desktop(c, "alice")).want(Accept, ReasonExemptClient)
+			c.ExemptClient = false
+		},
+	}
+	for name, first := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				c := r.gateway("rdg", "rdg")
+				c.Remember = 8 * time.Hour
+				first(r, c)
+				time.Sleep(time.Minute)
+				before := len(r.phone.all())
+				for _, machine := range []string{"PC-17", "", "198.51.100.7"} {
+					q := r.desktop(c, "alice")
+					q.EndUser = machine
+					r.send(q).wantWaits()
+					before++
+					r.rings(before)
+					time.Sleep(2 * time.Minute) // nobody answers
+				}
+			})
+		})
+	}
+}
+
+// anonymous approves without saying which device it was.
+type anonymous struct{}
+
+func (anonymous) Push(context.Context, Prompt) (Approval, error) { return Approval{Device: "x"}, nil }
+
+// An answer from the device that cannot be checked asks again, and forgets nothing.
+func TestRememberDirectoryFails(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.approved()
+		r.users.setRegisteredFail(errors.New("locked"))
+		a := r.send(r.desktop(c, "alice"))
+		a.wantWaits()
+		r.rings(2)
+		r.users.setRegisteredFail(nil)
+		r.send(r.desktop(c, "alice")).want(Accept, ReasonRemembered)
+	})
+}
+
+// The table is bounded for a user and in all; what is full takes nothing new.
+func TestMemoryIsBounded(t *testing.T) {
+	start := time.Now()
+	var m memory
+	put := func(user, machine string, at time.Time) string {
+		a := &remembered{key: user + "\x00" + machine, names: []string{user}, at: at, until: at.Add(time.Hour)}
+		m.add(a)
+		return a.key
+	}
+	var keys []string
+	for i := range maxSeats + 2 {
+		keys = append(keys, put("alice", fmt.Sprint(i), start))
+	}
+	for i, key := range keys {
+		if found := m.find(key, start, time.Hour) != nil; found != (i >= 2) {
+			t.Errorf("seat %d: found %t", i, found)
+		}
+	}
+	for i := range maxRemembered {
+		put(fmt.Sprint("u", i), "pc", start)
+	}
+	late := put("late", "pc", start.Add(time.Minute))
+	if n := len(m.seats); n != maxRemembered || m.find(late, start, time.Hour) != nil {
+		t.Errorf("%d seats, the newest is there: %t", n, m.find(late, start, time.Hour) != nil)
+	}
+	if m.find(keys[5], start, time.Hour) == nil {
+		t.Error("what was there was shed")
+	}
+	late = put("late", "pc", start.Add(2*time.Hour))
+	if n := len(m.seats); n != 1 || m.find(late, start.Add(2*time.Hour), time.Hour) == nil || len(m.names) != 1 {
+		t.Errorf("after all has run out: %d seats, %d names", n, len(m.names))
+	}
+	m.forget(`CORP\Late`)
+	if len(m.seats)+len(m.names) != 0 {
+		t.Errorf("forgotten, and %d seats and %d names are left", len(m.seats), len(m.names))
+	}
+}
+
+func TestBareName(t *testing.T) {
+	for in, want := range map[string]string{
+		"alice": "alice", `CORP\Alice`: "alice", "Alice@corp.example.org": "alice", `A\B\c@d@e`: "c", "": "", `CORP\`: "", "@x": "",
+	} {
+		if got := bareName(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
