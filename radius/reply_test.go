@@ -448,7 +448,7 @@ func BenchmarkIntake(b *testing.B) {
 func BenchmarkReply(b *testing.B) {
 	r := newRig(b, nil)
 	filter, _ := ParseAttribute("Filter-Id", "staff")
-	x := &exchange{secret: r.secret}
+	x := &exchange{server: r.Server, secret: r.secret, client: &client{Client: r.client}}
 	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{filter}}
 	buf := make([]byte, 0, maxPacketSize)
 	b.ReportAllocs()

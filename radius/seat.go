@@ -97,7 +97,7 @@ func (p *Profile) read(f Field, v []byte) netip.Addr {
 		addr, _ := netip.AddrFromSlice(v)
 		return addr.Unmap()
 	}
-	if len(v) > maxAddressText {
+	if len(v) == 0 || len(v) > maxAddressText {
 		return netip.Addr{}
 	}
 	text := string(v)
