@@ -95,11 +95,12 @@ func TestClockStepped(t *testing.T) {
 		want        mfa.Outcome
 	}
 	const wrong = mfa.Challenge // it is asked again
+	const used = mfa.Reject     // as any that is not newer than one that was accepted
 	for i, rounds := range [][]login{
-		{{0, 0, mfa.Accept}, {0, 0, wrong}, {-time.Hour, 0, wrong}, {-time.Hour, -time.Hour, wrong}},
-		{{0, 0, wrong}, {2 * time.Minute, 2 * time.Minute, mfa.Accept}},
-		{{24 * time.Hour, 24 * time.Hour, mfa.Accept}, {10 * time.Minute, 10 * time.Minute, wrong}},
-		{{10 * time.Minute, 11 * time.Minute, wrong}, {24 * time.Hour, 24 * time.Hour, wrong}},
+		{{0, 0, mfa.Accept}, {0, 0, used}, {-time.Hour, 0, wrong}, {-time.Hour, -time.Hour, used}},
+		{{0, 0, used}, {2 * time.Minute, 2 * time.Minute, mfa.Accept}},
+		{{24 * time.Hour, 24 * time.Hour, mfa.Accept}, {10 * time.Minute, 10 * time.Minute, used}},
+		{{10 * time.Minute, 11 * time.Minute, wrong}, {24 * time.Hour, 24 * time.Hour, used}},
 		{{24*time.Hour + time.Minute, 24*time.Hour + time.Minute, mfa.Accept}},
 	} {
 		c.open()
@@ -158,8 +159,8 @@ func TestPassOnSteppedClock(t *testing.T) {
 	c.expect(start.Add(time.Minute), text, wrong)
 	c.expect(start.Add(time.Minute), once, mfa.Accept)
 	for range 2 {
-		c.expect(start.Add(time.Minute), once, wrong)
-		c.expect(start, once, wrong)
+		c.expect(start.Add(time.Minute), once, mfa.Reject) // used
+		c.expect(start, once, mfa.Reject)
 		if err := c.store.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ func TestKilled(t *testing.T) {
 	p.start()
 	s = p.seat("127.0.0.1")
 	state = s.expect(signIn("alice", ""), radius.AccessChallenge).State()
-	s.expect(answerTo("alice", state, right), radius.AccessChallenge)
+	s.expect(answerTo("alice", state, right), radius.AccessReject)
 	if n := p.counts("alice")["accept default_otp"]; n != 1 {
 		t.Errorf("%d accepts in the trail, want 1", n)
 	}
