@@ -137,6 +137,9 @@ func testDomainNames(t *testing.T, d *passwordtest.Domain) {
 		s.Domains, s.AlternateLoginAttribute = append(s.Domains, "example.com"), "mail"
 	})
 	number := domainLDAP(t, d, func(s *LDAPSettings) { s.LoginAttribute, s.CanonicalDomain = "employeeID", "ad.example.org" })
+	dialin := domainLDAP(t, d, func(s *LDAPSettings) {
+		s.Filter = "(&(objectCategory=person)(objectClass=user)(!(msNPAllowDialin=FALSE)))"
+	})
 	for _, c := range []struct {
 		name string
 		l    *LDAP
@@ -151,6 +154,9 @@ func testDomainNames(t *testing.T, d *passwordtest.Domain) {
 		{"account, where the name is the mail", mail, passwordtest.Carol, "carol@example.com"},
 		{"logon name, where the name is the mail", mail, passwordtest.CarolUPN, "carol@example.com"},
 		{"number", number, "4711", "4711@ad.example.org"},
+		{"no dial-in", plain, passwordtest.NoDialin, passwordtest.NoDialin},
+		{"no dial-in, with a filter", dialin, passwordtest.NoDialin, ""},
+		{"dial-in is not said, with a filter", dialin, passwordtest.Alice, passwordtest.Alice},
 		{"a domain that is not listed", plain, `OTHER\alice`, ""},
 		{"a logon name of a domain that is not listed", plain, "alice@other.example.org", ""},
 		{"a computer", plain, "VPN1$", ""},
@@ -158,6 +164,7 @@ func testDomainNames(t *testing.T, d *passwordtest.Domain) {
 		{"a filter", plain, "alice)(objectClass=*", ""},
 	} {
 		checkBoth(t, c.l, c.user, d.Password, func(protocol string, id mfa.Identity, err error) {
+			t.Helper()
 			if id.Name != c.want || c.want == "" && !errors.Is(err, mfa.ErrRejected) {
 				t.Errorf("%s by %s: got %q, %v; want %q", c.name, protocol, id.Name, err, c.want)
 			}
@@ -279,6 +286,7 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.close)
+	l := domainLDAP(t, d, func(s *LDAPSettings) { s.ConnectTimeout, s.Timeout = time.Second, time.Second })
 	check := func() error {
 		_, err := n.check(t.Context(), d.Realm, passwordtest.Alice, passwordtest.Alice, passwordtest.Response(t, passwordtest.Alice, d.Password))
 		return err
@@ -292,6 +300,15 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}
 	}
+	patience := n.patience
+	n.patience = time.Second
+	goOn := d.PauseDC(t)
+	noAnswer("domain controller hangs", "no answer in time")
+	if _, err := l.Check(t.Context(), passwordtest.Alice, mfa.Password(d.Password)); err == nil || errors.Is(err, mfa.ErrRejected) {
+		t.Errorf("domain controller hangs, PAP: got %v", err)
+	}
+	goOn()
+	n.patience, n.retry = patience, time.Time{}
 	d.KillDC(t)
 	noAnswer("no domain controller", "No logon servers are currently available")
 	d.KillWinbind(t)
@@ -300,6 +317,9 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 	d.StartWinbind(t)
 	if err := check(); err != nil {
 		t.Errorf("all is there again: %v", err)
+	}
+	if _, err := l.Check(t.Context(), passwordtest.Alice, mfa.Password(d.Password)); err != nil {
+		t.Errorf("all is there again, PAP: %v", err)
 	}
 }
 

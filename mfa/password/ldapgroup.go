@@ -21,6 +21,9 @@ const (
 	attributeGroup = "memberOf"
 )
 
+// errNoTokenGroups: without its groups a user could get in where one of them must not.
+var errNoTokenGroups = errors.New("tokenGroups: none is shown: bind_dn must be in the group Windows Authorization Access Group")
+
 var errGroups = fmt.Errorf("the user is in more than %d groups", maxGroups)
 
 // groupFinder finds the groups of a user.
@@ -156,7 +159,10 @@ func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ld
 		return nil, errors.Join(errors.New("tokenGroups"), err)
 	}
 	sids := found[0].values("tokenGroups")
-	if len(sids) > maxSIDs {
+	switch {
+	case len(sids) == 0: // not even the primary group
+		return nil, errNoTokenGroups
+	case len(sids) > maxSIDs:
 		return nil, errGroups
 	}
 	names, unknown := g.sids.names(sids, time.Now())

@@ -42,9 +42,10 @@ var errNTLMHelper = errors.New("ntlm_auth")
 // not expected, is killed for that reason: its next answer could let in another
 // user.
 type ntlm struct {
-	program string
-	gate    *Gate
-	asked   *ntlmAsked
+	program  string
+	patience time.Duration // for one question; may be changed until the first
+	gate     *Gate
+	asked    *ntlmAsked
 
 	mu       sync.Mutex
 	idle     []*ntlmHelper
@@ -63,7 +64,7 @@ func newNTLM(program string, helpers int) (*ntlm, error) {
 	case info.IsDir() || info.Mode().Perm()&0o111 == 0:
 		return nil, fmt.Errorf("ntlm_auth: %s is not a program", program)
 	}
-	return &ntlm{program: program, gate: newGate(helpers, helpers*ntlmWaiters), asked: newNTLMAsked()}, nil
+	return &ntlm{program: program, patience: ntlmPatience, gate: newGate(helpers, helpers*ntlmWaiters), asked: newNTLMAsked()}, nil
 }
 
 // close ends the helpers that are idle; one that is at work ends after its answer.
@@ -141,7 +142,7 @@ func (n *ntlm) ask(ctx context.Context, question string) (key [16]byte, err erro
 	v, first := n.asked.claim(sha256.Sum256([]byte(question)), time.Now())
 	if first {
 		go func() {
-			reply, err := n.exchange(question, time.Now().Add(ntlmPatience))
+			reply, err := n.exchange(question, time.Now().Add(n.patience))
 			if err == nil {
 				err = reply.refusal()
 			}

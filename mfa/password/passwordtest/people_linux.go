@@ -27,7 +27,8 @@ const (
 	PasswordOld   = "passwordold"   // the password has expired
 	NoHours       = "nohours"       // never allowed to sign in
 	NoWorkstation = "noworkstation" // only from a computer that is not this one
-	Protected     = "protected"     // in Protected Users: no NTLM; LDAP lets the user in
+	Protected     = "protected"     // in Protected Users: no NTLM
+	NoDialin      = "nodialin"      // the "Dial-in" tab says no, which means something to NPS alone
 
 	// Locked and Target are for tests that lock an account: LockoutThreshold
 	// wrong passwords do. Nobody else's can be locked.
@@ -106,6 +107,7 @@ func (d *Domain) populate(t *testing.T) {
 		{NoHours, "logonHours:: " + base64.StdEncoding.EncodeToString(make([]byte, 21)) + "\n"},
 		{NoWorkstation, "userWorkstations: ELSEWHERE\n"},
 		{Protected, ""},
+		{NoDialin, "msNPAllowDialin: FALSE\n"},
 		{Locked, ""},
 		{Target, ""},
 	} {

@@ -1,0 +1,25 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// hiding is a directory that shows a user without tokenGroups, as AD does to who
+// has no right to them.
+type hiding struct{}
+
+func (hiding) search(_ context.Context, q ldapQuery) ([]ldapEntry, error) {
+	return []ldapEntry{{dn: q.base}}, nil
+}
+
+// TestTokenGroupsHidden: groups that may not be read are not the same as none.
+func TestTokenGroupsHidden(t *testing.T) {
+	g := &groupFinder{mode: "token_groups", sids: &sidNames{known: map[string]sidName{"x": {"group", time.Now().Add(time.Hour)}}}}
+	names, err := g.find(t.Context(), hiding{}, &ldapEntry{dn: "CN=alice,DC=example,DC=org"})
+	if !errors.Is(err, errNoTokenGroups) || names != nil {
+		t.Errorf("got %q, %v", names, err)
+	}
+}
