@@ -24,7 +24,7 @@ import (
 // home is a small RADIUS server on the loopback network: what an Upstream asks.
 type home struct {
 	t      testing.TB
-	start  sync.Once // with the first Upstream
+	start  sync.Once // with the first login, so that tests can set it up
 	secret *Secret
 	addr   string
 	conn   net.PacketConn
@@ -166,7 +166,6 @@ func upstreamOf(t testing.TB, change func(*UpstreamSettings), homes ...*home) (*
 	t.Helper()
 	s := &UpstreamSettings{Timeout: 500 * time.Millisecond, DeadAfter: 2, DeadTime: time.Hour, NASIdentifier: "radmatch"}
 	for _, h := range homes {
-		h.start.Do(func() { go h.serve(h.conn) })
 		s.Servers = append(s.Servers, UpstreamServer{Address: h.addr, Secret: testSecret})
 	}
 	if change != nil {
@@ -177,6 +176,12 @@ func upstreamOf(t testing.TB, change func(*UpstreamSettings), homes ...*home) (*
 	u, err := NewUpstream(s, StandardDictionary(), zap.New(core))
 	if err != nil {
 		t.Fatal(err)
+	}
+	u.dial = func(ctx context.Context, address string) (net.Conn, error) {
+		for _, h := range homes {
+			h.start.Do(func() { go h.serve(h.conn) })
+		}
+		return dialUDP(ctx, address)
 	}
 	t.Cleanup(func() { u.Close() })
 	return u, logs

@@ -1,0 +1,538 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// hostileAnswers are packets that answer nothing, though some come near it.
+func hostileAnswers(h *home, q *homeRequest, earlier []byte) map[string][]byte {
+	right := h.reply(q, AccessAccept, nil)
+	resign := func(p []byte, secret *Secret) []byte { // both authenticators, over whatever p is
+		copy(p[4:], q.auth())
+		if at := bytes.Index(p[headerSize:], []byte{typeMessageAuthenticator, 18}); at >= 0 {
+			sum := secret.sign(p, headerSize+at+2)
+			copy(p[headerSize+at+2:], sum[:])
+		}
+		sum := secret.digest(p)
+		copy(p[4:], sum[:])
+		return p
+	}
+	cut := func(p []byte, n int) []byte { return bytes.Clone(p[:n]) }
+	changed := func(change func(p []byte)) []byte {
+		p := bytes.Clone(right)
+		change(p)
+		return p
+	}
+	grown := func(attributes ...[]byte) []byte {
+		p := bytes.Clone(right)
+		for _, a := range attributes {
+			p = append(p, a...)
+		}
+		binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+		return resign(p, h.secret)
+	}
+	unsigned := append(cut(right, headerSize), right[headerSize+18:]...)
+	binary.BigEndian.PutUint16(unsigned[2:], uint16(len(unsigned)))
+	return map[string][]byte{
+		"another secret":                 resign(bytes.Clone(right), NewSecret([]byte("another secret"))),
+		"no Message-Authenticator":       resign(unsigned, h.secret),
+		"two Message-Authenticators":     grown(emptyMA()),
+		"wrong Response Authenticator":   changed(func(p []byte) { p[19] ^= 1 }),
+		"wrong Message-Authenticator":    changed(func(p []byte) { p[maOffset] ^= 1 }),
+		"a Reject made an Accept":        append([]byte{byte(AccessAccept)}, h.reply(q, AccessReject, nil)[1:]...),
+		"another identifier":             resign(changed(func(p []byte) { p[1]++ }), h.secret),
+		"another Proxy-State":            grown(avp(typeProxyState, "theirs")),
+		"another code":                   resign(changed(func(p []byte) { p[0] = 5 }), h.secret),
+		"a request":                      resign(changed(func(p []byte) { p[0] = 1 }), h.secret),
+		"a Status-Server":                resign(changed(func(p []byte) { p[0] = 12 }), h.secret),
+		"the request itself":             q.raw,
+		"the header":                     cut(right, headerSize),
+		"half a header":                  cut(right, 10),
+		"nothing":                        {},
+		"truncated":                      cut(right, len(right)-1),
+		"length below the header":        changed(func(p []byte) { p[2], p[3] = 0, 19 }),
+		"length beyond the packet":       changed(func(p []byte) { p[2] = 0x0f }),
+		"oversize":                       append(changed(func(p []byte) { p[2], p[3] = 0x10, 0x01 }), make([]byte, 4097-len(right))...),
+		"attribute of length 0":          grown([]byte{25, 0}),
+		"attribute of length 1":          grown([]byte{25, 1}),
+		"attribute beyond the packet":    grown([]byte{25, 200, 1}),
+		"replayed":                       earlier,
+		"replayed, with this identifier": append([]byte{earlier[0], q.id}, earlier[2:]...),
+	}
+}
+
+// TestUpstreamHostile: none of them is an answer; each ends in "no answer", when
+// the time is over, and the right answer after all of them is taken.
+func TestUpstreamHostile(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout, s.DeadAfter = 500*time.Millisecond, 100 }, h)
+	var earlier []byte
+	h.then = func(_ *homeRequest, p []byte) []byte { earlier = p; return p }
+	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+		t.Fatal(err)
+	}
+	// The user is called like the packet that comes, alone; alice gets them all.
+	var first []byte
+	var names []string
+	h.set(func() {
+		first = bytes.Clone(earlier)
+		h.then = nil
+		for name := range hostileAnswers(h, &homeRequest{request: request{raw: raw(AccessRequest, 1, 1), id: 1}}, first) {
+			names = append(names, name)
+		}
+		h.answer = func(q *homeRequest) [][]byte {
+			all := hostileAnswers(h, q, first)
+			if q.user != "alice" {
+				return [][]byte{all[q.user]}
+			}
+			return append(slices.Collect(maps.Values(all)), h.reply(q, AccessAccept, func(w *writer) { w.text(25, "right") }))
+		}
+	})
+	var wg sync.WaitGroup
+	for _, name := range names {
+		wg.Go(func() {
+			began := time.Now()
+			id, err := u.Check(t.Context(), name, mfa.Password("right horse"))
+			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, mfa.ErrRejected) || !reflect.DeepEqual(id, mfa.Identity{}) {
+				t.Errorf("%s: got %+v, %v", name, id, err)
+			}
+			if took := time.Since(began); took < 450*time.Millisecond {
+				t.Errorf("%s: the wait has ended after %v", name, took)
+			}
+		})
+	}
+	wg.Wait()
+	id, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+	if err != nil || len(id.Attributes) != 1 || string(id.Attributes[0].Value) != "right" {
+		t.Errorf("the right answer after all of them: %+v, %v", id, err)
+	}
+}
+
+// TestUpstreamOtherSource: the right answer from another address is none.
+func TestUpstreamOtherSource(t *testing.T) {
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	links := make(chan net.Addr, 1)
+	dial := u.dial
+	u.dial = func(ctx context.Context, address string) (net.Conn, error) {
+		c, err := dial(ctx, address)
+		if err == nil {
+			links <- c.LocalAddr()
+		}
+		return c, err
+	}
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	h.answer = func(q *homeRequest) [][]byte {
+		to := <-links
+		links <- to // it may ask again
+		if _, err := other.WriteTo(h.reply(q, AccessAccept, nil), to); err != nil {
+			t.Error(err)
+		}
+		return nil
+	}
+	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestUpstreamRetransmits: the same octets again, then an answer.
+func TestUpstreamRetransmits(t *testing.T) {
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	h.answer = func(q *homeRequest) [][]byte {
+		if len(h.asked) < 3 {
+			return nil
+		}
+		return [][]byte{h.reply(q, AccessAccept, nil)}
+	}
+	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+		t.Fatal(err)
+	}
+	seen := h.requests()
+	if len(seen) != 3 || !bytes.Equal(seen[0].raw, seen[1].raw) || !bytes.Equal(seen[0].raw, seen[2].raw) {
+		t.Errorf("%d packets, or not the same octets", len(seen))
+	}
+}
+
+// TestUpstreamBudget: a login that waits for the second server has it within
+// what the NAS waits, and one whose NAS has given up asks nobody.
+func TestUpstreamBudget(t *testing.T) {
+	silent, second := newHome(t), newHome(t)
+	silent.silent, second.silent = true, true
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = time.Minute }, silent, second)
+	for _, tt := range []struct{ budget, most time.Duration }{{hurry + 300*time.Millisecond, 600 * time.Millisecond}, {-time.Second, 50 * time.Millisecond}} {
+		x := &exchange{req: mfa.Request{GivesUp: time.Now().Add(tt.budget)}}
+		began := time.Now()
+		_, err := u.Check(context.WithValue(t.Context(), exchangeKey{}, x), "alice", mfa.Password("right horse"))
+		if took := time.Since(began); !errors.Is(err, ErrNoAnswer) || took > tt.most {
+			t.Errorf("budget %v: %v after %v", tt.budget, err, took)
+		}
+	}
+}
+
+// TestUpstreamContext: who gives up does not count as unanswered.
+func TestUpstreamContext(t *testing.T) {
+	h := newHome(t)
+	h.silent = true
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout, s.DeadAfter = time.Minute, 1 }, h)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := u.Check(ctx, "alice", mfa.Password("right horse")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if u.servers[0].dead.Load() {
+		t.Error("the server is passed over")
+	}
+}
+
+// TestUpstreamFailover: a silent server is passed over after the second login,
+// asked how it is, and back when it answers that; one login never asks both at once.
+func TestUpstreamFailover(t *testing.T) {
+	first, second := newHome(t), newHome(t)
+	u, logs := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = 500 * time.Millisecond }, first, second)
+	u.timeout, u.probeEvery = 100*time.Millisecond, 100*time.Millisecond
+	login := func() time.Duration {
+		t.Helper()
+		began := time.Now()
+		if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+			t.Error(err)
+		}
+		return time.Since(began)
+	}
+	login()
+	if len(second.requests()) != 0 {
+		t.Error("the second server was asked while the first one answers")
+	}
+	first.set(func() { first.silent = true })
+	for range 2 {
+		if took := login(); took < 90*time.Millisecond {
+			t.Errorf("the second server was asked after %v", took)
+		}
+	}
+	if took := login(); took > 80*time.Millisecond {
+		t.Errorf("a dead server held a login for %v", took)
+	}
+	until(t, "a Status-Server", func() bool {
+		all := first.requests()
+		return all[len(all)-1].code == StatusServer
+	})
+	first.set(func() { first.silent = false })
+	until(t, "the first server to be back", func() bool { return !u.servers[0].dead.Load() })
+	asked := len(second.requests())
+	login()
+	if len(second.requests()) != asked {
+		t.Error("the first server is not asked again")
+	}
+	if logs.FilterMessage("an upstream server does not answer").Len() != 1 || logs.FilterMessage("an upstream server answers again").Len() != 1 {
+		t.Errorf("logged %v", logs.All())
+	}
+}
+
+// TestUpstreamTrial: a dead server that knows no Status-Server gets one login
+// every dead time; one that has answered Status-Servers gets none.
+func TestUpstreamTrial(t *testing.T) {
+	first, second := newHome(t), newHome(t)
+	first.silent = true
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.DeadAfter = 1 }, first, second)
+	u.timeout, u.deadTime, u.probeEvery = 50*time.Millisecond, 300*time.Millisecond, time.Hour
+	s := u.servers[0]
+	s.missed(time.Now())
+	if s.usable() {
+		t.Error("dead, and asked at once")
+	}
+	until(t, "the dead time to be over", s.usable)
+	if s.usable() {
+		t.Error("a second login is sent to it")
+	}
+	s.status.Store(true)
+	s.retry = time.Time{}
+	if s.usable() {
+		t.Error("a login is sent where a Status-Server will tell")
+	}
+	if got := u.order(); got[0] != u.servers[1] || got[1] != s {
+		t.Error("a dead server must be asked last")
+	}
+}
+
+// TestUpstreamSingleSilence: a server that is silent to some logins and answers
+// others is alive.
+func TestUpstreamSingleSilence(t *testing.T) {
+	h := newHome(t)
+	h.answer = func(q *homeRequest) [][]byte {
+		if q.user == "nobody" {
+			return nil
+		}
+		return [][]byte{h.reply(q, h.code(q), nil)}
+	}
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.DeadAfter = 2 }, h)
+	u.timeout = 100 * time.Millisecond
+	var wg sync.WaitGroup
+	for range 4 {
+		for range 4 {
+			wg.Go(func() { u.Check(t.Context(), "nobody", mfa.Password("x")) })
+		}
+		time.Sleep(20 * time.Millisecond) // so that this answer comes while those wait
+		if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	}
+	if u.servers[0].dead.Load() {
+		t.Error("a server that answers is passed over")
+	}
+}
+
+// TestUpstreamRefused: a port that nothing listens on is not waited for where
+// there is another server, and is where there is none: it may be restarting.
+func TestUpstreamRefused(t *testing.T) {
+	gone, second := newHome(t), newHome(t)
+	gone.conn.Close()
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = time.Minute }, gone, second)
+	began := time.Now()
+	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	alone, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = 2 * time.Second }, gone)
+	done := make(chan error, 1)
+	go func() {
+		_, err := alone.Check(t.Context(), "alice", mfa.Password("right horse"))
+		done <- err
+	}()
+	until(t, "the first packet", func() bool {
+		alone.servers[0].mu.Lock()
+		defer alone.servers[0].mu.Unlock()
+		return len(alone.servers[0].links) == 1
+	})
+	conn, err := net.ListenPacket("udp", gone.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go gone.serve(conn)
+	if err := <-done; err != nil {
+		t.Errorf("a server that restarts: %v", err)
+	}
+}
+
+// TestUpstreamBound: requests that wait are bounded, spread over several ports,
+// and all answered by their own answer.
+func TestUpstreamBound(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.users["bob"] = "other horse"
+	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = 20 * time.Second }, h)
+	h.answer = func(*homeRequest) [][]byte { return nil }
+	s := u.servers[0]
+	errs := make(chan error, linksPerServer*idsPerLink+1)
+	var began sync.WaitGroup
+	for i := range 300 {
+		began.Add(1)
+		go func() {
+			began.Done()
+			user, password := "alice", "right horse"
+			if i%3 == 0 {
+				user, password = "bob", "wrong"
+			}
+			_, err := u.Check(t.Context(), user, mfa.Password(password))
+			if (i%3 == 0) != errors.Is(err, mfa.ErrRejected) {
+				err = fmt.Errorf("%s: %v", user, err)
+			} else {
+				err = nil
+			}
+			errs <- err
+		}()
+	}
+	began.Wait()
+	used := func() (links, waiting int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, l := range s.links {
+			l.mu.Lock()
+			waiting += l.used
+			l.mu.Unlock()
+		}
+		return len(s.links), waiting
+	}
+	until(t, "all to wait", func() bool { _, n := used(); return n == 300 })
+	if links, _ := used(); links < 300/questionsPerLink || links > 300/questionsPerLink+1 {
+		t.Errorf("%d sockets for 300 requests", links)
+	}
+	h.set(func() { h.answer = nil }) // to what is sent again
+	for range 300 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if _, n := used(); n != 0 {
+		t.Errorf("%d identifiers are not given back", n)
+	}
+	full := &upstreamServer{Upstream: u, address: h.addr, secret: s.secret, opening: make(chan struct{}, 1)}
+	for range linksPerServer {
+		full.links = append(full.links, &link{server: full, used: idsPerLink})
+	}
+	if _, err := full.exchange(t.Context(), &Query{Code: AccessRequest, User: "x"}, time.Second, false); !errors.Is(err, errBusy) {
+		t.Errorf("all identifiers of all sockets in use: %v", err)
+	}
+	if full.misses != 0 {
+		t.Error("a full server counts as one that does not answer")
+	}
+}
+
+// TestUpstreamClose: sockets end when nothing waits on them; what waits gets its
+// answer, and a login that still has the primary works.
+func TestUpstreamClose(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	links := func() int {
+		u.servers[0].mu.Lock()
+		defer u.servers[0].mu.Unlock()
+		return len(u.servers[0].links)
+	}
+	var got chan error
+	h.answer = func(q *homeRequest) [][]byte {
+		u.Close()
+		return [][]byte{h.reply(q, AccessAccept, nil)}
+	}
+	got = make(chan error, 1)
+	go func() {
+		_, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+		got <- err
+	}()
+	if err := <-got; err != nil {
+		t.Errorf("a login that was waiting: %v", err)
+	}
+	until(t, "the socket to be closed", func() bool { return links() == 0 })
+	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+		t.Errorf("a login that came later: %v", err)
+	}
+	until(t, "the second socket to be closed", func() bool { return links() == 0 })
+}
+
+func TestUpstreamSettings(t *testing.T) {
+	good := func() *UpstreamSettings {
+		return &UpstreamSettings{NASIdentifier: "radmatch", Servers: []UpstreamServer{{Address: "nps1.example.org:1812", Secret: "long enough"}}}
+	}
+	for _, tt := range []struct {
+		change func(s *UpstreamSettings)
+		want   string
+	}{
+		{func(*UpstreamSettings) {}, ""},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = "192.0.2.1" }, ""},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = "2001:db8::1" }, ""},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = "[2001:db8::1]:1645" }, ""},
+		{func(s *UpstreamSettings) { s.Servers = nil }, "servers: must have an entry"},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = "nps1:0" }, "servers[0].address: must be HOST"},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = "nps1:65536" }, "servers[0].address: must be HOST"},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = "https://nps1" }, "servers[0].address: must be HOST"},
+		{func(s *UpstreamSettings) { s.Servers[0].Address = ":1812" }, "servers[0].address: must be HOST"},
+		{func(s *UpstreamSettings) { s.Servers = append(s.Servers, s.Servers[0]) }, "servers[1].address: must be there once"},
+		{func(s *UpstreamSettings) { s.Servers[0].Secret = "short" }, "servers[0].secret: must be from 8 to 253 octets"},
+		{func(s *UpstreamSettings) { s.Servers[0].Secret = "" }, "servers[0].secret: must be there, or secret_file"},
+		{func(s *UpstreamSettings) { s.Servers[0].SecretFile = "x" }, "servers[0].secret_file: must not stand beside secret"},
+		{func(s *UpstreamSettings) { s.NASIdentifier = "" }, "nas_identifier: must be 1 to 253 octets long"},
+		{func(s *UpstreamSettings) { s.DefaultDomain = `CORP\` }, "default_domain: must be the name of a domain"},
+		{func(s *UpstreamSettings) { s.CanonicalDomain = "a b" }, "canonical_domain: must be the name of a domain"},
+		{func(s *UpstreamSettings) { s.Domains = []string{"@x"} }, "domains[0]: must be the name of a domain"},
+	} {
+		s := good()
+		tt.change(s)
+		var got []string
+		s.CheckSettings(func(key, rule, _ string) { got = append(got, key+": "+rule) })
+		if strings.Join(got, "\n") == "" && tt.want == "" {
+			continue
+		}
+		if len(got) != 1 || !strings.HasPrefix(got[0], tt.want) || tt.want == "" {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+	s := good()
+	for name, want := range map[string]string{"Filter-Id": "", "class": "", "": "", "Nothing": "unknown", "State": "holds text", "Session-Timeout": "holds text", "Tunnel-Password": "holds text"} {
+		s.GroupsAttribute = name
+		_, err := NewUpstream(s, StandardDictionary(), nil)
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("groups_attribute %q: %v", name, err)
+		}
+	}
+}
+
+// FuzzUpstreamAnswer: what a server with the right secret answers, whatever its
+// attributes are, is an identity that can be sent on, or none.
+func FuzzUpstreamAnswer(f *testing.F) {
+	for _, attributes := range [][]byte{
+		avp(25, "class"), avp(typeUserName, `CORP\alice`), avp(typeTunnelPassword, "\x01\x80\x010123456789abcdef"),
+		avp(typeVendorSpecific, "\x00\x00\x01\x37\x1a\x2d\x07S="+strings.Repeat("A", 40)),
+		avp(typeVendorSpecific, "\x00\x00\x01\x37\x10\x24\x80\x01"+strings.Repeat("k", 32)),
+		avp(typeVendorSpecific, "\x00\x00\x01\x37\x02\x10\x07E=648 R=0 C="), avp(64, "\x01\x00\x00\x0d"), avp(typeState, "s"),
+		append(avp(typeReplyMessage, "Code:\n"), avp(typeState, "s")...),
+	} {
+		for _, code := range []byte{2, 3, 11} {
+			f.Add(code, attributes)
+		}
+	}
+	secret := NewSecret([]byte(testSecret))
+	u, err := NewUpstream(&UpstreamSettings{
+		NASIdentifier: "radmatch", DefaultDomain: "CORP", GroupsAttribute: "Class", Servers: []UpstreamServer{{Address: "192.0.2.1", Secret: testSecret}},
+	}, StandardDictionary(), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, code byte, attributes []byte) {
+		w := newWriter(nil, Code(code), 5, authOf(1)[:], secret)
+		w.b = append(w.b, attributes...)
+		p, err := w.sealAnswer()
+		if err != nil {
+			return
+		}
+		q := &question{code: AccessRequest}
+		answer, err := ParseAnswer(p, 5, authOf(1), secret)
+		if err != nil || q.takes(answer) != nil {
+			return
+		}
+		r := &reply{Answer: answer, server: u.servers[0], auth: *authOf(1)}
+		for _, cred := range []mfa.Credential{mfa.Password("x"), mfa.MSCHAPv2{Ident: 7}} {
+			id, err := u.verdict(r, "alice", cred)
+			if err != nil {
+				if !reflect.DeepEqual(id, mfa.Identity{}) {
+					t.Fatal("an identity came with an error")
+				}
+				var c *mfa.PrimaryChallenge
+				if errors.As(err, &c) && (c.Message == "" || len(c.Message) > maxChallengeText || strings.ContainsAny(c.Message, "\n\x1b\x00")) {
+					t.Fatalf("message %q", c.Message)
+				}
+				continue
+			}
+			_, mschap := cred.(mfa.MSCHAPv2)
+			if Code(code) != AccessAccept || id.Name == "" || mschap != (id.MSCHAP != nil) || CheckReply(id.Attributes) != nil {
+				t.Fatalf("code %d: %+v", code, id)
+			}
+			for _, a := range id.Attributes {
+				if u.dictionary.uses[AttributeType{a.Vendor, a.Type}] == useServer && a.Vendor == 0 && a.Type != typeVendorSpecific {
+					t.Fatalf("attribute %d is passed on", a.Type)
+				}
+			}
+		}
+	})
+}
