@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -14,20 +15,21 @@ import (
 // Config is the content of radmatch.yaml. Relative paths in it have been
 // resolved against the folder of the file.
 type Config struct {
-	Listen     Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
-	DataDir    string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
-	Web        Web        `yaml:"web" doc:"How devices and browsers reach the server."`
-	Primaries  []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
-	Push       []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
-	Clients    []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
-	MFA        MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
-	Lockout    Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
-	Fatigue    Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
-	Limits     Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
-	Accounting Accounting `yaml:"accounting" doc:"What becomes of the reports that come to listen.accounting."`
-	Events     Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
-	Policy     Policy     `yaml:"policy" doc:"Features, by group."`
-	Log        Log        `yaml:"log" doc:"The log on standard error."`
+	Listen       Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
+	DataDir      string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
+	Web          Web        `yaml:"web" doc:"How devices and browsers reach the server."`
+	Dictionaries string     `yaml:"dictionaries" example:"./dictionaries" doc:"Folder of further dictionaries of attributes, in the format of FreeRADIUS 3: the files dictionary.* and *.dictionary; where there is a file dictionary, that one and what it includes. See docs/attributes.md."`
+	Primaries    []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
+	Push         []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
+	Clients      []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
+	MFA          MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
+	Lockout      Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
+	Fatigue      Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
+	Limits       Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
+	Accounting   Accounting `yaml:"accounting" doc:"What becomes of the reports that come to listen.accounting."`
+	Events       Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
+	Policy       Policy     `yaml:"policy" doc:"Features, by group."`
+	Log          Log        `yaml:"log" doc:"The log on standard error."`
 
 	File     string   `yaml:"-"` // as named on the command line
 	Warnings Problems `yaml:"-"` // what is allowed but unwise
@@ -105,6 +107,7 @@ type MFA struct {
 	RequireMA      Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
 	RequireNASType bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
 	Exempt         Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
+	GroupReplies   []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`
 	Require        Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
 }
 
@@ -112,6 +115,22 @@ type MFA struct {
 type Exempt struct {
 	Groups    []string       `yaml:"groups" default:"" doc:"Groups whose members need no second factor."`
 	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses (IP or prefix) need no second factor. Only the attribute of the profile in a signed request counts, never the address of the client. Where it is missing nobody is exempt."`
+}
+
+// GroupReply is the reply attributes of a group.
+type GroupReply struct {
+	Group string  `yaml:"group" required:"true" example:"staff" doc:"The group; all_users is everyone."`
+	Reply Replies `yaml:"reply" required:"true" example:"[{Filter-Id: employees}]" doc:"Attributes by name, each with a value or a list of values; a tag stands behind a colon. Or a list of such sections. Of a type that the user has, or a group before this one, none is added."`
+}
+
+// Replies are reply attributes as the file has them.
+type Replies []Reply
+
+// Reply is one attribute. Its value is encoded by who knows the dictionaries.
+type Reply struct {
+	Name  string
+	Value string
+	Where string // FILE:LINE: key.path
 }
 
 // Required is who always needs a second factor.
@@ -197,6 +216,13 @@ func (c *Config) Resolve(path string) string {
 		return path
 	}
 	return filepath.Join(filepath.Dir(c.File), path)
+}
+
+// Where names a key of the file to people: FILE:LINE: key.
+func (c *Config) Where(key string) string { return where(c.File, c.lines[key], key) }
+
+func where(file string, line int, key string) string {
+	return fmt.Sprintf("%s:%d: %s", file, line, key)
 }
 
 // PublicURL is the address under which devices reach the server, without a

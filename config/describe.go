@@ -127,6 +127,8 @@ func (d *describer) text(f field) string {
 	switch {
 	case f.typ == secretsType:
 		return fmt.Sprintf("%q", d.secret)
+	case f.shape() == replies:
+		return text
 	case ok && f.shape() == list:
 		return flowList(v.([]string))
 	case ok && f.typ.Kind() == reflect.String:

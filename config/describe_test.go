@@ -164,7 +164,7 @@ func keywordHolds(schema map[string]any, keyword string, want, v any, at string)
 		holds = slices.ContainsFunc(names, func(n any) bool {
 			_, isBool := v.(bool)
 			return n == "string" && isText || n == "array" && isArray || n == "object" && isObject || n == "null" && v == nil ||
-				n == "boolean" && isBool || n == "integer" && isNumber && number == float64(int64(number))
+				n == "boolean" && isBool || n == "number" && isNumber || n == "integer" && isNumber && number == float64(int64(number))
 		})
 	case "const":
 		holds = v == want
@@ -205,9 +205,17 @@ func keywordHolds(schema map[string]any, keyword string, want, v any, at string)
 			}
 		}
 	case "additionalProperties":
-		for key := range object {
-			if _, ok := schema["properties"].(map[string]any)[key]; !ok {
+		properties, _ := schema["properties"].(map[string]any)
+		for key, value := range object {
+			if _, ok := properties[key]; ok {
+				continue
+			}
+			further, ok := want.(map[string]any)
+			if !ok {
 				return fmt.Errorf("%s.%s: unknown", at, key)
+			}
+			if err := satisfies(further, value, at+"."+key); err != nil {
+				return err
 			}
 		}
 	case "oneOf":

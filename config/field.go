@@ -53,12 +53,15 @@ const (
 	list         // of scalars
 	section
 	sections // a list of them
+	replies  // attributes by name, or a list of such sections
 )
 
 func (f field) shape() shape {
 	switch {
 	case f.typ == prefixType || f.typ == secretsType:
 		return scalar
+	case f.typ == repliesType:
+		return replies
 	case f.typ.Kind() == reflect.Struct:
 		return section
 	case f.typ.Kind() == reflect.Slice && f.typ.Elem() != prefixType && f.typ.Elem().Kind() == reflect.Struct:

@@ -181,7 +181,7 @@ func (t *tree) providers(list string, entries []map[string]any, types map[string
 		key := index(list, i)
 		var p Provider
 		fill(&p, m)
-		p.Where = fmt.Sprintf("%s:%d: %s", t.file, t.line(key), key)
+		p.Where = where(t.file, t.line(key), key)
 		if settings, ok := types[p.Type]; ok {
 			p.Settings = reflect.New(reflect.TypeOf(settings)).Interface()
 			fill(p.Settings, defaults(reflect.TypeOf(settings)))

@@ -207,6 +207,14 @@ func TestFull(t *testing.T) {
 		{"exempt of the client", fmt.Sprint(vpn.MFA.Exempt.Groups), "[robots]"},
 		{"exempt addresses", fmt.Sprint(vpn.MFA.Exempt.Addresses), "[10.0.0.0/8 2001:db8:2::/48]"},
 		{"require", fmt.Sprint(vpn.MFA.Require), "{[admins] [192.0.2.7/32]}"},
+		{"group replies", fmt.Sprint(vpn.MFA.GroupReplies), "[{staff [" +
+			"{Filter-Id employees ../testdata/config/ok/full.yaml:29: clients[0].group_replies[0].reply.Filter-Id} " +
+			"{Tunnel-Private-Group-Id:1 20 ../testdata/config/ok/full.yaml:29: clients[0].group_replies[0].reply.\"Tunnel-Private-Group-Id:1\"} " +
+			"{Class one ../testdata/config/ok/full.yaml:29: clients[0].group_replies[0].reply.Class} " +
+			"{Class two ../testdata/config/ok/full.yaml:29: clients[0].group_replies[0].reply.Class}]} {all_users [" +
+			"{Session-Timeout 28800 ../testdata/config/ok/full.yaml:32: clients[0].group_replies[1].reply[0].Session-Timeout} " +
+			"{Class three ../testdata/config/ok/full.yaml:33: clients[0].group_replies[1].reply[1].Class}]}]"},
+		{"no group replies of the client", fmt.Sprint(gateway.MFA.GroupReplies), "[]"},
 		{"exempt of mfa", fmt.Sprint(gateway.MFA.Exempt.Groups), "[service]"},
 		{"push_timeout", fmt.Sprint(vpn.MFA.PushTimeout, gateway.MFA.PushTimeout), "25s 45s"},
 		{"require", string(vpn.MFA.RequireMA + " " + gateway.MFA.RequireMA), "auto yes"},

@@ -61,7 +61,7 @@ users:
 | ` + "`name`" + ` | What the user types, in capitals or not. Taken literally: a domain is part of the name. |
 | ` + "`password`" + ` | A hash, in quotes: argon2id (what ` + "`radmatch hash`" + ` prints), bcrypt, ` + "`$6$`, `{SSHA512}`" + `, or ` + "`{NT}`" + ` where MS-CHAPv2 is used. |
 | ` + "`groups`" + ` | Names for ` + "`allow_groups`, `exempt.groups`" + ` and ` + "`policy`" + `. |
-| ` + "`reply`" + ` | Attributes of the Access-Accept, by the names that FreeRADIUS uses, vendors' too. A tag stands behind a colon. |
+| ` + "`reply`" + ` | Attributes of the Access-Accept, by the names that FreeRADIUS uses, vendors' too. A tag stands behind a colon. See [Reply attributes](attributes.md). |
 | ` + "`disabled`" + ` | ` + "`true`" + `: no login. |
 `
 

@@ -47,6 +47,8 @@ func (k Known) fieldSchema(f field) node {
 		n = node{"type": "array", "items": k.entrySchema(f)}
 	case list:
 		n = node{"type": "array", "items": f.scalarSchema()}
+	case replies:
+		n = repliesSchema()
 	default:
 		n = f.scalarSchema()
 	}
@@ -86,6 +88,13 @@ func (k Known) providerSchema(f field) node {
 		oneOf = append(oneOf, n)
 	}
 	return node{"oneOf": oneOf}
+}
+
+// repliesSchema is the schema of attributes by their names.
+func repliesSchema() node {
+	value := node{"type": []string{"string", "number", "boolean"}}
+	one := node{"type": "object", "additionalProperties": node{"oneOf": []node{value, {"type": "array", "items": value}}}}
+	return node{"oneOf": []node{one, {"type": "array", "items": one}}}
 }
 
 // scalarSchema is the schema of a field's value, or of the elements of its list.

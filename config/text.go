@@ -55,6 +55,7 @@ var (
 	requireType  = reflect.TypeFor[Require]()
 	providerType = reflect.TypeFor[Provider]()
 	clientType   = reflect.TypeFor[Client]()
+	repliesType  = reflect.TypeFor[Replies]()
 )
 
 // parse turns the text of a scalar into a value of type t. Its error is a rule

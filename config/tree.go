@@ -143,6 +143,8 @@ func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
 		return t.sections(n, f, key)
 	case list:
 		return t.list(n, f, key)
+	case replies:
+		return t.replies(n, key), true
 	}
 	if f.typ == secretsType && n.Kind == yaml.SequenceNode {
 		return t.list(n, f, key)
@@ -177,7 +179,7 @@ func (t *tree) list(n *yaml.Node, f field, key string) (any, bool) {
 // empty one, so that the indexes of the others stay what they are.
 func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 	if n.Kind != yaml.SequenceNode {
-		t.add(key, t.got(n, f), `must be a list, each entry with "- name:"`)
+		t.add(key, t.got(n, f), `must be a list, each entry with "- %s:"`, fields(f.typ.Elem())[0].key)
 		return nil, false
 	}
 	vs := []any{}
@@ -198,6 +200,56 @@ func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 		vs = append(vs, m)
 	}
 	return vs, true
+}
+
+// replies reads reply attributes: a section whose keys are names and whose values
+// are one value or a list of them, or a list of such sections.
+func (t *tree) replies(n *yaml.Node, key string) Replies {
+	items := []*yaml.Node{n}
+	at := func(int) string { return key }
+	if n.Kind == yaml.SequenceNode {
+		items, at = n.Content, func(i int) string { return index(key, i) }
+	}
+	var rs Replies
+	for i, item := range items {
+		if t.full() {
+			break
+		}
+		k := at(i)
+		if t.lines[k] == 0 {
+			t.lines[k] = item.Line
+		}
+		if item = resolve(item); item.Kind != yaml.MappingNode {
+			t.add(k, "", "must be a section of attributes, such as Filter-Id: staff")
+			continue
+		}
+		for _, p := range t.pairs(item, k) {
+			rs = append(rs, t.reply(p, join(k, p.key.Value))...)
+		}
+	}
+	if len(rs) == 0 && !t.failed(key) {
+		t.add(key, "", "must have an attribute")
+	}
+	return rs
+}
+
+// reply reads the values of one attribute.
+func (t *tree) reply(p pair, key string) (rs Replies) {
+	t.lines[key] = p.key.Line
+	values := []*yaml.Node{p.value}
+	if p.value.Kind == yaml.SequenceNode {
+		values = p.value.Content
+	}
+	for _, n := range values {
+		if t.full() {
+			break
+		}
+		// As a secret: the value may be one, and is not repeated.
+		if v, ok := t.scalar(resolve(n), field{typ: secretType}, key); ok {
+			rs = append(rs, Reply{Name: p.key.Value, Value: string(v.(Secret)), Where: where(t.file, p.key.Line, key)})
+		}
+	}
+	return rs
 }
 
 // provider reads an entry of primaries or push, whose keys depend on its type.

@@ -53,6 +53,9 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	if err := a.checkClients(cfg); err != nil {
 		return err
 	}
+	if err := a.checkAttributes(cfg); err != nil {
+		return err
+	}
 	a.warnBudgets(cfg, nil)
 	if connect {
 		return a.checkConnect(ctx, cfg)
@@ -132,6 +135,10 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 		fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
 	}
 	l.approver = &push.Approver{}
+	var err error
+	if l.dictionary, err = openDictionary(cfg); err != nil {
+		return err
+	}
 	state, err := a.checkStore(ctx, cfg, &l)
 	report("store "+cfg.DataDir, err, state)
 	l.gate = password.NewGate()

@@ -16,6 +16,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/radius"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -74,19 +75,24 @@ func (a *app) explain(ctx context.Context, name, only string, from netip.Addr) e
 
 // explanation is what explain knows before it looks at a client.
 type explanation struct {
-	cfg       *config.Config
-	name      string
-	primaries primaries
-	pushers   map[string]mfa.Pusher
-	directory mfa.Directory
-	limits    mfa.Limits
-	address   netip.Addr // of the user; the zero Addr: not known
-	bypasses  []mfa.Bypass
+	cfg        *config.Config
+	name       string
+	primaries  primaries
+	pushers    map[string]mfa.Pusher
+	directory  mfa.Directory
+	dictionary *radius.Dictionary
+	limits     mfa.Limits
+	address    netip.Addr // of the user; the zero Addr: not known
+	bypasses   []mfa.Bypass
 }
 
 func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
 	x := &explanation{cfg: cfg, name: name, directory: st}
 	p := parts{gate: password.NewGate(), approver: &push.Approver{Store: st}}
+	if p.dictionary, err = openDictionary(cfg); err != nil {
+		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
+	}
+	x.dictionary = p.dictionary
 	if x.primaries, err = openPrimaries(cfg, p); err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
 	}
@@ -106,7 +112,7 @@ func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, na
 }
 
 func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client) error {
-	rc, err := newClient(x.cfg, cc, x.primaries, x.pushers)
+	rc, err := newClient(x.cfg, cc, x.dictionary, x.primaries, x.pushers)
 	if err != nil {
 		return err
 	}
@@ -128,13 +134,20 @@ func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client
 	if err != nil {
 		return err
 	}
+	x.describe(w, c, rc.Profile.Prompts, &identity, user)
+	x.replies(w, c, &identity)
+	return nil
+}
+
+// describe prints what the plan is decided from, and the plan of each credential.
+func (x *explanation) describe(w io.Writer, c *mfa.Client, prompts bool, identity *mfa.Identity, user mfa.User) {
 	now := time.Now()
 	fmt.Fprintf(w, "  user %s, groups: %s\n", identity.Name, orNone(strings.Join(identity.Groups, ", ")))
 	fmt.Fprintf(w, "  methods: %s\n", describeMethods(user))
 	fmt.Fprintf(w, "  override_number_matching_with_otp: %t, from %s\n", c.Override, c.OverrideOrigin)
 	fmt.Fprintf(w, "  address: %s\n", addressText(x.address))
 	facts := mfa.Facts{
-		Identity: &identity, User: user, PushLimited: x.limits.PushLimited(user, now),
+		Identity: identity, User: user, PushLimited: x.limits.PushLimited(user, now),
 		Address: x.address, Bypasses: x.bypasses,
 	}
 	if why := mfa.Required(c, &facts); why != "" {
@@ -143,7 +156,7 @@ func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client
 	if x.limits.CodesLocked(user, now) {
 		fmt.Fprintf(w, "  the codes of the user are locked: an answer gets Access-Reject, reason %s\n", mfa.ReasonCodesLocked)
 	}
-	facts.PAP, facts.CarriesCode = true, rc.Profile.Prompts
+	facts.PAP, facts.CarriesCode = true, prompts
 	explainPlan(w, "PAP", c, facts)
 	facts.PAP, facts.CarriesCode = false, false
 	explainPlan(w, "MS-CHAPv2", c, facts)
@@ -153,7 +166,18 @@ func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client
 	if c.Remember > 0 {
 		fmt.Fprintf(w, "  remember: what the running server remembers is not seen here (%s)\n", mfa.ReasonRemembered)
 	}
-	return nil
+}
+
+// replies prints what an Access-Accept would carry.
+func (x *explanation) replies(w io.Writer, c *mfa.Client, identity *mfa.Identity) {
+	reply := c.Reply(identity)
+	for _, a := range reply {
+		name, value := x.dictionary.FormatAttribute(a)
+		fmt.Fprintf(w, "  an Access-Accept carries %s = %s\n", name, value)
+	}
+	if len(reply) == 0 {
+		fmt.Fprintln(w, "  an Access-Accept carries no attributes of the user or a group")
+	}
 }
 
 // find looks the user up as the client's primary knows them.

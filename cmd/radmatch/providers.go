@@ -23,8 +23,18 @@ import (
 type parts struct {
 	gate     *password.Gate
 	approver *push.Approver
-	log      *zap.Logger // for what providers do by themselves; nil: nobody reads it
-	above    primaries   // of the entry that is built: those before it
+	// dictionary is that of the configuration; nil: what is built in.
+	dictionary *radius.Dictionary
+	log        *zap.Logger // for what providers do by themselves; nil: nobody reads it
+	above      primaries   // of the entry that is built: those before it
+}
+
+// encode is how a users file or a directory names reply attributes.
+func (p parts) encode() password.Encode {
+	if p.dictionary == nil {
+		return radius.StandardDictionary().ParseAttribute
+	}
+	return p.dictionary.ParseAttribute
 }
 
 // provider is how one type of primary or push provider is built from its
@@ -56,7 +66,7 @@ var pushTypes = map[string]provider[mfa.Pusher]{
 
 func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.PasswordChecker, error) {
 	path := cfg.Resolve(s.Path)
-	f, err := password.OpenFile(path, radius.ParseAttribute, p.gate)
+	f, err := password.OpenFile(path, p.encode(), p.gate)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +79,7 @@ func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.Passwo
 		log = zap.NewNop()
 	}
 	return password.OpenLDAP(s, password.LDAPParts{
-		Resolve: cfg.Resolve, Encode: radius.ParseAttribute, CheckReply: radius.CheckReply, Logger: log,
+		Resolve: cfg.Resolve, Encode: p.encode(), CheckReply: radius.CheckReply, Logger: log,
 	})
 }
 

@@ -33,25 +33,30 @@ type service struct {
 // newService builds the client table and the engine of cfg, which are swapped
 // as one. Nothing of it is in use before it is complete.
 func newService(cfg *config.Config, l *lasting) (*service, error) {
-	primaries, err := openPrimaries(cfg, l.parts)
+	p := l.parts
+	var err error
+	if p.dictionary, err = openDictionary(cfg); err != nil {
+		return nil, err
+	}
+	primaries, err := openPrimaries(cfg, p)
 	if err != nil {
 		return nil, err
 	}
-	s, err := serviceOf(cfg, l, primaries)
+	s, err := serviceOf(cfg, l, p, primaries)
 	if err != nil {
 		return nil, errors.Join(err, primaries.Close())
 	}
 	return &service{s, primaries}, nil
 }
 
-func serviceOf(cfg *config.Config, l *lasting, primaries primaries) (radius.Service, error) {
-	pushers, err := openPushers(cfg, l.parts)
+func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (radius.Service, error) {
+	pushers, err := openPushers(cfg, p)
 	if err != nil {
 		return radius.Service{}, err
 	}
 	var clients []radius.Client
 	for i := range cfg.Clients {
-		c, err := newClient(cfg, &cfg.Clients[i], primaries, pushers)
+		c, err := newClient(cfg, &cfg.Clients[i], p.dictionary, primaries, pushers)
 		if err != nil {
 			return radius.Service{}, err
 		}
@@ -82,7 +87,7 @@ func fatigueRule(cfg *config.Config) mfa.Rule {
 }
 
 // newClient joins one client's profile, settings and providers.
-func newClient(cfg *config.Config, c *config.Client, primaries primaries, pushers map[string]mfa.Pusher) (radius.Client, error) {
+func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, primaries primaries, pushers map[string]mfa.Pusher) (radius.Client, error) {
 	profile, err := newProfile(c)
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
@@ -94,6 +99,9 @@ func newClient(cfg *config.Config, c *config.Client, primaries primaries, pusher
 	policy, err := newPolicy(cfg, c, profile)
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
+	}
+	if policy.GroupReplies, err = groupReplies(c.MFA.GroupReplies, d); err != nil {
+		return radius.Client{}, err
 	}
 	if err := setPrimary(policy, c.Primary, primaries); err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: primary: %w", c.Name, err)

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// openDictionary returns the attributes that the configuration may name.
+func openDictionary(cfg *config.Config) (*radius.Dictionary, error) {
+	if cfg.Dictionaries == "" {
+		return radius.StandardDictionary(), nil
+	}
+	d, err := radius.OpenDictionaries(cfg.Resolve(cfg.Dictionaries))
+	if err != nil {
+		return nil, fmt.Errorf("%s: must be a folder of dictionaries:\n%w", cfg.Where("dictionaries"), err)
+	}
+	return d, nil
+}
+
+// groupReplies encodes the reply attributes of groups. The error has every
+// problem, each with its line.
+func groupReplies(entries []config.GroupReply, d *radius.Dictionary) ([]mfa.GroupReply, error) {
+	var replies []mfa.GroupReply
+	var all []mfa.Attribute
+	var found []error
+	for _, e := range entries {
+		g := mfa.GroupReply{Group: e.Group}
+		for _, r := range e.Reply {
+			a, err := d.ParseAttribute(r.Name, r.Value)
+			if err != nil {
+				found = append(found, fmt.Errorf("%s: %w", r.Where, err))
+				continue
+			}
+			g.Attributes, all = append(g.Attributes, a), append(all, a)
+		}
+		replies = append(replies, g)
+	}
+	if err := radius.CheckReply(all); err != nil && len(found) == 0 {
+		// Somebody may be in all of the groups.
+		found = append(found, fmt.Errorf("%s: the attributes of all groups together: %w", entries[0].Reply[0].Where, err))
+	}
+	return replies, errors.Join(found...)
+}
+
+// checkAttributes says what is wrong with the dictionaries and the reply
+// attributes of groups, each problem once, and what a dictionary has in vain.
+func (a *app) checkAttributes(cfg *config.Config) error {
+	d, err := openDictionary(cfg)
+	if err != nil {
+		fmt.Fprintln(a.stdout, err)
+		return &exitError{code: exitConfig}
+	}
+	said := map[string]bool{}
+	say := func(entries []config.GroupReply) {
+		if _, err := groupReplies(entries, d); err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			fmt.Fprintln(a.stdout, err)
+		}
+	}
+	say(cfg.MFA.GroupReplies)
+	for i := range cfg.Clients {
+		say(cfg.Clients[i].MFA.GroupReplies)
+	}
+	if len(said) > 0 {
+		return &exitError{code: exitConfig}
+	}
+	if cfg.Dictionaries != "" {
+		fmt.Fprintf(a.stdout, "dictionaries %s: %d attributes with those that are built in, %d of which no answer can carry\n",
+			cfg.Resolve(cfg.Dictionaries), d.Len(), len(d.Unsendable()))
+	}
+	return nil
+}
