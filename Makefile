@@ -4,7 +4,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Puts standard input between the marks of the profiles' table.
 PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /dev/stdin'
 
-.PHONY: build run test fuzz check docs bench
+.PHONY: build run test fuzz check docs bench bench-ldap
 
 build:
 	$(GO) build -trimpath -o bin/radmatch ./cmd/radmatch
@@ -35,6 +35,12 @@ check:
 docs:
 	$(GO) run ./cmd/radmatch config describe --markdown > docs/configuration.md
 	$(GO) run ./cmd/radmatch config profiles --markdown | $(PROFILES) -i docs/clients.md
+
+# The LDAP primary beside a bare client of the same OpenLDAP server: takes about three minutes.
+bench-ldap:
+	testdata/install-peers
+	mkdir -p bin
+	$(GO) run ./cmd/radbench -ldap
 
 # Beside FreeRADIUS with rlm_totp: takes about twenty minutes.
 bench: build

@@ -9,4 +9,7 @@
 // servers run all the time, and the runs take turns. What a server used is read
 // from /proc. It prints each run, then the median of all pairs, and ends with 1
 // if a login was lost, refused or accepted twice.
+//
+// With -ldap, which is `make bench-ldap`, it measures the LDAP primary beside a
+// bare client of the same OpenLDAP server instead.
 package main

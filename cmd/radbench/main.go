@@ -27,8 +27,13 @@ func main() {
 	flag.IntVar(&b.pushes, "pushes", 20_000, "of the users, who also have a push device; 0 leaves the push part out")
 	flag.IntVar(&b.pairs, "pairs", 5, "runs of each server at each number of logins in flight")
 	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
+	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
 	flag.Parse()
-	if err := b.main(ctx, *serveEcho); err != nil {
+	run := func(ctx context.Context) error { return b.main(ctx, *serveEcho) }
+	if *ldap {
+		run = b.ldap
+	}
+	if err := run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "radbench: error: %v\n", err)
 		os.Exit(1)
 	}

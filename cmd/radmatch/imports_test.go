@@ -34,7 +34,7 @@ var ours = map[string][]string{
 	"mfa/web":                   {"mfa", "otp", "mfa/push"},
 	"mfa/api":                   {"mfa", "otp", "mfa/push"},
 	"cmd/radmatch":              {"*"},
-	"cmd/radbench":              {"mfa", "mfa/password", "mfa/push", "mfa/store"},
+	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/passwordtest", "mfa/push", "mfa/store"},
 }
 
 // suites may be imported by tests.
@@ -51,7 +51,7 @@ var theirs = map[string][]string{
 	"modernc.org/sqlite":       {"mfa/store"},
 	"github.com/jackc/pgx":     {"mfa/store"},
 	"github.com/go-ldap/ldap":  {"mfa/password/ldap.go"},
-	"go.uber.org/zap":          {"cmd/radmatch", "radius", "mfa/web", "mfa/api", "mfa/push", "mfa/store", "mfa/password"},
+	"go.uber.org/zap":          {"cmd/radmatch", "radius", "mfa/web", "mfa/api", "mfa/push", "mfa/store", "mfa/password", "cmd/radbench"},
 	"github.com/spf13/cobra":   {"cmd/radmatch"},
 	"github.com/go-crypt":      {"mfa/password"},
 	"log":                      {},

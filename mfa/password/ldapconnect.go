@@ -61,7 +61,7 @@ func (l *LDAP) try(ctx context.Context, s *ldapServer) error {
 		}
 	}
 	login := l.settings.login(flavor == flavorAD)
-	query := ldapQuery{base: l.settings.BaseDN, filter: fmt.Sprintf("(&%s(%s=*))", login.filter, login.attribute), attributes: []string{"1.1"}, most: 1}
+	query := ldapQuery{base: l.settings.BaseDN, filter: login.users("(" + login.attribute + "=*)"), attributes: []string{"1.1"}, most: 1}
 	found, err := c.search(ctx, query)
 	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
 		return nil // there are more

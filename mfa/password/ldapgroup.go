@@ -17,7 +17,6 @@ const (
 	maxSIDs        = 5000
 	sidTime        = 5 * time.Minute // how long the name of a SID is believed
 	maxKnownSIDs   = 20000
-	groupClasses   = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
 	attributeGroup = "memberOf"
 )
 
@@ -92,7 +91,7 @@ func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filter
 		if depth > maxDepth {
 			return nil, fmt.Errorf("groups are nested deeper than %d", maxDepth)
 		}
-		found, err := g.search(ctx, c, groupClasses, filters, "cn")
+		found, err := g.search(ctx, c, "", filters, "cn")
 		if err != nil {
 			return nil, err
 		}
@@ -109,13 +108,17 @@ func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filter
 	return names, nil
 }
 
-// search finds the groups of a class that match one of filters.
+// search finds the groups that match one of filters. Whatever has members is a
+// group where class is empty: OpenLDAP is slow to look at classes too.
 func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string, filters []string, attributes ...string) ([]ldapEntry, error) {
 	var found []ldapEntry
 	for len(filters) > 0 {
 		n := min(len(filters), groupsAtOnce)
-		some, err := c.search(ctx, ldapQuery{base: g.base, filter: "(&" + class + "(|" + strings.Join(filters[:n], "") + "))",
-			attributes: attributes, most: maxGroups})
+		filter := "(|" + strings.Join(filters[:n], "") + ")"
+		if class != "" {
+			filter = "(&" + class + filter + ")"
+		}
+		some, err := c.search(ctx, ldapQuery{base: g.base, filter: filter, attributes: attributes, most: maxGroups})
 		if err != nil {
 			return nil, fmt.Errorf("groups: %w", err)
 		}

@@ -63,11 +63,11 @@ type ldapLogin struct {
 	attribute string // of the bare name
 	upn       string // of user@domain as a whole; empty: the same
 	alternate string // empty: none
-	filter    string // only users match it
+	filter    string // only users match it; empty: whatever has the name
 }
 
 func (s *LDAPSettings) login(ad bool) ldapLogin {
-	l := ldapLogin{attribute: "uid", filter: "(objectClass=*)", alternate: s.AlternateLoginAttribute}
+	l := ldapLogin{attribute: "uid", alternate: s.AlternateLoginAttribute}
 	if ad {
 		l = ldapLogin{attribute: "sAMAccountName", upn: "userPrincipalName", alternate: s.AlternateLoginAttribute,
 			filter: "(&(objectCategory=person)(objectClass=user))"}
@@ -102,15 +102,27 @@ func (l ldapLogin) matches(n loginName) [][]match {
 	return [][]match{whole, {{l.attribute, n.bare}}}
 }
 
-// search is the filter for all that the name can mean.
+// search is the filter for all that the name can mean. It is as plain as it can
+// be: an index of the directory may serve (uid=alice) alone, and (objectClass=*)
+// beside it makes OpenLDAP look at every entry.
 func (l ldapLogin) search(n loginName) string {
 	var b strings.Builder
-	for _, group := range l.matches(n) {
-		for _, m := range group {
-			fmt.Fprintf(&b, "(%s=%s)", m.attribute, escapeLDAP(m.value))
-		}
+	matches := slices.Concat(l.matches(n)...)
+	for _, m := range matches {
+		fmt.Fprintf(&b, "(%s=%s)", m.attribute, escapeLDAP(m.value))
 	}
-	return "(&" + l.filter + "(|" + b.String() + "))"
+	if len(matches) > 1 {
+		return l.users("(|" + b.String() + ")")
+	}
+	return l.users(b.String())
+}
+
+// users is a filter for those users that match another one.
+func (l ldapLogin) users(filter string) string {
+	if l.filter == "" {
+		return filter
+	}
+	return "(&" + l.filter + filter + ")"
 }
 
 var errAmbiguous = fmt.Errorf("several entries have this name: %w", mfa.ErrRejected)

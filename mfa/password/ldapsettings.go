@@ -24,7 +24,7 @@ type LDAPSettings struct {
 	BindPasswordFile string       `yaml:"bind_password_file" default:"" doc:"A file that holds it in place of bind_password."`
 
 	BaseDN string `yaml:"base_dn" example:"dc=example,dc=org" doc:"Where users are searched, and all below."`
-	Filter string `yaml:"filter" default:"" doc:"Only entries that match it are users. Unset: (&(objectCategory=person)(objectClass=user)) with AD, else (objectClass=*)."`
+	Filter string `yaml:"filter" default:"" doc:"Only entries that match it are users. Unset: (&(objectCategory=person)(objectClass=user)) with AD, else every entry that has login_attribute."`
 	Flavor string `yaml:"flavor" default:"auto" enum:"auto,ad,openldap" doc:"ad is Active Directory or Samba; openldap is any other directory. auto asks the server."`
 
 	LoginAttribute          string   `yaml:"login_attribute" default:"" doc:"The attribute that has the name that the user types. Unset: sAMAccountName with AD, where userPrincipalName is tried too, else uid."`
