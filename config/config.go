@@ -96,7 +96,6 @@ type MFA struct {
 	Append         string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How people bring a passcode with the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. Only who has a passcode method is concerned. See docs/login.md."`
 	AppendDelim    string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
 	Push           string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
-	PrimaryTimeout time.Duration `yaml:"primary_timeout" default:"30s" min:"1s" max:"10m" doc:"How long the primary may take in all, before on_primary_error says what happens; never longer than the budget of the client. A primary that itself waits for a person needs more."`
 	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
 	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
 	Join           bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`

@@ -149,7 +149,7 @@ func TestDefaults(t *testing.T) {
 	}
 	no := false
 	m := MFA{
-		RequireMatch: true, Append: "off", AppendDelim: ",", PrimaryTimeout: 30 * time.Second, Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
+		RequireMatch: true, Append: "off", AppendDelim: ",", Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
 		OnPrimaryError: "discard", OnMFAError: "discard", RejectDelay: time.Second, RequireMA: RequireAuto,
 		RequireNASType: true,
 		Exempt:         Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},

@@ -20,11 +20,12 @@ type Client struct {
 	// OpenVPN's SCRV1 form.
 	StaticChallenge bool
 
-	Primary     PasswordChecker
-	Finder      IdentityFinder // the Primary's second ability; never nil where NoPassword is true
-	Pusher      Pusher         // nil: no push
-	Amender     PromptAmender  // the Pusher's second ability, nil without
-	AllowGroups []string
+	Primary      PasswordChecker
+	HurryPrimary bool           // it must be told when the NAS gives up: it neither answers from memory nor minds that itself
+	Finder       IdentityFinder // the Primary's second ability; never nil where NoPassword is true
+	Pusher       Pusher         // nil: no push
+	Amender      PromptAmender  // the Pusher's second ability, nil without
+	AllowGroups  []string
 
 	ExemptClient    bool           // needs no second factor
 	ExemptGroups    []string       // whose members need none
@@ -46,7 +47,6 @@ type Client struct {
 	NumberInPrompt   bool
 	RequireUserMatch bool
 	Join             bool
-	PrimaryTimeout   time.Duration // 0: the primary answers from memory, and needs none
 	Remember         time.Duration // how long an approval spares the same seat a prompt
 	PushTimeout      time.Duration
 	ChallengeTTL     time.Duration

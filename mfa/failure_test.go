@@ -173,9 +173,9 @@ func TestHung(t *testing.T) {
 		t.Run(outcome.String(), func(t *testing.T) {
 			table(t, map[string]func(*testing.T, *rig){
 				"primary": func(t *testing.T, r *rig) {
-					r.client.Primary, r.client.PrimaryTimeout, r.client.OnPrimaryError = hung{}, 5*time.Second, outcome
-					a := r.send(r.request("bob"))
-					pass(4900 * time.Millisecond)
+					r.client.Primary, r.client.HurryPrimary, r.client.OnPrimaryError = hung{}, true, outcome
+					a := r.send(r.patient(5 * time.Second))
+					pass(4500 * time.Millisecond)
 					a.wantWaits()
 					pass(200 * time.Millisecond)
 					a.want(outcome, ReasonPrimaryError)
@@ -183,27 +183,21 @@ func TestHung(t *testing.T) {
 						t.Errorf("event: %+v", ev)
 					}
 				},
-				"primary, and a NAS that waits for less": func(t *testing.T, r *rig) {
-					r.client.Primary, r.client.PrimaryTimeout, r.client.OnPrimaryError = hung{}, 30*time.Second, outcome
-					a := r.send(r.patient(5 * time.Second))
-					pass(4500 * time.Millisecond)
-					a.wantWaits()
-					pass(200 * time.Millisecond)
-					a.want(outcome, ReasonPrimaryError)
-				},
 				"primary, asked for the name": func(t *testing.T, r *rig) {
 					r.appends(AppendSuffix)
-					r.client.Primary, r.client.PrimaryTimeout, r.client.OnPrimaryError = hung{}, 5*time.Second, outcome
-					a := r.sendTyped("bob", "right123456")
+					r.client.Primary, r.client.HurryPrimary, r.client.OnPrimaryError = hung{}, true, outcome
+					q := r.request("bob")
+					q.Cred, q.GivesUp = Password("right123456"), q.Received.Add(5*time.Second)
+					a := r.send(q)
 					pass(5100 * time.Millisecond)
 					a.want(outcome, ReasonPrimaryError)
 				},
 				"primary, in its own dialog": func(t *testing.T, r *rig) {
 					up := r.asks()
-					r.client.PrimaryTimeout, r.client.OnPrimaryError = 5*time.Second, outcome
+					r.client.HurryPrimary, r.client.OnPrimaryError = true, outcome
 					a := r.send(r.request("bob"))
 					r.client.Primary = hung{up}
-					a = r.sendAnswer(a, "1234")
+					a = r.ok(a, "1234", 5*time.Second)
 					pass(5100 * time.Millisecond)
 					a.want(outcome, ReasonPrimaryError)
 				},

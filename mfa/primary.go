@@ -40,17 +40,13 @@ func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, co
 	return Identity{}, code, e.refusal(r, err)
 }
 
-// bounded is the life of a question to the primary. One that hangs must leave
-// time to say so before the NAS gives up.
+// bounded is the life of a question to the primary, which bounds itself too. One
+// that hangs must leave time to say so before the NAS gives up.
 func (c *Client) bounded(ctx context.Context, r *Request) (context.Context, context.CancelFunc) {
-	if c.PrimaryTimeout == 0 {
-		return ctx, func() {}
+	if at := r.lastCall(); c.HurryPrimary && !at.IsZero() {
+		return context.WithDeadline(ctx, at)
 	}
-	until := time.Now().Add(c.PrimaryTimeout)
-	if at := r.lastCall(); !at.IsZero() && at.Before(until) {
-		until = at
-	}
-	return context.WithDeadline(ctx, until)
+	return ctx, func() {}
 }
 
 // find is the first factor of a request without a password, which an RD Gateway

@@ -106,8 +106,10 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 	if err := setPrimary(policy, c.Primary, primaries); err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: primary: %w", c.Name, err)
 	}
-	if _, memory := policy.Primary.(*password.File); !memory {
-		policy.PrimaryTimeout = c.MFA.PrimaryTimeout
+	switch policy.Primary.(type) {
+	case *password.File, *radius.Upstream:
+	default:
+		policy.HurryPrimary = true
 	}
 	if c.MFA.Push != "" {
 		if policy.Pusher = pushers[c.MFA.Push]; policy.Pusher == nil {
