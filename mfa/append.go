@@ -96,6 +96,11 @@ func parseBase64(s string) (string, bool) {
 	return string(b), utf8.Valid(b) && !strings.Contains(string(b), "\x00")
 }
 
+// AppendsCode reports whether people can bring a passcode with the password.
+func (c *Client) AppendsCode() bool {
+	return c.StaticChallenge || c.Append == AppendSuffix || c.Append == AppendDelimiter
+}
+
 // splits yields the ways to split typed in this client's style, the likeliest
 // first. The longer code goes first: a password that ends in two digits is rarer
 // than a person with an eight-digit token.
@@ -131,6 +136,9 @@ func trailingDigits(s string, n int) bool {
 // registered, as far as it is known before the password is checked. A wrong
 // guess lets nobody in: the code is examined as the code of whom the primary names.
 func codeOwner(ctx context.Context, r *Request) (string, error) {
+	if namer, ok := r.Client.Primary.(Namer); ok {
+		return namer.CanonicalName(r.User), nil
+	}
 	finder, ok := r.Client.Primary.(IdentityFinder)
 	if !ok {
 		return r.User, nil

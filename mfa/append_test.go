@@ -307,11 +307,18 @@ func TestAppended(t *testing.T) {
 		"the primary knows the user under another name": func(t *testing.T, r *rig) {
 			r.appends(AppendSuffix)
 			r.codes.none = map[string]bool{`CORP\bob`: true}
-			r.client.Primary = finder{r.primary, nil}
-			r.sendTyped(`CORP\bob`, "right123456").want(Accept, "")
+			for _, primary := range []PasswordChecker{finder{r.primary, nil}, namer{r.primary}} {
+				r.client.Primary, r.codes.used = primary, nil
+				r.sendTyped(`CORP\bob`, "right123456").want(Accept, "")
+			}
 		},
 	})
 }
+
+// namer is a primary that knows its names without asking.
+type namer struct{ *primary }
+
+func (namer) CanonicalName(user string) string { return strings.TrimPrefix(user, `CORP\`) }
 
 // finder is a primary that can look users up.
 type finder struct {

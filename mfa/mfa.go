@@ -105,6 +105,12 @@ type IdentityFinder interface {
 	Find(ctx context.Context, user string) (Identity, error)
 }
 
+// Namer is a PasswordChecker that tells from memory under which name it will
+// return a user whose password is right. It proves nothing about who asks.
+type Namer interface {
+	CanonicalName(user string) string
+}
+
 // Pusher asks the user's devices to approve a login. Push may be called
 // concurrently and blocks until a device has decided or ctx, which is the
 // prompt's life, ends; then it withdraws the prompt from the devices and

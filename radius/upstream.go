@@ -130,7 +130,10 @@ type Upstream struct {
 	closed        atomic.Bool
 }
 
-var _ mfa.PrimaryContinuer = (*Upstream)(nil)
+var (
+	_ mfa.PrimaryContinuer = (*Upstream)(nil)
+	_ mfa.Namer            = (*Upstream)(nil)
+)
 
 // probeEvery is the shortest that RFC 3539 §3.4.1 allows between two watchdogs.
 const probeEvery = 6 * time.Second

@@ -81,6 +81,14 @@ func isASCII(s string) bool {
 	return true
 }
 
+// CanonicalName implements mfa.Namer. What is no name of this primary stays as it is.
+func (u *Upstream) CanonicalName(user string) string {
+	if name, _, err := u.names.canonical(user); err == nil {
+		return name
+	}
+	return user
+}
+
 // Namespaces returns what the names of users may end in, folded; empty for names
 // without a domain.
 func (u *Upstream) Namespaces() []string {

@@ -158,6 +158,10 @@ func (x *explanation) describe(w io.Writer, c *mfa.Client, prompts bool, identit
 	}
 	facts.PAP, facts.CarriesCode = true, prompts
 	explainPlan(w, "PAP", c, facts)
+	if !facts.CarriesCode && c.AppendsCode() {
+		facts.CarriesCode = true
+		explainPlan(w, "PAP with a passcode", c, facts)
+	}
 	facts.PAP, facts.CarriesCode = false, false
 	explainPlan(w, "MS-CHAPv2", c, facts)
 	if c.NoPassword {

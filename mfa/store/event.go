@@ -96,6 +96,7 @@ type rest struct {
 	DeviceID  string              `json:"device_id,omitempty"`
 	Signature []byte              `json:"signature,omitempty"`
 	Count     int                 `json:"count,omitempty"`
+	Rounds    int                 `json:"primary_rounds,omitempty"`
 	Requests  []mfa.PromptRequest `json:"requests,omitempty"`
 	Text      string              `json:"text,omitempty"`
 	Operator  string              `json:"operator,omitempty"`
@@ -121,12 +122,12 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil {
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 {
 		return b, nil
 	}
 	extra, err := json.Marshal(rest{
 		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
-		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session,
+		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session, Rounds: ev.Rounds,
 	})
 	return append(b, extra...), err
 }
@@ -163,7 +164,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 		return err
 	}
 	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
-	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session
+	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session, ev.Rounds = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session, x.Rounds
 	return nil
 }
 

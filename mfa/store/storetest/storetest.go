@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -163,7 +164,14 @@ func trail(t *testing.T, h Harness) {
 	full.Method, full.Token, full.Drift, full.Tries = "push", "t1", -2, 3
 	full.Primary, full.Factor, full.Total, full.Count = 1, time.Second, time.Minute, 7
 	full.Requests = []mfa.PromptRequest{{Time: full.Time, Client: "vpn", EndUser: "x", Source: "y"}}
-	full.Text, full.Operator, full.NumberSet = "text", "root", true
+	full.Text, full.Operator, full.NumberSet, full.Rounds = "text", "root", true, 2
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[mfa.Event]()) {
+		switch {
+		case f.Name == "Step", f.Name == "Session": // of other tests
+		case len(f.Index) == 1 && reflect.ValueOf(full).FieldByIndex(f.Index).IsZero():
+			t.Errorf("the test sets no %s", f.Name)
+		}
+	}
 	want := []mfa.Event{login("anna"), full, {Kind: mfa.EventUnclaimed, Time: full.Time}}
 	for _, ev := range want {
 		do(t, s.Record(t.Context(), ev))
