@@ -233,11 +233,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 	if q.Signed {
 		q.Address = x.client.Profile.address(r.raw)
 	}
-	budget := x.client.Profile.Budget
-	if budget == 0 {
-		budget = x.count.patience.learned(now)
-	}
-	if budget > 0 {
+	if budget := x.client.Profile.Budget; budget > 0 {
 		q.GivesUp = now.Add(budget)
 	}
 	x.texts(r)

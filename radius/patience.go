@@ -144,11 +144,13 @@ func givenUp(interval time.Duration) time.Duration { return interval * 5 / 2 }
 // sight is what was seen of the NAS while a request was pending. The lock of the
 // table guards it until the request is finished.
 type sight struct {
-	first, last time.Time     // packets with these very octets
-	again       time.Duration // until the first retransmission, 0: there was none
+	first, last time.Time     // packets of this login
+	again       time.Duration // until the first one that came again, 0: there was none
 	interval    time.Duration // between the last two
-	left        time.Time     // the NAS asked anew, and waits for this no more
+	left        time.Time     // the NAS asked for something else, and waits for this no more
 	reused      bool          // it did so under the same identifier
+	followed    bool          // it asked for this login anew, see watch: that request tells the rest
+	over        bool          // the request is finished
 }
 
 // retransmitted notes that the packet came again.
@@ -162,30 +164,49 @@ func (s *sight) retransmitted(now time.Time) {
 	}
 }
 
+// goesOn reports whether a new request for the same login comes from the device.
+// After a longer time it comes from the person, who dials again.
+func (s *sight) goesOn(now time.Time) bool {
+	silence := now.Sub(s.last)
+	return silence < EnoughTime && (s.interval == 0 || silence < givenUp(s.interval))
+}
+
 // wait returns how long the NAS waited for an answer that is ready now, and
 // whether it had given up. For is 0 where nothing tells how long.
 func (s *sight) wait(now time.Time) (w Wait, gone bool) {
 	w = Wait{At: now, Again: s.again}
-	asked := !s.left.IsZero()
-	switch {
-	case s.again > 0:
-		w.For = s.last.Sub(s.first) + s.interval
-		return w, asked || now.Sub(s.last) > givenUp(s.interval)
-	case asked && !s.reused && s.left.Sub(s.first) < EnoughTime:
-		// A device that asks anew under another identifier (FortiGate). After a
-		// longer time it is more likely the person.
-		w.For = s.left.Sub(s.first)
-		return w, true
+	if s.again == 0 {
+		return w, s.reused
 	}
-	return w, asked && s.reused
+	w.For = s.last.Sub(s.first) + s.interval
+	return w, !s.left.IsZero() || now.Sub(s.last) > givenUp(s.interval)
 }
 
-// watch notes that a new request has come. The earlier one of the same seat, if
-// it is still pending under another identifier, was given up.
+// watch looks out for devices that ask anew under another identifier, or anew
+// under the same: to them it is one login, and they give it up as a whole. It also
+// says when the NAS gives up, where nobody has set that.
 func (s *Server) watch(x *exchange) {
-	if x.req.State != "" {
+	now := x.req.Received
+	start := now
+	if x.req.State == "" {
+		x.seat = s.seatOf(x)
+		slot := &x.count.patience.seats[x.seat%seatSlots]
+		if old := slot.Swap(x); old != nil && old.seat == x.seat {
+			start = s.answers.follow(old, x, now)
+		}
+	}
+	budget := x.count.patience.learned(now)
+	if x.client.Profile.Budget > 0 || budget == 0 {
 		return
 	}
+	if now.Sub(start) > budget-budget/8 {
+		start = now // it was to have given up: this is another attempt
+	}
+	x.req.GivesUp = start.Add(budget)
+}
+
+// seatOf is a hash of who asks from where.
+func (s *Server) seatOf(x *exchange) uint64 {
 	var h maphash.Hash
 	h.SetSeed(s.answers.seed)
 	h.WriteString(x.req.User)
@@ -193,21 +214,41 @@ func (s *Server) watch(x *exchange) {
 	h.WriteString(x.req.EndUser)
 	source := x.from.Addr().As16()
 	h.Write(source[:])
-	x.seat = h.Sum64()
-	slot := &x.count.patience.seats[x.seat%seatSlots]
-	if old := slot.Swap(x); old != nil && old.seat == x.seat {
-		s.answers.leave(old, x.req.Received)
-	}
+	return h.Sum64()
 }
 
-// leave notes that the NAS has asked anew for the login of x.
-func (t *retransmissions) leave(x *exchange, now time.Time) {
+// follow lets x go on where old, an earlier request of the same seat, is still
+// pending. It returns when the login began.
+func (t *retransmissions) follow(old, x *exchange, now time.Time) (start time.Time) {
+	seen, goesOn := t.leave(old, now)
+	if !goesOn {
+		return now
+	}
 	s := t.shard(&x.entry.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x.entry.exchange == x {
-		x.sight.left = now
+	x.sight.first, x.sight.interval, x.sight.again = seen.first, now.Sub(seen.last), seen.again
+	if seen.again == 0 {
+		x.sight.again = x.sight.interval
 	}
+	return seen.first
+}
+
+// leave notes that the NAS has asked anew for the login of old.
+func (t *retransmissions) leave(old *exchange, now time.Time) (seen sight, goesOn bool) {
+	s := t.shard(&old.entry.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen = old.sight
+	switch {
+	case seen.over:
+	case seen.goesOn(now):
+		old.sight.followed = true
+		return seen, true
+	default:
+		old.sight.left = now
+	}
+	return seen, false
 }
 
 // learn draws from a finished request how long its NAS waits, and warns where that
@@ -215,6 +256,9 @@ func (t *retransmissions) leave(x *exchange, now time.Time) {
 func (x *exchange) learn(now time.Time, took time.Duration) {
 	p := &x.count.patience
 	p.seats[x.seat%seatSlots].CompareAndSwap(x, nil)
+	if x.sight.followed {
+		return
+	}
 	wait, gone := x.sight.wait(now)
 	if !gone {
 		p.answered(now, took, wait)

@@ -84,7 +84,7 @@ func TestLearnedBudget(t *testing.T) {
 		{"one packet", waiter{decided: late}, 0, 0},
 		{"answered in time", waiter{again: seconds(3, 6), decided: 8 * time.Second}, 0, 0},
 		{"answered between the intervals of a doubling device", waiter{again: seconds(2, 6), decided: 13 * time.Second}, 0, 0},
-		{"another identifier (FortiGate)", waiter{anew: 5 * time.Second, decided: late}, 5, 8},
+		{"another identifier (FortiGate)", waiter{anew: 5 * time.Second, decided: late}, 10, 8},
 		{"another identifier after retransmissions", waiter{again: seconds(2, 4), anew: 20 * time.Second, decided: late}, 6, 8},
 		{"the person dials again after 40 s", waiter{anew: 40 * time.Second, decided: late}, 0, 0},
 		{"identifier used for another login", waiter{reuse: 10 * time.Second, decided: late}, 0, 8},
@@ -142,6 +142,31 @@ func TestLearnedBudgetInEffect(t *testing.T) {
 		time.Sleep(keepWaits)
 		if got := gives(); got != 0 {
 			t.Errorf("gives up after %v: what is a day old must not count", got)
+		}
+	})
+}
+
+// A device that asks anew under another identifier gives up the login as a whole:
+// the budget of each packet ends when that of the first one does.
+func TestLearnedBudgetOfLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		for n := range byte(enoughWaits) {
+			waiter{n: n, anew: 5 * time.Second, decided: time.Minute}.ask(r)
+		}
+		first := len(r.auth.seen())
+		for _, tt := range []struct{ anew, want time.Duration }{
+			{5 * time.Second, 5 * time.Second},
+			{9500 * time.Millisecond, 10 * time.Second}, // another attempt
+		} {
+			waiter{id: 9, n: byte(first), anew: tt.anew, decided: time.Minute}.ask(r)
+			calls := r.auth.seen()[first:]
+			for i, want := range []time.Duration{10 * time.Second, tt.want} {
+				if got := calls[i].GivesUp.Sub(calls[i].Received); got != want {
+					t.Errorf("asked anew after %v: packet %d gives up after %v, want %v", tt.anew, i, got, want)
+				}
+			}
+			first += 2
 		}
 	})
 }

@@ -153,6 +153,7 @@ func (t *retransmissions) finish(x *exchange, answer []byte, now time.Time) bool
 	s := t.shard(&e.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	x.sight.over = true
 	if e.exchange != x {
 		return false
 	}

@@ -48,13 +48,14 @@ mfa: {reject_delay: 500ms}
 // real program that serves it. It is used by one goroutine at a time, but for
 // cli and events.
 type serverProcess struct {
-	t      testing.TB
-	dir    string
-	radius []string // addresses of the running server
-	web    string
-	cmd    *exec.Cmd
-	done   chan struct{}
-	err    error // of the process, once done is closed
+	t          testing.TB
+	dir        string
+	radius     []string // addresses of the running server
+	accounting string   // the first of its addresses
+	web        string
+	cmd        *exec.Cmd
+	done       chan struct{}
+	err        error // of the process, once done is closed
 }
 
 // newServer writes the files. Nothing runs yet, so that methods are registered fast.
@@ -177,6 +178,8 @@ func (p *serverProcess) start(wrapper ...string) {
 		switch name, addr, _ := strings.Cut(strings.TrimSpace(line), " "); name {
 		case "radius":
 			p.radius = append(p.radius, addr)
+		case "accounting":
+			p.accounting = addr
 		case "web":
 			p.web = addr
 		}

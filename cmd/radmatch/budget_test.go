@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// impatient is a NAS that gives up after 3 s: the real radclient, which sends
+// three packets a second apart. It signs in all users at once, and returns what
+// it says.
+func (p *serverProcess) impatient(users ...string) string {
+	p.t.Helper()
+	program := needPeer(p.t, "radclient")
+	said := make([]string, len(users))
+	var done sync.WaitGroup
+	for i, user := range users {
+		done.Go(func() {
+			cmd := exec.Command(program, "-r", "3", "-t", "1", p.radius[0], "auth", testSecret)
+			cmd.Stdin = strings.NewReader(fmt.Sprintf("User-Name = %q\nUser-Password = %q\nMessage-Authenticator = 0x00\n", user, testPassword))
+			out, _ := cmd.CombinedOutput() // it fails where the login does
+			said[i] = string(out)
+		})
+	}
+	done.Wait()
+	return strings.Join(said, "")
+}
+
+func (p *serverProcess) clientReport(name string) (r clientReport) {
+	p.t.Helper()
+	dec := json.NewDecoder(strings.NewReader(p.cli("clients", "--json")))
+	for {
+		var next clientReport
+		err := dec.Decode(&next)
+		if err == io.EOF {
+			return r
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if next.Client == name {
+			r = next
+		}
+	}
+}
+
+// How long a NAS waits is learned from logins that it gave up: they are shown,
+// warned of, and known after a restart; from then on a push is answered before its
+// NAS is gone. What the operator sets wins.
+func TestBudgetIsLearned(t *testing.T) {
+	t.Parallel()
+	const head = siteHead + `mfa: {reject_delay: 500ms, push_timeout: 5s}
+clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: ` + testSecret
+	p := newServer(t, head+"}\n")
+	users := p.addUsers("user", 10)
+	p.start()
+	for _, user := range users {
+		p.enroll(user)
+	}
+	if out := p.impatient(users[:8]...); strings.Contains(out, "Received") {
+		t.Fatalf("answered in time:\n%s", out)
+	}
+	p.until("a budget is learned", func() bool { return p.clientReport("vpn").Learned > 0 })
+	r := p.clientReport("vpn")
+	if got := r.Learned.Round(500 * time.Millisecond); got != 3*time.Second || r.Abandoned != 8 || r.Origin != "learned" {
+		t.Errorf("learned %v from %d given up, in effect %v (%s)", r.Learned, r.Abandoned, r.Budget, r.Origin)
+	}
+	p.await("server.log", `the client gave up before a login was decided","client":"vpn".*let it wait 60 s`)
+	if n := strings.Count(p.log(), "the client gave up"); n != 1 {
+		t.Errorf("%d warnings, want one an hour", n)
+	}
+
+	p.stop()
+	if got := p.clientReport("vpn"); got.Learned != r.Learned {
+		t.Errorf("after the end of the server %v, want %v", got.Learned, r.Learned)
+	}
+	out := p.cli("check", "--connect")
+	if !strings.Contains(out, "client vpn: warning: it waits 3") || !strings.Contains(out, "(learned), a person needs 30s: let it wait 60 s") {
+		t.Errorf("check says\n%s", out)
+	}
+	if out := p.cli("clients"); !strings.Contains(out, "LEARNED") || !strings.Contains(out, "8 requests were decided when it waited no more") {
+		t.Errorf("clients says\n%s", out)
+	}
+
+	p.start()
+	if out := p.impatient(users[8]); !strings.Contains(out, "Received Access-Challenge") {
+		t.Errorf("a push was not answered before the NAS gave up:\n%s", out)
+	}
+	p.write("radmatch.yaml", head+", budget: 60s}\n")
+	p.signal(syscall.SIGHUP)
+	p.await("server.log", "reloaded")
+	if out := p.impatient(users[9]); strings.Contains(out, "Received") {
+		t.Errorf("what was learned shortens what was set:\n%s", out)
+	}
+	if r := p.clientReport("vpn"); r.Budget != time.Minute || r.Origin != "client vpn" {
+		t.Errorf("in effect %v (%s)", r.Budget, r.Origin)
+	}
+}
+
+// check warns of each client whose budget is too short for a person, with what to
+// set on that make of device.
+func TestCheckBudgets(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+`clients:
+  - {name: gate, addresses: [192.0.2.1], secret: `+testSecret+`, profile: fortigate}
+  - {name: set, addresses: [192.0.2.2], secret: `+testSecret+`, profile: fortigate, budget: 60s}
+  - {name: short, addresses: [192.0.2.3], secret: `+testSecret+`, budget: 10s}
+  - {name: unknown, addresses: [192.0.2.4], secret: `+testSecret+`}
+`)
+	var got []string
+	for line := range strings.Lines(p.cli("check")) {
+		if strings.Contains(line, "a person needs") {
+			got = append(got, line)
+		}
+	}
+	want := []string{
+		"client gate: warning: it waits 5s for an answer (profile fortigate), a person needs 30s: config system global: set remoteauthtimeout 60",
+		"client short: warning: it waits 10s for an answer (client short), a person needs 30s: let it wait 60 s",
+	}
+	if len(got) != len(want) || !strings.HasPrefix(got[0], want[0]) || !strings.HasPrefix(got[1], want[1]) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
