@@ -226,6 +226,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkPrimary(r, cl, key, known)
 		c.checkGateway(r, cl, key, known)
 		c.checkEffective(r, key, &cl.MFA)
+		c.checkSeat(r, cl, key)
 		if cl.ExemptClient {
 			r.warn(key+".exempt_client", "its users sign in with the password alone")
 		}
@@ -271,6 +272,19 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 		return
 	}
 	r.add(at, quote(cl.Profile), "must be %s%s", oneOf(names(known.Profiles)), suggest(cl.Profile, names(known.Profiles)))
+}
+
+// checkSeat warns of rules by address where no address is ever known.
+func (c *Config) checkSeat(r *report, cl *Client, key string) {
+	if len(cl.Address) > 0 || r.failed(key+".address", key+".profile") {
+		return
+	}
+	if at := key + ".exempt.addresses"; len(cl.MFA.Exempt.Addresses) > 0 && r.set(at) {
+		r.warn(at, "the address of the end user is never known (profile %s, see address): nobody is exempt by it", cl.Profile)
+	}
+	if at := key + ".require.addresses"; len(cl.MFA.Require.Addresses) > 0 && r.set(at) {
+		r.warn(at, "the address of the end user is never known (profile %s, see address): everybody needs a second factor", cl.Profile)
+	}
 }
 
 // checkFields checks a list of attributes of a request.

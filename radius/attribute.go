@@ -29,11 +29,6 @@ const (
 // maxTag is the largest tag (RFC 2868 §3.1).
 const maxTag = 31
 
-// ParseAttribute is StandardDictionary().ParseAttribute.
-func ParseAttribute(name, value string) (mfa.Attribute, error) {
-	return dictionary().ParseAttribute(name, value)
-}
-
 // ParseAttribute encodes a reply attribute as it stands in a file. A tag (RFC
 // 2868) follows the name: `Tunnel-Type:1`. The error says what is expected.
 // Attributes that only the server sets, that only requests carry, or that cannot

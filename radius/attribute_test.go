@@ -52,7 +52,7 @@ func TestParseAttribute(t *testing.T) {
 		{"MS-Primary-DNS-Server", "192.0.2.53", 311, 28, 0, "c0000235", "192.0.2.53"},
 	} {
 		t.Run(tt.name+" "+tt.value, func(t *testing.T) {
-			a, err := ParseAttribute(tt.name, tt.value)
+			a, err := dictionary().ParseAttribute(tt.name, tt.value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestParseAttributeErrors(t *testing.T) {
 		{"MS-Network-Access-Server-Type", "1", "belongs in requests"},
 		{"Tunnel-Private-Group-Id", "\x01x", "would be taken for a tag"},
 	} {
-		_, err := ParseAttribute(tt.name, tt.value)
+		_, err := dictionary().ParseAttribute(tt.name, tt.value)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.name) {
 			t.Errorf("%s = %.20q: got %v, want %q", tt.name, tt.value, err, tt.want)
 		}
@@ -126,7 +126,7 @@ func FuzzParseAttribute(f *testing.F) {
 	}
 	secret := NewSecret([]byte("s"))
 	f.Fuzz(func(t *testing.T, name, value string) {
-		a, err := ParseAttribute(name, value)
+		a, err := dictionary().ParseAttribute(name, value)
 		if err != nil {
 			return
 		}

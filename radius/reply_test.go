@@ -40,7 +40,7 @@ func names(a Answer) string {
 }
 
 func TestAnswers(t *testing.T) {
-	filter, err := ParseAttribute("Filter-Id", "staff")
+	filter, err := dictionary().ParseAttribute("Filter-Id", "staff")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +375,7 @@ func TestTunnelAttributes(t *testing.T) {
 		{"Tunnel-Type:1", "VLAN"}, {"Tunnel-Medium-Type:1", "IEEE-802"}, {"Tunnel-Private-Group-Id:1", "42"},
 		{"Tunnel-Password:1", "open sesame"}, {"Tunnel-Password", "second"}, {"Tunnel-Type", "VLAN"},
 	} {
-		a, err := ParseAttribute(x[0], x[1])
+		a, err := dictionary().ParseAttribute(x[0], x[1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -447,7 +447,7 @@ func BenchmarkIntake(b *testing.B) {
 
 func BenchmarkReply(b *testing.B) {
 	r := newRig(b, nil)
-	filter, _ := ParseAttribute("Filter-Id", "staff")
+	filter, _ := dictionary().ParseAttribute("Filter-Id", "staff")
 	x := &exchange{server: r.Server, secret: r.secret, client: &client{Client: r.client}}
 	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{filter}}
 	buf := make([]byte, 0, maxPacketSize)

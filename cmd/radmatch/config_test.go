@@ -53,7 +53,7 @@ func TestDocumentedUsers(t *testing.T) {
 	if !ok {
 		t.Fatal("no example")
 	}
-	f, err := password.OpenFile(writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), text), radius.ParseAttribute, password.NewGate())
+	f, err := password.OpenFile(writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), text), radius.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func (blind) Check(context.Context, string, mfa.Credential) (mfa.Identity, error
 // primary, and what only such a client may have.
 func TestGatewayPrimary(t *testing.T) {
 	file := writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), "users: [{name: alice, password: '{NT}"+rightHorse+"'}]\n")
-	users, err := password.OpenFile(file, radius.ParseAttribute, password.NewGate())
+	users, err := password.OpenFile(file, radius.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		t.Fatal(err)
 	}

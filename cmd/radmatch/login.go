@@ -70,6 +70,10 @@ func (a *app) login(ctx context.Context, l *login) error {
 	if err != nil {
 		return err
 	}
+	dictionary, err := openDictionary(cfg)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err, hint: "radmatch check"}
+	}
 	if l.endUser == "" {
 		l.endUser = caller.Local.String()
 	}
@@ -94,7 +98,7 @@ func (a *app) login(ctx context.Context, l *login) error {
 	}
 	fmt.Fprintf(a.stdout, "Access-Request to %s from %s as client %s\n", caller.Addr, caller.Local, client)
 	for range maxRounds {
-		answer, err := a.round(ctx, caller, q)
+		answer, err := a.round(ctx, caller, q, dictionary)
 		if err != nil {
 			return err
 		}
@@ -118,7 +122,7 @@ func (a *app) login(ctx context.Context, l *login) error {
 }
 
 // round sends one request and shows the answer.
-func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query) (radius.Answer, error) {
+func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query, d *radius.Dictionary) (radius.Answer, error) {
 	start := time.Now()
 	answer, err := caller.Exchange(ctx, q)
 	if errors.Is(err, radius.ErrNoAnswer) {
@@ -129,7 +133,7 @@ func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query)
 	}
 	fmt.Fprintf(a.stdout, "%s after %s\n", answer.Code, time.Since(start).Round(time.Millisecond))
 	for _, attribute := range answer.Attributes() {
-		name, value := radius.FormatAttribute(attribute)
+		name, value := d.FormatAttribute(attribute)
 		if name == "MS-CHAP-Error" && len(attribute.Value) > 0 {
 			value = strconv.QuoteToASCII(string(attribute.Value[1:])) // behind the identifier (RFC 2548 §2.1.5)
 		} else if strings.HasPrefix(name, "MS-") || name == "Message-Authenticator" {

@@ -47,7 +47,7 @@ func BenchmarkLogin(b *testing.B) {
 	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	primary, err := password.OpenFile(path, radius.ParseAttribute, password.NewGate())
+	primary, err := password.OpenFile(path, radius.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		b.Fatal(err)
 	}

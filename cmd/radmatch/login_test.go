@@ -74,7 +74,7 @@ func TestLogin(t *testing.T) {
 		case r.State == "" && password == "right":
 			reply(mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "Code: "})
 		case r.State == "s" && password == "123456", r.User == "User":
-			filter, _ := radius.ParseAttribute("Filter-Id", "from "+r.EndUser)
+			filter, _ := radius.StandardDictionary().ParseAttribute("Filter-Id", "from "+r.EndUser)
 			keys := &mfa.MSCHAPKeys{NTHashHash: [16]byte(hash), Name: r.User}
 			reply(mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{filter}, MSCHAP: keys})
 		case password != "silence":
