@@ -15,5 +15,6 @@
 // by other processes), the janitor (folding, pruning, what may be written
 // later). Locks: wmu is held by whoever writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
-// over a call; queue.mu guards the queue. wmu is taken before the others.
+// over a call; queue.mu guards the queue, marks.mu what tells a report from its
+// retransmission. wmu is taken before the others, marks.mu before queue.mu.
 package store
