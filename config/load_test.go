@@ -222,6 +222,10 @@ func TestFull(t *testing.T) {
 		{"override", fmt.Sprint(*vpn.MFA.Override, *gateway.MFA.Override, *c.MFA.Override), "true false false"},
 		{"durations", fmt.Sprint(c.Lockout.For, c.Fatigue.For, c.Events.Keep), "24h0m0s 1h30m0s 8760h0m0s"},
 		{"size", fmt.Sprint(c.Events.MaxSize), "500MiB"},
+		{"accounting", strings.Join(c.Listen.Accounting, " "), "192.0.2.1:1813 :1646"},
+		{"forward", c.Accounting.Forward[0].Name + " " + c.Accounting.Forward[1].Address, "nps [2001:db8::10]:1813"},
+		{"secrets of forward", join2(c.Accounting.Forward[0].Secret) + "," + join2(c.Accounting.Forward[1].Secret),
+			"nps-secret-of-32-octets-8vRq2LwTz,another-secret-of-32-octets-K3jd9P"},
 		{"default means enabled", fmt.Sprint(c.Policy.NumberMatching.Enabled()), "true"},
 	} {
 		if tt.got != tt.want {

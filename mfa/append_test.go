@@ -348,6 +348,24 @@ func TestAppendedGuessing(t *testing.T) {
 			}
 			r.sendTyped("bob", "right123456").want(Reject, ReasonCodesLocked)
 		},
+		"beside a prompt that its owner will approve": func(t *testing.T, r *rig) {
+			r.appends(AppendSuffix)
+			r.client.Prompts = true
+			hers := r.send(r.request("alice"))
+			for i, seat := range []string{"203.0.113.66", "198.51.100.7"} {
+				q := r.request("alice")
+				q.EndUser, q.Cred = seat, Password("right000000")
+				theirs := r.send(q)
+				theirs.want(Challenge, ReasonAppendedCode)
+				hers.wantWaits()
+				if i == 1 {
+					r.rings(1).decides(nil)
+					hers.want(Accept, ReasonApproveDeny)
+				}
+				r.sendAnswer(theirs, "").want(Challenge, "") // an answer, not an OK: no device of hers is asked
+				r.sendAnswer(theirs, "").want(Reject, ReasonStateUnknown)
+			}
+		},
 		"over styles and seats": func(t *testing.T, r *rig) {
 			r.appends(AppendDelimiter)
 			r.client.Prompts = true

@@ -42,8 +42,12 @@ func (e *Engine) degrade(ctx context.Context, w *wait, r *Request) {
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
 		if _, pap := r.Cred.(Password); pap && r.Client.Prompts {
 			user, err := e.Directory.User(ctx, w.User)
+			if err != nil {
+				d := w.noAnswer(err)
+				return d, w.event(d.Outcome, d.Reason, time.Now()), record
+			}
 			if p, state := e.Pending.degrade(w, r); state != "" {
-				p.reply(w.challenged(state, w.approveMessage(err == nil && (user.Codes > 0 || user.Pass))))
+				p.reply(w.challenged(state, w.approveMessage(user.Codes > 0 || user.Pass)))
 			}
 			return Decision{}, Event{}, goesOn
 		}

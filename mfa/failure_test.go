@@ -48,6 +48,27 @@ func TestFailures(t *testing.T) {
 			q.Cred = Password("right123456")
 			r.send(q)
 		},
+		"a push that degrades": func(r *rig) {
+			a := r.send(r.patient(10 * time.Second))
+			pass(10 * time.Second)
+			for _, g := range r.phone.all() {
+				g.decides(nil)
+			}
+			if d, _ := a.decision(); d.Outcome == Challenge {
+				r.sendAnswer(a, "")
+			}
+		},
+		"a primary that asks": func(r *rig) {
+			up := r.asks()
+			up.fail = r.primary.fail
+			r.client.ExemptClient = true
+			a := r.send(r.request("alice"))
+			for _, answer := range []string{"1234", "token"} {
+				if d, _ := a.decision(); d.Outcome == Challenge {
+					a = r.sendAnswer(a, answer)
+				}
+			}
+		},
 		"none": func(r *rig) {
 			r.client.ExemptClient = true
 			r.send(r.request("alice"))

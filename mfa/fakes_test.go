@@ -215,6 +215,7 @@ type primary struct {
 	seen   []string // passwords
 	groups []string
 	fail   func() error
+	names  map[string]string // that Find knows users by beside the canonical ones
 }
 
 var _ PasswordChecker = (*primary)(nil)
@@ -264,6 +265,9 @@ func (p *primary) Find(_ context.Context, user string) (Identity, error) {
 	_, name, domain := strings.Cut(user, `\`)
 	if !domain {
 		name = user
+	}
+	if canonical, ok := p.names[name]; ok {
+		name = canonical
 	}
 	if name == "nobody" {
 		return Identity{}, fmt.Errorf("no user %q: %w", user, ErrRejected)

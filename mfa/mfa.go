@@ -295,7 +295,7 @@ type Request struct {
 // itself, and not the address that the client vouches for.
 func (r *Request) claimed() bool {
 	addr, err := netip.ParseAddr(r.EndUser)
-	return r.EndUser != "" && (err != nil || !r.Address.IsValid() || addr.Unmap() != r.Address)
+	return r.EndUser != "" && (err != nil || addr.Unmap() != r.Address)
 }
 
 // Supersede marks that the NAS gave this packet up: no answer to it can arrive.

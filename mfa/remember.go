@@ -53,7 +53,7 @@ func bareName(name string) string {
 // recall takes from the end of a login what is to be remembered or forgotten.
 func (t *Pending) recall(w *wait, d Decision, ev Event) {
 	switch d.Reason {
-	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber, ReasonUserBlocked, ReasonPushBlocked:
+	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber:
 		t.memory.forget(w.User)
 		return
 	}

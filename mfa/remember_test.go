@@ -251,6 +251,11 @@ func TestNotRemembered(t *testing.T) {
 				c := r.gateway("rdg", "rdg")
 				c.Remember = 8 * time.Hour
 				first(r, c)
+				for key, a := range r.Pending.memory.seats {
+					if key == "" || !a.until.After(a.at) {
+						t.Errorf("seat %q is kept from %s until %s", key, a.at, a.until)
+					}
+				}
 				time.Sleep(time.Minute)
 				before := len(r.phone.all())
 				for _, machine := range []string{"PC-17", "", "198.51.100.7"} {
@@ -281,6 +286,38 @@ func TestRememberDirectoryFails(t *testing.T) {
 		r.rings(2)
 		r.users.setRegisteredFail(nil)
 		r.send(r.desktop(c, "alice")).want(Accept, ReasonRemembered)
+	})
+}
+
+// "This was not me" that another node has seen stands here too.
+func TestRememberPushBlocked(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := r.approved()
+		r.users.set("alice", func(u *User) { u.PushBlocked = []string{"other"} })
+		r.send(r.desktop(c, "alice")).want(Accept, ReasonRemembered)
+		r.users.set("alice", func(u *User) { u.PushBlocked = []string{"rdg"} })
+		r.send(r.desktop(c, "alice")).want(Reject, ReasonPushBlocked)
+		r.users.set("alice", func(u *User) { u.PushBlocked = nil })
+		r.send(r.desktop(c, "alice")).wantWaits()
+	})
+}
+
+// Who signs in by a name that is not the canonical one is forgotten by it too.
+func TestRememberAlias(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.users.set("asmith", func(u *User) { u.Devices = 1 })
+		r.primary.names = map[string]string{"alice.smith": "asmith"}
+		c := r.gateway("rdg", "rdg")
+		c.Remember = time.Hour
+		a := r.send(r.desktop(c, "alice.smith"))
+		r.rings(1).decides(nil)
+		a.want(Accept, ReasonApproveDeny)
+		r.send(r.desktop(c, "asmith")).want(Accept, ReasonRemembered)
+		wrong := r.request("alice.smith@example.org")
+		wrong.Cred = Password("wrong")
+		r.send(wrong).want(Reject, ReasonWrongPassword)
+		time.Sleep(time.Minute)
+		r.send(r.desktop(c, "asmith")).wantWaits()
 	})
 }
 

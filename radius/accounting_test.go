@@ -398,10 +398,12 @@ func TestListenAccounting(t *testing.T) {
 	a := newAccountant(t)
 	a.client.Prefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	a.swap()
-	if err := a.ListenAccounting(t.Context(), []string{"127.0.0.1:0"}); err != nil {
+	if err := a.ListenAccounting(t.Context(), []string{"0.0.0.0:0"}); err != nil {
 		t.Fatal(err)
 	}
-	server := &AccountingServer{Addr: a.AccountingAddrs()[0].String(), Secret: a.secret}
+	// Every address is served, and answers from itself: send takes no other answer.
+	asked := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.5"), a.AccountingAddrs()[0].Port())
+	server := &AccountingServer{Addr: asked.String(), Secret: a.secret}
 	c := &copied{packet: reportOf(1, integer(typeAcctStatusType, 1), avp(typeProxyState, "p")), received: time.Now()}
 	if err := server.send(t.Context(), c); err != nil {
 		t.Fatal(err)

@@ -84,6 +84,9 @@ var dictionary = sync.OnceValue(func() *Dictionary {
 	}
 	d.reserve(serverAttributes, useServer)
 	d.reserve(requestAttributes, useRequest)
+	for typ := byte(40); typ <= 51; typ++ { // of accounting, RFC 2866 §5
+		d.uses[AttributeType{Type: typ}] = useRequest
+	}
 	return d
 })
 

@@ -213,12 +213,12 @@ func TestDictionaryIncludes(t *testing.T) {
 
 // What guards a door by its number does so under any name and type.
 func TestDictionaryCannotHide(t *testing.T) {
-	d, err := readFiles(oneFile("ATTRIBUTE My-State 24 string\nATTRIBUTE My-NAS 4 ipaddr\nATTRIBUTE Tunnel-Password 69 string\n" +
+	d, err := readFiles(oneFile("ATTRIBUTE My-State 24 string\nATTRIBUTE My-Session 44 string\nATTRIBUTE My-NAS 4 ipaddr\nATTRIBUTE Tunnel-Password 69 string\n" +
 		"ATTRIBUTE My-Password 69 octets\nVENDOR Microsoft 311\nBEGIN-VENDOR Microsoft\nATTRIBUTE My-Key 16 octets\nEND-VENDOR Microsoft\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"My-State", "My-NAS", "My-Key"} {
+	for _, name := range []string{"My-State", "My-NAS", "My-Key", "My-Session"} {
 		if a, err := d.ParseAttribute(name, "192.0.2.1"); err == nil {
 			t.Errorf("%s is %+v", name, a)
 		}
@@ -228,6 +228,32 @@ func TestDictionaryCannotHide(t *testing.T) {
 		if err != nil || !a.Salted {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
+	}
+}
+
+// A folder's definition takes the place of ours, with the values that still fit it.
+func TestDictionaryOver(t *testing.T) {
+	d, err := readFiles(oneFile("ATTRIBUTE Service-Type 6 integer\nVALUE Service-Type Door-User 99\nVALUE Service-Type Login-User 98\n" +
+		"ATTRIBUTE Framed-MTU 12 string\nATTRIBUTE Class 25.1 string\nATTRIBUTE Filter-Id 11 tlv\nATTRIBUTE Inside 300 string\nATTRIBUTE Inside 200 string\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, value, want string }{
+		{"Service-Type", "Door-User", "00000063"},
+		{"Service-Type", "Login-User", "00000062"},
+		{"Service-Type", "Framed-User", "00000002"},
+		{"Framed-MTU", "large", "6c61726765"},
+		{"Class", "still there", "7374696c6c207468657265"},
+		{"Inside", "x", "78"},
+		{"Filter-Id", "x", "its type is tlv"},
+	} {
+		a, err := d.ParseAttribute(tt.name, tt.value)
+		if got := hex.EncodeToString(a.Value); got != tt.want && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s = %s: got %s, %v, want %s", tt.name, tt.value, got, err, tt.want)
+		}
+	}
+	if a, err := dictionary().ParseAttribute("Service-Type", "Login-User"); err != nil || a.Value[3] != 1 {
+		t.Errorf("the built-in dictionary was changed: %+v, %v", a, err)
 	}
 }
 

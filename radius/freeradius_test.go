@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,77 +16,27 @@ import (
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
-// homeFreeRADIUS is a real FreeRADIUS on the loopback network, with the files of
-// testdata/freeradius.
-type homeFreeRADIUS struct {
-	t    testing.TB
-	addr string
-	dir  string
-	cmd  *exec.Cmd
-}
-
-const freeradiusProgram = "/usr/sbin/freeradius"
-
-// startFreeRADIUS starts one at a free port and waits until it is ready. Where
-// it is not installed the test is skipped, but with CI=true it fails.
-func startFreeRADIUS(t testing.TB) *homeFreeRADIUS {
+// startFreeRADIUS starts a real server. Where it is not installed the test is
+// skipped, but with CI=true it fails.
+func startFreeRADIUS(t testing.TB) *passwordtest.FreeRADIUS {
 	t.Helper()
-	if _, err := os.Stat(freeradiusProgram); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v (with CI=true no test may skip): run testdata/install-peers", err)
-		}
+	f, err := passwordtest.NewFreeRADIUS(t.TempDir(), "../testdata/freeradius", testSecret)
+	if passwordtest.IsMissing(err) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v (with CI=true no test may skip)", err)
 	}
-	f := &homeFreeRADIUS{t: t, addr: conn.LocalAddr().String(), dir: t.TempDir()}
-	conn.Close()
-	t.Cleanup(f.kill)
-	f.start()
+	t.Cleanup(f.Close)
 	return f
 }
 
-// start starts it at its port, again after a kill.
-func (f *homeFreeRADIUS) start() {
-	f.t.Helper()
-	conf, err := filepath.Abs("../testdata/freeradius")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	log := filepath.Join(f.dir, "start.log")
-	os.Remove(log)
-	_, port, _ := net.SplitHostPort(f.addr)
-	f.cmd = exec.Command(freeradiusProgram, "-f", "-n", "radiusd", "-d", conf, "-l", log)
-	f.cmd.Env = append(os.Environ(), "HOME_CONF="+conf, "HOME_DIR="+f.dir, "HOME_PORT="+port, "HOME_SECRET="+testSecret)
-	if err := f.cmd.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		text, _ := os.ReadFile(log)
-		if bytes.Contains(text, []byte("Ready to process requests")) {
-			return
-		}
-		if time.Now().After(deadline) {
-			f.t.Fatalf("FreeRADIUS did not start: %s", text)
-		}
-	}
-}
-
-func (f *homeFreeRADIUS) kill() {
-	if f.cmd != nil && f.cmd.ProcessState == nil {
-		f.cmd.Process.Kill()
-		f.cmd.Wait()
-	}
-}
-
 // asUpstream makes an Upstream of real servers.
-func asUpstream(t testing.TB, change func(*UpstreamSettings), servers ...*homeFreeRADIUS) *Upstream {
+func asUpstream(t testing.TB, change func(*UpstreamSettings), servers ...*passwordtest.FreeRADIUS) *Upstream {
 	t.Helper()
 	u, _ := upstreamOf(t, func(s *UpstreamSettings) {
 		for _, f := range servers {
-			s.Servers = append(s.Servers, UpstreamServer{Address: f.addr, Secret: testSecret})
+			s.Servers = append(s.Servers, UpstreamServer{Address: f.Addr, Secret: testSecret})
 		}
 		if change != nil {
 			change(s)
@@ -246,10 +193,12 @@ func TestFreeRADIUSFailover(t *testing.T) {
 		})
 	}
 	atLeast(200)
-	first.kill()
+	first.Kill()
 	until(t, "the first server to be dead", u.servers[0].dead.Load)
 	atLeast(200)
-	first.start()
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
 	until(t, "the first server to be back", func() bool { return !u.servers[0].dead.Load() })
 	heard := u.servers[0].heard.Load()
 	atLeast(200)

@@ -129,7 +129,7 @@ func errorCode(err error) int {
 		return errorAccountDisabled
 	case mfa.ReasonPasswordExpired, mfa.ReasonMustChange:
 		return errorPasswordExpired
-	case mfa.ReasonLogonWorkstation, mfa.ReasonAccountRestricted:
+	case mfa.ReasonLogonWorkstation, mfa.ReasonAccountRestricted, mfa.ReasonNoDialIn:
 		return errorNoDialin
 	}
 	return errorAuthenticationNo

@@ -301,6 +301,7 @@ func TestMSCHAPv2ErrorCode(t *testing.T) {
 		{mfa.ReasonPasswordExpired, 648},
 		{mfa.ReasonMustChange, 648},
 		{mfa.ReasonLogonWorkstation, 649},
+		{mfa.ReasonNoDialIn, 649},
 		{mfa.ReasonAccountLocked, 691},
 		{mfa.ReasonWrongPassword, 691},
 	} {

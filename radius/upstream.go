@@ -268,36 +268,26 @@ func (u *Upstream) order() []*upstreamServer {
 	return append(live, dead...)
 }
 
-// hurry is how long before the NAS gives up the last answer must have come.
-const hurry = 200 * time.Millisecond
-
-// ask asks one server after the other until one answers or the NAS gives up.
+// ask asks one server after the other until one answers or ctx ends, which is
+// before the NAS gives up.
 func (u *Upstream) ask(ctx context.Context, q *Query, servers []*upstreamServer) (reply, error) {
 	if err := ctx.Err(); err != nil {
 		return reply{}, err
 	}
-	limit := u.timeout * time.Duration(len(servers))
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok && !x.req.GivesUp.IsZero() {
-		limit = min(limit, time.Until(x.req.GivesUp)-hurry)
+	end := time.Now().Add(u.timeout * time.Duration(len(servers)))
+	if last, ok := ctx.Deadline(); ok && last.Before(end) {
+		end = last
 	}
-	end := time.Now().Add(limit)
 	var failed []error
 	for i, s := range servers {
-		left := time.Until(end)
-		if left <= 0 {
-			break
-		}
-		r, err := s.exchange(ctx, q, min(left, u.timeout), i+1 < len(servers))
+		r, err := s.exchange(ctx, q, min(time.Until(end), u.timeout), i+1 < len(servers))
 		if err == nil {
 			return r, nil
 		}
 		failed = append(failed, fmt.Errorf("radius %s: %w", s.address, err))
-		if ctx.Err() != nil {
+		if !time.Now().Before(end) || ctx.Err() != nil {
 			break
 		}
-	}
-	if len(failed) == 0 {
-		return reply{}, fmt.Errorf("radius %s: %w: the client has given up", servers[0].address, ErrNoAnswer)
 	}
 	return reply{}, errors.Join(failed...)
 }

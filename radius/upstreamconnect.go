@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -13,16 +14,16 @@ import (
 var _ mfa.Connector = (*Upstream)(nil)
 
 // connectLimit is how long Connect waits for each kind of answer.
-const connectLimit = 3 * time.Second
+const connectLimit = 2 * time.Second
 
 // Connect implements mfa.Connector.
 func (u *Upstream) Connect(ctx context.Context) error {
-	var failed []error
-	for _, s := range u.servers {
-		if err := s.connect(ctx); err != nil {
-			failed = append(failed, err)
-		}
+	failed := make([]error, len(u.servers))
+	var all sync.WaitGroup
+	for i, s := range u.servers {
+		all.Go(func() { failed[i] = s.connect(ctx) })
 	}
+	all.Wait()
 	return errors.Join(failed...)
 }
 

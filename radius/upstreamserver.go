@@ -60,13 +60,28 @@ func (s *upstreamServer) exchange(ctx context.Context, q *Query, limit time.Dura
 		answer, err = c.await(ctx, began.Add(limit), hasty)
 	}
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, errBusy) {
+		if s.counts(ctx, err, limit, began) {
 			s.missed(began)
 		}
 		return reply{}, err
 	}
 	s.answered()
 	return reply{Answer: answer, server: s, auth: c.auth}, nil
+}
+
+// longEnough is after how long an answer that did not come says something of the
+// server, where the NAS waits less than the server's timeout.
+const longEnough = time.Second
+
+// counts reports whether a request that got no answer speaks against the server.
+func (s *upstreamServer) counts(ctx context.Context, err error, limit time.Duration, began time.Time) bool {
+	switch {
+	case errors.Is(err, errBusy), errors.Is(ctx.Err(), context.Canceled):
+		return false
+	case ctx.Err() != nil || limit < s.timeout:
+		return time.Since(began) >= min(s.timeout, longEnough)
+	}
+	return true
 }
 
 // await sends, and sends again, until an answer comes or the time is over.
@@ -84,7 +99,7 @@ func (c *question) await(ctx context.Context, end time.Time, hasty bool) (Answer
 		case a := <-c.answer:
 			return a, nil
 		case <-ctx.Done():
-			return Answer{}, ctx.Err()
+			return Answer{}, fmt.Errorf("%w: %w", c.fault(refused), ctx.Err())
 		case <-c.refuse:
 			if refused = true; hasty {
 				return Answer{}, errRefused

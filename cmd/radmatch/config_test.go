@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -59,6 +60,34 @@ func TestDocumentedUsers(t *testing.T) {
 	}
 	if f.Len() != 2 {
 		t.Errorf("%d users", f.Len())
+	}
+}
+
+// TestDocumentedDirectory checks the configuration of docs/active-directory.md,
+// with what its last step adds to the primary.
+func TestDocumentedDirectory(t *testing.T) {
+	text, err := os.ReadFile("../../docs/active-directory.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of YAML, want 2", len(blocks))
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "vpn-secret"), "8-PtwkGzXq2vNc4LrT\n")
+	site := strings.ReplaceAll(blocks[0][1], "/etc/radmatch", dir)
+	site = strings.Replace(site, "clients:\n", blocks[1][1]+"clients:\n", 1)
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), site)
+	if code, out, _ := command(t, "check", "-c", file); code != exitOK {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	cfg, err := readConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := cfg.Primaries[0].Settings.(*password.LDAPSettings); s.NTLMAuth != "/usr/bin/ntlm_auth" || s.NTLMHelpers != 4 || len(s.URLs) != 2 {
+		t.Errorf("got %+v", s)
 	}
 }
 

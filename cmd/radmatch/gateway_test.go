@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/radius"
@@ -49,6 +50,18 @@ func TestGatewayPrimary(t *testing.T) {
 			tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%q, no password %t: got %v, want %q", tt.primary, tt.noPassword, err, tt.want)
 		}
+	}
+
+	cfg := &config.Config{Primaries: []config.Provider{{Name: "users"}, {Name: "upstream"}, {Name: "gateway"}}}
+	if err := checkSharedUsers(cfg, all); err != nil {
+		t.Fatal(err)
+	}
+	gateway := all["gateway"].(mfa.IdentityFinder)
+	if id, err := gateway.Find(t.Context(), `EXAMPLE\Alice`); err == nil {
+		t.Errorf("a user of the file is found as %+v", id)
+	}
+	if id, err := gateway.Find(t.Context(), `EXAMPLE\bob`); err != nil || id.Name != "bob" {
+		t.Errorf("got %+v, %v", id, err)
 	}
 
 	// Without a primary every name is taken as it comes, unless somebody has it.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -303,14 +302,7 @@ func (w *watcher) show(v push.PromptView) {
 
 func (w *watcher) requests(v push.PromptView) {
 	for _, r := range v.Requests {
-		from := "an unknown address"
-		if r.EndUser != "" {
-			from = push.Printable(r.EndUser, 128)
-			if _, err := netip.ParseAddr(from); err != nil || r.Claimed {
-				from = fmt.Sprintf("what claims to be %q", from)
-			}
-		}
-		fmt.Fprintf(w.out, "  at        %s by %s, from %s\n", r.Time.Local().Format(time.DateTime), push.Printable(r.Client, 128), from)
+		fmt.Fprintf(w.out, "  at        %s by %s, from %s\n", r.Time.Local().Format(time.DateTime), push.Printable(r.Client, 128), r.From())
 	}
 	if v.More > 0 {
 		fmt.Fprintf(w.out, "            and %d more\n", v.More)

@@ -79,7 +79,7 @@ func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.Passwo
 		log = zap.NewNop()
 	}
 	return password.OpenLDAP(s, password.LDAPParts{
-		Resolve: cfg.Resolve, Encode: p.encode(), CheckReply: radius.CheckReply, Logger: log,
+		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.encode(), CheckReply: radius.CheckReply, Logger: log,
 	})
 }
 

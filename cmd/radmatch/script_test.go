@@ -48,10 +48,15 @@ import (
 //	slapd start              start a real OpenLDAP server in the folder slapd, see passwordtest.Slapd;
 //	                         sets $LDAP and $LDAPS. slapd hang | resume | kill | restart do that
 //	ldapsite KEY: VALUE...   write radmatch.yaml with that directory and these keys in its entry
+//	freeradius start NAME    start a real FreeRADIUS server, see passwordtest.FreeRADIUS; sets $NAME
+//	                         to its address. freeradius hang | resume | kill | restart NAME do that
+//	upstreamsite NAME... [KEY: VALUE]...
+//	                         write radmatch.yaml with these servers and keys in its entry
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPeer(t, "radclient")
 	needPeer(t, "slapd")
+	needPeer(t, "freeradius")
 	testscript.Run(t, scriptParams("../../testdata/script"))
 }
 
@@ -64,6 +69,7 @@ func scriptParams(dir string) testscript.Params {
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = &server{}
 			e.Values[slapdKey{}] = new(*passwordtest.Slapd)
+			e.Values[freeradiusKey{}] = map[string]*passwordtest.FreeRADIUS{}
 			e.Setenv("SECRET", "testing-secret-of-32-octets-4711")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
@@ -73,6 +79,7 @@ func scriptParams(dir string) testscript.Params {
 			"site": scriptSite, "serve": scriptServe, "shutdown": scriptStop, "crash": scriptKill, "hup": scriptHup,
 			"capture": scriptCapture, "code": scriptCode, "until": scriptUntil, "lines": scriptLines,
 			"slapd": scriptSlapd, "ldapsite": scriptLDAPSite, "mschap": scriptMSCHAP,
+			"freeradius": scriptFreeRADIUS, "upstreamsite": scriptUpstreamSite,
 		},
 	}
 }

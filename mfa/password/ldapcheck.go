@@ -48,7 +48,8 @@ var (
 
 // LDAPParts is what OpenLDAP builds upon.
 type LDAPParts struct {
-	Resolve    func(path string) string    // of a file, as seen from the configuration
+	Resolve    func(path string) string // of a file, as seen from the configuration
+	ReadSecret func(path string) (string, error)
 	Encode     Encode                      // of a reply attribute
 	CheckReply func([]mfa.Attribute) error // whether they can be sent
 	Logger     *zap.Logger
@@ -78,14 +79,11 @@ func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
 		}
 	}
 	if s.BindPasswordFile != "" {
-		text, err := os.ReadFile(p.Resolve(s.BindPasswordFile))
+		secret, err := p.ReadSecret(s.BindPasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("bind_password_file: %w", err)
 		}
-		line, _, _ := strings.Cut(string(text), "\n")
-		if l.pool.password = mfa.Password(strings.TrimSuffix(line, "\r")); l.pool.password == "" {
-			return nil, fmt.Errorf("bind_password_file: %s: the first line is empty", s.BindPasswordFile)
-		}
+		l.pool.password = mfa.Password(secret)
 	}
 	return l, l.addServers(p.Resolve)
 }

@@ -114,6 +114,33 @@ func TestLDAPKilled(t *testing.T) {
 	}
 }
 
+// TestLDAPHurried: a NAS with less patience than the timeout does not keep a
+// server that hangs in use.
+func TestLDAPHurried(t *testing.T) {
+	first, second := startSlapd(t), startSlapd(t)
+	both := t.TempDir() + "/both.pem"
+	concat(t, both, first.CA, second.CA)
+	set := quick(first)
+	set.URL, set.URLs, set.CAFile = "", []string{first.TLS, second.TLS}, both
+	set.Timeout, set.DeadTime = time.Second, time.Minute
+	l := openLDAP(t, set)
+	var wg sync.WaitGroup
+	for range 4 { // fill the pool
+		wg.Go(func() { l.Find(t.Context(), "alice") })
+	}
+	wg.Wait()
+	if err := first.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	hurried, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	defer cancel()
+	_, err := l.Find(hurried, "alice")
+	noAnswer(t, "first", err)
+	if _, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil {
+		t.Error(err)
+	}
+}
+
 func concat(t *testing.T, to string, from ...string) {
 	t.Helper()
 	var all []byte

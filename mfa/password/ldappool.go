@@ -85,12 +85,16 @@ func (p *ldapPool) run(ctx context.Context, u use, call func(context.Context, *l
 		if err != nil {
 			return err
 		}
+		begun := time.Now()
 		limited, cancel := context.WithTimeout(ctx, p.settings.Timeout)
 		err = call(limited, c)
 		cancel()
 		lost := (*ldapLost)(nil)
 		if errors.As(err, &lost) && ctx.Err() != nil {
-			lost.late = false // the caller had no more time, which says nothing of the server
+			// The caller had no more time. That says nothing of the server, unless
+			// the server had plenty: a NAS that gives up early must not keep a hung
+			// server in use for ever.
+			lost.late = time.Since(begun) > p.settings.Timeout/2
 		}
 		p.put(u, c, err)
 		if err != nil {

@@ -41,8 +41,8 @@ type LDAPSettings struct {
 	NTLMAuth    string `yaml:"ntlm_auth" default:"" example:"/usr/bin/ntlm_auth" doc:"AD: Samba's ntlm_auth, to check MS-CHAPv2 with. This host must have joined the domain, and winbindd run (docs/active-directory.md). Unset: only PAP."`
 	NTLMHelpers int    `yaml:"ntlm_helpers" default:"4" min:"1" max:"64" doc:"How many of them run, at most: as many MS-CHAPv2 responses are checked at once."`
 
-	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"3s" min:"100ms" max:"30s" doc:"How long a server may take to be connected to: TCP, TLS and the bind of bind_dn."`
-	Timeout        time.Duration `yaml:"timeout" default:"5s" min:"100ms" max:"60s" doc:"How long a server may take for one operation."`
+	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"2s" min:"100ms" max:"30s" doc:"How long a server may take to be connected to: TCP, TLS and the bind of bind_dn."`
+	Timeout        time.Duration `yaml:"timeout" default:"3s" min:"100ms" max:"60s" doc:"How long a server may take for one operation. Keep it below the timeout of the clients, so that there is time for another server."`
 	DeadTime       time.Duration `yaml:"dead_time" default:"30s" min:"1s" max:"1h" doc:"How long a server that did not answer is left alone while another one does."`
 	Connections    int           `yaml:"connections" default:"16" min:"1" max:"500" doc:"Connections for searches, and as many for the binds of users, at most."`
 	Waiting        int           `yaml:"waiting" default:"256" min:"0" max:"100000" doc:"Checks that may wait for a connection. Further ones get no answer."`

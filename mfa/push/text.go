@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -33,6 +34,19 @@ func Printable(s string, max int) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// From says where the person sits, as far as anybody knows. What only a machine
+// says of itself is told as such, also where it looks like an address.
+func (r RequestView) From() string {
+	from := Printable(r.EndUser, maxText)
+	if from == "" {
+		return "an unknown address"
+	}
+	if _, err := netip.ParseAddr(from); err != nil || r.Claimed {
+		return fmt.Sprintf("what claims to be %q", from)
+	}
+	return from
 }
 
 func plain(s string, max int) bool {

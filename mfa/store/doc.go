@@ -6,6 +6,8 @@
 // The server answers reads from memory and adds one row a login, in group
 // commits that are synced to disk. The row carries the used step; which steps
 // are used is decided in memory, which is rebuilt from the rows at start.
+// What NAS devices report of sessions is in a table of its own, with ids of the
+// same sequence, and shares commits, folding and pruning.
 // Commands write beside the server: each write leaves a line in the table
 // `changes`, which the server looks for every 20 ms.
 //
@@ -13,5 +15,6 @@
 // by other processes), the janitor (folding, pruning, what may be written
 // later). Locks: wmu is held by whoever writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
-// over a call; queue.mu guards the queue. wmu is taken before the others.
+// over a call; queue.mu guards the queue, marks.mu what tells a report from its
+// retransmission. wmu is taken before the others, marks.mu before queue.mu.
 package store

@@ -65,6 +65,7 @@ const memberConf = `[global]
 	pid directory = @DIR@/member
 	ncalrpc dir = @DIR@/member/ncalrpc
 	log file = @DIR@/member/log.winbindd
+	winbind max domain connections = 4
 	idmap config * : backend = tdb
 	idmap config * : range = 10000-20000
 `

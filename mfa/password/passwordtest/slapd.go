@@ -31,10 +31,10 @@ const (
 )
 
 // SlapdMissing means that OpenLDAP is not installed.
-var errSlapdMissing = errors.New("slapd is missing: run testdata/install-peers as root")
+var errMissing = errors.New("a program is missing: run testdata/install-peers as root")
 
 // IsMissing reports whether err is that a program is not installed.
-func IsMissing(err error) bool { return errors.Is(err, errSlapdMissing) }
+func IsMissing(err error) bool { return errors.Is(err, errMissing) }
 
 // Slapd is a real OpenLDAP server on loopback ports, with the overlays memberof
 // and ppolicy, provisioned with users and groups:
@@ -100,7 +100,7 @@ func findProgram(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", errSlapdMissing
+	return "", fmt.Errorf("%s: %w", name, errMissing)
 }
 
 // Start starts the server, again after Kill, and waits until it takes connections.
