@@ -79,12 +79,11 @@ func (p *patience) add(w Wait, seat uint64) {
 	if w.For < shortWait || w.For > longWait {
 		return
 	}
-	same := slices.IndexFunc(p.waits, func(o seatWait) bool { return seat != 0 && o.seat == seat })
-	if same < 0 && len(p.waits) == maxWaits {
-		same = 0
-	}
-	if same >= 0 {
-		p.waits = slices.Delete(p.waits, same, same+1)
+	p.waits = slices.DeleteFunc(p.waits, func(o seatWait) bool {
+		return seat != 0 && o.seat == seat || w.At.Sub(o.At) >= keepWaits
+	})
+	if len(p.waits) == maxWaits {
+		p.waits = slices.Delete(p.waits, 0, 1)
 	}
 	p.waits = append(p.waits, seatWait{w, seat})
 	p.learn()
@@ -198,8 +197,8 @@ func (s *sight) wait(now time.Time) (w Wait, gone bool) {
 func (s *Server) watch(x *exchange) {
 	now := x.req.Received
 	start := now
+	x.seat = s.seatOf(x)
 	if x.req.State == "" {
-		x.seat = s.seatOf(x)
 		slot := &x.count.patience.seats[x.seat%seatSlots]
 		if old := slot.Swap(x); old != nil && old.seat == x.seat {
 			start = s.answers.follow(old, x, now)

@@ -227,6 +227,12 @@ func TestLearnedBudgetIsRobust(t *testing.T) {
 			if got := p.learned(now.Add(keepWaits)); got != 0 {
 				t.Errorf("after a day %v", got)
 			}
+			for i := range uint64(enoughWaits) {
+				p.add(Wait{At: now.Add(keepWaits), For: 4 * time.Second, Again: time.Second}, 1000+i)
+			}
+			if got := p.learned(now.Add(keepWaits)); got != 4*time.Second {
+				t.Errorf("learned %v with waits of the day before", got)
+			}
 		})
 	}
 }
