@@ -304,6 +304,33 @@ func TestDegradeToReject(t *testing.T) {
 	})
 }
 
+// A device approves in the moment in which a packet would be degraded, while a
+// code is examined: the approval answers the packet.
+func TestDegradeBehindApproval(t *testing.T) {
+	for _, protocol := range []string{"PAP", "MS-CHAPv2"} {
+		t.Run(protocol, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				shown := r.send(r.patient(10 * time.Second))
+				pass(5 * time.Second)
+				q := r.patient(10 * time.Second)
+				if protocol != "PAP" {
+					q.Cred = MSCHAPv2{}
+				}
+				held := r.send(q)
+				pass(9 * time.Second)
+				r.codes.slow = make(chan struct{})
+				wrong := r.ok(shown, "000000", time.Minute) // its examination holds the turn
+				pass(time.Second)                           // the held one waits for the turn to degrade
+				r.rings(1).decides(nil)                     // and behind it the approval
+				close(r.codes.slow)
+				synctest.Wait()
+				wrong.want(Challenge, "")
+				held.want(Accept, ReasonApproveDeny)
+			})
+		})
+	}
+}
+
 // The moment of degrading and the approval: one of them is first, and either way
 // the person gets in once.
 func TestDegradeAndApproval(t *testing.T) {
