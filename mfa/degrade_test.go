@@ -347,3 +347,23 @@ func TestDegradeAndApproval(t *testing.T) {
 		})
 	}
 }
+
+// A passcode that is examined for longer than the NAS waits is no push that
+// degrades.
+func TestSameAnswerTwiceInTime(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a := r.send(r.request("bob"))
+		r.codes.slow = make(chan struct{})
+		first, again := r.ok(a, "123456", 2*time.Second), r.ok(a, "123456", 2*time.Second)
+		pass(5 * time.Second)
+		first.wantWaits()
+		again.wantWaits()
+		close(r.codes.slow)
+		synctest.Wait()
+		first.want(Accept, "")
+		again.want(Accept, "")
+		if r.panics != 0 {
+			t.Errorf("%d panics", r.panics)
+		}
+	})
+}
