@@ -102,7 +102,9 @@ func (p *proxy) judge(request []byte) fate {
 	return p.verdict(request)
 }
 
-func isUserBind(request []byte) bool { return bytes.Contains(request, []byte(passwordtest.SlapdPassword)) }
+func isUserBind(request []byte) bool {
+	return bytes.Contains(request, []byte(passwordtest.SlapdPassword))
+}
 
 // set changes what becomes of requests, and forgets the binds.
 func (p *proxy) set(verdict func([]byte) fate) {
