@@ -4,7 +4,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Puts standard input between the marks of the profiles' table.
 PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /dev/stdin'
 
-.PHONY: build run test fuzz check docs bench bench-ldap
+.PHONY: build run test fuzz check docs bench bench-ldap bench-upstream
 
 build:
 	$(GO) build -trimpath -o bin/radmatch ./cmd/radmatch
@@ -41,6 +41,11 @@ bench-ldap:
 	testdata/install-peers
 	mkdir -p bin
 	$(GO) run ./cmd/radbench -ldap
+
+# The RADIUS primary beside FreeRADIUS as a proxy, both before the same server: takes about a minute.
+bench-upstream: build
+	testdata/install-peers
+	$(GO) run ./cmd/radbench -upstream -users 10000 -pushes 0
 
 # Beside FreeRADIUS with rlm_totp: takes about twenty minutes.
 bench: build

@@ -330,6 +330,21 @@ func (f finder) Find(_ context.Context, user string) (Identity, error) {
 	return Identity{Name: strings.TrimPrefix(user, `CORP\`), Known: true}, f.err
 }
 
+// A login that ends between its opening and the examination leaves no State.
+func TestAppendedTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		q := r.request("bob")
+		w := newWait(r.login(q, &Identity{Name: "bob"}, PlanOTP, ReasonDefaultOTP), r.client)
+		if _, what := r.Pending.open(w, packet{Request: q}, false); what != opened {
+			t.Fatal(what)
+		}
+		r.Pending.Close(t.Context())
+		if c := r.Pending.answered(w, packet{Request: q}, "123456"); c != nil || len(r.Pending.states) != 0 {
+			t.Error("a State is out for a login that has ended")
+		}
+	})
+}
+
 // TestAppendedGuessing: thousands of guesses at once, as fast as they come, are no
 // more than guesses one by one; and what a rejection takes tells nothing about
 // the password in front of the code.

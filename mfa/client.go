@@ -21,7 +21,7 @@ type Client struct {
 	StaticChallenge bool
 
 	Primary      PasswordChecker
-	HurryPrimary bool           // it must be told when the NAS gives up: it neither answers from memory nor minds that itself
+	HurryPrimary bool           // it must be told when the NAS gives up: it does not answer from memory
 	Finder       IdentityFinder // the Primary's second ability; never nil where NoPassword is true
 	Pusher       Pusher         // nil: no push
 	Amender      PromptAmender  // the Pusher's second ability, nil without

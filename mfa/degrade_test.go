@@ -304,6 +304,33 @@ func TestDegradeToReject(t *testing.T) {
 	})
 }
 
+// A device approves in the moment in which a packet would be degraded, while a
+// code is examined: the approval answers the packet.
+func TestDegradeBehindApproval(t *testing.T) {
+	for _, protocol := range []string{"PAP", "MS-CHAPv2"} {
+		t.Run(protocol, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				shown := r.send(r.patient(10 * time.Second))
+				pass(5 * time.Second)
+				q := r.patient(10 * time.Second)
+				if protocol != "PAP" {
+					q.Cred = MSCHAPv2{}
+				}
+				held := r.send(q)
+				pass(9 * time.Second)
+				r.codes.slow = make(chan struct{})
+				wrong := r.ok(shown, "000000", time.Minute) // its examination holds the turn
+				pass(time.Second)                           // the held one waits for the turn to degrade
+				r.rings(1).decides(nil)                     // and behind it the approval
+				close(r.codes.slow)
+				synctest.Wait()
+				wrong.want(Challenge, "")
+				held.want(Accept, ReasonApproveDeny)
+			})
+		})
+	}
+}
+
 // The moment of degrading and the approval: one of them is first, and either way
 // the person gets in once.
 func TestDegradeAndApproval(t *testing.T) {
@@ -319,4 +346,24 @@ func TestDegradeAndApproval(t *testing.T) {
 			a.want(Accept, "")
 		})
 	}
+}
+
+// A passcode that is examined for longer than the NAS waits is no push that
+// degrades.
+func TestSameAnswerTwiceInTime(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a := r.send(r.request("bob"))
+		r.codes.slow = make(chan struct{})
+		first, again := r.ok(a, "123456", 2*time.Second), r.ok(a, "123456", 2*time.Second)
+		pass(5 * time.Second)
+		first.wantWaits()
+		again.wantWaits()
+		close(r.codes.slow)
+		synctest.Wait()
+		first.want(Accept, "")
+		again.want(Accept, "")
+		if r.panics != 0 {
+			t.Errorf("%d panics", r.panics)
+		}
+	})
 }

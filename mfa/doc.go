@@ -4,7 +4,7 @@
 //
 // [Engine.Authenticate] is one login from top to bottom and [Decide] its plan.
 // An Engine is immutable. What lasts over a reload is in [Pending] (logins that
-// wait), [Limits] (guessing and fatigue) and [Refusals] (requests that opened
+// wait, approvals that are remembered), [Limits] (guessing and fatigue) and [Refusals] (requests that opened
 // no login).
 //
 // # Goroutines

@@ -51,6 +51,8 @@ func (a *asker) Continue(ctx context.Context, user string, c *PrimaryChallenge, 
 		return Identity{}, &PrimaryChallenge{Message: "Again?", Carry: "pin"}
 	case c.Carry == "pin" && answer == "1234":
 		return Identity{}, &PrimaryChallenge{Message: "Token?", Echo: true, Carry: "token"}
+	case answer == "nobody":
+		return Identity{Known: true}, nil
 	case c.Carry == "token" && answer == "token":
 		_, name, domain := strings.Cut(user, `\`)
 		if !domain {
@@ -169,6 +171,19 @@ func TestRelay(t *testing.T) {
 			r.client.OnPrimaryError = Reject
 			r.sendAnswer(r.send(r.request("bob")), "1234").want(Reject, ReasonPrimaryError)
 		},
+		"a yes without a name": func(t *testing.T, r *rig) {
+			r.asks()
+			r.client.ExemptClient = true
+			r.sendAnswer(r.send(r.request("bob")), "nobody").want(Reject, ReasonInternalError)
+		},
+		"the attributes of groups": func(t *testing.T, r *rig) {
+			r.asks()
+			r.client.ExemptClient = true
+			r.client.GroupReplies = []GroupReply{{AllUsers, []Attribute{{Type: 25, Value: []byte("x")}}}}
+			if d := r.answered("alice").want(Accept, ""); len(d.Attributes) != 2 {
+				t.Errorf("attributes: %v", d.Attributes)
+			}
+		},
 		"a panic": func(t *testing.T, r *rig) {
 			up := r.asks()
 			up.fail = func() error { panic("no") }
@@ -192,7 +207,13 @@ func TestRelay(t *testing.T) {
 		"the client cannot prompt": func(t *testing.T, r *rig) {
 			r.asks()
 			r.client.Prompts = false
-			r.send(r.request("bob")).want(Reject, ReasonPrimaryChallenge)
+			for range 3 {
+				r.sendTyped("bob", "wrong").want(Reject, ReasonWrongPassword)
+			}
+			// It takes as long as one more wrong password would.
+			if d := r.send(r.request("bob")).want(Reject, ReasonPrimaryChallenge); d.Delay != 4*time.Second {
+				t.Errorf("delay %s", d.Delay)
+			}
 		},
 		"by MS-CHAPv2": func(t *testing.T, r *rig) {
 			r.asks()

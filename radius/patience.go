@@ -18,8 +18,9 @@ import (
 const EnoughTime = 30 * time.Second
 
 const (
-	maxWaits    = 32 // that count, of one client
-	enoughWaits = 8  // to trust them
+	maxWaits = 32 // that count, of one client, each of another seat
+	// enoughWaits are trusted: one person who hangs up again and again teaches nothing.
+	enoughWaits = 5
 	// keepWaits is how long a wait counts. Once a budget is learned requests are
 	// answered before it ends, so that nothing would ever show that the device was
 	// set to wait longer: each day it is learned anew.
@@ -44,10 +45,16 @@ type Wait struct {
 // patience is what a client was seen to wait. Its methods may be called concurrently.
 type patience struct {
 	mu     sync.Mutex
-	waits  []Wait // oldest first
-	silent int    // requests in a row that were not sent again when they were to be
+	waits  []seatWait // oldest first
+	silent int        // requests in a row that were not sent again when they were to be
 	budget atomic.Pointer[budget]
 	seats  [seatSlots]atomic.Pointer[exchange]
+}
+
+// seatWait is a Wait with the seat that it was for, 0 from before a restart.
+type seatWait struct {
+	Wait
+	seat uint64
 }
 
 // budget is what was learned. It counts until the waits are too few or too old.
@@ -64,54 +71,56 @@ func (p *patience) learned(now time.Time) time.Duration {
 	return 0
 }
 
-// add notes waits.
-func (p *patience) add(waits ...Wait) {
+// add notes a wait. It takes the place of the last one of the same seat.
+func (p *patience) add(w Wait, seat uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silent = 0
-	for _, w := range waits {
-		if w.For < shortWait || w.For > longWait {
-			continue
-		}
-		if len(p.waits) == maxWaits {
-			p.waits = slices.Delete(p.waits, 0, 1)
-		}
-		p.waits = append(p.waits, w)
+	if w.For < shortWait || w.For > longWait {
+		return
 	}
+	p.waits = slices.DeleteFunc(p.waits, func(o seatWait) bool {
+		return seat != 0 && o.seat == seat || w.At.Sub(o.At) >= keepWaits
+	})
+	if len(p.waits) == maxWaits {
+		p.waits = slices.Delete(p.waits, 0, 1)
+	}
+	p.waits = append(p.waits, seatWait{w, seat})
 	p.learn()
 }
 
-// learn sets the budget to the third quartile: a person who hangs up, and a
-// retransmission that is lost, make a wait look shorter than it is.
+// learn sets the budget to the last but one of the waits by length: a person who
+// hangs up, and a retransmission that is lost, make one look shorter than it is.
+// A device sends again by the clock. Where the time to the first retransmission
+// varies, people dial again, or there is more than one device.
 func (p *patience) learn() {
-	if len(p.waits) < enoughWaits {
-		p.budget.Store(nil)
+	p.budget.Store(nil)
+	n := len(p.waits)
+	if n < enoughWaits {
 		return
 	}
-	quartile := func(of func(Wait) time.Duration) time.Duration {
-		var list []time.Duration
-		for _, w := range p.waits {
-			list = append(list, of(w))
-		}
-		slices.Sort(list)
-		return list[len(list)*3/4]
+	var waits, agains []time.Duration
+	for _, w := range p.waits {
+		waits, agains = append(waits, w.For), append(agains, w.Again)
 	}
-	p.budget.Store(&budget{
-		wait:  quartile(func(w Wait) time.Duration { return w.For }),
-		again: quartile(func(w Wait) time.Duration { return w.Again }),
-		until: p.waits[len(p.waits)-enoughWaits].At.Add(keepWaits),
-	})
+	slices.Sort(waits)
+	slices.Sort(agains)
+	low, high := agains[n/4], agains[n*3/4]
+	if high > low+low/4+shortWait/5 {
+		return
+	}
+	p.budget.Store(&budget{wait: waits[n-2], again: high, until: p.waits[n-enoughWaits].At.Add(keepWaits)})
 }
 
 // answered notes that a request was answered in time after took. wait is how long
 // the NAS waited for it at least, 0 where it was not sent again.
-func (p *patience) answered(now time.Time, took time.Duration, wait Wait) {
+func (p *patience) answered(took time.Duration, wait Wait, seat uint64) {
 	b := p.budget.Load()
 	switch {
 	case b == nil:
 	case wait.For > 0:
 		if wait.For > b.wait {
-			p.add(wait)
+			p.add(wait, seat)
 		}
 	case b.again > 0 && took > givenUp(b.again):
 		p.mu.Lock()
@@ -130,7 +139,7 @@ func (p *patience) snapshot(now time.Time) []Wait {
 	var list []Wait
 	for _, w := range p.waits {
 		if now.Sub(w.At) < keepWaits {
-			list = append(list, w)
+			list = append(list, w.Wait)
 		}
 	}
 	return list
@@ -188,8 +197,8 @@ func (s *sight) wait(now time.Time) (w Wait, gone bool) {
 func (s *Server) watch(x *exchange) {
 	now := x.req.Received
 	start := now
+	x.seat = s.seatOf(x)
 	if x.req.State == "" {
-		x.seat = s.seatOf(x)
 		slot := &x.count.patience.seats[x.seat%seatSlots]
 		if old := slot.Swap(x); old != nil && old.seat == x.seat {
 			start = s.answers.follow(old, x, now)
@@ -261,10 +270,10 @@ func (x *exchange) learn(now time.Time, took time.Duration) {
 	}
 	wait, gone := x.sight.wait(now)
 	if !gone {
-		p.answered(now, took, wait)
+		p.answered(took, wait, x.seat)
 		return
 	}
-	p.add(wait)
+	p.add(wait, x.seat)
 	x.count.abandoned.Add(1)
 	late := x.sight.left.IsZero()
 	budget := x.client.Profile.Budget
@@ -283,6 +292,8 @@ func (x *exchange) learn(now time.Time, took time.Duration) {
 func (s *Server) Remember(waits map[string][]Wait) {
 	s.start()
 	for name, list := range waits {
-		s.names.named(name).patience.add(list...)
+		for _, w := range list {
+			s.names.named(name).patience.add(w, 0)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ type waiter struct {
 // ask plays the device; time is the bubble's.
 func (d waiter) ask(r *rig) {
 	if d.user == "" {
-		d.user = "nemo"
+		d.user = fmt.Sprintf("user%d-%d", d.id, d.n)
 	}
 	packet := func(id, n byte, user string) []byte {
 		return r.ask(id, n, func(q *Query) {
@@ -78,19 +79,19 @@ func TestLearnedBudget(t *testing.T) {
 		want      float64 // seconds; 0: nothing is learned
 		abandoned uint64
 	}{
-		{"PAN-OS 3 s × 3", waiter{again: seconds(3, 6), decided: late}, 9, 8},
-		{"strongSwan", waiter{again: seconds(2, 4.8, 8.7), decided: late}, 12.6, 8},
-		{"RFC 5080", waiter{again: seconds(2, 6, 14), decided: late}, 22, 8},
+		{"PAN-OS 3 s × 3", waiter{again: seconds(3, 6), decided: late}, 9, enoughWaits},
+		{"strongSwan", waiter{again: seconds(2, 4.8, 8.7), decided: late}, 12.6, enoughWaits},
+		{"RFC 5080", waiter{again: seconds(2, 6, 14), decided: late}, 22, enoughWaits},
 		{"one packet", waiter{decided: late}, 0, 0},
 		{"answered in time", waiter{again: seconds(3, 6), decided: 8 * time.Second}, 0, 0},
 		{"answered between the intervals of a doubling device", waiter{again: seconds(2, 6), decided: 13 * time.Second}, 0, 0},
-		{"another identifier (FortiGate)", waiter{anew: 5 * time.Second, decided: late}, 10, 8},
-		{"another identifier after retransmissions", waiter{again: seconds(2, 4), anew: 20 * time.Second, decided: late}, 6, 8},
+		{"another identifier (FortiGate)", waiter{anew: 5 * time.Second, decided: late}, 10, enoughWaits},
+		{"another identifier after retransmissions", waiter{again: seconds(2, 4), anew: 20 * time.Second, decided: late}, 6, enoughWaits},
 		{"the person dials again after 40 s", waiter{anew: 40 * time.Second, decided: late}, 0, 0},
-		{"identifier used for another login", waiter{reuse: 10 * time.Second, decided: late}, 0, 8},
-		{"identifier used after retransmissions", waiter{again: seconds(3), reuse: 30 * time.Second, decided: late}, 6, 8},
+		{"identifier used for another login", waiter{reuse: 10 * time.Second, decided: late}, 0, enoughWaits},
+		{"identifier used after retransmissions", waiter{again: seconds(3), reuse: 30 * time.Second, decided: late}, 6, enoughWaits},
 		{"doubled by the network", waiter{again: seconds(0.05), decided: late}, 0, 0},
-		{"under a second", waiter{again: seconds(0.3), decided: late}, 0, 8},
+		{"under a second", waiter{again: seconds(0.3), decided: late}, 0, enoughWaits},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -173,24 +174,66 @@ func TestLearnedBudgetOfLogin(t *testing.T) {
 
 // People who hang up, and packets that get lost, do not spoil what is learned.
 func TestLearnedBudgetIsRobust(t *testing.T) {
-	p := &patience{}
 	now := time.Unix(1e9, 0)
-	for i := range 100 {
-		w := Wait{At: now, For: 30 * time.Second, Again: 5 * time.Second}
-		if i%3 == 0 {
-			w.For = 10 * time.Second
-		}
-		p.add(w)
-	}
-	p.add(Wait{At: now, For: longWait + 1}, Wait{At: now, For: shortWait - 1})
-	if got := p.learned(now); got != 30*time.Second {
-		t.Errorf("learned %v", got)
-	}
-	if n := len(p.snapshot(now)); n != maxWaits {
-		t.Errorf("%d waits are kept", n)
-	}
-	if got := p.learned(now.Add(keepWaits)); got != 0 {
-		t.Errorf("after a day %v", got)
+	for _, tt := range []struct {
+		name string
+		wait func(i int) (Wait, uint64)
+		want float64
+	}{
+		{"most people hang up", func(i int) (Wait, uint64) {
+			w := Wait{For: 10 * time.Second, Again: 5 * time.Second}
+			if i%10 == 0 {
+				w.For = 30 * time.Second
+			}
+			return w, uint64(i + 1)
+		}, 30},
+		{"a packet is lost once", func(i int) (Wait, uint64) {
+			w := Wait{For: 30 * time.Second, Again: 5 * time.Second}
+			if i == 90 {
+				w = Wait{For: 35 * time.Second, Again: 10 * time.Second}
+			}
+			return w, uint64(i + 1)
+		}, 30},
+		{"one person alone", func(i int) (Wait, uint64) {
+			return Wait{For: 5 * time.Second, Again: 5 * time.Second}, 7
+		}, 0},
+		{"people dial again", func(i int) (Wait, uint64) {
+			gap := time.Duration(2+i%20) * time.Second
+			return Wait{For: 2 * gap, Again: gap}, uint64(i + 1)
+		}, 0},
+		{"too short and too long", func(i int) (Wait, uint64) {
+			if i%2 == 0 {
+				return Wait{For: shortWait - 1, Again: 1}, uint64(i + 1)
+			}
+			return Wait{For: longWait + 1, Again: 1}, uint64(i + 1)
+		}, 0},
+		{"from before a restart", func(i int) (Wait, uint64) {
+			return Wait{For: 5 * time.Second, Again: 5 * time.Second}, 0
+		}, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &patience{}
+			for i := range 100 {
+				w, seat := tt.wait(i)
+				w.At = now
+				p.add(w, seat)
+			}
+			if got := p.learned(now).Seconds(); got != tt.want {
+				t.Errorf("learned %v s, want %v", got, tt.want)
+			}
+			if n := len(p.snapshot(now)); n > maxWaits {
+				t.Errorf("%d waits are kept", n)
+			}
+			if got := p.learned(now.Add(keepWaits)); got != 0 {
+				t.Errorf("after a day %v", got)
+			}
+			for i := range uint64(enoughWaits) {
+				p.add(Wait{At: now.Add(keepWaits), For: 4 * time.Second, Again: time.Second}, 1000+i)
+			}
+			if got := p.learned(now.Add(keepWaits)); got != 4*time.Second {
+				t.Errorf("learned %v with waits of the day before", got)
+			}
+		})
 	}
 }
 

@@ -28,10 +28,14 @@ func main() {
 	flag.IntVar(&b.pairs, "pairs", 5, "runs of each server at each number of logins in flight")
 	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
 	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
+	upstream := flag.Bool("upstream", false, "measure the RADIUS primary beside FreeRADIUS as a proxy instead")
 	flag.Parse()
 	run := func(ctx context.Context) error { return b.main(ctx, *serveEcho) }
 	if *ldap {
 		run = b.ldap
+	}
+	if *upstream {
+		run = b.upstream
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "radbench: error: %v\n", err)
@@ -59,6 +63,23 @@ func (b *bench) main(ctx context.Context, serveEcho bool) error {
 	if b.pushes < 0 || b.perLevel() < 1 || b.pairs < 1 {
 		return errors.New("there must be at least one pair, and users without a device for each number in flight")
 	}
+	if err := b.open(); err != nil {
+		return err
+	}
+	if !b.keep {
+		defer os.RemoveAll(b.dir)
+	}
+	if err := b.parts(ctx); err != nil {
+		return err
+	}
+	if len(b.failures) > 0 {
+		return fmt.Errorf("not every login ended as it must: %v", b.failures)
+	}
+	return nil
+}
+
+// open finds the programs and makes the folder of the run.
+func (b *bench) open() error {
 	for _, program := range []*string{&b.radmatch, &b.freeradius} {
 		path, err := exec.LookPath(*program)
 		if err != nil {
@@ -75,19 +96,8 @@ func (b *bench) main(ctx context.Context, serveEcho bool) error {
 	if err != nil {
 		return err
 	}
-	if !b.keep {
-		defer os.RemoveAll(dir)
-	}
-	if b.dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
-	if err := b.parts(ctx); err != nil {
-		return err
-	}
-	if len(b.failures) > 0 {
-		return fmt.Errorf("not every login ended as it must: %v", b.failures)
-	}
-	return nil
+	b.dir, err = filepath.Abs(dir)
+	return err
 }
 
 // parts is the benchmark from top to bottom.

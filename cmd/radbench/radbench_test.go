@@ -41,7 +41,7 @@ func TestMedians(t *testing.T) {
 		pairs[16] = append(pairs[16], pair{ours: &result{report: report{Rate: ours, P50: ours, P99: ours}, cpu: ours, resident: ours},
 			theirs: &result{report: report{Rate: 40, P50: 40, P99: 40}, cpu: 40, resident: 40}})
 	}
-	b.medians(pairs)
+	b.medians(pairs, maxCPU)
 	if want := "16      0.50     0.50     0.50      0.50      0.50   CPU reached (0.7), p99 reached (1.2)"; !strings.Contains(out.String(), want) {
 		t.Errorf("got\n%s\nwant a line with %q", out.String(), want)
 	}

@@ -55,11 +55,16 @@ func (b *bench) startFreeRADIUS(ctx context.Context) (*server, error) {
 	if err := b.writeFreeRADIUS(port, b.threads); err != nil {
 		return nil, err
 	}
-	log := b.path("freeradius", "start.log")
+	return b.startFreeRADIUSAs(ctx, "radiusd", port)
+}
+
+// startFreeRADIUSAs runs it with the configuration of that name.
+func (b *bench) startFreeRADIUSAs(ctx context.Context, name string, port int) (*server, error) {
+	log := b.path("freeradius", name+".start.log")
 	os.Remove(log)
 	s := &server{name: freeradiusName, addr: fmt.Sprintf("127.0.0.1:%d", port)}
-	s.cmd = exec.CommandContext(ctx, b.freeradius, "-f", "-n", "radiusd", "-d", b.path("freeradius"), "-l", log)
-	return s, s.start(b.path("freeradius", "output"), func() bool {
+	s.cmd = exec.CommandContext(ctx, b.freeradius, "-f", "-n", name, "-d", b.path("freeradius"), "-l", log)
+	return s, s.start(b.path("freeradius", name+".output"), func() bool {
 		text, _ := os.ReadFile(log)
 		return bytes.Contains(text, []byte("Ready to process requests"))
 	})

@@ -19,9 +19,10 @@ import (
 
 // The modes of bench.
 const (
-	benchTOTP   = "totp"
-	benchPush   = "push"
-	benchStatus = "status"
+	benchTOTP     = "totp"
+	benchPassword = "password"
+	benchPush     = "push"
+	benchStatus   = "status"
 )
 
 // bench is one run of the command: its flags.
@@ -53,7 +54,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Load a server with logins and report rates and latencies",
 		Long: `bench keeps a number of logins in flight against any RADIUS server. Mode totp is
 Access-Request with the password, Access-Challenge, Access-Request with the TOTP
-code, Access-Accept. Mode push opens --logins logins at once and counts those that
+code, Access-Accept. Mode password is the first of these alone. Mode push opens --logins logins at once and counts those that
 wait for --duration without an answer. Mode status sends Status-Server.
 
 Each line of the users file is a user, a password and a TOTP secret in Base32, with
@@ -74,8 +75,8 @@ Never against a server in production: it fills the audit trail.`,
 	f := c.Flags()
 	f.StringVar(&b.secretFile, "secret-file", "", "file with the shared secret (default: of the client that this machine is in the configuration)")
 	f.StringVar(&b.usersFile, "users", "", "file with lines USER PASSWORD BASE32-SECRET")
-	f.StringVar(&b.mode, "mode", benchTOTP, "totp, push or status")
-	f.IntVar(&b.inFlight, "in-flight", 64, "logins under way at once (totp, status)")
+	f.StringVar(&b.mode, "mode", benchTOTP, "totp, password, push or status")
+	f.IntVar(&b.inFlight, "in-flight", 64, "logins under way at once (totp, password, status)")
 	f.IntVar(&b.logins, "logins", 0, "stop after this many logins (0: after --duration)")
 	f.DurationVar(&b.duration, "duration", 10*time.Second, "stop after this time")
 	f.IntVar(&b.skip, "skip", 0, "begin with this line of the users file")
@@ -102,8 +103,8 @@ func (a *app) bench(ctx context.Context, b *bench) error {
 func (b *bench) prepare(a *app) error {
 	const help = "radmatch bench --help"
 	switch {
-	case b.mode != benchTOTP && b.mode != benchPush && b.mode != benchStatus:
-		return usageError(help, "--mode must be one of totp, push, status; got %q", b.mode)
+	case b.mode != benchTOTP && b.mode != benchPassword && b.mode != benchPush && b.mode != benchStatus:
+		return usageError(help, "--mode must be one of totp, password, push, status; got %q", b.mode)
 	case b.inFlight < 1 || b.inFlight > 1<<16:
 		return usageError(help, "--in-flight must be 1 to 65536; got %d", b.inFlight)
 	case b.mode == benchPush && b.logins < 1:

@@ -97,7 +97,11 @@ func openUpstream(cfg *config.Config, p parts, s *radius.UpstreamSettings) (mfa.
 		}
 		own.Servers[i].Secret = mfa.Password(secret)
 	}
-	return radius.NewUpstream(&own, radius.StandardDictionary(), p.log)
+	d := p.dictionary
+	if d == nil {
+		d = radius.StandardDictionary()
+	}
+	return radius.NewUpstream(&own, d, p.log)
 }
 
 func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.PasswordChecker, error) {

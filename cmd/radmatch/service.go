@@ -107,7 +107,7 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 		return radius.Client{}, fmt.Errorf("client %q: primary: %w", c.Name, err)
 	}
 	switch policy.Primary.(type) {
-	case *password.File, *password.None, *radius.Upstream: // from memory, or minds it itself
+	case *password.File, *password.None: // from memory
 	default:
 		policy.HurryPrimary = true
 	}

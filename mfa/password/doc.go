@@ -1,7 +1,8 @@
 // Package password holds the primaries that are not RADIUS: what checks the
 // first factor of a login. A File is the users file, an LDAP a directory (Active
-// Directory, OpenLDAP), a Sequence several of them in order. Each implements
-// mfa.PasswordChecker and is called by the engine alone.
+// Directory, OpenLDAP), a Sequence several of them in order. None checks nothing
+// and only reads names, for an RD Gateway. Each implements mfa.PasswordChecker and
+// is called by the engine alone.
 //
 // A File is immutable once open and holds no lock. What outlives reloads is the
 // Gate, which bounds how many slow hashes run and wait at once.

@@ -149,6 +149,8 @@ func testDomainNames(t *testing.T, d *passwordtest.Domain) {
 		{"account of a logon name that differs", plain, passwordtest.Carol, passwordtest.Carol},
 		{"logon name", plain, passwordtest.CarolUPN, passwordtest.Carol},
 		{"neither", plain, "carol.smith", ""},
+		{"not ASCII", plain, passwordtest.Joerg, passwordtest.Joerg},
+		{"not ASCII, with a domain", plain, `AD\` + passwordtest.Joerg, passwordtest.Joerg},
 		{"mail is no name unless it is said", plain, "carol@example.com", ""},
 		{"mail", mail, "carol@example.com", "carol@example.com"},
 		{"account, where the name is the mail", mail, passwordtest.Carol, "carol@example.com"},

@@ -21,6 +21,7 @@ const (
 type ntlmAsked struct {
 	mu       sync.Mutex
 	verdicts map[[32]byte]*ntlmVerdict
+	swept    time.Time // when room was last looked for
 }
 
 // ntlmVerdict is what a question led to. sessionKey and err may be read once
@@ -43,7 +44,8 @@ func (a *ntlmAsked) claim(key [32]byte, now time.Time) (v *ntlmVerdict, first bo
 		return v, false
 	}
 	v = &ntlmVerdict{key: key, done: make(chan struct{})}
-	if len(a.verdicts) >= maxNTLMAsked {
+	if len(a.verdicts) >= maxNTLMAsked && now.Sub(a.swept) >= time.Second {
+		a.swept = now
 		for k, old := range a.verdicts {
 			if !old.until.IsZero() && !now.Before(old.until) {
 				delete(a.verdicts, k)

@@ -186,19 +186,21 @@ func TestThin(t *testing.T) {
 	t.Parallel()
 	at := time.Now()
 	s := quiet(t, Options{Dir: t.TempDir(), Now: func() time.Time { return at }})
-	put := func(n int, status string) {
+	report := func(n int, status string) row {
 		r, err := s.newRow(reportEvent(n, "anna", status), false)
 		must(t, err)
 		key := markNumber(n)
 		r.mark, r.interim = key[:], status == "interim"
-		must(t, s.commitRows([]row{r}))
+		return r
 	}
-	for n := range 2 * chunk {
-		put(n, map[bool]string{true: "stop", false: "interim"}[n%2 == 0])
+	var rows []row
+	for n := range chunk {
+		rows = append(rows, report(2*n, "stop"), report(2*n+1, "interim"))
 	}
+	must(t, s.commitRows(rows))
 	must(t, s.foldAll(t.Context()))
 	at = at.Add(keepInterim / 2)
-	put(1000, "interim")
+	must(t, s.commitRows([]row{report(1000, "interim")}))
 	must(t, s.foldAll(t.Context()))
 	must(t, s.prune(t.Context()))
 	if n := count(t, s, `SELECT count(*) FROM accounting`); n != 2*chunk+1 {

@@ -39,10 +39,9 @@ const domainAddress = "192.0.2.10"
 
 // InDomain runs test on a host of a new Active Directory domain, which test may
 // do with as it likes. The test program runs itself once more for that, in
-// namespaces of its own: there the well-known ports are free, /etc and /run are
-// other ones, and all that was started ends with it. It takes some ten seconds.
-// Only subtests of t may call InDomain, once each top-level test; it must be the
-// first thing of a test but t.Parallel.
+// namespaces of its own: there the well-known ports are free, /run and the files
+// of /etc that matter are other ones, and all that was started ends with it. It
+// takes some ten seconds. t must be a test of the top level that does nothing else.
 func InDomain(t *testing.T, test func(t *testing.T, d *Domain)) {
 	t.Helper()
 	if os.Getenv(insideDomain) != "" {
@@ -138,6 +137,7 @@ func (d *Domain) host(t *testing.T) {
 		bind(d.path("resolv.conf"), "/etc/resolv.conf"), // may be a link into /run
 		syscall.Mount("none", "/run", "tmpfs", 0, "mode=755"),
 		os.Mkdir("/run/samba", 0o755),
+		syscall.Mount("none", "/var/log/samba", "tmpfs", 0, "mode=755"), // some of Samba's programs write there whatever they are told
 		bind(d.path("hosts"), "/etc/hosts"),
 		syscall.Sethostname([]byte("dc1")),
 		os.Setenv("KRB5_CONFIG", d.path("krb5.conf")),

@@ -20,6 +20,8 @@ const (
 	// Carol's logon name is CarolUPN: it has nothing in common with her account's.
 	Carol    = "csmith"
 	CarolUPN = "carol.smith@example.com"
+	// Joerg has a name that is not ASCII.
+	Joerg = "jörg müller"
 	// These cannot sign in, though their password is right.
 	Disabled      = "disabled"
 	Expired       = "expired"       // the account is
@@ -100,6 +102,7 @@ func (d *Domain) populate(t *testing.T) {
 		{Alice, "displayName: Alice Liddell\nmail: alice@example.com\nemployeeID: 4711\ndescription: from AD\n"},
 		{Bob, "mail: bob@example.com\n"},
 		{Carol, "userPrincipalName: " + CarolUPN + "\nmail: carol@example.com\n"},
+		{Joerg, "userPrincipalName: joerg@ad.example.org\n"},
 		{Disabled, ""},
 		{Expired, "accountExpires: 130000000000000000\n"},
 		{MustChange, "pwdLastSet: 0\n"},

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/passwordtest"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// An upstream that hangs does not slow logins that use another primary: with 400
+// logins that wait for it, p99 of the others stays far below its timeout.
+func TestHungUpstream(t *testing.T) {
+	t.Parallel()
+	needPeer(t, "freeradius")
+	const logins, waiting = 400, 400
+	upstream, err := passwordtest.NewFreeRADIUS(t.TempDir(), "../../testdata/freeradius", testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(upstream.Close)
+	p := newServer(t, fmt.Sprintf(`listen: {radius: ["127.0.0.1:0"], web: "127.0.0.1:0"}
+data_dir: data
+primaries:
+  - {name: local, type: file, path: users.yaml}
+  - {name: upstream, type: radius, timeout: 20s, servers: [{address: "%s", secret: %s}]}
+clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: %[2]s, primary: local, exempt_client: true}
+  - {name: other, addresses: [127.0.0.2], secret: %[2]s, primary: upstream, exempt_client: true}
+mfa: {reject_delay: 500ms}
+`, upstream.Addr, testSecret))
+	hash, err := password.NTHash("horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("users.yaml", fmt.Sprintf("users: [{name: dave, password: %q}]\n", hash))
+	p.write("bench.txt", "dave horse AAAA\n")
+	p.write("secret", testSecret)
+	p.start()
+	p.seat("127.0.0.2").expect(signIn("bob", ""), radius.AccessAccept)
+	before := benchPasswords(t, p, logins)
+	if err := upstream.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range waiting / 200 {
+		s := p.seat("127.0.0.2")
+		for j := range 200 {
+			s.start(signIn(fmt.Sprintf("somebody%d-%d", i, j), ""))
+		}
+	}
+	during := benchPasswords(t, p, logins)
+	t.Logf("p99 before: %.1f ms, while %d logins wait for an upstream that hangs: %.1f ms", before.P99, waiting, during.P99)
+	if during.P99 > 10*before.P99+200 {
+		t.Errorf("p99 was %.1f ms before and is %.1f ms", before.P99, during.P99)
+	}
+	if err := upstream.Resume(); err != nil { // those that wait get their answers, and the server may end
+		t.Fatal(err)
+	}
+	p.stop()
+}
+
+// benchPasswords signs in with passwords, eight at a time.
+func benchPasswords(t *testing.T, p *serverProcess, logins int) benchReport {
+	t.Helper()
+	var r benchReport
+	out := p.cli("bench", p.radius[0], "--json", "--mode", "password", "--users", p.path("bench.txt"), "--secret-file", p.path("secret"),
+		"--in-flight", "8", "--logins", fmt.Sprint(logins))
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Accepted != logins {
+		t.Errorf("%d of %d were accepted: %s", r.Accepted, logins, strings.TrimSpace(out))
+	}
+	return r
+}
