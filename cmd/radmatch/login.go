@@ -134,10 +134,11 @@ func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query,
 	fmt.Fprintf(a.stdout, "%s after %s\n", answer.Code, time.Since(start).Round(time.Millisecond))
 	for _, attribute := range answer.Attributes() {
 		name, value := d.FormatAttribute(attribute)
-		if name == "MS-CHAP-Error" && len(attribute.Value) > 0 {
-			value = strconv.QuoteToASCII(string(attribute.Value[1:])) // behind the identifier (RFC 2548 §2.1.5)
-		} else if strings.HasPrefix(name, "MS-") || name == "Message-Authenticator" {
-			continue
+		switch name {
+		case "MS-CHAP-Error":
+			value = strconv.QuoteToASCII(string(attribute.Value[min(1, len(attribute.Value)):])) // behind the identifier (RFC 2548 §2.1.5)
+		case "MS-CHAP2-Success", "MS-MPPE-Send-Key", "MS-MPPE-Recv-Key", "Message-Authenticator":
+			continue // proofs and keys tell a person nothing
 		}
 		fmt.Fprintf(a.stdout, "    %s = %s\n", name, value)
 	}
