@@ -4,7 +4,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Puts standard input between the marks of the profiles' table.
 PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /dev/stdin'
 
-.PHONY: build run test fuzz check docs bench bench-ldap bench-upstream
+.PHONY: build run test fuzz check docs screenshots bench bench-ldap bench-upstream
 
 build:
 	$(GO) build -trimpath -o bin/radmatch ./cmd/radmatch
@@ -35,6 +35,12 @@ check:
 docs:
 	$(GO) run ./cmd/radmatch config describe --markdown > docs/configuration.md
 	$(GO) run ./cmd/radmatch config profiles --markdown | $(PROFILES) -i docs/clients.md
+
+# The pictures of the page, by a real Chromium.
+screenshots:
+	testdata/install-peers
+	mkdir -p docs/screenshots
+	RADMATCH_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestScreenshots$$' ./cmd/radmatch
 
 # The LDAP primary beside a bare client of the same OpenLDAP server: takes about three minutes.
 bench-ldap:

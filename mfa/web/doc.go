@@ -1,6 +1,7 @@
 // Package web is the HTTP side of radmatch: the device protocol, version 1 and
-// 2, as docs/device-protocol.md describes it, and the page that an invitation
-// link opens. It decides nothing: decisions go to push.Approver, enrolments to
+// 2, as docs/device-protocol.md describes it, and the authenticator in the
+// folder page: plain files without a build step, which a browser runs as a
+// device. The package decides nothing: decisions go to push.Approver, enrolments to
 // push.Store.
 //
 // serve.go makes one Server, which outlives every reload, and an http.Server

@@ -2,23 +2,50 @@ package web
 
 import (
 	"embed"
-	"mime"
 	"net/http"
 	"path"
+	"sync"
 )
 
 //go:embed page
 var pages embed.FS
 
-// page serves one embedded file. That it is there is seen when the server starts.
-func page(name string) http.HandlerFunc {
-	content, err := pages.ReadFile(name)
+// kinds are the media types of what is in page. The system's table knows not all
+// of them everywhere, and a browser runs no script of another type.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".json": "application/json", ".svg": "image/svg+xml", ".webmanifest": "application/manifest+json",
+}
+
+// page serves the authenticator: every file of the folder page by its name, its
+// index as / and as what an invitation link opens, and the icons as bitmaps.
+func page(mux *http.ServeMux) {
+	files, err := pages.ReadDir("page")
 	if err != nil {
 		panic("web: internal error: " + err.Error())
 	}
-	kind := mime.TypeByExtension(path.Ext(name))
+	for _, f := range files {
+		name, kind := f.Name(), kinds[path.Ext(f.Name())]
+		content, err := pages.ReadFile("page/" + name)
+		if err != nil || kind == "" {
+			panic("web: internal error: page/" + name + " cannot be served")
+		}
+		serve := file(kind, func() []byte { return content })
+		if name != "index.html" {
+			mux.HandleFunc("GET /"+name, serve)
+			continue
+		}
+		mux.HandleFunc("GET /{$}", serve)
+		mux.HandleFunc("GET /enroll", serve)
+	}
+	for name, i := range icons {
+		mux.HandleFunc("GET /"+name, file("image/png", sync.OnceValue(i.png)))
+	}
+}
+
+func file(kind string, content func() []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(content)
+		_, _ = w.Write(content())
 	}
 }

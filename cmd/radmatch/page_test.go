@@ -1,0 +1,267 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pageSite has a VPN that shows the number in its prompt, and one that only waits.
+const pageSite = siteHead + `clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: ` + testSecret + `}
+  - {name: portal, addresses: [127.0.0.2], secret: ` + testSecret + `, number_in_prompt: true}
+mfa: {reject_delay: 500ms, override_number_matching_with_otp: false}
+`
+
+// radclient sends one request with the real radclient, from an address, and
+// returns what it printed of the answer.
+func (p *serverProcess) radclient(from string, attributes ...string) string {
+	cmd := exec.Command(needPeer(p.t, "radclient"), "-x", "-r", "1", "-t", "60", p.radius[0], "auth", testSecret)
+	cmd.Stdin = strings.NewReader(strings.Join(append(attributes,
+		`User-Password = "`+testPassword+`"`, "Message-Authenticator = 0x00", "Packet-Src-IP-Address = "+from), "\n") + "\n")
+	out, _ := cmd.CombinedOutput() // it fails where the login does
+	_, answer, _ := strings.Cut(string(out), "Received ")
+	return answer
+}
+
+// login signs in from an address while the test goes on.
+func (p *serverProcess) login(from string, attributes ...string) <-chan string {
+	answer := make(chan string, 1)
+	go func() { answer <- p.radclient(from, attributes...) }()
+	return answer
+}
+
+// gets demands an answer of a kind.
+func gets(t testing.TB, answer <-chan string, kind string) {
+	t.Helper()
+	if got := <-answer; !strings.HasPrefix(got, kind) {
+		t.Errorf("the client got %q, want %s", got, kind)
+	}
+}
+
+// number signs in at the portal. It returns the number that the prompt shows, and
+// what becomes of the login once the person has pressed OK there.
+func (p *serverProcess) number(attributes ...string) (string, <-chan string) {
+	p.t.Helper()
+	answer := p.radclient("127.0.0.2", attributes...)
+	shown := regexp.MustCompile(`Reply-Message = "Type (\d\d)`).FindStringSubmatch(answer)
+	state := regexp.MustCompile(`State = (0x[0-9a-f]+)`).FindStringSubmatch(answer)
+	if shown == nil || state == nil {
+		p.t.Fatalf("no number in %q", answer)
+	}
+	return shown[1], p.login("127.0.0.2", append(attributes, "State = "+state[1])...)
+}
+
+// link invites a device of a user.
+func (p *serverProcess) link(user string) string {
+	p.t.Helper()
+	_, token, _ := strings.Cut(strings.Fields(p.cli("device", "invite", user))[0], "#")
+	return "http://localhost:" + p.web[strings.LastIndex(p.web, ":")+1:] + "/enroll#" + token
+}
+
+// enrolled opens a tab that is a device of the user.
+func (b *browser) enrolled(t testing.TB, p *serverProcess, user, name string) *tab {
+	t.Helper()
+	page := b.open(t, onPhone)
+	page.visit(p.link(user))
+	page.enter("Name of this device", name)
+	page.click("Add this device")
+	page.sees("Nothing to approve")
+	page.sees("Connected")
+	return page
+}
+
+const alice = `User-Name = "alice"`
+
+// TestPage is a person with the page in a real Chromium, before the real program
+// and the real radclient.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, pageSite)
+	b := startBrowser(t)
+	page := b.enrolled(t, p, "alice", "Alice's phone")
+
+	t.Run("approve", func(t *testing.T) {
+		answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.7"`)
+		page.sees("Sign in to vpn?")
+		page.sees("198.51.100.7")
+		page.click("Approve")
+		gets(t, answer, "Access-Accept")
+		page.sees("The sign-in goes on.")
+		page.click("Done")
+		page.sees("Nothing to approve")
+	})
+	t.Run("deny", func(t *testing.T) {
+		answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.8"`)
+		page.click("Deny")
+		gets(t, answer, "Access-Reject")
+		page.sees("The sign-in was rejected.")
+		page.click("Done")
+	})
+	t.Run("number", func(t *testing.T) {
+		number, answer := p.number(alice, `Calling-Station-Id = "198.51.100.9"`)
+		page.click("Approve")
+		page.sees("Type the number first.")
+		page.enter("Type the number shown where you sign in", number)
+		page.click("Approve")
+		gets(t, answer, "Access-Accept")
+		page.click("Done")
+	})
+	t.Run("wrong number", func(t *testing.T) {
+		_, answer := p.number(alice, `Calling-Station-Id = "198.51.100.10"`)
+		page.enter("Type the number shown where you sign in", "01") // it has no leading zero
+		page.click("Approve")
+		gets(t, answer, "Access-Reject")
+		page.sees("Wrong number")
+		page.click("Done")
+	})
+	t.Run("keyboard", func(t *testing.T) {
+		answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.11"`)
+		page.until(control("Approve"))
+		page.tabTo("Approve")
+		page.press("Enter")
+		gets(t, answer, "Access-Accept")
+		page.until("document.activeElement.textContent === 'Approved'")
+		page.tabTo("Done")
+		page.press("Enter")
+		page.sees("Nothing to approve")
+	})
+	t.Run("answered elsewhere", func(t *testing.T) {
+		other := p.enroll("alice")
+		answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.12"`)
+		page.sees("Sign in to vpn?")
+		other.approve()
+		gets(t, answer, "Access-Accept")
+		page.sees("One of your devices has answered this request.")
+		page.click("Done")
+	})
+	t.Run("joined", func(t *testing.T) {
+		first := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.13"`, "NAS-Port = 1")
+		page.sees("Sign in to vpn?")
+		second := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.13"`, "NAS-Port = 2")
+		page.sees("2 requests wait for this decision")
+		page.click("Approve")
+		gets(t, first, "Access-Accept")
+		gets(t, second, "Access-Accept")
+		page.click("Done")
+	})
+	t.Run("not me", func(t *testing.T) {
+		answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.14"`)
+		page.click("It wasn’t me")
+		page.sees("Report this sign-in?")
+		page.press("Escape")
+		page.until("!document.querySelector('dialog')")
+		page.click("It wasn’t me")
+		page.click("Report")
+		gets(t, answer, "Access-Reject")
+		page.sees("Change your password now.")
+		p.awaitEvent("alice", "reject not_me", 1)
+		gets(t, p.login("127.0.0.1", alice), "Access-Reject")
+		p.cli("user", "unblock", "alice")
+		page.click("Done")
+	})
+}
+
+// tabTo moves the focus by the Tab key to the control of that name.
+func (p *tab) tabTo(name string) {
+	p.t.Helper()
+	for range 30 {
+		p.press("Tab")
+		var there bool
+		if err := p.eval("document.activeElement === "+control(name), &there); err != nil {
+			p.t.Fatal(err)
+		}
+		if there {
+			return
+		}
+	}
+	p.t.Fatalf("the Tab key does not reach %q", name)
+}
+
+// TestPageEnrolment: what a person sees of invitations that do not work.
+func TestPageEnrolment(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, pageSite)
+	b := startBrowser(t)
+	link := p.link("alice")
+	page := b.open(t, onPhone)
+	page.visit(link)
+	page.enter("Name of this device", "first")
+	page.click("Add this device")
+	page.sees("Nothing to approve")
+
+	var kept struct {
+		Extractable bool
+		Location    string
+		Exported    string
+	}
+	if err := page.eval(`new Promise((resolve, reject) => {
+		indexedDB.open('radmatch').onsuccess = (e) => {
+			e.target.result.transaction('device').objectStore('device').get('this').onsuccess = async (e) => {
+				const {key} = e.target.result;
+				resolve({extractable: key.extractable, location: location.pathname + location.hash,
+					exported: await crypto.subtle.exportKey('pkcs8', key).then(() => 'yes', (err) => err.name)});
+			};
+		};
+	})`, &kept); err != nil {
+		t.Fatal(err)
+	}
+	if kept.Extractable || kept.Exported != "InvalidAccessError" || kept.Location != "/" {
+		t.Errorf("kept: %+v", kept)
+	}
+
+	second := b.open(t, onPhone)
+	second.visit(link)
+	second.click("Add this device")
+	second.sees("was used, or has expired")
+	second.visit(strings.TrimSuffix(link, "enroll"+link[strings.Index(link, "#"):]))
+	second.sees("Ask your administrator for an invitation")
+	second.enter("Invitation link", "https://elsewhere.example/enroll#ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	second.click("Continue")
+	second.sees("This invitation is for elsewhere.example.")
+	second.enter("Invitation link", "anything")
+	second.click("Continue")
+	second.sees("This is no invitation link.")
+	second.enter("Invitation link", p.link("bob"))
+	second.click("Continue")
+	second.enter("Name of this device", " ")
+	second.click("Add this device")
+	second.sees("Give the device a name")
+	second.enter("Name of this device", "Bob's <b>phone</b> \u2026")
+	second.click("Add this device")
+	second.sees("Nothing to approve")
+
+	// Removed by an administrator: the open page says so.
+	p.cli("device", "remove", "alice", "first")
+	page.sees("This device is no longer registered.")
+}
+
+// TestPageTexts: what strangers write into a request is shown as text, and the
+// page's policy would stop it if it were not.
+func TestPageTexts(t *testing.T) {
+	t.Parallel()
+	const evil = `<img src=x onerror=alert(1)>`
+	p := newServer(t, pageSite)
+	p.write("users.yaml", fmt.Sprintf("users: [{name: '%s', password: \"{NT}%s\"}]\n", evil, rightHorse))
+	p.start()
+	b := startBrowser(t)
+	page := b.enrolled(t, p, evil, evil)
+	answer := p.login("127.0.0.1", fmt.Sprintf("User-Name = %q", evil), fmt.Sprintf("Calling-Station-Id = %q", `"><script>alert(2)</script>`))
+	page.sees("Sign in to vpn?")
+	page.sees(evil)
+	page.sees(`claims to be "><script>alert(2)</script>`)
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
+	page.click("Devices")
+	page.until("document.querySelectorAll('main img[src=x], main script, main b').length === 0")
+
+	// The policy itself: markup from a text is refused, and so is a script in the page.
+	if err := page.eval(`document.body.innerHTML = '<img src=x onerror=alert(3)>'`, nil); err == nil {
+		t.Error("the page takes markup from a text")
+	}
+	page.mu.Lock()
+	page.problems = nil // the browser said so
+	page.mu.Unlock()
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// displays are what the pictures of the documentation are taken on.
+var displays = map[string]display{
+	"phone-light":   {width: 360, height: 740, scale: 1.5, phone: true},
+	"phone-dark":    {width: 360, height: 740, scale: 1.5, phone: true, dark: true},
+	"desktop-light": {width: 1100, height: 720, scale: 1},
+	"desktop-dark":  {width: 1100, height: 720, scale: 1, dark: true},
+}
+
+// TestScreenshots renews the pictures in the folder that `make screenshots` names.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("RADMATCH_SCREENSHOTS")
+	if dir == "" {
+		t.Log("run by make screenshots")
+		return
+	}
+	p := startServer(t, pageSite)
+	b := startBrowser(t)
+	shoot := func(page *tab, name string) {
+		t.Helper()
+		for on, d := range displays {
+			page.look(d)
+			page.until("document.fonts.status === 'loaded'")
+			page.shot(filepath.Join(dir, name+"-"+on+".png"))
+		}
+		page.look(onPhone)
+	}
+
+	page := b.open(t, onPhone)
+	page.visit(p.link("alice"))
+	page.enter("Name of this device", "Alice's phone")
+	shoot(page, "enroll")
+	page.click("Add this device")
+	page.sees("Connected")
+	shoot(page, "ready")
+
+	answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.7"`)
+	page.until(control("Approve"))
+	shoot(page, "request")
+	page.click("It wasn’t me")
+	page.sees("Report this sign-in?")
+	shoot(page, "notme")
+	page.click("Cancel")
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
+	page.sees("The sign-in goes on.")
+	shoot(page, "approved")
+	page.click("Done")
+
+	number, answer := p.number(alice, `Calling-Station-Id = "198.51.100.7"`)
+	page.enter("Type the number shown where you sign in", number)
+	shoot(page, "number")
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
+	page.click("Done")
+
+	first := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`)
+	page.sees("Sign in to vpn?")
+	second := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`, "NAS-Port = 2")
+	page.sees("2 requests wait for this decision")
+	page.until(control("Deny"))
+	shoot(page, "joined")
+	page.click("Deny")
+	gets(t, first, "Access-Reject")
+	gets(t, second, "Access-Reject")
+
+	page.click("History")
+	page.sees("Your sign-ins")
+	shoot(page, "history")
+	p.enroll("alice")
+	page.click("Devices")
+	page.sees("Your devices")
+	shoot(page, "devices")
+}

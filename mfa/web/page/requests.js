@@ -1,0 +1,308 @@
+// The requests that wait for the person: one card each.
+import { $, announce, ask, el, icon } from './dom.js';
+import { explain } from './errors.js';
+import * as notify from './notify.js';
+import * as passkey from './passkey.js';
+import { Refusal } from './protocol.js';
+import { at, many, t } from './text.js';
+
+// A card takes no press for so long after it came or changed: the press was
+// meant for what was there before.
+const arming = 700;
+const keptOver = 3; // cards of requests that are over, until they are dismissed
+const keptCode = 15 * 60_000;
+
+let device;
+let cards = new Map(); // by the id of the prompt
+let counter = 0;
+let clock;
+
+export function start(enrolled) {
+  device = enrolled;
+  cards = new Map();
+  $('cards').replaceChildren();
+  clearInterval(clock);
+  clock = setInterval(tick, 1000);
+  document.onvisibilitychange = () => { for (const card of cards.values()) card.arm(); };
+}
+
+// handle takes an event of the protocol.
+export function handle(name, data) {
+  if (name === 'prompt') put(data);
+  if (name === 'withdrawn') cards.get(data.id)?.over(data.reason === 'decided' ? 'decided' : 'ended');
+  if (name === 'sync') {
+    const live = new Set(data.prompts.map((prompt) => prompt.id));
+    for (const [id, card] of cards) if (!live.has(id)) card.over('ended');
+    data.prompts.forEach(put);
+  }
+  count();
+}
+
+function put(prompt) {
+  const known = cards.get(prompt.id);
+  if (known) {
+    known.update(prompt);
+    return;
+  }
+  const card = new Card(prompt);
+  cards.set(prompt.id, card);
+  $('cards').append(card.element);
+  announce(t('request.announce', { title: card.title(), seconds: card.seconds() }));
+  notify.ring();
+}
+
+// count says how many wait, where the person sees it from elsewhere.
+function count() {
+  const n = [...cards.values()].filter((card) => card.waits).length;
+  $('none').hidden = cards.size > 0;
+  $('waiting').hidden = n === 0;
+  $('waiting').textContent = n || '';
+  document.title = n ? t('title.waiting', { n }) : t('title');
+  if (n === 0) notify.quiet();
+  const over = [...cards.values()].filter((card) => card.dismissable);
+  for (const card of over.slice(0, -keptOver)) card.dismiss();
+}
+
+function tick() {
+  for (const card of cards.values()) card.tick();
+}
+
+class Card {
+  waits = true; // for the person
+  dismissable = false;
+  #busy = false; // a decision is on its way
+  #arming;
+  #warned = false;
+
+  constructor(prompt) {
+    this.prompt = prompt;
+    this.id = `request-${++counter}`;
+    this.element = el('article', { class: 'card', 'aria-labelledby': `${this.id}-title` });
+    this.#draw();
+    this.arm();
+  }
+
+  title() {
+    const { client } = this.prompt;
+    return client ? t('request.title', { client }) : t('request.titleplain');
+  }
+
+  seconds() {
+    return Math.max(0, Math.ceil((Date.parse(this.prompt.expires) - device.now()) / 1000));
+  }
+
+  arm() {
+    this.element.classList.remove('armed');
+    clearTimeout(this.#arming);
+    this.#arming = setTimeout(() => this.element.classList.add('armed'), arming);
+  }
+
+  #armed() { return this.element.classList.contains('armed'); }
+
+  // update shows what joined. What was typed stays.
+  update(prompt) {
+    if (!this.waits || this.#busy || JSON.stringify(prompt) === JSON.stringify(this.prompt)) return;
+    const same = ['refused', 'number_required'].every((member) => prompt[member] === this.prompt[member]);
+    this.prompt = prompt;
+    if (!same) this.#draw();
+    else this.details.replaceWith(this.details = this.#facts());
+    this.arm();
+  }
+
+  #draw() {
+    const { refused, number_required: numbered } = this.prompt;
+    this.clock = el('span', {});
+    this.bar = el('progress', { max: Math.max(1, this.#lifetime()), 'aria-hidden': 'true' });
+    this.details = this.#facts();
+    this.error = el('p', { class: 'error', role: 'alert', id: `${this.id}-error`, hidden: true });
+    this.number = numbered && !refused ? el('input', {
+      id: `${this.id}-number`, class: 'number', inputmode: 'numeric', pattern: '[0-9]*', maxlength: 8, autocomplete: 'off',
+      'aria-describedby': `${this.id}-hint ${this.id}-error`,
+    }) : undefined;
+    const approve = el('button', { type: 'submit', class: 'approve' }, icon('yes'), t('request.approve'));
+    const deny = el('button', { type: 'button', class: 'deny', click: () => this.#decide('deny') }, icon('no'), t('request.deny'));
+    this.notMe = el('button', { type: 'button', class: 'link', click: () => this.#report() }, t('request.notme'));
+    this.form = el('form', { novalidate: true, submit: (event) => { event.preventDefault(); this.#approve(); } },
+      ...(this.number ? [
+        el('label', { for: this.number.id }, t('request.number')), this.number,
+        el('p', { class: 'hint', id: `${this.id}-hint` }, t('request.numberhint')),
+      ] : []),
+      ...(refused ? [el('p', { class: 'note warn' }, refused)] : []),
+      this.error,
+      el('div', { class: 'buttons decide' }, deny, ...(refused ? [] : [approve])),
+      this.notMe);
+    this.element.replaceChildren(
+      el('div', { class: 'cardhead' },
+        el('h2', { id: `${this.id}-title`, tabindex: '-1' }, this.title()),
+        el('p', { class: 'timer', role: 'timer', 'aria-live': 'off' }, icon('clock'),
+          el('span', { class: 'hidden' }, t('request.valid')), this.clock)),
+      this.bar, this.details, this.form);
+    this.tick();
+  }
+
+  #lifetime() { return (Date.parse(this.prompt.expires) - Date.parse(this.prompt.started)) / 1000; }
+
+  #facts() {
+    const { user, requests, more } = this.prompt;
+    const first = requests[0] ?? {};
+    const facts = el('dl', {});
+    const row = (key, value) => { if (value) facts.append(el('div', {}, el('dt', {}, t(key)), el('dd', {}, value))); };
+    row('request.from', origin(first));
+    row('request.when', at(this.prompt.started));
+    row('request.as', user);
+    row('request.server', withoutPort(first.source));
+    const total = requests.length + (more ?? 0);
+    if (total < 2) return facts;
+    const joined = el('details', { class: 'joined', open: true }, el('summary', {}, many('request.joined', total)),
+      el('ul', {}, ...requests.map((r) => el('li', {}, [at(r.time), r.client, plainOrigin(r), withoutPort(r.source)].filter(Boolean).join(' · '))),
+        ...(more ? [el('li', {}, many('request.more', more))] : [])));
+    return el('div', {}, facts, joined);
+  }
+
+  tick() {
+    if (!this.waits) return;
+    const seconds = this.seconds();
+    this.clock.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+    this.bar.value = seconds;
+    this.element.classList.toggle('soon', seconds <= 10);
+    if (seconds <= 10 && !this.#warned) {
+      // The one time that a screen reader hears of the clock.
+      this.#warned = true;
+      announce(t('request.soon'));
+    }
+    if (seconds === 0 && !this.#busy) {
+      this.over('ended');
+      count();
+    }
+  }
+
+  #approve() {
+    if (!this.number) {
+      this.#decide('approve');
+      return;
+    }
+    const number = this.number.value.replace(/\s/g, '');
+    if (!/^[0-9]{1,8}$/.test(number)) {
+      this.#complain(t('request.numbermissing'));
+      this.number.focus();
+      return;
+    }
+    this.#decide('approve', number);
+  }
+
+  async #report() {
+    if (!this.#armed()) return;
+    const sure = await ask({ title: t('notme.title'), text: t('notme.text'), agree: t('notme.agree'), danger: true });
+    if (sure && this.waits) this.#decide('not_me');
+    else if (this.waits) this.notMe.focus();
+  }
+
+  async #decide(decision, number = '') {
+    if (this.#busy || !this.waits || !this.#armed()) return;
+    const registered = device.record.passkey;
+    if (decision === 'approve' && this.prompt.passkey && !registered) {
+      this.#complain(t('passkey.lost'));
+      return;
+    }
+    this.#busy = true;
+    const confirm = decision === 'approve' && registered ? (challenge) => passkey.confirm(device, challenge) : undefined;
+    this.#lock(t(confirm ? 'request.confirming' : 'request.sending'));
+    try {
+      const answer = await device.decide(this.prompt, decision, number, confirm);
+      this.#result(answer);
+    } catch (err) {
+      this.#failed(err);
+    } finally {
+      this.#busy = false;
+      count();
+    }
+  }
+
+  #lock(text) {
+    for (const control of this.form.elements) control.disabled = true;
+    this.#complain('');
+    this.element.setAttribute('aria-busy', 'true');
+    this.status = el('p', { class: 'hint', role: 'status' }, text);
+    this.form.append(this.status);
+  }
+
+  #unlock() {
+    for (const control of this.form.elements) control.disabled = false;
+    this.element.removeAttribute('aria-busy');
+    this.status?.remove();
+  }
+
+  #complain(text) {
+    this.error.textContent = text;
+    this.error.hidden = !text;
+  }
+
+  #failed(err) {
+    if (!this.waits) return; // it was withdrawn meanwhile
+    const over = { already_decided: 'decided', expired: 'ended', unknown_prompt: 'ended' }[err.code];
+    if (err instanceof Refusal && over) {
+      this.#busy = false;
+      this.over(over, true);
+      return;
+    }
+    this.#unlock();
+    this.#complain(err.name === 'NotAllowedError' ? t('passkey.cancelled') : explain(err));
+    (this.number ?? this.form.querySelector('.approve') ?? this.form.querySelector('button')).focus();
+  }
+
+  #result({ outcome, code, code_expires: expires }) {
+    this.#finish(outcome, outcome === 'approved' ? 'good' : 'bad', true);
+    if (!code) return;
+    const value = el('p', { class: 'code', role: 'status' }, String(code));
+    this.element.querySelector('.text').replaceWith(el('p', { class: 'text' }, t('outcome.code')), value);
+    const left = Date.parse(expires) - device.now();
+    setTimeout(() => { value.className = 'text'; value.textContent = t('outcome.codeover'); },
+      Number.isNaN(left) ? keptCode : Math.min(left, keptCode));
+    this.dismissable = false; // but by hand
+  }
+
+  // over ends the card for a request that this device did not decide.
+  over(how, mine = false) {
+    if (!this.waits || this.#busy) return;
+    this.#finish(how, '', mine || this.element.contains(document.activeElement));
+  }
+
+  #finish(outcome, mood, focus) {
+    this.waits = false;
+    this.dismissable = true;
+    this.element.removeAttribute('aria-busy');
+    this.element.className = `card result ${mood}`;
+    const shape = { approved: 'yes', decided: 'clock', ended: 'clock', reported: 'alert' }[outcome] ?? 'no';
+    const heading = el('h2', { id: `${this.id}-title`, tabindex: '-1' }, t(`outcome.${outcome}`));
+    const client = this.prompt.client ? el('p', { class: 'quiet' }, `${this.prompt.client} · ${at(this.prompt.started)}`) : undefined;
+    this.element.replaceChildren(
+      el('div', { class: 'badge' }, icon(shape)),
+      el('div', { class: 'said' }, heading, el('p', { class: 'text' }, t(`outcome.${outcome}.text`)), client),
+      el('button', { type: 'button', class: 'plain', click: () => this.dismiss(true) }, t('done')));
+    if (focus) heading.focus();
+    else announce(`${t(`outcome.${outcome}`)}. ${t(`outcome.${outcome}.text`)}`);
+  }
+
+  dismiss(byHand = false) {
+    cards.delete(this.prompt.id);
+    this.element.remove();
+    $('none').hidden = cards.size > 0;
+    if (byHand) $('requests-title').focus();
+  }
+}
+
+const withoutPort = (address) => address?.replace(/:\d+$/, '');
+
+// plainOrigin is where the person sits, in words. Nothing vouches for a claimed name.
+export function plainOrigin({ end_user: name, claimed, place }) {
+  if (!name) return '';
+  if (claimed) return t('request.claims', { name });
+  return place ? `${place} (${name})` : name;
+}
+
+function origin(request) {
+  const { end_user: name, claimed, place } = request;
+  if (!name) return t('request.unknown');
+  if (claimed || !place) return plainOrigin(request);
+  return el('span', {}, el('strong', {}, place), ` ${name}`);
+}
