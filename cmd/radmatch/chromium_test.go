@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -385,16 +384,10 @@ func (p *tab) press(key string) {
 	p.do("Input.dispatchKeyEvent", object{"type": "keyUp", "key": key, "code": key, "windowsVirtualKeyCode": codes[key]})
 }
 
-// shot saves what the tab shows as a PNG.
-func (p *tab) shot(file string) {
+// shot returns what the tab shows as a PNG.
+func (p *tab) shot() []byte {
 	p.t.Helper()
-	var got struct{ Data string }
+	var got struct{ Data []byte }
 	p.b.must(p.session, "Page.captureScreenshot", object{"format": "png"}, &got)
-	png, err := base64.StdEncoding.DecodeString(got.Data)
-	if err == nil {
-		err = os.WriteFile(file, png, 0o644)
-	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	return got.Data
 }

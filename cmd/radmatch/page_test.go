@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -264,4 +265,81 @@ func TestPageTexts(t *testing.T) {
 	page.mu.Lock()
 	page.problems = nil // the browser said so
 	page.mu.Unlock()
+}
+
+// freePort returns a TCP port that nobody listens on now.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// TestQuickstartPage: the link that quickstart prints leads, in a browser on this
+// machine, to an approved `radmatch login`.
+func TestQuickstartPage(t *testing.T) {
+	t.Parallel()
+	p := &serverProcess{t: t, dir: t.TempDir()}
+	out, code := p.output("quickstart", "--radius", "127.0.0.1:0", "--web", "127.0.0.1:"+freePort(t))
+	if code != exitOK {
+		t.Fatal(out)
+	}
+	p.start()
+	page := startBrowser(t).open(t, onPhone)
+	page.visit(regexp.MustCompile(`(?m)^  (http://localhost\S+)$`).FindStringSubmatch(out)[1])
+	page.click("Add this device")
+	page.sees("Connected")
+	login := p.command(nil, "login", "alice", "--server", p.radius[0])
+	login.Stdin = strings.NewReader(regexp.MustCompile(`Password: (\S+)`).FindStringSubmatch(out)[1] + "\n")
+	answer := make(chan string, 1)
+	go func() {
+		said, _ := login.CombinedOutput()
+		answer <- string(said)
+	}()
+	page.sees("Sign in to localhost?")
+	page.click("Approve")
+	if said := <-answer; !strings.Contains(said, "Access-Accept") {
+		t.Error(said)
+	}
+}
+
+// TestPageConnection: the page finds its server again, polls where no stream gets
+// through, and minds no wrong clock.
+func TestPageConnection(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, strings.Replace(pageSite, `web: "127.0.0.1:0"`, `web: "127.0.0.1:`+freePort(t)+`"`, 1))
+	b := startBrowser(t)
+	page := b.enrolled(t, p, "alice", "phone")
+	approve := func(address string) {
+		t.Helper()
+		answer := p.login("127.0.0.1", alice, fmt.Sprintf("Calling-Station-Id = %q", address))
+		page.click("Approve")
+		gets(t, answer, "Access-Accept")
+		page.click("Done")
+	}
+
+	p.kill()
+	page.sees("No connection")
+	p.start()
+	page.sees("Connected")
+	approve("198.51.100.1")
+
+	page.do("Network.enable", nil)
+	page.do("Network.setBlockedURLs", object{"urls": []string{"*/api/v1/events"}})
+	page.do("Page.reload", nil)
+	page.sees("Connected, slow")
+	approve("198.51.100.2")
+	page.do("Network.setBlockedURLs", object{"urls": []string{}})
+
+	page.do("Page.addScriptToEvaluateOnNewDocument", object{"source": "const real = Date.now; Date.now = () => real() - 3600_000;"})
+	page.do("Page.reload", nil)
+	page.until("document.getElementById('connection').dataset.state === 'on'")
+	answer := p.login("127.0.0.1", alice)
+	page.until("/^0:5\\d$/.test(document.querySelector('.timer span:last-child')?.textContent)")
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
 }

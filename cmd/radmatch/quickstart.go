@@ -162,7 +162,7 @@ func (q *quickstart) write() error {
 	for _, f := range []struct{ name, text string }{
 		{q.secret, rand.Text() + "\n"},
 		{q.users, fmt.Sprintf(quickUsers, q.user, hash)},
-		{q.file, fmt.Sprintf(quickConfig, q.radius, q.web, strings.Join(q.addresses(), ", "))},
+		{q.file, fmt.Sprintf(quickConfig, q.radius, q.web, q.publicURL(), strings.Join(q.addresses(), ", "))},
 	} {
 		if err := q.create(f.name, f.text); err != nil {
 			return err
@@ -185,7 +185,7 @@ listen:
   radius: [%q]
   web: %q
 data_dir: data
-#web: {public_url: https://mfa.example.org}   # where phones reach listen.web, by a reverse proxy
+%s
 primaries:
   - {name: local, type: file, path: users.yaml}
 clients:
@@ -198,6 +198,17 @@ clients:
 #mfa:
 #  override_number_matching_with_otp: true    # passcodes in place of pushes, for who has both
 `
+
+// publicURL is the line for where people reach listen.web. On loopback it has a
+// name: browsers make passkeys for names alone.
+func (q *quickstart) publicURL() string {
+	const hint = "https://mfa.example.org"
+	host, port, _ := net.SplitHostPort(q.web)
+	if a, err := netip.ParseAddr(host); err != nil || a != netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+		return "#web: {public_url: " + hint + "}   # where phones reach listen.web, by a reverse proxy"
+	}
+	return fmt.Sprintf("web: {public_url: \"http://localhost:%s\"}   # this machine alone; for phones %s, by a reverse proxy", port, hint)
+}
 
 // addresses is where requests of this machine come from: its loopback, and the
 // address to listen on, which packets to it leave from.
@@ -258,7 +269,7 @@ func (q *quickstart) print() error {
 		file = " -c " + q.file
 	}
 	_, err := fmt.Fprintf(q.a.stdout, `
-Next, each in a terminal of its own:
+Next, each in a terminal of its own ("make run" has started the server already):
 
   %[1]s serve%[2]s
   %[1]s login %[3]s%[2]s
@@ -267,18 +278,24 @@ It asks for the password above, then for the code that the app shows. Without an
 
   oathtool --totp --base32 %[4]s
 
-The same with FreeRADIUS's radclient. The first request is answered by Access-Challenge;
-its State and a code that was not used yet make the second one, answered by Access-Accept:
+To approve with a press in place of typing a code, open this link in a browser on this
+machine, add it as a device, and log in again (the link works once, until %[8]s):
+
+  %[9]s
+
+A terminal can be the device as well:
+
+  %[1]s phone enroll '%[9]s'
+  %[1]s phone watch
+
+The same with FreeRADIUS's radclient, while there is no device. The first request is answered
+by Access-Challenge; its State and a code that was not used yet make the second one, answered
+by Access-Accept:
 
   echo 'User-Name = "%[3]s", User-Password = "%[5]s", Message-Authenticator = 0x00' |
     radclient -x -r 1 -t 60 -S %[6]s %[7]s auth
   echo 'User-Name = "%[3]s", User-Password = "CODE", State = STATE, Message-Authenticator = 0x00' |
     radclient -x -r 1 -t 60 -S %[6]s %[7]s auth
-
-To approve on a device in place of typing a code (the link works once, until %[8]s):
-
-  %[1]s phone enroll '%[9]s'
-  %[1]s phone watch
 `, program, file, q.user, otp.FormatSecret(q.token.Secret), q.password, q.secret, q.target(),
 		q.expires.Format(time.DateTime), q.link)
 	return err

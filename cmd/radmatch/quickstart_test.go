@@ -36,7 +36,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	for _, want := range []string{
 		"radmatch serve -c " + dir + "/radmatch.yaml\n", "radmatch login anna -c " + dir + "/radmatch.yaml\n",
-		"-S " + dir + "/secrets/localhost 192.0.2.1:11812 auth\n", "phone enroll 'http://127.0.0.1:18080/enroll#", "Message-Authenticator = 0x00",
+		"-S " + dir + "/secrets/localhost 192.0.2.1:11812 auth\n", "phone enroll 'http://localhost:18080/enroll#", "Message-Authenticator = 0x00",
 	} {
 		if !strings.Contains(strings.ReplaceAll(out, program(), "radmatch"), want) {
 			t.Errorf("no %q in\n%s", want, out)

@@ -20,7 +20,8 @@ func TestReadme(t *testing.T) {
 	}
 	checkout := copyTree(t)
 	commands := quickStart(t)
-	want := []string{"make run", "bin/radmatch login alice", "radclient", "radclient", "bin/radmatch phone enroll", "bin/radmatch phone watch"}
+	want := []string{"make run", "bin/radmatch login alice", "bin/radmatch phone enroll", "bin/radmatch phone watch",
+		"bin/radmatch method default alice otp", "bin/radmatch login alice", "radclient", "radclient"}
 	if len(commands) != len(want) {
 		t.Fatalf("the quick start has %d commands, want %d: %q", len(commands), len(want), commands)
 	}
@@ -30,8 +31,8 @@ func TestReadme(t *testing.T) {
 		}
 	}
 	script := strings.NewReplacer(
-		"@RUN@", commands[0], "@LOGIN@", commands[1], "@FIRST@", commands[2], "@SECOND@", commands[3],
-		"@ENROLL@", commands[4], "@WATCH@", commands[5],
+		"@RUN@", commands[0], "@LOGIN@", commands[1], "@ENROLL@", commands[2], "@WATCH@", commands[3],
+		"@OTP@", commands[4], "@FIRST@", commands[6], "@SECOND@", commands[7],
 	).Replace(readmeScript)
 	cmd := exec.CommandContext(t.Context(), "unshare", "-rn", "--fork", "--pid", "--mount-proc", "--kill-child", "bash", "-c", script)
 	cmd.Dir = checkout
@@ -67,19 +68,19 @@ secret=$(sed -n 's/.*[?&]secret=\([A-Z2-7]*\).*/\1/p' run.log | head -1)
 link=$(grep -o "http://[^' ]*enroll#[A-Z2-7]*" run.log | head -1)
 code() { SECRET=$secret STEPS=$1 $CODE | sed -n 's/^code //p'; }
 
+enroll() { @ENROLL@; }
+export HOME=$PWD
+eval "$(declare -f enroll | sed "s|'http[^']*'|'$link'|")"; enroll
+printf 'approve\n' | @WATCH@ --approve --once &
+echo push: "$(printf '%s\n' "$password" | @LOGIN@)"
+
+@OTP@
 echo login: "$(printf '%s\n%s\n' "$password" "$(code -1)" | @LOGIN@)"
 
 first() { @FIRST@; }
 second() { @SECOND@; }
 state=$(eval "$(declare -f first | sed "s/PASSWORD/$password/")"; first | sed -n 's/.*State = \(0x[0-9a-f]*\).*/\1/p' || true)
 echo radclient: "$(eval "$(declare -f second | sed "s/CODE/$(code 0)/; s/STATE/$state/")"; second)"
-
-enroll() { @ENROLL@; }
-export HOME=$PWD
-eval "$(declare -f enroll | sed "s|'http[^']*'|'$link'|")"; enroll
-printf 'approve\n' | @WATCH@ --approve --once &
-bin/radmatch method default alice push
-echo push: "$(printf '%s\n' "$password" | @LOGIN@)"
 `
 
 // TestReadmeCode is no test of its own: it prints a code for the script.

@@ -1,8 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -27,8 +34,10 @@ func TestScreenshots(t *testing.T) {
 		t.Helper()
 		for on, d := range displays {
 			page.look(d)
-			page.until("document.fonts.status === 'loaded'")
-			page.shot(filepath.Join(dir, name+"-"+on+".png"))
+			page.until("scrollTo(0, 0) ?? document.fonts.status === 'loaded'")
+			if err := os.WriteFile(filepath.Join(dir, name+"-"+on+".png"), small(t, page.shot()), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 		page.look(onPhone)
 	}
@@ -78,4 +87,28 @@ func TestScreenshots(t *testing.T) {
 	page.click("Devices")
 	page.sees("Your devices")
 	shoot(page, "devices")
+}
+
+// small writes a picture with its 256 most frequent colours, which is a third of
+// the size: the page has few, and the rest are edges of letters.
+func small(t *testing.T, picture []byte) []byte {
+	t.Helper()
+	img, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[color.Color]int{}
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			count[img.At(x, y)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
+	out := image.NewPaletted(img.Bounds(), colours[:min(256, len(colours))])
+	draw.Draw(out, out.Bounds(), img, image.Point{}, draw.Src)
+	var file bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, out); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
 }

@@ -55,6 +55,7 @@ function put(prompt) {
 function count() {
   const n = [...cards.values()].filter((card) => card.waits).length;
   $('none').hidden = cards.size > 0;
+  $('setup').hidden = n > 0;
   $('waiting').hidden = n === 0;
   $('waiting').textContent = n || '';
   document.title = n ? t('title.waiting', { n }) : t('title');
