@@ -44,9 +44,10 @@ export function show(e, text = '') {
   e.hidden = !text;
 }
 
-// announce has a screen reader say something at once.
+// announce has a screen reader say something at once, also what it said before.
 export function announce(text) {
-  $('announce').textContent = text;
+  $('announce').textContent = '';
+  setTimeout(() => { $('announce').textContent = text; }, 50);
 }
 
 let dialogs = 0;

@@ -72,6 +72,7 @@ class Card {
   waits = true; // for the person
   dismissable = false;
   #busy = false; // a decision is on its way
+  #meanwhile; // what the server said then
   #arming;
   #warned = false;
 
@@ -102,6 +103,7 @@ class Card {
 
   // update shows what joined. What was typed stays.
   update(prompt) {
+    if (this.#busy) this.#meanwhile = () => this.update(prompt);
     if (!this.waits || this.#busy || JSON.stringify(prompt) === JSON.stringify(this.prompt)) return;
     const same = ['refused', 'number_required'].every((member) => prompt[member] === this.prompt[member]);
     this.prompt = prompt;
@@ -213,10 +215,11 @@ class Card {
       this.#result(answer);
     } catch (err) {
       this.#failed(err);
-    } finally {
-      this.#busy = false;
-      count();
     }
+    this.#busy = false;
+    if (this.waits) this.#meanwhile?.();
+    this.#meanwhile = undefined;
+    count();
   }
 
   #lock(text) {
@@ -239,7 +242,6 @@ class Card {
   }
 
   #failed(err) {
-    if (!this.waits) return; // it was withdrawn meanwhile
     const over = { already_decided: 'decided', expired: 'ended', unknown_prompt: 'ended' }[err.code];
     if (err instanceof Refusal && over) {
       this.#busy = false;
@@ -264,6 +266,7 @@ class Card {
 
   // over ends the card for a request that this device did not decide.
   over(how, mine = false) {
+    if (this.#busy) this.#meanwhile = () => this.over(how);
     if (!this.waits || this.#busy) return;
     this.#finish(how, '', mine || this.element.contains(document.activeElement));
   }
