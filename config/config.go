@@ -1,10 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -48,6 +51,10 @@ type Listen struct {
 // Web is how devices and browsers reach the server.
 type Web struct {
 	PublicURL string `yaml:"public_url" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: http:// and listen.web."`
+	Passkeys  string `yaml:"passkeys" default:"preferred" enum:"preferred,required,off" doc:"Passkeys (WebAuthn: fingerprint, face or PIN) that confirm approvals in a browser. preferred: where a device has one it is needed; required: a device without one cannot approve, and radmatch phone never has one; off: nobody registers one, and a device that has one still needs it. They need a public_url with a name, over https or on localhost."`
+	// TrustedProxies are believed about who is behind them.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" default:"" example:"127.0.0.1" doc:"The reverse proxies (IP or prefix) whose X-Forwarded-For is believed: the address that they add last counts in limits and in the log. Unset: the address of the connection, which behind a proxy is the proxy's."`
+	GeoIP          string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
 }
 
 // Provider is one entry of primaries or push. Its other keys depend on its type.
@@ -235,6 +242,28 @@ func (c *Config) PublicURL() string {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)
+}
+
+// RelyingParty is for whom passkeys are: the host of the public URL, and the
+// origin of the page there. The error says why there can be none (WebAuthn §5.1.2).
+func (c *Config) RelyingParty() (id, origin string, err error) {
+	u, err := url.Parse(c.PublicURL())
+	if err != nil {
+		return "", "", errors.New("web.public_url is no URL")
+	}
+	id = strings.ToLower(u.Hostname())
+	local := id == "localhost" || strings.HasSuffix(id, ".localhost")
+	if _, err := netip.ParseAddr(id); err == nil || id == "" {
+		return "", "", errors.New("web.public_url names an address, and passkeys are for a name")
+	}
+	if u.Scheme != "https" && !local {
+		return "", "", errors.New("web.public_url does not begin with https://")
+	}
+	host := id
+	if port := u.Port(); port != "" && !(u.Scheme == "https" && port == "443") && !(u.Scheme == "http" && port == "80") {
+		host = net.JoinHostPort(id, port)
+	}
+	return id, u.Scheme + "://" + host, nil
 }
 
 // OverrideOTP is override_number_matching_with_otp as it is in effect for the

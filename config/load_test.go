@@ -158,6 +158,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Accounting: []string{}, Web: "127.0.0.1:8080"},
 		DataDir: filepath.Join(filepath.Dir(c.File), "data"),
+		Web:     Web{Passkeys: "preferred", TrustedProxies: []netip.Prefix{}},
 		MFA:     m,
 		Lockout: Lockout{Codes: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
 		Fatigue: Fatigue{Prompts: 5, Window: 10 * time.Minute, For: 30 * time.Minute},

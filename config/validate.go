@@ -112,6 +112,9 @@ func (c *Config) checkWeb(r *report) {
 	if r.failed("web", "listen.web") || len(c.Push) == 0 {
 		return
 	}
+	if _, _, err := c.RelyingParty(); err != nil && c.Web.Passkeys == "required" {
+		r.add("web.passkeys", quote(c.Web.Passkeys), "must be preferred or off: %v", err)
+	}
 	u, err := url.Parse(c.PublicURL())
 	switch {
 	case err != nil:

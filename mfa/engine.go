@@ -94,7 +94,7 @@ func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision
 	now := time.Now()
 	err := e.Refusals.Record(context.WithoutCancel(ctx), Event{
 		ID: d.LoginID, Time: now, Kind: EventLogin,
-		Client: r.Client.Name, Group: r.Client.Group, User: user, EndUser: r.EndUser, Source: r.Source,
+		Client: r.Client.Name, Group: r.Client.Group, User: user, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source,
 		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Text: npsText(d.Reason, user),
 	})
 	d.Err = errors.Join(d.Err, err)
@@ -122,7 +122,7 @@ func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason)
 	now := time.Now()
 	l := Login{
 		ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
-		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Source: r.Source,
+		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source,
 		Identity: *identity, Plan: plan, Reason: reason,
 		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
 	}
@@ -175,7 +175,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	if w.Plan == PlanNumber {
 		w.Number = e.Pending.number()
 	}
-	w.Requests = []PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Claimed: p.claimed(), Source: w.Source}}
+	w.Requests = []PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source, Address: p.Address}}
 	o, what := e.Pending.open(w, p, p.Client.Join)
 	switch what {
 	case opened:

@@ -16,6 +16,7 @@ type Login struct {
 	Client   string
 	Group    string
 	EndUser  string
+	Claimed  bool // EndUser is only what the person's machine calls itself
 	Source   string
 	Identity Identity // for the Accept; its keys belong to the packet and are not kept
 	Plan     Plan
@@ -127,7 +128,7 @@ func notRecorded(w *wait, d Decision, err error) Decision {
 func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
 	ev := Event{
 		ID: w.ID, Time: now, Kind: EventLogin,
-		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Source: w.Source,
+		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source,
 		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Rounds: w.Rounds,
 		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
 		NumberSet: w.Number != "", Text: cmp.Or(w.Text, npsText(r, w.User)),

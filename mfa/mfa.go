@@ -367,6 +367,8 @@ type Prompt struct {
 	Started  time.Time
 	Expires  time.Time
 	Requests []PromptRequest // the first one opened the prompt, the others joined
+	// HidePlace keeps devices from naming the place of an address.
+	HidePlace bool
 }
 
 // PromptRequest is one packet that waits for a prompt. All texts come from the
@@ -377,6 +379,8 @@ type PromptRequest struct {
 	EndUser string    `json:"end_user,omitempty"`
 	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source"`
+	// Address is Request.Address: genuine, or invalid.
+	Address netip.Addr `json:"address,omitzero"`
 }
 
 // Approval tells which device decided and how it signed.
@@ -395,6 +399,7 @@ type Event struct {
 	Group   string    `json:"group,omitempty"`
 	User    string    `json:"user,omitempty"` // canonical, or as sent where the primary said no
 	EndUser string    `json:"end_user,omitempty"`
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source,omitempty"`
 	Plan    Plan      `json:"plan"`
 	Reason  Reason    `json:"reason"`

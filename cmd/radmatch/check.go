@@ -57,6 +57,9 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		return err
 	}
 	a.warnBudgets(cfg, nil)
+	if err := a.checkPages(cfg); err != nil {
+		return err
+	}
 	if connect {
 		return a.checkConnect(ctx, cfg)
 	}

@@ -127,7 +127,10 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 		return err
 	}
 	server.Swap(first.Service)
-	pages := &web.Server{Approver: l.approver, Store: st, Logger: log, PublicURL: cfg.PublicURL()}
+	pages, err := newPages(cfg, l.approver, st, log)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
 	httpServer := web.NewHTTPServer(pages.Handler(), log)
 	httpListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web)
 	if err != nil {
@@ -149,7 +152,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	work := start(working, server, st, l, log)
 	failed := make(chan error, 1)
 	go func() {
-		if err := httpServer.Serve(web.LimitListener(httpListener)); !errors.Is(err, http.ErrServerClosed) {
+		if err := httpServer.Serve(web.LimitListener(httpListener, cfg.Web.TrustedProxies)); !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("web: %w", err)
 		}
 	}()

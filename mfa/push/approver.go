@@ -47,6 +47,10 @@ const (
 type Approver struct {
 	Store      Store
 	MaxPrompts int // live at once; 0: 50,000
+	// Passkeys examines passkeys; nil: nobody does, and who has one cannot approve.
+	Passkeys PasskeyVerifier
+	// RequirePasskey keeps devices without a passkey from approving.
+	RequirePasskey bool
 
 	mu     sync.Mutex
 	live   map[string]*prompt // by id
@@ -215,8 +219,8 @@ func (a *Approver) Amend(promptID string, requests []mfa.PromptRequest) {
 // device that is registered at this moment and belongs to the prompt's user; it
 // counts once. A wrong number is a denial, as is everything that is not approve.
 // An error means that the decision did not count and the prompt, if there is
-// one, still waits: the errors above, ErrNoDevice, ErrSignature, *VersionError,
-// or the store's.
+// one, still waits: the errors above, ErrNoDevice, ErrSignature, ErrPasskeyRequired,
+// ErrBadPasskey, *VersionError, or the store's.
 func (a *Approver) Decide(ctx context.Context, d Decision) (Outcome, error) {
 	if err := d.check(); err != nil {
 		return "", err
@@ -234,6 +238,10 @@ func (a *Approver) Decide(ctx context.Context, d Decision) (Outcome, error) {
 	}
 	outcome, v, err := judge(live, d)
 	if err != nil {
+		return "", err
+	}
+	// Before anybody learns what the number was worth, and before a wrong one counts.
+	if err := a.confirm(ctx, device, live.User, d); err != nil {
 		return "", err
 	}
 	v.approval = mfa.Approval{Device: device.Name, DeviceID: device.ID, Signature: d.Signature}

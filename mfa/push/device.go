@@ -16,6 +16,7 @@ type Device struct {
 	Version int // of the device protocol that it last spoke
 	Added   time.Time
 	Seen    time.Time
+	Passkey *Passkey // nil: none
 }
 
 // Invitation lets one device enrol for User until Expires. Of its token only

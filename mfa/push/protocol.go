@@ -10,9 +10,11 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -141,6 +143,7 @@ type Decision struct {
 	Action    Action
 	Number    string // what the person typed; only with ActionApprove
 	Signature []byte
+	Assertion []byte // of the device's passkey over Challenge, as JSON; empty: none
 }
 
 // input binds the decision to the device, the person and the prompt.
@@ -201,6 +204,14 @@ func CheckVersion(v int) error {
 	return nil
 }
 
+// CheckName returns an ErrMalformed for what is no name of a device.
+func CheckName(name string) error {
+	if name == "" || Printable(name, maxName) != name || strings.TrimSpace(name) != name {
+		return fmt.Errorf("%w: name must be 1 to %d printable characters", ErrMalformed, maxName)
+	}
+	return nil
+}
+
 // EnrollRequest is the body of POST /api/v1/enroll.
 type EnrollRequest struct {
 	Version   int    `json:"version"`
@@ -221,8 +232,8 @@ func (e EnrollRequest) Device(now time.Time) (Device, [32]byte, error) {
 	if err := CheckVersion(e.Version); err != nil {
 		return fail(err)
 	}
-	if e.Name == "" || Printable(e.Name, maxName) != e.Name || strings.TrimSpace(e.Name) != e.Name {
-		return fail(fmt.Errorf("%w: name must be 1 to %d printable characters", ErrMalformed, maxName))
+	if err := CheckName(e.Name); err != nil {
+		return fail(err)
 	}
 	if e.Token == "" || len(e.Token) > maxID {
 		return fail(ErrInvitation)
@@ -265,6 +276,8 @@ type DecisionRequest struct {
 	Decision  Action `json:"decision"`
 	Number    string `json:"number,omitempty"`
 	Signature string `json:"signature"`
+	// Assertion is WebAuthn's AuthenticationResponseJSON.
+	Assertion json.RawMessage `json:"assertion,omitempty"`
 }
 
 // DecisionResponse is the answer to a DecisionRequest.
@@ -287,6 +300,7 @@ type PromptView struct {
 	Expires        time.Time     `json:"expires"`
 	NumberRequired bool          `json:"number_required,omitempty"`
 	Refused        string        `json:"refused,omitempty"` // why this device cannot approve; it can deny
+	Passkey        bool          `json:"passkey,omitempty"` // an approval by this device needs its passkey
 	Requests       []RequestView `json:"requests"`
 	More           int           `json:"more,omitempty"` // requests that Requests leaves out
 }
@@ -298,6 +312,9 @@ type RequestView struct {
 	EndUser string    `json:"end_user,omitempty"`
 	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source,omitempty"`
+	// Place is where Address is, for people; empty: not known, or not to be shown.
+	Place   string     `json:"place,omitempty"`
+	Address netip.Addr `json:"-"` // of the person, where it is genuine and its place may be shown
 }
 
 // Withdrawn is the data of a withdrawn event.
@@ -345,6 +362,9 @@ func view(p *mfa.Prompt, version int) PromptView {
 		v.Requests[i] = RequestView{
 			Time: r.Time.UTC(), Client: Printable(r.Client, maxText),
 			EndUser: Printable(r.EndUser, maxText), Claimed: r.Claimed, Source: Printable(r.Source, maxText),
+		}
+		if !p.HidePlace {
+			v.Requests[i].Address = r.Address
 		}
 	}
 	return v

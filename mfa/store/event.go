@@ -102,6 +102,7 @@ type rest struct {
 	Operator  string              `json:"operator,omitempty"`
 	NumberSet bool                `json:"number_matching,omitempty"`
 	Session   *mfa.Session        `json:"session,omitempty"`
+	Claimed   bool                `json:"claimed,omitempty"`
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
@@ -122,12 +123,13 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 {
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.Claimed {
 		return b, nil
 	}
 	extra, err := json.Marshal(rest{
 		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
 		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session, Rounds: ev.Rounds,
+		Claimed: ev.Claimed,
 	})
 	return append(b, extra...), err
 }
@@ -165,6 +167,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 	}
 	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
 	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session, ev.Rounds = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session, x.Rounds
+	ev.Claimed = x.Claimed
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
 )
 
 // maxLatches bounds the source addresses that are remembered. Whoever reaches
@@ -115,11 +116,12 @@ func (s *Store) flush(ctx context.Context) error {
 		id      string
 		version int
 		at      int64
+		passkey *push.Passkey
 	}
 	devices := make([]seen, 0, len(todo.devices))
 	for id := range todo.devices {
 		if d := s.devices[id]; d != nil {
-			devices = append(devices, seen{id, d.Version, micros(d.Seen)})
+			devices = append(devices, seen{id, d.Version, micros(d.Seen), d.Passkey})
 		}
 	}
 	s.mu.Unlock()
@@ -134,7 +136,12 @@ func (s *Store) flush(ctx context.Context) error {
 			}
 		}
 		for _, d := range devices {
-			if _, err := tx.ExecContext(ctx, `UPDATE devices SET version = ?, seen = ? WHERE id = ?`, d.version, d.at, d.id); err != nil {
+			passkey, err := passkeyColumn(d.passkey)
+			if err != nil {
+				return err
+			}
+			// One that memory does not have yet stays.
+			if _, err := tx.ExecContext(ctx, `UPDATE devices SET version = ?, seen = ?, passkey = coalesce(?, passkey) WHERE id = ?`, d.version, d.at, passkey, d.id); err != nil {
 				return err
 			}
 		}

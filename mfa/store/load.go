@@ -83,11 +83,16 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			})
 		},
 		func() error {
-			return each(ctx, q, `SELECT id, user, name, key, version, added, seen FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
+			return each(ctx, q, `SELECT id, user, name, key, version, added, seen, passkey FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
 				var user string
 				var added, seen int64
+				var passkey []byte
 				d := new(push.Device)
-				if err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen); err != nil {
+				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &passkey)
+				if err == nil {
+					d.Passkey, err = readPasskey(passkey)
+				}
+				if err != nil {
 					return err
 				}
 				d.Added, d.Seen = fromMicros(added), fromMicros(seen)
@@ -298,6 +303,9 @@ func (a *account) inherit(old *account) {
 		for _, d := range a.devices {
 			if d.ID == o.ID && o.Seen.After(d.Seen) {
 				d.Version, d.Seen = o.Version, o.Seen
+			}
+			if d.ID == o.ID && samePasskey(o, d) {
+				d.Passkey = o.Passkey // its count is newer
 			}
 		}
 	}

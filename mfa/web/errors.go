@@ -33,6 +33,11 @@ var problems = []problem{
 	{push.ErrDecided, 409, "already_decided", "This request was already decided."},
 	{push.ErrTooOld, 403, "device_too_old", "This device cannot match numbers. Update it, or approve with another device."},
 	{push.ErrNumberRequired, 422, "number_required", "Type the number that the sign-in shows."},
+	{push.ErrPasskeyRequired, 422, "passkey_required", "This approval needs the passkey of this device."},
+	{push.ErrBadPasskey, 401, "bad_passkey", "The passkey was not accepted. Try again."},
+	{push.ErrPasskeyExists, 409, "passkey_exists", "This passkey is registered already, or the device has one."},
+	{errNoPasskeys, 404, "no_passkeys", "This server takes no passkeys."},
+	{errNoOwnDevice, 404, "device_unknown", "You have no such device."},
 	{push.ErrMalformed, 400, "bad_request", "The request is not one of this protocol."},
 	{push.ErrSignature, 401, "bad_signature", "The signature is not this device's."},
 }

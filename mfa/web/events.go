@@ -5,78 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa/push"
 )
-
-// maxDeviceStreams is how many streams a device may have. One more ends its
-// oldest: a phone that changed networks leaves a dead connection behind, and
-// must not be locked out by it.
-const maxDeviceStreams = 2
-
-// streams are the open event streams. The zero value is ready.
-type streams struct {
-	mu     sync.Mutex
-	open   map[string][]chan struct{} // by device; each is closed to end its stream
-	count  int
-	closed bool
-}
-
-// add registers a stream. It returns nil where there are too many.
-func (s *streams) add(device string, limit int) chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	mine := s.open[device]
-	if len(mine) == maxDeviceStreams {
-		close(mine[0])
-		s.drop(device, mine[0])
-		mine = s.open[device]
-	}
-	if s.closed || s.count >= limit {
-		return nil
-	}
-	if s.open == nil {
-		s.open = make(map[string][]chan struct{})
-	}
-	end := make(chan struct{})
-	s.open[device] = append(mine, end)
-	s.count++
-	return end
-}
-
-func (s *streams) remove(device string, end chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drop(device, end)
-}
-
-// drop forgets a stream, once. The caller holds the lock.
-func (s *streams) drop(device string, end chan struct{}) {
-	i := slices.Index(s.open[device], end)
-	if i < 0 {
-		return
-	}
-	s.count--
-	s.open[device] = slices.Delete(s.open[device], i, i+1)
-	if len(s.open[device]) == 0 {
-		delete(s.open, device)
-	}
-}
-
-func (s *streams) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for _, ends := range s.open {
-		for _, end := range ends {
-			close(end)
-		}
-	}
-	s.open, s.count = nil, 0
-}
 
 // events streams what happens to a user's prompts until the device goes, is
 // removed, or the server ends.
@@ -85,7 +17,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 	if limit == 0 {
 		limit = defaultStreams
 	}
-	end := s.streams.add(c.ID, limit)
+	perAddress := s.MaxAddressStreams
+	if perAddress == 0 {
+		perAddress = defaultStreams / 4
+	}
+	end := s.streams.add(c.ID, proxies(s.TrustedProxies).limited(r.RemoteAddr), limit, perAddress)
 	if end == nil {
 		refuse(w, errBusy)
 		return
@@ -117,8 +53,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 			updates = sub.Take()
 		}
 		// The device may have been removed by a command beside this process.
-		if _, err := s.Store.Device(r.Context(), c.ID); err != nil {
+		dev, err := s.Store.Device(r.Context(), c.ID)
+		if err != nil {
 			return
+		}
+		for _, u := range updates {
+			s.complete(dev, u)
 		}
 		if err := out.send(updates); err != nil {
 			return

@@ -1,10 +1,15 @@
 package web
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"embed"
 	"net/http"
 	"path"
 	"sync"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa/push"
 )
 
 //go:embed page
@@ -43,9 +48,18 @@ func page(mux *http.ServeMux) {
 	}
 }
 
+// file serves one file. A browser keeps it and asks each time whether it is the
+// newest: files of two versions do not fit together.
 func file(kind string, content func() []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(content())
+	tag := sync.OnceValue(func() string {
+		sum := sha256.Sum256(content())
+		return `"` + push.Encode(sum[:12]) + `"`
+	})
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", kind)
+		h.Set("Cache-Control", "no-cache")
+		h.Set("ETag", tag())
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content()))
 	}
 }

@@ -11,8 +11,41 @@ import (
 
 // poll tells a device what waits for its user.
 func (s *Server) poll(w http.ResponseWriter, _ *http.Request, c caller) {
-	answer(w, http.StatusOK, s.Approver.Live(c.User, c.version))
+	list := s.Approver.Live(c.User, c.version)
+	s.complete(c.Device, push.Update{Sync: list})
+	answer(w, http.StatusOK, list)
 }
+
+// complete adds to what a device is told of prompts what the approver does not
+// know: whether this device needs a passkey, and the names of places.
+func (s *Server) complete(d push.Device, u push.Update) {
+	switch {
+	case u.Prompt != nil:
+		s.completePrompt(d, u.Prompt)
+	case u.Sync != nil:
+		for i := range u.Sync.Prompts {
+			s.completePrompt(d, &u.Sync.Prompts[i])
+		}
+	}
+}
+
+func (s *Server) completePrompt(d push.Device, v *push.PromptView) {
+	v.Passkey = d.Passkey != nil
+	switch {
+	case v.Refused != "":
+	case d.Passkey == nil && s.Approver.RequirePasskey:
+		v.Refused = push.NeedsPasskey
+	case d.Passkey != nil && s.Approver.Passkeys == nil:
+		v.Refused = noPasskeys
+	}
+	for i := range v.Requests {
+		v.Requests[i].Place = s.Places.Name(v.Requests[i].Address)
+	}
+}
+
+// noPasskeys is what the owner of a passkey is told where the server has lost
+// the name that it is for.
+const noPasskeys = "This device needs its passkey, and the server cannot check passkeys any more. Tell your administrator."
 
 // decide hands a device's decision to the approver.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) {
@@ -22,7 +55,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) {
 		refuse(w, err)
 		return
 	}
-	d := push.Decision{Version: c.version, Device: c.ID, Prompt: r.PathValue("id"), Action: req.Decision, Number: req.Number}
+	d := push.Decision{Version: c.version, Device: c.ID, Prompt: r.PathValue("id"), Action: req.Decision, Number: req.Number, Assertion: req.Assertion}
 	if d.Signature, err = push.Decode(req.Signature); err != nil {
 		refuse(w, push.ErrMalformed)
 		return
@@ -31,7 +64,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) {
 		zap.String("login", push.Printable(d.Prompt, 64)))
 	outcome, err := s.Approver.Decide(r.Context(), d)
 	switch {
-	case errors.Is(err, push.ErrNotYours), errors.Is(err, push.ErrSignature):
+	case errors.Is(err, push.ErrNotYours), errors.Is(err, push.ErrSignature), errors.Is(err, push.ErrBadPasskey):
 		log.Warn("web: decision refused", zap.Error(err))
 		refuse(w, err)
 	case err != nil:

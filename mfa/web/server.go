@@ -2,15 +2,15 @@ package web
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 
 	"github.com/radmatch/radmatch/mfa/push"
 )
@@ -20,12 +20,20 @@ import (
 type Server struct {
 	Approver *push.Approver
 	Store    push.Store
+	Devices  DeviceKeeper
+	History  History
+	Passkeys *Passkeys   // nil: there are none; else also Approver.Passkeys
+	Places   *Places     // nil: places have no names
 	Logger   *zap.Logger // nil: none
 	// PublicURL is where people reach this server, through a proxy perhaps.
 	// Empty: as they name it.
 	PublicURL string
+	// TrustedProxies are whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// MaxStreams is how many event streams are open at once; 0: 20,000.
 	MaxStreams int
+	// MaxAddressStreams is the same for one address; 0: 5,000.
+	MaxAddressStreams int
 	// Heartbeat is the time between signs of life in a stream, and after which
 	// the stream of a removed device ends at the latest; 0: 15 s.
 	Heartbeat time.Duration
@@ -33,6 +41,7 @@ type Server struct {
 	streams streams
 	nonces  nonces
 	guesses guesses
+	reading atomic.Int32 // histories that are read
 }
 
 // The limits of what a stranger can send.
@@ -69,9 +78,6 @@ func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-// LimitListener bounds the connections that l has accepted at once.
-func LimitListener(l net.Listener) net.Listener { return netutil.LimitListener(l, maxConns) }
-
 // Close ends all event streams and lets none begin. Register it with
 // http.Server.RegisterOnShutdown, which does not end them itself.
 func (s *Server) Close() { s.streams.close() }
@@ -88,6 +94,12 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/prompts", s.device(s.poll))
 	mux.HandleFunc("GET /api/v1/events", s.device(s.events))
 	mux.HandleFunc("POST /api/v1/prompts/{id}/decision", s.device(s.decide))
+	mux.HandleFunc("POST /api/v1/passkey/options", s.device(s.passkeyOptions))
+	mux.HandleFunc("POST /api/v1/passkey", s.device(s.addPasskey))
+	mux.HandleFunc("GET /api/v1/history", s.device(s.history))
+	mux.HandleFunc("GET /api/v1/devices", s.device(s.devices))
+	mux.HandleFunc("POST /api/v1/devices/{id}/name", s.device(s.renameDevice))
+	mux.HandleFunc("DELETE /api/v1/devices/{id}", s.device(s.removeDevice))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "not_found", "There is nothing here for this method and path.")
 	})
@@ -102,7 +114,7 @@ func (s *Server) Handler() http.Handler {
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusForbidden, "cross_origin", "This request comes from another site's page.")
 	}))
-	return s.recover(s.headers(origins.Handler(mux)))
+	return s.recover(s.believe(s.headers(origins.Handler(mux))))
 }
 
 // contentPolicy lets the page use its own files and this server, and nothing
@@ -124,6 +136,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
 		h.Set("Cache-Control", "no-store")
 		if https {
 			h.Set("Strict-Transport-Security", "max-age=31536000")

@@ -188,9 +188,19 @@ func TestHeaders(t *testing.T) {
 		if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: policy %q", target, csp)
 		}
-		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"} {
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
 			if got := h.Get(name); got != want {
 				t.Errorf("%s: %s is %q", target, name, got)
+			}
+		}
+		// The page is kept and asked for by its tag, everything else never kept.
+		kept, tag := h.Get("Cache-Control") == "no-cache", h.Get("ETag")
+		if kept != (tag != "") || !kept && h.Get("Cache-Control") != "no-store" || strings.HasPrefix(target, "/api") && kept {
+			t.Errorf("%s: Cache-Control %q, ETag %q", target, h.Get("Cache-Control"), tag)
+		}
+		if kept {
+			if status, _, _ := r.do(t, request{target: target, header: http.Header{"If-None-Match": {tag}}}); status != http.StatusNotModified {
+				t.Errorf("%s: the same again: status %d", target, status)
 			}
 		}
 		if strings.HasPrefix(target, "/api") != (status/100 == 4) && target != "/nothing" {

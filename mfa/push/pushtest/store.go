@@ -1,6 +1,7 @@
 package pushtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
@@ -111,5 +112,57 @@ func (s *Store) SeenDevice(_ context.Context, id string, version int, at time.Ti
 		d.Version, d.Seen = version, at
 		s.devices[id] = d
 	}
+	return nil
+}
+
+// AddPasskey gives a device its passkey.
+func (s *Store) AddPasskey(_ context.Context, device push.Device, p push.Passkey) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.devices[device.ID]
+	if !ok {
+		return push.ErrNoDevice
+	}
+	for _, o := range s.devices {
+		if o.ID == d.ID && o.Passkey != nil || o.Passkey != nil && bytes.Equal(o.Passkey.ID, p.ID) {
+			return push.ErrPasskeyExists
+		}
+	}
+	d.Passkey = &p
+	s.devices[d.ID] = d
+	return nil
+}
+
+// UsePasskey notes a signature of a passkey.
+func (s *Store) UsePasskey(_ context.Context, device string, p push.Passkey) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[device]
+	if d.Passkey == nil || !bytes.Equal(d.Passkey.ID, p.ID) || (p.Count > 0 || d.Passkey.Count > 0) && p.Count <= d.Passkey.Count {
+		return push.ErrBadPasskey
+	}
+	d.Passkey = &p
+	s.devices[device] = d
+	return nil
+}
+
+// RenameDevice renames a device of by's user.
+func (s *Store) RenameDevice(_ context.Context, by push.Device, id, name string) error {
+	return s.own(by, id, func(d push.Device) { d.Name = name; s.devices[id] = d })
+}
+
+// RemoveOwnDevice removes a device of by's user.
+func (s *Store) RemoveOwnDevice(_ context.Context, by push.Device, id string) error {
+	return s.own(by, id, func(push.Device) { delete(s.devices, id) })
+}
+
+func (s *Store) own(by push.Device, id string, f func(push.Device)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.devices[id]
+	if !ok || mfa.Fold(d.User) != mfa.Fold(by.User) {
+		return push.ErrNoDevice
+	}
+	f(d)
 	return nil
 }

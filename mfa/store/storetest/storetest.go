@@ -164,7 +164,7 @@ func trail(t *testing.T, h Harness) {
 	full.Method, full.Token, full.Drift, full.Tries = "push", "t1", -2, 3
 	full.Primary, full.Factor, full.Total, full.Count = 1, time.Second, time.Minute, 7
 	full.Requests = []mfa.PromptRequest{{Time: full.Time, Client: "vpn", EndUser: "x", Source: "y"}}
-	full.Text, full.Operator, full.NumberSet, full.Rounds = "text", "root", true, 2
+	full.Text, full.Operator, full.NumberSet, full.Rounds, full.Claimed = "text", "root", true, 2, true
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[mfa.Event]()) {
 		switch {
 		case f.Name == "Step", f.Name == "Session": // of other tests

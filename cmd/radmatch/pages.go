@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/web"
+)
+
+// newPages makes what listen.web serves, and gives the approver its passkeys.
+func newPages(cfg *config.Config, approver *push.Approver, st *store.Store, log *zap.Logger) (*web.Server, error) {
+	pages := &web.Server{
+		Approver: approver, Store: st, Devices: st, History: st, Logger: log,
+		PublicURL: cfg.PublicURL(), TrustedProxies: cfg.Web.TrustedProxies,
+	}
+	var err error
+	if pages.Passkeys, err = openPasskeys(cfg, st); err != nil {
+		return nil, err
+	}
+	if pages.Passkeys != nil { // an interface that holds nil is not nil
+		approver.Passkeys = pages.Passkeys
+	}
+	approver.RequirePasskey = cfg.Web.Passkeys == "required"
+	pages.Places, err = openPlaces(cfg, log)
+	return pages, err
+}
+
+// openPasskeys returns the relying party, nil where there can be none.
+func openPasskeys(cfg *config.Config, st web.PasskeyStore) (*web.Passkeys, error) {
+	id, origin, err := cfg.RelyingParty()
+	if err != nil {
+		return nil, nil // check says why, and that nobody can approve whom this concerns
+	}
+	p, err := web.NewPasskeys(id, origin, st)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Where("web.public_url"), err)
+	}
+	p.Registers = cfg.Web.Passkeys != "off"
+	return p, nil
+}
+
+// openPlaces reads the database of places, if there is one.
+func openPlaces(cfg *config.Config, log *zap.Logger) (*web.Places, error) {
+	if cfg.Web.GeoIP == "" {
+		return nil, nil
+	}
+	p, err := web.OpenPlaces(cfg.Resolve(cfg.Web.GeoIP), log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Where("web.geoip_database"), err)
+	}
+	return p, nil
+}
+
+// checkPages says what the page cannot do, and why.
+func (a *app) checkPages(cfg *config.Config) error {
+	switch _, _, err := cfg.RelyingParty(); {
+	case len(cfg.Push) == 0:
+	case cfg.Web.Passkeys == "required":
+		fmt.Fprintln(a.stdout, "note: web.passkeys is required: devices without a passkey, radmatch phone among them, cannot approve")
+	case cfg.Web.Passkeys != "off" && err != nil:
+		fmt.Fprintf(a.stdout, "note: there are no passkeys: %v\n", err)
+	}
+	p, err := openPlaces(cfg, zap.NewNop())
+	if err != nil {
+		fmt.Fprintln(a.stdout, err)
+		return &exitError{code: exitConfig}
+	}
+	if p != nil {
+		fmt.Fprintf(a.stdout, "geoip_database: %s\n", p.Kind())
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// AddPasskey gives a device its passkey, with an event. push.ErrPasskeyExists if
+// the device has one, or another device has this one; push.ErrNoDevice if there
+// is no such device.
+func (s *Store) AddPasskey(ctx context.Context, device push.Device, p push.Passkey) (err error) {
+	defer wrap(&err, "store: passkey")
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	ev := ownChange(device, fmt.Sprintf("device %q has a passkey from now on", device.Name))
+	err = s.change(ctx, []string{mfa.Fold(device.User)}, ev, func(tx *sql.Tx) error {
+		var has bool
+		err := tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = ?`, device.ID).Scan(&has)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return push.ErrNoDevice
+		case err != nil:
+			return err
+		case has:
+			return push.ErrPasskeyExists
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE devices SET passkey = ?, passkey_id = ? WHERE id = ?`, data, p.ID, device.ID)
+		return err
+	})
+	if isUnique(err) {
+		return push.ErrPasskeyExists
+	}
+	return err
+}
+
+// ownChange is the event of a change that a person made from a device.
+func ownChange(by push.Device, text string) mfa.Event {
+	return mfa.Event{
+		User: by.User, Method: string(mfa.MethodPush), Text: text,
+		Approval: mfa.Approval{Device: by.Name, DeviceID: by.ID},
+	}
+}
+
+// UsePasskey notes that the device's passkey p has signed, with the count that p
+// has now. push.ErrBadPasskey unless that count is a new one (WebAuthn §6.1.1),
+// and the device still has this passkey. It is in memory at once, so that of two
+// copies only one gets through, and on disk a little later: what a crash loses
+// makes an old count look new, and no signature genuine.
+func (s *Store) UsePasskey(_ context.Context, device string, p push.Passkey) error {
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[device]
+	switch {
+	case d == nil:
+		return push.ErrNoDevice
+	case d.Passkey == nil || !bytes.Equal(d.Passkey.ID, p.ID):
+		return fmt.Errorf("store: %w: the device has another one", push.ErrBadPasskey)
+	case (p.Count > 0 || d.Passkey.Count > 0) && p.Count <= d.Passkey.Count:
+		return fmt.Errorf("store: %w: its count of signatures went from %d to %d: there may be a copy of it", push.ErrBadPasskey, d.Passkey.Count, p.Count)
+	}
+	d.Passkey = &p
+	s.unsaved.seen(device)
+	return nil
+}
+
+var errPasskey = errors.New("passkey is damaged")
+
+// readPasskey reads the column of the same name.
+func readPasskey(data []byte) (*push.Passkey, error) {
+	if data == nil {
+		return nil, nil
+	}
+	p := new(push.Passkey)
+	if err := json.Unmarshal(data, p); err != nil || len(p.ID) == 0 || len(p.Key) == 0 {
+		// Without it the device could approve on its own key alone.
+		return nil, errPasskey
+	}
+	return p, nil
+}
+
+// passkeyColumn is what the database keeps of a passkey; NULL for none.
+func passkeyColumn(p *push.Passkey) ([]byte, error) {
+	if p == nil {
+		return nil, nil
+	}
+	return json.Marshal(p)
+}
+
+// samePasskey reports whether two devices have the same passkey.
+func samePasskey(a, b *push.Device) bool {
+	return a.Passkey != nil && b.Passkey != nil && bytes.Equal(a.Passkey.ID, b.Passkey.ID)
+}
+
+// RenameDevice gives a device of the user who holds by another name.
+// push.ErrNoDevice if that user has no device with this id.
+func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) (err error) {
+	defer wrap(&err, "store: renaming a device")
+	key := mfa.Fold(by.User)
+	old, err := s.own(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name)), func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
+		return changedDevice(r, err)
+	})
+}
+
+// RemoveOwnDevice removes a device of the user who holds by, which may be by
+// itself. push.ErrNoDevice if that user has no device with this id.
+func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) (err error) {
+	defer wrap(&err, "store: removing a device")
+	key := mfa.Fold(by.User)
+	old, err := s.own(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
+		return changedDevice(r, err)
+	})
+}
+
+// own returns a device of the user who holds by.
+func (s *Store) own(ctx context.Context, by push.Device, id string) (push.Device, error) {
+	d, err := s.Device(ctx, id)
+	if err == nil && mfa.Fold(d.User) != mfa.Fold(by.User) {
+		err = push.ErrNoDevice
+	}
+	return d, err
+}
+
+func changedDevice(r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n == 0 {
+		err = push.ErrNoDevice
+	}
+	return err
+}

@@ -1,0 +1,234 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+	"github.com/go-webauthn/webauthn/webauthn"
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// PasskeyStore keeps passkeys with their devices. It may be called concurrently.
+type PasskeyStore interface {
+	// AddPasskey gives a device its one passkey; push.ErrPasskeyExists if it has
+	// one, or another device has this one.
+	AddPasskey(ctx context.Context, device push.Device, p push.Passkey) error
+	// UsePasskey stores the device's passkey as it is after a signature.
+	// push.ErrBadPasskey if its count was used before.
+	UsePasskey(ctx context.Context, device string, p push.Passkey) error
+}
+
+// Passkeys is the relying party of WebAuthn (Level 3). It holds challenges of
+// registrations under a mutex of its own.
+type Passkeys struct {
+	Store PasskeyStore
+	// Registers is whether devices may register passkeys. Those that have one need
+	// it all the same.
+	Registers bool
+
+	party *webauthn.WebAuthn
+
+	mu      sync.Mutex
+	offered map[string]webauthn.SessionData // by device; each is taken once
+}
+
+var _ push.PasskeyVerifier = (*Passkeys)(nil)
+
+const (
+	offerTime = 5 * time.Minute // for the person, to register a passkey
+	maxOffers = 4096
+)
+
+// NewPasskeys returns the relying party with this id, a host name, whose page
+// has this origin.
+func NewPasskeys(id, origin string, st PasskeyStore) (*Passkeys, error) {
+	limit := webauthn.TimeoutConfig{Enforce: true, Timeout: offerTime, TimeoutUVD: offerTime}
+	config := &webauthn.Config{
+		RPID: id, RPDisplayName: "radmatch", RPOrigins: []string{origin},
+		AttestationPreference: protocol.PreferNoAttestation,
+		AuthenticatorSelection: protocol.AuthenticatorSelection{
+			UserVerification: protocol.VerificationRequired,
+			ResidentKey:      protocol.ResidentKeyRequirementDiscouraged,
+		},
+		Timeouts: webauthn.TimeoutsConfig{Registration: limit, Login: limit},
+	}
+	if err := protocol.ValidateRPID(id); err != nil {
+		return nil, fmt.Errorf("passkeys: %q is no name for a relying party: %w", id, err)
+	}
+	party, err := webauthn.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("passkeys: %w", err)
+	}
+	return &Passkeys{Store: st, party: party}, nil
+}
+
+// algorithms are what authenticators sign with, in the order of preference: that
+// of phones and keys, Ed25519, and that of older TPMs in Windows.
+var algorithms = []protocol.CredentialParameter{
+	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgES256},
+	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgEdDSA},
+	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgRS256},
+}
+
+// account is a device as WebAuthn's user: a passkey belongs to one device.
+type account struct{ push.Device }
+
+func (a account) WebAuthnID() []byte          { return []byte(a.ID) }
+func (a account) WebAuthnName() string        { return push.Printable(a.User, maxShown) }
+func (a account) WebAuthnDisplayName() string { return push.Printable(a.User, maxShown) }
+func (a account) WebAuthnCredentials() []webauthn.Credential {
+	if a.Passkey == nil {
+		return nil
+	}
+	return []webauthn.Credential{{
+		ID: a.Passkey.ID, PublicKey: a.Passkey.Key,
+		Flags:         webauthn.CredentialFlags{BackupEligible: a.Passkey.BackupEligible, BackupState: a.Passkey.BackedUp},
+		Authenticator: webauthn.Authenticator{SignCount: a.Passkey.Count},
+	}}
+}
+
+// maxShown is how many characters of a name an authenticator shows at most.
+const maxShown = 64
+
+// offer begins the registration of a passkey. A later one takes its place.
+func (p *Passkeys) offer(d push.Device, now time.Time) (*protocol.CredentialCreation, error) {
+	if d.Passkey != nil {
+		return nil, push.ErrPasskeyExists
+	}
+	creation, session, err := p.party.BeginRegistration(account{d}, webauthn.WithCredentialParameters(algorithms))
+	if err != nil {
+		return nil, fmt.Errorf("passkeys: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, again := p.offered[d.ID]; !again && len(p.offered) >= maxOffers {
+		maps.DeleteFunc(p.offered, func(_ string, s webauthn.SessionData) bool { return s.Expires.Before(now) })
+		if len(p.offered) >= maxOffers {
+			return nil, errBusy
+		}
+	}
+	if p.offered == nil {
+		p.offered = make(map[string]webauthn.SessionData)
+	}
+	p.offered[d.ID] = *session
+	return creation, nil
+}
+
+// take returns what was offered to a device, once.
+func (p *Passkeys) take(device string) (webauthn.SessionData, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.offered[device]
+	delete(p.offered, device)
+	return s, ok
+}
+
+// register adds the passkey that body, WebAuthn's RegistrationResponseJSON, brings.
+func (p *Passkeys) register(ctx context.Context, d push.Device, body []byte) (push.Passkey, error) {
+	session, ok := p.take(d.ID)
+	if !ok {
+		return push.Passkey{}, fmt.Errorf("%w: nothing was offered to this device, or it took another", push.ErrBadPasskey)
+	}
+	parsed, err := protocol.ParseCredentialCreationResponseBytes(body)
+	if err != nil {
+		return push.Passkey{}, bad(err)
+	}
+	// Nobody looks at who made an authenticator, and what the certificates of a
+	// statement name is not to be fetched: without them (§5.1.3, step 24, "none").
+	object := parsed.Response.AttestationObject
+	if _, certified := object.AttStatement["x5c"]; certified || object.Format != "none" && object.Format != "packed" {
+		return push.Passkey{}, fmt.Errorf("%w: it comes with an attestation that was not asked for", push.ErrBadPasskey)
+	}
+	c, err := p.party.CreateCredential(account{d}, session, parsed)
+	if err != nil {
+		return push.Passkey{}, bad(err)
+	}
+	made := push.Passkey{
+		ID: c.ID, Key: c.PublicKey, Count: c.Authenticator.SignCount,
+		BackupEligible: c.Flags.BackupEligible, BackedUp: c.Flags.BackupState,
+	}
+	return made, p.Store.AddPasskey(ctx, d, made)
+}
+
+// VerifyPasskey implements push.PasskeyVerifier.
+func (p *Passkeys) VerifyPasskey(ctx context.Context, d push.Device, challenge, assertion []byte) error {
+	if d.Passkey == nil {
+		return push.ErrPasskeyRequired
+	}
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(assertion)
+	if err != nil {
+		return bad(err)
+	}
+	session := webauthn.SessionData{
+		Challenge: push.Encode(challenge), RelyingPartyID: p.party.Config.RPID, UserID: []byte(d.ID),
+		AllowedCredentialIDs: [][]byte{d.Passkey.ID}, UserVerification: protocol.VerificationRequired,
+	}
+	c, err := p.party.ValidateLogin(account{d}, session, parsed)
+	if err != nil {
+		return bad(err)
+	}
+	flags := parsed.Response.AuthenticatorData.Flags
+	if !flags.HasUserVerified() || !bytes.Equal(c.ID, d.Passkey.ID) { // it has looked; who guards the door looks again
+		return push.ErrBadPasskey
+	}
+	used := *d.Passkey
+	used.Count, used.BackedUp = parsed.Response.AuthenticatorData.Counter, flags.HasBackupState()
+	return p.Store.UsePasskey(ctx, d.ID, used)
+}
+
+// bad is what the library says, for the log alone: of an error of its own the
+// details too.
+func bad(err error) error {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		return fmt.Errorf("%w: %s", push.ErrBadPasskey, push.Printable(e.Details+" "+e.DevInfo, 256))
+	}
+	return fmt.Errorf("%w: %s", push.ErrBadPasskey, push.Printable(err.Error(), 256))
+}
+
+var errNoPasskeys = errors.New("no passkeys here")
+
+// passkeyOptions offers the registration of a passkey to a device.
+func (s *Server) passkeyOptions(w http.ResponseWriter, _ *http.Request, c caller) {
+	if s.Passkeys == nil || !s.Passkeys.Registers {
+		refuse(w, errNoPasskeys)
+		return
+	}
+	creation, err := s.Passkeys.offer(c.Device, time.Now())
+	if err != nil {
+		s.Logger.Info("web: no passkey offered", zap.String("device", c.ID), zap.Error(err))
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, creation)
+}
+
+// addPasskey registers the passkey that a device was offered.
+func (s *Server) addPasskey(w http.ResponseWriter, r *http.Request, c caller) {
+	if s.Passkeys == nil || !s.Passkeys.Registers {
+		refuse(w, errNoPasskeys)
+		return
+	}
+	log := s.Logger.With(zap.String("user", c.User), zap.String("device", c.ID), zap.String("from", r.RemoteAddr))
+	p, err := s.Passkeys.register(r.Context(), c.Device, c.body)
+	if err != nil {
+		log.Warn("web: passkey refused", zap.Error(err))
+		refuse(w, err)
+		return
+	}
+	log.Info("web: passkey registered")
+	s.streams.end(c.ID) // it begins anew with what the device may do now
+	answer(w, http.StatusCreated, struct {
+		Passkey string `json:"passkey"`
+	}{push.Encode(p.ID)})
+}
