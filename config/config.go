@@ -27,7 +27,7 @@ type Config struct {
 	Clients      []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
 	MFA          MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
 	Lockout      Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
-	Fatigue      Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop further prompts for a time."`
+	Fatigue      Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop plain approve/deny prompts for a time."`
 	Limits       Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
 	Accounting   Accounting `yaml:"accounting" doc:"What becomes of the reports that come to listen.accounting."`
 	Events       Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
@@ -166,7 +166,9 @@ type Lockout struct {
 type Fatigue struct {
 	Prompts int           `yaml:"prompts" default:"5" min:"1" max:"100" doc:"How many prompts without an approval."`
 	Window  time.Duration `yaml:"window" default:"10m" min:"1s" max:"24h" doc:"Within what time."`
-	For     time.Duration `yaml:"for" default:"30m" min:"1s" max:"7d" doc:"How long no prompt is sent."`
+	For     time.Duration `yaml:"for" default:"30m" min:"1s" max:"7d" doc:"How long the user gets passcodes or number matching only."`
+	Total   int           `yaml:"total" default:"30" min:"1" max:"10000" doc:"How many prompts of any kind within window, approved or not. Beyond that the devices do not ring."`
+	NotMe   bool          `yaml:"not_me_blocks_user" default:"false" doc:"\"This was not me\" blocks the user entirely, not only push at that client. Whoever has the device can then lock its owner out."`
 }
 
 // Limits bound memory.

@@ -25,7 +25,9 @@ type Client struct {
 	Finder       IdentityFinder // the Primary's second ability; never nil where NoPassword is true
 	Pusher       Pusher         // nil: no push
 	Amender      PromptAmender  // the Pusher's second ability, nil without
-	AllowGroups  []string
+	// PushesNumbers: the Pusher is a NumberPusher.
+	PushesNumbers bool
+	AllowGroups   []string
 
 	ExemptClient    bool           // needs no second factor
 	ExemptGroups    []string       // whose members need none

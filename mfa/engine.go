@@ -18,6 +18,9 @@ type Engine struct {
 	Bypasses  Bypasses // nil: there are none
 	Lockout   Rule     // wrong codes of one user
 	Fatigue   Rule     // denied or ignored prompts of one user
+	Rings     Rule     // all prompts of one user, however they end; For is not used, Max 0 is no bound
+	// NotMeBlocks: "this was not me" blocks the user, and not only push at the client.
+	NotMeBlocks bool
 }
 
 // Authenticate is one login, top to bottom: the password, what policy decides,
@@ -115,6 +118,8 @@ func (e *Engine) facts(r *Request, identity *Identity, user User, code string, n
 		PAP:         pap,
 		CarriesCode: pap && (r.Client.Prompts || code != ""),
 		PushLimited: e.Limits.prompts.locked(Fold(identity.Name), now, user.Unblocked),
+		// What joins a prompt does not ring.
+		RingLimited: e.Limits.rang.full(Fold(identity.Name), now, user.Unblocked, e.Rings) && !e.Pending.rings(identity.Name),
 	}
 }
 
@@ -179,6 +184,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	o, what := e.Pending.open(w, p, p.Client.Join)
 	switch what {
 	case opened:
+		e.Limits.rang.take(Fold(w.User), w.Opened, user.Unblocked, e.Rings)
 		// Deferred, so that an answer that panics leaves no login behind that has
 		// no prompt to end it.
 		defer func() { go e.push(w) }()
@@ -336,6 +342,7 @@ func (e *Engine) notApproved(ctx context.Context, w *wait, a Approval, err error
 	user, _ := e.Directory.User(context.WithoutCancel(ctx), w.User)
 	e.tire(w, d.Reason, user, now)
 	ev := w.pushEvent(d.Outcome, d.Reason, a, now)
+	ev.BlocksUser = e.NotMeBlocks && d.Reason == ReasonNotMe
 	if d.Reason == ReasonMFAError {
 		ev.Text = "push: no answer was had"
 	}

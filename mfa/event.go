@@ -2,30 +2,46 @@ package mfa
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"sync"
 	"time"
 )
 
-// MarshalJSON leaves plan, reason and outcome out of an administrative change and
-// of a report of a session: they are no logins, and must not count as rejected ones.
+// MarshalJSON leaves plan and outcome out of what is no login and must not count
+// as a rejected one; and the reason too, but for a person's report.
 func (ev Event) MarshalJSON() ([]byte, error) {
 	type event Event
 	var v any = event(ev)
-	if ev.Kind == EventAdmin || ev.Kind == EventAccounting {
+	switch ev.Kind {
+	case EventAdmin, EventAccounting, EventReport:
 		v = struct {
 			event
-			Plan    any `json:"plan,omitempty"`
-			Reason  any `json:"reason,omitempty"`
-			Outcome any `json:"outcome,omitempty"`
-		}{event: event(ev)}
+			Plan    any    `json:"plan,omitempty"`
+			Reason  Reason `json:"reason,omitempty"`
+			Outcome any    `json:"outcome,omitempty"`
+		}{event: event(ev), Reason: ev.Reason}
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // as the caller's encoder wants it: it escapes after us
 	err := enc.Encode(v)
 	return b.Bytes(), err
+}
+
+// Report is what a login that ended with "this was not me" leaves for those who
+// must act on it: the event that monitoring looks for.
+func (ev Event) Report() Event {
+	text := "somebody else has the password of this user; no push at " + cmp.Or(ev.Group, ev.Client) + " until `radmatch user unblock`"
+	if ev.BlocksUser {
+		text = "somebody else has the password of this user; the user is blocked until `radmatch user unblock`"
+	}
+	return Event{
+		ID: ev.ID, Time: ev.Time, Kind: EventReport, Client: ev.Client, Group: ev.Group, User: ev.User,
+		EndUser: ev.EndUser, Claimed: ev.Claimed, Source: ev.Source, Reason: ev.Reason, Approval: ev.Approval, Requests: ev.Requests,
+		BlocksUser: ev.BlocksUser, Text: text,
+	}
 }
 
 // Refusals records requests for which no login was opened. Each has an event,

@@ -50,6 +50,7 @@ func newRig(t *testing.T) *rig {
 		Codes:     r.codes,
 		Lockout:   Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
 		Fatigue:   Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
+		Rings:     Rule{Max: 30, Window: 10 * time.Minute},
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	r.stop = stop

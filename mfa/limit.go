@@ -14,11 +14,12 @@ type Rule struct {
 }
 
 // Limits counts what must not happen too often: wrong codes, denied or ignored
-// prompts, wrong passwords. It outlives every engine, so a reload forgets
+// prompts, prompts of any kind, wrong passwords. It outlives every engine, so a reload forgets
 // nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
 	codes     tallies
-	prompts   tallies
+	prompts   tallies // that the user did not approve
+	rang      tallies // all prompts, however they ended
 	passwords tallies
 }
 
@@ -92,6 +93,16 @@ func (t *tallies) locked(key string, now, cleared time.Time) bool {
 		return false
 	}
 	return e.since.After(cleared) // one from before the unblocking is void
+}
+
+// full reports whether the key was taken as often as it may be.
+func (t *tallies) full(key string, now, cleared time.Time, r Rule) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m[key] == nil || r.Max == 0 {
+		return false
+	}
+	return len(t.entry(key, now, cleared, r).times) >= r.Max
 }
 
 // count returns how many times the key was taken within the window.
@@ -185,7 +196,7 @@ func slowed(delay time.Duration, n int) time.Duration {
 // Restore counts what happened before a restart, from the events, oldest first,
 // of a window and the lock that may follow it, so that killing the server does
 // not forgive wrong codes or fatigue.
-func (l *Limits) Restore(events []Event, codes, prompts Rule, now time.Time) {
+func (l *Limits) Restore(events []Event, codes, prompts, rings Rule, now time.Time) {
 	for _, ev := range events {
 		key := Fold(ev.User)
 		age := now.Sub(ev.Time)
@@ -198,6 +209,9 @@ func (l *Limits) Restore(events []Event, codes, prompts Rule, now time.Time) {
 		if ev.Kind == EventLogin && ev.Plan.prompts() && tiresome(ev.Reason) && age < prompts.Window+prompts.For {
 			l.prompts.take(key, ev.Time, time.Time{}, prompts)
 			l.prompts.settle(key, ev.Time, prompts)
+		}
+		if (ev.Kind == EventLogin || ev.Kind == EventUnclaimed) && ev.Plan.prompts() && age < rings.Window {
+			l.rang.take(key, ev.Time, time.Time{}, rings)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func TestRestore(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var l Limits
-			l.Restore(tt.events, codes, prompts, now)
+			l.Restore(tt.events, codes, prompts, Rule{Max: 30, Window: prompts.Window}, now)
 			u := User{Name: "bob"}
 			if l.CodesLocked(u, now) != tt.codes || l.PushLimited(u, now) != tt.prompts {
 				t.Errorf("codes locked %v, push limited %v", l.CodesLocked(u, now), l.PushLimited(u, now))

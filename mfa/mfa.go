@@ -148,8 +148,9 @@ type CodeVerifier interface {
 }
 
 // Journal is the audit trail. Record returns nil when ev is on disk. It may be
-// called concurrently. An Event with Reason ReasonNotMe also blocks push for
-// its user and group, in the same commit.
+// called concurrently. An EventLogin with Reason ReasonNotMe also blocks push
+// for its user and group, with BlocksUser the user, and records its Report, all
+// in the same commit.
 type Journal interface {
 	Record(ctx context.Context, ev Event) error
 }
@@ -420,6 +421,8 @@ type Event struct {
 	Operator  string          `json:"operator,omitempty"` // operating-system user of an administrative change
 	NumberSet bool            `json:"number_matching,omitempty"`
 	Session   *Session        `json:"session,omitempty"` // EventAccounting only
+	// BlocksUser: the person's "this was not me" blocks the user.
+	BlocksUser bool `json:"blocks_user,omitempty"`
 }
 
 // Session is what a NAS reports of a session (RFC 2866). The Event around it has
@@ -444,6 +447,9 @@ const (
 	EventLogin     EventKind = "login"
 	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
 	EventAdmin     EventKind = "admin"
+	// EventReport is a person's "this was not me": somebody else has the password.
+	// It stands beside the event of that login, with its id.
+	EventReport EventKind = "report"
 	// EventAccounting is what a NAS reports of a session. It decides nothing.
 	EventAccounting EventKind = "accounting"
 )

@@ -113,6 +113,13 @@ func (t *Pending) add(w *wait, user string) {
 	}
 }
 
+// rings reports whether a prompt of the user is open.
+func (t *Pending) rings(user string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.users[Fold(user)], (*wait).prompts)
+}
+
 // sameSeat returns the open passcode login of the same user, client and
 // end-user field, which a new dialog of that seat replaces.
 func (t *Pending) sameSeat(l *Login) *wait {

@@ -111,6 +111,7 @@ type Facts struct {
 	PAP         bool // the request carries a PAP password
 	CarriesCode bool // this login can bring a passcode to us
 	PushLimited bool // the fatigue limit is reached
+	RingLimited bool // as many prompts as one user may get have rung
 	// Address is the end user's, as Request.Address: invalid where it is not known.
 	Address    netip.Addr
 	Bypasses   []Bypass // those in force now
@@ -221,8 +222,15 @@ var planTable = [...]Line{
 	{8, `"this was not me" stands for this user and client`, func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.pushBlocked(c.Group)
 	}},
-	{8, "the fatigue limit is reached", func(_ *Client, f *Facts) (Plan, Reason, bool) {
-		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.PushLimited
+	{8, "as many prompts as one user may get have rung", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.RingLimited
+	}},
+	{8, "the fatigue limit is reached", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		plan := f.User.otpElseDeny()
+		if plan == PlanDeny && showsNumber(c, f) {
+			plan = PlanNumber // nobody approves it in their sleep
+		}
+		return plan, ReasonPushLimited, defaultPush(f) && f.PushLimited
 	}},
 	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.PAP && c.NumberInPrompt && c.Prompts && c.ShowsMessage
@@ -238,5 +246,10 @@ var planTable = [...]Line{
 func defaultPush(f *Facts) bool { return f.User.DefaultMethod() == MethodPush }
 
 func canPush(c *Client, f *Facts) bool { return defaultPush(f) && c.Pusher != nil }
+
+// showsNumber reports whether this login can show a number and the devices check it.
+func showsNumber(c *Client, f *Facts) bool {
+	return canPush(c, f) && c.PushesNumbers && f.PAP && c.Prompts && c.ShowsMessage
+}
 
 func numberMatching(c *Client, f *Facts) bool { return c.NumberMatching.Applies(f.Identity.Groups) }

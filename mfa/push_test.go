@@ -349,6 +349,66 @@ func TestFatigue(t *testing.T) {
 			r.send(r.request("alice")).wantWaits()
 			r.rings(6)
 		},
+		// Where the login can show a number and the user has no code.
+		"number": func(t *testing.T, r *rig) {
+			r.client.PushesNumbers = true
+			r.tired(t)
+			a := r.send(r.request("alice"))
+			a.want(Challenge, ReasonPushLimited)
+			g := r.rings(6)
+			if g.Number == "" {
+				t.Fatal("a plain approval would do")
+			}
+			r.sendAnswer(a, "").wantWaits()
+			g.decides(nil)
+			if ev := r.journal.last(t); ev.Plan != PlanNumber || ev.Reason != ReasonPushLimited || ev.Outcome != Accept {
+				t.Errorf("event %+v", ev)
+			}
+			r.send(r.mschap("alice", 1)).want(Reject, ReasonPushLimited)
+			r.rings(6)
+		},
+		"a number does not ring without end": func(t *testing.T, r *rig) {
+			r.client.PushesNumbers = true
+			r.Rings.Window = time.Hour
+			for range 100 {
+				a := r.send(r.request("alice"))
+				if all := r.phone.all(); !all[len(all)-1].withdrawn() {
+					all[len(all)-1].decides(ErrRejected)
+				} else {
+					a.want(Reject, ReasonPushLimited)
+				}
+				time.Sleep(11 * time.Second)
+			}
+			r.rings(30)
+		},
+		"approved prompts count against the total": func(t *testing.T, r *rig) {
+			r.Rings.Max = 3
+			for i := range 3 {
+				a := r.send(r.request("alice"))
+				joined := r.send(r.request("alice"))
+				r.rings(i + 1).decides(nil)
+				a.want(Accept, ReasonApproveDeny)
+				joined.want(Accept, ReasonApproveDeny)
+			}
+			r.send(r.request("alice")).want(Reject, ReasonPushLimited)
+			time.Sleep(r.Rings.Window)
+			a := r.send(r.request("alice"))
+			joined := r.send(r.request("alice"))
+			r.rings(4).decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+			joined.want(Accept, ReasonApproveDeny)
+		},
+		"the total is forgiven": func(t *testing.T, r *rig) {
+			r.Rings.Max = 1
+			r.send(r.request("alice"))
+			r.rings(1).decides(nil)
+			r.send(r.request("alice")).want(Reject, ReasonPushLimited)
+			time.Sleep(time.Second)
+			r.users.set("alice", func(u *User) { u.Unblocked = time.Now() })
+			time.Sleep(time.Second)
+			r.send(r.request("alice")).wantWaits()
+			r.rings(2)
+		},
 		"an approval does not count": func(t *testing.T, r *rig) {
 			for i := range 20 {
 				a := r.send(r.request("alice"))

@@ -214,12 +214,15 @@ func eventLine(ev *mfa.Event) string {
 		sessionDetails(&b, ev)
 		return b.String()
 	}
-	outcome := ev.Outcome.String()
+	outcome, plan := ev.Outcome.String(), ev.Plan.String()
 	if ev.Kind != mfa.EventLogin {
 		outcome = push.Printable(string(ev.Kind), 32)
 	}
+	if ev.Kind == mfa.EventReport {
+		plan = "-"
+	}
 	fmt.Fprintf(&b, "  %-9s  %-20s  %-12s  %-15s  %-6s  %-16s  %s", outcome, orDash(ev.User, 128), orDash(ev.Client, 64),
-		orDash(ev.EndUser, 64), ev.Plan, orDash(string(ev.Reason), 32), orDash(ev.ID, 64))
+		orDash(ev.EndUser, 64), plan, orDash(string(ev.Reason), 32), orDash(ev.ID, 64))
 	for _, part := range []struct {
 		name string
 		took time.Duration

@@ -147,7 +147,7 @@ func (x *explanation) describe(w io.Writer, c *mfa.Client, prompts bool, identit
 	fmt.Fprintf(w, "  override_number_matching_with_otp: %t, from %s\n", c.Override, c.OverrideOrigin)
 	fmt.Fprintf(w, "  address: %s\n", addressText(x.address))
 	facts := mfa.Facts{
-		Identity: identity, User: user, PushLimited: x.limits.PushLimited(user, now),
+		Identity: identity, User: user, PushLimited: x.limits.PushLimited(user, now), RingLimited: x.limits.RingLimited(user, now, ringsRule(x.cfg)),
 		Address: x.address, Bypasses: x.bypasses,
 	}
 	if why := mfa.Required(c, &facts); why != "" {

@@ -269,7 +269,7 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 	if err != nil {
 		return err
 	}
-	l.Restore(events, lockout, fatigue, now)
+	l.Restore(events, lockout, fatigue, ringsRule(cfg), now)
 	return nil
 }
 

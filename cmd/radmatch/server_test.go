@@ -303,7 +303,7 @@ func (p *serverProcess) events(user string) []mfa.Event {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if ev.Kind != mfa.EventAdmin {
+		if ev.Kind != mfa.EventAdmin && ev.Kind != mfa.EventReport {
 			list = append(list, ev)
 		}
 	}

@@ -75,6 +75,9 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (ra
 		Bypasses:  l.bypasses,
 		Lockout:   lockoutRule(cfg),
 		Fatigue:   fatigueRule(cfg),
+		Rings:     ringsRule(cfg),
+
+		NotMeBlocks: cfg.Fatigue.NotMe,
 	}}, nil
 }
 
@@ -84,6 +87,10 @@ func lockoutRule(cfg *config.Config) mfa.Rule {
 
 func fatigueRule(cfg *config.Config) mfa.Rule {
 	return mfa.Rule{Max: cfg.Fatigue.Prompts, Window: cfg.Fatigue.Window, For: cfg.Fatigue.For}
+}
+
+func ringsRule(cfg *config.Config) mfa.Rule {
+	return mfa.Rule{Max: cfg.Fatigue.Total, Window: cfg.Fatigue.Window}
 }
 
 // newClient joins one client's profile, settings and providers.
@@ -117,7 +124,7 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 		}
 	}
 	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
-	if _, numbers := policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !numbers {
+	if _, policy.PushesNumbers = policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !policy.PushesNumbers {
 		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
 	}
 	client := radius.Client{

@@ -53,6 +53,33 @@ func TestCommandBesideServer(t *testing.T) {
 		{"unblock", func() error { return cli.SetBlocked(ctx, "anna", false, admin("unblock")) },
 			func(u mfa.User) bool { return !u.Blocked && !u.Unblocked.IsZero() }},
 		{"not me", func() error { return server.Record(ctx, barred) }, func(u mfa.User) bool { return slices.Equal(u.PushBlocked, []string{"edge"}) }},
+		{"its report is in the trail", func() error {
+			list, err := cli.Events(ctx, Query{User: "anna"})
+			last := list[len(list)-1].Event
+			if err != nil || last.Kind != mfa.EventReport || last.ID != barred.ID || last.BlocksUser {
+				return fmt.Errorf("got %+v, %v", last, err)
+			}
+			return nil
+		}, func(u mfa.User) bool { return !u.Blocked }},
+		{"not me, which blocks the user", func() error {
+			ev := barred
+			ev.User, ev.BlocksUser = "ANNA", true
+			return server.Record(ctx, ev)
+		}, func(u mfa.User) bool { return u.Blocked && u.Name == "Anna" }},
+		{"unblocked again", func() error { return cli.SetBlocked(ctx, "anna", false, admin("unblock")) },
+			func(u mfa.User) bool { return !u.Blocked && len(u.PushBlocked) == 1 }},
+		{"not me, of somebody who is not enrolled", func() error {
+			ev := barred
+			ev.User, ev.BlocksUser = "Zoe", true
+			if err := server.Record(ctx, ev); err != nil {
+				return err
+			}
+			u, err := cli.User(ctx, "zoe")
+			if !u.Blocked || u.Name != "Zoe" {
+				return fmt.Errorf("got %+v, %v", u, err)
+			}
+			return err
+		}, func(mfa.User) bool { return true }},
 		{"another change", func() error { return cli.SetDefaultMethod(ctx, "anna", "", admin("default")) },
 			func(u mfa.User) bool { return u.Default == "" && len(u.PushBlocked) == 1 }},
 		{"cleared", func() error { return cli.ClearPushBlocks(ctx, "anna", admin("clear")) }, func(u mfa.User) bool { return len(u.PushBlocked) == 0 }},

@@ -25,6 +25,7 @@ type row struct {
 	used   bool   // step is used up by this event
 	data   []byte // the fields that have no column
 	barred string // the client group that push is off for from now on
+	blocks bool   // the user is blocked from now on
 
 	mark    []byte // not nil: a report of a session, for the table accounting
 	interim bool
@@ -76,12 +77,18 @@ func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
 		user: ev.User, client: ev.Client, reason: string(ev.Reason), tries: int64(ev.Tries),
 		token: ev.Token, step: ev.Step, drift: int64(ev.Drift), used: used, data: data,
 	}
-	if ev.Reason == mfa.ReasonNotMe && ev.User != "" {
+	if notMe(&ev) {
+		r.blocks = ev.BlocksUser
 		if r.barred = ev.Group; r.barred == "" {
 			r.barred = ev.Client
 		}
 	}
 	return r, err
+}
+
+// notMe reports whether ev is a login that its user reported.
+func notMe(ev *mfa.Event) bool {
+	return ev.Kind == mfa.EventLogin && ev.Reason == mfa.ReasonNotMe && ev.User != ""
 }
 
 // eventFormat is the first byte of data. Then come kind, plan, outcome, time
@@ -103,6 +110,7 @@ type rest struct {
 	NumberSet bool                `json:"number_matching,omitempty"`
 	Session   *mfa.Session        `json:"session,omitempty"`
 	Claimed   bool                `json:"claimed,omitempty"`
+	Blocks    bool                `json:"blocks_user,omitempty"`
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
@@ -123,13 +131,14 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.Claimed {
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.BlocksUser && !ev.Claimed {
 		return b, nil
 	}
 	extra, err := json.Marshal(rest{
 		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
 		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session, Rounds: ev.Rounds,
 		Claimed: ev.Claimed,
+		Blocks:  ev.BlocksUser,
 	})
 	return append(b, extra...), err
 }
@@ -168,6 +177,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
 	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session, ev.Rounds = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session, x.Rounds
 	ev.Claimed = x.Claimed
+	ev.BlocksUser = x.Blocks
 	return nil
 }
 

@@ -74,7 +74,9 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, er
 	var found []mfa.Event
 	err = each(ctx, s.db, selectEvents+where+` ORDER BY id`, args, func(r *sql.Rows) error {
 		e, err := scanEvent(r)
-		found = append(found, e.Event)
+		if e.Event.Kind != mfa.EventReport { // it has the reason of its login
+			found = append(found, e.Event)
+		}
 		return err
 	})
 	return found, err

@@ -48,9 +48,9 @@ func (s *Store) setUser(ctx context.Context, user string, ev mfa.Event, query st
 	})
 }
 
-// bar notes in memory that push is off for a user (folded) at a client group.
-// wmu is held.
-func (s *Store) bar(user, group string) {
+// bar notes in memory that push is off for a user (folded) at a client group, and
+// that the user is blocked where that is so. wmu is held.
+func (s *Store) bar(user, group string, blocked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.accounts[user]
@@ -58,6 +58,7 @@ func (s *Store) bar(user, group string) {
 		a = &account{name: user}
 		s.accounts[user] = a
 	}
+	a.blocked = a.blocked || blocked
 	if !slices.Contains(a.barred, group) {
 		a.barred = append(slices.Clip(a.barred), group)
 	}

@@ -54,7 +54,8 @@ func (q *queue) init() {
 	q.batch = &batch{done: make(chan struct{})}
 }
 
-func (q *queue) add(r row) (*batch, error) {
+// add queues rows, which are committed together.
+func (q *queue) add(rows ...row) (*batch, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.batch == nil {
@@ -63,8 +64,9 @@ func (q *queue) add(r row) (*batch, error) {
 	if len(q.rows) >= maxQueue {
 		return nil, ErrFull
 	}
-	q.rows = append(q.rows, r)
-	if len(q.rows) == 1 {
+	first := len(q.rows) == 0
+	q.rows = append(q.rows, rows...)
+	if first {
 		q.last = time.Now()
 		select {
 		case q.wake <- struct{}{}:
@@ -146,7 +148,7 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 	if err != nil {
 		return err
 	}
-	b, err := s.queue.add(r)
+	b, err := s.enqueue(ev, r)
 	if err != nil {
 		return err
 	}
@@ -156,6 +158,18 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// enqueue queues the row of ev, and behind it the report that follows from it.
+func (s *Store) enqueue(ev mfa.Event, r row) (*batch, error) {
+	if r.barred == "" {
+		return s.queue.add(r)
+	}
+	report, err := s.newRow(ev.Report(), false)
+	if err != nil {
+		return nil, err
+	}
+	return s.queue.add(r, report)
 }
 
 // writeLoop is the writer: it commits whatever is queued, until the queue is
@@ -180,7 +194,7 @@ func (s *Store) commitRows(rows []row) error {
 	err := s.writer.insert(rows, s.opt.Now())
 	for i := range rows {
 		if r := &rows[i]; r.barred != "" {
-			s.bar(mfa.Fold(r.user), r.barred)
+			s.bar(mfa.Fold(r.user), r.barred, r.blocks)
 		}
 	}
 	if err != nil {
@@ -219,6 +233,7 @@ const (
 	stmtEvent
 	stmtAccounting
 	stmtBar
+	stmtBlock
 	statements
 )
 
@@ -230,13 +245,15 @@ var statementTexts = [statements]string{
 	stmtEvent:      insertEvent,
 	stmtAccounting: insertAccounting,
 	stmtBar:        insertBar,
+	stmtBlock:      insertBlock,
 }
 
 const (
 	// A trail that was pruned to its end goes on behind it all the same: where the
 	// clock was set back, a use would else lie before the mark and be forgotten.
-	lastEvent = `SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM accounting), 0), ` + foldedMark + `)`
-	insertBar = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
+	lastEvent   = `SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM accounting), 0), ` + foldedMark + `)`
+	insertBar   = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
+	insertBlock = "INSERT INTO users (user, name, blocked) VALUES (?, ?, 1) ON CONFLICT (user) DO UPDATE SET blocked = 1"
 )
 
 // insert commits rows, or none of them.
@@ -277,6 +294,11 @@ func (w *writer) insertRows(rows []row, now time.Time) error {
 			args := []driver.NamedValue{{Ordinal: 1, Value: mfa.Fold(r.user)}, {Ordinal: 2, Value: r.barred}}
 			if err := w.exec(stmtBar, args...); err != nil {
 				return err
+			}
+			if args[1].Value = r.user; r.blocks {
+				if err := w.exec(stmtBlock, args...); err != nil {
+					return err
+				}
 			}
 		}
 	}

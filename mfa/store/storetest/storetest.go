@@ -143,6 +143,15 @@ func notMe(t *testing.T, h Harness) {
 		}
 	}
 	s = h.Open(t, time.Now)
+	ev.BlocksUser = true
+	do(t, s.Record(t.Context(), ev))
+	for _, s := range []Store{s, h.Reopen(t, s)} {
+		if u := user(t, s, "carol"); !u.Blocked {
+			t.Error("BlocksUser did not block the user")
+		}
+	}
+	ev.BlocksUser = false
+	s = h.Open(t, time.Now)
 	do(t, s.Record(t.Context(), ev))
 	do(t, s.ClearPushBlocks(t.Context(), "carol", admin("clear")))
 	if u := user(t, s, "carol"); u.PushBlocked != nil {
@@ -164,7 +173,7 @@ func trail(t *testing.T, h Harness) {
 	full.Method, full.Token, full.Drift, full.Tries = "push", "t1", -2, 3
 	full.Primary, full.Factor, full.Total, full.Count = 1, time.Second, time.Minute, 7
 	full.Requests = []mfa.PromptRequest{{Time: full.Time, Client: "vpn", EndUser: "x", Source: "y"}}
-	full.Text, full.Operator, full.NumberSet, full.Rounds, full.Claimed = "text", "root", true, 2, true
+	full.Text, full.Operator, full.NumberSet, full.Rounds, full.Claimed, full.BlocksUser = "text", "root", true, 2, true, true
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[mfa.Event]()) {
 		switch {
 		case f.Name == "Step", f.Name == "Session": // of other tests

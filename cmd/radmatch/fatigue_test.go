@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// Whoever has only a device and has denied prompts is asked for a number then,
+// which nobody approves by accident; never more than fatigue.total prompts ring.
+func TestFatigueAsksForNumber(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient+"fatigue: {prompts: 2, total: 3}\n")
+	ph := p.enroll("alice")
+	s := p.seat("127.0.0.1")
+	for i := range 2 {
+		r := s.start(signIn("alice", fmt.Sprintf("192.0.2.%d", i+1)))
+		ph.decide(ph.prompt(), push.ActionDeny, "")
+		if a, _ := s.answer(r); a.Code != radius.AccessReject {
+			t.Fatalf("a denied login got %s", a.Code)
+		}
+	}
+	a := s.expect(signIn("alice", "192.0.2.3"), radius.AccessChallenge)
+	number := regexp.MustCompile(`\d\d`).FindString(a.Message())
+	v := ph.prompt()
+	if _, err := ph.Decide(t.Context(), v, push.ActionApprove, ""); err == nil {
+		t.Error("approved without the number")
+	}
+	ph.decide(v, push.ActionApprove, number)
+	s.expect(answerTo("alice", a.State(), ""), radius.AccessAccept)
+	// By MS-CHAPv2 no number can be shown, and three prompts have rung by now.
+	q := signIn("alice", "192.0.2.4")
+	s.expect(q, radius.AccessReject)
+	p.awaitEvent("alice", "accept push_limited", 1)
+	p.awaitEvent("alice", "reject push_limited", 1)
+	p.cli("user", "unblock", "alice")
+	r := s.start(q)
+	ph.approve()
+	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+		t.Errorf("after unblock: %s", a.Code)
+	}
+}
+
+// reports returns the events of kind report.
+func (p *serverProcess) reports(user string) (list []mfa.Event) {
+	p.t.Helper()
+	for line := range strings.Lines(p.cli("events", "--json", "--user", user)) {
+		var ev mfa.Event
+		if err := json.Unmarshal([]byte(line), &ev); err != nil {
+			p.t.Fatal(err)
+		}
+		if ev.Kind == mfa.EventReport {
+			if strings.Contains(line, `"outcome"`) || strings.Contains(line, `"plan"`) {
+				p.t.Errorf("a report counts as a login: %s", line)
+			}
+			list = append(list, ev)
+		}
+	}
+	return list
+}
+
+// "This was not me" stops push for that user and group at once, also over kill
+// -9, and leaves an event of its own; with the option it blocks the user.
+func TestNotMe(t *testing.T) {
+	t.Parallel()
+	const twoClients = `clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: ` + testSecret + `}
+  - {name: mail, addresses: [127.0.0.2], secret: ` + testSecret + `}
+mfa: {reject_delay: 500ms}
+`
+	for _, blocks := range []bool{false, true} {
+		t.Run(fmt.Sprint("not_me_blocks_user ", blocks), func(t *testing.T) {
+			t.Parallel()
+			p := startServer(t, siteHead+twoClients+fmt.Sprintf("fatigue: {not_me_blocks_user: %t}\n", blocks))
+			p.addTOTP("alice")
+			p.cli("method", "default", "alice", "push")
+			ph := p.enroll("alice")
+			s := p.seat("127.0.0.1")
+			r := s.start(signIn("alice", "192.0.2.1"))
+			ph.decide(ph.prompt(), push.ActionNotMe, "")
+			if a, _ := s.answer(r); a.Code != radius.AccessReject {
+				t.Fatalf("got %s", a.Code)
+			}
+			for range 2 { // before and after kill -9
+				s = p.seat("127.0.0.1")
+				mail := p.seat("127.0.0.2")
+				want, elsewhere := radius.AccessChallenge, "accept approve_deny"
+				if blocks {
+					want, elsewhere = radius.AccessReject, "reject user_blocked"
+				}
+				s.expect(signIn("alice", "192.0.2.2"), want)
+				before := p.counts("alice")[elsewhere]
+				if r := mail.start(signIn("alice", "192.0.2.3")); blocks {
+					mail.answer(r)
+				} else {
+					ph.approve()
+					mail.answer(r)
+				}
+				p.awaitEvent("alice", elsewhere, before+1)
+				p.kill()
+				p.start()
+				ph = p.enroll("alice")
+			}
+			list := p.reports("alice")
+			if len(list) != 1 || list[0].Client != "vpn" || list[0].EndUser != "192.0.2.1" || list[0].Reason != mfa.ReasonNotMe || list[0].BlocksUser != blocks {
+				t.Errorf("reports %+v", list)
+			}
+			p.cli("user", "unblock", "alice")
+			s = p.seat("127.0.0.1")
+			r = s.start(signIn("alice", "192.0.2.4"))
+			ph.approve()
+			if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+				t.Errorf("after unblock: %s", a.Code)
+			}
+		})
+	}
+}
+
+// A wrong password never causes a prompt, in no protocol, and not while a prompt
+// of the same seat is open either.
+func TestWrongPasswordNeverRings(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	ph := p.enroll("alice")
+	s := p.seat("127.0.0.1")
+	wrong := func() {
+		t.Helper()
+		for _, cred := range []mfa.Credential{mfa.Password("wrong horse"), mfa.Password(testPassword + " "), mfa.Password(""), mfa.MSCHAPv2{}} {
+			q := signIn("alice", "192.0.2.1")
+			q.Cred = cred
+			s.expect(q, radius.AccessReject)
+		}
+	}
+	wrong()
+	if live := ph.live(); len(live) != 0 {
+		t.Errorf("%d prompts after wrong passwords", len(live))
+	}
+	r := s.start(signIn("alice", "192.0.2.1"))
+	v := ph.prompt()
+	wrong()
+	if live := ph.live(); len(live) != 1 || live[0].ID != v.ID || len(live[0].Requests)+live[0].More != 1 {
+		t.Errorf("after wrong passwords beside a prompt the device shows %+v", live)
+	}
+	ph.decide(v, push.ActionApprove, "")
+	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+		t.Errorf("got %s", a.Code)
+	}
+	if n := p.counts("alice")["accept approve_deny"]; n != 1 {
+		t.Errorf("%d accepts", n)
+	}
+}
