@@ -109,14 +109,18 @@ func (a *app) listDevices(ctx context.Context, user string) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "USER\tNAME\tID\tADDED\tLAST SEEN\tNUMBERS")
+	fmt.Fprintln(t, "USER\tNAME\tID\tADDED\tLAST SEEN\tNUMBERS\tPASSKEY")
 	for _, d := range devices {
 		numbers := "yes"
 		if d.Version < push.VersionNumber {
 			numbers = "no: too old"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User, 128), push.Printable(d.Name, 64), d.ID,
-			d.Added.Local().Format(time.DateTime), d.Seen.Local().Format(time.DateTime), numbers)
+		passkey := "no"
+		if d.Passkey != nil {
+			passkey = "yes"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User, 128), push.Printable(d.Name, 64), d.ID,
+			d.Added.Local().Format(time.DateTime), d.Seen.Local().Format(time.DateTime), numbers, passkey)
 	}
 	return t.Flush()
 }

@@ -159,3 +159,61 @@ func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.
 	s.unsaved.seen(id)
 	return nil
 }
+
+// RenameDevice gives a device of the user who holds by another name.
+// push.ErrNoDevice if that user has no device with this id.
+func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) (err error) {
+	defer wrap(&err, "store: renaming a device")
+	key := mfa.Fold(by.User)
+	old, err := s.own(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name)), func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
+		return changedDevice(r, err)
+	})
+}
+
+// RemoveOwnDevice removes a device of the user who holds by, which may be by
+// itself. push.ErrNoDevice if that user has no device with this id.
+func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) (err error) {
+	defer wrap(&err, "store: removing a device")
+	key := mfa.Fold(by.User)
+	old, err := s.own(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
+		return changedDevice(r, err)
+	})
+}
+
+// own returns a device of the user who holds by.
+func (s *Store) own(ctx context.Context, by push.Device, id string) (push.Device, error) {
+	d, err := s.Device(ctx, id)
+	if err == nil && mfa.Fold(d.User) != mfa.Fold(by.User) {
+		err = push.ErrNoDevice
+	}
+	return d, err
+}
+
+func changedDevice(r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n == 0 {
+		err = push.ErrNoDevice
+	}
+	return err
+}
+
+// ownChange is the event of a change that a person made from a device.
+func ownChange(by push.Device, text string) mfa.Event {
+	return mfa.Event{
+		User: by.User, Method: string(mfa.MethodPush), Text: text,
+		Approval: mfa.Approval{Device: by.Name, DeviceID: by.ID},
+	}
+}

@@ -83,13 +83,14 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			})
 		},
 		func() error {
-			return each(ctx, q, `SELECT id, user, name, key, version, added, seen, passkey FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
+			return each(ctx, q, `SELECT id, user, name, key, version, added, seen, passkey, passkey IS NOT NULL FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
 				var user string
 				var added, seen int64
 				var passkey []byte
+				var has bool
 				d := new(push.Device)
-				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &passkey)
-				if err == nil {
+				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &passkey, &has)
+				if err == nil && has {
 					d.Passkey, err = readPasskey(passkey)
 				}
 				if err != nil {

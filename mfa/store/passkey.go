@@ -42,14 +42,6 @@ func (s *Store) AddPasskey(ctx context.Context, device push.Device, p push.Passk
 	return err
 }
 
-// ownChange is the event of a change that a person made from a device.
-func ownChange(by push.Device, text string) mfa.Event {
-	return mfa.Event{
-		User: by.User, Method: string(mfa.MethodPush), Text: text,
-		Approval: mfa.Approval{Device: by.Name, DeviceID: by.ID},
-	}
-}
-
 // UsePasskey notes that the device's passkey p has signed, with the count that p
 // has now. push.ErrBadPasskey unless that count is a new one (WebAuthn §6.1.1),
 // and the device still has this passkey. It is in memory at once, so that of two
@@ -79,9 +71,6 @@ var errPasskey = errors.New("passkey is damaged")
 
 // readPasskey reads the column of the same name.
 func readPasskey(data []byte) (*push.Passkey, error) {
-	if data == nil {
-		return nil, nil
-	}
 	p := new(push.Passkey)
 	if err := json.Unmarshal(data, p); err != nil || len(p.ID) == 0 || len(p.Key) == 0 {
 		// Without it the device could approve on its own key alone.
@@ -101,54 +90,4 @@ func passkeyColumn(p *push.Passkey) ([]byte, error) {
 // samePasskey reports whether two devices have the same passkey.
 func samePasskey(a, b *push.Device) bool {
 	return a.Passkey != nil && b.Passkey != nil && bytes.Equal(a.Passkey.ID, b.Passkey.ID)
-}
-
-// RenameDevice gives a device of the user who holds by another name.
-// push.ErrNoDevice if that user has no device with this id.
-func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) (err error) {
-	defer wrap(&err, "store: renaming a device")
-	key := mfa.Fold(by.User)
-	old, err := s.own(ctx, by, id)
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name)), func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
-		return changedDevice(r, err)
-	})
-}
-
-// RemoveOwnDevice removes a device of the user who holds by, which may be by
-// itself. push.ErrNoDevice if that user has no device with this id.
-func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) (err error) {
-	defer wrap(&err, "store: removing a device")
-	key := mfa.Fold(by.User)
-	old, err := s.own(ctx, by, id)
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
-		return changedDevice(r, err)
-	})
-}
-
-// own returns a device of the user who holds by.
-func (s *Store) own(ctx context.Context, by push.Device, id string) (push.Device, error) {
-	d, err := s.Device(ctx, id)
-	if err == nil && mfa.Fold(d.User) != mfa.Fold(by.User) {
-		err = push.ErrNoDevice
-	}
-	return d, err
-}
-
-func changedDevice(r sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	n, err := r.RowsAffected()
-	if err == nil && n == 0 {
-		err = push.ErrNoDevice
-	}
-	return err
 }
