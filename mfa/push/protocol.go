@@ -363,7 +363,7 @@ func view(p *mfa.Prompt, version int) PromptView {
 			Time: r.Time.UTC(), Client: Printable(r.Client, maxText),
 			EndUser: Printable(r.EndUser, maxText), Claimed: r.Claimed, Source: Printable(r.Source, maxText),
 		}
-		if !p.HidePlace {
+		if !p.HidePlace && !r.Claimed && r.EndUser != "" { // a place beside a name would vouch for it
 			v.Requests[i].Address = r.Address
 		}
 	}

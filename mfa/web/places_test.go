@@ -1,0 +1,294 @@
+package web
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// geoip writes a database in the format of MaxMind (version 2.0) for IPv4: each
+// prefix with city and country.
+func geoip(places map[string][2]string) []byte {
+	type node [2]int // 0: nothing there; > 0: a node; < 0: data at -n-1
+	tree := []node{{}}
+	var data []byte
+	for text, names := range places {
+		p := netip.MustParsePrefix(text)
+		at, ip := 0, binary.BigEndian.Uint32(p.Addr().AsSlice())
+		for i := range p.Bits() {
+			bit := ip >> (31 - i) & 1
+			switch {
+			case i == p.Bits()-1:
+				tree[at][bit] = -len(data) - 1
+			case tree[at][bit] == 0:
+				tree = append(tree, node{})
+				tree[at][bit] = len(tree) - 1
+			}
+			at = tree[at][bit]
+		}
+		record := map[string]any{"country": map[string]any{"names": map[string]any{"en": names[1]}}}
+		if names[0] != "" {
+			record["city"] = map[string]any{"names": map[string]any{"en": names[0], "de": "anders"}}
+		}
+		data = append(data, mmdb(record)...)
+	}
+	var out []byte
+	for _, n := range tree {
+		for _, to := range n {
+			switch {
+			case to == 0:
+				to = len(tree)
+			case to < 0:
+				to = len(tree) + 16 + -to - 1
+			}
+			out = append(out, byte(to>>16), byte(to>>8), byte(to))
+		}
+	}
+	out = append(append(out, make([]byte, 16)...), data...)
+	out = append(out, "\xab\xcd\xefMaxMind.com"...)
+	return append(out, mmdb(map[string]any{
+		"node_count": uint32(len(tree)), "record_size": uint16(24), "ip_version": uint16(4), "database_type": "Test-City",
+		"languages": []any{"en"}, "binary_format_major_version": uint16(2), "binary_format_minor_version": uint16(0),
+		"build_epoch": uint64(1795348800), "description": map[string]any{"en": "test"},
+	})...)
+}
+
+// mmdb encodes a value of the data section.
+func mmdb(v any) []byte {
+	head := func(kind, size int) []byte {
+		if kind > 7 {
+			return []byte{byte(size), byte(kind - 7)}
+		}
+		if size >= 29 { // and below 285
+			return []byte{byte(kind<<5 | 29), byte(size - 29)}
+		}
+		return []byte{byte(kind<<5 | size)}
+	}
+	switch v := v.(type) {
+	case string:
+		return append(head(2, len(v)), v...)
+	case uint16:
+		return binary.BigEndian.AppendUint16(head(5, 2), v)
+	case uint32:
+		return binary.BigEndian.AppendUint32(head(6, 4), v)
+	case uint64:
+		return binary.BigEndian.AppendUint64(head(9, 8), v)
+	case []any:
+		out := head(11, len(v))
+		for _, e := range v {
+			out = append(out, mmdb(e)...)
+		}
+		return out
+	case map[string]any:
+		out := head(7, len(v))
+		for key, e := range v {
+			out = append(append(out, mmdb(key)...), mmdb(e)...)
+		}
+		return out
+	}
+	panic(fmt.Sprintf("%T", v))
+}
+
+func openPlaces(t testing.TB, file string, content []byte) (*Places, *observer.ObservedLogs) {
+	t.Helper()
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	p, err := OpenPlaces(file, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, logs
+}
+
+var testPlaces = map[string][2]string{
+	"198.51.100.0/24": {"Hamburg", "Germany"},
+	"203.0.113.0/25":  {"", "Switzerland"},
+	"192.0.2.0/24":    {"Singapore", "Singapore"},
+	"192.88.99.0/24":  {"\x1b[2J\u202e" + strings.Repeat("x", 200), "Nowhere"},
+}
+
+func TestPlaces(t *testing.T) {
+	p, _ := openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), geoip(testPlaces))
+	if kind := p.Kind(); kind != "Test-City of 2026-11-22" {
+		t.Errorf("it is %q", kind)
+	}
+	for address, want := range map[string]string{
+		"198.51.100.7": "Hamburg, Germany", "::ffff:198.51.100.7": "Hamburg, Germany",
+		"203.0.113.7": "Switzerland", "203.0.113.200": "", "192.0.2.1": "Singapore", "127.0.0.1": "", "2001:db8::1": "",
+	} {
+		if got := p.Name(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: got %q, want %q", address, got, want)
+		}
+	}
+	if got := p.Name(netip.MustParseAddr("192.88.99.1")); strings.ContainsAny(got, "\x1b\u202e") || len([]rune(got)) > maxText {
+		t.Errorf("a hostile name: %q", got)
+	}
+	if p.Name(netip.Addr{}) != "" || (*Places)(nil).Name(netip.MustParseAddr("198.51.100.7")) != "" {
+		t.Error("a place without an address, or without a database")
+	}
+}
+
+// TestPlacesBroken: what is no database is refused at start, and is no panic.
+func TestPlacesBroken(t *testing.T) {
+	good := geoip(testPlaces)
+	file := filepath.Join(t.TempDir(), "city.mmdb")
+	for name, content := range map[string][]byte{"empty": {}, "text": []byte("geoip"), "no metadata": good[:len(good)/2], "cut": good[:len(good)-20]} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenPlaces(file, zap.NewNop()); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := OpenPlaces(file+".none", zap.NewNop()); err == nil {
+		t.Error("no file is taken")
+	}
+	// Octets that were turned over in the tree and the data: wrong names at worst.
+	for i := range good {
+		bent := slices.Clone(good)
+		bent[i] ^= 0xff
+		if err := os.WriteFile(file, bent, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := OpenPlaces(file, zap.NewNop()); err == nil {
+			p.Name(netip.MustParseAddr("198.51.100.7"))
+		}
+	}
+}
+
+// TestPlacesReplaced: a new file is read, also one that was written over the old;
+// a broken one changes nothing.
+func TestPlacesReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "city.mmdb")
+		p, logs := openPlaces(t, file, geoip(testPlaces))
+		address := netip.MustParseAddr("198.51.100.7")
+		look := func(want string) {
+			t.Helper()
+			time.Sleep(placesEvery)
+			p.Name(address) // looks at the file
+			synctest.Wait()
+			if got := p.Name(address); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		write := func(city string) []byte { return geoip(map[string][2]string{"198.51.100.0/24": {city, "Germany"}}) }
+		look("Hamburg, Germany")
+		if err := os.WriteFile(file+".new", write("Bremerhaven"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Name(address); got != "Hamburg, Germany" {
+			t.Errorf("at once: %q", got)
+		}
+		look("Bremerhaven, Germany")
+		if err := os.WriteFile(file, write("Kiel"), 0o600); err != nil { // in place
+			t.Fatal(err)
+		}
+		look("Kiel, Germany")
+		if err := os.Truncate(file, 10); err != nil {
+			t.Fatal(err)
+		}
+		look("Kiel, Germany")
+		look("Kiel, Germany")
+		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 1 {
+			t.Errorf("%d warnings of one broken file", n)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		look("Kiel, Germany")
+		if err := os.WriteFile(file, write("Lübeck"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		look("Lübeck, Germany")
+	})
+}
+
+// TestPromptPlaces: a place is named for a genuine address alone.
+func TestPromptPlaces(t *testing.T) {
+	r := newRig(t)
+	r.Places, _ = openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), geoip(testPlaces))
+	address := netip.MustParseAddr("198.51.100.7")
+	for id, c := range map[string]struct {
+		request mfa.PromptRequest
+		hide    bool
+	}{
+		"genuine":                 {request: mfa.PromptRequest{EndUser: "198.51.100.7", Address: address}},
+		"a name, and an address":  {request: mfa.PromptRequest{EndUser: "PC-17", Claimed: true, Address: address}},
+		"nothing, and an address": {request: mfa.PromptRequest{Address: address}},
+		"claimed":                 {request: mfa.PromptRequest{EndUser: "198.51.100.7", Claimed: true}},
+		"not vouched for":         {request: mfa.PromptRequest{EndUser: "198.51.100.7"}},
+		"not to be shown":         {request: mfa.PromptRequest{EndUser: "198.51.100.7", Address: address}, hide: true},
+	} {
+		p := mfa.Prompt{ID: id, User: "anna", Requests: []mfa.PromptRequest{c.request}, HidePlace: c.hide}
+		sub := r.Approver.Subscribe("anna", push.MaxVersion)
+		<-sub.Ready()
+		sub.Take()
+		go func() { _, _ = r.Approver.Push(t.Context(), p) }()
+		<-sub.Ready()
+		sub.Close()
+	}
+	var list push.PromptList
+	r.get(t, "anna1", "/api/v1/prompts", &list)
+	if len(list.Prompts) != 6 {
+		t.Fatalf("%d prompts", len(list.Prompts))
+	}
+	for _, v := range list.Prompts {
+		want := ""
+		if v.ID == "genuine" {
+			want = "Hamburg, Germany"
+		}
+		if got := v.Requests[0].Place; got != want {
+			t.Errorf("%s: %q", v.ID, got)
+		}
+	}
+	s := r.stream(t, "anna1")
+	if _, data := s.next(); strings.Count(data, `"place":"Hamburg, Germany"`) != 1 || strings.Contains(data, `"Address"`) {
+		t.Errorf("the stream has %s", data)
+	}
+	r.Server.History = &trail{events: []mfa.Event{
+		{ID: "a", User: "anna", EndUser: "198.51.100.7", Outcome: mfa.Accept},
+		{ID: "b", User: "anna", EndUser: "198.51.100.7", Claimed: true, Outcome: mfa.Accept},
+	}}
+	var v historyView
+	if r.get(t, "anna1", "/api/v1/history", &v); v.Logins[0].Place != "Hamburg, Germany" || v.Logins[1].Place != "" {
+		t.Errorf("history: %+v", v.Logins)
+	}
+}
+
+func FuzzPlaces(f *testing.F) {
+	f.Add(geoip(testPlaces))
+	file := filepath.Join(f.TempDir(), "city.mmdb")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if bytes.Contains(content, []byte{0}) && len(content) > 1<<16 {
+			return
+		}
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := OpenPlaces(file, zap.NewNop()); err == nil {
+			p.Kind()
+			p.Name(netip.MustParseAddr("198.51.100.7"))
+			p.Name(netip.MustParseAddr("2001:db8::1"))
+		}
+	})
+}
