@@ -73,7 +73,7 @@ func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Durat
 		}
 		fmt.Fprintln(a.stdout)
 	}
-	fmt.Fprintf(a.stdout, "It enrols one device of %s until %s.\nIn a terminal: radmatch phone enroll '%s'\n",
+	fmt.Fprintf(a.stdout, "It enrols one device of %s until %s: open it in a browser there.\nIn a terminal: radmatch phone enroll '%s'\n",
 		push.Printable(user, 128), expires.Format(time.DateTime), link)
 	return nil
 }

@@ -16,12 +16,14 @@ const pageSite = siteHead + `clients:
 mfa: {reject_delay: 500ms, override_number_matching_with_otp: false}
 `
 
+// withPassword is what all have but a gateway's request.
+const withPassword = `User-Password = "` + testPassword + `"`
+
 // radclient sends one request with the real radclient, from an address, and
 // returns what it printed of the answer.
 func (p *serverProcess) radclient(from string, attributes ...string) string {
-	cmd := exec.Command(needPeer(p.t, "radclient"), "-x", "-r", "1", "-t", "60", p.radius[0], "auth", testSecret)
-	cmd.Stdin = strings.NewReader(strings.Join(append(attributes,
-		`User-Password = "`+testPassword+`"`, "Message-Authenticator = 0x00", "Packet-Src-IP-Address = "+from), "\n") + "\n")
+	cmd := exec.CommandContext(p.t.Context(), needPeer(p.t, "radclient"), "-x", "-r", "1", "-t", "60", p.radius[0], "auth", testSecret)
+	cmd.Stdin = strings.NewReader(strings.Join(append(attributes, "Message-Authenticator = 0x00", "Packet-Src-IP-Address = "+from), "\n") + "\n")
 	out, _ := cmd.CombinedOutput() // it fails where the login does
 	_, answer, _ := strings.Cut(string(out), "Received ")
 	return answer
@@ -74,7 +76,7 @@ func (b *browser) enrolled(t testing.TB, p *serverProcess, user, name string) *t
 	return page
 }
 
-const alice = `User-Name = "alice"`
+const alice = `User-Name = "alice", ` + withPassword
 
 // TestPage is a person with the page in a real Chromium, before the real program
 // and the real radclient.
@@ -244,17 +246,23 @@ func TestPageEnrolment(t *testing.T) {
 func TestPageTexts(t *testing.T) {
 	t.Parallel()
 	const evil = `<img src=x onerror=alert(1)>`
-	p := newServer(t, pageSite)
+	p := newServer(t, strings.Replace(pageSite, "clients:\n", "clients:\n  - {name: rdg, addresses: [127.0.0.3], secret: "+testSecret+", profile: rdgateway}\n", 1))
 	p.write("users.yaml", fmt.Sprintf("users: [{name: '%s', password: \"{NT}%s\"}]\n", evil, rightHorse))
 	p.start()
 	b := startBrowser(t)
 	page := b.enrolled(t, p, evil, evil)
-	answer := p.login("127.0.0.1", fmt.Sprintf("User-Name = %q", evil), fmt.Sprintf("Calling-Station-Id = %q", `"><script>alert(2)</script>`))
+	answer := p.login("127.0.0.1", fmt.Sprintf("User-Name = %q", evil), withPassword, fmt.Sprintf("Calling-Station-Id = %q", `"><script>alert(2)</script>`))
 	page.sees("Sign in to vpn?")
 	page.sees(evil)
 	page.sees(`claims to be "><script>alert(2)</script>`)
 	page.click("Approve")
 	gets(t, answer, "Access-Accept")
+	answer = p.login("127.0.0.3", fmt.Sprintf("User-Name = %q", evil), "NAS-Port-Type = Virtual", "MS-Network-Access-Server-Type = Terminal-Server-Gateway",
+		`MS-Machine-Name = "'><svg onload=alert(4)>"`)
+	page.sees("Sign in to rdg?")
+	page.sees("claims to be '><svg onload=alert(4)>")
+	page.click("Deny")
+	gets(t, answer, "Access-Reject")
 	page.click("Devices")
 	page.until("document.querySelectorAll('main img[src=x], main script, main b').length === 0")
 
@@ -322,9 +330,16 @@ func TestPageConnection(t *testing.T) {
 		page.click("Done")
 	}
 
+	p.login("127.0.0.1", alice)
+	page.until(control("Approve"))
 	p.kill()
 	page.sees("No connection")
+	page.click("Deny") // which reaches nobody, and can be tried again
+	page.sees("The server cannot be reached.")
+	page.until(control("Deny"))
 	p.start()
+	page.sees("This request is over")
+	page.click("Done")
 	page.sees("Connected")
 	approve("198.51.100.1")
 
