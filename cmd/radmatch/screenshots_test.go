@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -28,7 +29,9 @@ func TestScreenshots(t *testing.T) {
 		t.Log("run by make screenshots")
 		return
 	}
-	p := startServer(t, pageSite)
+	port := freePort(t)
+	site := strings.NewReplacer("name: vpn", "name: office-vpn", "name: portal", "name: citrix", `web: "127.0.0.1:0"`, `web: "127.0.0.1:`+port+`"`).Replace(pageSite)
+	p := startServer(t, site+"web: {public_url: \"http://localhost:"+port+"\"}\n")
 	b := startBrowser(t)
 	shoot := func(page *tab, name string) {
 		t.Helper()
@@ -43,12 +46,16 @@ func TestScreenshots(t *testing.T) {
 	}
 
 	page := b.open(t, onPhone)
+	page.authenticator()
 	page.visit(p.link("alice"))
 	page.enter("Name of this device", "Alice's phone")
 	shoot(page, "enroll")
 	page.click("Add this device")
 	page.sees("Connected")
+	page.until("document.querySelector('#setup *')")
 	shoot(page, "ready")
+	page.click("Set up")
+	page.until("!document.getElementById('setup').innerText.includes('fingerprint')")
 
 	answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.7"`)
 	page.until(control("Approve"))
@@ -71,7 +78,7 @@ func TestScreenshots(t *testing.T) {
 	page.click("Done")
 
 	first := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`)
-	page.sees("Sign in to vpn?")
+	page.sees("Sign in to office-vpn?")
 	second := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`, "NAS-Port = 2")
 	page.sees("2 requests wait for this decision")
 	page.until(control("Deny"))
@@ -81,11 +88,11 @@ func TestScreenshots(t *testing.T) {
 	gets(t, second, "Access-Reject")
 
 	page.click("History")
-	page.sees("Your sign-ins")
+	page.sees("Signed in · citrix")
 	shoot(page, "history")
-	p.enroll("alice")
+	b.enrolled(t, p, "alice", "Alice's laptop")
 	page.click("Devices")
-	page.sees("Your devices")
+	page.sees("Alice's laptop")
 	shoot(page, "devices")
 }
 

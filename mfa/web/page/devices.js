@@ -4,6 +4,8 @@ import { explain } from './errors.js';
 import * as notify from './notify.js';
 import * as passkey from './passkey.js';
 import { save } from './keep.js';
+import { Refusal } from './protocol.js';
+import { refresh } from './requests.js';
 import { at, t } from './text.js';
 
 const laterKey = 'radmatch.setup.later';
@@ -103,8 +105,9 @@ function passkeySetting(device, done) {
   return setting({ title, text: t('passkey.text'), button: t('passkey.add'), press: async () => {
     try {
       await passkey.register(device);
+      await refresh(); // what was refused for the lack of it can be approved now
     } catch (err) {
-      return err.code ? explain(err) : t('passkey.failed');
+      return err instanceof Refusal ? explain(err) : t('passkey.failed');
     }
     announce(t('passkey.added'));
     done();

@@ -48,7 +48,7 @@ function row(login) {
     el('div', { class: 'said' },
       el('p', { class: 'strong' }, t(`outcomes.${login.outcome}`), login.client ? ` · ${login.client}` : ''),
       el('p', {}, how(login)),
-      el('p', { class: 'quiet' }, el('time', { datetime: login.time }, at(login.time)), origin && ` · ${t('request.from')} ${origin}`)));
+      el('p', { class: 'quiet' }, el('time', { datetime: login.time }, at(login.time)), origin && ` · ${t('history.from', { origin })}`)));
 }
 
 // how says what let the person in, or what kept him out.

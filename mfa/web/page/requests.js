@@ -38,6 +38,11 @@ export function handle(name, data) {
   count();
 }
 
+// refresh asks for the requests once more, after something changed that they depend on.
+export async function refresh() {
+  handle('sync', await device.call('GET', '/api/v1/prompts'));
+}
+
 function put(prompt) {
   const known = cards.get(prompt.id);
   if (known) {
@@ -55,7 +60,8 @@ function put(prompt) {
 function count() {
   const n = [...cards.values()].filter((card) => card.waits).length;
   $('none').hidden = cards.size > 0;
-  $('setup').hidden = n > 0;
+  // What can be set up would be in the way, but where it is what the request lacks.
+  $('setup').hidden = n > 0 && ![...cards.values()].some((card) => card.waits && card.prompt.refused);
   $('waiting').hidden = n === 0;
   $('waiting').textContent = n || '';
   document.title = n ? t('title.waiting', { n }) : t('title');
