@@ -181,9 +181,8 @@ type tab struct {
 
 	mu       sync.Mutex
 	problems []string
-	workers  []string // versions of service workers that run
-	origin   string
-	worker   string // registration of the service worker
+	worker   string // registration of the service worker, once there is one
+	origin   string // of its scope
 }
 
 // open opens a tab with a new profile.
@@ -382,6 +381,16 @@ func (p *tab) press(key string) {
 	}
 	p.do("Input.dispatchKeyEvent", down)
 	p.do("Input.dispatchKeyEvent", object{"type": "keyUp", "key": key, "code": key, "windowsVirtualKeyCode": codes[key]})
+}
+
+// push has the browser hand a message of the push service to the service worker.
+func (p *tab) push(data string) {
+	p.t.Helper()
+	p.until("navigator.serviceWorker.ready.then((r) => r.active.state === 'activated')")
+	p.mu.Lock()
+	message := object{"origin": p.origin, "registrationId": p.worker, "data": data}
+	p.mu.Unlock()
+	p.do("ServiceWorker.deliverPushMessage", message)
 }
 
 // shot returns what the tab shows as a PNG.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -219,6 +220,50 @@ func TestPageOwn(t *testing.T) {
 	}
 	page.do("Page.reload", nil)
 	page.sees("Ask your administrator for an invitation") // the key is gone
+}
+
+// TestPageNotifications: what a locked phone shows says that something waits, and
+// nothing of it. It is taken back when nothing waits any more.
+func TestPageNotifications(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, pageSite)
+	b := startBrowser(t)
+	page := b.enrolled(t, p, "alice", "phone")
+	b.must("", "Browser.grantPermissions", object{"browserContextId": page.context, "permissions": []string{"notifications"}}, nil)
+	const shown = "navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((all) => JSON.stringify(all.map((n) => [n.title, n.body, n.actions?.length ?? 0])))"
+	notices := func(want string) {
+		t.Helper()
+		page.until(shown + ".then((got) => got === " + strconv.Quote(want) + ")")
+	}
+	notices("[]")
+	page.push(`{"id": "7f3c9a", "client": "<b>vpn</b>", "approve": true}`)
+	notices(`[["Sign-in request","Open to answer.",0]]`)
+	page.push("")
+	page.push("not JSON")
+	notices(`[["Sign-in request","Open to answer.",0]]`) // one for all that waits
+	answer := p.login("127.0.0.1", alice)
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
+	notices("[]")
+}
+
+// TestPageCode: the code that a sign-in may want after an approval.
+func TestPageCode(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, pageSite)
+	page := startBrowser(t).enrolled(t, p, "alice", "phone")
+	if err := page.eval(`(() => { const real = fetch; window.fetch = async (target, how) => { const answer = await real(target, how);
+		return target.endsWith('/decision') ? Response.json({...await answer.json(), code: '482913',
+			code_expires: new Date(Date.now() + 4000).toISOString()}) : answer; }; })()`, nil); err != nil {
+		t.Fatal(err)
+	}
+	answer := p.login("127.0.0.1", alice)
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
+	page.sees("Type this code where you sign in")
+	page.until("document.querySelector('.code').innerText === '482913'")
+	page.sees("The code has expired.")
+	page.until("!document.body.innerText.includes('482913')")
 }
 
 // TestPagePasskey: a passkey with user verification confirms each approval.
