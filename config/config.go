@@ -45,17 +45,42 @@ type Listen struct {
 	RADIUS []string `yaml:"radius" default:"0.0.0.0:1812" doc:"Addresses for RADIUS over UDP, each IP:PORT. Without an IP: all addresses, IPv6 too."`
 	// Accounting turns accounting on.
 	Accounting []string `yaml:"accounting" default:"" example:"0.0.0.0:1813" doc:"Addresses for RADIUS accounting over UDP, as in radius. Unset: none. Reports of sessions are verified, recorded, acknowledged and change nothing else; each Access-Accept then carries a Class attribute that joins the session to the login."`
-	Web        string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the device protocol over HTTP. Put a reverse proxy with TLS in front and name it in web.public_url."`
+	Web        string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the pages and the device protocol. Without web.tls it must be one of this machine (loopback): put a reverse proxy with TLS in front and name it in web.public_url. See docs/push.md."`
 }
 
 // Web is how devices and browsers reach the server.
 type Web struct {
-	PublicURL string `yaml:"public_url" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: http:// and listen.web."`
+	PublicURL string `yaml:"public_url" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: listen.web."`
 	Passkeys  string `yaml:"passkeys" default:"preferred" enum:"preferred,required,off" doc:"Passkeys (WebAuthn: fingerprint, face or PIN) that confirm approvals in a browser. preferred: where a device has one it is needed; required: a device without one cannot approve, and radmatch phone never has one; off: nobody registers one, and a device that has one still needs it. They need a public_url with a name, over https or on localhost."`
 	// TrustedProxies are believed about who is behind them.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" default:"" example:"127.0.0.1" doc:"The reverse proxies (IP or prefix) whose X-Forwarded-For is believed: the address that they add last counts in limits and in the log. Unset: the address of the connection, which behind a proxy is the proxy's."`
 	GeoIP          string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
+	TLS            TLS            `yaml:"tls" doc:"TLS on listen.web itself: a certificate of your own, or one by ACME. Unset: plain HTTP, for a reverse proxy on this machine."`
+	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Who listens between the two reads invitations and prompts."`
 }
+
+// TLS is where listen.web has its certificate from.
+type TLS struct {
+	CertFile string `yaml:"cert_file" example:"/etc/ssl/mfa.example.org.pem" doc:"The certificate, PEM, those of the authorities between it and the root behind it. It is read again when it changes."`
+	KeyFile  string `yaml:"key_file" example:"/etc/ssl/private/mfa.example.org.key" doc:"Its private key, PEM. It is read again when it changes."`
+	ACME     ACME   `yaml:"acme" doc:"Certificates from an authority that speaks ACME, such as Let's Encrypt, renewed in the background. They are kept in the folder acme of data_dir."`
+}
+
+// ACME is an authority that issues certificates by RFC 8555.
+type ACME struct {
+	Domains     []string `yaml:"domains" example:"mfa.example.org" doc:"The names that certificates are asked for, one each. The authority must reach port 443 of each, forwarded to listen.web, or port 80, forwarded to http_listen."`
+	Email       string   `yaml:"email" example:"admin@example.org" doc:"Where the authority writes about trouble with the certificates."`
+	Directory   string   `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" doc:"The directory of the authority."`
+	CAFile      string   `yaml:"ca_file" example:"/etc/radmatch/ca.pem" doc:"Roots, PEM, that the directory's own certificate is checked with. Unset: those of the system."`
+	AcceptTerms bool     `yaml:"accept_terms" example:"true" doc:"true: you have read the terms of service of the authority and agree. It must be said."`
+	HTTPListen  string   `yaml:"http_listen" example:"0.0.0.0:80" doc:"Address for the challenge HTTP-01, where port 443 is not forwarded. Everything else there is sent on to web.public_url. Unset: TLS-ALPN-01 on listen.web alone."`
+}
+
+// Files reports whether the certificate stands in files.
+func (t TLS) Files() bool { return t.CertFile != "" || t.KeyFile != "" }
+
+// On reports whether listen.web speaks TLS.
+func (t TLS) On() bool { return t.Files() || len(t.ACME.Domains) > 0 }
 
 // Provider is one entry of primaries or push. Its other keys depend on its type.
 type Provider struct {
@@ -234,7 +259,8 @@ func where(file string, line int, key string) string {
 }
 
 // PublicURL is the address under which devices reach the server, without a
-// slash at the end. Where it is not set, only devices on this machine do.
+// slash at the end. Where it is not set, only devices on this machine do, or
+// those that know a name of ACME's.
 func (c *Config) PublicURL() string {
 	if c.Web.PublicURL != "" {
 		return c.Web.PublicURL
@@ -242,6 +268,12 @@ func (c *Config) PublicURL() string {
 	host, port, _ := net.SplitHostPort(c.Listen.Web)
 	if a, err := netip.ParseAddr(host); err != nil || a.IsUnspecified() {
 		host = "127.0.0.1"
+	}
+	switch {
+	case len(c.Web.TLS.ACME.Domains) > 0:
+		return "https://" + c.Web.TLS.ACME.Domains[0] // where the authority looks, too
+	case c.Web.TLS.On():
+		return "https://" + net.JoinHostPort(host, port)
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -97,37 +96,6 @@ func IsListen(address string) bool {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && strconv.FormatUint(n, 10) == port
-}
-
-func (c *Config) checkWeb(r *report) {
-	text := strings.TrimSuffix(c.Web.PublicURL, "/")
-	if r.set("web.public_url") {
-		u, err := url.Parse(text)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || text != u.Scheme+"://"+u.Host {
-			r.add("web.public_url", "", "must be https://HOST or https://HOST:PORT")
-			return
-		}
-	}
-	c.Web.PublicURL = text
-	if r.failed("web", "listen.web") || len(c.Push) == 0 {
-		return
-	}
-	if _, _, err := c.RelyingParty(); err != nil && c.Web.Passkeys == "required" {
-		r.add("web.passkeys", quote(c.Web.Passkeys), "must be preferred or off: %v", err)
-	}
-	u, err := url.Parse(c.PublicURL())
-	switch {
-	case err != nil:
-	case isLoopback(u.Hostname()):
-		r.warn("web.public_url", "phones cannot reach %s; set it to the https:// address of a reverse proxy", c.PublicURL())
-	case u.Scheme != "https":
-		r.warn("web.public_url", "is not https: invitations and prompts can be read on the way")
-	}
-}
-
-func isLoopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 // checkName checks the name of an entry and adds it to the earlier ones.

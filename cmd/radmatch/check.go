@@ -26,7 +26,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `check reads the configuration and prints every problem and every warning, one a line,
 and for each client who is asked for a passcode in place of a push, and why, and what its
 device is taken to do.
-With --connect it also opens the database, each primary and each push provider.
+With --connect it also opens the database, each primary and each push provider, and fetches
+web.public_url as a phone would; that a phone cannot is a warning.
 
 Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
 		Example: "  radmatch check\n  radmatch check --connect -c /etc/radmatch/radmatch.yaml",
@@ -54,6 +55,9 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		return err
 	}
 	if err := a.checkAttributes(cfg); err != nil {
+		return err
+	}
+	if err := a.checkWeb(cfg); err != nil {
 		return err
 	}
 	a.warnBudgets(cfg, nil)
@@ -155,6 +159,7 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 		_, err := open(cfg, l.parts, pushTypes, e)
 		report("push "+e.Name, err, "ok")
 	}
+	a.checkPublic(ctx, cfg)
 	if !failed {
 		service, err := newService(cfg, &l)
 		report(cfg.File, err, "can be served")

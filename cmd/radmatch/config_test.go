@@ -171,6 +171,7 @@ func TestCheckWarnsOfUsers(t *testing.T) {
 }
 
 func TestCheckConnect(t *testing.T) {
+	goodConfig := strings.Replace(goodConfig, "mfa.example.org", "127.0.0.1:9", 1) // it is fetched
 	users := "users:\n  - name: alice\n    password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"\n"
 	for _, tt := range []struct {
 		name, config, users string
@@ -214,7 +215,7 @@ func TestCheckConnect(t *testing.T) {
 // read: at a login the event would say accept and the answer reject.
 func TestReplyThatDoesNotFit(t *testing.T) {
 	dir := t.TempDir()
-	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), goodConfig)
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), strings.Replace(goodConfig, "mfa.example.org", "127.0.0.1:9", 1))
 	classes := strings.Repeat("      - {Class: "+strings.Repeat("x", 253)+"}\n", 20)
 	users := writeFile(t, filepath.Join(dir, "users.yaml"),
 		"users:\n  - {name: bob, password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"}\n"+
@@ -236,7 +237,7 @@ func TestPrimariesShareNoUser(t *testing.T) {
 clients:
   - {name: vpn, addresses: [203.0.113.0/24], secret: 8-PtwkGzXq2vNc4LrT, primary: staff}
   - {name: wifi, addresses: [198.51.100.0/24], secret: 8-PtwkGzXq2vNc4LrU, primary: guests}
-web: {public_url: "https://mfa.example.org"}
+web: {public_url: "https://127.0.0.1:9"}
 `)
 	writeFile(t, filepath.Join(dir, "staff.yaml"), "users:\n  - {name: Alice, "+hash+"}\n")
 	for guest, code := range map[string]int{"alice": exitConfig, "guest-alice": exitOK} {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"reflect"
@@ -26,7 +25,6 @@ import (
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
-	"github.com/radmatch/radmatch/mfa/web"
 	"github.com/radmatch/radmatch/otp"
 	"github.com/radmatch/radmatch/radius"
 )
@@ -131,17 +129,16 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	httpServer := web.NewHTTPServer(pages.Handler(), log)
-	httpListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web)
+	front, err := openFront(ctx, cfg, pages.Handler(), log)
 	if err != nil {
-		return withHint("another program has the address: change listen.web", err)
+		return err
 	}
 	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
-		httpListener.Close()
+		front.close()
 		return withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change listen.radius", err)
 	}
 	if err := server.ListenAccounting(ctx, cfg.Listen.Accounting); err != nil {
-		httpListener.Close()
+		front.close()
 		return withHint("another program has the address: change listen.accounting", err)
 	}
 	// The load has peaked above what serving needs, above all with many users.
@@ -150,21 +147,18 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	work := start(working, server, st, l, log)
-	failed := make(chan error, 1)
-	go func() {
-		if err := httpServer.Serve(web.LimitListener(httpListener, cfg.Web.TrustedProxies)); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("web: %w", err)
-		}
-	}()
-	err = a.announce(readyFile, server, httpListener, log)
+	front.start(working, work)
+	failed := make(chan error, 2)
+	front.serve(failed)
+	err = a.announce(readyFile, server, front, log)
 	if err == nil {
-		err = a.run(ctx, cfg, l, server, level, log, hup, failed)
+		err = a.run(ctx, cfg, l, server, front, level, log, hup, failed)
 	}
 	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
 	tell("STOPPING=1")
 	drain(ctx, l, server, log)
 	pages.Close()
-	httpServer.Close()
+	front.close()
 	stopWork()
 	work.Wait()
 	return err
@@ -172,7 +166,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 
 // run serves until ctx ends or a listener fails, and reloads on SIGHUP. cfg is
 // what the server started with.
-func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, log *zap.Logger, hup <-chan os.Signal, failed <-chan error) error {
+func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, front *front, level zap.AtomicLevel, log *zap.Logger, hup <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -180,6 +174,7 @@ func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *r
 		case err := <-failed:
 			return err
 		case <-hup:
+			front.reload()
 			next, err := a.reload(l, server, log)
 			if err != nil {
 				for line := range strings.Lines(err.Error()) {
@@ -299,7 +294,7 @@ func drain(ctx context.Context, l *lasting, server *radius.Server, log *zap.Logg
 }
 
 // announce says that the server is ready: in the log, to systemd, to scripts.
-func (a *app) announce(readyFile string, server *radius.Server, web net.Listener, log *zap.Logger) error {
+func (a *app) announce(readyFile string, server *radius.Server, front *front, log *zap.Logger) error {
 	var text strings.Builder
 	for _, addr := range server.Addrs() {
 		log.Info("listening", zap.String("radius", addr.String()))
@@ -309,8 +304,13 @@ func (a *app) announce(readyFile string, server *radius.Server, web net.Listener
 		log.Info("listening", zap.String("accounting", addr.String()))
 		fmt.Fprintf(&text, "accounting %s\n", addr)
 	}
-	log.Info("listening", zap.Stringer("web", web.Addr()))
-	fmt.Fprintf(&text, "web %s\nend\n", web.Addr())
+	log.Info("listening", zap.Stringer("web", front.listener.Addr()), zap.Bool("tls", front.server.TLSConfig != nil))
+	fmt.Fprintf(&text, "web %s\n", front.listener.Addr())
+	if front.plain != nil {
+		log.Info("listening", zap.Stringer("acme", front.plain.Addr()))
+		fmt.Fprintf(&text, "acme %s\n", front.plain.Addr())
+	}
+	text.WriteString("end\n")
 	if readyFile != "" {
 		if err := os.WriteFile(readyFile, []byte(text.String()), 0o644); err != nil {
 			return err

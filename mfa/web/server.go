@@ -49,6 +49,8 @@ const (
 	maxBody         = 8 << 10
 	maxHeaderBytes  = 16 << 10
 	maxConns        = 25_000
+	maxConnStreams  = 32       // requests at once on a connection of HTTP/2
+	maxConnBuffer   = 64 << 10 // octets of bodies that nobody has read, the same
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second // to read a request, and to write an answer or one event
 	idleTimeout     = time.Minute
@@ -75,6 +77,12 @@ func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
+		HTTP2: &http.HTTP2Config{ // what one connection may make us keep
+			MaxConcurrentStreams:          maxConnStreams,
+			MaxReadFrameSize:              maxConnBuffer / 4,
+			MaxReceiveBufferPerConnection: maxConnBuffer,
+			MaxReceiveBufferPerStream:     maxConnBuffer / 4,
+		},
 	}
 }
 
@@ -162,9 +170,12 @@ func (s *Server) recover(next http.Handler) http.Handler {
 	})
 }
 
+// Healthy is what /healthz answers.
+const Healthy = "ok\n"
+
 func health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n"))
+	_, _ = w.Write([]byte(Healthy))
 }
 
 // answer writes v, which marshals without an error.

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/web"
+)
+
+// front is the door for browsers and devices: listen.web, with TLS or without,
+// and where ACME wants one a listener for its challenges.
+type front struct {
+	server     *http.Server
+	listener   net.Listener
+	proxies    []netip.Prefix // believed about who is behind them
+	pair       *web.KeyPair   // nil: no certificate files
+	acme       *web.ACME      // nil: no ACME
+	challenges *http.Server   // nil: no HTTP-01
+	plain      net.Listener   // of challenges
+}
+
+// openFront listens, and serves nothing yet.
+func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, log *zap.Logger) (*front, error) {
+	f := &front{server: web.NewHTTPServer(handler, log), proxies: cfg.Web.TrustedProxies}
+	t := cfg.Web.TLS
+	var err error
+	switch {
+	case t.Files():
+		if f.pair, err = web.OpenKeyPair(t.CertFile, t.KeyFile, log); err != nil {
+			err = fmt.Errorf("%s: %w", cfg.Where("web.tls.cert_file"), err)
+			return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
+		}
+		f.server.TLSConfig = web.TLSConfig(f.pair.Certificate)
+	case t.On():
+		if f.acme, err = newACME(cfg, log); err != nil {
+			return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
+		}
+		f.server.TLSConfig = f.acme.TLSConfig()
+	}
+	if f.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web); err != nil {
+		return nil, withHint("another program has the address: change listen.web", err)
+	}
+	if t.ACME.HTTPListen == "" || f.acme == nil {
+		return f, nil
+	}
+	f.challenges = web.NewHTTPServer(f.acme.Challenges(http.RedirectHandler(cfg.PublicURL(), http.StatusFound)), log)
+	if f.plain, err = (&net.ListenConfig{}).Listen(ctx, "tcp", t.ACME.HTTPListen); err != nil {
+		f.listener.Close()
+		return nil, withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change web.tls.acme.http_listen", err)
+	}
+	return f, nil
+}
+
+// newACME is the authority of the configuration.
+func newACME(cfg *config.Config, log *zap.Logger) (*web.ACME, error) {
+	c := cfg.Web.TLS.ACME
+	a := &web.ACME{Domains: c.Domains, Email: c.Email, Directory: c.Directory, Folder: filepath.Join(cfg.DataDir, "acme"), Logger: log}
+	if c.CAFile != "" {
+		roots, err := readRoots(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", cfg.Where("web.tls.acme.ca_file"), err)
+		}
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		a.Transport = transport
+	}
+	return web.NewACME(a), nil
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: holds no certificate in PEM", file)
+	}
+	return roots, nil
+}
+
+// serve serves until close. What ends a listener before goes to failed.
+func (f *front) serve(failed chan<- error) {
+	go func() {
+		l := web.LimitListener(f.listener, f.proxies)
+		serve := f.server.Serve
+		if f.server.TLSConfig != nil {
+			serve = func(l net.Listener) error { return f.server.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("web: %w", err)
+		}
+	}()
+	if f.challenges == nil {
+		return
+	}
+	go func() {
+		if err := f.challenges.Serve(web.LimitListener(f.plain, nil)); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("web: %w", err)
+		}
+	}()
+}
+
+// start runs what works beside the listeners until ctx ends.
+func (f *front) start(ctx context.Context, w *sync.WaitGroup) {
+	if f.acme != nil {
+		w.Go(func() { f.acme.Run(ctx) })
+	}
+}
+
+// reload reads the certificate again; the log says how that went.
+func (f *front) reload() {
+	if f.pair != nil {
+		f.pair.Reload()
+	}
+}
+
+// close ends all connections.
+func (f *front) close() {
+	f.server.Close()
+	f.listener.Close()
+	if f.challenges != nil {
+		f.challenges.Close()
+		f.plain.Close()
+	}
+}
