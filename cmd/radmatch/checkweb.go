@@ -201,7 +201,7 @@ func explainFetch(err error, cfg *config.Config) (what, hint string) {
 	case errors.As(err, &unknown):
 		return "this machine does not know the authority behind the certificate there",
 			"send the certificates between it and the root too, or install the root on every device"
-	case errors.As(err, &plain):
+	case errors.As(err, &plain), errors.Is(err, http.ErrSchemeMismatch):
 		return "there is no TLS at that port", behind
 	case errors.As(err, &alert):
 		return "the server there refuses TLS for this name", "with web.tls.acme the certificate may not have come yet: the log says why"
