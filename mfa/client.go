@@ -25,8 +25,9 @@ type Client struct {
 	Finder       IdentityFinder // the Primary's second ability; never nil where NoPassword is true
 	Pusher       Pusher         // nil: no push
 	Amender      PromptAmender  // the Pusher's second ability, nil without
-	// PushesNumbers: the Pusher is a NumberPusher.
+	// PushesNumbers: the Pusher is a NumberPusher. Resumes: it is a PromptResumer.
 	PushesNumbers bool
+	Resumes       bool
 	AllowGroups   []string
 
 	ExemptClient    bool           // needs no second factor

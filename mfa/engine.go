@@ -255,9 +255,10 @@ var errStalled = errors.New("the push provider does not return")
 // push is the goroutine of one prompt.
 func (e *Engine) push(w *wait) {
 	defer e.Pending.recovered(w)
-	ctx, cancel := context.WithTimeout(w.life, w.client.PushTimeout)
+	left := time.Until(w.Opened.Add(w.client.PushTimeout)) // it may be resumed
+	ctx, cancel := context.WithTimeout(w.life, left)
 	defer cancel()
-	stalled := time.AfterFunc(w.client.PushTimeout+pushGrace, func() {
+	stalled := time.AfterFunc(left+pushGrace, func() {
 		defer e.Pending.recovered(w)
 		e.Pending.settle(w.life, w, func() (Decision, Event, ending) {
 			return e.notApproved(w.life, w, Approval{}, errStalled)

@@ -44,10 +44,13 @@ type packet struct {
 type wait struct {
 	Login
 	client *Client
-	turn   chan struct{}   // capacity 1: who is in it may end the login
-	code   string          // that came with the password, while the primary still asks
-	life   context.Context // the prompt's; no packet's and no request's is its parent
-	cancel context.CancelCauseFunc
+	// resumed: opened before a restart. Its Identity is that of the first request
+	// that joined, under Pending.mu.
+	resumed bool
+	turn    chan struct{}   // capacity 1: who is in it may end the login
+	code    string          // that came with the password, while the primary still asks
+	life    context.Context // the prompt's; no packet's and no request's is its parent
+	cancel  context.CancelCauseFunc
 
 	// Under Pending.mu.
 	done       bool
@@ -164,7 +167,7 @@ func (w *wait) lapse(a *Approval, now time.Time) (Decision, Event, ending) {
 
 func (w *wait) prompt(requests []PromptRequest) Prompt {
 	return Prompt{
-		ID: w.ID, Key: denialKey(&w.Login), User: w.User, Client: w.Client, Number: w.Number,
+		ID: w.ID, Key: denialKey(&w.Login), Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
 		Started: w.Opened, Expires: w.Opened.Add(w.client.PushTimeout), Requests: requests,
 	}
 }

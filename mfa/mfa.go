@@ -362,6 +362,7 @@ type Decision struct {
 type Prompt struct {
 	ID       string // the login's id
 	Key      string // stable over a restart: user, client group and end-user field
+	Resumed  bool   // shown before a restart: show it again, and do not ring again
 	User     string // canonical name
 	Client   string
 	Number   string // two digits to be typed on the device; empty: approve or deny

@@ -25,13 +25,14 @@ const (
 // challenge. It outlives every engine: what a reload must not lose is here. Its
 // exported fields may be changed until the first use.
 //
-// One mutex guards the tables and is never held over a call. Who wants to end a
+// One mutex guards the tables and is never held over a call, but for Keeper's. Who wants to end a
 // login takes its turn first (a channel), so that a phone and a passcode cannot
 // both win; only settle ends one. A live prompt owns one goroutine; a held
 // packet and a challenge that is out own none.
 type Pending struct {
 	Journal      Journal
-	Max          int // logins, all clients together
+	Keeper       PromptKeeper // nil: open prompts end with the process
+	Max          int          // logins, all clients together
 	MaxPerClient int
 	// Panicked is told of a panic in a goroutine of this package, which ends
 	// one login and not the program. It may be called concurrently.
@@ -81,6 +82,10 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 			}
 			if len(o.Requests) < maxShown {
 				o.Requests = append(o.Requests, w.Requests...)
+				t.note(o)
+			}
+			if o.resumed && o.Identity.Name == "" {
+				o.Identity = w.Identity // for challenges that are answered from now on
 			}
 			return o, joined
 		}
@@ -92,18 +97,25 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 		return nil, overload
 	}
 	t.add(w, user)
+	t.note(w)
 	return w, opened
 }
 
-func (t *Pending) add(w *wait, user string) {
-	if t.logins == nil {
-		t.logins = make(map[*wait]struct{})
-		t.timed = make(map[*wait]struct{})
-		t.users = make(map[string][]*wait)
-		t.states = make(map[string]*challenge)
-		t.clients = make(map[string]int)
-		t.denied = make(map[string]time.Time)
+// init makes the tables. t.mu is held.
+func (t *Pending) init() {
+	if t.logins != nil {
+		return
 	}
+	t.logins = make(map[*wait]struct{})
+	t.timed = make(map[*wait]struct{})
+	t.users = make(map[string][]*wait)
+	t.states = make(map[string]*challenge)
+	t.clients = make(map[string]int)
+	t.denied = make(map[string]time.Time)
+}
+
+func (t *Pending) add(w *wait, user string) {
+	t.init()
 	t.logins[w] = struct{}{}
 	t.users[user] = append(t.users[user], w)
 	t.clients[w.Client]++

@@ -92,6 +92,7 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 	if _, ok := t.logins[w]; !ok {
 		return packets
 	}
+	t.forget(w)
 	delete(t.logins, w)
 	delete(t.timed, w)
 	if t.clients[w.Client]--; t.clients[w.Client] == 0 {

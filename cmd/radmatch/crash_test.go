@@ -62,7 +62,8 @@ fatigue: {prompts: 1}
 	p.start()
 	s = p.seat("127.0.0.1")
 	s.expect(signIn("alice", ""), radius.AccessReject)
-	s.expect(signIn("bob", ""), radius.AccessChallenge)
+	s.expect(signIn("bob", ""), radius.AccessReject) // recently denied
+	s.expect(signIn("bob", "192.0.2.9"), radius.AccessChallenge)
 	if got := p.counts("alice"); got["reject codes_locked"] != 1 {
 		t.Errorf("events of alice %v, want codes_locked", got)
 	}

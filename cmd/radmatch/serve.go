@@ -124,6 +124,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err := rememberWaits(ctx, server, st); err != nil {
 		return err
 	}
+	if err := resume(ctx, first, st, l); err != nil {
+		return err
+	}
 	server.Swap(first.Service)
 	pages, err := newPages(cfg, l.approver, st, log)
 	if err != nil {
@@ -241,7 +244,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 	l := &lasting{
 		parts: parts{gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending}, log: log},
 		pending: &mfa.Pending{
-			Journal: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
+			Journal: st, Keeper: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
 			Panicked: func(login string, v any, stack []byte) {
 				log.Error("panic in a login", zap.String("login", login), zap.Any("panic", v), zap.ByteString("stack", stack))
 			},
@@ -265,6 +268,22 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 		return err
 	}
 	l.Restore(events, lockout, fatigue, ringsRule(cfg), now)
+	return nil
+}
+
+// resume goes on with the prompts of a server that was killed. Their devices and
+// clients cannot reach this one yet.
+func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error {
+	denied, err := st.EventsSince(ctx, time.Now().Add(-time.Minute))
+	if err != nil {
+		return err
+	}
+	l.pending.RestoreDenied(denied, time.Now())
+	open, err := st.OpenPrompts(ctx)
+	if err != nil {
+		return err
+	}
+	s.engine.Resume(ctx, open, s.clients)
 	return nil
 }
 

@@ -340,11 +340,17 @@ func (p *serverProcess) enroll(user string) *phone {
 	if !ok {
 		p.t.Fatal("the invitation is no link")
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	device, err := push.Enroll(ctx, "http://"+p.web+"/enroll#"+token, user+"'s", push.MaxVersion, nil)
+	device, err := push.Enroll(context.Background(), "http://"+p.web+"/enroll#"+token, user+"'s", push.MaxVersion, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return p.connect(device)
+}
+
+// connect has a device, perhaps one from before a restart, watch what happens.
+func (p *serverProcess) connect(d *push.Phone) *phone {
+	device := &push.Phone{Server: "http://" + p.web, Device: d.Device, User: d.User, Name: d.Name, Version: d.Version, Key: d.Key}
+	ctx, cancel := context.WithCancel(context.Background())
 	ph := &phone{device, p, make(chan push.Notice, 1000)}
 	ended := make(chan struct{})
 	go func() {

@@ -28,6 +28,8 @@ type lasting struct {
 type service struct {
 	radius.Service
 	primaries primaries
+	engine    *mfa.Engine
+	clients   map[string]*mfa.Client // by name
 }
 
 // newService builds the client table and the engine of cfg, which are swapped
@@ -46,27 +48,30 @@ func newService(cfg *config.Config, l *lasting) (*service, error) {
 	if err != nil {
 		return nil, errors.Join(err, primaries.Close())
 	}
-	return &service{s, primaries}, nil
+	s.primaries = primaries
+	return s, nil
 }
 
-func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (radius.Service, error) {
+func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (*service, error) {
 	pushers, err := openPushers(cfg, p)
 	if err != nil {
-		return radius.Service{}, err
+		return nil, err
 	}
 	var clients []radius.Client
+	policies := make(map[string]*mfa.Client)
 	for i := range cfg.Clients {
 		c, err := newClient(cfg, &cfg.Clients[i], p.dictionary, primaries, pushers)
 		if err != nil {
-			return radius.Service{}, err
+			return nil, err
 		}
 		clients = append(clients, c)
+		policies[c.Name] = c.Policy
 	}
 	table, err := radius.NewTable(clients)
 	if err != nil {
-		return radius.Service{}, err
+		return nil, err
 	}
-	return radius.Service{Table: table, Authenticator: &mfa.Engine{
+	engine := &mfa.Engine{
 		Pending:   l.pending,
 		Limits:    l.limits,
 		Refusals:  l.refusals,
@@ -78,7 +83,8 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (ra
 		Rings:     ringsRule(cfg),
 
 		NotMeBlocks: cfg.Fatigue.NotMe,
-	}}, nil
+	}
+	return &service{Service: radius.Service{Table: table, Authenticator: engine}, engine: engine, clients: policies}, nil
 }
 
 func lockoutRule(cfg *config.Config) mfa.Rule {
@@ -124,6 +130,7 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 		}
 	}
 	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
+	_, policy.Resumes = policy.Pusher.(mfa.PromptResumer)
 	if _, policy.PushesNumbers = policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !policy.PushesNumbers {
 		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
 	}

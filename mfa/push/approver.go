@@ -63,6 +63,7 @@ type Approver struct {
 var (
 	_ mfa.NumberPusher  = (*Approver)(nil)
 	_ mfa.PromptAmender = (*Approver)(nil)
+	_ mfa.PromptResumer = (*Approver)(nil)
 )
 
 // prompt is a live prompt. Requests is guarded by Approver.mu, all else is fixed.
@@ -86,6 +87,10 @@ type ending struct {
 	user string // folded
 	err  error  // ErrDecided or ErrExpired
 }
+
+// ResumesPrompts marks that a prompt which is pushed again after a restart is the
+// same one on the devices: they are told all that is live when they connect.
+func (a *Approver) ResumesPrompts() {}
 
 // PushesNumbers marks that devices check Prompt.Number.
 func (a *Approver) PushesNumbers() {}

@@ -16,5 +16,5 @@
 // later). Locks: wmu is held by whoever writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
 // over a call; queue.mu guards the queue, marks.mu what tells a report from its
-// retransmission. wmu is taken before the others, marks.mu before queue.mu.
+// retransmission, prompts.mu what is to be written about open prompts. wmu is taken before the others, marks.mu before queue.mu.
 package store

@@ -37,7 +37,7 @@ func (s *Store) janitor(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := s.flush(ctx)
+		err := errors.Join(s.flush(ctx), s.flushPrompts(ctx))
 		if err == nil {
 			err = s.foldWhileIdle(ctx)
 		}

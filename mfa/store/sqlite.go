@@ -80,6 +80,8 @@ type Store struct {
 	queue  queue
 	marks  marks // of reports of sessions
 
+	prompts openPrompts
+
 	lost       int       // events that were not written since the last log line; guarded by wmu
 	complained time.Time // when that line was; guarded by wmu
 
@@ -105,8 +107,10 @@ var (
 	_ mfa.Journal   = (*Store)(nil)
 	_ mfa.Directory = (*Store)(nil)
 	_ mfa.Bypasses  = (*Store)(nil)
-	_ otp.Store     = (*Store)(nil)
-	_ push.Store    = (*Store)(nil)
+
+	_ mfa.PromptKeeper = (*Store)(nil)
+	_ otp.Store        = (*Store)(nil)
+	_ push.Store       = (*Store)(nil)
 )
 
 // Open opens the database in opt.Dir, makes it where it is missing, and brings
@@ -228,6 +232,9 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.loadMarks(ctx); err != nil {
 		return err
 	}
+	if err := s.openPromptsTable(ctx); err != nil {
+		return err
+	}
 	// Again, behind the tokens: a rekey may have come between.
 	if err := s.readKeys(); err != nil {
 		return err
@@ -260,7 +267,7 @@ func (s *Store) Close() (err error) {
 			s.stop()
 			s.queue.close()
 			s.done.Wait()
-			err = s.flush(context.Background())
+			err = errors.Join(s.flush(context.Background()), s.flushPrompts(context.Background()))
 		}
 		err = errors.Join(err, s.release())
 	})
@@ -269,7 +276,7 @@ func (s *Store) Close() (err error) {
 
 func (s *Store) release() error {
 	var errs []error
-	errs = append(errs, s.writer.close())
+	errs = append(errs, s.writer.close(), s.prompts.close())
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}

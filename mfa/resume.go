@@ -1,0 +1,147 @@
+package mfa
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// OpenPrompt is what lasts of a login that waits for a device when the server is
+// killed. It lets nobody in: after the restart each request is checked by its own
+// primary before it may join. Nothing in it derives from a password, and no
+// number is in it.
+type OpenPrompt struct {
+	ID, Key       string // as in Login
+	User          string
+	Client, Group string
+	EndUser       string
+	Claimed       bool
+	Source        string
+	Plan          Plan
+	Reason        Reason
+	Started       time.Time
+	Opened        time.Time
+	Requests      []PromptRequest
+}
+
+// PromptKeeper keeps the open prompts over the death of the server. Both methods
+// may be called concurrently, only note what is to be written, and call nothing of
+// this package. A prompt that is lost all the same is not shown again.
+type PromptKeeper interface {
+	KeepPrompt(p OpenPrompt) // again when requests have joined; Requests is the keeper's
+	DropPrompt(id string)    // of one that is over
+}
+
+// PromptResumer is a Pusher whose devices are shown, whenever they connect, what
+// is live: pushed again under its ID after a restart, a prompt is still the same
+// one. Of any other Pusher the prompts end with the server.
+type PromptResumer interface {
+	Pusher
+	ResumesPrompts()
+}
+
+// note has the keeper keep w. t.mu is held.
+func (t *Pending) note(w *wait) {
+	if t.Keeper == nil || !w.prompts() {
+		return
+	}
+	t.Keeper.KeepPrompt(OpenPrompt{
+		ID: w.ID, Key: w.Key, User: w.User, Client: w.Client, Group: w.Group, EndUser: w.EndUser, Claimed: w.Claimed,
+		Source: w.Source, Plan: w.Plan, Reason: w.Reason, Started: w.Started, Opened: w.Opened,
+		Requests: append([]PromptRequest(nil), w.Requests...),
+	})
+}
+
+// forget has the keeper forget a prompt that is over. t.mu is held.
+func (t *Pending) forget(w *wait) {
+	if t.Keeper != nil && w.prompts() {
+		t.Keeper.DropPrompt(w.ID)
+	}
+}
+
+func (k *OpenPrompt) login() Login {
+	return Login{
+		ID: k.ID, Key: k.Key, User: k.User, Client: k.Client, Group: k.Group, EndUser: k.EndUser, Claimed: k.Claimed,
+		Source: k.Source, Plan: k.Plan, Reason: k.Reason, Started: k.Started, Opened: k.Opened, Requests: k.Requests,
+	}
+}
+
+// resumable reports whether a request may still come that joins the prompt. A
+// number is not kept: its challenge died with the server, and the next login has
+// another. A clock that was set back tells nothing of the time that is left.
+func (k *OpenPrompt) resumable(c *Client, now time.Time) bool {
+	return c != nil && c.Resumes && c.Join && c.Group == k.Group && k.Key != "" && k.Plan == PlanPush &&
+		!k.Opened.After(now) && now.Before(k.Opened.Add(c.PushTimeout))
+}
+
+// Resume goes on with the prompts of a server that was killed, for the time that
+// they had left: the devices show them, and a request of the same seat joins once
+// its own first factor was right. An approval before that is kept as any that no
+// packet waits for. What cannot go on gets its event. clients are those of the
+// configuration, by name. Resume is called once, before the first request.
+func (e *Engine) Resume(ctx context.Context, kept []OpenPrompt, clients map[string]*Client) {
+	var lost sync.WaitGroup
+	now := time.Now()
+	for i := range kept {
+		k, c := &kept[i], clients[kept[i].Client]
+		l := k.login()
+		if !k.resumable(c, now) {
+			lost.Go(func() { e.Pending.lose(ctx, newWait(l, nil)) }) // at once, so that they share commits
+			continue
+		}
+		l.Expires = k.Opened.Add(c.ChallengeTTL)
+		w := newWait(l, c)
+		w.resumed = true
+		if !e.Pending.resume(w) {
+			lost.Go(func() { e.Pending.lose(ctx, w) })
+			continue
+		}
+		e.Limits.rang.take(Fold(w.User), w.Opened, time.Time{}, e.Rings)
+		go e.push(w)
+	}
+	lost.Wait()
+}
+
+// resume registers a login from before a restart.
+func (t *Pending) resume(w *wait) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	user := Fold(w.User)
+	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient || len(t.users[user]) > 0 {
+		return false
+	}
+	t.add(w, user)
+	return true
+}
+
+// lose writes the event of a login that ended with the server. Where that fails,
+// it is tried again at the next start.
+func (t *Pending) lose(ctx context.Context, w *wait) {
+	if w.cancel != nil {
+		defer w.cancel(errSettled)
+	}
+	ev := w.event(Discard, ReasonShutdown, time.Now())
+	ev.Method, ev.Text = w.promptMethod(), "the server was killed while this login waited"
+	ev.Factor, ev.Total = 0, 0 // nobody knows
+	if t.Journal.Record(context.WithoutCancel(ctx), ev) == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.forget(w)
+	}
+}
+
+// RestoreDenied has the denied and unanswered prompts among events, from before a
+// restart, go on speaking for the time that they have left.
+func (t *Pending) RestoreDenied(events []Event, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.init()
+	for i := range events {
+		ev := &events[i]
+		age := now.Sub(ev.Time)
+		if ev.Kind != EventLogin || !ev.Plan.prompts() || !declined(ev.Reason) || age < 0 || age >= rememberDenial || len(t.denied) >= t.Max {
+			continue
+		}
+		t.denied[denialKey(&Login{User: ev.User, Group: ev.Group, EndUser: ev.EndUser})] = ev.Time.Add(rememberDenial)
+	}
+}

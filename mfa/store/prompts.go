@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// maxClockStep is how far the clock may have been set back while a prompt was open.
+const maxClockStep = time.Minute
+
+// openPrompts is what the janitor has to write about prompts. A prompt that ends
+// before its turn comes is never written. mu is taken last and held over no call.
+type openPrompts struct {
+	mu    sync.Mutex
+	dirty map[string]*mfa.OpenPrompt // by id; nil: to be deleted
+	disk  map[string]struct{}        // ids in the table
+	db    *sql.DB                    // does not sync: what is lost is only not shown again
+}
+
+// KeepPrompt implements mfa.PromptKeeper.
+func (s *Store) KeepPrompt(p mfa.OpenPrompt) {
+	s.prompts.mu.Lock()
+	defer s.prompts.mu.Unlock()
+	s.prompts.dirty[p.ID] = &p
+}
+
+// DropPrompt implements mfa.PromptKeeper.
+func (s *Store) DropPrompt(id string) {
+	s.prompts.mu.Lock()
+	defer s.prompts.mu.Unlock()
+	if _, there := s.prompts.disk[id]; there {
+		s.prompts.dirty[id] = nil
+	} else {
+		delete(s.prompts.dirty, id)
+	}
+}
+
+// OpenPrompts returns the prompts of a server that was killed, those that have
+// an event left out. A server calls it before its first login.
+func (s *Store) OpenPrompts(ctx context.Context) (open []mfa.OpenPrompt, err error) {
+	defer wrap(&err, "store: prompts")
+	since := time.Now()
+	err = each(ctx, s.db, `SELECT data FROM prompts ORDER BY id`, nil, func(r *sql.Rows) error {
+		var data sql.RawBytes
+		if err := r.Scan(&data); err != nil {
+			return err
+		}
+		var p mfa.OpenPrompt
+		if err := json.Unmarshal(data, &p); err != nil {
+			return err
+		}
+		if p.Opened.Before(since) {
+			since = p.Opened
+		}
+		open = append(open, p)
+		return nil
+	})
+	if err != nil || len(open) == 0 {
+		return nil, err
+	}
+	ended, err := s.endedSince(ctx, since.Add(-maxClockStep))
+	if err != nil {
+		return nil, err
+	}
+	left := open[:0]
+	for _, p := range open {
+		if ended[p.ID] {
+			s.DropPrompt(p.ID)
+		} else {
+			left = append(left, p)
+		}
+	}
+	return left, nil
+}
+
+// endedSince returns the ids of all logins that have an event.
+func (s *Store) endedSince(ctx context.Context, t time.Time) (map[string]bool, error) {
+	ended := make(map[string]bool)
+	err := each(ctx, s.db, selectEvents+`events e WHERE id >= ?`, []any{t.UnixMicro()}, func(r *sql.Rows) error {
+		e, err := scanEvent(r)
+		ended[e.Event.ID] = true
+		return err
+	})
+	return ended, err
+}
+
+// openPromptsTable opens the connection that does not sync, and reads which
+// prompts there are.
+func (s *Store) openPromptsTable(ctx context.Context) (err error) {
+	s.prompts.dirty, s.prompts.disk = make(map[string]*mfa.OpenPrompt), make(map[string]struct{})
+	u, err := url.Parse(s.dsn())
+	if err != nil {
+		return err
+	}
+	// NORMAL: in WAL mode a commit survives the death of this process; a loss of
+	// power may undo the last ones, and never harms those that were synced.
+	u.RawQuery = url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "synchronous(NORMAL)"}}.Encode()
+	if s.prompts.db, err = sql.Open("sqlite", u.String()); err != nil {
+		return err
+	}
+	s.prompts.db.SetMaxOpenConns(1)
+	return each(ctx, s.db, `SELECT id FROM prompts`, nil, func(r *sql.Rows) error {
+		var id string
+		err := r.Scan(&id)
+		s.prompts.disk[id] = struct{}{}
+		return err
+	})
+}
+
+// flushPrompts writes what changed, some at a time while logins wait.
+func (s *Store) flushPrompts(ctx context.Context) error {
+	for {
+		todo := s.prompts.take(chunk)
+		if len(todo) == 0 {
+			return nil
+		}
+		if err := s.writePrompts(ctx, todo); err != nil {
+			s.prompts.putBack(todo)
+			return err
+		}
+	}
+}
+
+func (s *Store) writePrompts(ctx context.Context, todo map[string]*mfa.OpenPrompt) (err error) {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	tx, err := s.prompts.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for id, p := range todo {
+		if p == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM prompts WHERE id = ?`, id)
+		} else {
+			var data []byte
+			if data, err = json.Marshal(p); err == nil {
+				_, err = tx.ExecContext(ctx, `INSERT INTO prompts (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data`, id, data)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// take returns at most n changes. From then on they count as written.
+func (o *openPrompts) take(n int) map[string]*mfa.OpenPrompt {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	todo := make(map[string]*mfa.OpenPrompt, min(n, len(o.dirty)))
+	for id, p := range o.dirty {
+		if len(todo) == n {
+			break
+		}
+		todo[id] = p
+		delete(o.dirty, id)
+		if p == nil {
+			delete(o.disk, id)
+		} else {
+			o.disk[id] = struct{}{}
+		}
+	}
+	return todo
+}
+
+// putBack takes changes back that could not be written, but for those that
+// were overtaken.
+func (o *openPrompts) putBack(todo map[string]*mfa.OpenPrompt) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, p := range todo {
+		o.disk[id] = struct{}{} // it may be
+		if _, later := o.dirty[id]; !later {
+			o.dirty[id] = p
+		}
+	}
+}
+
+func (o *openPrompts) close() error {
+	if o.db == nil {
+		return nil
+	}
+	return o.db.Close()
+}
