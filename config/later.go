@@ -16,7 +16,7 @@ var (
 		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
 	}
 	laterTypes = map[string][]string{
-		"push": {"ntfy", "webhook", "webpush"},
+		"push": {"webpush"},
 	}
 	indexes = regexp.MustCompile(`\[\d+\]`)
 )

@@ -24,6 +24,7 @@ type Client struct {
 	HurryPrimary bool           // it must be told when the NAS gives up: it does not answer from memory
 	Finder       IdentityFinder // the Primary's second ability; never nil where NoPassword is true
 	Pusher       Pusher         // nil: no push
+	PushProvider string         // the Pusher's name as in User.Elsewhere; "": our own devices
 	Amender      PromptAmender  // the Pusher's second ability, nil without
 	// PushesNumbers: the Pusher is a NumberPusher. Resumes: it is a PromptResumer.
 	PushesNumbers bool

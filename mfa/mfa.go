@@ -78,7 +78,7 @@ type PasswordChecker interface {
 	Check(ctx context.Context, user string, cred Credential) (Identity, error)
 }
 
-// Connector is a PasswordChecker that asks something outside of this process.
+// Connector is a PasswordChecker or a Pusher that asks something outside of this process.
 // Connect tries each server that it names, for `radmatch check --connect`; nil
 // means that all work. Its error is a *ConnectError, or several joined.
 type Connector interface {
@@ -171,7 +171,8 @@ type Directory interface {
 type User struct {
 	Name        string   // as enrolled
 	Blocked     bool     // by an administrator: no login at all
-	Devices     int      // registered push devices
+	Devices     int      // registered push devices, of all providers
+	Elsewhere   []string // the providers of those Devices that are not our own, one each
 	Codes       int      // registered TOTP and HOTP tokens
 	HasPass     bool     // a Temporary Access Pass was issued and not revoked, be it expired or used
 	Pass        bool     // a Temporary Access Pass is valid now

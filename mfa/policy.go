@@ -149,6 +149,20 @@ func (l Line) Try(c *Client, f *Facts) (plan Plan, reason Reason, fits bool) { r
 // to let someone in.
 func (u *User) registered() bool { return u.Devices > 0 || u.Codes > 0 || u.HasPass || u.Pass }
 
+// devicesAt counts the devices at a provider, "" for our own.
+func (u *User) devicesAt(provider string) int {
+	if provider == "" {
+		return u.Devices - len(u.Elsewhere)
+	}
+	n := 0
+	for _, p := range u.Elsewhere {
+		if p == provider {
+			n++
+		}
+	}
+	return n
+}
+
 // DefaultMethod is what `method default` set while it is still registered, else
 // push if there is a device, else the code method. A pass is never the default.
 func (u *User) DefaultMethod() Method {
@@ -235,7 +249,7 @@ var planTable = [...]Line{
 	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.PAP && c.NumberInPrompt && c.Prompts && c.ShowsMessage
 	}},
-	{10, "a device is registered", func(c *Client, f *Facts) (Plan, Reason, bool) {
+	{10, "a device is registered at the push provider of this client", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanPush, ReasonApproveDeny, canPush(c, f)
 	}},
 	{11, "anything else", func(*Client, *Facts) (Plan, Reason, bool) {
@@ -245,7 +259,9 @@ var planTable = [...]Line{
 
 func defaultPush(f *Facts) bool { return f.User.DefaultMethod() == MethodPush }
 
-func canPush(c *Client, f *Facts) bool { return defaultPush(f) && c.Pusher != nil }
+func canPush(c *Client, f *Facts) bool {
+	return defaultPush(f) && c.Pusher != nil && f.User.devicesAt(c.PushProvider) > 0
+}
 
 // showsNumber reports whether this login can show a number and the devices check it.
 func showsNumber(c *Client, f *Facts) bool {

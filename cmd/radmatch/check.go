@@ -156,8 +156,8 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 		report("primary "+e.Name, err, state)
 	}
 	for _, e := range cfg.Push {
-		_, err := open(cfg, l.parts, pushTypes, e)
-		report("push "+e.Name, err, "ok")
+		state, err := checkPusher(ctx, cfg, &l, e)
+		report("push "+e.Name, err, state)
 	}
 	a.checkPublic(ctx, cfg)
 	if !failed {
@@ -173,7 +173,7 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// connectTime is how long a primary may take to be reached, all its servers together.
+// connectTime is how long a provider may take to be reached, all its servers together.
 const connectTime = 30 * time.Second
 
 // checkPrimary builds a primary and lets it try its servers.
@@ -186,6 +186,20 @@ func checkPrimary(ctx context.Context, cfg *config.Config, l *lasting, e config.
 	if users, ok := p.(interface{ Len() int }); ok {
 		return fmt.Sprintf("%d users", users.Len()), nil
 	}
+	return tryConnect(ctx, e, p, "every server answers")
+}
+
+// checkPusher builds a push provider and lets it try its server.
+func checkPusher(ctx context.Context, cfg *config.Config, l *lasting, e config.Provider) (state string, err error) {
+	p, err := open(cfg, l.parts, pushTypes, e)
+	if err != nil {
+		return "", err
+	}
+	return tryConnect(ctx, e, p, "its server answers")
+}
+
+// tryConnect lets a provider that has a server try it.
+func tryConnect(ctx context.Context, e config.Provider, p any, good string) (state string, err error) {
 	connector, ok := p.(mfa.Connector)
 	if !ok {
 		return "ok", nil
@@ -195,7 +209,7 @@ func checkPrimary(ctx context.Context, cfg *config.Config, l *lasting, e config.
 	if err := connector.Connect(ctx); err != nil {
 		return "", &unreachable{where: e.Where, err: err}
 	}
-	return "every server answers", nil
+	return good, nil
 }
 
 // unreachable is what Connect returned, with the entry of the configuration.

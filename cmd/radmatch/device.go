@@ -15,10 +15,10 @@ import (
 func (a *app) deviceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "device",
-		Short:   "Push devices: invite, list, remove",
-		Example: "  radmatch device invite anna\n  radmatch device list anna\n  radmatch device remove anna 'old phone'",
+		Short:   "Push devices: invite, add, list, remove",
+		Example: "  radmatch device invite anna\n  radmatch device add anna --provider chat\n  radmatch device list anna\n  radmatch device remove anna 'old phone'",
 	}
-	c.AddCommand(a.deviceInviteCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
+	c.AddCommand(a.deviceInviteCommand(), a.deviceAddCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
 	return c
 }
 
@@ -109,18 +109,21 @@ func (a *app) listDevices(ctx context.Context, user string) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "USER\tNAME\tID\tADDED\tLAST SEEN\tNUMBERS\tPASSKEY")
+	fmt.Fprintln(t, "USER\tNAME\tID\tADDED\tLAST SEEN\tNUMBERS\tPASSKEY\tPROVIDER")
 	for _, d := range devices {
-		numbers := "yes"
-		if d.Version < push.VersionNumber {
+		numbers, seen := "yes", d.Seen.Local().Format(time.DateTime)
+		switch {
+		case d.Provider != "":
+			numbers, seen = "-", "-" // the provider's matter
+		case d.Version < push.VersionNumber:
 			numbers = "no: too old"
 		}
 		passkey := "no"
 		if d.Passkey != nil {
 			passkey = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User, 128), push.Printable(d.Name, 64), d.ID,
-			d.Added.Local().Format(time.DateTime), d.Seen.Local().Format(time.DateTime), numbers, passkey)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User, 128), push.Printable(d.Name, 64), d.ID,
+			d.Added.Local().Format(time.DateTime), seen, numbers, passkey, d.Provider)
 	}
 	return t.Flush()
 }

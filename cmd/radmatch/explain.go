@@ -242,7 +242,8 @@ func describeMethods(u mfa.User) string {
 			out = append(out, s)
 		}
 	}
-	add(fmt.Sprintf("%d push devices", u.Devices), u.Devices > 0)
+	add(fmt.Sprintf("%d push devices", u.Devices), u.Devices > 0 && len(u.Elsewhere) == 0)
+	add(fmt.Sprintf("%d push devices, of them at other providers: %s", u.Devices, strings.Join(u.Elsewhere, ", ")), len(u.Elsewhere) > 0)
 	add(fmt.Sprintf("%d passcode tokens", u.Codes), u.Codes > 0)
 	add("a valid Temporary Access Pass", u.Pass)
 	add("a Temporary Access Pass that is not valid now", u.HasPass && !u.Pass)

@@ -23,10 +23,14 @@ import (
 type parts struct {
 	gate     *password.Gate
 	approver *push.Approver
+	// callbacks and registered are for push providers whose devices are not ours.
+	callbacks  *push.Callbacks
+	registered push.Registrations
 	// dictionary is that of the configuration; nil: what is built in.
 	dictionary *radius.Dictionary
 	log        *zap.Logger // for what providers do by themselves; nil: nobody reads it
 	above      primaries   // of the entry that is built: those before it
+	name       string      // of the entry that is built
 }
 
 // encode is how a users file or a directory names reply attributes.
@@ -62,6 +66,8 @@ var primaryTypes = map[string]provider[mfa.PasswordChecker]{
 
 var pushTypes = map[string]provider[mfa.Pusher]{
 	"approver": row(openApprover),
+	"ntfy":     row(openNtfy),
+	"webhook":  row(openWebhook),
 }
 
 func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.PasswordChecker, error) {
@@ -128,6 +134,32 @@ type approverSettings struct{}
 
 func openApprover(_ *config.Config, p parts, _ *approverSettings) (mfa.Pusher, error) {
 	return p.approver, nil
+}
+
+func openNtfy(cfg *config.Config, p parts, s *push.NtfySettings) (mfa.Pusher, error) {
+	n, err := push.OpenNtfy(s, p.providerParts(cfg))
+	switch {
+	case err != nil:
+		return nil, err
+	case s.AllowChoice:
+		return push.NtfyChoice{Ntfy: n}, nil
+	}
+	return n, nil
+}
+
+func openWebhook(cfg *config.Config, p parts, s *push.WebhookSettings) (mfa.Pusher, error) {
+	h, err := push.OpenWebhook(s, p.providerParts(cfg))
+	if err != nil {
+		return nil, err // not a nil *push.Webhook, which is a Pusher
+	}
+	return h, nil
+}
+
+func (p parts) providerParts(cfg *config.Config) push.ProviderParts {
+	return push.ProviderParts{
+		Name: p.name, PublicURL: cfg.PublicURL(), Callbacks: p.callbacks, Registrations: p.registered,
+		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret,
+	}
 }
 
 // primaries are the primaries of the file, by name.
@@ -273,6 +305,7 @@ func openAll[T any](cfg *config.Config, p parts, types map[string]provider[T], e
 }
 
 func open[T any](cfg *config.Config, p parts, types map[string]provider[T], e config.Provider) (T, error) {
+	p.name = e.Name
 	t, err := types[e.Type].open(cfg, p, e.Settings)
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", e.Where, err)

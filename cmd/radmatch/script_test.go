@@ -52,11 +52,16 @@ import (
 //	                         to its address. freeradius hang | resume | kill | restart NAME do that
 //	upstreamsite NAME... [KEY: VALUE]...
 //	                         write radmatch.yaml with these servers and keys in its entry
+//	pushsite KEY: VALUE... [-- KEY: VALUE...]
+//	                         write radmatch.yaml with these keys in an entry of push, and under mfa:
+//	receiver                 write receiver.py from docs/push.md and set $PYTHON
+//	exec ntfyd, exec tap     an ntfy server and the person who taps, see ntfyMain and tapMain
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPeer(t, "radclient")
 	needPeer(t, "slapd")
 	needPeer(t, "freeradius")
+	needPython(t)
 	testscript.Run(t, scriptParams("../../testdata/script"))
 }
 
@@ -80,6 +85,7 @@ func scriptParams(dir string) testscript.Params {
 			"capture": scriptCapture, "code": scriptCode, "until": scriptUntil, "lines": scriptLines,
 			"slapd": scriptSlapd, "ldapsite": scriptLDAPSite, "mschap": scriptMSCHAP,
 			"freeradius": scriptFreeRADIUS, "upstreamsite": scriptUpstreamSite,
+			"pushsite": scriptPushSite, "receiver": scriptReceiver,
 		},
 	}
 }
@@ -90,7 +96,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"radmatch": main, "nas": nas})
+	testscript.Main(m, map[string]func(){"radmatch": main, "nas": nas, "ntfyd": ntfyMain, "tap": tapMain})
 }
 
 // scriptUsers is users.yaml where a script has none of its own. All passwords

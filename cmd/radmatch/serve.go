@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"reflect"
@@ -132,7 +133,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	front, err := openFront(ctx, cfg, pages.Handler(), log)
+	front, err := openFront(ctx, cfg, routes(pages.Handler(), l.callbacks.Handler()), log)
 	if err != nil {
 		return err
 	}
@@ -165,6 +166,15 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	stopWork()
 	work.Wait()
 	return err
+}
+
+// routes keeps answers to other providers' prompts apart from our own pages:
+// they come from other sites, and what they carry is authority enough.
+func routes(pages, callbacks http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	mux.Handle(push.CallbackPath, callbacks)
+	return mux
 }
 
 // run serves until ctx ends or a listener fails, and reloads on SIGHUP. cfg is
@@ -242,7 +252,10 @@ func needsRestart(old, next *config.Config) []string {
 // before the start still count.
 func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*lasting, error) {
 	l := &lasting{
-		parts: parts{gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending}, log: log},
+		parts: parts{
+			gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending},
+			callbacks: &push.Callbacks{MaxPrompts: cfg.Limits.Pending}, registered: st, log: log,
+		},
 		pending: &mfa.Pending{
 			Journal: st, Keeper: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
 			Panicked: func(login string, v any, stack []byte) {

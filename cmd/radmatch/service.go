@@ -7,6 +7,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -128,6 +129,9 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 		if policy.Pusher = pushers[c.MFA.Push]; policy.Pusher == nil {
 			return radius.Client{}, fmt.Errorf("client %q: no push provider %q", c.Name, c.MFA.Push)
 		}
+	}
+	if _, ours := policy.Pusher.(*push.Approver); !ours {
+		policy.PushProvider = c.MFA.Push
 	}
 	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
 	_, policy.Resumes = policy.Pusher.(mfa.PromptResumer)

@@ -66,6 +66,10 @@ func (a *app) showUser(ctx context.Context, st *store.Store, name string) error 
 	row("blocked", "%s", yesNo(u.Blocked))
 	row("default", "%s", defaultMethod(u))
 	for _, d := range devices {
+		if d.Provider != "" {
+			row("device", "%s %s, at %s", d.ID, push.Printable(d.Name, 64), d.Provider)
+			continue
+		}
 		row("device", "%s %s, last seen %s", d.ID, push.Printable(d.Name, 64), d.Seen.Local().Format(time.DateTime))
 	}
 	for _, o := range tokens {

@@ -17,6 +17,20 @@ type Device struct {
 	Added   time.Time
 	Seen    time.Time
 	Passkey *Passkey // nil: none
+	// Provider is the name of the push provider that the user is registered at.
+	// Such a device has no key and never speaks the device protocol. Empty: ours.
+	Provider string
+}
+
+// NewRegistration returns a device that stands for a user at another provider.
+func NewRegistration(user, provider, name string, now time.Time) Device {
+	return Device{ID: newDeviceID(), User: user, Name: name, Provider: provider, Added: now}
+}
+
+// Registrations knows who is registered at which provider. DevicesOf may be
+// called concurrently, answers from memory and folds the name itself.
+type Registrations interface {
+	DevicesOf(ctx context.Context, user, provider string) ([]Device, error)
 }
 
 // Invitation lets one device enrol for User until Expires. Of its token only
@@ -34,7 +48,8 @@ var ErrInvitation = errors.New("invitation unknown, used or expired")
 var ErrNoDevice = errors.New("device unknown or removed")
 
 // Store holds devices and invitations. Its methods may be called concurrently.
-// Devices and Device answer from memory and fold names themselves.
+// Devices and Device answer from memory, fold names themselves, and know our own
+// devices alone: those of another provider have no key to sign with.
 type Store interface {
 	Devices(ctx context.Context, user string) ([]Device, error)
 	// Device returns ErrNoDevice for one that is unknown or removed.

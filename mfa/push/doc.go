@@ -4,7 +4,8 @@
 // Push waits and Decide ends the wait. mfa/web carries both to the devices over
 // HTTP; docs/device-protocol.md is the description of that protocol, protocol.go
 // its types and signatures, phone.go a client of it. Another provider is another
-// file with another mfa.Pusher; pushtest is the suite that each has to pass.
+// file with another mfa.Pusher: ntfy.go and webhook.go, whose prompts wait in
+// Callbacks; pushtest is the suite that each has to pass.
 //
 // The engine calls Push, one goroutine a prompt, which is all that a prompt
 // costs: the package starts no goroutine and no timer. One mutex guards the

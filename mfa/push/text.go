@@ -49,6 +49,14 @@ func (r RequestView) From() string {
 	return from
 }
 
+// from says where the person sits who opened the prompt.
+func (v PromptView) from() string {
+	if len(v.Requests) == 0 {
+		return RequestView{}.From()
+	}
+	return v.Requests[0].From()
+}
+
 func plain(s string, max int) bool {
 	if len(s) > max {
 		return false

@@ -12,14 +12,21 @@ import (
 )
 
 // Devices implements push.Store. The keys belong to the store.
-func (s *Store) Devices(ctx context.Context, user string) (list []push.Device, err error) {
+func (s *Store) Devices(ctx context.Context, user string) ([]push.Device, error) {
+	return s.DevicesOf(ctx, user, "")
+}
+
+// DevicesOf implements push.Registrations.
+func (s *Store) DevicesOf(ctx context.Context, user, provider string) (list []push.Device, err error) {
 	defer wrap(&err, "store: devices")
 	err = s.view(ctx, user, func(a *account) {
 		if a == nil {
 			return
 		}
 		for _, d := range a.devices {
-			list = append(list, *d)
+			if d.Provider == provider {
+				list = append(list, *d)
+			}
 		}
 	})
 	return list, err
@@ -27,6 +34,15 @@ func (s *Store) Devices(ctx context.Context, user string) (list []push.Device, e
 
 // Device implements push.Store.
 func (s *Store) Device(ctx context.Context, id string) (push.Device, error) {
+	d, err := s.device(ctx, id)
+	if err == nil && d.Provider != "" {
+		return push.Device{}, push.ErrNoDevice
+	}
+	return d, err
+}
+
+// device returns a device of any provider.
+func (s *Store) device(ctx context.Context, id string) (push.Device, error) {
 	if s.opt.Server {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
@@ -48,7 +64,7 @@ func (s *Store) Device(ctx context.Context, id string) (push.Device, error) {
 
 // Registered implements mfa.Directory.
 func (s *Store) Registered(ctx context.Context, id string) error {
-	_, err := s.Device(ctx, id)
+	_, err := s.device(ctx, id)
 	if errors.Is(err, push.ErrNoDevice) {
 		return fmt.Errorf("%w: %w", mfa.ErrRejected, err)
 	}
@@ -105,6 +121,35 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ pus
 		return push.Device{}, err
 	}
 	return d, nil
+}
+
+// maxRegistrations bounds the devices of one user at one other provider: each
+// rings at every prompt.
+const maxRegistrations = 8
+
+// AddDevice registers a device of another provider than our own.
+func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: adding a device")
+	if d.Provider == "" || len(d.Key) > 0 {
+		return errors.New("a device of our own enrols itself")
+	}
+	key := mfa.Fold(d.User)
+	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ? AND provider = ?`, key, d.Provider).Scan(&n)
+		switch {
+		case err != nil:
+			return err
+		case n >= maxRegistrations:
+			return fmt.Errorf("user %q has %d devices at %q already", d.User, n, d.Provider)
+		}
+		if err := ensureUser(ctx, tx, d.User); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen, provider) VALUES (?, ?, ?, x'', 0, ?, 0, ?)`,
+			d.ID, key, d.Name, micros(d.Added), d.Provider)
+		return err
+	})
 }
 
 // invited returns whom a valid invitation is for.

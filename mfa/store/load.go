@@ -83,20 +83,20 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			})
 		},
 		func() error {
-			return each(ctx, q, `SELECT id, user, name, key, version, added, seen, passkey, passkey IS NOT NULL FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
+			return each(ctx, q, `SELECT id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
 				var user string
 				var added, seen int64
 				var passkey []byte
 				var has bool
 				d := new(push.Device)
-				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &passkey, &has)
+				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &d.Provider, &passkey, &has)
 				if err == nil && has {
 					d.Passkey, err = readPasskey(passkey)
 				}
 				if err != nil {
 					return err
 				}
-				d.Added, d.Seen = fromMicros(added), fromMicros(seen)
+				d.Added, d.Seen, d.Provider = fromMicros(added), fromMicros(seen), same.text(d.Provider)
 				a := at(user)
 				d.User = a.name
 				a.devices = append(a.devices, d)
@@ -367,6 +367,11 @@ func (s *Store) User(ctx context.Context, name string) (mfa.User, error) {
 		}
 		if a.unblocked > now { // the clock was set back: it would forgive wrong codes until it is there again
 			u.Unblocked = time.Time{}
+		}
+		for _, d := range a.devices {
+			if d.Provider != "" {
+				u.Elsewhere = append(u.Elsewhere, d.Provider)
+			}
 		}
 		for _, t := range a.tokens {
 			if t.kind != otp.Pass {

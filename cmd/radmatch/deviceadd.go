@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func (a *app) deviceAddCommand() *cobra.Command {
+	var provider, name string
+	c := &cobra.Command{
+		Use:   "add USER --provider NAME",
+		Short: "Register a user at another push provider",
+		Long: `Register USER at an entry of push whose devices are not our own: type ntfy or
+webhook. The prompts of clients that use this provider then go there. With ntfy each
+device has a topic, which is printed once: who knows it can approve for USER.`,
+		Example: "  radmatch device add anna --provider chat\n  radmatch device add anna --provider ntfy --name 'work phone'",
+		Args:    rangeArgs(1, 1, "radmatch device add USER --provider NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if provider == "" {
+				return usageError("radmatch device add USER --provider NAME", "device add: --provider must be there")
+			}
+			if err := otp.CheckUser(args[0]); err != nil {
+				return usageError("radmatch device add USER --provider NAME", "device add: %w", err)
+			}
+			if name == "" {
+				name = provider
+			}
+			if name != push.Printable(name, maxDeviceName) {
+				return usageError("--name 'work phone'", "device add: --name must be at most %d characters that print", maxDeviceName)
+			}
+			return a.addDevice(cmd.Context(), args[0], provider, name)
+		},
+	}
+	c.Flags().StringVar(&provider, "provider", "", "the name of an entry of push")
+	c.Flags().StringVar(&name, "name", "", "what events and commands call it; unset: as the provider")
+	return c
+}
+
+// maxDeviceName is in characters.
+const maxDeviceName = 64
+
+// subscriber is a push provider that a device subscribes to.
+type subscriber interface{ Subscription(d push.Device) string }
+
+func (a *app) addDevice(ctx context.Context, user, provider, name string) error {
+	cfg, st, err := a.openConfigured(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	p, err := openOther(cfg, provider)
+	if err != nil {
+		return err
+	}
+	d := push.NewRegistration(user, provider, name, time.Now())
+	ev := adminEvent(user, fmt.Sprintf("device %q at %q added", name, provider))
+	ev.Device, ev.DeviceID = d.Name, d.ID
+	if err := st.AddDevice(ctx, d, ev); err != nil {
+		return withHint("radmatch device list "+user, fmt.Errorf("device: add for %q: %w", user, err))
+	}
+	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user, 128), provider)
+	if s, ok := p.(subscriber); ok {
+		fmt.Fprintf(a.stdout, "Subscribe to this topic, and tell it to nobody: %s\n", s.Subscription(d))
+	}
+	return nil
+}
+
+// openOther builds a push provider whose devices are not our own.
+func openOther(cfg *config.Config, name string) (mfa.Pusher, error) {
+	i := slices.IndexFunc(cfg.Push, func(e config.Provider) bool { return e.Name == name })
+	if i < 0 {
+		return nil, usageError("radmatch check", "device add: there is no push provider %q", name)
+	}
+	if _, ours := cfg.Push[i].Settings.(*approverSettings); ours {
+		return nil, usageError("radmatch device invite USER", "device add: the devices of %q enrol themselves", name)
+	}
+	return open(cfg, parts{}, pushTypes, cfg.Push[i])
+}

@@ -1,0 +1,260 @@
+package push
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// NtfySettings are the keys of a push provider of type `ntfy`.
+type NtfySettings struct {
+	URL          string        `yaml:"url" default:"https://ntfy.sh" doc:"The ntfy server: https://, or http:// to a loopback address. Whoever runs it can approve: use your own."`
+	TopicKeyFile string        `yaml:"topic_key_file" required:"true" example:"secrets/ntfy-topics" doc:"A file that holds a key, at least 32 octets, from which the topic of each device is made, so that nobody can guess it. With another key every device has another topic."`
+	TopicPrefix  string        `yaml:"topic_prefix" default:"radmatch-" doc:"What topics begin with, for the access control of the server: letters, digits, - and _, at most 32."`
+	TokenFile    string        `yaml:"token_file" default:"" doc:"A file that holds an access token of the server which may write to the topics. Unset: none is sent."`
+	AllowChoice  bool          `yaml:"allow_choice" default:"false" doc:"true: where a number is due the notification has three to choose from, and that counts as number matching. Who taps blindly is right one time in three. false: where a number is due, ntfy cannot be used."`
+	CAFile       string        `yaml:"ca_file" default:"" doc:"PEM certificates that the certificate of the server must come from. Unset: those of the operating system."`
+	Timeout      time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"60s" doc:"How long the server may take to answer one request. It is not how long the person has."`
+}
+
+// The bounds of a topic key, in octets, and of a prefix, in characters.
+const (
+	minTopicKey    = 32
+	maxTopicPrefix = 32
+)
+
+const topicAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// CheckSettings implements the rules that tags cannot say.
+func (s *NtfySettings) CheckSettings(problem func(key, rule, got string)) {
+	u, err := parseProviderURL(s.URL)
+	switch {
+	case err != nil:
+		problem("url", err.Error(), "")
+	case u.RawQuery != "":
+		problem("url", "must not have a query", "")
+	}
+	if len(s.TopicPrefix) > maxTopicPrefix || strings.Trim(s.TopicPrefix, topicAlphabet) != "" {
+		problem("topic_prefix", fmt.Sprintf("must be letters, digits, - and _, at most %d", maxTopicPrefix), s.TopicPrefix)
+	}
+}
+
+// Ntfy publishes prompts on an ntfy server (https://docs.ntfy.sh/publish/), each
+// device of a user having a topic. The buttons of a notification carry links
+// back to Callbacks. Its methods may be called concurrently.
+type Ntfy struct {
+	settings NtfySettings
+	parts    ProviderParts
+	topicKey []byte
+	header   http.Header
+	out      *outbound
+}
+
+// NtfyChoice is an Ntfy that lets people choose the number of a prompt from three.
+type NtfyChoice struct{ *Ntfy }
+
+// PushesNumbers marks that the choice is checked.
+func (NtfyChoice) PushesNumbers() {}
+
+var (
+	_ mfa.Pusher       = (*Ntfy)(nil)
+	_ mfa.NumberPusher = NtfyChoice{}
+	_ mfa.Connector    = (*Ntfy)(nil)
+)
+
+// OpenNtfy makes an Ntfy. It asks nobody: the first prompt does.
+func OpenNtfy(s *NtfySettings, p ProviderParts) (*Ntfy, error) {
+	key, err := p.ReadSecret(s.TopicKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("topic_key_file: %w", err)
+	}
+	if len(key) < minTopicKey {
+		return nil, fmt.Errorf("topic_key_file: the key must have at least %d octets", minTopicKey)
+	}
+	n := &Ntfy{settings: *s, parts: p, topicKey: []byte(key), header: http.Header{"Content-Type": {"application/json"}}}
+	if s.TokenFile != "" {
+		token, err := p.ReadSecret(s.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token_file: %w", err)
+		}
+		n.header.Set("Authorization", "Bearer "+token)
+	}
+	n.out, err = newOutbound(s.URL, resolved(p, s.CAFile), s.Timeout)
+	return n, err
+}
+
+// Topic returns what a device subscribes to. Who knows it can approve.
+func (n *Ntfy) Topic(d Device) string {
+	m := hmac.New(sha256.New, n.topicKey)
+	m.Write([]byte("radmatch ntfy topic 1\n" + n.parts.Name + "\n" + d.ID))
+	return n.settings.TopicPrefix + strings.ToLower(base32.StdEncoding.EncodeToString(m.Sum(nil))[:26]) // 130 bits
+}
+
+// Subscription returns the address that a new device subscribes to.
+func (n *Ntfy) Subscription(d Device) string { return n.at(n.Topic(d)) }
+
+// at returns the address of a path on the server.
+func (n *Ntfy) at(path ...string) string { return n.out.base.JoinPath(path...).String() }
+
+// errNoChoice is the answer for a prompt with a number without allow_choice.
+var errNoChoice = errors.New("a number is due, and allow_choice is not set")
+
+// Push publishes p for each device of its user and waits for one of the links
+// to come back. See mfa.Pusher.
+func (n *Ntfy) Push(ctx context.Context, p mfa.Prompt) (_ mfa.Approval, err error) {
+	defer n.wrap(&err)
+	if p.Number != "" && !n.settings.AllowChoice {
+		return mfa.Approval{}, errNoChoice
+	}
+	a, err := register(ctx, n.parts.Registrations, n.parts.Name, p)
+	if err != nil {
+		return mfa.Approval{}, err
+	}
+	a.key = make([]byte, 32)
+	_, _ = rand.Read(a.key)
+	sequence := rand.Text()
+	approval, err := n.parts.Callbacks.ask(ctx, a, func(ctx context.Context) error { return n.publish(ctx, a, sequence) })
+	for _, d := range a.devices {
+		// Servers before 2.16 do not have it: there the notification stays, and is dead.
+		n.out.withdraw(message{method: http.MethodDelete, url: n.at(n.Topic(d), sequence), header: n.header})
+	}
+	return approval, err
+}
+
+func (n *Ntfy) wrap(err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("ntfy %s: %w", n.parts.Name, *err)
+	}
+}
+
+// publish carries a prompt to all devices. Where one of them has it, or may, the
+// person can decide: then an error at another is none.
+func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
+	var failed []error
+	reached := false
+	for _, d := range a.devices {
+		body, err := json.Marshal(n.notification(a, d, sequence))
+		if err != nil {
+			panic("push: internal error: " + err.Error()) // only for types that JSON does not have
+		}
+		err = n.out.ring(ctx, message{method: http.MethodPost, url: n.at("/"), body: body, header: n.header})
+		reached = reached || err == nil || errors.Is(err, errUnanswered)
+		failed = append(failed, err)
+	}
+	if err := errors.Join(failed...); !reached || slices.IndexFunc(failed, func(err error) bool { return err == nil }) < 0 {
+		return err
+	}
+	return nil
+}
+
+// ntfyMessage is what the server takes as JSON.
+type ntfyMessage struct {
+	Topic    string       `json:"topic"`
+	Title    string       `json:"title"`
+	Message  string       `json:"message"`
+	Priority int          `json:"priority"`
+	Tags     []string     `json:"tags"`
+	Click    string       `json:"click,omitempty"`
+	Actions  []ntfyAction `json:"actions"`
+	Sequence string       `json:"sequence_id"` // names the notification when it is withdrawn
+}
+
+type ntfyAction struct {
+	Action string `json:"action"`
+	Label  string `json:"label"`
+	URL    string `json:"url"`
+	Method string `json:"method"`
+	Clear  bool   `json:"clear"`
+}
+
+const ntfyUrgent = 5 // rings and stays
+
+// notification is a prompt as a device shows it. ntfy shows at most three
+// buttons: with three numbers the two denials are on the page behind the text.
+func (n *Ntfy) notification(a *asked, d Device, sequence string) ntfyMessage {
+	button := func(label string, l ntfyLink) ntfyAction {
+		return ntfyAction{Action: "http", Label: label, URL: n.link(a, d, l), Method: http.MethodPost, Clear: true}
+	}
+	m := ntfyMessage{
+		Topic: n.Topic(d), Title: "Sign-in to " + Printable(a.Client, maxText), Priority: ntfyUrgent, Tags: []string{"key"},
+		Sequence: sequence, Message: describePrompt(a),
+	}
+	if a.Number == "" {
+		m.Actions = []ntfyAction{
+			button("Approve", ntfyLink{Action: ActionApprove}),
+			button("Deny", ntfyLink{Action: ActionDeny}),
+			button("It wasn't me", ntfyLink{Action: ActionNotMe}),
+		}
+		return m
+	}
+	m.Message += "\nTap the number that the sign-in shows. To deny, tap this text."
+	m.Click = n.link(a, d, ntfyLink{Action: ntfyAsk})
+	for _, number := range choices(a.Number) {
+		m.Actions = append(m.Actions, button(number, ntfyLink{Action: ActionApprove, Number: number}))
+	}
+	return m
+}
+
+// describePrompt says who signs in and from where.
+func describePrompt(a *asked) string {
+	return fmt.Sprintf("User %s, from %s. Valid until %s.",
+		Printable(a.User, maxText), view(&a.Prompt, VersionNumber).from(), a.Expires.Local().Format(time.TimeOnly))
+}
+
+// choices returns number and two others of two digits, each as likely, in an
+// order that tells nothing.
+func choices(number string) []string {
+	numbers := []string{number}
+	for len(numbers) < 3 {
+		if other := strconv.Itoa(10 + random(90)); !slices.Contains(numbers, other) {
+			numbers = append(numbers, other)
+		}
+	}
+	for i := len(numbers) - 1; i > 0; i-- {
+		j := random(i + 1)
+		numbers[i], numbers[j] = numbers[j], numbers[i]
+	}
+	return numbers
+}
+
+// random returns a number below n.
+func random(n int) int {
+	v, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
+	if err != nil {
+		panic("push: internal error: " + err.Error()) // crypto/rand does not fail
+	}
+	return int(v.Int64())
+}
+
+// Connect implements mfa.Connector: the server must be well, and know the token.
+func (n *Ntfy) Connect(ctx context.Context) error {
+	err := n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "health")}, map[int]string{
+		http.StatusNotFound: "this is no ntfy server, or its path is missing in url",
+	})
+	if err != nil || n.settings.TokenFile == "" {
+		return err
+	}
+	wrong := "the server does not know the token in token_file"
+	return n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "account"), header: n.header},
+		map[int]string{http.StatusUnauthorized: wrong, http.StatusForbidden: wrong})
+}
+
+// link returns the address of a button.
+func (n *Ntfy) link(a *asked, d Device, l ntfyLink) string {
+	l.Prompt, l.Device, l.Expires = a.ID, d.ID, a.Expires.UnixMilli()
+	return strings.TrimRight(n.parts.PublicURL, "/") + ntfyPath + url.PathEscape(l.sign(a.key))
+}
