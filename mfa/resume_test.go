@@ -2,6 +2,8 @@ package mfa
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -199,5 +201,34 @@ func TestRestoreDenied(t *testing.T) {
 		r.send(r.request("alice")).want(Reject, ReasonRecentlyDenied)
 		time.Sleep(2 * time.Second)
 		r.send(r.request("alice")).wantWaits()
+	})
+}
+
+// What is kept of an open prompt has no password, no key and no number in it.
+func TestOpenPromptHoldsNoSecret(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		kept := &keeper{}
+		r.Pending.Keeper = kept
+		r.client.NumberInPrompt = true
+		r.primary.groups = []string{"group-of-alice"}
+		r.send(r.request("alice"))
+		g := r.rings(1)
+		b, err := json.Marshal(kept.all())
+		if err != nil || len(kept.all()) != 1 {
+			t.Fatalf("kept %s, %v", b, err)
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(b[1:len(b)-1], &fields); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range fields {
+			if text, _ := value.(string); text == g.Number || strings.Contains(text, "right") || strings.Contains(text, "group-of-alice") {
+				t.Errorf("%s is %q", name, text)
+			}
+		}
+		want := "Claimed Client EndUser Group ID Key Opened Plan Reason Requests Source Started User"
+		if got := strings.Join(slices.Sorted(maps.Keys(fields)), " "); got != want {
+			t.Errorf("kept are %s; want %s", got, want)
+		}
 	})
 }
