@@ -11,5 +11,6 @@
 // if a login was lost, refused or accepted twice.
 //
 // With -ldap, which is `make bench-ldap`, it measures the LDAP primary beside a
-// bare client of the same OpenLDAP server instead.
+// bare client of the same OpenLDAP server instead; with -push, which is
+// `make bench-push`, what people with devices wait for.
 package main

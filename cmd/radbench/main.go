@@ -27,6 +27,8 @@ func main() {
 	flag.IntVar(&b.pushes, "pushes", 20_000, "of the users, who also have a push device; 0 leaves the push part out")
 	flag.IntVar(&b.pairs, "pairs", 5, "runs of each server at each number of logins in flight")
 	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
+	flag.IntVar(&b.devices, "devices", 10_000, "with -push: devices that are connected")
+	people := flag.Bool("push", false, "measure pushes to devices and their decisions instead")
 	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
 	upstream := flag.Bool("upstream", false, "measure the RADIUS primary beside FreeRADIUS as a proxy instead")
 	flag.Parse()
@@ -36,6 +38,9 @@ func main() {
 	}
 	if *upstream {
 		run = b.upstream
+	}
+	if *people {
+		run = b.pushBench
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "radbench: error: %v\n", err)
@@ -50,6 +55,7 @@ type bench struct {
 	radmatch, freeradius, parent string
 	keep                         bool
 	pushes, pairs, threads       int
+	devices                      int   // connected, with -push
 	levels                       []int // logins in flight
 	accepted                     int   // by radmatch, of all runs
 	failures                     []string

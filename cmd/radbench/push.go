@@ -33,7 +33,7 @@ const (
 // passcode logins run beside them.
 func (b *bench) waitingPushes(ctx context.Context) error {
 	start := time.Now()
-	if err := b.addDevices(ctx); err != nil {
+	if _, err := b.addDevices(ctx); err != nil {
 		return err
 	}
 	b.note("%d push devices registered in %.1f s", b.pushes, time.Since(start).Seconds())
@@ -96,20 +96,20 @@ func (b *bench) passcodes(ctx context.Context, s *server) (float64, error) {
 }
 
 // addDevices gives a device to each of the last users. They all have one key,
-// for which nobody has the private half any more.
-func (b *bench) addDevices(ctx context.Context) error {
+// which it returns.
+func (b *bench) addDevices(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	st, err := store.Open(ctx, store.Options{Dir: b.path("radmatch", "data")})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer st.Close()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := time.Now()
 	for i := b.users - b.pushes; i < b.users; i++ {
@@ -117,11 +117,11 @@ func (b *bench) addDevices(ctx context.Context) error {
 		hash := sha256.Sum256([]byte(user))
 		err := st.Invite(ctx, push.Invitation{Hash: hash, User: user, Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, User: user, Text: "benchmark"})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := st.Enroll(ctx, hash, push.Device{ID: "bench-" + user, Name: "phone", Key: der, Version: 1, Added: now, Seen: now}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return key, nil
 }

@@ -22,6 +22,7 @@ const (
 type server struct {
 	name string
 	addr string // of its RADIUS socket
+	web  string // of radmatch's pages
 	cmd  *exec.Cmd
 	took time.Duration // from start until it was ready
 }
@@ -39,7 +40,7 @@ func (b *bench) startRadmatch(ctx context.Context) (*server, error) {
 		if !bytes.HasSuffix(text, []byte("end\n")) {
 			return false
 		}
-		_, err := fmt.Sscanf(string(text), "radius %s", &s.addr)
+		_, err := fmt.Sscanf(string(text), "radius %s\nweb %s", &s.addr, &s.web)
 		return err == nil
 	})
 	return s, err

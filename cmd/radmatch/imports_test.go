@@ -34,7 +34,7 @@ var ours = map[string][]string{
 	"mfa/web":                   {"mfa", "otp", "mfa/push"},
 	"mfa/api":                   {"mfa", "otp", "mfa/push"},
 	"cmd/radmatch":              {"*"},
-	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/passwordtest", "mfa/push", "mfa/store"},
+	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/passwordtest", "mfa/push", "mfa/store", "radius"},
 }
 
 // suites may be imported by tests.
