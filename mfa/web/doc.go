@@ -5,8 +5,8 @@
 // push.Store.
 //
 // serve.go makes one Server, which outlives every reload, and an http.Server
-// around its Handler with NewHTTPServer. Besides net/http's goroutines, two a
-// connection, it starts none. One mutex each guards the open event streams, the
+// around its Handler with NewHTTPServer. Besides net/http's goroutines it starts
+// one an event stream. One mutex each guards the open event streams, the
 // nonces that devices have used and the counters of wrong invitations; none is
 // held over a call.
 //

@@ -1,11 +1,17 @@
 package web
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa/push"
 )
@@ -26,14 +32,59 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 		refuse(w, errBusy)
 		return
 	}
-	defer s.streams.remove(c.ID, end)
-	sub := s.Approver.Subscribe(c.User, c.version)
-	defer sub.Close()
-
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	out := &stream{w: w, rc: http.NewResponseController(w)}
+	if conn := hijack(w, r); conn != nil {
+		go func() {
+			defer conn.Close()
+			defer s.report()
+			s.stream(context.Background(), &stream{w: conn, deadline: conn.SetWriteDeadline}, c, end)
+		}()
+		return
+	}
+	rc := http.NewResponseController(w)
+	s.stream(r.Context(), &stream{w: w, deadline: rc.SetWriteDeadline, flush: rc.Flush}, c, end)
+}
+
+// hijack begins the answer of an event stream and takes the connection over from
+// net/http, whose goroutines, stacks and buffers for it are then free: thousands
+// of devices are connected all day. The answer ends with the connection. It
+// returns nil where the connection is shared (HTTP/2), or broken.
+func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
+	if r.ProtoMajor != 1 || r.Method != http.MethodGet {
+		return nil
+	}
+	h := w.Header()
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil
+	}
+	h.Set("Connection", "close")
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(&head) // to memory
+	head.WriteString("\r\n")
+	// An error comes again at the first event.
+	_ = conn.SetWriteDeadline(time.Now().Add(requestTimeout))
+	_, _ = conn.Write(head.Bytes())
+	return conn
+}
+
+// report turns a bug in a goroutine of our own into one log line.
+func (s *Server) report() {
+	if v := recover(); v != nil {
+		s.Logger.Error("web: internal error", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+	}
+}
+
+// stream tells a device what happens until ctx or end says stop, the device is
+// removed, or it does not read.
+func (s *Server) stream(ctx context.Context, out *stream, c caller, end chan struct{}) {
+	defer s.streams.remove(c.ID, end)
+	sub := s.Approver.Subscribe(c.User, c.version)
+	defer sub.Close()
 	beat := s.Heartbeat
 	if beat == 0 {
 		beat = defaultInterval
@@ -44,7 +95,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 	for {
 		var updates []push.Update
 		select {
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-end:
 			return
@@ -53,7 +104,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 			updates = sub.Take()
 		}
 		// The device may have been removed by a command beside this process.
-		dev, err := s.Store.Device(r.Context(), c.ID)
+		dev, err := s.Store.Device(ctx, c.ID)
 		if err != nil {
 			return
 		}
@@ -68,22 +119,22 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 
 // stream writes server-sent events.
 type stream struct {
-	w  io.Writer
-	rc *http.ResponseController
+	w        io.Writer
+	deadline func(time.Time) error
+	flush    func() error // nil: what is written is sent
 }
 
 // extend gives the next write its time.
-func (s *stream) extend() error { return s.rc.SetWriteDeadline(time.Now().Add(requestTimeout)) }
+func (s *stream) extend() error { return s.deadline(time.Now().Add(requestTimeout)) }
 
-// send writes updates, or a sign of life where there are none.
+// send writes updates, or a sign of life where there are none, at once.
 func (s *stream) send(updates []push.Update) error {
 	if err := s.extend(); err != nil {
 		return err
 	}
+	var b bytes.Buffer
 	if len(updates) == 0 {
-		if _, err := io.WriteString(s.w, ":\n\n"); err != nil {
-			return err
-		}
+		b.WriteString(":\n\n")
 	}
 	for _, u := range updates {
 		name, data := event(u)
@@ -91,11 +142,12 @@ func (s *stream) send(updates []push.Update) error {
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", name, text); err != nil {
-			return err
-		}
+		fmt.Fprintf(&b, "event: %s\ndata: %s\n\n", name, text)
 	}
-	return s.rc.Flush()
+	if _, err := s.w.Write(b.Bytes()); err != nil || s.flush == nil {
+		return err
+	}
+	return s.flush()
 }
 
 func event(u push.Update) (name string, data any) {
