@@ -8,9 +8,10 @@
 // Callbacks; pushtest is the suite that each has to pass.
 //
 // The engine calls Push, one goroutine a prompt, which is all that a prompt
-// costs: the package starts no goroutine and no timer. One mutex guards the
-// table; nothing is called while it is held. The number of a prompt never leaves
-// the package: the device sends what the person typed.
+// costs, but for the request that withdraws it from another provider's server,
+// which has a goroutine of its own. One mutex guards each table; nothing is called
+// while it is held. The number of a prompt never leaves the package, the three to
+// choose from of NtfyChoice excepted: the device sends what the person typed.
 //
 // Signatures are ECDSA over P-256 with SHA-256 (FIPS 186-5), as in WebCrypto.
 package push

@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -261,4 +263,26 @@ func FuzzWebhookAnswer(f *testing.F) {
 			t.Error("the prompt is over")
 		}
 	})
+}
+
+// TestProviderTLS: a server with a certificate of nobody's is refused, unless
+// ca_file names it.
+func TestProviderTLS(t *testing.T) {
+	t.Parallel()
+	s, _ := startWebhook(t)
+	server := httptest.NewTLSServer(receiver(t)(s))
+	t.Cleanup(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	for _, c := range []struct{ name, ca, says string }{
+		{"named", secretFile(t, string(ca)), ""},
+		{"not named", "", "tls: "},
+	} {
+		h, err := push.OpenWebhook(&push.WebhookSettings{URL: server.URL, SecretFile: secretFile(t, providerSecret), CAFile: c.ca, Timeout: time.Second}, s.parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Connect(bounded(t)); c.says == "" && err != nil || !strings.Contains(fmt.Sprint(err), c.says) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.says)
+		}
+	}
 }
