@@ -54,8 +54,8 @@ var theirs = map[string][]string{
 	"go.uber.org/zap":          {"cmd/radmatch", "radius", "mfa/web", "mfa/api", "mfa/push", "mfa/store", "mfa/password", "cmd/radbench"},
 	"github.com/spf13/cobra":   {"cmd/radmatch"},
 	"github.com/go-crypt":      {"mfa/password"},
-	"github.com/go-webauthn":   {"mfa/web"},
-	"github.com/oschwald":      {"mfa/web"},
+	"github.com/go-webauthn":   {"mfa/web/passkey.go"},
+	"github.com/oschwald":      {"mfa/web/places.go"},
 	"log":                      {},
 	"log/slog":                 {},
 }

@@ -215,7 +215,7 @@ func TestOwnDevicesAndHistory(t *testing.T) {
 	p := startServer(t, fmt.Sprintf(passkeySite, "off"))
 	a, b := p.enroll("alice"), p.enroll("bob")
 	for _, ph := range []*phone{a, b} {
-		login := p.login("127.0.0.1", fmt.Sprintf(`User-Name = "%s"`, ph.User), `Calling-Station-Id = "198.51.100.7"`)
+		login := p.login("127.0.0.1", strings.Replace(alice, "alice", ph.User, 1), `Calling-Station-Id = "198.51.100.7"`)
 		ph.approve()
 		gets(t, login, "Access-Accept")
 	}

@@ -2,13 +2,15 @@
 // 2, as docs/device-protocol.md describes it, and the authenticator in the
 // folder page: plain files without a build step, which a browser runs as a
 // device. The package decides nothing: decisions go to push.Approver, enrolments to
-// push.Store.
+// push.Store. What it knows alone is WebAuthn (Level 3; passkey.go, the only file
+// that knows the library) and the places of addresses (places.go).
 //
 // serve.go makes one Server, which outlives every reload, and an http.Server
 // around its Handler with NewHTTPServer. Besides net/http's goroutines it starts
-// one an event stream. One mutex each guards the open event streams, the
-// nonces that devices have used and the counters of wrong invitations; none is
-// held over a call.
+// one an event stream, and one while a database of places is read again. One
+// mutex each guards the open event streams, the nonces that devices have used, the
+// counters of wrong invitations, the connections by address and the passkeys that
+// were offered; none is held over a call.
 //
 // Everybody can reach this package, so every table in it is bounded and every
 // read has a size and a time. Server-sent events are those of the HTML standard,
