@@ -122,24 +122,25 @@ type Client struct {
 
 // MFA is how the second factor works. For a Client it holds the values in effect.
 type MFA struct {
-	Override       *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
-	RequireMatch   bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
-	NumberInPrompt bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
-	Append         string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How people bring a passcode with the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. Only who has a passcode method is concerned. See docs/login.md."`
-	AppendDelim    string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
-	Push           string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
-	PushTimeout    time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
-	ChallengeTTL   time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
-	Join           bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
-	Remember       time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
-	OnPrimaryError string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
-	OnMFAError     string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
-	RejectDelay    time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
-	RequireMA      Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
-	RequireNASType bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
-	Exempt         Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
-	GroupReplies   []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`
-	Require        Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
+	Override         *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
+	RequireMatch     bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
+	NumberInPrompt   bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
+	NumberFromDevice bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the person types it into the prompt."`
+	Append           string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How people bring a passcode with the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. Only who has a passcode method is concerned. See docs/login.md."`
+	AppendDelim      string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
+	Push             string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
+	PushTimeout      time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
+	ChallengeTTL     time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
+	Join             bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
+	Remember         time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
+	OnPrimaryError   string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
+	OnMFAError       string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
+	RejectDelay      time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
+	RequireMA        Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
+	RequireNASType   bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
+	Exempt           Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
+	GroupReplies     []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`
+	Require          Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
 }
 
 // Exempt is who needs no second factor.
@@ -224,7 +225,9 @@ type Events struct {
 
 // Policy switches features by group.
 type Policy struct {
-	NumberMatching Feature `yaml:"number_matching" doc:"Number matching. Who it is off for gets approve/deny, and is never asked for a passcode by override_number_matching_with_otp."`
+	NumberMatching      Feature `yaml:"number_matching" doc:"Number matching. Who it is off for gets approve/deny, and is never asked for a passcode by override_number_matching_with_otp."`
+	ShowApplicationName Feature `yaml:"show_application_name" doc:"The prompt on a device names the client that the person signs in to."`
+	ShowLocation        Feature `yaml:"show_location" doc:"The prompt on a device says from where the person signs in."`
 }
 
 // Feature is on for the members of some groups.

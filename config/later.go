@@ -3,32 +3,14 @@ package config
 import (
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 )
 
-// Keys and values that the documentation of radmatch speaks of and that this
-// version does not have. They are refused with a text that says so: a setting
-// that is read and ignored is a hole in the door.
-var (
-	laterKeys = []string{
-		"policy.show_application", "policy.show_location", "policy.show_client", "policy.show_address",
-	}
-	laterTypes = map[string][]string{
-		"push": {"webpush"},
-	}
-	indexes = regexp.MustCompile(`\[\d+\]`)
-)
-
-// isLater reports whether a key path comes with a later version. What comes
-// for mfa: comes for clients too.
-func isLater(key string) bool {
-	key = indexes.ReplaceAllString(key, "")
-	if rest, ok := strings.CutPrefix(key, "clients."); ok {
-		key = "mfa." + rest
-	}
-	return slices.Contains(laterKeys, key)
+// laterTypes are the types of providers that the documentation of radmatch speaks
+// of and that this version does not have. They are refused with a text that says so.
+var laterTypes = map[string][]string{
+	"push": {"webpush"},
 }
 
 func isLaterType(list, typ string) bool { return slices.Contains(laterTypes[list], typ) }

@@ -155,6 +155,7 @@ func TestDefaults(t *testing.T) {
 		Exempt:         Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},
 		Require:        Required{Groups: []string{}, Addresses: []netip.Prefix{}},
 	}
+	on := Feature{State: "enabled", Include: []string{"all_users"}, Exclude: []string{}}
 	want := Config{
 		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Accounting: []string{}, Web: "127.0.0.1:8080"},
 		DataDir: filepath.Join(filepath.Dir(c.File), "data"),
@@ -165,7 +166,7 @@ func TestDefaults(t *testing.T) {
 		Fatigue: Fatigue{Prompts: 5, Window: 10 * time.Minute, For: 30 * time.Minute, Total: 30},
 		Limits:  Limits{Pending: 50000, PendingPerClient: 50000, Attributes: 200},
 		Events:  Events{Keep: 180 * 24 * time.Hour, MaxSize: 2 << 30},
-		Policy:  Policy{NumberMatching: Feature{State: "enabled", Include: []string{"all_users"}, Exclude: []string{}}},
+		Policy:  Policy{NumberMatching: on, ShowApplicationName: on, ShowLocation: on},
 		Log:     Log{Level: "info", Format: "auto"},
 	}
 	got := *c
@@ -229,6 +230,8 @@ func TestFull(t *testing.T) {
 		{"secrets of forward", join2(c.Accounting.Forward[0].Secret) + "," + join2(c.Accounting.Forward[1].Secret),
 			"nps-secret-of-32-octets-8vRq2LwTz,another-secret-of-32-octets-K3jd9P"},
 		{"default means enabled", fmt.Sprint(c.Policy.NumberMatching.Enabled()), "true"},
+		{"show_application_name", fmt.Sprint(c.Policy.ShowApplicationName.Enabled()), "false"},
+		{"show_location", fmt.Sprint(c.Policy.ShowLocation), "{enabled [all_users] [vip]}"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, tt.got, tt.want)

@@ -46,9 +46,6 @@ func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
 			if v, ok := t.field(p.value, fs[i], key); ok {
 				m[name] = v
 			}
-		case isLater(key):
-			t.lines[key] = p.key.Line
-			t.add(key, "", "this version of radmatch does not have it yet")
 		default:
 			// The value is not shown: it may be a secret under a misspelt key.
 			t.lines[key] = p.key.Line

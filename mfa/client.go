@@ -29,7 +29,9 @@ type Client struct {
 	// PushesNumbers: the Pusher is a NumberPusher. Resumes: it is a PromptResumer.
 	PushesNumbers bool
 	Resumes       bool
-	AllowGroups   []string
+	// ShowsCodes: the Pusher is a CodePusher.
+	ShowsCodes  bool
+	AllowGroups []string
 
 	ExemptClient    bool           // needs no second factor
 	ExemptGroups    []string       // whose members need none
@@ -45,18 +47,23 @@ type Client struct {
 	Append          AppendStyle
 	AppendDelimiter string // between password and passcode; not empty
 
-	Override         bool   // override_number_matching_with_otp
-	OverrideOrigin   string // where its value comes from, for `check` and `explain`
-	NumberMatching   Feature
-	NumberInPrompt   bool
-	RequireUserMatch bool
-	Join             bool
-	Remember         time.Duration // how long an approval spares the same seat a prompt
-	PushTimeout      time.Duration
-	ChallengeTTL     time.Duration
-	OnPrimaryError   Outcome // Discard or Reject
-	OnMFAError       Outcome // Discard or Reject
-	RejectDelay      time.Duration
+	Override       bool   // override_number_matching_with_otp
+	OverrideOrigin string // where its value comes from, for `check` and `explain`
+	NumberMatching Feature
+	// What the prompt on a device tells, by the groups of the user: what the person
+	// signs in to, and from where.
+	ShowApplicationName Feature
+	ShowLocation        Feature
+	NumberInPrompt      bool
+	NumberFromDevice    bool
+	RequireUserMatch    bool
+	Join                bool
+	Remember            time.Duration // how long an approval spares the same seat a prompt
+	PushTimeout         time.Duration
+	ChallengeTTL        time.Duration
+	OnPrimaryError      Outcome // Discard or Reject
+	OnMFAError          Outcome // Discard or Reject
+	RejectDelay         time.Duration
 }
 
 // Feature is a setting that groups are included in and excluded from, as in Entra.

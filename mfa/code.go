@@ -51,7 +51,11 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 			e.tire(w, ReasonCodesLocked, user, now)
 			return e.refuseCode(c, ReasonCodesLocked, now)
 		}
-		err = e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, code, w.event(Accept, w.Reason, now))
+		if a := e.Pending.matched(w, Password(code)); a != nil {
+			e.Limits.codes.refund(key, now)
+			return e.accept(ctx, w, a, now)
+		}
+		err = e.verify(ctx, w, code, now)
 		switch {
 		case err == nil:
 			e.Limits.codes.refund(key, now)
@@ -86,6 +90,8 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 	switch {
 	case w.Number != "":
 		message = fmt.Sprintf(messageNumberWrong, w.Number)
+	case w.match != "":
+		message = messageDeviceBad
 	case w.prompts():
 		message = messageApproveBad
 	}

@@ -69,6 +69,8 @@ func (e *Engine) degrade(ctx context.Context, w *wait, r *Request) {
 // approveMessage asks for what the devices ask for.
 func (w *wait) approveMessage(code bool) string {
 	switch {
+	case w.match != "":
+		return messageDeviceCode
 	case w.Number != "" && code:
 		return fmt.Sprintf(messageNumberCode, w.Number)
 	case w.Number != "":
@@ -110,7 +112,7 @@ func (t *Pending) degrade(w *wait, r *Request) (p packet, state string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, i, c := w.find(r)
-	if packets == nil || r.Superseded() || w.approved != nil {
+	if packets == nil || r.Superseded() || w.answering() {
 		return packet{}, ""
 	}
 	p = (*packets)[i]
@@ -133,7 +135,7 @@ func (t *Pending) dismiss(w *wait, r *Request) (p *packet, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, i, _ := w.find(r)
-	if packets == nil || r.Superseded() || w.approved != nil {
+	if packets == nil || r.Superseded() || w.answering() {
 		return nil, false
 	}
 	others := 0
@@ -150,6 +152,10 @@ func (t *Pending) dismiss(w *wait, r *Request) (p *packet, last bool) {
 	*packets = slices.Delete(*packets, i, i+1)
 	return &one, false
 }
+
+// answering reports whether an approval is about to answer all that wait.
+// Pending.mu is held.
+func (w *wait) answering() bool { return w.approved != nil && w.match == "" }
 
 // waiting counts the packets that the NAS has not given up.
 func waiting(packets []packet) (n int) {

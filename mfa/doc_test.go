@@ -34,7 +34,7 @@ func TestLoginPage(t *testing.T) {
 			t.Errorf("the page does not explain %s", m[1])
 		}
 	}
-	for _, text := range []string{messageRejected, messageEnterCode, messageWrongCode, messageNumber, messageNumberCode, messageNumberWrong, messageApprove, messageApproveCode, messageApproveBad, messageAnswer} {
+	for _, text := range []string{messageRejected, messageEnterCode, messageWrongCode, messageNumber, messageNumberCode, messageNumberWrong, messageApprove, messageApproveCode, messageApproveBad, messageAnswer, messageDeviceCode, messageDeviceBad} {
 		if !strings.Contains(page, strings.ReplaceAll(text, "%s", "42")) {
 			t.Errorf("the page lacks %q", text)
 		}

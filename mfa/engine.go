@@ -79,6 +79,8 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 		}
 	case PlanPush, PlanNumber:
 		e.askDevice(ctx, w, p, user)
+	case PlanCode:
+		e.askDeviceForCode(ctx, w, p, user)
 	default:
 		e.end(ctx, w, p, Reject, reason)
 	}
@@ -132,6 +134,8 @@ func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason)
 		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
 	}
 	l.Identity.MSCHAP = nil
+	l.HideClient = !r.Client.ShowApplicationName.Applies(identity.Groups)
+	l.HidePlace = !r.Client.ShowLocation.Applies(identity.Groups)
 	return l
 }
 
@@ -197,10 +201,10 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	}
 }
 
-// wait lets p wait for the device: with the number in its prompt where the
-// login has one and p can show it, else held without an answer.
+// wait lets p wait for the device: with a challenge where the login has a number
+// that p can show, or a code that can be typed there, else held without an answer.
 func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
-	if _, pap := p.Cred.(Password); w.Number != "" && pap && p.Client.Prompts && p.Client.ShowsMessage {
+	if _, pap := p.Cred.(Password); pap && p.Client.Prompts && (w.match != "" || w.Number != "" && p.Client.ShowsMessage) {
 		e.challenge(ctx, w, p, w.approveMessage(user.Codes > 0 || user.Pass))
 		return
 	}
@@ -242,7 +246,7 @@ func giveUp(packets []packet) {
 // amend shows a joined request on the devices.
 func (e *Engine) amend(w *wait) {
 	if w.client.Amender != nil {
-		w.client.Amender.Amend(w.ID, e.Pending.requests(w))
+		w.client.Amender.Amend(w.ID, w.shown(e.Pending.requests(w)))
 	}
 }
 
@@ -255,7 +259,7 @@ var errStalled = errors.New("the push provider does not return")
 // push is the goroutine of one prompt.
 func (e *Engine) push(w *wait) {
 	defer e.Pending.recovered(w)
-	left := time.Until(w.Opened.Add(w.client.PushTimeout)) // it may be resumed
+	left := time.Until(w.Opened.Add(w.ringsFor())) // it may be resumed
 	ctx, cancel := context.WithTimeout(w.life, left)
 	defer cancel()
 	stalled := time.AfterFunc(left+pushGrace, func() {
@@ -281,24 +285,33 @@ func (e *Engine) push(w *wait) {
 func (e *Engine) approve(ctx context.Context, w *wait) {
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
 		now := time.Now()
-		a := e.Pending.approval(w)
-		switch reason, err := e.barred(ctx, w, a); {
-		case err != nil:
-			d := w.noAnswer(err)
-			return d, w.pushEvent(d.Outcome, d.Reason, *a, now), record
-		case reason != "":
-			ev := w.pushEvent(Reject, reason, *a, now)
-			if reason == ReasonNoUsableMethod {
-				ev.Text = "approved by a device that is removed"
-			}
-			return w.decide(Reject, reason), ev, record
-		}
-		if !e.Pending.waiting(w) {
+		d, ev, how := e.accept(ctx, w, e.Pending.approval(w), now)
+		switch {
+		case d.Outcome != Accept:
+		case w.match != "":
+			return e.askForCode(w)
+		case !e.Pending.waiting(w):
 			e.Pending.keep(w, now)
 			return Decision{}, Event{}, goesOn
 		}
-		return w.decide(Accept, w.Reason), w.pushEvent(Accept, w.Reason, *a, now), record
+		return d, ev, how
 	})
+}
+
+// accept is the end of a login that device has approved, if nothing bars it by now.
+func (e *Engine) accept(ctx context.Context, w *wait, a *Approval, now time.Time) (Decision, Event, ending) {
+	switch reason, err := e.barred(ctx, w, a); {
+	case err != nil:
+		d := w.noAnswer(err)
+		return d, w.pushEvent(d.Outcome, d.Reason, *a, now), record
+	case reason != "":
+		ev := w.pushEvent(Reject, reason, *a, now)
+		if reason == ReasonNoUsableMethod {
+			ev.Text = "approved by a device that is removed"
+		}
+		return w.decide(Reject, reason), ev, record
+	}
+	return w.decide(Accept, w.Reason), w.pushEvent(Accept, w.Reason, *a, now), record
 }
 
 // barred reads again, before an Accept, what may have changed while the person
@@ -372,9 +385,12 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 	switch {
 	case c == nil:
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonStateUnknown}))
-	case waits, c.w.prompts() && !e.Codes.HasForm(c.w.User, string(text)):
+	case waits, c.w.prompts() && !e.bringsCode(c.w, text):
 		// "OK", which now waits for the device, or the same answer again, which gets
 		// the decision of the first.
+		if !waits {
+			e.Pending.park(c)
+		}
 		e.watch(c.w, p.Request)
 		e.claim(ctx, c.w)
 	case c.asks != nil:

@@ -3,6 +3,7 @@ package mfa
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"fmt"
 )
 
 // entropy is buffered randomness: a system call for each State would cost more
@@ -37,6 +38,20 @@ func (e *entropy) number() string {
 		if b := e.bytes(1)[0]; b < 180 {
 			n := 10 + b%90
 			return string([]byte{'0' + n/10, '0' + n%10})
+		}
+	}
+}
+
+// matchCode returns six digits, none likelier than another.
+func (t *Pending) matchCode() Password {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		b := t.random.bytes(3)
+		n := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
+		clear(b)
+		if n < 16_000_000 { // the highest multiple of a million in three octets
+			return Password(fmt.Sprintf("%06d", n%1_000_000))
 		}
 	}
 }

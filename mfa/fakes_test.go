@@ -64,8 +64,8 @@ func (r *rig) newClient(name, group string) *Client {
 	return &Client{
 		Name: name, Group: group, Prompts: true, ShowsMessage: true,
 		Primary: r.primary, Pusher: r.phone, Amender: r.phone,
-		NumberMatching: Feature{Enabled: true, Include: []string{AllUsers}},
-		Join:           true, RequireUserMatch: true,
+		NumberMatching: everyone, ShowApplicationName: everyone, ShowLocation: everyone,
+		Join: true, RequireUserMatch: true,
 		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,
 		OnPrimaryError: Discard, OnMFAError: Discard,
 	}

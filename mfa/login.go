@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -24,11 +25,14 @@ type Login struct {
 	Text     string // of the event, where the reason alone does not say enough
 	Number   string
 	Wrong    int // wrong codes so far
-	Rounds   int // answers to questions of the primary
-	Started  time.Time
-	Opened   time.Time // the first factor was right
-	Expires  time.Time
-	Requests []PromptRequest
+	// HideClient and HidePlace are what policy keeps from this user's devices.
+	HideClient bool
+	HidePlace  bool
+	Rounds     int // answers to questions of the primary
+	Started    time.Time
+	Opened     time.Time // the first factor was right
+	Expires    time.Time
+	Requests   []PromptRequest
 }
 
 // packet is an Access-Request that waits for its login.
@@ -49,6 +53,7 @@ type wait struct {
 	resumed bool
 	turn    chan struct{}   // capacity 1: who is in it may end the login
 	code    string          // that came with the password, while the primary still asks
+	match   Password        // what a device shows once it has approved, and the person must type; empty: nothing
 	life    context.Context // the prompt's; no packet's and no request's is its parent
 	cancel  context.CancelCauseFunc
 
@@ -70,6 +75,7 @@ type challenge struct {
 	asks     *PrimaryChallenge // the primary's question; nil: one of ours
 	appended bool              // the answer came with the password: this State was never sent
 	answered bool
+	parked   bool // the answer is no code and waits for the device
 	answer   Password
 	packets  []packet
 }
@@ -134,7 +140,7 @@ func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
 		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source,
 		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Rounds: w.Rounds,
 		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
-		NumberSet: w.Number != "", Text: cmp.Or(w.Text, npsText(r, w.User)),
+		NumberSet: w.matches(), Text: cmp.Or(w.Text, npsText(r, w.User)),
 	}
 	if len(w.Requests) > 1 {
 		ev.Requests = w.Requests
@@ -143,8 +149,11 @@ func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
 }
 
 func (w *wait) promptMethod() string {
-	if w.Number != "" {
+	switch {
+	case w.Number != "":
 		return "number"
+	case w.match != "":
+		return "code"
 	}
 	return "push"
 }
@@ -161,15 +170,39 @@ func (w *wait) lapse(a *Approval, now time.Time) (Decision, Event, ending) {
 	if a != nil {
 		ev.Kind, ev.Reason, ev.Approval, ev.Method = EventUnclaimed, ReasonAbandoned, *a, w.promptMethod()
 		ev.Text = "approved, but no packet waited for it: no one got in"
+		if w.match != "" {
+			ev.Text = "approved, but its code was not typed: no one got in"
+		}
 	}
 	return Decision{LoginID: w.ID, Reason: ev.Reason, Message: messageRejected}, ev, record
 }
 
 func (w *wait) prompt(requests []PromptRequest) Prompt {
-	return Prompt{
+	p := Prompt{
 		ID: w.ID, Key: denialKey(&w.Login), Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
-		Started: w.Opened, Expires: w.Opened.Add(w.client.PushTimeout), Requests: requests,
+		Started: w.Opened, Expires: w.Opened.Add(w.ringsFor()), Requests: w.shown(requests),
 	}
+	if w.match != "" {
+		p.Code, p.CodeExpires = w.match, w.Expires
+	}
+	if p.HideClient, p.HidePlace = w.HideClient, w.HidePlace; p.HideClient {
+		p.Client = ""
+	}
+	return p
+}
+
+// shown returns requests without what policy keeps from devices: here, so that no
+// provider can tell it by mistake.
+func (w *wait) shown(requests []PromptRequest) []PromptRequest {
+	for i := range requests {
+		if w.HideClient {
+			requests[i].Client, requests[i].Source = "", ""
+		}
+		if w.HidePlace {
+			requests[i].EndUser, requests[i].Claimed, requests[i].Address = "", false, netip.Addr{}
+		}
+	}
+	return requests
 }
 
 // denialKey is the seat as far as the request tells: refusing needs no proof

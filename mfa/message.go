@@ -15,6 +15,8 @@ const (
 	messageApprove     = "Approve the request on your device, then press OK."
 	messageApproveCode = "Approve the request on your device, then press OK, or enter a verification code."
 	messageApproveBad  = "That code was not accepted. Approve the request and press OK, or enter a new code."
+	messageDeviceCode  = "Approve the request on your device, then enter the code that it shows."
+	messageDeviceBad   = "That code was not accepted. Enter the code that your device shows."
 	messageNumberWrong = "That code was not accepted. Type %s in your authenticator and press OK, or enter a new code."
 )
 

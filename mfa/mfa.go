@@ -128,6 +128,14 @@ type NumberPusher interface {
 	PushesNumbers()
 }
 
+// CodePusher is a Pusher whose device shows the person Prompt.Code once it has
+// approved, until Prompt.CodeExpires, and to nobody else. It is asserted once when
+// the program starts.
+type CodePusher interface {
+	Pusher
+	ShowsCodes()
+}
+
 // PromptAmender is a Pusher that can show requests which joined a live prompt.
 // Amend is called with the prompt's ID and all its requests so far; it must not
 // block and ignores a prompt that is over.
@@ -361,17 +369,24 @@ type Decision struct {
 
 // Prompt is a request for approval as devices see it.
 type Prompt struct {
-	ID       string // the login's id
-	Key      string // stable over a restart: user, client group and end-user field
-	Resumed  bool   // shown before a restart: show it again, and do not ring again
-	User     string // canonical name
-	Client   string
-	Number   string // two digits to be typed on the device; empty: approve or deny
-	Started  time.Time
-	Expires  time.Time
-	Requests []PromptRequest // the first one opened the prompt, the others joined
-	// HidePlace keeps devices from naming the place of an address.
-	HidePlace bool
+	ID      string // the login's id
+	Key     string // stable over a restart: user, client group and end-user field
+	Resumed bool   // shown before a restart: show it again, and do not ring again
+	User    string // canonical name
+	Client  string
+	Number  string // two digits to be typed on the device; empty: approve or deny
+	// Code is shown by the device that approves, to be typed where the person signs
+	// in; empty: the approval is enough. Until then nobody may see it. Not together
+	// with Number.
+	Code        Password
+	CodeExpires time.Time
+	Started     time.Time
+	Expires     time.Time
+	Requests    []PromptRequest // the first one opened the prompt, the others joined
+	// HideClient and HidePlace: policy keeps from devices what the person signs in
+	// to, and from where. Client and Requests do not tell it then.
+	HideClient bool
+	HidePlace  bool
 }
 
 // PromptRequest is one packet that waits for a prompt. All texts come from the
@@ -407,7 +422,7 @@ type Event struct {
 	Plan    Plan      `json:"plan"`
 	Reason  Reason    `json:"reason"`
 	Outcome Outcome   `json:"outcome"`
-	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number
+	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number, code
 	Approval
 	Token     string          `json:"token,omitempty"`          // id of the token whose step was used
 	Step      int64           `json:"step,omitempty"`           // the used step or counter

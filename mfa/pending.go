@@ -77,7 +77,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 			if !o.prompts() {
 				continue
 			}
-			if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding {
+			if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding || w.matches() && !o.matches() {
 				return nil, promptPending
 			}
 			if len(o.Requests) < maxShown {
@@ -188,7 +188,7 @@ func sift(packets []packet) (waiting, gone []packet) {
 func (t *Pending) challenge(w *wait, p packet) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if w.done || w.approved != nil || len(w.challenges) >= maxChallenges {
+	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
 		return ""
 	}
 	return t.newChallenge(w, Fold(p.User)).state
@@ -291,6 +291,14 @@ func (t *Pending) keep(w *wait, now time.Time) {
 			w.deadline = w.Expires
 		}
 	}
+	t.timed[w] = struct{}{}
+}
+
+// keepUntil lets an approval stand until its code expires.
+func (t *Pending) keepUntil(w *wait, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.deadline = at
 	t.timed[w] = struct{}{}
 }
 

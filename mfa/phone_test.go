@@ -23,9 +23,13 @@ type ring struct {
 	decide chan error
 }
 
-var _ NumberPusher = (*phone)(nil)
+var (
+	_ NumberPusher = (*phone)(nil)
+	_ CodePusher   = (*phone)(nil)
+)
 
 func (*phone) PushesNumbers() {}
+func (*phone) ShowsCodes()    {}
 
 func (f *phone) Push(ctx context.Context, p Prompt) (Approval, error) {
 	g := &ring{Prompt: p, ctx: ctx, decide: make(chan error, 1)}

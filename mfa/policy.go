@@ -15,14 +15,15 @@ const (
 	PlanPush        // approve or deny on a device
 	PlanNumber      // a number in the prompt, typed on the device
 	PlanOTP         // a passcode
+	PlanCode        // approve or deny on a device, which then shows a code for the prompt
 )
 
-var plans = [...]string{"deny", "none", "push", "number", "otp"}
+var plans = [...]string{"deny", "none", "push", "number", "otp", "code"}
 
 func (p Plan) String() string { return plans[p] }
 
 // prompts reports whether the plan rings at the user's devices.
-func (p Plan) prompts() bool { return p == PlanPush || p == PlanNumber }
+func (p Plan) prompts() bool { return p == PlanPush || p == PlanNumber || p == PlanCode }
 
 // MarshalText writes the plan's name.
 func (p Plan) MarshalText() ([]byte, error) { return []byte(plans[p]), nil }
@@ -58,6 +59,7 @@ const (
 	ReasonPushBlocked          Reason = "push_blocked"
 	ReasonPushLimited          Reason = "push_limited"
 	ReasonNumberMatch          Reason = "number_match"
+	ReasonCodeMatch            Reason = "code_match"
 	ReasonApproveDeny          Reason = "approve_deny"
 	ReasonNoUsableMethod       Reason = "no_usable_method"
 	ReasonOTPUnsupported       Reason = "otp_unsupported"
@@ -241,13 +243,19 @@ var planTable = [...]Line{
 	}},
 	{8, "the fatigue limit is reached", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		plan := f.User.otpElseDeny()
-		if plan == PlanDeny && showsNumber(c, f) {
-			plan = PlanNumber // nobody approves it in their sleep
+		switch { // what nobody approves in their sleep
+		case plan == PlanDeny && showsNumber(c, f):
+			plan = PlanNumber
+		case plan == PlanDeny && takesCode(c, f):
+			plan = PlanCode
 		}
 		return plan, ReasonPushLimited, defaultPush(f) && f.PushLimited
 	}},
 	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.PAP && c.NumberInPrompt && c.Prompts && c.ShowsMessage
+	}},
+	{9, "number matching applies, and the client's prompt takes the code that the device shows", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanCode, ReasonCodeMatch, takesCode(c, f) && numberMatching(c, f) && c.NumberFromDevice
 	}},
 	{10, "a device is registered at the push provider of this client", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanPush, ReasonApproveDeny, canPush(c, f)
@@ -266,6 +274,12 @@ func canPush(c *Client, f *Facts) bool {
 // showsNumber reports whether this login can show a number and the devices check it.
 func showsNumber(c *Client, f *Facts) bool {
 	return canPush(c, f) && c.PushesNumbers && f.PAP && c.Prompts && c.ShowsMessage
+}
+
+// takesCode reports whether this login can take the code that a device shows, and
+// cannot show a number.
+func takesCode(c *Client, f *Facts) bool {
+	return canPush(c, f) && c.ShowsCodes && f.PAP && c.Prompts && !c.ShowsMessage
 }
 
 func numberMatching(c *Client, f *Facts) bool { return c.NumberMatching.Applies(f.Identity.Groups) }

@@ -14,6 +14,9 @@ func TestDecide(t *testing.T) {
 	number := func(c *Client) {
 		c.Pusher, c.NumberMatching, c.NumberInPrompt, c.ShowsMessage = &phone{}, everyone, true, true
 	}
+	code := func(c *Client) {
+		c.Pusher, c.NumberMatching, c.NumberFromDevice, c.ShowsCodes = &phone{}, everyone, true, true
+	}
 	override := func(c *Client) { c.Pusher, c.NumberMatching, c.Override = &phone{}, everyone, true }
 	both := User{Devices: 1, Codes: 1}
 	tests := []struct {
@@ -113,6 +116,19 @@ func TestDecide(t *testing.T) {
 		{name: "number where there is no prompt", client: func(c *Client) { number(c); c.Prompts = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "number_in_prompt is off", client: func(c *Client) { number(c); c.NumberInPrompt = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "number matching is off", client: func(c *Client) { number(c); c.NumberMatching.Enabled = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "code", client: code, user: User{Devices: 1}, plan: PlanCode, reason: ReasonCodeMatch, line: 9},
+		{name: "code, the user has a code method", client: code, user: both, plan: PlanCode, reason: ReasonCodeMatch, line: 9},
+		{name: "code, override", client: func(c *Client) { code(c); c.Override = true }, user: both, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
+		{name: "code by MS-CHAPv2", client: code, user: both, facts: mschap, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "code where the message is shown", client: func(c *Client) { code(c); c.ShowsMessage = true }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "both, where the message is shown", client: func(c *Client) { number(c); c.NumberFromDevice, c.ShowsCodes = true, true }, user: both, plan: PlanNumber, reason: ReasonNumberMatch, line: 9},
+		{name: "both, where it is not", client: func(c *Client) { code(c); c.NumberInPrompt = true }, user: both, plan: PlanCode, reason: ReasonCodeMatch, line: 9},
+		{name: "code where there is no prompt", client: func(c *Client) { code(c); c.Prompts = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "number_from_device is off", client: func(c *Client) { code(c); c.NumberFromDevice = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "code, number matching is off", client: func(c *Client) { code(c); c.NumberMatching.Enabled = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "code, the user is excluded from number matching", client: func(c *Client) { code(c); c.NumberMatching.Exclude = []string{"old"} }, user: both, groups: []string{"old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "fatigue, and the prompt takes a code", client: func(c *Client) { code(c); c.NumberFromDevice = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanCode, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and the devices show no code", client: func(c *Client) { code(c); c.ShowsCodes = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
 		{name: "push", client: push, user: User{Devices: 2}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "push, and the client has no provider", user: User{Devices: 1}, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
 	}
@@ -181,7 +197,7 @@ func TestDefaultMethod(t *testing.T) {
 // TestDecideAlways asserts of every combination of facts what must hold
 // whatever the order of the lines.
 func TestDecideAlways(t *testing.T) {
-	const bits = 19
+	const bits = 21
 	for n := range 1 << bits {
 		c, f := combination(n)
 		plan, reason, line := Decide(c, f)
@@ -217,7 +233,7 @@ func combination(n int) (*Client, *Facts) {
 	}
 	f.PushLimited, f.Identity.Known, f.Identity.Disabled, f.PAP = bit(), bit(), bit(), bit()
 	c.Prompts, c.Override, c.NumberInPrompt, c.RequireUserMatch = bit(), bit(), bit(), bit()
-	c.ShowsMessage = c.Prompts
+	c.ShowsMessage, c.NumberFromDevice, c.ShowsCodes = c.Prompts && bit(), bit(), true
 	if bit() {
 		c.ExemptGroups = []string{"G"}
 	}
@@ -248,7 +264,9 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(plan != PlanOTP || f.CarriesCode, "a code that the login cannot carry")
 	rule(plan != PlanOTP || u.Codes > 0 || u.Pass, "a code that the user has not")
 	rule(!plan.prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
-	rule(!plan.prompts() || len(u.PushBlocked) == 0 && !f.PushLimited, "a prompt after \"not me\" or too many")
+	rule(!plan.prompts() || len(u.PushBlocked) == 0, "a prompt after \"not me\"")
+	rule(!plan.prompts() || plan == PlanCode || !f.PushLimited, "a prompt after too many")
+	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited), "a code that cannot be typed")
 	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && c.NumberInPrompt && c.NumberMatching.Enabled, "a number that is not shown")
 	rule(!plan.prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
 	rule(!plan.prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")

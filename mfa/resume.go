@@ -21,6 +21,8 @@ type OpenPrompt struct {
 	Reason        Reason
 	Started       time.Time
 	Opened        time.Time
+	HideClient    bool
+	HidePlace     bool
 	Requests      []PromptRequest
 }
 
@@ -47,7 +49,7 @@ func (t *Pending) note(w *wait) {
 	}
 	t.Keeper.KeepPrompt(OpenPrompt{
 		ID: w.ID, Key: w.Key, User: w.User, Client: w.Client, Group: w.Group, EndUser: w.EndUser, Claimed: w.Claimed,
-		Source: w.Source, Plan: w.Plan, Reason: w.Reason, Started: w.Started, Opened: w.Opened,
+		Source: w.Source, HideClient: w.HideClient, HidePlace: w.HidePlace, Plan: w.Plan, Reason: w.Reason, Started: w.Started, Opened: w.Opened,
 		Requests: append([]PromptRequest(nil), w.Requests...),
 	})
 }
@@ -62,12 +64,12 @@ func (t *Pending) forget(w *wait) {
 func (k *OpenPrompt) login() Login {
 	return Login{
 		ID: k.ID, Key: k.Key, User: k.User, Client: k.Client, Group: k.Group, EndUser: k.EndUser, Claimed: k.Claimed,
-		Source: k.Source, Plan: k.Plan, Reason: k.Reason, Started: k.Started, Opened: k.Opened, Requests: k.Requests,
+		Source: k.Source, HideClient: k.HideClient, HidePlace: k.HidePlace, Plan: k.Plan, Reason: k.Reason, Started: k.Started, Opened: k.Opened, Requests: k.Requests,
 	}
 }
 
 // resumable reports whether a request may still come that joins the prompt. A
-// number is not kept: its challenge died with the server, and the next login has
+// number or a code is not kept: its challenge died with the server, and the next login has
 // another. A clock that was set back tells nothing of the time that is left.
 func (k *OpenPrompt) resumable(c *Client, now time.Time) bool {
 	return c != nil && c.Resumes && c.Join && c.Group == k.Group && k.Key != "" && k.Plan == PlanPush &&

@@ -142,6 +142,7 @@ func TestResumeEnds(t *testing.T) {
 		"the clock was set back":   func(_ *rig, k *OpenPrompt) { k.Opened = time.Now().Add(time.Second) },
 		"no end-user field":        func(_ *rig, k *OpenPrompt) { k.Key = "" },
 		"a number":                 func(_ *rig, k *OpenPrompt) { k.Plan = PlanNumber },
+		"a code from the device":   func(_ *rig, k *OpenPrompt) { k.Plan = PlanCode },
 		"the client is gone":       func(_ *rig, k *OpenPrompt) { k.Client = "gone" },
 		"the client is elsewhere":  func(r *rig, _ *OpenPrompt) { r.client.Group = "other" },
 		"join is off":              func(r *rig, _ *OpenPrompt) { r.client.Join = false },
@@ -226,7 +227,7 @@ func TestOpenPromptHoldsNoSecret(t *testing.T) {
 				t.Errorf("%s is %q", name, text)
 			}
 		}
-		want := "Claimed Client EndUser Group ID Key Opened Plan Reason Requests Source Started User"
+		want := "Claimed Client EndUser Group HideClient HidePlace ID Key Opened Plan Reason Requests Source Started User"
 		if got := strings.Join(slices.Sorted(maps.Keys(fields)), " "); got != want {
 			t.Errorf("kept are %s; want %s", got, want)
 		}

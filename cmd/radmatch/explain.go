@@ -145,6 +145,12 @@ func (x *explanation) describe(w io.Writer, c *mfa.Client, prompts bool, identit
 	fmt.Fprintf(w, "  user %s, groups: %s\n", identity.Name, orNone(strings.Join(identity.Groups, ", ")))
 	fmt.Fprintf(w, "  methods: %s\n", describeMethods(user))
 	fmt.Fprintf(w, "  override_number_matching_with_otp: %t, from %s\n", c.Override, c.OverrideOrigin)
+	for _, f := range []struct {
+		name string
+		mfa.Feature
+	}{{"number_matching", c.NumberMatching}, {"show_application_name", c.ShowApplicationName}, {"show_location", c.ShowLocation}} {
+		fmt.Fprintf(w, "  policy.%s: %s\n", f.name, featureText(f.Feature, identity.Groups))
+	}
 	fmt.Fprintf(w, "  address: %s\n", addressText(x.address))
 	facts := mfa.Facts{
 		Identity: identity, User: user, PushLimited: x.limits.PushLimited(user, now), RingLimited: x.limits.RingLimited(user, now, ringsRule(x.cfg)),
@@ -191,6 +197,19 @@ func (x *explanation) find(ctx context.Context, c *mfa.Client) (mfa.Identity, er
 		return mfa.Identity{}, fmt.Errorf("the primary of client %q cannot look a user up without a password", c.Name)
 	}
 	return finder.Find(ctx, x.name)
+}
+
+// featureText says whether a feature is on for a member of groups, and why.
+func featureText(f mfa.Feature, groups []string) string {
+	switch {
+	case !f.Enabled:
+		return "off, disabled"
+	case mfa.MatchGroup(f.Exclude, groups) != "":
+		return "off, excluded by " + mfa.MatchGroup(f.Exclude, groups)
+	case !f.Applies(groups):
+		return "off, in no group that is included"
+	}
+	return "on, included by " + mfa.MatchGroup(f.Include, groups)
 }
 
 func addressText(a netip.Addr) string {

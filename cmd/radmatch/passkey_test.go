@@ -79,11 +79,11 @@ func (ph *phone) passkey() *pushtest.Authenticator {
 func (ph *phone) confirm(v push.PromptView, number string, assert func(challenge []byte) []byte) (status int, code string) {
 	t := ph.p.t
 	t.Helper()
-	d := push.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: push.ActionApprove, Number: number}
+	d := push.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: push.ActionApprove, Number: number, Surface: push.SurfaceApp}
 	if err := d.Sign(ph.Key, v.User); err != nil {
 		t.Fatal(err)
 	}
-	req := push.DecisionRequest{Decision: d.Action, Number: number, Signature: push.Encode(d.Signature)}
+	req := push.DecisionRequest{Decision: d.Action, Number: number, Surface: d.Surface, Signature: push.Encode(d.Signature)}
 	if assert != nil {
 		req.Assertion = assert(d.Challenge(v.User))
 	}

@@ -289,11 +289,17 @@ func (w *watcher) withdrawn(g push.Withdrawn) error {
 
 // show prints a request. All of it comes from the network.
 func (w *watcher) show(v push.PromptView) {
-	fmt.Fprintf(w.out, "\nsign-in request %s\n  user      %s\n  client    %s\n", short(v.ID), push.Printable(v.User, 128), push.Printable(v.Client, 128))
+	fmt.Fprintf(w.out, "\nsign-in request %s\n  user      %s\n", short(v.ID), push.Printable(v.User, 128))
+	if !v.HidesClient {
+		fmt.Fprintf(w.out, "  client    %s\n", push.Printable(v.Client, 128))
+	}
 	w.requests(v)
 	fmt.Fprintf(w.out, "  expires   %s\n", v.Expires.Local().Format(time.DateTime))
 	if v.NumberRequired {
 		fmt.Fprintln(w.out, "  number    needed: the one that the sign-in shows")
+	}
+	if v.ShowsCode {
+		fmt.Fprintln(w.out, "  code      shown here after the approval, to be typed where you sign in")
 	}
 	if v.Refused != "" {
 		fmt.Fprintf(w.out, "  refused   %s\n", push.Printable(v.Refused, 200))
@@ -302,7 +308,14 @@ func (w *watcher) show(v push.PromptView) {
 
 func (w *watcher) requests(v push.PromptView) {
 	for _, r := range v.Requests {
-		fmt.Fprintf(w.out, "  at        %s by %s, from %s\n", r.Time.Local().Format(time.DateTime), push.Printable(r.Client, 128), r.From())
+		line := r.Time.Local().Format(time.DateTime)
+		if !v.HidesClient {
+			line += " by " + push.Printable(r.Client, 128)
+		}
+		if !v.HidesPlace {
+			line += ", from " + r.From()
+		}
+		fmt.Fprintf(w.out, "  at        %s\n", line)
 	}
 	if v.More > 0 {
 		fmt.Fprintf(w.out, "            and %d more\n", v.More)
@@ -375,17 +388,21 @@ func (w *watcher) decide(ctx context.Context, v push.PromptView, action push.Act
 			return w.over(&exitError{code: exitRejected})
 		}
 	}
-	outcome, err := w.phone.Decide(ctx, v, action, number)
+	told, err := w.phone.Decide(ctx, v, action, number)
 	switch {
 	case err != nil && w.once:
 		return fmt.Errorf("phone: request %s: %w", short(v.ID), err)
 	case err != nil:
 		fmt.Fprintf(w.out, "request %s: %v\n", short(v.ID), err)
-	case outcome == push.OutcomeWrongNumber:
+	case told.Outcome == push.OutcomeWrongNumber:
 		fmt.Fprintf(w.out, "request %s denied: wrong number\n", short(v.ID))
 		return w.over(&exitError{code: exitRejected})
 	default:
-		fmt.Fprintf(w.out, "request %s %s\n", short(v.ID), push.Printable(string(outcome), 20))
+		fmt.Fprintf(w.out, "request %s %s\n", short(v.ID), push.Printable(string(told.Outcome), 20))
+	}
+	if told.Code != "" {
+		fmt.Fprintf(w.out, "  code      %s\n            type it where you sign in, until %s\n",
+			push.Printable(told.Code, 16), told.CodeExpires.Local().Format(time.TimeOnly))
 	}
 	return w.over(errDone)
 }

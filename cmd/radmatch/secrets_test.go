@@ -23,6 +23,7 @@ func TestNothingSecret(t *testing.T) {
   - {name: vpn, addresses: [127.0.0.1], secret: `+testSecret+`, override_number_matching_with_otp: true}
   - {name: old, addresses: [127.0.0.2], secret: `+testSecret+`, require_message_authenticator: no}
   - {name: numbers, addresses: [127.0.0.3], secret: `+testSecret+`, number_in_prompt: true}
+  - {name: hidden, addresses: [127.0.0.4], secret: `+testSecret+`, number_from_device: true, shows_reply_message: false}
 mfa: {reject_delay: 500ms}
 log: {level: debug}
 `)
@@ -41,7 +42,7 @@ log: {level: debug}
 		"NT hash": rightHorse, "TOTP secret": string(tokenKey("alice")), "TOTP secret in base32": base32.StdEncoding.EncodeToString(tokenKey("alice")),
 		"TOTP secret in hex": hex.EncodeToString(tokenKey("alice")), "pass": pass, "pass without dash": strings.ReplaceAll(pass, "-", ""), "invitation": token,
 	}
-	s, old, numbers := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
+	s, old, numbers, hidden := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3"), p.seat("127.0.0.4")
 	state := func(name string, a radius.Answer) string {
 		secrets["State "+name] = a.State()
 		secrets["State "+name+" in hex"] = hex.EncodeToString([]byte(a.State()))
@@ -78,6 +79,13 @@ log: {level: debug}
 	}
 	ph.decide(ph.prompt(), push.ActionApprove, number[1])
 	numbers.expect(answerTo("alice", state("fourth", fourth), "ok"), radius.AccessAccept)
+	fifth := hidden.expect(signIn("alice", "192.0.2.1"), radius.AccessChallenge)
+	told, err := ph.Decide(t.Context(), ph.prompt(), push.ActionApprove, "")
+	if err != nil || len(told.Code) != 6 {
+		t.Fatalf("%+v, %v", told, err)
+	}
+	secrets["device's code"] = told.Code
+	hidden.expect(answerTo("alice", state("fifth", fifth), told.Code), radius.AccessAccept)
 	other := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
 	other.send(other.build(signIn("alice", "")).unsigned())
 	p.awaitEvent("alice", "reject unsupported_credential", 1)

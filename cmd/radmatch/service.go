@@ -138,6 +138,9 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 	if _, policy.PushesNumbers = policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !policy.PushesNumbers {
 		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
 	}
+	if _, policy.ShowsCodes = policy.Pusher.(mfa.CodePusher); policy.NumberFromDevice && !policy.ShowsCodes {
+		return radius.Client{}, fmt.Errorf("client %q: number_from_device: the devices of push provider %q cannot show a code", c.Name, c.MFA.Push)
+	}
 	client := radius.Client{
 		Name: c.Name, Prefixes: c.Addresses, RequireMA: require,
 		RejectDelay: c.MFA.RejectDelay, Profile: profile, Policy: policy, AnyNASType: !c.MFA.RequireNASType,
@@ -186,7 +189,6 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 		group = c.Name
 	}
 	override, origin := c.OverrideOTP()
-	matching := cfg.Policy.NumberMatching
 	return &mfa.Client{
 		Name: c.Name, Group: group,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
@@ -195,8 +197,10 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 		ExemptGroups: c.MFA.Exempt.Groups, ExemptAddresses: c.MFA.Exempt.Addresses,
 		RequireGroups: c.MFA.Require.Groups, RequireAddresses: c.MFA.Require.Addresses,
 		Override: override, OverrideOrigin: origin,
-		NumberMatching:   mfa.Feature{Enabled: matching.Enabled(), Include: matching.Include, Exclude: matching.Exclude},
+		NumberMatching: feature(cfg.Policy.NumberMatching), ShowApplicationName: feature(cfg.Policy.ShowApplicationName),
+		ShowLocation:     feature(cfg.Policy.ShowLocation),
 		NumberInPrompt:   c.MFA.NumberInPrompt,
+		NumberFromDevice: c.MFA.NumberFromDevice,
 		RequireUserMatch: c.MFA.RequireMatch,
 		Join:             c.MFA.Join,
 		Remember:         c.MFA.Remember,
@@ -204,6 +208,10 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 		OnPrimaryError: onPrimary, OnMFAError: onMFA,
 		RejectDelay: c.MFA.RejectDelay,
 	}, nil
+}
+
+func feature(f config.Feature) mfa.Feature {
+	return mfa.Feature{Enabled: f.Enabled(), Include: f.Include, Exclude: f.Exclude}
 }
 
 // onError reads what a failed backend leads to. It is never accept.

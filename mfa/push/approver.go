@@ -1,6 +1,7 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -24,6 +25,10 @@ var (
 	ErrDecided = errors.New("request already decided")
 	// ErrTooOld: the device's protocol version has no number, and the prompt needs one.
 	ErrTooOld = errors.New("device protocol version has no number matching")
+	// ErrTooOldForCode: the device's protocol version shows no code, and the prompt needs that.
+	ErrTooOldForCode = errors.New("device protocol version shows no code")
+	// ErrSurface: a number or a code is due, and the approval was not made in the app.
+	ErrSurface = errors.New("approved outside the app, and a number is due")
 	// ErrNumberRequired: the prompt needs a number and the decision has none.
 	ErrNumberRequired = errors.New("the number is missing")
 	// ErrMalformed: the message is not one of the protocol.
@@ -62,6 +67,7 @@ type Approver struct {
 
 var (
 	_ mfa.NumberPusher  = (*Approver)(nil)
+	_ mfa.CodePusher    = (*Approver)(nil)
 	_ mfa.PromptAmender = (*Approver)(nil)
 	_ mfa.PromptResumer = (*Approver)(nil)
 )
@@ -86,6 +92,19 @@ type person struct {
 type ending struct {
 	user string // folded
 	err  error  // ErrDecided or ErrExpired
+	// told is set where it holds a code: the device that approved may have lost it
+	// on the way, and is told again for the same decision.
+	told      *DecisionResponse
+	device    string
+	signature []byte
+}
+
+// again returns what a device was told of the same decision, while its code counts.
+func (e ending) again(d Decision) (DecisionResponse, bool) {
+	if e.told == nil || e.device != d.Device || !bytes.Equal(e.signature, d.Signature) || !time.Now().Before(e.told.CodeExpires) {
+		return DecisionResponse{}, false
+	}
+	return *e.told, true
 }
 
 // ResumesPrompts marks that a prompt which is pushed again after a restart is the
@@ -94,6 +113,9 @@ func (a *Approver) ResumesPrompts() {}
 
 // PushesNumbers marks that devices check Prompt.Number.
 func (a *Approver) PushesNumbers() {}
+
+// ShowsCodes marks that a device which approved shows Prompt.Code.
+func (a *Approver) ShowsCodes() {}
 
 // Push shows p on all devices of its user, also on those that connect later,
 // until one of them decides or ctx ends. See mfa.Pusher.
@@ -150,7 +172,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 func (a *Approver) giveUp(ctx context.Context, live *prompt) (mfa.Approval, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.close(live, ErrExpired, WithdrawnEnded) {
+	if !a.close(live, ending{err: ErrExpired}, WithdrawnEnded) {
 		v := <-live.verdict
 		return v.approval, v.err
 	}
@@ -158,7 +180,7 @@ func (a *Approver) giveUp(ctx context.Context, live *prompt) (mfa.Approval, erro
 }
 
 // close ends a prompt, once. The caller holds the lock.
-func (a *Approver) close(live *prompt, how error, reason string) bool {
+func (a *Approver) close(live *prompt, how ending, reason string) bool {
 	if a.live[live.ID] != live {
 		return false
 	}
@@ -168,7 +190,8 @@ func (a *Approver) close(live *prompt, how error, reason string) bool {
 	who.prompts = slices.DeleteFunc(who.prompts, func(p *prompt) bool { return p == live })
 	who.publish(update{gone: live.ID, reason: reason})
 	a.forget(user)
-	a.remember(live.ID, ending{user, how})
+	how.user = user
+	a.remember(live.ID, how)
 	return true
 }
 
@@ -222,58 +245,69 @@ func (a *Approver) Amend(promptID string, requests []mfa.PromptRequest) {
 
 // Decide ends a prompt by a device's decision. The decision must be signed by a
 // device that is registered at this moment and belongs to the prompt's user; it
-// counts once. A wrong number is a denial, as is everything that is not approve.
+// counts once; who sends an approval that was answered with a code again gets
+// the same answer. A wrong number is a denial, as is everything that is not approve.
 // An error means that the decision did not count and the prompt, if there is
 // one, still waits: the errors above, ErrNoDevice, ErrSignature, ErrPasskeyRequired,
 // ErrBadPasskey, *VersionError, or the store's.
-func (a *Approver) Decide(ctx context.Context, d Decision) (Outcome, error) {
+func (a *Approver) Decide(ctx context.Context, d Decision) (DecisionResponse, error) {
 	if err := d.check(); err != nil {
-		return "", err
+		return DecisionResponse{}, err
 	}
 	device, err := a.Store.Device(ctx, d.Device)
 	if err != nil {
-		return "", err
+		return DecisionResponse{}, err
 	}
-	live, err := a.find(d.Prompt, mfa.Fold(device.User))
-	if err != nil {
-		return "", err
+	live, told, err := a.find(d, mfa.Fold(device.User))
+	if live == nil {
+		return told, err
 	}
 	if err := verify(device.Key, d.input(live.User), d.Signature); err != nil {
-		return "", err
+		return DecisionResponse{}, err
 	}
 	outcome, v, err := judge(live, d)
 	if err != nil {
-		return "", err
+		return DecisionResponse{}, err
 	}
 	// Before anybody learns what the number was worth, and before a wrong one counts.
 	if err := a.confirm(ctx, device, live.User, d); err != nil {
-		return "", err
+		return DecisionResponse{}, err
 	}
 	v.approval = mfa.Approval{Device: device.Name, DeviceID: device.ID, Signature: d.Signature}
+	how := ending{err: ErrDecided}
+	told = DecisionResponse{Outcome: outcome}
+	if live.Code != "" && outcome == OutcomeApproved {
+		told.Code, told.CodeExpires = string(live.Code), live.CodeExpires.UTC()
+		how.told, how.device, how.signature = &told, d.Device, d.Signature
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.close(live, ErrDecided, WithdrawnDecided) {
-		return "", a.over(d.Prompt, mfa.Fold(device.User))
+	if !a.close(live, how, WithdrawnDecided) {
+		return DecisionResponse{}, a.over(d.Prompt, mfa.Fold(device.User))
 	}
 	live.verdict <- v
-	return outcome, nil
+	return told, nil
 }
 
-// find returns a live prompt of user, a folded name.
-func (a *Approver) find(id, user string) (*prompt, error) {
+// find returns the live prompt that d decides, or what is to be told of one that
+// is over. user is the folded name of the device's person.
+func (a *Approver) find(d Decision, user string) (*prompt, DecisionResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	live := a.live[id]
+	live := a.live[d.Prompt]
 	if live == nil {
-		return nil, a.over(id, user)
+		if told, same := a.ended[d.Prompt].again(d); same {
+			return nil, told, nil
+		}
+		return nil, DecisionResponse{}, a.over(d.Prompt, user)
 	}
 	if mfa.Fold(live.User) != user {
-		return nil, ErrNotYours
+		return nil, DecisionResponse{}, ErrNotYours
 	}
 	if !live.Expires.IsZero() && !time.Now().Before(live.Expires) {
-		return nil, ErrExpired // Push is about to give up
+		return nil, DecisionResponse{}, ErrExpired // Push is about to give up
 	}
-	return live, nil
+	return live, DecisionResponse{}, nil
 }
 
 // over returns why a decision on a prompt that is not live comes too late, always
@@ -301,12 +335,18 @@ func judge(live *prompt, d Decision) (Outcome, verdict, error) {
 		return "", verdict{}, ErrMalformed
 	}
 	switch {
-	case live.Number == "" && d.Number == "":
-		return OutcomeApproved, verdict{}, nil
-	case live.Number == "":
+	case live.Number == "" && d.Number != "":
 		return "", verdict{}, fmt.Errorf("%w: this request takes no number", ErrMalformed)
-	case d.Version < VersionNumber:
+	case live.Number == "" && live.Code == "":
+		return OutcomeApproved, verdict{}, nil
+	case live.Number != "" && d.Version < VersionNumber:
 		return "", verdict{}, ErrTooOld
+	case live.Code != "" && d.Version < VersionCode:
+		return "", verdict{}, ErrTooOldForCode
+	case d.Surface != "" && d.Surface != SurfaceApp:
+		return "", verdict{}, ErrSurface
+	case live.Number == "":
+		return OutcomeApproved, verdict{}, nil
 	case d.Number == "":
 		return "", verdict{}, ErrNumberRequired
 	case subtle.ConstantTimeCompare([]byte(live.Number), []byte(d.Number)) != 1:

@@ -29,7 +29,7 @@ func TestApproverConformance(t *testing.T) {
 			Gone:  func(ctx context.Context, id string) error { return await(ctx, a, id, false) },
 			Respond: func(ctx context.Context, id string, r pushtest.Answer, number string) error {
 				action := []push.Action{push.ActionApprove, push.ActionDeny, push.ActionNotMe}[r]
-				_, err := a.Decide(ctx, signed(t, key, "anna", push.Decision{Version: push.MaxVersion, Device: "dev1", Prompt: id, Action: action, Number: number}))
+				_, err := a.Decide(ctx, signed(t, key, "anna", push.Decision{Version: push.MaxVersion, Device: "dev1", Prompt: id, Action: action, Number: number, Surface: push.SurfaceApp}))
 				return err
 			},
 		}
@@ -161,8 +161,8 @@ func TestDecideRefuses(t *testing.T) {
 				if c.tamper != nil {
 					d = c.tamper(d)
 				}
-				if outcome, err := r.Decide(t.Context(), d); !errors.Is(err, c.want) || outcome != "" {
-					t.Errorf("got %q, %v; want %v", outcome, err, c.want)
+				if told, err := r.Decide(t.Context(), d); !errors.Is(err, c.want) || told != (push.DecisionResponse{}) {
+					t.Errorf("got %+v, %v; want %v", told, err, c.want)
 				}
 				synctest.Wait()
 				if n := len(r.Live("anna", 2).Prompts); n != 2 {
@@ -182,7 +182,7 @@ func TestDecideRefuses(t *testing.T) {
 func TestDecideVersion(t *testing.T) {
 	r := newRig(t)
 	var version *push.VersionError
-	for _, v := range []int{-1, 0, 3} {
+	for _, v := range []int{-1, 0, push.MaxVersion + 1} {
 		_, err := r.Decide(t.Context(), signed(t, r.keys["anna1"], "anna", push.Decision{Version: v, Device: "anna1", Prompt: "p1", Action: push.ActionDeny}))
 		if !errors.As(err, &version) {
 			t.Errorf("version %d: got %v", v, err)
@@ -202,8 +202,8 @@ func TestOldDeviceMayDeny(t *testing.T) {
 			t.Errorf("new device is told %q", refused)
 		}
 		d := signed(t, r.keys["annaold"], "anna", push.Decision{Version: 1, Device: "annaold", Prompt: "p1", Action: push.ActionDeny})
-		if outcome, err := r.Decide(t.Context(), d); outcome != push.OutcomeDenied || err != nil {
-			t.Errorf("got %q, %v", outcome, err)
+		if told, err := r.Decide(t.Context(), d); told.Outcome != push.OutcomeDenied || err != nil {
+			t.Errorf("got %+v, %v", told, err)
 		}
 		if err := <-done; !errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("Push: %v", err)
@@ -230,8 +230,8 @@ func TestReplayAndSecondDevice(t *testing.T) {
 		r := newRig(t)
 		done := r.start(t.Context(), prompt("p1", "anna", ""))
 		first := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove})
-		if outcome, err := r.Decide(t.Context(), first); outcome != push.OutcomeApproved || err != nil {
-			t.Fatalf("got %q, %v", outcome, err)
+		if told, err := r.Decide(t.Context(), first); told.Outcome != push.OutcomeApproved || err != nil {
+			t.Fatalf("got %+v, %v", told, err)
 		}
 		if err := <-done; err != nil {
 			t.Fatalf("Push: %v", err)

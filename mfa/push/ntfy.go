@@ -190,7 +190,7 @@ func (n *Ntfy) notification(a *asked, d Device, sequence string) ntfyMessage {
 		return ntfyAction{Action: "http", Label: label, URL: n.link(a, d, l), Method: http.MethodPost, Clear: true}
 	}
 	m := ntfyMessage{
-		Topic: n.Topic(d), Title: "Sign-in to " + Printable(a.Client, maxText), Priority: ntfyUrgent, Tags: []string{"key"},
+		Topic: n.Topic(d), Title: promptTitle(a), Priority: ntfyUrgent, Tags: []string{"key"},
 		Sequence: sequence, Message: describePrompt(a),
 	}
 	if a.Number == "" {
@@ -207,6 +207,13 @@ func (n *Ntfy) notification(a *asked, d Device, sequence string) ntfyMessage {
 		m.Actions = append(m.Actions, button(number, ntfyLink{Action: ActionApprove, Number: number}))
 	}
 	return m
+}
+
+func promptTitle(a *asked) string {
+	if a.HideClient {
+		return "Sign-in request"
+	}
+	return "Sign-in to " + Printable(a.Client, maxText)
 }
 
 // describePrompt says who signs in and from where.

@@ -103,16 +103,19 @@ func (p *Phone) Prompts(ctx context.Context) (*PromptList, error) {
 	return &l, nil
 }
 
-// Decide sends the person's decision on a prompt. It is sent again where no
-// answer came: it counts once.
-func (p *Phone) Decide(ctx context.Context, v PromptView, action Action, number string) (Outcome, error) {
+// Decide sends the person's decision on a prompt, as one that was made in the
+// app. It is sent again where no answer came: it counts once.
+func (p *Phone) Decide(ctx context.Context, v PromptView, action Action, number string) (DecisionResponse, error) {
 	d := Decision{Version: p.Version, Device: p.Device, Prompt: v.ID, Action: action, Number: number}
-	if err := d.Sign(p.Key, v.User); err != nil {
-		return "", err
+	if p.Version >= VersionCode {
+		d.Surface = SurfaceApp
 	}
-	body, err := json.Marshal(DecisionRequest{Decision: action, Number: number, Signature: Encode(d.Signature)})
+	if err := d.Sign(p.Key, v.User); err != nil {
+		return DecisionResponse{}, err
+	}
+	body, err := json.Marshal(DecisionRequest{Decision: action, Number: number, Surface: d.Surface, Signature: Encode(d.Signature)})
 	if err != nil {
-		return "", err
+		return DecisionResponse{}, err
 	}
 	const tries = 3
 	for try := 1; ; try++ {
@@ -120,10 +123,10 @@ func (p *Phone) Decide(ctx context.Context, v PromptView, action Action, number 
 		err := p.call(ctx, "POST", "/api/v1/prompts/"+url.PathEscape(v.ID)+"/decision", body, &resp)
 		var told *PhoneError
 		if err == nil || errors.As(err, &told) || try == tries {
-			return resp.Outcome, err
+			return resp, err
 		}
 		if err := sleep(ctx, time.Duration(try)*time.Second); err != nil {
-			return "", err
+			return DecisionResponse{}, err
 		}
 	}
 }

@@ -27,9 +27,10 @@ import (
 const (
 	VersionApprove = 1 // approve, deny, not_me
 	VersionNumber  = 2 // and the number that the person typed
+	VersionCode    = 3 // and shows the code of an approval, and says where the person decided
 
 	MinVersion = VersionApprove
-	MaxVersion = VersionNumber
+	MaxVersion = VersionCode
 )
 
 // Action is what the person decided.
@@ -40,6 +41,17 @@ const (
 	ActionApprove Action = "approve"
 	ActionDeny    Action = "deny"
 	ActionNotMe   Action = "not_me"
+)
+
+// Surface is where on the device the person decided. The device says so itself,
+// and signs it.
+type Surface string
+
+// The surfaces. Only in the app can a number be typed or a code be read with care.
+const (
+	SurfaceApp          Surface = "app"
+	SurfaceNotification Surface = "notification" // a button of it
+	SurfaceWearable     Surface = "wearable"
 )
 
 // Outcome tells a device what its decision did.
@@ -141,14 +153,19 @@ type Decision struct {
 	Device    string // id of the device
 	Prompt    string // id of the prompt
 	Action    Action
-	Number    string // what the person typed; only with ActionApprove
+	Number    string  // what the person typed; only with ActionApprove
+	Surface   Surface // where; of a version before VersionCode empty, which is the app
 	Signature []byte
 	Assertion []byte // of the device's passkey over Challenge, as JSON; empty: none
 }
 
 // input binds the decision to the device, the person and the prompt.
 func (d Decision) input(user string) []byte {
-	return signingInput("radmatch decision", strconv.Itoa(d.Version), d.Device, user, d.Prompt, string(d.Action), d.Number)
+	fields := []string{"radmatch decision", strconv.Itoa(d.Version), d.Device, user, d.Prompt, string(d.Action), d.Number}
+	if d.Version >= VersionCode {
+		fields = append(fields, string(d.Surface))
+	}
+	return signingInput(fields...)
 }
 
 // Sign signs the decision for a prompt of user, spelled as the prompt spells it.
@@ -173,6 +190,12 @@ func (d Decision) check() error {
 	}
 	if len(d.Number) > maxNumber || !digits(d.Number) {
 		return fmt.Errorf("%w: number must be digits", ErrMalformed)
+	}
+	switch known := d.Surface == SurfaceApp || d.Surface == SurfaceNotification || d.Surface == SurfaceWearable; {
+	case d.Version < VersionCode && d.Surface != "": // nothing would sign it
+		return fmt.Errorf("%w: surface comes with version %d", ErrMalformed, VersionCode)
+	case d.Version >= VersionCode && !known:
+		return fmt.Errorf("%w: surface must be one of app, notification, wearable", ErrMalformed)
 	}
 	if d.Prompt == "" || len(d.Prompt) > maxID || d.Device == "" || len(d.Device) > maxID {
 		return fmt.Errorf("%w: prompt or device", ErrMalformed)
@@ -273,9 +296,10 @@ type EnrollResponse struct {
 
 // DecisionRequest is the body of POST /api/v1/prompts/{id}/decision.
 type DecisionRequest struct {
-	Decision  Action `json:"decision"`
-	Number    string `json:"number,omitempty"`
-	Signature string `json:"signature"`
+	Decision  Action  `json:"decision"`
+	Number    string  `json:"number,omitempty"`
+	Surface   Surface `json:"surface,omitempty"`
+	Signature string  `json:"signature"`
 	// Assertion is WebAuthn's AuthenticationResponseJSON.
 	Assertion json.RawMessage `json:"assertion,omitempty"`
 }
@@ -283,6 +307,11 @@ type DecisionRequest struct {
 // DecisionResponse is the answer to a DecisionRequest.
 type DecisionResponse struct {
 	Outcome Outcome `json:"outcome"`
+	// Code is to be shown to the person, who types it where they sign in, until
+	// CodeExpires. It is a secret: it goes to the device that approved, and nowhere
+	// else. Empty: an approval is all that was asked for.
+	Code        string    `json:"code,omitempty"`
+	CodeExpires time.Time `json:"code_expires,omitzero"`
 }
 
 // PromptList is the answer to GET /api/v1/prompts, and the data of a sync event.
@@ -295,12 +324,15 @@ type PromptList struct {
 type PromptView struct {
 	ID             string        `json:"id"`
 	User           string        `json:"user"` // to be signed as it stands here
-	Client         string        `json:"client"`
+	Client         string        `json:"client,omitempty"`
 	Started        time.Time     `json:"started"`
 	Expires        time.Time     `json:"expires"`
 	NumberRequired bool          `json:"number_required,omitempty"`
-	Refused        string        `json:"refused,omitempty"` // why this device cannot approve; it can deny
-	Passkey        bool          `json:"passkey,omitempty"` // an approval by this device needs its passkey
+	ShowsCode      bool          `json:"shows_code,omitempty"`   // an approval is answered with a code
+	HidesClient    bool          `json:"hides_client,omitempty"` // by policy: nothing names the client
+	HidesPlace     bool          `json:"hides_place,omitempty"`  // by policy: nothing says where from
+	Refused        string        `json:"refused,omitempty"`      // why this device cannot approve; it can deny
+	Passkey        bool          `json:"passkey,omitempty"`      // an approval by this device needs its passkey
 	Requests       []RequestView `json:"requests"`
 	More           int           `json:"more,omitempty"` // requests that Requests leaves out
 }
@@ -308,7 +340,7 @@ type PromptView struct {
 // RequestView is one request that waits for a prompt.
 type RequestView struct {
 	Time    time.Time `json:"time"`
-	Client  string    `json:"client"`
+	Client  string    `json:"client,omitempty"`
 	EndUser string    `json:"end_user,omitempty"`
 	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source,omitempty"`
@@ -336,8 +368,11 @@ type ErrorBody struct {
 	Time    *time.Time `json:"time,omitempty"` // of the server; with clock_skew
 }
 
-// tooOld is what an old device and its owner are told.
-const tooOld = "This device cannot match numbers. Update it, or approve with another device."
+// What an old device and its owner are told.
+const (
+	tooOld        = "This device cannot match numbers. Update it, or approve with another device."
+	tooOldForCode = "This device cannot show a code. Update it, or approve with another device."
+)
 
 const (
 	maxText     = 128 // runes of a text from the network
@@ -347,10 +382,14 @@ const (
 func view(p *mfa.Prompt, version int) PromptView {
 	v := PromptView{
 		ID: p.ID, User: p.User, Client: Printable(p.Client, maxText),
-		Started: p.Started.UTC(), Expires: p.Expires.UTC(), NumberRequired: p.Number != "",
+		Started: p.Started.UTC(), Expires: p.Expires.UTC(), NumberRequired: p.Number != "", ShowsCode: p.Code != "",
+		HidesClient: p.HideClient, HidesPlace: p.HidePlace,
 	}
-	if v.NumberRequired && version < VersionNumber {
+	switch {
+	case v.NumberRequired && version < VersionNumber:
 		v.Refused = tooOld
+	case v.ShowsCode && version < VersionCode:
+		v.Refused = tooOldForCode
 	}
 	shown := p.Requests
 	if len(shown) > maxRequests {

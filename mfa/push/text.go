@@ -51,6 +51,9 @@ func (r RequestView) From() string {
 
 // from says where the person sits who opened the prompt.
 func (v PromptView) from() string {
+	if v.HidesPlace {
+		return "a place that is not shown here"
+	}
 	if len(v.Requests) == 0 {
 		return RequestView{}.From()
 	}

@@ -42,12 +42,13 @@ func TestDocumentedVectors(t *testing.T) {
 
 	enroll := EnrollRequest{Version: 2, Token: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", Name: "Anna's phone", Key: pub}
 	request := RequestAuth{Version: 2, Device: "q3vnsy2kd7x4mfah", Time: 1795348800, Nonce: "AAECAwQFBgcICQoLDA0ODw"}
-	decision := Decision{Version: 2, Device: "q3vnsy2kd7x4mfah", Prompt: "7f3c9a", Action: ActionApprove, Number: "42"}
+	decision := Decision{Version: 3, Device: "q3vnsy2kd7x4mfah", Prompt: "7f3c9a", Action: ActionApprove, Number: "42", Surface: SurfaceApp}
+	old := Decision{Version: 2, Device: "q3vnsy2kd7x4mfah", Prompt: "7f3c9a", Action: ActionApprove, Number: "42"}
 	want := map[string]string{"public key": pub, "private key": vectorKey}
 	for name, input := range map[string][]byte{
 		"enroll":   enroll.input(),
 		"request":  request.input("GET", "/api/v1/prompts", nil),
-		"decision": decision.input("EXAMPLE\\anna"),
+		"decision": decision.input("EXAMPLE\\anna"), "decision of version 2": old.input("EXAMPLE\\anna"),
 	} {
 		sig, err := sign(key, input)
 		if err != nil {
@@ -70,7 +71,8 @@ func TestDocumentedVectors(t *testing.T) {
 		}
 	}
 	for _, code := range []string{"sync", "prompt", "withdrawn", WithdrawnDecided, WithdrawnEnded, string(OutcomeApproved),
-		string(OutcomeDenied), string(OutcomeReported), string(OutcomeWrongNumber)} {
+		string(OutcomeDenied), string(OutcomeReported), string(OutcomeWrongNumber),
+		string(SurfaceApp), string(SurfaceNotification), string(SurfaceWearable)} {
 		if !strings.Contains(doc, "`"+code+"`") {
 			t.Errorf("docs/device-protocol.md does not explain %q", code)
 		}

@@ -70,7 +70,7 @@ func TestDecisionBeforeEnd(t *testing.T) {
 func TestEndedIsBounded(t *testing.T) {
 	a := &Approver{}
 	for i := range 3 * keptEnded {
-		a.remember(Encode([]byte{byte(i), byte(i >> 8)}), ending{"anna", ErrDecided})
+		a.remember(Encode([]byte{byte(i), byte(i >> 8)}), ending{user: "anna", err: ErrDecided})
 	}
 	if len(a.ended) != keptEnded || len(a.order) != keptEnded {
 		t.Errorf("%d and %d kept", len(a.ended), len(a.order))

@@ -114,7 +114,7 @@ type rest struct {
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
-	if ev.Plan < mfa.PlanDeny || ev.Plan > mfa.PlanOTP || ev.Outcome < mfa.Reject || ev.Outcome > mfa.Discard {
+	if ev.Plan < mfa.PlanDeny || ev.Plan > mfa.PlanCode || ev.Outcome < mfa.Reject || ev.Outcome > mfa.Discard {
 		return nil, fmt.Errorf("plan %d, outcome %d: no such event", int(ev.Plan), int(ev.Outcome))
 	}
 	size := len(ev.Kind) + len(ev.ID) + len(ev.Group) + len(ev.EndUser) + len(ev.Source) + len(ev.Method)

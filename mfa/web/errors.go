@@ -32,6 +32,8 @@ var problems = []problem{
 	{push.ErrExpired, 410, "expired", "This request is over."},
 	{push.ErrDecided, 409, "already_decided", "This request was already decided."},
 	{push.ErrTooOld, 403, "device_too_old", "This device cannot match numbers. Update it, or approve with another device."},
+	{push.ErrTooOldForCode, 403, "device_too_old", "This device cannot show a code. Update it, or approve with another device."},
+	{push.ErrSurface, 403, "app_required", "Open the app to approve: this sign-in needs a number, which a notification or a watch cannot match."},
 	{push.ErrNumberRequired, 422, "number_required", "Type the number that the sign-in shows."},
 	{push.ErrPasskeyRequired, 422, "passkey_required", "This approval needs the passkey of this device."},
 	{push.ErrBadPasskey, 401, "bad_passkey", "The passkey was not accepted. Try again."},

@@ -210,8 +210,8 @@ func TestPhoneWatch(t *testing.T) {
 			notices, ended, cancel := watch(t, p, poll)
 			until(t, notices, connected)
 			v := until(t, notices, isNew).New
-			if outcome, err := p.Decide(t.Context(), *v, push.ActionApprove, "42"); outcome != push.OutcomeApproved || err != nil {
-				t.Errorf("got %q, %v", outcome, err)
+			if told, err := p.Decide(t.Context(), *v, push.ActionApprove, "42"); told.Outcome != push.OutcomeApproved || err != nil {
+				t.Errorf("got %+v, %v", told, err)
 			}
 			if err := <-done; err != nil {
 				t.Errorf("Push: %v", err)

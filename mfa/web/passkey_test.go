@@ -191,11 +191,11 @@ func TestPasskeyOffersEnd(t *testing.T) {
 // returns for the challenge of this decision.
 func (r *rig) approval(t testing.TB, d push.Decision, assert func(challenge []byte) []byte) string {
 	t.Helper()
-	d.Version = push.MaxVersion
+	d.Version, d.Surface = push.MaxVersion, push.SurfaceApp
 	if err := d.Sign(r.keys[d.Device], "anna"); err != nil {
 		t.Fatal(err)
 	}
-	req := push.DecisionRequest{Decision: d.Action, Number: d.Number, Signature: push.Encode(d.Signature)}
+	req := push.DecisionRequest{Decision: d.Action, Number: d.Number, Surface: d.Surface, Signature: push.Encode(d.Signature)}
 	if assert != nil {
 		req.Assertion = assert(d.Challenge("anna"))
 	}
@@ -214,7 +214,7 @@ func TestPasskeyDecisions(t *testing.T) {
 	approve := push.Decision{Device: "anna1", Prompt: "p1", Action: push.ActionApprove, Number: "42"}
 	with := func(change func(*push.Decision)) []byte { // an assertion for another decision
 		d := approve
-		d.Version = push.MaxVersion
+		d.Version, d.Surface = push.MaxVersion, push.SurfaceApp
 		change(&d)
 		return d.Challenge("anna")
 	}

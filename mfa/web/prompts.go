@@ -55,14 +55,14 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) {
 		refuse(w, err)
 		return
 	}
-	d := push.Decision{Version: c.version, Device: c.ID, Prompt: r.PathValue("id"), Action: req.Decision, Number: req.Number, Assertion: req.Assertion}
+	d := push.Decision{Version: c.version, Device: c.ID, Prompt: r.PathValue("id"), Action: req.Decision, Number: req.Number, Surface: req.Surface, Assertion: req.Assertion}
 	if d.Signature, err = push.Decode(req.Signature); err != nil {
 		refuse(w, push.ErrMalformed)
 		return
 	}
 	log := s.Logger.With(zap.String("user", c.User), zap.String("device", c.ID), zap.String("from", r.RemoteAddr),
 		zap.String("login", push.Printable(d.Prompt, 64)))
-	outcome, err := s.Approver.Decide(r.Context(), d)
+	told, err := s.Approver.Decide(r.Context(), d)
 	switch {
 	case errors.Is(err, push.ErrNotYours), errors.Is(err, push.ErrSignature), errors.Is(err, push.ErrBadPasskey):
 		log.Warn("web: decision refused", zap.Error(err))
@@ -71,7 +71,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) {
 		log.Info("web: decision refused", zap.Error(err))
 		refuse(w, err)
 	default:
-		log.Info("web: decision", zap.String("outcome", string(outcome)))
-		answer(w, http.StatusOK, push.DecisionResponse{Outcome: outcome})
+		log.Info("web: decision", zap.String("outcome", string(told.Outcome))) // never the code
+		answer(w, http.StatusOK, told)
 	}
 }

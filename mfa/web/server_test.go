@@ -64,19 +64,26 @@ func (r *rig) phone(device string) *push.Phone {
 // prompt starts a prompt of anna and returns when it is live.
 func (r *rig) prompt(t testing.TB, id, number string) <-chan error {
 	t.Helper()
-	sub := r.Approver.Subscribe("anna", push.MaxVersion)
-	defer sub.Close()
 	done := make(chan error, 1)
 	go func() {
 		_, err := r.Approver.Push(t.Context(), mfa.Prompt{ID: id, User: "anna", Client: "vpn", Number: number,
 			Started: time.Now(), Expires: time.Now().Add(time.Minute), Requests: []mfa.PromptRequest{{Client: "vpn", EndUser: "198.51.100.7"}}})
 		done <- err
 	}()
+	r.await(t, id)
+	return done
+}
+
+// await returns when the prompt is live.
+func (r *rig) await(t testing.TB, id string) {
+	t.Helper()
+	sub := r.Approver.Subscribe("anna", push.MaxVersion)
+	defer sub.Close()
 	for {
 		<-sub.Ready()
 		for _, u := range sub.Take() {
 			if u.Prompt != nil && u.Prompt.ID == id || u.Sync != nil && len(u.Sync.Prompts) > 0 && u.Sync.Prompts[0].ID == id {
-				return done
+				return
 			}
 		}
 	}
@@ -165,7 +172,7 @@ func TestRequestsRefused(t *testing.T) {
 		{"replayed on the stream", request{target: "/api/v1/events", header: auth(used)}, 401, "bad_signature"},
 		{"past", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(-2 * time.Minute)}, 401, "clock_skew"},
 		{"future", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(2 * time.Minute)}, 401, "clock_skew"},
-		{"version 3", request{target: "/api/v1/prompts", sign: "anna1", version: 3}, 400, "version_unsupported"},
+		{"a version to come", request{target: "/api/v1/prompts", sign: "anna1", version: push.MaxVersion + 1}, 400, "version_unsupported"},
 		{"version 0", request{target: "/api/v1/prompts", header: auth(strings.Replace(used, "version=2", "version=0", 1))}, 400, "version_unsupported"},
 		{"method", request{method: "DELETE", target: "/api/v1/prompts", sign: "anna1"}, 404, "not_found"},
 		{"path", request{target: "/api/v2/prompts", sign: "anna1"}, 404, "not_found"},
@@ -229,11 +236,11 @@ func TestDecisions(t *testing.T) {
 	done := r.prompt(t, "p1", "42")
 	target := "/api/v1/prompts/p1/decision"
 	body := func(device, user, prompt string, action push.Action, number string) string {
-		d := push.Decision{Version: 2, Device: device, Prompt: prompt, Action: action, Number: number}
+		d := push.Decision{Version: push.MaxVersion, Device: device, Prompt: prompt, Action: action, Number: number, Surface: push.SurfaceApp}
 		if err := d.Sign(r.keys[device], user); err != nil {
 			t.Fatal(err)
 		}
-		text, _ := json.Marshal(push.DecisionRequest{Decision: action, Number: number, Signature: push.Encode(d.Signature)})
+		text, _ := json.Marshal(push.DecisionRequest{Decision: action, Number: number, Surface: push.SurfaceApp, Signature: push.Encode(d.Signature)})
 		return string(text)
 	}
 	good := body("anna1", "anna", "p1", push.ActionApprove, "42")
@@ -251,7 +258,7 @@ func TestDecisions(t *testing.T) {
 		{"unknown prompt", request{target: "/api/v1/prompts/p2/decision", body: body("anna1", "anna", "p2", push.ActionApprove, "42"), sign: "anna1"}, 404, "unknown_prompt"},
 		{"tampered number", request{target: target, body: strings.Replace(body("anna1", "anna", "p1", push.ActionApprove, "41"), "41", "42", 1), sign: "anna1"}, 401, "bad_signature"},
 		{"no number", request{target: target, body: body("anna1", "anna", "p1", push.ActionApprove, ""), sign: "anna1"}, 422, "number_required"},
-		{"old version", request{target: target, body: good, sign: "anna1", version: 1}, 401, "bad_signature"},
+		{"old version", request{target: target, body: good, sign: "anna1", version: 1}, 400, "bad_request"},
 		{"not JSON", request{target: target, body: "approve", sign: "anna1"}, 400, "bad_request"},
 		{"two objects", request{target: target, body: good + good, sign: "anna1"}, 400, "bad_request"},
 		{"no content type", request{target: target, body: good, sign: "anna1", header: http.Header{"Content-Type": nil}}, 400, "bad_request"},
@@ -295,8 +302,8 @@ func TestWrongNumber(t *testing.T) {
 	if err != nil || len(l.Prompts) != 1 || !l.Prompts[0].NumberRequired {
 		t.Fatalf("got %+v, %v", l, err)
 	}
-	if outcome, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "24"); outcome != push.OutcomeWrongNumber || err != nil {
-		t.Errorf("got %q, %v", outcome, err)
+	if told, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "24"); told.Outcome != push.OutcomeWrongNumber || err != nil {
+		t.Errorf("got %+v, %v", told, err)
 	}
 	if err := <-done; !errors.Is(err, mfa.ErrWrongNumber) || !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("Push: %v", err)
@@ -323,8 +330,8 @@ func TestOldDeviceAndNumber(t *testing.T) {
 	if d, _ := r.store.Device(t.Context(), "anna1"); d.Version != 1 {
 		t.Errorf("the store has version %d", d.Version)
 	}
-	if outcome, err := old.Decide(t.Context(), l.Prompts[0], push.ActionNotMe, ""); outcome != push.OutcomeReported || err != nil {
-		t.Errorf("not me: %q %v", outcome, err)
+	if told, err := old.Decide(t.Context(), l.Prompts[0], push.ActionNotMe, ""); told.Outcome != push.OutcomeReported || err != nil {
+		t.Errorf("not me: %+v %v", told, err)
 	}
 }
 

@@ -1,6 +1,9 @@
 // The device protocol, docs/device-protocol.md: keys, signatures, requests and
 // the stream of events. Nothing here touches the page.
-const version = 2;
+const version = 3;
+
+// surface is where a decision is made: never on a notification or a watch.
+const surface = 'app';
 
 const utf8 = new TextEncoder();
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -110,8 +113,8 @@ export class Device {
   // decide sends a decision, again where no answer came: it counts once.
   // confirm is asked for the passkey's assertion over the decision.
   async decide(prompt, decision, number, confirm) {
-    const input = signingInput('radmatch decision', String(version), this.record.device, prompt.user, prompt.id, decision, number);
-    const body = { decision, signature: await sign(this.record.key, input) };
+    const input = signingInput('radmatch decision', String(version), this.record.device, prompt.user, prompt.id, decision, number, surface);
+    const body = { decision, surface, signature: await sign(this.record.key, input) };
     if (number) body.number = number;
     if (confirm) body.assertion = await confirm(new Uint8Array(await sha256(input)));
     for (let attempt = 1; ; attempt++) {

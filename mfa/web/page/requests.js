@@ -156,7 +156,7 @@ class Card {
     const first = requests[0] ?? {};
     const facts = el('dl', {});
     const row = (key, value) => { if (value) facts.append(el('div', {}, el('dt', {}, t(key)), el('dd', {}, value))); };
-    row('request.from', origin(first));
+    if (!this.prompt.hides_place) row('request.from', origin(first));
     row('request.when', at(this.prompt.started));
     row('request.as', user);
     row('request.server', withoutPort(first.source));
