@@ -91,12 +91,16 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// secure reports whether it serves https. The server's own TLSConfig says that
+// only until it serves: net/http fills it in for plain HTTP too.
+func (f *front) secure() bool { return f.pair != nil || f.acme != nil }
+
 // serve serves until close. What ends a listener before goes to failed.
 func (f *front) serve(failed chan<- error) {
 	go func() {
 		l := web.LimitListener(f.listener, f.proxies)
 		serve := f.server.Serve
-		if f.server.TLSConfig != nil {
+		if f.secure() {
 			serve = func(l net.Listener) error { return f.server.ServeTLS(l, "", "") }
 		}
 		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {

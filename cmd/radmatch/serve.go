@@ -336,7 +336,7 @@ func (a *app) announce(readyFile string, server *radius.Server, front *front, lo
 		log.Info("listening", zap.String("accounting", addr.String()))
 		fmt.Fprintf(&text, "accounting %s\n", addr)
 	}
-	log.Info("listening", zap.Stringer("web", front.listener.Addr()), zap.Bool("tls", front.server.TLSConfig != nil))
+	log.Info("listening", zap.Stringer("web", front.listener.Addr()), zap.Bool("tls", front.secure()))
 	fmt.Fprintf(&text, "web %s\n", front.listener.Addr())
 	if front.plain != nil {
 		log.Info("listening", zap.Stringer("acme", front.plain.Addr()))
