@@ -57,6 +57,10 @@ type Web struct {
 	GeoIP          string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
 	TLS            TLS            `yaml:"tls" doc:"TLS on listen.web itself: a certificate of your own, or one by ACME. Unset: plain HTTP, for a reverse proxy on this machine."`
 	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Who listens between the two reads invitations and prompts."`
+	// Web Push.
+	PushServices []string `yaml:"push_services" default:"fcm.googleapis.com,updates.push.services.mozilla.com,*.notify.windows.com,*.push.apple.com,web.push.apple.com" doc:"Web Push, which rings a locked phone: the push services of browsers that this server sends to, each HOST, *.DOMAIN, or HOST:PORT of one of your own. An empty list: no Web Push. See docs/push.md."`
+	PushContact  string   `yaml:"push_contact" example:"mailto:postmaster@example.org" doc:"Where operators of push services reach you, mailto: or https:. Unset: public_url, if it is https."`
+	PushCAFile   string   `yaml:"push_ca_file" example:"push-ca.pem" doc:"A file of CA certificates (PEM) for push services of your own, in place of the system's."`
 }
 
 // TLS is where listen.web has its certificate from.

@@ -270,8 +270,6 @@ func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
 		return t.section(n, fs, key)
 	case typ == "":
 		t.add(join(key, "type"), "", "must be %s", oneOf(names(types)))
-	case isLaterType(list, typ):
-		t.add(join(key, "type"), quote(typ), "this version of radmatch does not have it yet")
 	default:
 		t.add(join(key, "type"), quote(typ), "must be %s%s", oneOf(names(types)), suggest(typ, names(types)))
 	}

@@ -34,6 +34,7 @@ func (c *Config) finish(r *report, known Known) {
 	c.resolveOverride(r, known)
 	c.checkListen(r)
 	c.checkWeb(r)
+	c.checkWebPush(r)
 	c.checkProviders(r, "primaries", c.Primaries)
 	c.checkProviders(r, "push", c.Push)
 	c.checkMFA(r)

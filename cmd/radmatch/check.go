@@ -271,6 +271,9 @@ func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (s
 		learned[s.Client] = s.Learned
 	}
 	a.warnBudgets(cfg, learned)
+	if err := a.checkWebPush(ctx, cfg, devices); err != nil {
+		return "", err
+	}
 	l.directory = st
 	return fmt.Sprintf("%d users with a second factor, %d devices", len(users), len(devices)), nil
 }

@@ -268,6 +268,10 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 		bypasses:  st,
 		codes:     &otp.Verifier{Store: st},
 	}
+	var err error
+	if l.approver.WebPush, err = openWebPush(ctx, cfg, st, log); err != nil {
+		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
+	}
 	return l, restoreLimits(ctx, st, cfg, l.limits)
 }
 
@@ -307,6 +311,9 @@ func start(ctx context.Context, server *radius.Server, st *store.Store, l *lasti
 	w.Go(func() { l.refusals.Run(ctx) })
 	w.Go(func() { keepStats(ctx, server, st, log) })
 	w.Go(func() { watchBypasses(ctx, st, log) })
+	if l.approver.WebPush != nil {
+		w.Go(func() { l.approver.WebPush.Run(ctx) })
+	}
 	if a := server.Accounting; a != nil && a.Forwarder != nil {
 		w.Go(func() { a.Forwarder.Run(ctx) })
 	}

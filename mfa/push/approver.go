@@ -56,6 +56,8 @@ type Approver struct {
 	Passkeys PasskeyVerifier
 	// RequirePasskey keeps devices without a passkey from approving.
 	RequirePasskey bool
+	// WebPush rings the devices of a prompt's user that have subscribed; nil: none rings.
+	WebPush *WebPush
 
 	mu     sync.Mutex
 	live   map[string]*prompt // by id
@@ -134,6 +136,7 @@ func (a *Approver) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error)
 	if err != nil {
 		return mfa.Approval{}, fmt.Errorf("approver: %w", err)
 	}
+	defer a.WebPush.ring(ctx, &p, devices)()
 	select {
 	case v := <-live.verdict:
 		return v.approval, v.err

@@ -17,6 +17,8 @@ type Device struct {
 	Added   time.Time
 	Seen    time.Time
 	Passkey *Passkey // nil: none
+	// Web is where it takes Web Push; nil: it does not.
+	Web *WebSubscription
 	// Provider is the name of the push provider that the user is registered at.
 	// Such a device has no key and never speaks the device protocol. Empty: ours.
 	Provider string

@@ -83,18 +83,22 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			})
 		},
 		func() error {
-			return each(ctx, q, `SELECT id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
+			const columns = `id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL, endpoint, web_key, web_auth`
+			return each(ctx, q, `SELECT `+columns+` FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
 				var user string
 				var added, seen int64
 				var passkey []byte
 				var has bool
-				d := new(push.Device)
-				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &d.Provider, &passkey, &has)
+				d, web := new(push.Device), new(push.WebSubscription)
+				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &d.Provider, &passkey, &has, &web.Endpoint, &web.Key, &web.Auth)
 				if err == nil && has {
 					d.Passkey, err = readPasskey(passkey)
 				}
 				if err != nil {
 					return err
+				}
+				if web.Endpoint != "" {
+					d.Web = web
 				}
 				d.Added, d.Seen, d.Provider = fromMicros(added), fromMicros(seen), same.text(d.Provider)
 				a := at(user)

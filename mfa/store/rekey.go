@@ -11,7 +11,8 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// Rekey makes a new sealing key and seals every token with it, in one commit.
+// Rekey makes a new sealing key and seals every token and the Web Push key with
+// it, in one commit.
 // The old key leaves the key file when the server has the new one and nothing
 // is sealed with the old one any more; on any error it stays. It returns the
 // number of tokens.
@@ -40,6 +41,9 @@ func (s *Store) useKey(ctx context.Context, id byte, ev mfa.Event) (n int, err e
 		}
 		ring := s.ring.Load()
 		if n, err = reseal(ctx, tx, ring, id); err != nil {
+			return err
+		}
+		if err := resealWebPush(ctx, tx, ring, id); err != nil {
 			return err
 		}
 		return setKey(ctx, tx, ring, id)
@@ -107,7 +111,7 @@ func (s *Store) dropKeys(ctx context.Context) error {
 	return s.locked(ctx, func(tx *sql.Tx) error {
 		raw := make(map[byte][]byte)
 		old := s.ring.Load().raw
-		const query = `SELECT id FROM seal_key UNION SELECT DISTINCT substr(secret, 1, 1) FROM tokens`
+		const query = `SELECT id FROM seal_key UNION SELECT DISTINCT substr(secret, 1, 1) FROM tokens UNION SELECT substr(key, 1, 1) FROM web_push_key`
 		err := each(ctx, tx, query, nil, func(r *sql.Rows) error {
 			var v any
 			if err := r.Scan(&v); err != nil {

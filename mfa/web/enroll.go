@@ -55,11 +55,18 @@ func (s *Server) enrollDevice(w http.ResponseWriter, r *http.Request, now time.T
 // parse reads a JSON body into v. Members that v does not know are ignored:
 // later versions have more.
 func parse(r *http.Request, body []byte, v any) error {
-	if r.Header.Get("Content-Type") != "application/json" {
-		return errors.Join(push.ErrMalformed, errors.New("Content-Type is not application/json"))
+	if err := contentType(r); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return push.ErrMalformed // its text repeats the body
+	}
+	return nil
+}
+
+func contentType(r *http.Request) error {
+	if r.Header.Get("Content-Type") != "application/json" {
+		return errors.Join(push.ErrMalformed, errors.New("Content-Type is not application/json"))
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ var problems = []problem{
 	{push.ErrPasskeyExists, 409, "passkey_exists", "This passkey is registered already, or the device has one."},
 	{errNoPasskeys, 404, "no_passkeys", "This server takes no passkeys."},
 	{errNoOwnDevice, 404, "device_unknown", "You have no such device."},
+	{push.ErrPushService, 422, "push_service", "This server does not send to the push service of this browser."},
 	{push.ErrMalformed, 400, "bad_request", "The request is not one of this protocol."},
 	{push.ErrSignature, 401, "bad_signature", "The signature is not this device's."},
 }

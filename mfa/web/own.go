@@ -132,6 +132,7 @@ type deviceView struct {
 	Seen    time.Time `json:"seen"`
 	This    bool      `json:"this,omitempty"`
 	Passkey bool      `json:"passkey,omitempty"`
+	Push    bool      `json:"push,omitempty"`
 }
 
 // devices lists the person's devices.
@@ -145,7 +146,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, c caller) {
 	views := make([]deviceView, len(list))
 	for i, d := range list {
 		views[i] = deviceView{Device: d.ID, Name: push.Printable(d.Name, maxShown), Added: d.Added.UTC(), Seen: d.Seen.UTC(),
-			This: d.ID == c.ID, Passkey: d.Passkey != nil}
+			This: d.ID == c.ID, Passkey: d.Passkey != nil, Push: d.Web != nil}
 	}
 	answer(w, http.StatusOK, struct {
 		Devices  []deviceView `json:"devices"`

@@ -108,9 +108,10 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/devices", s.device(s.devices))
 	mux.HandleFunc("POST /api/v1/devices/{id}/name", s.device(s.renameDevice))
 	mux.HandleFunc("DELETE /api/v1/devices/{id}", s.device(s.removeDevice))
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
-		fail(w, http.StatusNotFound, "not_found", "There is nothing here for this method and path.")
-	})
+	mux.HandleFunc("GET /api/v1/push/key", s.webPush(s.pushKey))
+	mux.HandleFunc("POST /api/v1/push/subscription", s.webPush(s.subscribe))
+	mux.HandleFunc("DELETE /api/v1/push/subscription", s.webPush(s.unsubscribe))
+	mux.HandleFunc("/api/", notFound)
 
 	origins := http.NewCrossOriginProtection()
 	if u, err := url.Parse(s.PublicURL); err == nil && u.Scheme != "" && u.Host != "" {
@@ -172,6 +173,10 @@ func (s *Server) recover(next http.Handler) http.Handler {
 
 // Healthy is what /healthz answers.
 const Healthy = "ok\n"
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	fail(w, http.StatusNotFound, "not_found", "There is nothing here for this method and path.")
+}
 
 func health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

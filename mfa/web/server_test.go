@@ -35,7 +35,10 @@ type rig struct {
 	logs  *observer.ObservedLogs
 }
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB) *rig { return newRigWith(t, func(*Server, *pushtest.Store) {}) }
+
+// newRigWith has set change the server before it serves.
+func newRigWith(t testing.TB, set func(*Server, *pushtest.Store)) *rig {
 	st := &pushtest.Store{}
 	core, logs := observer.New(zap.DebugLevel)
 	r := &rig{store: st, keys: map[string]*ecdsa.PrivateKey{}, logs: logs,
@@ -43,6 +46,7 @@ func newRig(t testing.TB) *rig {
 	for id, user := range map[string]string{"anna1": "anna", "anna2": "anna", "bob1": "bob"} {
 		r.keys[id] = st.Add(t, user, id, push.MaxVersion)
 	}
+	set(r.Server, st)
 	r.http = httptest.NewUnstartedServer(nil)
 	r.http.Config = NewHTTPServer(r.Handler(), r.Logger)
 	r.http.Start()

@@ -21,7 +21,10 @@ type Store struct {
 	invitations map[[32]byte]push.Invitation
 }
 
-var _ push.Store = (*Store)(nil)
+var (
+	_ push.Store                = (*Store)(nil)
+	_ push.WebSubscriptionStore = (*Store)(nil)
+)
 
 // Add registers a device of user with a new key.
 func (s *Store) Add(t testing.TB, user, id string, version int) *ecdsa.PrivateKey {
@@ -164,5 +167,29 @@ func (s *Store) own(by push.Device, id string, f func(push.Device)) error {
 		return push.ErrNoDevice
 	}
 	f(d)
+	return nil
+}
+
+// SetWebSubscription implements push.WebSubscriptionStore.
+func (s *Store) SetWebSubscription(_ context.Context, device string, sub *push.WebSubscription) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.devices[device]
+	if !ok {
+		return fmt.Errorf("store: %q: %w", device, push.ErrNoDevice)
+	}
+	d.Web = sub
+	s.devices[device] = d
+	return nil
+}
+
+// DropWebSubscription implements push.WebSubscriptionStore.
+func (s *Store) DropWebSubscription(_ context.Context, device, endpoint string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d, ok := s.devices[device]; ok && d.Web != nil && d.Web.Endpoint == endpoint {
+		d.Web = nil
+		s.devices[device] = d
+	}
 	return nil
 }

@@ -7,14 +7,6 @@ import (
 	"strings"
 )
 
-// laterTypes are the types of providers that the documentation of radmatch speaks
-// of and that this version does not have. They are refused with a text that says so.
-var laterTypes = map[string][]string{
-	"push": {"webpush"},
-}
-
-func isLaterType(list, typ string) bool { return slices.Contains(laterTypes[list], typ) }
-
 // suggestKey is what an unknown key may have been meant to be: a key of another
 // section, or a misspelt one of fs.
 func suggestKey(key string, fs []field) string {

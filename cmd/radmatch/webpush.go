@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+// openWebPush makes the sender of Web Push, nil where the configuration has
+// none. The first start makes the key of this server.
+func openWebPush(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*push.WebPush, error) {
+	o, err := webPushOptions(cfg)
+	if o == nil || err != nil {
+		return nil, err
+	}
+	key, err := st.WebPushKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.VAPID, err = push.NewVAPID(key, cfg.PushContact()); err != nil {
+		return nil, err
+	}
+	o.Store, o.Logger = st, log
+	return push.NewWebPush(*o), nil
+}
+
+// webPushOptions is what the configuration says of Web Push; nil: there is none.
+func webPushOptions(cfg *config.Config) (*push.WebPushOptions, error) {
+	if len(cfg.Web.PushServices) == 0 || len(cfg.Push) == 0 {
+		return nil, nil
+	}
+	o := &push.WebPushOptions{}
+	for i, text := range cfg.Web.PushServices {
+		s, err := push.ParsePushService(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", cfg.Where(fmt.Sprintf("web.push_services[%d]", i)), err)
+		}
+		o.Services = append(o.Services, s)
+	}
+	if cfg.Web.PushCAFile == "" {
+		return o, nil
+	}
+	pem, err := os.ReadFile(cfg.Web.PushCAFile)
+	if err == nil {
+		if o.Roots = x509.NewCertPool(); !o.Roots.AppendCertsFromPEM(pem) {
+			err = errors.New("holds no certificate in PEM")
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Where("web.push_ca_file"), err)
+	}
+	return o, nil
+}
+
+// checkWebPush tries the push services that devices have subscribed at. One that
+// cannot be reached keeps nobody from serving: open pages get their prompts.
+func (a *app) checkWebPush(ctx context.Context, cfg *config.Config, devices []push.Device) error {
+	o, err := webPushOptions(cfg)
+	if o == nil || err != nil {
+		return err
+	}
+	subscribed := 0
+	for _, h := range push.NewWebPush(*o).Reach(ctx, devices) {
+		subscribed += h.Devices
+		switch {
+		case errors.Is(h.Err, push.ErrPushService):
+			fmt.Fprintf(a.stdout, "web push %s: warning: %d devices, not rung: it is not in web.push_services\n", h.Host, h.Devices)
+		case h.Err != nil:
+			fmt.Fprintf(a.stdout, "web push %s: warning: %d devices, not reached: %v\n", h.Host, h.Devices, h.Err)
+			fmt.Fprintf(a.stdout, "  hint: let this machine connect to %s; until then only open pages get their requests\n", h.Host)
+		default:
+			fmt.Fprintf(a.stdout, "web push %s: %d devices, reached\n", h.Host, h.Devices)
+		}
+	}
+	if subscribed == 0 {
+		fmt.Fprintln(a.stdout, "web push: no device has subscribed")
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/push/pushtest"
+	"github.com/radmatch/radmatch/radius"
+)
+
+// webPushSite starts a server that sends Web Push to a service of the test's own.
+func webPushSite(t *testing.T) (*serverProcess, *pushtest.Service) {
+	service := pushtest.NewService(t)
+	p := newServer(t, siteHead+siteClient+"web: {push_services: [\""+service.Host()+
+		"\"], push_ca_file: ca.pem, push_contact: \"mailto:postmaster@example.org\"}\nlog: {level: debug}\n")
+	p.write("ca.pem", string(service.CA()))
+	p.start()
+	return p, service
+}
+
+// request makes one signed request as the phone, and returns status and body.
+func (ph *phone) request(method, target string, body []byte) (int, string) {
+	ph.p.t.Helper()
+	auth, err := push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), method, target, body)
+	if err != nil {
+		ph.p.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ph.p.t.Context(), method, "http://"+ph.p.web+target, bytes.NewReader(body))
+	if err != nil {
+		ph.p.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", auth)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		ph.p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		ph.p.t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+func (ph *phone) subscribe(s *pushtest.Service, name string) {
+	ph.p.t.Helper()
+	if status, text := ph.request("POST", "/api/v1/push/subscription", s.Subscribe(name)); status != http.StatusNoContent {
+		ph.p.t.Fatalf("subscribe: status %d %s", status, text)
+	}
+}
+
+// TestWebPush: a login rings the phone that has subscribed, through the real
+// program; the approval lets it in; key and subscription outlast a restart.
+func TestWebPush(t *testing.T) {
+	t.Parallel()
+	p, service := webPushSite(t)
+	ph := p.enroll("alice")
+	if out := p.cli("check", "--connect"); !strings.Contains(out, "web push: no device has subscribed") {
+		t.Errorf("check: %s", out)
+	}
+	ph.subscribe(service, "alice's phone")
+	key := ph.webPushKey()
+
+	s := p.seat("127.0.0.1")
+	r := s.start(signIn("alice", ""))
+	m := service.Next()
+	v := ph.prompt()
+	if m.Subscriber != "alice's phone" || m.Text != `{"kind":"prompt","id":"`+v.ID+`"}` || m.Contact != "mailto:postmaster@example.org" {
+		t.Errorf("got %+v", m)
+	}
+	ph.decide(v, push.ActionApprove, "")
+	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+		t.Errorf("got %v", a.Code)
+	}
+	if out := p.cli("check", "--connect"); !strings.Contains(out, "web push "+service.Host()+": 1 devices, reached") {
+		t.Errorf("check: %s", out)
+	}
+
+	p.stop()
+	p.start()
+	again := p.enroll("bob")
+	if got := again.webPushKey(); got != key {
+		t.Errorf("after a restart the key is %s, was %s", got, key)
+	}
+	p.seat("127.0.0.1").start(signIn("alice", ""))
+	if next := service.Next(); next.Subscriber != "alice's phone" || next.Size != m.Size {
+		t.Errorf("after a restart: got %+v", next)
+	}
+	if text := p.log(); regexp.MustCompile(`/push/[A-Z2-7]{20}`).MatchString(text) {
+		t.Error("the log has an endpoint")
+	}
+}
+
+// webPushKey asks for the server's key.
+func (ph *phone) webPushKey() string {
+	ph.p.t.Helper()
+	status, text := ph.request("GET", "/api/v1/push/key", nil)
+	if status != http.StatusOK || !strings.HasPrefix(text, `{"key":"B`) {
+		ph.p.t.Fatalf("key: status %d %s", status, text)
+	}
+	return text
+}
+
+// TestWebPushServiceHangs: the login is approved on the open page meanwhile, and
+// the server stops in time.
+func TestWebPushServiceHangs(t *testing.T) {
+	t.Parallel()
+	p, service := webPushSite(t)
+	asked := make(chan struct{}, 100)
+	service.Answer(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	ph := p.enroll("alice")
+	ph.subscribe(service, "alice's phone")
+	s := p.seat("127.0.0.1")
+	start := time.Now()
+	r := s.start(signIn("alice", ""))
+	ph.decide(ph.prompt(), push.ActionApprove, "")
+	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+		t.Errorf("got %v", a.Code)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("the login took %v", took)
+	}
+	s.start(signIn("alice", "192.0.2.7"))
+	v := ph.prompt()
+	select {
+	case <-asked:
+	case <-time.After(patience):
+		t.Fatal("the service was not asked")
+	}
+	ph.decide(v, push.ActionDeny, "")
+	start = time.Now()
+	p.stop()
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the server took %v to stop", took)
+	}
+}
+
+// TestWebPushBadCA: what is configured and cannot be used stops the start.
+func TestWebPushBadCA(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient+"web: {push_ca_file: ca.pem}\n")
+	for _, text := range []string{"", "no certificate"} {
+		if text != "" {
+			p.write("ca.pem", text)
+		} else if err := os.RemoveAll(p.path("ca.pem")); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := p.output("serve"); code != exitConfig || !strings.Contains(out, "web.push_ca_file: ") {
+			t.Errorf("%q: exit %d: %s", text, code, out)
+		}
+	}
+}

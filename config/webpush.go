@@ -1,0 +1,73 @@
+package config
+
+import (
+	"net/mail"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// maxPushServices bounds web.push_services: each has a queue of its own.
+const maxPushServices = 32
+
+// serviceForm is HOST, *.DOMAIN or HOST:PORT, in one spelling a host.
+var serviceForm = regexp.MustCompile(`^(\*\.[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+(\.[a-z0-9-]+)*)(:\d{1,5})?$`)
+
+// checkWebPush checks the keys of Web Push.
+func (c *Config) checkWebPush(r *report) {
+	const services, contact, ca = "web.push_services", "web.push_contact", "web.push_ca_file"
+	if len(c.Web.PushServices) > maxPushServices && !r.failed(services) {
+		r.add(services, strconv.Itoa(len(c.Web.PushServices)), "must be at most %d", maxPushServices)
+	}
+	seen := map[string]bool{}
+	for i, s := range c.Web.PushServices {
+		at := index(services, i)
+		switch {
+		case r.failed(at):
+		case !isPushService(s):
+			r.add(at, quote(s), "must be HOST, *.DOMAIN or HOST:PORT, in small letters")
+		case seen[s]:
+			r.add(at, quote(s), "must be there once")
+		}
+		seen[s] = true
+	}
+	if r.set(contact) && !r.failed(contact) && !isContact(c.Web.PushContact) {
+		r.add(contact, quote(c.Web.PushContact), "must be mailto:NAME@HOST or https://HOST")
+	}
+	c.Web.PushCAFile = c.Resolve(c.Web.PushCAFile)
+	if len(c.Web.PushServices) == 0 && !r.failed(services) {
+		for _, key := range []string{contact, ca} {
+			if r.set(key) {
+				r.add(key, "", "must not be there where web.push_services is empty: there is no Web Push")
+			}
+		}
+	}
+}
+
+func isPushService(s string) bool {
+	if !serviceForm.MatchString(s) || len(s) > 253 {
+		return false
+	}
+	_, port, ok := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	return !ok || err == nil && n > 0
+}
+
+// isContact reports whether s is what RFC 8292 §2.1 has as sub.
+func isContact(s string) bool {
+	if address, ok := strings.CutPrefix(s, "mailto:"); ok {
+		a, err := mail.ParseAddress(address)
+		return err == nil && a.Address == address
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil
+}
+
+// PushContact is how push services learn whom to write to, empty for nobody.
+func (c *Config) PushContact() string {
+	if c.Web.PushContact == "" && strings.HasPrefix(c.Web.PublicURL, "https://") {
+		return c.Web.PublicURL
+	}
+	return c.Web.PushContact
+}
