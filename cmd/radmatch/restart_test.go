@@ -127,10 +127,10 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 		t.Errorf("got %s", a.Code)
 	}
 	// And one for which nobody comes lets nobody in, also after one more restart.
-	r = s.start(signIn("alice", "192.0.2.2"))
+	s.start(signIn("alice", "192.0.2.2"))
 	ph.prompt()
 	p.awaitKept(1, 1)
-	s, ph = p.restart(ph)
+	_, ph = p.restart(ph)
 	ph.decide(ph.one(), push.ActionApprove, "")
 	p.until("unclaimed", func() bool {
 		events := p.events("alice")

@@ -304,7 +304,7 @@ func TestCheckPublic(t *testing.T) {
 		{"expired", serve(answer(200, "ok\n"), -time.Hour), root, "has expired"},
 		{"proxy", serve(answer(502, "bad gateway"), 2160*time.Hour), root, "something else than radmatch answers: 502 Bad Gateway"},
 		{"another", serve(answer(200, "hello"), 2160*time.Hour), root, "something else than radmatch answers: 200"},
-		{"redirect", serve(http.RedirectHandler("https://www.example.org/", 302).ServeHTTP, 2160*time.Hour), root, "it sends devices on to https://www.example.org/"},
+		{"redirect", serve(http.RedirectHandler("https://www.example.org/", http.StatusFound).ServeHTTP, 2160*time.Hour), root, "it sends devices on to https://www.example.org/"},
 		{"no tls", "https" + strings.TrimPrefix(plain.URL, "http"), root, "there is no TLS at that port"},
 		{"refused", "https://" + closed, root, "nothing listens there"},
 	} {
@@ -321,7 +321,7 @@ func TestCheckPublic(t *testing.T) {
 		}
 	}
 	p := newServer(t, siteHead+siteClient)
-	if out, code := p.output("check", "--connect"); code != exitOK || !strings.Contains(out, fmt.Sprintf("phones: http://127.0.0.1:0 is HTTP")) {
+	if out, code := p.output("check", "--connect"); code != exitOK || !strings.Contains(out, "phones: http://127.0.0.1:0 is HTTP") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 }
