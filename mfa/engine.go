@@ -269,7 +269,7 @@ func (e *Engine) push(w *wait) {
 		})
 	})
 	defer stalled.Stop()
-	approval, err := w.client.Pusher.Push(ctx, w.prompt(e.Pending.requests(w)))
+	approval, err := w.client.Pusher.Push(ctx, w.prompt(e.Pending.requests(w), func(a Approval) { e.Pending.noteApproval(w, a) }))
 	if err == nil {
 		e.Pending.noteApproval(w, approval)
 		e.approve(ctx, w)

@@ -177,13 +177,14 @@ func (w *wait) lapse(a *Approval, now time.Time) (Decision, Event, ending) {
 	return Decision{LoginID: w.ID, Reason: ev.Reason, Message: messageRejected}, ev, record
 }
 
-func (w *wait) prompt(requests []PromptRequest) Prompt {
+func (w *wait) prompt(requests []PromptRequest, approved func(Approval)) Prompt {
 	p := Prompt{
 		ID: w.ID, Key: denialKey(&w.Login), Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
 		Started: w.Opened, Expires: w.Opened.Add(w.ringsFor()), Requests: w.shown(requests),
 	}
 	if w.match != "" {
 		p.Code, p.CodeExpires = w.match, w.Expires
+		p.Approved = approved
 	}
 	if p.HideClient, p.HidePlace = w.HideClient, w.HidePlace; p.HideClient {
 		p.Client = ""

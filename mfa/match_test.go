@@ -82,6 +82,14 @@ func TestCodeFromDevice(t *testing.T) {
 			}
 			r.typed(a, g).want(Reject, ReasonStateUnknown)
 		},
+		"the code comes before the approval's goroutine": func(t *testing.T, r *rig) {
+			g, a := r.fromDevice(t)
+			g.Approved(Approval{Device: "pixel", DeviceID: "d1"}) // the device has the code now
+			r.typed(a, g).want(Accept, ReasonCodeMatch)
+			if !g.withdrawn() {
+				t.Error("the prompt goes on")
+			}
+		},
 		"the code before the approval": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)
 			a = r.typed(a, g) // a guess that would be right

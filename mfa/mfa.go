@@ -380,9 +380,12 @@ type Prompt struct {
 	// with Number.
 	Code        Password
 	CodeExpires time.Time
-	Started     time.Time
-	Expires     time.Time
-	Requests    []PromptRequest // the first one opened the prompt, the others joined
+	// Approved is set with Code. It is called with the approval before the device is
+	// told the code, so that no code can be typed before it counts. It does not block.
+	Approved func(Approval)
+	Started  time.Time
+	Expires  time.Time
+	Requests []PromptRequest // the first one opened the prompt, the others joined
 	// HideClient and HidePlace: policy keeps from devices what the person signs in
 	// to, and from where. Client and Requests do not tell it then.
 	HideClient bool

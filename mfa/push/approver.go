@@ -283,13 +283,24 @@ func (a *Approver) Decide(ctx context.Context, d Decision) (DecisionResponse, er
 		told.Code, told.CodeExpires = string(live.Code), live.CodeExpires.UTC()
 		how.told, how.device, how.signature = &told, d.Device, d.Signature
 	}
+	if err := a.decided(live, how, v); err != nil {
+		return DecisionResponse{}, err
+	}
+	if told.Code != "" && live.Approved != nil {
+		live.Approved(v.approval)
+	}
+	return told, nil
+}
+
+// decided ends a prompt by a decision, unless it is over.
+func (a *Approver) decided(live *prompt, how ending, v verdict) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.close(live, how, WithdrawnDecided) {
-		return DecisionResponse{}, a.over(d.Prompt, mfa.Fold(device.User))
+		return a.over(live.ID, mfa.Fold(live.User))
 	}
 	live.verdict <- v
-	return told, nil
+	return nil
 }
 
 // find returns the live prompt that d decides, or what is to be told of one that

@@ -34,7 +34,10 @@ func TestCode(t *testing.T) {
 		r := newRig(t)
 		sub := r.Subscribe("anna", 3)
 		defer sub.Close()
-		done := r.start(t.Context(), withCode("p1"))
+		var noted []mfa.Approval
+		p := withCode("p1")
+		p.Approved = func(a mfa.Approval) { noted = append(noted, a) }
+		done := r.start(t.Context(), p)
 		updates := sub.Take()
 		if !updates[0].Sync.Prompts[0].ShowsCode {
 			t.Errorf("the device is not told that a code comes: %+v", updates)
@@ -43,6 +46,9 @@ func TestCode(t *testing.T) {
 		want := push.DecisionResponse{Outcome: push.OutcomeApproved, Code: shownCode, CodeExpires: time.Now().Add(3 * time.Minute).UTC()}
 		if told, err := r.Decide(t.Context(), d); err != nil || told != want {
 			t.Fatalf("got %+v, %v; want %+v", told, err, want)
+		}
+		if len(noted) != 1 || noted[0].DeviceID != "anna1" {
+			t.Errorf("the approval is not noted before the device has the code: %+v", noted)
 		}
 		if err := <-done; err != nil {
 			t.Fatalf("Push: %v", err)
