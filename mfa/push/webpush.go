@@ -178,7 +178,7 @@ func (w *WebPush) work(ctx context.Context, l *lane) {
 // each. It waits for nothing. stop ends what is not yet sent. A nil WebPush rings nobody.
 func (w *WebPush) ring(ctx context.Context, p *mfa.Prompt, devices []Device) (stop context.CancelFunc) {
 	stop = func() {}
-	if w == nil {
+	if w == nil || p.Resumed { // it rang before the server's restart
 		return stop
 	}
 	rung := make(map[string]bool, len(devices)) // a browser that is enrolled twice rings once

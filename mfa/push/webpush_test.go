@@ -306,6 +306,13 @@ func TestWhoIsRung(t *testing.T) {
 		if len(paths) != 1 || paths[0] != secretPath+"/1" {
 			t.Errorf("rung %v", paths)
 		}
+		again := ringing("p1", time.Minute)
+		again.Resumed = true
+		defer w.ring(t.Context(), again, []Device{at(fcm, 1)})()
+		synctest.Wait()
+		if len(paths) != 1 {
+			t.Errorf("a prompt rings again after a restart: %v", paths)
+		}
 		defer (*WebPush)(nil).ring(t.Context(), ringing("p1", time.Minute), []Device{at(fcm, 1)})()
 	})
 }

@@ -128,7 +128,7 @@ func resealWebPush(ctx context.Context, tx *sql.Tx, ring *keyring, id byte) erro
 	}
 	secret, err := ring.open(old, webPushBound())
 	if err != nil {
-		return fmt.Errorf("Web Push key: %w", err)
+		return fmt.Errorf("key of Web Push: %w", err)
 	}
 	sealed, err := ring.seal(id, secret, webPushBound())
 	if err != nil {

@@ -168,10 +168,10 @@ func (s *Service) take(r *http.Request, sub *subscriber) (m Message, err error) 
 		return m, fmt.Errorf("TTL %q", r.Header.Get("TTL"))
 	}
 	if got := r.Header.Get("Urgency"); got != "high" {
-		return m, fmt.Errorf("Urgency %q", got)
+		return m, fmt.Errorf("header Urgency is %q", got)
 	}
 	if len(m.Topic) > 32 || strings.Trim(m.Topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-		return m, fmt.Errorf("Topic %q", m.Topic)
+		return m, fmt.Errorf("header Topic is %q", m.Topic)
 	}
 	if got := r.Header.Get("Content-Encoding"); got != "aes128gcm" {
 		return m, fmt.Errorf("Content-Encoding %q", got)
@@ -193,7 +193,7 @@ func (s *Service) sender(header string) (contact string, err error) {
 	token, public, ok := strings.Cut(strings.TrimPrefix(header, "vapid t="), ", k=")
 	parts := strings.Split(token, ".")
 	if !ok || !strings.HasPrefix(header, "vapid t=") || len(parts) != 3 {
-		return "", errors.New("Authorization is not of the scheme vapid")
+		return "", errors.New("header Authorization is not of the scheme vapid")
 	}
 	point, err := base64.RawURLEncoding.DecodeString(public)
 	if err != nil {
