@@ -111,7 +111,7 @@ class Card {
   update(prompt) {
     if (this.#busy) this.#meanwhile = () => this.update(prompt);
     if (!this.waits || this.#busy || JSON.stringify(prompt) === JSON.stringify(this.prompt)) return;
-    const same = ['refused', 'number_required'].every((member) => prompt[member] === this.prompt[member]);
+    const same = ['refused', 'number_required', 'shows_code'].every((member) => prompt[member] === this.prompt[member]);
     this.prompt = prompt;
     if (!same) this.#draw();
     else this.details.replaceWith(this.details = this.#facts());
@@ -119,7 +119,7 @@ class Card {
   }
 
   #draw() {
-    const { refused, number_required: numbered } = this.prompt;
+    const { refused, number_required: numbered, shows_code: shows } = this.prompt;
     this.clock = el('span', {});
     this.bar = el('progress', { max: Math.max(1, this.#lifetime()), 'aria-hidden': 'true' });
     this.details = this.#facts();
@@ -136,6 +136,7 @@ class Card {
         el('label', { for: this.number.id }, t('request.number')), this.number,
         el('p', { class: 'hint', id: `${this.id}-hint` }, t('request.numberhint')),
       ] : []),
+      ...(shows && !refused ? [el('p', { class: 'hint' }, t('request.code'))] : []),
       ...(refused ? [el('p', { class: 'note warn' }, refused)] : []),
       this.error,
       el('div', { class: 'buttons decide' }, deny, ...(refused ? [] : [approve])),
