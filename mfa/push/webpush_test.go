@@ -66,6 +66,12 @@ func (d *dropped) DropWebSubscription(_ context.Context, device, endpoint string
 	return nil
 }
 
+func (d *dropped) all() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.list)
+}
+
 const secretPath = "/very-secret-path"
 
 // bubble runs f with a sender to fcm.googleapis.com and updates.push.services.mozilla.com,
@@ -153,8 +159,8 @@ func TestRetries(t *testing.T) {
 				if got := fmt.Sprint(s.times()); got != c.want {
 					t.Errorf("requests at %s, want %s", got, c.want)
 				}
-				if len(d.list) != c.drop || c.drop == 1 && d.list[0] != "dev1 "+at(fcm, 1).Web.Endpoint {
-					t.Errorf("dropped %v", d.list)
+				if list := d.all(); len(list) != c.drop || c.drop == 1 && list[0] != "dev1 "+at(fcm, 1).Web.Endpoint {
+					t.Errorf("dropped %v", list)
 				}
 			})
 		})
