@@ -89,8 +89,13 @@ func (h *ntlmHelper) ask(question string, deadline time.Time) (ntlmReply, error)
 	return reply, nil
 }
 
-// lastWords is what the helper wrote to its standard error, for the log.
+// lastWords is what a helper that was killed wrote to its standard error, for the
+// log. Its end is waited for, because its words may still be on their way.
 func (h *ntlmHelper) lastWords() string {
+	select {
+	case <-h.ended:
+	case <-time.After(time.Second):
+	}
 	if text := h.complain.String(); text != "" {
 		return fmt.Sprintf("; it says %q", text)
 	}
