@@ -253,6 +253,8 @@ func (p *tab) event(m devtools) {
 		p.problems = append(p.problems, "exception: "+string(e.ExceptionDetails))
 	case m.Method == "Runtime.consoleAPICalled" && (e.Type == "error" || e.Type == "warning"):
 		p.problems = append(p.problems, fmt.Sprintf("console: %v", e.Args))
+	case strings.Contains(e.Entry.Text, "Push API in incognito mode"):
+		// A test's browser context counts as incognito: there is nothing to subscribe to.
 	case m.Method == "Log.entryAdded" && e.Entry.Source != "network" && (e.Entry.Level == "error" || e.Entry.Level == "warning"):
 		p.problems = append(p.problems, fmt.Sprintf("%s: %s (%s)", e.Entry.Source, e.Entry.Text, e.Entry.URL))
 	case m.Method == "Page.javascriptDialogOpening":

@@ -288,8 +288,12 @@ func TestLDAPConnect(t *testing.T) {
 		{"right, StartTLS", func(c *password.LDAPSettings) { c.URL = s.Plain }, "", ""},
 		{"dns", func(c *password.LDAPSettings) { c.URL = "ldaps://dc1.example.invalid" }, "dns", "cannot be resolved"},
 		{"nothing listens", func(c *password.LDAPSettings) { c.URL = "ldaps://" + closed.Addr().String() }, "connect", "nothing listens"},
-		{"silence", func(c *password.LDAPSettings) { c.URL = "ldaps://" + silent.Addr().String() }, "tls", "does not answer"},
-		{"silence, StartTLS", func(c *password.LDAPSettings) { c.URL = "ldap://" + silent.Addr().String() }, "tls", "does not answer"},
+		{"silence", func(c *password.LDAPSettings) {
+			c.URL, c.ConnectTimeout = "ldaps://"+silent.Addr().String(), 500*time.Millisecond
+		}, "tls", "does not answer"},
+		{"silence, StartTLS", func(c *password.LDAPSettings) {
+			c.URL, c.ConnectTimeout = "ldap://"+silent.Addr().String(), 500*time.Millisecond
+		}, "tls", "does not answer"},
 		{"other authority", func(c *password.LDAPSettings) { c.CAFile = s.Other }, "tls", "ca_file"},
 		{"other authority, StartTLS", func(c *password.LDAPSettings) { c.URL, c.CAFile = s.Plain, s.Other }, "tls", "ca_file"},
 		{"the system's authorities", func(c *password.LDAPSettings) { c.CAFile = "" }, "tls", "ca_file"},
@@ -306,7 +310,7 @@ func TestLDAPConnect(t *testing.T) {
 		{"anonymous", func(c *password.LDAPSettings) { c.BindDN, c.BindPassword = "", "" }, "search", "bind_dn is not set"},
 	} {
 		set := settings(s)
-		set.ConnectTimeout = 500 * time.Millisecond
+		set.ConnectTimeout = 10 * time.Second // the system's authorities take their time to load
 		c.change(&set)
 		err := openLDAP(t, set).Connect(t.Context())
 		failed := (*mfa.ConnectError)(nil)
