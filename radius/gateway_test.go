@@ -114,6 +114,7 @@ func TestWithoutCredential(t *testing.T) {
 		{name: "a Vendor-Specific with a rest", packet: add(avp(typeVendorSpecific, "\x00\x00\x01\x37\x32\x04PC\x19")), want: "no credential, but Vendor-Specific, which may be one"},
 		{name: "a Vendor-Specific of a length that it has not", packet: add(avp(typeVendorSpecific, "\x00\x00\x01\x37\x19\x00")), want: "no credential, but Vendor-Specific, which may be one"},
 		{name: "a Vendor-Specific of nobody", packet: add(avp(typeVendorSpecific, "abc")), want: "no credential, but Vendor-Specific, which may be one"},
+		{name: "a Vendor-Specific of vendor 0, which would be Class", packet: add(avp(typeVendorSpecific, "\x00\x00\x00\x00\x19\x03c")), want: "no credential, but Vendor-Specific, which may be one"},
 		{name: "an empty Vendor-Specific", packet: add(avp(typeVendorSpecific, "\x00\x00\x01\x37")), want: "no credential, but Vendor-Specific, which may be one"},
 	}
 	for _, tt := range tests {
@@ -209,6 +210,7 @@ func FuzzWithoutCredential(f *testing.F) {
 	f.Add(msAVP(msCHAP2Response, strings.Repeat("x", 50)))
 	f.Add(avp(typeVendorSpecific, "\x00\x00\x01\x37"+string(avp(msMachineName, "a"))+string(avp(msCHAPChallenge, "b"))))
 	f.Add(append(avp(typeCHAPPassword, strings.Repeat("x", 17)), avp(typeState, "s")...))
+	f.Add(avp(typeVendorSpecific, "\x00\x00\x00\x00"+string(avp(typeClass, "c")))) // an RFC's attribute as a vendor's
 	f.Fuzz(func(t *testing.T, more []byte) {
 		a := rdg()
 		a[len(a)-1] = append(a[len(a)-1], more...)

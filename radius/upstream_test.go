@@ -123,6 +123,8 @@ func TestUpstreamAnswers(t *testing.T) {
 			[]mfa.Attribute{{Vendor: 12356, Type: 1, Value: []byte("a")}, {Vendor: 12356, Type: 2, Value: []byte("b")}}, ""},
 		{"vendor with a form of its own", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00\x01\xad\x00\x01\x02\x03x")) },
 			[]mfa.Attribute{{Type: typeVendorSpecific, Value: []byte("\x00\x00\x01\xad\x00\x01\x02\x03x")}}, ""},
+		{"vendor 0, which would be User-Name", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00\x00\x00\x01\x05eve")) },
+			[]mfa.Attribute{{Type: typeVendorSpecific, Value: []byte("\x00\x00\x00\x00\x01\x05eve")}}, ""},
 		{"vendor, short", func(w *writer) { w.attribute(typeVendorSpecific, []byte("\x00\x00")) }, nil, "malformed Vendor-Specific"},
 		{"too much", func(w *writer) {
 			for range 12 {
