@@ -23,7 +23,7 @@ const (
 	// processor time, and p99 falls because fewer threads wake up. A millisecond
 	// would save no more, and be felt where sixteen sign in at a time.
 	pace  = 500 * time.Microsecond
-	crowd = 16
+	crowd = 4
 	// maxQueue bounds the rows that wait for the disk.
 	maxQueue = 16384
 	// complainEvery bounds the log lines about a disk that does not take events.
