@@ -63,6 +63,7 @@ func (f Forms) With(t Token) Forms {
 
 // Use is the consumption of a code.
 type Use struct {
+	User     string // whose token it is
 	Token    string
 	Step     int64 // the accepted step or counter; the token's Next becomes Step+1
 	Drift    int   // the token's drift from now on

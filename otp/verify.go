@@ -75,7 +75,7 @@ func (v *Verifier) VerifyCode(ctx context.Context, user, code string, accept mfa
 		return f.err
 	}
 	accept.Method, accept.Token, accept.Step, accept.Drift = string(f.token.Kind), f.token.ID, f.step, f.drift
-	use := Use{Token: f.token.ID, Step: f.step, Drift: f.drift, Reusable: f.token.Kind == Pass && !f.token.Once}
+	use := Use{User: f.token.User, Token: f.token.ID, Step: f.step, Drift: f.drift, Reusable: f.token.Kind == Pass && !f.token.Once}
 	err = v.Store.Use(ctx, use, accept)
 	if errors.Is(err, ErrUsed) {
 		return errUsed

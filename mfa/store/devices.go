@@ -55,8 +55,7 @@ func (s *Store) device(ctx context.Context, id string) (push.Device, error) {
 	if err != nil {
 		return push.Device{}, fmt.Errorf("store: device: %w", err)
 	}
-	_, devices := indexes(accounts)
-	if d := devices[id]; d != nil {
+	if d := devicesOf(accounts)[id]; d != nil {
 		return *d, nil
 	}
 	return push.Device{}, push.ErrNoDevice

@@ -21,7 +21,7 @@ type account struct {
 	blocked   bool
 	unblocked int64
 	method    mfa.Method
-	tokens    []*token // in the order of their ids
+	tokens    []token // in the order of their ids
 	devices   []*push.Device
 	barred    []string // client groups in which push is off: "this was not me"
 }
@@ -39,6 +39,16 @@ type token struct {
 	digits, period   int32
 	drift            int32
 	once             bool
+}
+
+// token returns the account's token of that id, or nil.
+func (a *account) token(id string) *token {
+	for i := range a.tokens {
+		if a.tokens[i].id == id {
+			return &a.tokens[i]
+		}
+	}
+	return nil
 }
 
 // pull reads accounts from q. filter is the end of the statement: everything
@@ -129,14 +139,12 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 
 const tokenColumns = `id, user, kind, secret, algorithm, digits, period, next, drift, serial, label, not_before, expires, once, created`
 
-func scanToken(r *sql.Rows, same interner) (*token, string, error) {
-	t := new(token)
-	var user string
+func scanToken(r *sql.Rows, same interner) (t token, user string, err error) {
 	var kind, algorithm, label sql.RawBytes
-	err := r.Scan(&t.id, &user, &kind, &t.sealed, &algorithm, &t.digits, &t.period, &t.next, &t.drift,
+	err = r.Scan(&t.id, &user, &kind, &t.sealed, &algorithm, &t.digits, &t.period, &t.next, &t.drift,
 		&t.serial, &label, &t.notBefore, &t.expires, &t.once, &t.created)
 	if err != nil {
-		return nil, "", err
+		return token{}, "", err
 	}
 	t.kind, t.algorithm, t.label = otp.Kind(same.bytes(kind)), same.bytes(algorithm), same.bytes(label)
 	return t, user, nil
@@ -194,8 +202,15 @@ func each(ctx context.Context, q querier, query string, args []any, f func(*sql.
 	return rows.Err()
 }
 
-// replay brings tokens up to date with the uses in the trail that are not folded yet.
-func replay(ctx context.Context, q querier, tokens map[string]*token) error {
+// replay brings the accounts' tokens up to date with the uses in the trail that
+// are not folded yet.
+func replay(ctx context.Context, q querier, accounts map[string]*account) error {
+	tokens := make(map[string]*token, len(accounts))
+	for _, a := range accounts {
+		for i := range a.tokens {
+			tokens[a.tokens[i].id] = &a.tokens[i]
+		}
+	}
 	if len(tokens) == 0 {
 		return nil
 	}
@@ -226,8 +241,7 @@ func (s *Store) loadAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, devices := indexes(accounts)
-	if err := replay(ctx, tx, tokens); err != nil {
+	if err := replay(ctx, tx, accounts); err != nil {
 		return err
 	}
 	latches, err := pullLatches(ctx, tx)
@@ -246,25 +260,22 @@ func (s *Store) loadAll(ctx context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	s.accounts, s.tokens, s.devices, s.latches = accounts, tokens, devices, latches
+	s.accounts, s.devices, s.latches = accounts, devicesOf(accounts), latches
 	s.mu.Unlock()
 	s.applied = applied
 	s.tail.Store(tail)
 	return s.acknowledge(applied)
 }
 
-func indexes(accounts map[string]*account) (map[string]*token, map[string]*push.Device) {
-	tokens := make(map[string]*token, len(accounts))
+// devicesOf returns the devices of all accounts by their ids.
+func devicesOf(accounts map[string]*account) map[string]*push.Device {
 	devices := make(map[string]*push.Device)
 	for _, a := range accounts {
-		for _, t := range a.tokens {
-			tokens[t.id] = t
-		}
 		for _, d := range a.devices {
 			devices[d.ID] = d
 		}
 	}
-	return tokens, devices
+	return devices
 }
 
 // put replaces the accounts of users with what was read, nil for those that are
@@ -283,9 +294,6 @@ func (s *Store) put(users []string, read map[string]*account) {
 			continue
 		}
 		s.accounts[user] = a
-		for _, t := range a.tokens {
-			s.tokens[t.id] = t
-		}
 		for _, d := range a.devices {
 			s.devices[d.ID] = d
 		}
@@ -297,11 +305,10 @@ func (a *account) inherit(old *account) {
 	if a == nil {
 		return
 	}
-	for _, o := range old.tokens {
-		for _, t := range a.tokens {
-			if t.id == o.id {
-				t.used(o.next-1, int64(o.drift))
-			}
+	for i := range old.tokens {
+		o := &old.tokens[i]
+		if t := a.token(o.id); t != nil {
+			t.used(o.next-1, int64(o.drift))
 		}
 	}
 	for _, o := range old.devices {
@@ -317,9 +324,6 @@ func (a *account) inherit(old *account) {
 }
 
 func (s *Store) forget(a *account) {
-	for _, t := range a.tokens {
-		delete(s.tokens, t.id)
-	}
 	for _, d := range a.devices {
 		delete(s.devices, d.ID)
 	}
@@ -353,8 +357,7 @@ func (s *Store) read(ctx context.Context, filter string, args ...any) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	tokens, _ := indexes(accounts)
-	return accounts, replay(ctx, tx, tokens)
+	return accounts, replay(ctx, tx, accounts)
 }
 
 // User implements mfa.Directory.
@@ -377,7 +380,8 @@ func (s *Store) User(ctx context.Context, name string) (mfa.User, error) {
 				u.Elsewhere = append(u.Elsewhere, d.Provider)
 			}
 		}
-		for _, t := range a.tokens {
+		for i := range a.tokens {
+			t := &a.tokens[i]
 			if t.kind != otp.Pass {
 				u.Codes++
 				continue

@@ -87,7 +87,6 @@ type Store struct {
 
 	mu       sync.RWMutex
 	accounts map[string]*account // by folded name
-	tokens   map[string]*token   // by id
 	devices  map[string]*push.Device
 	latches  map[latchKey]time.Time
 	unsaved  unsaved // latches and devices that the janitor will write

@@ -27,7 +27,8 @@ func (s *Store) Tokens(ctx context.Context, user string) (_ []otp.Token, err err
 			return
 		}
 		list, sealed = make([]otp.Token, 0, len(a.tokens)), make([][]byte, 0, len(a.tokens))
-		for _, t := range a.tokens {
+		for i := range a.tokens {
+			t := &a.tokens[i]
 			list, sealed = append(list, t.public()), append(sealed, t.sealed)
 		}
 	})
@@ -52,7 +53,8 @@ func (s *Store) Forms(user string) otp.Forms {
 		if a == nil {
 			return
 		}
-		for _, t := range a.tokens {
+		for i := range a.tokens {
+			t := &a.tokens[i]
 			f = f.With(otp.Token{Kind: t.kind, Digits: int(t.digits)})
 		}
 	})
@@ -77,7 +79,11 @@ func (s *Store) Use(ctx context.Context, u otp.Use, ev mfa.Event) error {
 func (s *Store) mark(u otp.Use) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tokens[u.Token]
+	a := s.accounts[mfa.Fold(u.User)]
+	if a == nil {
+		return otp.ErrUsed
+	}
+	t := a.token(u.Token)
 	if t == nil || u.Step == math.MaxInt64 {
 		return otp.ErrUsed
 	}
@@ -96,8 +102,8 @@ func (s *Store) mark(u otp.Use) error {
 func (s *Store) ListTokens(ctx context.Context, user string) (list []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
 	err = s.list(ctx, user, func(a *account) {
-		for _, t := range a.tokens {
-			list = append(list, t.public())
+		for i := range a.tokens {
+			list = append(list, a.tokens[i].public())
 		}
 	})
 	return list, err

@@ -95,7 +95,7 @@ func TestUsedAfterRemoval(t *testing.T) {
 			}
 			tok.ID = "again"
 			must(t, s.AddToken(t.Context(), tok, admin("add")))
-			if err := s.mark(otp.Use{Token: "again", Step: 100}); !errors.Is(err, otp.ErrUsed) {
+			if err := s.mark(otp.Use{User: "anna", Token: "again", Step: 100}); !errors.Is(err, otp.ErrUsed) {
 				t.Errorf("got %v; want ErrUsed", err)
 			}
 		})
@@ -126,7 +126,7 @@ func TestReusablePass(t *testing.T) {
 	must(t, err)
 	must(t, s.ReplacePass(t.Context(), p, admin("issue")))
 	for range 2 {
-		must(t, s.Use(t.Context(), otp.Use{Token: p.ID, Reusable: true}, loginEvent(1)))
+		must(t, s.Use(t.Context(), otp.Use{User: "anna", Token: p.ID, Reusable: true}, loginEvent(1)))
 	}
 	must(t, s.Close())
 	s = openServer(t, dir)
@@ -136,10 +136,10 @@ func TestReusablePass(t *testing.T) {
 	once, _, err := otp.NewPass("anna", time.Now().Add(-time.Minute), time.Hour, true)
 	must(t, err)
 	must(t, s.ReplacePass(t.Context(), once, admin("issue")))
-	if err := s.Use(t.Context(), otp.Use{Token: p.ID, Reusable: true}, loginEvent(1)); !errors.Is(err, otp.ErrUsed) {
+	if err := s.Use(t.Context(), otp.Use{User: "anna", Token: p.ID, Reusable: true}, loginEvent(1)); !errors.Is(err, otp.ErrUsed) {
 		t.Errorf("the replaced pass: got %v; want ErrUsed", err)
 	}
-	must(t, s.Use(t.Context(), otp.Use{Token: once.ID}, loginEvent(1)))
+	must(t, s.Use(t.Context(), otp.Use{User: "anna", Token: once.ID}, loginEvent(1)))
 	must(t, s.Close())
 	s = openServer(t, dir)
 	if u, _ := s.User(t.Context(), "anna"); u.Pass || !u.HasPass {

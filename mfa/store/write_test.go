@@ -35,7 +35,7 @@ func addToken(tb testing.TB, s *Store, user string) otp.Token {
 func use(s *Store, token string, step int64) error {
 	ev := loginEvent(int(step))
 	ev.User = "anna"
-	return s.Use(context.Background(), otp.Use{Token: token, Step: step}, ev)
+	return s.Use(context.Background(), otp.Use{User: "anna", Token: token, Step: step}, ev)
 }
 
 // steps returns how often each step of a token stands in the trail.

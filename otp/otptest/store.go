@@ -399,7 +399,7 @@ func show(t otp.Token) string {
 
 // use does what otp.Verifier does once it has found the step of a code.
 func use(ctx context.Context, s Store, token otp.Token, step int64, drift int) error {
-	u := otp.Use{Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
+	u := otp.Use{User: token.User, Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
 	return s.Use(ctx, u, mfa.Event{
 		ID: otp.NewTOTP("").ID, Time: time.Now(), Kind: mfa.EventLogin, User: token.User,
 		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
