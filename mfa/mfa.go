@@ -304,8 +304,11 @@ type Request struct {
 // claimed reports whether EndUser is only what the person's machine says of
 // itself, and not the address that the client vouches for.
 func (r *Request) claimed() bool {
+	if r.EndUser == "" {
+		return false
+	}
 	addr, err := netip.ParseAddr(r.EndUser)
-	return r.EndUser != "" && (err != nil || addr.Unmap() != r.Address)
+	return err != nil || addr.Unmap() != r.Address
 }
 
 // Supersede marks that the NAS gave this packet up: no answer to it can arrive.

@@ -72,16 +72,20 @@ func (x *exchange) reply(d mfa.Decision) {
 	buf := x.server.buffer()
 	p := x.answer(buf[:0], &d)
 	if wait := x.delay(&d); wait > 0 {
-		kept := slices.Clone(p)
+		x.endAfter(wait, slices.Clone(p), d)
 		x.server.free(buf)
-		time.AfterFunc(wait, func() {
-			defer x.rescue()
-			x.end(kept, &d)
-		})
 		return
 	}
 	x.end(p, &d)
 	x.server.free(buf)
+}
+
+// endAfter ends the exchange when wait has passed.
+func (x *exchange) endAfter(wait time.Duration, p []byte, d mfa.Decision) {
+	time.AfterFunc(wait, func() {
+		defer x.rescue()
+		x.end(p, &d)
+	})
 }
 
 // delay is how long an Access-Reject still has to wait, so that guessing is slow.
