@@ -275,7 +275,8 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 	return l, restoreLimits(ctx, st, cfg, l.limits)
 }
 
-// restoreLimits counts wrong codes and denied prompts from the audit trail.
+// restoreLimits counts wrong codes and denied prompts from the audit trail, but
+// not what an unblocking has forgiven.
 func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *mfa.Limits) error {
 	now := time.Now()
 	lockout, fatigue := lockoutRule(cfg), fatigueRule(cfg)
@@ -284,7 +285,17 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 	if err != nil {
 		return err
 	}
-	l.Restore(events, lockout, fatigue, ringsRule(cfg), now)
+	var counts []mfa.Event
+	for _, ev := range events {
+		user, err := st.User(ctx, ev.User)
+		if err != nil {
+			return err
+		}
+		if ev.Time.After(user.Unblocked) {
+			counts = append(counts, ev)
+		}
+	}
+	l.Restore(counts, lockout, fatigue, ringsRule(cfg), now)
 	return nil
 }
 
