@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,22 +89,16 @@ func TestPageNotifications(t *testing.T) {
 // TestPageCode: after an approval the page shows the code that the sign-in wants.
 func TestPageCode(t *testing.T) {
 	t.Parallel()
-	p := startServer(t, strings.Replace(pageSite, "clients:\n", "clients:\n  - {name: token, addresses: [127.0.0.4], secret: "+testSecret+", number_from_device: true, shows_reply_message: false}\n", 1))
+	p := startServer(t, strings.Replace(pageSite, "clients:\n", "clients:\n"+tokenClient, 1))
 	page := startBrowser(t).enrolled(t, p, "alice", "phone")
 	seat := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
-	asked := p.radclient("127.0.0.4", append(seat, withPassword)...)
-	state := regexp.MustCompile(`State = (0x[0-9a-f]+)`).FindStringSubmatch(asked)
-	if state == nil {
-		t.Fatalf("no challenge: %q", asked)
-	}
+	state := p.challenge("127.0.0.4", append(seat, withPassword)...)
 	page.sees("After you approve, this page shows a code")
 	page.click("Approve")
-	page.sees("Type this code where you sign in")
-	var code string
-	if err := page.eval("document.querySelector('.code').innerText", &code); err != nil || len(code) != 6 {
-		t.Fatalf("code %q, %v", code, err)
-	}
-	gets(t, p.login("127.0.0.4", append(seat, "State = "+state[1], fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
+	page.look(display{width: 320, height: 560, scale: 1, phone: true})
+	page.until("(() => { const r = new Range(); r.selectNodeContents(document.querySelector('.code')); return r.getClientRects().length === 1; })()")
+	page.usable("code")
+	gets(t, p.login("127.0.0.4", append(seat, state, fmt.Sprintf("User-Password = %q", page.code()))...), "Access-Accept")
 	page.click("Done")
 	page.click("History")
 	page.sees("Code shown by a device")
