@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // TestPageOwn: a person sees the own sign-ins and devices, names and removes them.
@@ -102,6 +103,42 @@ func TestPageCode(t *testing.T) {
 	page.click("Done")
 	page.click("History")
 	page.sees("Code shown by a device")
+}
+
+// TestPageHides: a request names neither client nor place for whom policy hides
+// them, and both for everybody else.
+func TestPageHides(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, pageSite+`web: {geoip_database: city.mmdb}
+policy:
+  show_application_name: {exclude: [discreet]}
+  show_location: {exclude: [discreet]}
+`)
+	p.write("city.mmdb", string(webtest.GeoIP(map[string][2]string{"198.51.100.0/24": {"Hamburg", "Germany"}})))
+	p.write("users.yaml", scriptUsers+`  - {name: dora, password: "{NT}`+rightHorse+`", groups: [discreet]}`+"\n")
+	p.start()
+	b := startBrowser(t)
+	for user, title := range map[string]string{"alice": "Sign in to vpn?", "dora": "Is it you who signs in?"} {
+		page := b.enrolled(t, p, user, "phone")
+		var answers []<-chan string
+		for i := range 2 { // the second one joins
+			answers = append(answers, p.login("127.0.0.1", fmt.Sprintf("User-Name = %q", user), withPassword,
+				`Calling-Station-Id = "198.51.100.7"`, fmt.Sprintf("NAS-Port = %d", i)))
+			page.sees([]string{title, "2 requests wait for this decision"}[i])
+		}
+		shown := page.markup()
+		page.click("Approve")
+		for _, answer := range answers {
+			gets(t, answer, "Access-Accept")
+		}
+		page.until(control("Done"))
+		shown += page.markup()
+		for _, secret := range []string{"vpn", "127.0.0.1", "Hamburg, Germany", "198.51.100.7", "From"} {
+			if strings.Contains(shown, secret) != (user == "alice") {
+				t.Errorf("%s: %q in the page:\n%s", user, secret, shown)
+			}
+		}
+	}
 }
 
 // TestPagePasskey: a passkey with user verification confirms each approval.
