@@ -26,9 +26,10 @@ type Client struct {
 	Pusher       Pusher         // nil: no push
 	PushProvider string         // the Pusher's name as in User.Elsewhere; "": our own devices
 	Amender      PromptAmender  // the Pusher's second ability, nil without
-	// PushesNumbers: the Pusher is a NumberPusher. Resumes: it is a PromptResumer.
-	PushesNumbers bool
-	Resumes       bool
+	// TypesNumbers: the Pusher is a NumberPusher on whose devices numbers are typed,
+	// and not chosen. Resumes: it is a PromptResumer.
+	TypesNumbers bool
+	Resumes      bool
 	// ShowsCodes: the Pusher is a CodePusher.
 	ShowsCodes  bool
 	AllowGroups []string

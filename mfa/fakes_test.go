@@ -114,6 +114,19 @@ type answer struct {
 	panicked bool
 }
 
+// fourLogins opens one login more than a user may have open.
+func (r *rig) fourLogins() {
+	for i := range 4 {
+		q := r.request("bob")
+		q.EndUser = fmt.Sprint("198.51.100.", i)
+		if a := r.send(q); i < 3 {
+			a.want(Challenge, "")
+		} else {
+			a.want(Reject, ReasonTooManyLogins)
+		}
+	}
+}
+
 // start sends a request on a goroutine of its own, as radius does.
 func (r *rig) start(q *Request) *answer {
 	a := &answer{t: r.t, rig: r, req: q}
@@ -224,19 +237,13 @@ var _ PasswordChecker = (*primary)(nil)
 func (p *primary) Check(_ context.Context, user string, cred Credential) (Identity, error) {
 	p.mu.Lock()
 	p.calls++
-	fail, groups := p.fail, p.groups
 	if w, ok := cred.(Password); ok {
 		p.seen = append(p.seen, string(w))
 	}
 	p.mu.Unlock()
-	if fail != nil {
-		if err := fail(); err != nil {
-			return Identity{}, err
-		}
-	}
-	_, name, domain := strings.Cut(user, `\`)
-	if !domain {
-		name = user
+	name, groups, err := p.ask(user)
+	if err != nil {
+		return Identity{}, err
 	}
 	id := Identity{Name: strings.ToLower(name), Known: true, Groups: groups, Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}
 	switch c := cred.(type) {
@@ -253,19 +260,22 @@ func (p *primary) Check(_ context.Context, user string, cred Credential) (Identi
 	return Identity{}, fmt.Errorf("password of %q: %w", user, ErrRejected)
 }
 
-// Find knows everybody but nobody, and strangers, whom it finds and does not know.
-func (p *primary) Find(_ context.Context, user string) (Identity, error) {
+// ask returns the user's name without its domain, and the groups.
+func (p *primary) ask(user string) (name string, groups []string, err error) {
 	p.mu.Lock()
 	fail, groups := p.fail, p.groups
 	p.mu.Unlock()
 	if fail != nil {
-		if err := fail(); err != nil {
-			return Identity{}, err
-		}
+		err = fail()
 	}
-	_, name, domain := strings.Cut(user, `\`)
-	if !domain {
-		name = user
+	return user[strings.IndexByte(user, '\\')+1:], groups, err
+}
+
+// Find knows everybody but nobody, and strangers, whom it finds and does not know.
+func (p *primary) Find(_ context.Context, user string) (Identity, error) {
+	name, groups, err := p.ask(user)
+	if err != nil {
+		return Identity{}, err
 	}
 	if canonical, ok := p.names[name]; ok {
 		name = canonical

@@ -125,7 +125,10 @@ type Pusher interface {
 // once when the program starts.
 type NumberPusher interface {
 	Pusher
-	PushesNumbers()
+	// TypesNumbers reports whether the person has to type the number. Where the
+	// device offers a few to choose from, who taps blindly is right now and then:
+	// that is no defence against somebody who rings until the person gives in.
+	TypesNumbers() bool
 }
 
 // CodePusher is a Pusher whose device shows the person Prompt.Code once it has

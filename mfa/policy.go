@@ -271,9 +271,10 @@ func canPush(c *Client, f *Facts) bool {
 	return defaultPush(f) && c.Pusher != nil && f.User.devicesAt(c.PushProvider) > 0
 }
 
-// showsNumber reports whether this login can show a number and the devices check it.
+// showsNumber reports whether this login can show a number that must be typed on
+// the device.
 func showsNumber(c *Client, f *Facts) bool {
-	return canPush(c, f) && c.PushesNumbers && f.PAP && c.Prompts && c.ShowsMessage
+	return canPush(c, f) && c.TypesNumbers && f.PAP && c.Prompts && c.ShowsMessage
 }
 
 // takesCode reports whether this login can take the code that a device shows, and

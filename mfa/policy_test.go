@@ -102,14 +102,16 @@ func TestDecide(t *testing.T) {
 		{name: "not me at another client", client: push, user: User{Devices: 1, PushBlocked: []string{"other"}}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "fatigue, with a code", client: push, user: both, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
 		{name: "fatigue, without a code", client: push, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
-		{name: "fatigue, and a number can be shown", client: func(c *Client) { number(c); c.PushesNumbers, c.NumberInPrompt = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanNumber, reason: ReasonPushLimited, line: 8},
-		{name: "fatigue, a code goes before a number", client: func(c *Client) { number(c); c.PushesNumbers = true }, user: both, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
-		{name: "fatigue, and MS-CHAPv2 shows no number", client: func(c *Client) { number(c); c.PushesNumbers = true }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true; mschap(f) }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
-		{name: "fatigue, and the devices check no number", client: number, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
-		{name: "fatigue, and no message is shown", client: func(c *Client) { number(c); c.PushesNumbers, c.ShowsMessage = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
-		{name: "too many prompts ring no more, number or not", client: func(c *Client) { number(c); c.PushesNumbers = true }, user: User{Devices: 1}, facts: func(f *Facts) { f.RingLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and a number can be shown", client: func(c *Client) { number(c); c.TypesNumbers, c.NumberInPrompt = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanNumber, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, a code goes before a number", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: both, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and MS-CHAPv2 shows no number", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true; mschap(f) }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and the number is chosen or not checked", client: number, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and the number is chosen, with a code", client: number, user: both, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and the number is chosen, and the device shows a code", client: func(c *Client) { number(c); c.ShowsCodes, c.ShowsMessage = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanCode, reason: ReasonPushLimited, line: 8},
+		{name: "fatigue, and no message is shown", client: func(c *Client) { number(c); c.TypesNumbers, c.ShowsMessage = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "too many prompts ring no more, number or not", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: User{Devices: 1}, facts: func(f *Facts) { f.RingLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
 		{name: "too many prompts, with a code", client: push, user: both, facts: func(f *Facts) { f.RingLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
-		{name: "not me is not helped by a number", client: func(c *Client) { number(c); c.PushesNumbers = true }, user: User{Devices: 1, PushBlocked: []string{"edge"}}, plan: PlanDeny, reason: ReasonPushBlocked, line: 8},
+		{name: "not me is not helped by a number", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: User{Devices: 1, PushBlocked: []string{"edge"}}, plan: PlanDeny, reason: ReasonPushBlocked, line: 8},
 		{name: "number", client: number, user: both, plan: PlanNumber, reason: ReasonNumberMatch, line: 9},
 		{name: "number by MS-CHAPv2", client: number, user: both, facts: mschap, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "number where no message is shown", client: func(c *Client) { number(c); c.ShowsMessage = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
@@ -197,7 +199,7 @@ func TestDefaultMethod(t *testing.T) {
 // TestDecideAlways asserts of every combination of facts what must hold
 // whatever the order of the lines.
 func TestDecideAlways(t *testing.T) {
-	const bits = 21
+	const bits = 22
 	for n := range 1 << bits {
 		c, f := combination(n)
 		plan, reason, line := Decide(c, f)
@@ -233,7 +235,7 @@ func combination(n int) (*Client, *Facts) {
 	}
 	f.PushLimited, f.Identity.Known, f.Identity.Disabled, f.PAP = bit(), bit(), bit(), bit()
 	c.Prompts, c.Override, c.NumberInPrompt, c.RequireUserMatch = bit(), bit(), bit(), bit()
-	c.ShowsMessage, c.NumberFromDevice, c.ShowsCodes = c.Prompts && bit(), bit(), true
+	c.ShowsMessage, c.TypesNumbers, c.NumberFromDevice, c.ShowsCodes = c.Prompts && bit(), bit(), bit(), true
 	if bit() {
 		c.ExemptGroups = []string{"G"}
 	}
@@ -265,9 +267,9 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(plan != PlanOTP || u.Codes > 0 || u.Pass, "a code that the user has not")
 	rule(!plan.prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
 	rule(!plan.prompts() || len(u.PushBlocked) == 0, "a prompt after \"not me\"")
-	rule(!plan.prompts() || plan == PlanCode || !f.PushLimited, "a prompt after too many")
+	rule(!plan.prompts() || plan == PlanCode || plan == PlanNumber && c.TypesNumbers || !f.PushLimited, "a prompt after too many that a blind tap may approve")
 	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited), "a code that cannot be typed")
-	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && c.NumberInPrompt && c.NumberMatching.Enabled, "a number that is not shown")
+	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited), "a number that is not shown")
 	rule(!plan.prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
 	rule(!plan.prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")
 	rule(reason != ReasonOTPUnsupported || plan == PlanDeny && !f.CarriesCode, "otp_unsupported")

@@ -351,7 +351,7 @@ func TestFatigue(t *testing.T) {
 		},
 		// Where the login can show a number and the user has no code.
 		"number": func(t *testing.T, r *rig) {
-			r.client.PushesNumbers = true
+			r.client.TypesNumbers = true
 			r.tired(t)
 			a := r.send(r.request("alice"))
 			a.want(Challenge, ReasonPushLimited)
@@ -368,7 +368,7 @@ func TestFatigue(t *testing.T) {
 			r.rings(6)
 		},
 		"a number does not ring without end": func(t *testing.T, r *rig) {
-			r.client.PushesNumbers = true
+			r.client.TypesNumbers = true
 			r.Rings.Window = time.Hour
 			for range 100 {
 				a := r.send(r.request("alice"))

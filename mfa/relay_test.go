@@ -271,15 +271,7 @@ func TestRelay(t *testing.T) {
 		},
 		"four dialogs": func(t *testing.T, r *rig) {
 			r.asks()
-			for i := range 4 {
-				q := r.request("bob")
-				q.EndUser = fmt.Sprint("198.51.100.", i)
-				if a := r.send(q); i < 3 {
-					a.want(Challenge, "")
-				} else {
-					a.want(Reject, ReasonTooManyLogins)
-				}
-			}
+			r.fourLogins()
 		},
 		"shutdown while the primary thinks": func(t *testing.T, r *rig) {
 			up := r.asks()

@@ -166,7 +166,7 @@ func (a Answer) Attributes() []mfa.Attribute {
 			list = append(list, untag(mfa.Attribute{Type: typ, Value: v}))
 			continue
 		}
-		vendor := uint32(v[0])<<24 | uint32(v[1])<<16 | uint32(v[2])<<8 | uint32(v[3])
+		vendor, _ := vendorOf(v)
 		for typ, v := range vendorAttributes(v, vendor) {
 			list = append(list, mfa.Attribute{Vendor: vendor, Type: typ, Value: v})
 		}

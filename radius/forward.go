@@ -174,7 +174,7 @@ func (c *copied) request(id byte, waited time.Duration) ([]byte, error) {
 				delay += uint64(binary.BigEndian.Uint32(v))
 			}
 		default:
-			b = append(append(b, typ, byte(2+len(v))), v...)
+			b = appendAttribute(b, typ, v)
 		}
 	}
 	b = append(b, typeAcctDelayTime, 6)

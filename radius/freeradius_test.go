@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,22 +115,7 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 
 // checkMSCHAP: Success and MPPE keys of a real server are what the client derives.
 func checkMSCHAP(t *testing.T, u *Upstream) {
-	cred := passwordtest.Response(t, "alice", "right horse")
-	id, err := u.Check(t.Context(), "alice", cred)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, secret := relayed(t, cred, &id)
-	if err := answer.ProvesMSCHAPv2(cred, "alice", "right horse"); err != nil {
-		t.Error(err)
-	}
-	want := mppeKeys(t, cred, "right horse")
-	for i, typ := range []byte{msMPPESendKey, msMPPERecvKey} {
-		got, err := decryptSalted(find(answer.packet, AttributeType{vendorMicrosoft, typ}), authOf(9)[:], secret)
-		if err != nil || !bytes.Equal(got, want[i]) {
-			t.Errorf("MPPE key %d: got %x, %v, want %x", typ, got, err, want[i])
-		}
-	}
+	answer, secret := checkKeys(t, u)
 	password, err := decryptSalted(find(answer.packet, AttributeType{Type: typeTunnelPassword})[1:], authOf(9)[:], secret)
 	if err != nil || string(password) != "swordfish" {
 		t.Errorf("Tunnel-Password: got %q, %v", password, err)

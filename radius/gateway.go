@@ -86,29 +86,22 @@ func (a flatAttribute) name() string {
 	return fmt.Sprintf("attribute %d of vendor %d", a.Type, a.Vendor)
 }
 
-// flat returns every attribute of the request. What is left of a Vendor-Specific
-// that is not formed as RFC 2865 §5.26 recommends is the Vendor-Specific itself,
-// which no list has.
+// flat returns every attribute of the request. A Vendor-Specific that holds
+// nothing, or more than attributes of its vendor, is there itself too: no list
+// has it.
 func (r *request) flat() []flatAttribute {
 	var out []flatAttribute
 	for typ, value := range attributes(r.raw) {
-		whole := flatAttribute{AttributeType{Type: typ}, value}
-		if typ != typeVendorSpecific {
-			out = append(out, whole)
-			continue
+		if typ == typeVendorSpecific {
+			vendor, rest := vendorOf(value)
+			for t, v := range vendorAttributes(value, vendor) {
+				out = append(out, flatAttribute{AttributeType{vendor, t}, v})
+			}
+			if len(value) > 4 && rest == 0 {
+				continue
+			}
 		}
-		if len(value) < 4 {
-			out = append(out, whole)
-			continue
-		}
-		vendor, rest := binary.BigEndian.Uint32(value), len(value)-4
-		for t, v := range vendorAttributes(value, vendor) {
-			rest -= 2 + len(v)
-			out = append(out, flatAttribute{AttributeType{vendor, t}, v})
-		}
-		if rest != 0 || len(value) == 4 {
-			out = append(out, whole)
-		}
+		out = append(out, flatAttribute{AttributeType{Type: typ}, value})
 	}
 	return out
 }

@@ -171,9 +171,6 @@ func (r *request) attribute(typ byte, value []byte) {
 // formed as RFC 2865 §5.26 recommends is opaque, not an error; withoutCredential
 // looks at it again.
 func (r *request) vendor(value []byte) {
-	if len(value) < 4 || binary.BigEndian.Uint32(value) != vendorMicrosoft {
-		return
-	}
 	for typ, v := range vendorAttributes(value, vendorMicrosoft) {
 		switch typ {
 		case msCHAPChallenge:
@@ -209,7 +206,7 @@ func (r *request) proxy() (states []byte) {
 	}
 	for typ, value := range attributes(r.raw) {
 		if typ == typeProxyState {
-			states = append(append(states, typ, byte(2+len(value))), value...)
+			states = appendAttribute(states, typ, value)
 		}
 	}
 	return states
@@ -266,6 +263,31 @@ func vendorAttributes(value []byte, vendor uint32) func(yield func(byte, []byte)
 			off = end
 		}
 	}
+}
+
+// vendorOf returns the vendor of a Vendor-Specific value, and how many of its
+// octets are left that vendorAttributes does not yield: they are not formed as RFC
+// 2865 §5.26 recommends.
+func vendorOf(value []byte) (vendor uint32, rest int) {
+	if len(value) < 4 {
+		return 0, len(value)
+	}
+	vendor, rest = binary.BigEndian.Uint32(value), len(value)-4
+	for _, v := range vendorAttributes(value, vendor) {
+		rest -= 2 + len(v)
+	}
+	return vendor, rest
+}
+
+// appendAttribute appends one attribute as it stands in a packet.
+func appendAttribute(b []byte, typ byte, value []byte) []byte {
+	return append(append(b, typ, byte(2+len(value))), value...)
+}
+
+// appendVendorAttribute appends a vendor's attribute in a Vendor-Specific of its own.
+func appendVendorAttribute(b []byte, vendor uint32, typ byte, value []byte) []byte {
+	b = append(b, typeVendorSpecific, byte(8+len(value)))
+	return appendAttribute(binary.BigEndian.AppendUint32(b, vendor), typ, value)
 }
 
 // Lengths of an encrypted User-Password (RFC 2865 §5.2).

@@ -93,8 +93,7 @@ func (w *writer) attribute(typ byte, value []byte) {
 		w.fail(0, typ)
 		return
 	}
-	w.b = append(w.b, typ, byte(2+len(value)))
-	w.b = append(w.b, value...)
+	w.b = appendAttribute(w.b, typ, value)
 }
 
 func (w *writer) text(typ byte, value string) {
@@ -113,10 +112,7 @@ func (w *writer) vendor(vendor uint32, typ byte, value []byte) {
 		w.fail(vendor, typ)
 		return
 	}
-	w.b = append(w.b, typeVendorSpecific, byte(8+len(value)))
-	w.b = binary.BigEndian.AppendUint32(w.b, vendor)
-	w.b = append(w.b, typ, byte(2+len(value)))
-	w.b = append(w.b, value...)
+	w.b = appendVendorAttribute(w.b, vendor, typ, value)
 }
 
 func (w *writer) fail(vendor uint32, typ byte) {

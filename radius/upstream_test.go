@@ -152,8 +152,17 @@ func TestUpstreamAnswers(t *testing.T) {
 
 // TestUpstreamMPPE: the keys come through both encryptions.
 func TestUpstreamMPPE(t *testing.T) {
-	h := newHome(t)
-	u, _ := upstreamOf(t, nil, h)
+	u, _ := upstreamOf(t, nil, newHome(t))
+	answer, _ := checkKeys(t, u)
+	if got := find(answer.packet, AttributeType{vendorMicrosoft, msMPPEEncryptTypes}); !bytes.Equal(got, []byte{0, 0, 0, 6}) {
+		t.Errorf("MS-MPPE-Encryption-Types %x", got)
+	}
+}
+
+// checkKeys signs alice in by MS-CHAPv2 and returns what the NAS gets, after a
+// look at the proof and the keys in it.
+func checkKeys(t *testing.T, u *Upstream) (Answer, *Secret) {
+	t.Helper()
 	cred := passwordtest.Response(t, "alice", "right horse")
 	id, err := u.Check(t.Context(), "alice", cred)
 	if err != nil {
@@ -170,9 +179,7 @@ func TestUpstreamMPPE(t *testing.T) {
 			t.Errorf("MPPE key %d: got %x, %v, want %x", typ, got, err, want[i])
 		}
 	}
-	if got := find(answer.packet, AttributeType{vendorMicrosoft, msMPPEEncryptTypes}); !bytes.Equal(got, []byte{0, 0, 0, 6}) {
-		t.Errorf("MS-MPPE-Encryption-Types %x", got)
-	}
+	return answer, secret
 }
 
 // TestUpstreamRejects: what an Access-Reject to MS-CHAPv2 says of the account.

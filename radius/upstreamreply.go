@@ -76,10 +76,7 @@ func (a *acceptance) vendor(value []byte) error {
 	if len(value) < 4 {
 		return errors.New("malformed Vendor-Specific")
 	}
-	vendor, rest := binary.BigEndian.Uint32(value), len(value)-4
-	for _, v := range vendorAttributes(value, vendor) {
-		rest -= 2 + len(v)
-	}
+	vendor, rest := vendorOf(value)
 	switch {
 	case rest != 0 && (vendor == vendorMicrosoft || vendor == vendorAruba):
 		return fmt.Errorf("malformed attribute of vendor %d", vendor)
@@ -88,10 +85,11 @@ func (a *acceptance) vendor(value []byte) error {
 	}
 	for typ, v := range vendorAttributes(value, vendor) {
 		if vendor == vendorMicrosoft {
-			if done, err := a.microsoft(typ, v); done || err != nil {
-				if err != nil {
-					return err
-				}
+			done, err := a.microsoft(typ, v)
+			if err != nil {
+				return err
+			}
+			if done {
 				continue
 			}
 		}
@@ -266,17 +264,10 @@ func appendForwarded(b []byte, r *request) []byte {
 			for typ, v := range vendorAttributes(value, vendorMicrosoft) {
 				at := AttributeType{vendorMicrosoft, typ}
 				if d := dictionary(); d.types[at] != nil && d.uses[at] != useServer {
-					b = append(b, typeVendorSpecific, byte(8+len(v)))
-					b = binary.BigEndian.AppendUint32(b, vendorMicrosoft)
-					b = appendAttribute(b, typ, v)
+					b = appendVendorAttribute(b, vendorMicrosoft, typ, v)
 				}
 			}
 		}
 	}
 	return b
-}
-
-// appendAttribute appends one attribute as it stands in a packet.
-func appendAttribute(b []byte, typ byte, value []byte) []byte {
-	return append(append(b, typ, byte(2+len(value))), value...)
 }

@@ -11,9 +11,8 @@ import (
 )
 
 // bareLDAP is the least that a client of a directory can do, to know what the
-// directory allows: it searches a user and binds as the user on connections that
-// stay open, and looks at nothing but DN and result code. It has no library, no
-// pool, no timeouts, no groups.
+// directory allows: it searches and binds on connections that stay open, and looks
+// at nothing but DN and result code. It has no library, no pool, no timeouts.
 type bareLDAP struct {
 	conn io.ReadWriteCloser
 	r    *bufio.Reader
@@ -110,11 +109,15 @@ func (c *bareLDAP) bind(dn, password string) error {
 	return ldapResult(tag, 0x61, op)
 }
 
-// search returns the DN of the user with this uid.
-func (c *bareLDAP) search(base, uid string) (dn string, err error) {
-	filter := ber(0xa3, ber(0x04, "uid"), ber(0x04, uid))
+// equals and either are filters (RFC 4511 §4.5.1.7).
+func equals(attribute, value string) string { return ber(0xa3, ber(0x04, attribute), ber(0x04, value)) }
+
+func either(filters ...string) string { return ber(0xa1, filters...) }
+
+// search returns the DN of the last entry that matches, and asks for one attribute.
+func (c *bareLDAP) search(base, filter, attribute string) (dn string, err error) {
 	err = c.send(ber(0x63, ber(0x04, base), ber(0x0a, "\x02"), ber(0x0a, "\x00"), ber(0x02, "\x02"), ber(0x02, "\x00"), ber(0x01, "\x00"),
-		filter, ber(0x30, ber(0x04, "uid"))))
+		filter, ber(0x30, ber(0x04, attribute))))
 	for err == nil {
 		var tag byte
 		var op []byte

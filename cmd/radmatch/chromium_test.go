@@ -317,6 +317,16 @@ func (p *tab) text() string {
 	return text
 }
 
+// markup returns the page as it stands, with what is hidden from the eye.
+func (p *tab) markup() string {
+	p.t.Helper()
+	var text string
+	if err := p.eval("document.documentElement.outerHTML", &text); err != nil {
+		p.t.Fatal(err)
+	}
+	return text
+}
+
 // until waits for an expression to be true.
 func (p *tab) until(expression string) {
 	p.t.Helper()

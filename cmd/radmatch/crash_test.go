@@ -72,6 +72,41 @@ fatigue: {prompts: 1}
 	}
 }
 
+// What came after an unblocking is not forgiven either, though the lock that was
+// taken away with it would still hold.
+func TestKilledAfterUnblock(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3}
+fatigue: {prompts: 1}
+`)
+	p.addTOTP("alice")
+	p.start()
+	ph := p.enroll("bob")
+	s := p.seat("127.0.0.1")
+	for i := range 2 {
+		p.cli("user", "unblock", "alice")
+		p.cli("user", "unblock", "bob")
+		a := s.expect(signIn("alice", ""), radius.AccessChallenge)
+		for _, want := range []radius.Code{radius.AccessChallenge, radius.AccessChallenge, radius.AccessReject} {
+			a = s.expect(answerTo("alice", a.State(), "000000"), want)
+		}
+		r := s.start(signIn("bob", fmt.Sprintf("192.0.2.%d", i)))
+		ph.decide(ph.prompt(), push.ActionDeny, "")
+		s.answer(r)
+	}
+	p.kill()
+	p.start()
+	s = p.seat("127.0.0.1")
+	s.expect(signIn("alice", ""), radius.AccessReject)
+	if got := p.counts("alice"); got["reject codes_locked"] != 1 {
+		t.Errorf("events of alice %v, want codes_locked", got)
+	}
+	a := s.expect(signIn("bob", "192.0.2.9"), radius.AccessChallenge)
+	if !strings.HasPrefix(a.Message(), "Type ") {
+		t.Errorf("bob was told %q, and a plain approval would do", a.Message())
+	}
+}
+
 // storm is many users who sign in at once, each with one code, again and again,
 // while the server dies and comes back.
 type storm struct {

@@ -32,13 +32,14 @@ var ours = map[string][]string{
 	"mfa/store":                 {"mfa", "otp", "mfa/push"},
 	"mfa/store/storetest":       {"mfa", "otp", "mfa/push"},
 	"mfa/web":                   {"mfa", "otp", "mfa/push"},
+	"mfa/web/webtest":           {},
 	"mfa/api":                   {"mfa", "otp", "mfa/push"},
 	"cmd/radmatch":              {"*"},
 	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/passwordtest", "mfa/push", "mfa/store", "radius"},
 }
 
 // suites may be imported by tests.
-var suites = []string{"mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "otp/otptest"}
+var suites = []string{"mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "mfa/web/webtest", "otp/otptest"}
 
 // theirs is who may import what drags dependencies in: a folder, or one file.
 // The longest prefix of an import path decides; what is not listed is free.

@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // TestPageOwn: a person sees the own sign-ins and devices, names and removes them.
@@ -90,25 +90,55 @@ func TestPageNotifications(t *testing.T) {
 // TestPageCode: after an approval the page shows the code that the sign-in wants.
 func TestPageCode(t *testing.T) {
 	t.Parallel()
-	p := startServer(t, strings.Replace(pageSite, "clients:\n", "clients:\n  - {name: token, addresses: [127.0.0.4], secret: "+testSecret+", number_from_device: true, shows_reply_message: false}\n", 1))
+	p := startServer(t, strings.Replace(pageSite, "clients:\n", "clients:\n"+tokenClient, 1))
 	page := startBrowser(t).enrolled(t, p, "alice", "phone")
 	seat := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
-	asked := p.radclient("127.0.0.4", append(seat, withPassword)...)
-	state := regexp.MustCompile(`State = (0x[0-9a-f]+)`).FindStringSubmatch(asked)
-	if state == nil {
-		t.Fatalf("no challenge: %q", asked)
-	}
+	state := p.challenge("127.0.0.4", append(seat, withPassword)...)
 	page.sees("After you approve, this page shows a code")
 	page.click("Approve")
-	page.sees("Type this code where you sign in")
-	var code string
-	if err := page.eval("document.querySelector('.code').innerText", &code); err != nil || len(code) != 6 {
-		t.Fatalf("code %q, %v", code, err)
-	}
-	gets(t, p.login("127.0.0.4", append(seat, "State = "+state[1], fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
+	page.look(display{width: 320, height: 560, scale: 1, phone: true})
+	page.until("(() => { const r = new Range(); r.selectNodeContents(document.querySelector('.code')); return r.getClientRects().length === 1; })()")
+	page.usable("code")
+	gets(t, p.login("127.0.0.4", append(seat, state, fmt.Sprintf("User-Password = %q", page.code()))...), "Access-Accept")
 	page.click("Done")
 	page.click("History")
 	page.sees("Code shown by a device")
+}
+
+// TestPageHides: a request names neither client nor place for whom policy hides
+// them, and both for everybody else.
+func TestPageHides(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, pageSite+`web: {geoip_database: city.mmdb}
+policy:
+  show_application_name: {exclude: [discreet]}
+  show_location: {exclude: [discreet]}
+`)
+	p.write("city.mmdb", string(webtest.GeoIP(map[string][2]string{"198.51.100.0/24": {"Hamburg", "Germany"}})))
+	p.write("users.yaml", scriptUsers+`  - {name: dora, password: "{NT}`+rightHorse+`", groups: [discreet]}`+"\n")
+	p.start()
+	b := startBrowser(t)
+	for user, title := range map[string]string{"alice": "Sign in to vpn?", "dora": "Is it you who signs in?"} {
+		page := b.enrolled(t, p, user, "phone")
+		var answers []<-chan string
+		for i := range 2 { // the second one joins
+			answers = append(answers, p.login("127.0.0.1", fmt.Sprintf("User-Name = %q", user), withPassword,
+				`Calling-Station-Id = "198.51.100.7"`, fmt.Sprintf("NAS-Port = %d", i)))
+			page.sees([]string{title, "2 requests wait for this decision"}[i])
+		}
+		shown := page.markup()
+		page.click("Approve")
+		for _, answer := range answers {
+			gets(t, answer, "Access-Accept")
+		}
+		page.until(control("Done"))
+		shown += page.markup()
+		for _, secret := range []string{"vpn", "127.0.0.1", "Hamburg, Germany", "198.51.100.7", "From"} {
+			if strings.Contains(shown, secret) != (user == "alice") {
+				t.Errorf("%s: %q in the page:\n%s", user, secret, shown)
+			}
+		}
+	}
 }
 
 // TestPagePasskey: a passkey with user verification confirms each approval.

@@ -16,6 +16,9 @@ const pageSite = siteHead + `clients:
 mfa: {reject_delay: 500ms, override_number_matching_with_otp: false}
 `
 
+// tokenClient hides Reply-Message: the device shows the code that its prompt wants.
+const tokenClient = "  - {name: token, addresses: [127.0.0.4], secret: " + testSecret + ", number_from_device: true, shows_reply_message: false}\n"
+
 // withPassword is what all have but a gateway's request.
 const withPassword = `User-Password = "` + testPassword + `"`
 
@@ -50,11 +53,36 @@ func (p *serverProcess) number(attributes ...string) (string, <-chan string) {
 	p.t.Helper()
 	answer := p.radclient("127.0.0.2", attributes...)
 	shown := regexp.MustCompile(`Reply-Message = "Type (\d\d)`).FindStringSubmatch(answer)
-	state := regexp.MustCompile(`State = (0x[0-9a-f]+)`).FindStringSubmatch(answer)
-	if shown == nil || state == nil {
+	if shown == nil {
 		p.t.Fatalf("no number in %q", answer)
 	}
-	return shown[1], p.login("127.0.0.2", append(attributes, "State = "+state[1])...)
+	return shown[1], p.login("127.0.0.2", append(attributes, stateOf(p.t, answer))...)
+}
+
+// challenge signs in where a prompt is the answer. It returns its State as an attribute.
+func (p *serverProcess) challenge(from string, attributes ...string) string {
+	p.t.Helper()
+	return stateOf(p.t, p.radclient(from, attributes...))
+}
+
+func stateOf(t testing.TB, answer string) string {
+	t.Helper()
+	state := regexp.MustCompile(`State = 0x[0-9a-f]+`).FindString(answer)
+	if state == "" {
+		t.Fatalf("no challenge: %q", answer)
+	}
+	return state
+}
+
+// code returns what the page shows to be typed into the prompt.
+func (p *tab) code() string {
+	p.t.Helper()
+	p.sees("Type this code where you sign in")
+	var code string
+	if err := p.eval("document.querySelector('.code').innerText", &code); err != nil || len(code) != 6 {
+		p.t.Fatalf("code %q, %v", code, err)
+	}
+	return code
 }
 
 // link invites a device of a user.

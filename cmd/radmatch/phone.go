@@ -66,7 +66,7 @@ func (a *app) enrollPhone(ctx context.Context, link, name, file string, force bo
 	if err != nil {
 		hint := "is the address right, and the server up?"
 		if told := (*push.PhoneError)(nil); errors.As(err, &told) {
-			hint = "radmatch device invite USER makes a new link"
+			hint = phoneHint(told)
 		}
 		return withHint(hint, fmt.Errorf("phone: enrol: %w", err))
 	}
@@ -207,8 +207,8 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 			if parent.Err() != nil {
 				return nil
 			}
-			if told := (*push.PhoneError)(nil); errors.As(err, &told) && told.Code == "device_unknown" {
-				err = withHint("radmatch phone enroll LINK --force", err)
+			if told := (*push.PhoneError)(nil); errors.As(err, &told) {
+				err = withHint(phoneHint(told), err)
 			}
 		}
 		if errors.Is(err, errDone) {
@@ -218,6 +218,19 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 			return err
 		}
 	}
+}
+
+// phoneHint is what to do about an error that trying again does not mend.
+func phoneHint(told *push.PhoneError) string {
+	switch {
+	case told.Code == "device_unknown":
+		return "radmatch phone enroll LINK --force"
+	case told.Code == "invitation":
+		return "radmatch device invite USER makes a new link"
+	case told.MinVersion > push.MaxVersion:
+		return "install the server's version of radmatch here; link and device stay good"
+	}
+	return ""
 }
 
 // errDone ends run without an error.

@@ -3,9 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -260,6 +265,95 @@ func TestPhoneEnds(t *testing.T) {
 	r.store.Remove(p.Device)
 	if code, _, errs := phoneRun(t, "", "watch", "--deny", "--state", r.state); code != exitFailure || !strings.Contains(errs, "removed") || !strings.Contains(errs, "--force") {
 		t.Errorf("removed: %d %s", code, errs)
+	}
+}
+
+// speaking puts a server in front of the rig's that speaks these versions of the
+// protocol alone.
+func (r *phoneRig) speaking(t *testing.T, lowest, highest int) {
+	to, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := httputil.NewSingleHostReverseProxy(to)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		q.Body = io.NopCloser(bytes.NewReader(body))
+		var said struct{ Version int }
+		_ = json.Unmarshal(body, &said) // of an enrolment
+		if auth, err := push.ParseRequestAuth(q.Header.Get("Authorization")); err == nil {
+			said.Version = auth.Version
+		}
+		if said.Version >= lowest && said.Version <= highest {
+			behind.ServeHTTP(w, q)
+			return
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(push.ErrorBody{Code: "version_unsupported", Message: "Update the older of the two.", MinVersion: lowest, MaxVersion: highest})
+	}))
+	t.Cleanup(front.Close)
+	r.url = front.URL
+}
+
+// TestPhoneVersions: a device that an older program enrolled speaks what this one
+// speaks; with an older server it speaks that one's version; and where the two
+// have none in common it says what to do.
+func TestPhoneVersions(t *testing.T) {
+	t.Parallel()
+	const next = push.MaxVersion + 1
+	for _, c := range []struct {
+		name            string
+		lowest, highest int // of the server
+		number          string
+		code            int
+		says            string
+		spoken          int // as the server has noted it; 0: the device has not got through
+	}{
+		{"the same", push.MinVersion, push.MaxVersion, "42", exitOK, " approved", push.MaxVersion},
+		{"a newer server", push.MinVersion + 1, next, "42", exitOK, " approved", push.MaxVersion},
+		{"an older server", push.MinVersion, push.VersionNumber, "42", exitOK, " approved", push.VersionNumber},
+		{"one from before numbers", push.MinVersion, push.VersionApprove, "", exitOK, " approved", push.VersionApprove},
+		{"one from before numbers, with a number", push.MinVersion, push.VersionApprove, "42", exitRejected, "not approved", push.VersionApprove},
+		{"a server that is too new", next, next, "", exitFailure, "hint: install the server's version of radmatch", 0},
+		{"a server that does not say", 0, 0, "", exitFailure, "Update the older of the two", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newPhoneRig(t)
+			r.speaking(t, c.lowest, c.highest)
+			var file map[string]any
+			text, err := os.ReadFile(r.state)
+			if err := errors.Join(err, json.Unmarshal(text, &file)); err != nil {
+				t.Fatal(err)
+			}
+			device := fmt.Sprint(file["device"])
+			file["server"], file["version"] = r.url, push.VersionApprove // as the first program wrote it
+			text, _ = json.Marshal(file)
+			if err := os.WriteFile(r.state, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := r.push(ctx, "prompt-1", c.number)
+			args := []string{"watch", "--once", "--state", r.state, "--approve"}
+			if c.number != "" {
+				args = append(args[:len(args)-1], "--number", c.number)
+			}
+			code, out, errs := phoneRun(t, "", args...)
+			if code != c.code || !strings.Contains(out+errs, c.says) {
+				t.Errorf("exit code %d, want %d with %q; it says %s%s", code, c.code, c.says, out, errs)
+			}
+			cancel()
+			if err := <-done; (err == nil) != (c.code == exitOK) {
+				t.Errorf("Push: %v", err)
+			}
+			if d, _ := r.store.Device(t.Context(), device); c.spoken != 0 && d.Version != c.spoken {
+				t.Errorf("the server has noted version %d, want %d", d.Version, c.spoken)
+			}
+			code, _, errs = phoneRun(t, "", "enroll", r.invite("bob"), "--state", r.state+".bob")
+			if want := c.code == exitFailure; (code == exitFailure) != want || want && !strings.Contains(errs, c.says) {
+				t.Errorf("enrol: exit code %d: %s", code, errs)
+			}
+		})
 	}
 }
 

@@ -14,15 +14,16 @@ import (
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
-// phoneState is the file in which `radmatch phone` keeps its device.
+// phoneState is the file in which `radmatch phone` keeps its device. The version
+// of the device protocol is not in it: a newer program speaks a newer one with
+// the same key.
 type phoneState struct {
-	Format  int    `json:"format"`
-	Server  string `json:"server"`
-	Device  string `json:"device"`
-	User    string `json:"user"`
-	Name    string `json:"name"`
-	Version int    `json:"version"` // of the device protocol
-	Key     []byte `json:"key"`     // PKCS #8
+	Format int    `json:"format"`
+	Server string `json:"server"`
+	Device string `json:"device"`
+	User   string `json:"user"`
+	Name   string `json:"name"`
+	Key    []byte `json:"key"` // PKCS #8
 }
 
 const phoneFormat = 1
@@ -60,7 +61,7 @@ func loadPhone(file string) (*push.Phone, error) {
 	if err != nil || !ok || key.Curve != elliptic.P256() {
 		return nil, withHint("radmatch phone enroll LINK --force", fmt.Errorf("phone: %s holds no P-256 key", file))
 	}
-	return &push.Phone{Server: st.Server, Device: st.Device, User: st.User, Name: st.Name, Version: st.Version, Key: key}, nil
+	return &push.Phone{Server: st.Server, Device: st.Device, User: st.User, Name: st.Name, Version: push.MaxVersion, Key: key}, nil
 }
 
 // reservePhone makes sure, before the invitation is used up, that the key can be
@@ -85,7 +86,7 @@ func reservePhone(file string, force bool) (save func(*push.Phone) error, discar
 		if err != nil {
 			return err
 		}
-		st := phoneState{Format: phoneFormat, Server: p.Server, Device: p.Device, User: p.User, Name: p.Name, Version: p.Version, Key: key}
+		st := phoneState{Format: phoneFormat, Server: p.Server, Device: p.Device, User: p.User, Name: p.Name, Key: key}
 		text, err := json.MarshalIndent(st, "", "  ")
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -12,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // displays are what the pictures of the documentation are taken on.
@@ -30,8 +33,11 @@ func TestScreenshots(t *testing.T) {
 		return
 	}
 	port := freePort(t)
-	site := strings.NewReplacer("name: vpn", "name: office-vpn", "name: portal", "name: citrix", `web: "127.0.0.1:0"`, `web: "127.0.0.1:`+port+`"`).Replace(pageSite)
-	p := startServer(t, site+"web: {public_url: \"http://localhost:"+port+"\"}\n")
+	site := strings.NewReplacer("name: vpn", "name: office-vpn", "name: portal", "name: citrix", `web: "127.0.0.1:0"`, `web: "127.0.0.1:`+port+`"`,
+		"clients:\n", "clients:\n"+strings.Replace(tokenClient, "token", "firewall", 1)).Replace(pageSite)
+	p := newServer(t, site+"web: {public_url: \"http://localhost:"+port+"\", geoip_database: city.mmdb}\n")
+	p.write("city.mmdb", string(webtest.GeoIP(map[string][2]string{"198.51.100.0/25": {"Hamburg", "Germany"}, "198.51.100.128/25": {"Lyon", "France"}})))
+	p.start()
 	b := startBrowser(t)
 	shoot := func(page *tab, name string) {
 		t.Helper()
@@ -77,6 +83,15 @@ func TestScreenshots(t *testing.T) {
 	gets(t, answer, "Access-Accept")
 	page.click("Done")
 
+	seat := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
+	state := p.challenge("127.0.0.4", append(seat, withPassword)...)
+	page.sees("After you approve, this page shows a code")
+	page.click("Approve")
+	code := page.code()
+	shoot(page, "code")
+	gets(t, p.login("127.0.0.4", append(seat, state, fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
+	page.click("Done")
+
 	first := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`)
 	page.sees("Sign in to office-vpn?")
 	second := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`, "NAS-Port = 2")
@@ -96,26 +111,54 @@ func TestScreenshots(t *testing.T) {
 	shoot(page, "devices")
 }
 
-// small writes a picture with its 256 most frequent colours, which is a third of
-// the size: the page has few, and the rest are edges of letters.
+// small writes a picture with at most 256 colours, which is a third of the size:
+// the page has few, and the rest are edges of letters.
 func small(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	img, err := png.Decode(bytes.NewReader(picture))
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := map[color.Color]int{}
-	for y := range img.Bounds().Dy() {
-		for x := range img.Bounds().Dx() {
-			count[img.At(x, y)]++
-		}
-	}
-	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
-	out := image.NewPaletted(img.Bounds(), colours[:min(256, len(colours))])
+	out := image.NewPaletted(img.Bounds(), palette(img))
 	draw.Draw(out, out.Bounds(), img, image.Point{}, draw.Src)
 	var file bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, out); err != nil {
 		t.Fatal(err)
 	}
 	return file.Bytes()
+}
+
+// palette returns the most frequent colours of a picture, among them the shades of
+// shadows, and so many more that each one has one that is near, however rare it
+// is: as near as 256 allow.
+func palette(img image.Image) (chosen color.Palette) {
+	count := map[color.RGBA]int{}
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			count[color.RGBAModel.Convert(img.At(x, y)).(color.RGBA)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return count[b] - count[a] })
+	frequent := make(color.Palette, min(160, len(colours)))
+	for i := range frequent {
+		frequent[i] = colours[i]
+	}
+	far := func(a, b uint8) int { return max(int(a)-int(b), int(b)-int(a)) }
+	for distance := 0; ; distance += 2 {
+		chosen = slices.Clone(frequent)
+		for _, c := range colours[len(frequent):] {
+			if !slices.ContainsFunc(chosen, func(known color.Color) bool {
+				k := known.(color.RGBA)
+				return max(far(c.R, k.R), far(c.G, k.G), far(c.B, k.B)) <= distance
+			}) {
+				chosen = append(chosen, c)
+			}
+			if len(chosen) > 256 {
+				break
+			}
+		}
+		if len(chosen) <= 256 {
+			return chosen
+		}
+	}
 }

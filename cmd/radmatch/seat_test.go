@@ -114,6 +114,14 @@ func (s *seat) answer(r request) (radius.Answer, []byte) {
 	return a, raw
 }
 
+// gets waits for the answer to r, which must be of this kind.
+func (s *seat) gets(r request, want radius.Code) {
+	s.t.Helper()
+	if a, _ := s.answer(r); a.Code != want {
+		s.t.Fatalf("request %d got %s, want %s", r.id, a.Code, want)
+	}
+}
+
 // datagram returns the next datagram with this identifier, nil if none comes in time.
 func (s *seat) datagram(id byte) []byte {
 	s.conn.SetReadDeadline(time.Now().Add(patience))

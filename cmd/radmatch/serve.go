@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"reflect"
-	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
@@ -33,9 +27,6 @@ import (
 // drainTime is how long logins that wait may still end after SIGTERM. It is
 // below what service managers wait before they kill.
 const drainTime = 25 * time.Second
-
-// statsEvery is how often `radmatch clients` sees new numbers.
-const statsEvery = 2 * time.Second
 
 func (a *app) serveCommand() *cobra.Command {
 	var readyFile, profile string
@@ -65,21 +56,6 @@ ones stay and the log says so. Addresses, data_dir and limits need a restart.`,
 	c.Flags().StringVar(&readyFile, "ready-file", "", "write the bound addresses to this file when the server is ready")
 	c.Flags().StringVar(&profile, "cpu-profile", "", "write where the CPU time goes to this file, for go tool pprof")
 	return c
-}
-
-// profileCPU begins a CPU profile and returns what ends it.
-func profileCPU(file string) (stop func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		f.Close()
-	}, nil
 }
 
 // serve is the wiring: configuration, store, what lasts, service, listeners;
@@ -113,59 +89,61 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err != nil {
 		return &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
 	}
-	server := &radius.Server{
-		Logger: log, Latches: st,
-		MaxPending: cfg.Limits.Pending, MaxPendingPerClient: cfg.Limits.PendingPerClient, MaxAttributes: cfg.Limits.Attributes,
-	}
 	l.serving = first.primaries
-	defer func() { closePrimaries(l.serving, log) }()
-	if server.Accounting, err = openAccounting(ctx, cfg, st, log); err != nil {
-		return err
+	defer l.closePrimaries()
+	pages, err := newPages(cfg, l.approver, st, log)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
 	}
-	if err := rememberWaits(ctx, server, st); err != nil {
+	server, err := newRADIUS(ctx, cfg, st, log)
+	if err != nil {
 		return err
 	}
 	if err := resume(ctx, first, st, l); err != nil {
 		return err
 	}
 	server.Swap(first.Service)
-	pages, err := newPages(cfg, l.approver, st, log)
-	if err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	front, err := openFront(ctx, cfg, routes(pages.Handler(), l.callbacks.Handler()), log)
+	front, err := listen(ctx, cfg, server, routes(pages.Handler(), l.callbacks.Handler()), log)
 	if err != nil {
 		return err
-	}
-	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
-		front.close()
-		return withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change listen.radius", err)
-	}
-	if err := server.ListenAccounting(ctx, cfg.Listen.Accounting); err != nil {
-		front.close()
-		return withHint("another program has the address: change listen.accounting", err)
 	}
 	// The load has peaked above what serving needs, above all with many users.
 	debug.FreeOSMemory()
 	tuneGC()
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	work := start(working, server, st, l, log)
-	front.start(working, work)
+	work := start(working, server, front, st, l)
 	failed := make(chan error, 2)
 	front.serve(failed)
 	err = a.announce(readyFile, server, front, log)
 	if err == nil {
-		err = a.run(ctx, cfg, l, server, front, level, log, hup, failed)
+		err = wait(ctx, failed, hup, func() {
+			front.reload()
+			a.reload(cfg, l, server, level)
+		})
 	}
 	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
 	tell("STOPPING=1")
-	drain(ctx, l, server, log)
+	drain(ctx, l, server)
 	pages.Close()
 	front.close()
 	stopWork()
 	work.Wait()
 	return err
+}
+
+// newRADIUS makes the RADIUS server, which knows what the one before it has seen
+// of the clients.
+func newRADIUS(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*radius.Server, error) {
+	server := &radius.Server{
+		Logger: log, Latches: st,
+		MaxPending: cfg.Limits.Pending, MaxPendingPerClient: cfg.Limits.PendingPerClient, MaxAttributes: cfg.Limits.Attributes,
+	}
+	var err error
+	if server.Accounting, err = openAccounting(ctx, cfg, st, log); err != nil {
+		return nil, err
+	}
+	return server, rememberWaits(ctx, server, st)
 }
 
 // routes keeps answers to other providers' prompts apart from our own pages:
@@ -175,77 +153,6 @@ func routes(pages, callbacks http.Handler) http.Handler {
 	mux.Handle("/", pages)
 	mux.Handle(push.CallbackPath, callbacks)
 	return mux
-}
-
-// run serves until ctx ends or a listener fails, and reloads on SIGHUP. cfg is
-// what the server started with.
-func (a *app) run(ctx context.Context, cfg *config.Config, l *lasting, server *radius.Server, front *front, level zap.AtomicLevel, log *zap.Logger, hup <-chan os.Signal, failed <-chan error) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-failed:
-			return err
-		case <-hup:
-			front.reload()
-			next, err := a.reload(l, server, log)
-			if err != nil {
-				for line := range strings.Lines(err.Error()) {
-					log.Error("reload failed, the old configuration stays", zap.String("problem", strings.TrimSpace(line)))
-				}
-				continue
-			}
-			for _, key := range needsRestart(cfg, next) {
-				log.Warn("this key takes effect at the next start", zap.String("key", key))
-			}
-			level.SetLevel(logLevel(next.Log.Level))
-			log.Info("reloaded", zap.Int("clients", len(next.Clients)))
-		}
-	}
-}
-
-// reload builds everything anew and swaps it in at once, or changes nothing.
-func (a *app) reload(l *lasting, server *radius.Server, log *zap.Logger) (*config.Config, error) {
-	next, err := a.loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	service, err := newService(next, l)
-	if err != nil {
-		return nil, err
-	}
-	server.Swap(service.Service)
-	closePrimaries(l.serving, log)
-	l.serving = service.primaries
-	debug.FreeOSMemory()
-	return next, nil
-}
-
-// closePrimaries closes what no new login uses. Those that began before still may.
-func closePrimaries(ps primaries, log *zap.Logger) {
-	if err := ps.Close(); err != nil {
-		log.Warn("primaries do not close well", zap.Error(err))
-	}
-}
-
-// needsRestart lists the keys that differ and that a reload does not change.
-func needsRestart(old, next *config.Config) []string {
-	var keys []string
-	differs := func(key string, a, b any) {
-		if fmt.Sprint(a) != fmt.Sprint(b) {
-			keys = append(keys, key)
-		}
-	}
-	differs("listen", old.Listen, next.Listen)
-	differs("data_dir", old.DataDir, next.DataDir)
-	differs("web", old.Web, next.Web)
-	differs("limits", old.Limits, next.Limits)
-	if !reflect.DeepEqual(old.Accounting, next.Accounting) { // a secret does not print
-		keys = append(keys, "accounting")
-	}
-	differs("events", old.Events, next.Events)
-	differs("log.format", old.Log.Format, next.Log.Format)
-	return keys
 }
 
 // newLasting makes what outlives reloads. Wrong codes and denied prompts from
@@ -275,7 +182,8 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 	return l, restoreLimits(ctx, st, cfg, l.limits)
 }
 
-// restoreLimits counts wrong codes and denied prompts from the audit trail.
+// restoreLimits counts wrong codes and denied prompts from the audit trail, but
+// not what an unblocking has forgiven.
 func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *mfa.Limits) error {
 	now := time.Now()
 	lockout, fatigue := lockoutRule(cfg), fatigueRule(cfg)
@@ -284,7 +192,17 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 	if err != nil {
 		return err
 	}
-	l.Restore(events, lockout, fatigue, ringsRule(cfg), now)
+	var counts []mfa.Event
+	for _, ev := range events {
+		user, err := st.User(ctx, ev.User)
+		if err != nil {
+			return err
+		}
+		if ev.Time.After(user.Unblocked) {
+			counts = append(counts, ev)
+		}
+	}
+	l.Restore(counts, lockout, fatigue, ringsRule(cfg), now)
 	return nil
 }
 
@@ -304,30 +222,62 @@ func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error 
 	return nil
 }
 
+// listen opens the listeners. Those of RADIUS serve from then on, front not yet.
+func listen(ctx context.Context, cfg *config.Config, server *radius.Server, pages http.Handler, log *zap.Logger) (*front, error) {
+	front, err := openFront(ctx, cfg, pages, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
+		front.close()
+		return nil, withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change listen.radius", err)
+	}
+	if err := server.ListenAccounting(ctx, cfg.Listen.Accounting); err != nil {
+		front.close()
+		return nil, withHint("another program has the address: change listen.accounting", err)
+	}
+	return front, nil
+}
+
+// wait waits until ctx ends or a listener fails, and calls reload on SIGHUP.
+func wait(ctx context.Context, failed <-chan error, hup <-chan os.Signal, reload func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-hup:
+			reload()
+		}
+	}
+}
+
 // start runs what works beside the listeners until ctx ends.
-func start(ctx context.Context, server *radius.Server, st *store.Store, l *lasting, log *zap.Logger) *sync.WaitGroup {
+func start(ctx context.Context, server *radius.Server, front *front, st *store.Store, l *lasting) *sync.WaitGroup {
 	w := &sync.WaitGroup{}
 	w.Go(func() { l.pending.Run(ctx) })
 	w.Go(func() { l.refusals.Run(ctx) })
-	w.Go(func() { keepStats(ctx, server, st, log) })
-	w.Go(func() { watchBypasses(ctx, st, log) })
+	w.Go(func() { keepStats(ctx, server, st, l.log) })
+	w.Go(func() { watchBypasses(ctx, st, l.log) })
 	if l.approver.WebPush != nil {
 		w.Go(func() { l.approver.WebPush.Run(ctx) })
 	}
 	if a := server.Accounting; a != nil && a.Forwarder != nil {
 		w.Go(func() { a.Forwarder.Run(ctx) })
 	}
+	front.start(ctx, w)
 	return w
 }
 
 // drain lets waiting logins end, then ends the rest with an event each. The
 // listeners go last, so that retransmissions still get their answers.
-func drain(ctx context.Context, l *lasting, server *radius.Server, log *zap.Logger) {
+func drain(ctx context.Context, l *lasting, server *radius.Server) {
 	l.pending.Drain()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	if err := server.Shutdown(limit); err != nil {
-		log.Warn("logins were given up", zap.Int("waiting", l.pending.Len()), zap.Error(err))
+		l.log.Warn("logins were given up", zap.Int("waiting", l.pending.Len()), zap.Error(err))
 	}
 	l.pending.Close(context.WithoutCancel(ctx))
 }
@@ -356,50 +306,5 @@ func (a *app) announce(readyFile string, server *radius.Server, front *front, lo
 		}
 	}
 	tell("READY=1")
-	return nil
-}
-
-// tell sends a state to the service manager, if there is one (sd_notify(3)). It
-// is advice: an error changes nothing.
-func tell(state string) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	c, err := net.Dial("unixgram", path)
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	_, _ = c.Write([]byte(state))
-}
-
-// The heap may grow further between collections than Go lets it by itself: most
-// of it is users and tokens, which never become garbage, and p99 follows the
-// collector. Above memoryAim, or three times what is there at the start where
-// that is more, the collector works harder instead. GOGC and GOMEMLIMIT in the
-// environment win.
-const (
-	gcPercent = 400
-	memoryAim = 368 << 20 // octets: 20,000 waiting pushes stay below 400 MiB
-)
-
-func tuneGC() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		debug.SetMemoryLimit(max(memoryAim, 3*int64(m.Sys-m.HeapReleased)))
-	}
-}
-
-// forbidCores keeps secrets and codes out of core files, and other users'
-// debuggers out of the process.
-func forbidCores() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("forbid core files: %w", err)
-	}
 	return nil
 }

@@ -135,7 +135,9 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 	}
 	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
 	_, policy.Resumes = policy.Pusher.(mfa.PromptResumer)
-	if _, policy.PushesNumbers = policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !policy.PushesNumbers {
+	numbers, checksNumbers := policy.Pusher.(mfa.NumberPusher)
+	policy.TypesNumbers = checksNumbers && numbers.TypesNumbers()
+	if policy.NumberInPrompt && !checksNumbers {
 		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
 	}
 	if _, policy.ShowsCodes = policy.Pusher.(mfa.CodePusher); policy.NumberFromDevice && !policy.ShowsCodes {

@@ -10,6 +10,9 @@ import (
 	"github.com/radmatch/radmatch/radius"
 )
 
+// statsEvery is how often `radmatch clients` sees new numbers.
+const statsEvery = 2 * time.Second
+
 // keepStats writes the counters to where `radmatch clients` reads them, until
 // ctx ends, and then the last ones. What cannot be written is tried again with the next numbers.
 func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log *zap.Logger) {

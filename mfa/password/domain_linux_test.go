@@ -24,6 +24,7 @@ func TestActiveDirectory(t *testing.T) {
 		t.Run("names", func(t *testing.T) { testDomainNames(t, d) })
 		t.Run("connect", func(t *testing.T) { testDomainConnect(t, d) })
 		t.Run("ntlm", func(t *testing.T) { testDomainNTLM(t, d) })
+		t.Run("three protocols", func(t *testing.T) { testDomainThreeProtocols(t, d) })
 		t.Run("ntlm down", func(t *testing.T) { testDomainNTLMDown(t, d) })
 	})
 }
@@ -58,15 +59,15 @@ func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)
 	return l
 }
 
-// checkBoth checks a password by PAP and by MS-CHAPv2, in turn so that both count
-// as wrong passwords of the domain.
+// checkBoth checks a password by MS-CHAPv2 and by PAP, in this order because the
+// domain is not asked about a response made from what was just wrong by PAP.
 func checkBoth(t *testing.T, l *LDAP, user, password string, each func(protocol string, id mfa.Identity, err error)) {
 	t.Helper()
-	id, err := l.Check(t.Context(), user, mfa.Password(password))
-	each("PAP", id, err)
 	response := passwordtest.Response(t, responseName(user), password)
-	id, err = l.Check(t.Context(), user, response)
+	id, err := l.Check(t.Context(), user, response)
 	each("MS-CHAPv2", id, err)
+	id, err = l.Check(t.Context(), user, mfa.Password(password))
+	each("PAP", id, err)
 }
 
 // testDomainSignIn: the conformance suite, over LDAPS and StartTLS.
@@ -278,6 +279,25 @@ func testDomainNTLMLock(t *testing.T, d *passwordtest.Domain, n *ntlm, check fun
 	refused(t, "locked", check(d.Realm, passwordtest.Locked, d.Password), mfa.ReasonAccountLocked, false)
 	_, err := domainLDAP(t, d, nil).Check(t.Context(), passwordtest.Locked, mfa.Password(d.Password))
 	refused(t, "locked, by PAP", err, mfa.ReasonAccountLocked, false)
+}
+
+// testDomainThreeProtocols: a FortiGate tries PAP, MS-CHAPv2 and CHAP with what was
+// typed once. That is one wrong password to the domain.
+func testDomainThreeProtocols(t *testing.T, d *passwordtest.Domain) {
+	l := domainLDAP(t, d, nil)
+	for i := range passwordtest.LockoutThreshold - 1 {
+		wrong := fmt.Sprint("mistyped", i)
+		for _, cred := range []mfa.Credential{mfa.Password(wrong), passwordtest.Response(t, passwordtest.Target, wrong), mfa.Unsupported{What: "CHAP"}} {
+			if _, err := l.Check(t.Context(), passwordtest.Target, cred); err == nil {
+				t.Errorf("%T of a wrong password was accepted", cred)
+			}
+		}
+	}
+	for _, cred := range []mfa.Credential{mfa.Password(d.Password), passwordtest.Response(t, passwordtest.Target, d.Password)} {
+		if _, err := l.Check(t.Context(), passwordtest.Target, cred); err != nil {
+			t.Errorf("%T of the right password after %d wrong ones: %v", cred, passwordtest.LockoutThreshold-1, err)
+		}
+	}
 }
 
 // testDomainNTLMDown: where no answer was had, none is made up, and it ends when

@@ -35,6 +35,7 @@ type LDAP struct {
 	check    func([]mfa.Attribute) error
 	pool     *ldapPool
 	recent   *recent
+	wrong    wrongHashes
 	groups   groupFinder
 	ntlm     *ntlm                  // nil: no MS-CHAPv2
 	flavor   atomic.Pointer[string] // ad or openldap, once it is known
@@ -59,7 +60,7 @@ type LDAPParts struct {
 // files but connects to nothing: that is for the first check, or for Connect.
 func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
 	l := &LDAP{settings: s, encode: p.Encode, check: p.CheckReply, recent: newRecent(),
-		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: &sidNames{known: map[string]sidName{}}}}
+		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: &sidNames{known: map[string]sidName{}}, nests: newNesting()}}
 	if s.Flavor != "auto" {
 		l.flavor.Store(&s.Flavor)
 	}
@@ -153,7 +154,11 @@ func (l *LDAP) Check(ctx context.Context, user string, cred mfa.Credential) (mfa
 	return l.recent.check(ctx, user, string(password), func() (mfa.Identity, error) {
 		ctx, cancel := l.limit(ctx)
 		defer cancel()
-		return l.signIn(ctx, name, string(password))
+		id, err := l.signIn(ctx, name, string(password))
+		if l.ntlm != nil && staysRefused(err) {
+			l.wrong.learn(user, string(password), err, time.Now())
+		}
+		return id, err
 	})
 }
 

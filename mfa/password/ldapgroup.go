@@ -31,6 +31,7 @@ type groupFinder struct {
 	base   string
 	nested bool
 	sids   *sidNames
+	nests  *nesting
 }
 
 // groupSearcher is a connection that can search.
@@ -64,17 +65,42 @@ func memberFilter(dn string) string {
 // filters that find them. A group that was seen is not looked at again, so that
 // a cycle ends.
 func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filters []string) ([]string, error) {
+	level, err := g.named(ctx, c, dns)
+	if err != nil {
+		return nil, err
+	}
+	found, err := g.search(ctx, c, "", filters, "cn")
+	if err != nil {
+		return nil, err
+	}
+	level = append(level, groupsIn(found)...)
 	seen := map[string]bool{}
 	var names []string
-	add := func(dn, name string) bool {
-		key := strings.ToLower(dn)
-		if seen[key] {
-			return false
+	for depth := 0; ; depth++ {
+		var fresh []string
+		for _, e := range level {
+			if key := strings.ToLower(e.dn); !seen[key] {
+				seen[key] = true
+				names, fresh = append(names, e.name), append(fresh, e.dn)
+			}
 		}
-		seen[key] = true
-		names = append(names, name)
-		return true
+		switch {
+		case len(names) > maxGroups:
+			return nil, errGroups
+		case len(fresh) == 0 || !g.nested:
+			return names, nil
+		case depth == maxDepth:
+			return nil, fmt.Errorf("groups are nested deeper than %d", maxDepth)
+		}
+		if level, err = g.above(ctx, c, fresh); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// named are the groups that DNs name.
+func (g *groupFinder) named(ctx context.Context, c groupSearcher, dns []string) ([]group, error) {
+	var named []group
 	for _, dn := range dns {
 		if !isBelow(dn, g.base) { // memberOf names groups anywhere; searches find none elsewhere
 			continue
@@ -83,29 +109,11 @@ func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filter
 		if err != nil {
 			return nil, err
 		}
-		if name != "" && add(dn, name) && g.nested {
-			filters = append(filters, memberFilter(dn))
+		if name != "" {
+			named = append(named, group{dn, name})
 		}
 	}
-	for depth := 0; len(filters) > 0; depth++ {
-		if depth > maxDepth {
-			return nil, fmt.Errorf("groups are nested deeper than %d", maxDepth)
-		}
-		found, err := g.search(ctx, c, "", filters, "cn")
-		if err != nil {
-			return nil, err
-		}
-		filters = nil
-		for _, e := range found {
-			if cn := groupName(&e); cn != "" && add(e.dn, cn) && g.nested {
-				filters = append(filters, memberFilter(e.dn))
-			}
-		}
-		if len(names) > maxGroups {
-			return nil, errGroups
-		}
-	}
-	return names, nil
+	return named, nil
 }
 
 // search finds the groups that match one of filters. Whatever has members is a
@@ -141,6 +149,20 @@ func (g *groupFinder) nameOfDN(ctx context.Context, c groupSearcher, dn string) 
 		return "", err
 	}
 	return groupName(&found[0]), nil
+}
+
+// group is one of a directory.
+type group struct{ dn, name string }
+
+// groupsIn are the groups among entries: those without a cn are none.
+func groupsIn(entries []ldapEntry) []group {
+	var groups []group
+	for i := range entries {
+		if name := groupName(&entries[i]); name != "" {
+			groups = append(groups, group{entries[i].dn, name})
+		}
+	}
+	return groups
 }
 
 // groupName is the cn of a group: the one in its DN, else its first.

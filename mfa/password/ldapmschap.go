@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 )
@@ -22,6 +23,9 @@ func (l *LDAP) checkMSCHAPv2(ctx context.Context, user string, c mfa.MSCHAPv2) (
 	}
 	name, err := l.settings.parseLogin(user)
 	if err != nil {
+		return mfa.Identity{}, err
+	}
+	if err := l.wrong.refuses(user, c, time.Now()); err != nil {
 		return mfa.Identity{}, err
 	}
 	limited, cancel := l.limit(ctx)

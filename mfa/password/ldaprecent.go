@@ -106,14 +106,20 @@ func (r *recent) end(a attempt, c *runningCheck) {
 	defer r.mu.Unlock()
 	delete(r.running, a)
 	close(c.done)
-	account := (*mfa.AccountError)(nil)
-	if !errors.Is(c.err, mfa.ErrRejected) || errors.As(c.err, &account) && account.Proven {
-		return // what an administrator may have put right a moment later
+	if !staysRefused(c.err) {
+		return
 	}
 	if len(r.refused) >= maxRefusals {
 		r.forget(time.Now())
 	}
 	r.refused[a] = refusal{c.err, time.Now().Add(refusalTime)}
+}
+
+// staysRefused reports whether a password is still wrong some seconds later. What
+// a directory says after a right one, an administrator may put right at once.
+func staysRefused(err error) bool {
+	account := (*mfa.AccountError)(nil)
+	return errors.Is(err, mfa.ErrRejected) && !(errors.As(err, &account) && account.Proven)
 }
 
 // forget makes room: what is over goes, or else anything.

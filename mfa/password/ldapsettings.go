@@ -35,7 +35,7 @@ type LDAPSettings struct {
 
 	Groups       string      `yaml:"groups" default:"auto" enum:"auto,none,token_groups,member_of,search" doc:"How groups are found. token_groups: AD, with nested groups and the primary group. search: groupOfNames, groupOfUniqueNames and posixGroup. member_of: the attribute of that name, as OpenLDAP's overlay keeps it. auto: token_groups with AD, else search."`
 	GroupBaseDN  string      `yaml:"group_base_dn" default:"" doc:"Only groups below it count. Unset: the domain of base_dn with AD, else base_dn."`
-	NestedGroups bool        `yaml:"nested_groups" default:"true" doc:"false: only the groups that name the user. token_groups always has all."`
+	NestedGroups bool        `yaml:"nested_groups" default:"true" doc:"Groups in groups; which are in which is believed for 30 seconds. false: only the groups that name the user. token_groups always has all."`
 	Reply        []LDAPReply `yaml:"reply" default:"" doc:"Attributes of the user that become attributes of the Access-Accept."`
 
 	NTLMAuth    string `yaml:"ntlm_auth" default:"" example:"/usr/bin/ntlm_auth" doc:"AD: Samba's ntlm_auth, to check MS-CHAPv2 with. This host must have joined the domain, and winbindd run (docs/active-directory.md). Unset: only PAP."`

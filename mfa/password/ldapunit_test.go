@@ -158,7 +158,7 @@ func TestNestedGroups(t *testing.T) {
 		"none": {nil, 0}, "cycle": {cycle, 4}, "deep": {ladder(maxDepth - 1), maxDepth}, "too deep": {ladder(maxDepth + 2), -1},
 		"too many": {many, -1}, "wide": {wide, 3*groupsAtOnce + 1},
 	} {
-		g := groupFinder{mode: "search", base: "dc=x", nested: true}
+		g := groupFinder{mode: "search", base: "dc=x", nested: true, nests: newNesting()}
 		names, err := g.find(t.Context(), &groupsFake{of: c.of}, &ldapEntry{dn: "cn=u,dc=x"})
 		if (err != nil) != (c.want < 0) || err == nil && len(names) != c.want {
 			t.Errorf("%s: %d groups, %v; want %d", name, len(names), err, c.want)
@@ -166,9 +166,77 @@ func TestNestedGroups(t *testing.T) {
 	}
 }
 
+// TestNesting: which groups a group is in is asked once in nestingTime, and
+// believed no longer; which groups a user is in, each time.
+func TestNesting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &groupsFake{of: map[string][]string{
+			"cn=u,dc=x": {"cn=a,dc=x", "cn=b,dc=x", "cn=c,dc=x"}, "cn=v,dc=x": {"cn=b,dc=x"},
+			"cn=b,dc=x": {"cn=top,dc=x"},
+		}}
+		g := groupFinder{mode: "search", base: "dc=x", nested: true, nests: newNesting()}
+		login := func(user, want string, most int) {
+			t.Helper()
+			f.searches = 0
+			names, err := g.find(t.Context(), f, &ldapEntry{dn: user})
+			slices.Sort(names)
+			if got := strings.Join(names, " "); err != nil || got != want || f.searches > most {
+				t.Errorf("%s: groups %q after %d searches, %v; want %q after %d at the most", user, got, f.searches, err, want, most)
+			}
+		}
+		login("cn=u,dc=x", "a b c top", 3+learnings)
+		login("cn=u,dc=x", "a b c top", 1)
+		login("cn=v,dc=x", "b top", 1)
+		time.Sleep(nestingTime - time.Millisecond)
+		f.of["cn=v,dc=x"] = []string{"cn=a,dc=x"} // out of b: from now on
+		login("cn=v,dc=x", "a", 1)
+		f.of["cn=b,dc=x"] = nil // out of top: a while later
+		login("cn=u,dc=x", "a b c top", 1)
+		time.Sleep(time.Millisecond)
+		login("cn=u,dc=x", "a b c", 2)
+		f.of["cn=a,dc=x"] = []string{"cn=new,dc=x"}
+		time.Sleep(nestingTime)
+		login("cn=v,dc=x", "a new", 3)
+	})
+}
+
+// TestNestingIsBounded: a login makes few searches for the next ones, which know
+// more with each, and what is remembered has a bound.
+func TestNestingIsBounded(t *testing.T) {
+	f := &groupsFake{of: map[string][]string{}}
+	for i := range 40 {
+		dn := fmt.Sprintf("cn=g%d,dc=x", i)
+		f.of["cn=u,dc=x"] = append(f.of["cn=u,dc=x"], dn)
+		if i%3 == 0 {
+			f.of[dn] = []string{"cn=top,dc=x"}
+		}
+	}
+	g := groupFinder{mode: "search", base: "dc=x", nested: true, nests: newNesting()}
+	logins := 0
+	for f.searches = 0; f.searches != 1; logins++ {
+		f.searches = 0
+		names, err := g.find(t.Context(), f, &ldapEntry{dn: "cn=u,dc=x"})
+		if err != nil || len(names) != 41 || f.searches > 3+learnings || logins > 40/learnings+1 {
+			t.Fatalf("login %d: %d groups after %d searches, %v", logins, len(names), f.searches, err)
+		}
+	}
+	n := newNesting()
+	for i := range maxNesting {
+		n.learn([]string{fmt.Sprint(i)}, []group{{"a", "a"}, {"b", "b"}}, time.Now())
+		n.learn([]string{"again"}, []group{{"a", "a"}}, time.Now())
+	}
+	held := 0
+	for _, k := range n.above {
+		held += 1 + len(k.groups)
+	}
+	if held > maxNesting || held != n.held {
+		t.Errorf("%d are remembered, %d counted; want %d at the most", held, n.held, maxNesting)
+	}
+}
+
 // TestMemberOf: a group elsewhere, or one whose DN only looks as if it were below.
 func TestMemberOf(t *testing.T) {
-	g := groupFinder{mode: "member_of", base: "ou=groups, DC=x"}
+	g := groupFinder{mode: "member_of", base: "ou=groups, DC=x", nests: newNesting()}
 	user := &ldapEntry{dn: "cn=u,dc=x", attributes: map[string][]string{"memberof": {
 		"cn=in,ou=groups,dc=x", "cn=deep,ou=more,OU=Groups,dc=x", "cn=out,ou=users,dc=x", `cn=trick\,ou=groups,dc=x`, "cn=other,ou=groups,dc=y", "not a DN",
 	}}}

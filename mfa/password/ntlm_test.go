@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,10 +31,13 @@ func fakeNTLM(t *testing.T, behaviour string, helpers int) (n *ntlm, asked func(
 	dir := t.TempDir()
 	program, log := filepath.Join(dir, "ntlm_auth"), filepath.Join(dir, "log")
 	script := fmt.Sprintf("#!/bin/sh\necho start $# $* $(env | grep -v -e ^PWD= -e ^_= -e ^OLDPWD= -e ^SHLVL=) >>%[1]s\nFAKE='%[2]s' LOG=%[1]s GORACE=atexit_sleep_ms=0 exec %[3]s -test.run='^TestFakeNTLMHelper$'\n", log, behaviour, os.Args[0])
-	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+	syscall.ForkLock.RLock() // a program that another test starts now would keep it open, and busy
+	err := os.WriteFile(program, []byte(script), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNTLM(program, helpers)
+	n, err = newNTLM(program, helpers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,4 +448,42 @@ func TestNTLMSettings(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// TestWrongHashes: a response that was made from a password that was just wrong by
+// PAP is refused, for some seconds, and no other.
+func TestWrongHashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &LDAP{settings: &LDAPSettings{DefaultDomain: "EXAMPLE"}, ntlm: &ntlm{}}
+		wrong := fmt.Errorf("no: %w", mfa.ErrRejected)
+		learn := func(user, password string) { l.wrong.learn(user, password, wrong, time.Now()) }
+		refused := func(user, password string) bool {
+			return l.wrong.refuses(user, passwordtest.Response(t, responseName(user), password), time.Now()) != nil
+		}
+		learn(`EXAMPLE\alice`, "mistyped")
+		if _, err := l.Check(t.Context(), `example\ALICE`, passwordtest.Response(t, "ALICE", "mistyped")); !errors.Is(err, wrong) {
+			t.Errorf("the same wrong password by MS-CHAPv2: %v", err)
+		}
+		for user, password := range map[string]string{`EXAMPLE\alice`: "right", "alice": "mistyped", `EXAMPLE\bob`: "mistyped"} {
+			if refused(user, password) {
+				t.Errorf("%s, %q is refused without a question", user, password)
+			}
+		}
+		time.Sleep(refusalTime)
+		if refused(`EXAMPLE\alice`, "mistyped") {
+			t.Error("a password stays wrong")
+		}
+		for i := range maxWrongHashes + 1 {
+			learn("bob", fmt.Sprint(i))
+		}
+		if refused("bob", "0") || !refused("bob", "1") || !refused("bob", fmt.Sprint(maxWrongHashes)) {
+			t.Errorf("not the last %d wrong passwords are known", maxWrongHashes)
+		}
+		for i := range maxRefusals + 1 {
+			learn(fmt.Sprint(i), "x")
+		}
+		if n := len(l.wrong.of); n > maxRefusals {
+			t.Errorf("wrong passwords of %d users are remembered", n)
+		}
+	})
 }

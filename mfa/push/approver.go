@@ -113,8 +113,8 @@ func (e ending) again(d Decision) (DecisionResponse, bool) {
 // same one on the devices: they are told all that is live when they connect.
 func (a *Approver) ResumesPrompts() {}
 
-// PushesNumbers marks that devices check Prompt.Number.
-func (a *Approver) PushesNumbers() {}
+// TypesNumbers implements mfa.NumberPusher.
+func (a *Approver) TypesNumbers() bool { return true }
 
 // ShowsCodes marks that a device which approved shows Prompt.Code.
 func (a *Approver) ShowsCodes() {}

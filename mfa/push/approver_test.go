@@ -214,14 +214,11 @@ func TestOldDeviceMayDeny(t *testing.T) {
 func TestNumberOnPlainPrompt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := r.start(ctx, prompt("p1", "anna", ""))
+		r.start(t.Context(), prompt("p1", "anna", ""))
 		d := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove, Number: "42"})
 		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrMalformed) {
 			t.Errorf("got %v", err)
 		}
-		cancel()
-		<-done
 	})
 }
 
@@ -278,15 +275,12 @@ func TestExpiry(t *testing.T) {
 func TestRemovedDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := r.start(ctx, prompt("p1", "anna", ""))
+		r.start(t.Context(), prompt("p1", "anna", ""))
 		d := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove})
 		r.store.Remove("anna1")
 		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrNoDevice) {
 			t.Errorf("got %v", err)
 		}
-		cancel()
-		<-done
 	})
 }
 

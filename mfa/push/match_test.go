@@ -1,7 +1,6 @@
 package push_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,10 +139,9 @@ func TestSurface(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				ctx, cancel := context.WithCancel(t.Context())
 				p := c.prompt
 				p.Started, p.Expires, p.CodeExpires = time.Now(), time.Now().Add(time.Minute), time.Now().Add(time.Minute)
-				done := r.start(ctx, p)
+				r.start(t.Context(), p)
 				d := push.Decision{Version: c.version, Device: "anna1", Prompt: "p1", Action: c.action, Number: c.number, Surface: c.surface}
 				told, err := r.Decide(t.Context(), signed(t, r.keys["anna1"], "anna", d))
 				if !errors.Is(err, c.want) || c.want != nil && told != (push.DecisionResponse{}) {
@@ -152,8 +150,6 @@ func TestSurface(t *testing.T) {
 				if live := len(r.Live("anna", 3).Prompts); (live == 1) != (c.want != nil) {
 					t.Errorf("%d prompts live", live)
 				}
-				cancel()
-				<-done
 			})
 		})
 	}
@@ -163,8 +159,7 @@ func TestSurface(t *testing.T) {
 func TestSurfaceIsSigned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := r.start(ctx, withCode("p1"))
+		r.start(t.Context(), withCode("p1"))
 		d := inApp("anna1", "p1", push.ActionApprove)
 		d.Surface = push.SurfaceNotification
 		d = signed(t, r.keys["anna1"], "anna", d)
@@ -172,8 +167,6 @@ func TestSurfaceIsSigned(t *testing.T) {
 		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrSignature) {
 			t.Errorf("got %v", err)
 		}
-		cancel()
-		<-done
 	})
 }
 
@@ -181,15 +174,12 @@ func TestSurfaceIsSigned(t *testing.T) {
 func TestOldDeviceSeesNoCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := r.start(ctx, withCode("p1"))
+		r.start(t.Context(), withCode("p1"))
 		for version, want := range map[int]string{1: "cannot show a code", 2: "cannot show a code", 3: ""} {
 			if v := r.Live("anna", version).Prompts[0]; !strings.Contains(v.Refused, want) || (v.Refused == "") != (want == "") {
 				t.Errorf("version %d is told %q", version, v.Refused)
 			}
 		}
-		cancel()
-		<-done
 	})
 }
 
@@ -200,8 +190,7 @@ func TestHidden(t *testing.T) {
 		p := prompt("p1", "anna", "")
 		p.Client, p.HideClient, p.HidePlace = "", true, true
 		p.Requests = []mfa.PromptRequest{{Time: time.Now()}}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := r.start(ctx, p)
+		r.start(t.Context(), p)
 		text, err := json.Marshal(r.Live("anna", 3).Prompts[0])
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +205,5 @@ func TestHidden(t *testing.T) {
 				t.Errorf("%s lacks %s", text, member)
 			}
 		}
-		cancel()
-		<-done
 	})
 }

@@ -26,7 +26,7 @@ type NtfySettings struct {
 	TopicKeyFile string        `yaml:"topic_key_file" required:"true" example:"secrets/ntfy-topics" doc:"A file that holds a key, at least 32 octets, from which the topic of each device is made, so that nobody can guess it. With another key every device has another topic."`
 	TopicPrefix  string        `yaml:"topic_prefix" default:"radmatch-" doc:"What topics begin with, for the access control of the server: letters, digits, - and _, at most 32."`
 	TokenFile    string        `yaml:"token_file" default:"" doc:"A file that holds an access token of the server which may write to the topics. Unset: none is sent."`
-	AllowChoice  bool          `yaml:"allow_choice" default:"false" doc:"true: where a number is due the notification has three to choose from, and that counts as number matching. Who taps blindly is right one time in three. false: where a number is due, ntfy cannot be used."`
+	AllowChoice  bool          `yaml:"allow_choice" default:"false" doc:"true: where a number is due the notification has three to choose from, and that counts as number matching, but not after the fatigue limit: who taps blindly is right one time in three. false: where a number is due, ntfy cannot be used."`
 	CAFile       string        `yaml:"ca_file" default:"" doc:"PEM certificates that the certificate of the server must come from. Unset: those of the operating system."`
 	Timeout      time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"60s" doc:"How long the server may take to answer one request. It is not how long the person has."`
 }
@@ -67,8 +67,8 @@ type Ntfy struct {
 // NtfyChoice is an Ntfy that lets people choose the number of a prompt from three.
 type NtfyChoice struct{ *Ntfy }
 
-// PushesNumbers marks that the choice is checked.
-func (NtfyChoice) PushesNumbers() {}
+// TypesNumbers implements mfa.NumberPusher: the choice is checked, and it is one of three.
+func (NtfyChoice) TypesNumbers() bool { return false }
 
 var (
 	_ mfa.Pusher       = (*Ntfy)(nil)

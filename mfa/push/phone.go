@@ -23,19 +23,22 @@ type Phone struct {
 	Device  string // id
 	User    string
 	Name    string
-	Version int
+	Version int // the latest that the device speaks; where the server speaks an older one alone, so does the device
 	Key     *ecdsa.PrivateKey
 	Client  *http.Client // nil: one that follows no redirect, without proxy authentication or cookies
 
-	ahead atomic.Int64 // nanoseconds that the server's clock is ahead, once it has said so
+	ahead  atomic.Int64 // nanoseconds that the server's clock is ahead, once it has said so
+	agreed atomic.Int32 // version in place of Version, once the server has said so
 }
 
 // PhoneError is an error that the server told.
 type PhoneError struct {
-	Status  int
-	Code    string
-	Message string
-	time    *time.Time
+	Status     int
+	Code       string
+	Message    string
+	MinVersion int // with version_unsupported: what the server speaks; 0: it did not say
+	MaxVersion int
+	time       *time.Time
 }
 
 func (e *PhoneError) Error() string {
@@ -45,11 +48,14 @@ func (e *PhoneError) Error() string {
 // Final reports whether trying again cannot help.
 func (e *PhoneError) Final() bool {
 	switch e.Code {
-	case "device_unknown", "version_unsupported", "bad_signature", "bad_request", "not_found":
+	case "device_unknown", versionUnsupported, "bad_signature", "bad_request", "not_found":
 		return true
 	}
 	return false
 }
+
+// versionUnsupported is the code of an error that tells what the server speaks.
+const versionUnsupported = "version_unsupported"
 
 const (
 	callTimeout = 15 * time.Second
@@ -70,21 +76,24 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 	if err != nil {
 		return nil, err
 	}
-	req := EnrollRequest{Version: version, Token: token, Name: name, Key: Encode(pkix)}
-	sig, err := sign(key, req.input())
-	if err != nil {
-		return nil, err
-	}
-	req.Signature = Encode(sig)
 	p := &Phone{Server: server, Name: name, Version: version, Key: key, Client: client}
-	body, err := json.Marshal(req)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var resp EnrollResponse
-	if err := p.exchange(ctx, "POST", "/api/v1/enroll", "", body, &resp); err != nil {
+	err = p.agree(func(version int) error {
+		req := EnrollRequest{Version: version, Token: token, Name: name, Key: Encode(pkix)}
+		sig, err := sign(key, req.input())
+		if err != nil {
+			return err
+		}
+		req.Signature = Encode(sig)
+		body, err := json.Marshal(req)
+		if err != nil {
+			return err
+		}
+		return p.exchange(ctx, "POST", "/api/v1/enroll", "", body, &resp)
+	})
+	if err != nil {
 		return nil, err
 	}
 	p.Device, p.User = resp.Device, resp.User
@@ -97,7 +106,7 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 // Prompts asks once what waits.
 func (p *Phone) Prompts(ctx context.Context) (*PromptList, error) {
 	var l PromptList
-	if err := p.call(ctx, "GET", "/api/v1/prompts", nil, &l); err != nil {
+	if err := p.call(ctx, "GET", "/api/v1/prompts", noBody, &l); err != nil {
 		return nil, err
 	}
 	return &l, nil
@@ -106,16 +115,15 @@ func (p *Phone) Prompts(ctx context.Context) (*PromptList, error) {
 // Decide sends the person's decision on a prompt, as one that was made in the
 // app. It is sent again where no answer came: it counts once.
 func (p *Phone) Decide(ctx context.Context, v PromptView, action Action, number string) (DecisionResponse, error) {
-	d := Decision{Version: p.Version, Device: p.Device, Prompt: v.ID, Action: action, Number: number}
-	if p.Version >= VersionCode {
-		d.Surface = SurfaceApp
-	}
-	if err := d.Sign(p.Key, v.User); err != nil {
-		return DecisionResponse{}, err
-	}
-	body, err := json.Marshal(DecisionRequest{Decision: action, Number: number, Surface: d.Surface, Signature: Encode(d.Signature)})
-	if err != nil {
-		return DecisionResponse{}, err
+	body := func(version int) ([]byte, error) {
+		d := Decision{Version: version, Device: p.Device, Prompt: v.ID, Action: action, Number: number}
+		if version >= VersionCode {
+			d.Surface = SurfaceApp
+		}
+		if err := d.Sign(p.Key, v.User); err != nil {
+			return nil, err
+		}
+		return json.Marshal(DecisionRequest{Decision: action, Number: number, Surface: d.Surface, Signature: Encode(d.Signature)})
 	}
 	const tries = 3
 	for try := 1; ; try++ {
@@ -131,20 +139,50 @@ func (p *Phone) Decide(ctx context.Context, v PromptView, action Action, number 
 	}
 }
 
-// call makes one signed request, and a second one with the server's time where
-// this device's clock is wrong.
-func (p *Phone) call(ctx context.Context, method, target string, body []byte, out any) error {
+// noBody is the body of a GET in each version.
+func noBody(int) ([]byte, error) { return nil, nil }
+
+// call makes one signed request, and another one where the server's clock or
+// version is not this device's. body is asked for the body in a version.
+func (p *Phone) call(ctx context.Context, method, target string, body func(version int) ([]byte, error), out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return p.signed(method, target, body, func(auth string) error {
-		return p.exchange(ctx, method, target, auth, body, out)
+	return p.agree(func(version int) error {
+		b, err := body(version)
+		if err != nil {
+			return err
+		}
+		return p.signed(version, method, target, b, func(auth string) error {
+			return p.exchange(ctx, method, target, auth, b, out)
+		})
 	})
 }
 
-// signed calls f with the Authorization header of a request.
-func (p *Phone) signed(method, target string, body []byte, f func(auth string) error) error {
+// agree calls f with the version to speak, and again with the latest that both
+// speak where the server says that it does not speak this one.
+func (p *Phone) agree(f func(version int) error) error {
+	version := p.Version
+	if v := p.agreed.Load(); v != 0 {
+		version = int(v)
+	}
+	err := f(version)
+	told := (*PhoneError)(nil)
+	if !errors.As(err, &told) || told.Code != versionUnsupported {
+		return err
+	}
+	both := min(p.Version, told.MaxVersion)
+	if both < max(MinVersion, told.MinVersion) || both == version {
+		return err
+	}
+	p.agreed.Store(int32(both))
+	return f(both)
+}
+
+// signed calls f with the Authorization header of a request, and again with the
+// server's time where this device's clock is wrong.
+func (p *Phone) signed(version int, method, target string, body []byte, f func(auth string) error) error {
 	for try := 1; ; try++ {
-		auth, err := SignRequest(p.Key, p.Version, p.Device, time.Now().Add(time.Duration(p.ahead.Load())), method, target, body)
+		auth, err := SignRequest(p.Key, version, p.Device, time.Now().Add(time.Duration(p.ahead.Load())), method, target, body)
 		if err != nil {
 			return err
 		}
@@ -212,7 +250,7 @@ func readError(resp *http.Response) error {
 		// Not ours: a proxy's.
 		return fmt.Errorf("server: answered %s", Printable(resp.Status, 64))
 	}
-	return &PhoneError{Status: resp.StatusCode, Code: b.Code, Message: b.Message, time: b.Time}
+	return &PhoneError{Status: resp.StatusCode, Code: b.Code, Message: b.Message, MinVersion: b.MinVersion, MaxVersion: b.MaxVersion, time: b.Time}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -363,9 +363,11 @@ const (
 
 // ErrorBody is the body of every answer that is not 2xx.
 type ErrorBody struct {
-	Code    string     `json:"error"` // stable
-	Message string     `json:"message"`
-	Time    *time.Time `json:"time,omitempty"` // of the server; with clock_skew
+	Code       string     `json:"error"` // stable
+	Message    string     `json:"message"`
+	Time       *time.Time `json:"time,omitempty"`        // of the server; with clock_skew
+	MinVersion int        `json:"min_version,omitempty"` // what the server speaks; with version_unsupported
+	MaxVersion int        `json:"max_version,omitempty"`
 }
 
 // What an old device and its owner are told.

@@ -114,7 +114,8 @@ func (w *watch) stream(ctx context.Context) error {
 	dead := time.AfterFunc(firstEvent, func() { cancel(errors.New("server: the event stream is silent")) })
 	defer dead.Stop()
 	const target = "/api/v1/events"
-	err := w.phone.signed("GET", target, nil, func(auth string) error {
+	w.phone.agreed.Store(0) // the server may be a newer one by now
+	listen := func(auth string) error {
 		resp, err := w.phone.send(ctx, "GET", target, auth, nil)
 		if err != nil {
 			return err
@@ -130,7 +131,8 @@ func (w *watch) stream(ctx context.Context) error {
 			}
 			return err
 		})
-	})
+	}
+	err := w.phone.agree(func(version int) error { return w.phone.signed(version, "GET", target, nil, listen) })
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}

@@ -97,8 +97,8 @@ func resolved(p ProviderParts, file string) string {
 	return p.Resolve(file)
 }
 
-// PushesNumbers marks that the number which comes back is checked.
-func (h *Webhook) PushesNumbers() {}
+// TypesNumbers implements mfa.NumberPusher: the number is not in what is sent.
+func (h *Webhook) TypesNumbers() bool { return true }
 
 // webhookMessage is what is posted. The number of a prompt is not in it: the
 // person types it, and it is compared here.

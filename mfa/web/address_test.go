@@ -179,6 +179,12 @@ func TestAddressConnections(t *testing.T) {
 	<-accepted
 }
 
+// TestSlowHeaders: a connection that sends its request drop by drop is closed.
+func TestSlowHeaders(t *testing.T) {
+	slow(t, "G", headerTimeout)
+	slow(t, "GET /healthz HTTP/1.1\r\nX: ", headerTimeout)
+}
+
 // TestSlowBody: a body that comes drop by drop ends with its connection.
 func TestSlowBody(t *testing.T) {
 	slow(t, "POST /api/v1/enroll HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 8000\r\n\r\n", requestTimeout)

@@ -56,9 +56,9 @@ func refuse(w http.ResponseWriter, err error) {
 			Message: "The clock of this device is wrong. Sign with the time given here.", Time: &now})
 		return
 	case errors.As(err, &version):
-		fail(w, http.StatusBadRequest, "version_unsupported", fmt.Sprintf(
+		answer(w, http.StatusBadRequest, push.ErrorBody{Code: "version_unsupported", Message: fmt.Sprintf(
 			"This server speaks versions %d to %d of the device protocol, this device %d. Update the older of the two.",
-			push.MinVersion, push.MaxVersion, version.Version))
+			push.MinVersion, push.MaxVersion, version.Version), MinVersion: push.MinVersion, MaxVersion: push.MaxVersion})
 		return
 	}
 	for _, p := range problems {

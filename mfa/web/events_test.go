@@ -341,6 +341,11 @@ func TestHostileAnswers(t *testing.T) {
 		"always skewed": func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, 401, push.ErrorBody{Code: "clock_skew", Time: &time.Time{}})
 		},
+		"never the version": func(w http.ResponseWriter, q *http.Request) {
+			auth, _ := push.ParseRequestAuth(q.Header.Get("Authorization"))
+			lower := max(1, auth.Version%push.MaxVersion)
+			answer(w, 400, push.ErrorBody{Code: "version_unsupported", MinVersion: lower, MaxVersion: lower})
+		},
 		"escape in text": func(w http.ResponseWriter, _ *http.Request) { fail(w, 400, "x\x1b[2J", "y\x1b[2J") },
 	} {
 		srv := httptest.NewServer(h)

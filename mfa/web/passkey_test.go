@@ -367,7 +367,8 @@ func TestRelyingPartyNames(t *testing.T) {
 	}
 }
 
-func FuzzPasskeyRegistration(f *testing.F) {
+// passkeysOf makes Passkeys and a device that can have one.
+func passkeysOf(f *testing.F) (*Passkeys, push.Device, *pushtest.Store) {
 	st := &pushtest.Store{}
 	st.Add(f, "anna", "anna1", push.MaxVersion)
 	p, err := NewPasskeys(testRP, testOrigin, st)
@@ -375,6 +376,11 @@ func FuzzPasskeyRegistration(f *testing.F) {
 		f.Fatal(err)
 	}
 	d, _ := st.Device(f.Context(), "anna1")
+	return p, d, st
+}
+
+func FuzzPasskeyRegistration(f *testing.F) {
+	p, d, _ := passkeysOf(f)
 	f.Add(pushtest.NewAuthenticator(f, testRP, testOrigin).Register(push.Encode(make([]byte, 32))))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"attestationObject":"oA","clientDataJSON":"e30"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -388,13 +394,7 @@ func FuzzPasskeyRegistration(f *testing.F) {
 }
 
 func FuzzPasskeyAssertion(f *testing.F) {
-	st := &pushtest.Store{}
-	st.Add(f, "anna", "anna1", push.MaxVersion)
-	p, err := NewPasskeys(testRP, testOrigin, st)
-	if err != nil {
-		f.Fatal(err)
-	}
-	d, _ := st.Device(f.Context(), "anna1")
+	p, d, st := passkeysOf(f)
 	a := pushtest.NewAuthenticator(f, testRP, testOrigin)
 	creation, err := p.offer(d, time.Now())
 	if err != nil {

@@ -2,8 +2,6 @@ package web
 
 import (
 	"bytes"
-	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,90 +16,8 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
-
-// geoip writes a database in the format of MaxMind (version 2.0) for IPv4: each
-// prefix with city and country.
-func geoip(places map[string][2]string) []byte {
-	type node [2]int // 0: nothing there; > 0: a node; < 0: data at -n-1
-	tree := []node{{}}
-	var data []byte
-	for text, names := range places {
-		p := netip.MustParsePrefix(text)
-		at, ip := 0, binary.BigEndian.Uint32(p.Addr().AsSlice())
-		for i := range p.Bits() {
-			bit := ip >> (31 - i) & 1
-			switch {
-			case i == p.Bits()-1:
-				tree[at][bit] = -len(data) - 1
-			case tree[at][bit] == 0:
-				tree = append(tree, node{})
-				tree[at][bit] = len(tree) - 1
-			}
-			at = tree[at][bit]
-		}
-		record := map[string]any{"country": map[string]any{"names": map[string]any{"en": names[1]}}}
-		if names[0] != "" {
-			record["city"] = map[string]any{"names": map[string]any{"en": names[0], "de": "anders"}}
-		}
-		data = append(data, mmdb(record)...)
-	}
-	var out []byte
-	for _, n := range tree {
-		for _, to := range n {
-			switch {
-			case to == 0:
-				to = len(tree)
-			case to < 0:
-				to = len(tree) + 16 + -to - 1
-			}
-			out = append(out, byte(to>>16), byte(to>>8), byte(to))
-		}
-	}
-	out = append(append(out, make([]byte, 16)...), data...)
-	out = append(out, "\xab\xcd\xefMaxMind.com"...)
-	return append(out, mmdb(map[string]any{
-		"node_count": uint32(len(tree)), "record_size": uint16(24), "ip_version": uint16(4), "database_type": "Test-City",
-		"languages": []any{"en"}, "binary_format_major_version": uint16(2), "binary_format_minor_version": uint16(0),
-		"build_epoch": uint64(1795348800), "description": map[string]any{"en": "test"},
-	})...)
-}
-
-// mmdb encodes a value of the data section.
-func mmdb(v any) []byte {
-	head := func(kind, size int) []byte {
-		if kind > 7 {
-			return []byte{byte(size), byte(kind - 7)}
-		}
-		if size >= 29 { // and below 285
-			return []byte{byte(kind<<5 | 29), byte(size - 29)}
-		}
-		return []byte{byte(kind<<5 | size)}
-	}
-	switch v := v.(type) {
-	case string:
-		return append(head(2, len(v)), v...)
-	case uint16:
-		return binary.BigEndian.AppendUint16(head(5, 2), v)
-	case uint32:
-		return binary.BigEndian.AppendUint32(head(6, 4), v)
-	case uint64:
-		return binary.BigEndian.AppendUint64(head(9, 8), v)
-	case []any:
-		out := head(11, len(v))
-		for _, e := range v {
-			out = append(out, mmdb(e)...)
-		}
-		return out
-	case map[string]any:
-		out := head(7, len(v))
-		for key, e := range v {
-			out = append(append(out, mmdb(key)...), mmdb(e)...)
-		}
-		return out
-	}
-	panic(fmt.Sprintf("%T", v))
-}
 
 func openPlaces(t testing.TB, file string, content []byte) (*Places, *observer.ObservedLogs) {
 	t.Helper()
@@ -124,7 +40,7 @@ var testPlaces = map[string][2]string{
 }
 
 func TestPlaces(t *testing.T) {
-	p, _ := openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), geoip(testPlaces))
+	p, _ := openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), webtest.GeoIP(testPlaces))
 	if kind := p.Kind(); kind != "Test-City of 2026-11-22" {
 		t.Errorf("it is %q", kind)
 	}
@@ -146,7 +62,7 @@ func TestPlaces(t *testing.T) {
 
 // TestPlacesBroken: what is no database is refused at start, and is no panic.
 func TestPlacesBroken(t *testing.T) {
-	good := geoip(testPlaces)
+	good := webtest.GeoIP(testPlaces)
 	file := filepath.Join(t.TempDir(), "city.mmdb")
 	for name, content := range map[string][]byte{"empty": {}, "text": []byte("geoip"), "no metadata": good[:len(good)/2], "cut": good[:len(good)-20]} {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
@@ -177,7 +93,7 @@ func TestPlacesBroken(t *testing.T) {
 func TestPlacesReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "city.mmdb")
-		p, logs := openPlaces(t, file, geoip(testPlaces))
+		p, logs := openPlaces(t, file, webtest.GeoIP(testPlaces))
 		address := netip.MustParseAddr("198.51.100.7")
 		look := func(want string) {
 			t.Helper()
@@ -188,7 +104,9 @@ func TestPlacesReplaced(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		write := func(city string) []byte { return geoip(map[string][2]string{"198.51.100.0/24": {city, "Germany"}}) }
+		write := func(city string) []byte {
+			return webtest.GeoIP(map[string][2]string{"198.51.100.0/24": {city, "Germany"}})
+		}
 		look("Hamburg, Germany")
 		if err := os.WriteFile(file+".new", write("Bremerhaven"), 0o600); err != nil {
 			t.Fatal(err)
@@ -226,7 +144,7 @@ func TestPlacesReplaced(t *testing.T) {
 // TestPromptPlaces: a place is named for a genuine address alone.
 func TestPromptPlaces(t *testing.T) {
 	r := newRig(t)
-	r.Places, _ = openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), geoip(testPlaces))
+	r.Places, _ = openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), webtest.GeoIP(testPlaces))
 	address := netip.MustParseAddr("198.51.100.7")
 	for id, c := range map[string]struct {
 		request mfa.PromptRequest
@@ -276,7 +194,7 @@ func TestPromptPlaces(t *testing.T) {
 }
 
 func FuzzPlaces(f *testing.F) {
-	f.Add(geoip(testPlaces))
+	f.Add(webtest.GeoIP(testPlaces))
 	file := filepath.Join(f.TempDir(), "city.mmdb")
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if bytes.Contains(content, []byte{0}) && len(content) > 1<<16 {

@@ -15,7 +15,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -527,41 +526,6 @@ func TestHugeBodies(t *testing.T) {
 	if w.Code != 400 || body.read != 0 {
 		t.Errorf("unsigned: status %d after %d bytes", w.Code, body.read)
 	}
-}
-
-// TestSlowHeaders: a connection that sends its request drop by drop is closed.
-func TestSlowHeaders(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-		st := &pushtest.Store{}
-		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
-		srv := NewHTTPServer(s.Handler(), nil)
-		served := make(chan error, 1)
-		go func() { served <- srv.Serve(l) }()
-		client, server := net.Pipe()
-		l.conns <- server
-		start := time.Now()
-		wrote := make(chan struct{})
-		go func() {
-			defer close(wrote)
-			for _, c := range []byte("GET /healthz HTTP/1.1\r\nX: " + strings.Repeat("x", 1000)) {
-				if _, err := client.Write([]byte{c}); err != nil {
-					return
-				}
-				time.Sleep(time.Second)
-			}
-		}()
-		if text, err := io.ReadAll(client); err != nil || len(text) > 0 && !bytes.HasPrefix(text, []byte("HTTP/1.1 4")) {
-			t.Errorf("got %q, %v", text, err)
-		}
-		if took := time.Since(start); took > headerTimeout+2*time.Second {
-			t.Errorf("it took %v", took)
-		}
-		_ = client.Close()
-		_ = srv.Close()
-		<-served
-		<-wrote
-	})
 }
 
 type pipeListener struct {

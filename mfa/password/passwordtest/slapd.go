@@ -151,7 +151,19 @@ func (s *Slapd) Kill() {
 
 // Hang stops the server without ending it: it takes connections and answers
 // nothing until Resume.
-func (s *Slapd) Hang() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *Slapd) Hang() error {
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for range 1000 { // the signal takes its time on a busy machine
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+		if _, state, _ := bytes.Cut(stat, []byte(") ")); err != nil || bytes.HasPrefix(state, []byte("T")) {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errors.New("slapd does not stop")
+}
 
 // Resume lets it go on.
 func (s *Slapd) Resume() error { return s.cmd.Process.Signal(syscall.SIGCONT) }

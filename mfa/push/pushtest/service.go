@@ -36,6 +36,7 @@ type Message struct {
 	TTL        int
 	Topic      string
 	Contact    string // sub of the sender's token
+	Sender     string // the key that signed it, which the subscription must be for
 }
 
 // Service is a push service (RFC 8030) on loopback, with TLS. It refuses what a
@@ -176,7 +177,7 @@ func (s *Service) take(r *http.Request, sub *subscriber) (m Message, err error) 
 	if got := r.Header.Get("Content-Encoding"); got != "aes128gcm" {
 		return m, fmt.Errorf("Content-Encoding %q", got)
 	}
-	if m.Contact, err = s.sender(r.Header.Get("Authorization")); err != nil {
+	if m.Contact, m.Sender, err = s.sender(r.Header.Get("Authorization")); err != nil {
 		return m, err
 	}
 	body, err := io.ReadAll(r.Body)
@@ -188,28 +189,28 @@ func (s *Service) take(r *http.Request, sub *subscriber) (m Message, err error) 
 	return m, err
 }
 
-// sender checks the token of RFC 8292 and returns its sub.
-func (s *Service) sender(header string) (contact string, err error) {
+// sender checks the token of RFC 8292 and returns its sub and the key that it is signed with.
+func (s *Service) sender(header string) (contact, public string, err error) {
 	token, public, ok := strings.Cut(strings.TrimPrefix(header, "vapid t="), ", k=")
 	parts := strings.Split(token, ".")
 	if !ok || !strings.HasPrefix(header, "vapid t=") || len(parts) != 3 {
-		return "", errors.New("header Authorization is not of the scheme vapid")
+		return "", "", errors.New("header Authorization is not of the scheme vapid")
 	}
 	point, err := base64.RawURLEncoding.DecodeString(public)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	sig, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil || len(sig) != 64 {
-		return "", errors.New("the signature is not one of ES256")
+		return "", "", errors.New("the signature is not one of ES256")
 	}
 	hash := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if !ecdsa.Verify(key, hash[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
-		return "", errors.New("the token's signature is wrong")
+		return "", "", errors.New("the token's signature is wrong")
 	}
 	var head struct{ Typ, Alg string }
 	var claims struct {
@@ -217,13 +218,13 @@ func (s *Service) sender(header string) (contact string, err error) {
 		Exp      int64
 	}
 	if err := errors.Join(decodeJSON(parts[0], &head), decodeJSON(parts[1], &claims)); err != nil {
-		return "", err
+		return "", "", err
 	}
 	left := time.Until(time.Unix(claims.Exp, 0))
 	if head.Alg != "ES256" || head.Typ != "JWT" || claims.Aud != "https://"+s.Host() || left <= 0 || left > time.Hour {
-		return "", fmt.Errorf("token %+v %+v", head, claims)
+		return "", "", fmt.Errorf("token %+v %+v", head, claims)
 	}
-	return claims.Sub, nil
+	return claims.Sub, public, nil
 }
 
 func decodeJSON(part string, v any) error {

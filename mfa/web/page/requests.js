@@ -160,11 +160,11 @@ class Card {
     if (!this.prompt.hides_place) row('request.from', origin(first));
     row('request.when', at(this.prompt.started));
     row('request.as', user);
-    row('request.server', withoutPort(first.source));
     const total = requests.length + (more ?? 0);
     if (total < 2) return facts;
+    // What joins a prompt comes from the same place: what may differ is who asks.
     const joined = el('details', { class: 'joined', open: true }, el('summary', {}, many('request.joined', total)),
-      el('ul', {}, ...requests.map((r) => el('li', {}, [at(r.time), r.client, plainOrigin(r), withoutPort(r.source)].filter(Boolean).join(' · '))),
+      el('ul', {}, ...requests.map((r) => el('li', {}, [at(r.time), r.client, withoutPort(r.source)].filter(Boolean).join(' · '))),
         ...(more ? [el('li', {}, many('request.more', more))] : [])));
     return el('div', {}, facts, joined);
   }

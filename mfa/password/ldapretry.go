@@ -1,0 +1,71 @@
+package password
+
+import (
+	"crypto/subtle"
+	"sync"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// maxWrongHashes bounds the wrong passwords of one user that are remembered.
+const maxWrongHashes = 4
+
+// wrongHashes remembers the wrong passwords of the last seconds as NT hashes, so
+// that an MS-CHAPv2 response that was made from one of them is refused without
+// asking winbind: a FortiGate tries PAP and then MS-CHAPv2 with what a person
+// typed once, and the domain would count it twice. It lives in memory alone. Its
+// methods may be called concurrently; its zero value is ready.
+type wrongHashes struct {
+	mu sync.Mutex
+	of map[string][]wrongHash // by user as typed, folded
+}
+
+type wrongHash struct {
+	hash  ntHash
+	err   error
+	until time.Time
+}
+
+// learn notes that the directory has refused a password.
+func (w *wrongHashes) learn(user, password string, err error, now time.Time) {
+	hash, ok := newNTHash(password)
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of == nil || len(w.of) >= maxRefusals && !w.sweep(now) {
+		w.of = map[string][]wrongHash{}
+	}
+	name := mfa.Fold(user)
+	list := w.of[name]
+	if len(list) == maxWrongHashes {
+		list = list[1:]
+	}
+	w.of[name] = append(list[:len(list):len(list)], wrongHash{hash, err, now.Add(refusalTime)})
+}
+
+// sweep drops what is over, and reports whether there is room.
+func (w *wrongHashes) sweep(now time.Time) bool {
+	for name, list := range w.of {
+		if !now.Before(list[len(list)-1].until) {
+			delete(w.of, name)
+		}
+	}
+	return len(w.of) < maxRefusals
+}
+
+// refuses returns the error of the password that a response was made from, nil
+// where that is none of the wrong ones.
+func (w *wrongHashes) refuses(user string, c mfa.MSCHAPv2, now time.Time) error {
+	w.mu.Lock()
+	list := w.of[mfa.Fold(user)] // nobody writes to it
+	w.mu.Unlock()
+	for _, wrong := range list {
+		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(user), c), c.NTResponse[:]) == 1 {
+			return wrong.err
+		}
+	}
+	return nil
+}
