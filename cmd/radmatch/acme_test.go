@@ -18,19 +18,21 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// acmeServer is as much of RFC 8555 as it takes to issue one certificate a name,
-// after it has looked for the challenge at the address in target. It does not
+// acmeServer is as much of RFC 8555 as it takes to issue certificates for a name,
+// one after the other, after it has looked for the challenge at the address in target. It does not
 // check signatures: the account's key is known from the first one.
 type acmeServer struct {
 	*httptest.Server
 	ca        *authority
-	challenge string      // its type
-	refuse    error       // if not nil, what validation comes to
-	target    chan string // holds the address to look at, once that is known
+	challenge string                // its type
+	refuse    func(order int) error // what validation comes to, if not nil
+	lives     []time.Duration       // how long the first certificates are good from now on; later ones 90 days
+	target    chan string           // holds the address to look at, once that is known
 
 	mu         sync.Mutex
 	thumbprint string // of the account's key, RFC 7638
@@ -58,6 +60,8 @@ func newACMEServer(t *testing.T, challenge string) *acmeServer {
 	mux.HandleFunc("POST /challenge/1", a.validate)
 	mux.HandleFunc("POST /finalize/1", a.finalize)
 	mux.HandleFunc("POST /cert/1", func(w http.ResponseWriter, _ *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		w.Header().Set("Content-Type", "application/pem-certificate-chain")
 		w.Write(a.cert)
 	})
@@ -118,7 +122,7 @@ func (a *acmeServer) order(w http.ResponseWriter, r *http.Request) {
 	a.payload(r, nil, &order)
 	a.mu.Lock()
 	a.orders++
-	a.name, a.authz = order.Identifiers[0].Value, "pending"
+	a.name, a.authz, a.problem, a.cert = order.Identifiers[0].Value, "pending", nil, nil
 	a.mu.Unlock()
 	w.Header().Set("Location", a.URL+"/order/1")
 	a.answer(w, 201, a.orderObject())
@@ -156,26 +160,30 @@ func (a *acmeServer) challengeObject() any {
 }
 
 // validate looks for the challenge where the name leads to.
-func (a *acmeServer) validate(w http.ResponseWriter, r *http.Request) {
+func (a *acmeServer) validate(w http.ResponseWriter, _ *http.Request) {
+	a.mu.Lock()
+	order, authorization := a.orders, acmeToken+"."+a.thumbprint
+	a.mu.Unlock()
+	var problem error
 	if a.refuse != nil {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.authz, a.problem = "invalid", a.refuse
-		a.answer(w, 200, a.challengeObject())
-		return
+		problem = a.refuse(order)
 	}
-	addr := <-a.target
-	a.target <- addr
+	if problem == nil {
+		addr := <-a.target
+		a.target <- addr
+		look := a.lookTLS
+		if a.challenge == "http-01" {
+			look = a.lookHTTP
+		}
+		if problem = look(addr, authorization); problem != nil {
+			a.ca.t.Errorf("%s: %v", a.challenge, problem)
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	look := a.lookTLS
-	if a.challenge == "http-01" {
-		look = a.lookHTTP
-	}
-	a.authz = "valid"
-	if a.problem = look(addr, acmeToken+"."+a.thumbprint); a.problem != nil {
+	a.authz, a.problem = "valid", problem
+	if problem != nil {
 		a.authz = "invalid"
-		a.ca.t.Errorf("%s: %v", a.challenge, a.problem)
 	}
 	a.answer(w, 200, a.challengeObject())
 }
@@ -236,7 +244,11 @@ func (a *acmeServer) finalize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mu.Lock()
-	a.cert = append(a.ca.issue(csr.PublicKey, time.Now().Add(2160*time.Hour), csr.DNSNames...), a.ca.pem...)
+	life := 2160 * time.Hour
+	if len(a.lives) > 0 {
+		life, a.lives = a.lives[0], a.lives[1:]
+	}
+	a.cert = append(a.ca.issue(csr.PublicKey, time.Now().Add(life), csr.DNSNames...), a.ca.pem...)
 	a.mu.Unlock()
 	w.Header().Set("Location", a.URL+"/order/1")
 	a.answer(w, 200, a.orderObject())
@@ -322,12 +334,55 @@ func checkRedirect(t *testing.T, from, to string) {
 	}
 }
 
+// TestACMERenewal: a certificate that is due is renewed while the server runs.
+// Where the authority refuses, the old one stays, the log says so, and the next
+// start tries again.
+func TestACMERenewal(t *testing.T) {
+	t.Parallel()
+	a := newACMEServer(t, "tls-alpn-01")
+	a.lives = []time.Duration{time.Hour} // of the five days that it is good for: it is due at once
+	var refuses atomic.Bool
+	refuses.Store(true)
+	a.refuse = func(order int) error {
+		if order > 1 && refuses.Load() {
+			return errors.New("no valid A records found")
+		}
+		return nil
+	}
+	p := a.site(t, "")
+	p.start()
+	a.target <- p.web
+	serves := func() (number int64) {
+		number, _, _ = serial(t, p.web, "mfa.example.org", a.ca.roots())
+		return number
+	}
+	p.await("server.log", "the certificate authority says.*no valid A records found")
+	p.await("server.log", "the certificate is not renewed")
+	if got := serves(); got != 2 {
+		t.Errorf("without a new one, certificate %d is served, want 2", got)
+	}
+	p.stop()
+	<-a.target
+	refuses.Store(false)
+	p.start()
+	p.until("the old certificate from the folder", func() bool { return serves() == 2 })
+	a.target <- p.web // where the authority looks from now on
+	p.until("the new certificate", func() bool { return serves() == 3 })
+	p.stop()
+	p.start()
+	p.until("the new certificate from the folder", func() bool { return serves() == 3 })
+	p.stop()
+	if a.ca.last != 3 {
+		t.Errorf("%d certificates were issued, want 2", a.ca.last-1)
+	}
+}
+
 // TestACMERefused: the log says what the authority says; strangers' handshakes
 // order nothing.
 func TestACMERefused(t *testing.T) {
 	t.Parallel()
 	a := newACMEServer(t, "tls-alpn-01")
-	a.refuse = errors.New("no valid A records found")
+	a.refuse = func(int) error { return errors.New("no valid A records found") }
 	p := a.site(t, "")
 	p.start()
 	p.await("server.log", "the certificate authority says.*no valid A records found")

@@ -177,20 +177,27 @@ func TestTLS(t *testing.T) {
 		return n == 3 && err == nil
 	})
 	signIn() // over the old connection
-	for _, broken := range []string{"", "-----BEGIN CERTIFICATE-----\nnonsense"} {
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed := ca.issue(other.Public(), time.Now().Add(2160*time.Hour), "mfa.example.org") // number 4; its key has not come yet
+	for _, broken := range []string{"", "-----BEGIN CERTIFICATE-----\nnonsense", string(renewed)} {
+		complaints, reloads := strings.Count(p.log(), "the old one stays"), strings.Count(p.log(), "reloaded")
 		replaceFile(t, p.path("cert.pem"), []byte(broken))
 		p.signal(syscall.SIGHUP)
 		p.until("a complaint and a reload", func() bool {
 			log := p.log()
-			return strings.Count(log, "the old one stays") > 0 && strings.Count(log, "reloaded") > 0
+			return strings.Count(log, "the old one stays") > complaints && strings.Count(log, "reloaded") > reloads
 		})
 		is(3)
 	}
+	p.await("server.log", "private key does not match")
 	ca.install(p.dir, time.Now().Add(2160*time.Hour), "mfa.example.org")
 	p.signal(syscall.SIGHUP)
 	p.until("the certificate after SIGHUP", func() bool {
 		n, _, err := serial(t, p.web, "mfa.example.org", ca.roots())
-		return n == 4 && err == nil
+		return n == 5 && err == nil
 	})
 	signIn()
 	if _, err := tls.Dial("tcp", p.web, &tls.Config{ServerName: "mfa.example.org", RootCAs: ca.roots(), MaxVersion: tls.VersionTLS11}); err == nil {
