@@ -334,7 +334,8 @@ func (f finder) Find(_ context.Context, user string) (Identity, error) {
 func TestAppendedTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		q := r.request("bob")
-		w := newWait(r.login(q, &Identity{Name: "bob"}, PlanOTP, ReasonDefaultOTP), r.client)
+		w := newWait(r.login(q, &Identity{Name: "bob"}, ReasonDefaultOTP), r.client)
+		w.Plan = PlanOTP
 		if _, what := r.Pending.open(w, packet{Request: q}, false); what != opened {
 			t.Fatal(what)
 		}

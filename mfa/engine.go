@@ -47,7 +47,7 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code string, relayed *Login) {
 	p.identity = &identity
 	r := p.Request
-	l := e.login(r, &identity, PlanDeny, "")
+	l := e.login(r, &identity, "")
 	if relayed != nil {
 		l.ID, l.Started, l.Rounds = relayed.ID, relayed.Started, relayed.Rounds
 	}
@@ -125,12 +125,13 @@ func (e *Engine) facts(r *Request, identity *Identity, user User, code string, n
 	}
 }
 
-func (e *Engine) login(r *Request, identity *Identity, plan Plan, reason Reason) Login {
+// login is a new login, which denies until it has a plan.
+func (e *Engine) login(r *Request, identity *Identity, reason Reason) Login {
 	now := time.Now()
 	l := Login{
 		ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
 		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source,
-		Identity: *identity, Plan: plan, Reason: reason,
+		Identity: *identity, Reason: reason,
 		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
 	}
 	l.Identity.MSCHAP = nil

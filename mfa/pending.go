@@ -63,8 +63,8 @@ const (
 	overload
 )
 
-// open registers w, or lets p join the open prompt of the same seat. With
-// opened and joined, p waits for the login unless it is to be challenged.
+// open registers w, or joins p to the open prompt of the same seat. With opened
+// and joined it returns the login that p is to wait for.
 func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -19,7 +19,7 @@ func (e *Engine) relay(ctx context.Context, p packet, code string, refused *Deci
 	if !errors.As(refused.Err, &asks) || !continues || !pap || !p.Client.Prompts {
 		return false
 	}
-	w := newWait(e.login(p.Request, &Identity{Name: p.User}, PlanDeny, ReasonPrimaryChallenge), p.Client)
+	w := newWait(e.login(p.Request, &Identity{Name: p.User}, ReasonPrimaryChallenge), p.Client)
 	w.code = code
 	if e.openDialog(ctx, w, p) {
 		if state := e.Pending.ask(w, p, asks); state != "" {

@@ -37,8 +37,8 @@ type Forwarder struct {
 	begin    sync.Once
 	seed     maphash.Seed
 	lanes    [forwardLanes]chan *copied
-	waiting  atomic.Int64
-	dropped  atomic.Uint64
+	waiting  atomic.Int64  // reports that are not forwarded yet
+	dropped  atomic.Uint64 // reports that were given up
 	warnings hourly
 }
 
@@ -82,12 +82,6 @@ func (f *Forwarder) Forward(packet []byte, received time.Time) {
 	}
 }
 
-// Waiting is how many reports are not forwarded yet.
-func (f *Forwarder) Waiting() int { return int(f.waiting.Load()) }
-
-// Dropped is how many reports were given up.
-func (f *Forwarder) Dropped() uint64 { return f.dropped.Load() }
-
 // Run forwards until ctx ends.
 func (f *Forwarder) Run(ctx context.Context) {
 	f.start()
@@ -106,8 +100,8 @@ func (f *Forwarder) Run(ctx context.Context) {
 		})
 	}
 	lanes.Wait()
-	if n := f.Waiting(); n > 0 {
-		f.Logger.Warn("accounting that was recorded is not forwarded any more", zap.Int("reports", n))
+	if n := f.waiting.Load(); n > 0 {
+		f.Logger.Warn("accounting that was recorded is not forwarded any more", zap.Int64("reports", n))
 	}
 }
 

@@ -91,15 +91,15 @@ func TestForwardIsBounded(t *testing.T) {
 		for range maxForward + 10 {
 			f.Forward(p, time.Now())
 		}
-		if f.Waiting() != maxForward || f.Dropped() != 10 {
-			t.Errorf("%d wait, %d are dropped", f.Waiting(), f.Dropped())
+		if f.waiting.Load() != maxForward || f.dropped.Load() != 10 {
+			t.Errorf("%d wait, %d are dropped", f.waiting.Load(), f.dropped.Load())
 		}
 		if n := logs.Len(); n != 1 {
 			t.Errorf("%d lines", n)
 		}
 		f.deliver(t.Context(), &copied{packet: p, received: time.Now()}) // there is no server at all
-		if f.Dropped() != 11 {
-			t.Errorf("%d are dropped after an hour", f.Dropped())
+		if f.dropped.Load() != 11 {
+			t.Errorf("%d are dropped after an hour", f.dropped.Load())
 		}
 	})
 }

@@ -32,7 +32,7 @@ func TestStatusServer(t *testing.T) {
 			t.Errorf("%d of 101 probes answered at once, want about 20", n)
 		}
 		time.Sleep(5 * time.Second)
-		r.Drain()
+		r.draining.Store(true)
 		before := len(r.socket.packets())
 		r.arrive(raw(StatusServer, 200, 4, emptyMA()))
 		if len(r.socket.packets()) != before {

@@ -113,17 +113,14 @@ func (s *Server) Swap(svc Service) {
 	s.service.Store(&service{svc, s.names.of(svc.Table.clients)})
 }
 
-// Drain prepares for Shutdown: Status-Server gets no answer any more, so that
-// clients turn to another server (RFC 5997 §4.2). Access-Requests still go to the
-// Authenticator, which refuses new logins and takes answers to challenges.
-func (s *Server) Drain() { s.draining.Store(true) }
-
-// Shutdown drains, waits until nothing is pending or ctx ends, while
-// retransmissions still get their answers, and closes the sockets. It returns
-// ctx's error if requests were given up.
+// Shutdown waits until nothing is pending or ctx ends, while retransmissions still
+// get their answers, and closes the sockets. Meanwhile Status-Server gets no answer,
+// so that clients turn to another server (RFC 5997 §4.2); Access-Requests still go
+// to the Authenticator, which refuses new logins and takes answers to challenges.
+// It returns ctx's error if requests were given up.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.start()
-	s.Drain()
+	s.draining.Store(true)
 	var err error
 	for s.pending.Load() > 0 && err == nil {
 		select {

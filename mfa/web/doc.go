@@ -5,7 +5,7 @@
 // push.Store. What it knows alone is WebAuthn (Level 3; passkey.go, the only file
 // that knows the library) and the places of addresses (places.go).
 //
-// serve.go makes one Server, which outlives every reload, and an http.Server
+// cmd/radmatch makes one Server, which outlives every reload, and an http.Server
 // around its Handler with NewHTTPServer. Besides net/http's goroutines it starts
 // one an event stream, and one while a database of places is read again. One
 // mutex each guards the open event streams, the nonces that devices have used, the
