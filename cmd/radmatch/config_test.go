@@ -91,6 +91,33 @@ func TestDocumentedDirectory(t *testing.T) {
 	}
 }
 
+// TestDocumentedYAML: each example of a page for operators is a part of a
+// configuration, so that nothing but other parts and files may be missing in it.
+func TestDocumentedYAML(t *testing.T) {
+	missing := regexp.MustCompile(`: warning: |must be there|must be readable|must not be there without listen.accounting`)
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	for _, page := range []string{"ldap", "upstream", "rd-gateway", "clients", "attributes", "accounting", "push"} {
+		text, err := os.ReadFile("../../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := examples.FindAllSubmatch(text, -1)
+		if len(found) == 0 {
+			t.Errorf("%s.md has no example", page)
+		}
+		for _, example := range found {
+			site := strings.ReplaceAll(string(example[1]), ", …}", "}")
+			file := writeFile(t, filepath.Join(t.TempDir(), "radmatch.yaml"), site)
+			code, out, _ := command(t, "check", "-c", file)
+			for line := range strings.Lines(out) {
+				if code == exitConfig && !missing.MatchString(line) {
+					t.Errorf("%s.md: %s%s", page, strings.TrimPrefix(line, file), site)
+				}
+			}
+		}
+	}
+}
+
 func TestConfigDescribe(t *testing.T) {
 	code, text, _ := command(t, "config", "describe")
 	if code != exitOK {

@@ -121,3 +121,70 @@ mfa: {reject_delay: 500ms}
 		}
 	}
 }
+
+// A push provider's server that is killed and one that hangs: nobody gets in, each
+// client hears of it in time, and whoever has a passcode notices nothing. One that
+// is not there is what on_mfa_error is for; one that took the prompt may have rung,
+// so that the person's time is waited for.
+func TestPushServerFails(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]string{
+		"ntfy":    `type: ntfy, topic_key_file: key`,
+		"webhook": `type: webhook, secret_file: key`,
+	} {
+		t.Run(name+" hung", func(t *testing.T) {
+			t.Parallel()
+			b := hungTCP(t)
+			p, silent, strict := pushServerFails(t, settings, b)
+			p.await("server.log", `"client":"silent",.*"outcome":"reject","reason":"push_no_response"`)
+			p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"push_no_response"`)
+			silent(radius.AccessReject)
+			strict(radius.AccessReject)
+		})
+		t.Run(name+" killed", func(t *testing.T) {
+			t.Parallel()
+			b := hungTCP(t)
+			b.close()
+			p, silent, strict := pushServerFails(t, settings, b)
+			p.await("server.log", `"client":"silent",.*"outcome":"discard","reason":"mfa_error"`)
+			p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"mfa_error"`)
+			silent(0)
+			strict(radius.AccessReject)
+		})
+	}
+}
+
+// pushServerFails signs in at two clients, and tells what they get; 0 is nothing.
+func pushServerFails(t *testing.T, settings string, b backend) (p *serverProcess, silent, strict func(radius.Code)) {
+	p = newServer(t, `listen: {radius: ["127.0.0.1:0"], web: "127.0.0.1:0"}
+web: {public_url: "http://localhost:8080"}
+data_dir: data
+primaries: [{name: local, type: file, path: users.yaml}]
+push: [{name: far, `+settings+`, timeout: 1s, url: "http://`+b.address+`"}]
+clients:
+  - {name: silent, addresses: [127.0.0.2], secret: `+testSecret+`}
+  - {name: strict, addresses: [127.0.0.3], secret: `+testSecret+`, on_mfa_error: reject}
+mfa: {reject_delay: 500ms, push_timeout: 6s}
+`)
+	p.write("key", strings.Repeat("k", 32)+"\n")
+	users := p.addUsers("user", 2)
+	p.addTOTP("bob")
+	p.start()
+	gets := make([]func(radius.Code), 2)
+	for i, from := range []string{"127.0.0.2", "127.0.0.3"} {
+		p.cli("device", "add", users[i], "--provider", "far")
+		s := p.seat(from)
+		r := s.start(signIn(users[i], ""))
+		gets[i] = func(want radius.Code) {
+			if want == 0 {
+				s.silent()
+				return
+			}
+			s.gets(r, want)
+		}
+	}
+	other := p.seat("127.0.0.3")
+	state := other.expect(signIn("bob", ""), radius.AccessChallenge).State()
+	other.expect(answerTo("bob", state, totp("bob", 0)), radius.AccessAccept)
+	return p, gets[0], gets[1]
+}

@@ -106,7 +106,7 @@ func deviceText(c *config.Client) string {
 	budget := value("budget", waits(c.Budget))
 	switch {
 	case c.Budget == 0:
-		budget = "as is learned"
+		budget = "as long as is learned (radmatch clients)"
 	case c.Origin("budget") == "profile "+c.Profile:
 		budget += " as delivered"
 	}
