@@ -26,8 +26,7 @@ type Client struct {
 	Pusher       Pusher         // nil: no push
 	PushProvider string         // the Pusher's name as in User.Elsewhere; "": our own devices
 	Amender      PromptAmender  // the Pusher's second ability, nil without
-	// TypesNumbers: the Pusher is a NumberPusher on whose devices numbers are typed,
-	// and not chosen. Resumes: it is a PromptResumer.
+	// TypesNumbers: the Pusher is a NumberTyper. Resumes: it is a PromptResumer.
 	TypesNumbers bool
 	Resumes      bool
 	// ShowsCodes: the Pusher is a CodePusher.

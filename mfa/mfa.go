@@ -125,10 +125,15 @@ type Pusher interface {
 // once when the program starts.
 type NumberPusher interface {
 	Pusher
-	// TypesNumbers reports whether the person has to type the number. Where the
-	// device offers a few to choose from, who taps blindly is right now and then:
-	// that is no defence against somebody who rings until the person gives in.
-	TypesNumbers() bool
+	PushesNumbers()
+}
+
+// NumberTyper is a NumberPusher where the person has to type the number. Where a
+// device offers a few to choose from, who taps blindly is right now and then: that
+// is no defence against somebody who rings until the person gives in.
+type NumberTyper interface {
+	NumberPusher
+	TypesNumbers()
 }
 
 // CodePusher is a Pusher whose device shows the person Prompt.Code once it has

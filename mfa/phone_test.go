@@ -28,8 +28,9 @@ var (
 	_ CodePusher   = (*phone)(nil)
 )
 
-func (*phone) TypesNumbers() bool { return true }
-func (*phone) ShowsCodes()        {}
+func (*phone) PushesNumbers() {}
+func (*phone) TypesNumbers()  {}
+func (*phone) ShowsCodes()    {}
 
 func (f *phone) Push(ctx context.Context, p Prompt) (Approval, error) {
 	g := &ring{Prompt: p, ctx: ctx, decide: make(chan error, 1)}

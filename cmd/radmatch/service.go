@@ -135,9 +135,8 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 	}
 	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
 	_, policy.Resumes = policy.Pusher.(mfa.PromptResumer)
-	numbers, checksNumbers := policy.Pusher.(mfa.NumberPusher)
-	policy.TypesNumbers = checksNumbers && numbers.TypesNumbers()
-	if policy.NumberInPrompt && !checksNumbers {
+	_, policy.TypesNumbers = policy.Pusher.(mfa.NumberTyper)
+	if _, checks := policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !checks {
 		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
 	}
 	if _, policy.ShowsCodes = policy.Pusher.(mfa.CodePusher); policy.NumberFromDevice && !policy.ShowsCodes {

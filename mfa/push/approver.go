@@ -68,7 +68,7 @@ type Approver struct {
 }
 
 var (
-	_ mfa.NumberPusher  = (*Approver)(nil)
+	_ mfa.NumberTyper   = (*Approver)(nil)
 	_ mfa.CodePusher    = (*Approver)(nil)
 	_ mfa.PromptAmender = (*Approver)(nil)
 	_ mfa.PromptResumer = (*Approver)(nil)
@@ -113,8 +113,11 @@ func (e ending) again(d Decision) (DecisionResponse, bool) {
 // same one on the devices: they are told all that is live when they connect.
 func (a *Approver) ResumesPrompts() {}
 
-// TypesNumbers implements mfa.NumberPusher.
-func (a *Approver) TypesNumbers() bool { return true }
+// PushesNumbers marks that devices check Prompt.Number.
+func (a *Approver) PushesNumbers() {}
+
+// TypesNumbers marks that it is typed there.
+func (a *Approver) TypesNumbers() {}
 
 // ShowsCodes marks that a device which approved shows Prompt.Code.
 func (a *Approver) ShowsCodes() {}

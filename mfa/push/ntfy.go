@@ -67,8 +67,8 @@ type Ntfy struct {
 // NtfyChoice is an Ntfy that lets people choose the number of a prompt from three.
 type NtfyChoice struct{ *Ntfy }
 
-// TypesNumbers implements mfa.NumberPusher: the choice is checked, and it is one of three.
-func (NtfyChoice) TypesNumbers() bool { return false }
+// PushesNumbers marks that the choice is checked. It is one of three: nothing is typed.
+func (NtfyChoice) PushesNumbers() {}
 
 var (
 	_ mfa.Pusher       = (*Ntfy)(nil)

@@ -70,8 +70,8 @@ type Webhook struct {
 }
 
 var (
-	_ mfa.NumberPusher = (*Webhook)(nil)
-	_ mfa.Connector    = (*Webhook)(nil)
+	_ mfa.NumberTyper = (*Webhook)(nil)
+	_ mfa.Connector   = (*Webhook)(nil)
 )
 
 // OpenWebhook makes a Webhook. It asks nobody: the first prompt does.
@@ -97,8 +97,11 @@ func resolved(p ProviderParts, file string) string {
 	return p.Resolve(file)
 }
 
-// TypesNumbers implements mfa.NumberPusher: the number is not in what is sent.
-func (h *Webhook) TypesNumbers() bool { return true }
+// PushesNumbers marks that the number which comes back is checked.
+func (h *Webhook) PushesNumbers() {}
+
+// TypesNumbers marks that it is typed: it is not in what is sent.
+func (h *Webhook) TypesNumbers() {}
 
 // webhookMessage is what is posted. The number of a prompt is not in it: the
 // person types it, and it is compared here.
