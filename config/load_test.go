@@ -351,6 +351,8 @@ func TestWarnings(t *testing.T) {
 		{"wildcard", minimal + "listen: {web: ':8080'}\nweb: {insecure_http: true}\n", "warning: web.public_url: phones cannot reach http://127.0.0.1:8080"},
 		{"insecure", minimal + "listen: {web: ':8080'}\nweb: {insecure_http: true}\n", "8: warning: web.insecure_http: who listens between"},
 		{"http", minimal + "web: {public_url: 'http://mfa.example.org'}\n", "7: warning: web.public_url: is not https"},
+		{"fatigue", minimal + "mfa: {push_timeout: 150s}\n", "7: warning: mfa.push_timeout: 5 prompts that nobody answers take longer than fatigue.window, 10m: they never"},
+		{"fatigue of a client", minimal + "    push_timeout: 2m30s\n", "7: warning: clients[0].push_timeout: 5 prompts"},
 		{"exempt", minimal + "    exempt_client: true\n", "7: warning: clients[0].exempt_client: "},
 		{"everyone", strings.Replace(minimal, "203.0.113.0/24", "0.0.0.0/0", 1), "5: warning: clients[0].addresses: 0.0.0.0/0 is every address"},
 	} {

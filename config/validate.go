@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The bounds of a shared secret, in octets. Below weakSecret it falls to
@@ -154,6 +155,11 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 			r.add(push, quote(showDuration(m.PushTimeout)), "must be at most challenge_ttl, %s", showDuration(m.ChallengeTTL))
 		} else {
 			r.add(ttl, quote(showDuration(m.ChallengeTTL)), "must be at least push_timeout, %s", showDuration(m.PushTimeout))
+		}
+	}
+	if f := c.Fatigue; (at == "mfa" || r.set(at+".push_timeout")) && !r.failed("fatigue", key("push_timeout")) {
+		if last := time.Duration(f.Prompts-1) * m.PushTimeout; last >= f.Window {
+			r.warn(key("push_timeout"), "%d prompts that nobody answers take longer than fatigue.window, %s: they never reach the fatigue limit", f.Prompts, showDuration(f.Window))
 		}
 	}
 	for i, p := range m.Exempt.Addresses {

@@ -53,12 +53,14 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 		}
 		if a := e.Pending.matched(w, Password(code)); a != nil {
 			e.Limits.codes.refund(key, now)
+			w.typed = c
 			return e.accept(ctx, w, a, now)
 		}
 		err = e.verify(ctx, w, code, now)
 		switch {
 		case err == nil:
 			e.Limits.codes.refund(key, now)
+			w.typed = c
 			return w.decide(Accept, w.Reason), Event{}, committed
 		case !errors.Is(err, ErrRejected):
 			e.Limits.codes.refund(key, now)

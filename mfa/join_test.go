@@ -199,6 +199,30 @@ func TestJoinBounded(t *testing.T) {
 	})
 }
 
+// A passcode lets in who typed it. What joined waits for the device, which nobody
+// has looked at.
+func TestJoinedByCode(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.client.NumberInPrompt = true
+		hers := r.send(r.request("alice"))
+		hers.want(Challenge, ReasonNumberMatch)
+		theirs := r.send(r.request("alice"))
+		ok := r.sendAnswer(theirs, "ok")
+		mschap := r.send(r.mschap("alice", 1))
+		ok.wantWaits()
+		mschap.wantWaits()
+		r.sendAnswer(hers, "123456").want(Accept, ReasonNumberMatch)
+		ok.want(Reject, ReasonWrongCode)
+		mschap.want(Reject, ReasonWrongCode)
+		if g := r.rings(1); !g.withdrawn() {
+			t.Error("the prompt goes on")
+		}
+		if ev := r.journal.last(t); ev.Outcome != Accept || len(ev.Requests) != 3 {
+			t.Errorf("event %+v", ev)
+		}
+	})
+}
+
 // Nothing joins after the decision, and not while its event is being committed.
 func TestJoinAfterDecision(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){

@@ -41,6 +41,7 @@ type packet struct {
 	reply    func(Decision)
 	identity *Identity   // from its own primary check; nil for an answer to a challenge
 	timer    *time.Timer // degrades it, nil without
+	rides    bool        // the login was ended by a code that another packet brought
 	answered *challenge  // the primary's last question, which it answered; nil without
 }
 
@@ -53,6 +54,7 @@ type wait struct {
 	resumed bool
 	turn    chan struct{}   // capacity 1: who is in it may end the login
 	code    string          // that came with the password, while the primary still asks
+	typed   *challenge      // whose answer was the code that lets in; set in the login's turn
 	match   Password        // what a device shows once it has approved, and the person must type; empty: nothing
 	life    context.Context // the prompt's; no packet's and no request's is its parent
 	cancel  context.CancelCauseFunc
@@ -111,10 +113,15 @@ func (w *wait) challenged(state, message string) Decision {
 }
 
 // decisionFor gives an accepted packet the attributes and keys of its own
-// primary check, and an answer to a challenge those of the login.
+// primary check, and an answer to a challenge those of the login. A code lets in
+// who typed it: the packets that joined wait for a device, which nobody has
+// looked at, or have brought another code.
 func (w *wait) decisionFor(p packet, d Decision) Decision {
-	if d.Outcome != Accept {
+	switch {
+	case d.Outcome != Accept:
 		return d
+	case p.rides:
+		return w.decide(Reject, ReasonWrongCode)
 	}
 	d.Attributes, d.MSCHAP = w.Identity.Attributes, nil
 	if p.identity != nil {

@@ -356,16 +356,42 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			r.send(q).want(Discard, ReasonPromptPending)
 			r.typed(a, g).want(Accept, ReasonCodeMatch)
 		},
-		"MS-CHAPv2 is held until the code is typed": func(t *testing.T, r *rig) {
+		"MS-CHAPv2, which cannot bring the code": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)
-			b := r.send(r.mschap("alice", 7))
-			b.wantWaits()
+			before := r.send(r.mschap("alice", 7))
+			before.wantWaits()
 			g.decides(nil)
-			b.wantWaits()
+			before.wantWaits()
+			after := r.send(r.mschap("alice", 8)) // the device never showed it
+			after.wantWaits()
 			r.typed(a, g).want(Accept, ReasonCodeMatch)
-			if d := b.want(Accept, ReasonCodeMatch); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != 7 {
-				t.Errorf("keys: %v", d.MSCHAP)
+			before.want(Reject, ReasonWrongCode)
+			after.want(Reject, ReasonWrongCode)
+		},
+		"more than have a State": func(t *testing.T, r *rig) {
+			g, a := r.fromDevice(t)
+			for range maxChallenges - 1 {
+				r.send(r.request("alice")).want(Challenge, "")
 			}
+			held := r.send(r.request("alice"))
+			held.wantWaits()
+			g.decides(nil)
+			r.typed(a, g).want(Accept, ReasonCodeMatch)
+			held.want(Reject, ReasonWrongCode)
+		},
+		"a wrong code, while the right one is being committed": func(t *testing.T, r *rig) {
+			g, a := r.fromDevice(t)
+			b := r.send(r.request("alice"))
+			g.decides(nil)
+			r.journal.slow = make(chan struct{})
+			right := r.start(r.reply(a, string(g.Code)))
+			synctest.Wait()
+			wrong := r.start(r.reply(b, g.wrong()))
+			synctest.Wait()
+			close(r.journal.slow)
+			synctest.Wait()
+			right.want(Accept, ReasonCodeMatch)
+			wrong.want(Reject, "")
 		},
 		"MS-CHAPv2 is told before its client gives up": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)

@@ -77,14 +77,24 @@ func (t *Pending) publish(w *wait, d Decision) {
 	}
 }
 
+// heard returns the packets that wait for what becomes of their answer to c, or
+// with nil for the device, marked where the code of another answer was the last
+// word. Pending.mu is held.
+func (w *wait) heard(c *challenge, packets []packet) []packet {
+	for i := range packets {
+		packets[i].rides = w.typed != nil && w.typed != c
+	}
+	return packets
+}
+
 func (t *Pending) remove(w *wait, d Decision) []packet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.done = true
-	packets := w.held
+	packets := w.heard(nil, w.held)
 	w.held = nil
 	for _, c := range w.challenges {
-		packets = append(packets, c.packets...)
+		packets = append(packets, w.heard(c, c.packets)...)
 		c.packets = nil
 		delete(t.states, c.state)
 	}

@@ -306,7 +306,7 @@ func TestWrongNumber(t *testing.T) {
 		t.Fatalf("got %+v, %v", l, err)
 	}
 	if told, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "24"); told.Outcome != push.OutcomeWrongNumber || err != nil {
-		t.Errorf("got %+v, %v", told, err)
+		t.Fatalf("got %+v, %v", told, err)
 	}
 	if err := <-done; !errors.Is(err, mfa.ErrWrongNumber) || !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("Push: %v", err)
