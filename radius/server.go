@@ -102,7 +102,7 @@ func (s *Server) start() {
 		s.answers = newRetransmissions(2 * s.MaxPending)
 		s.buffers.New = func() any { return new([maxPacketSize]byte) }
 		s.idle = make(chan struct{}, 1)
-		s.workers.tasks, s.workers.done = make(chan task), s.ctx.Done()
+		context.AfterFunc(s.ctx, s.workers.stop)
 	})
 }
 
