@@ -233,7 +233,7 @@ func (a *app) explainFailure(err error) {
 		servers = several.Unwrap()
 	}
 	for _, err := range servers {
-		fmt.Fprintf(a.stdout, "%s: %v\n", u.where, err)
+		fmt.Fprintf(a.stdout, "%s: %s\n", u.where, push.Printable(err.Error(), 500)) // a server may have worded it
 		if failed := (*mfa.ConnectError)(nil); errors.As(err, &failed) && failed.Hint != "" {
 			fmt.Fprintf(a.stdout, "  hint: %s\n", failed.Hint)
 		}

@@ -249,15 +249,25 @@ func random(n int) int {
 
 // Connect implements mfa.Connector: the server must be well, and know the token.
 func (n *Ntfy) Connect(ctx context.Context) error {
-	err := n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "health")}, map[int]string{
-		http.StatusNotFound: "this is no ntfy server, or its path is missing in url",
-	})
+	foreign := "this is no ntfy server, or its path is missing in url"
+	err := n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "health")},
+		map[int]string{http.StatusNotFound: foreign, http.StatusOK: foreign + "; else see its log"}, healthy)
 	if err != nil || n.settings.TokenFile == "" {
 		return err
 	}
 	wrong := "the server does not know the token in token_file"
 	return n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "account"), header: n.header},
-		map[int]string{http.StatusUnauthorized: wrong, http.StatusForbidden: wrong})
+		map[int]string{http.StatusUnauthorized: wrong, http.StatusForbidden: wrong}, nil)
+}
+
+// healthy reads what an ntfy server says of itself. Many a proxy answers 200 with
+// a page of its own.
+func healthy(body []byte) error {
+	var said struct{ Healthy bool }
+	if json.Unmarshal(body, &said) != nil || !said.Healthy {
+		return errors.New("it does not say that it is healthy")
+	}
+	return nil
 }
 
 // link returns the address of a button.
