@@ -141,16 +141,14 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 		}
 		fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
 	}
-	l.approver = &push.Approver{}
 	var err error
-	if l.dictionary, err = openDictionary(cfg); err != nil {
+	if l.parts, err = commandParts(cfg); err != nil {
 		return err
 	}
+	l.approver, l.above = &push.Approver{}, primaries{}
+	defer l.above.Close()
 	state, err := a.checkStore(ctx, cfg, &l)
 	report("store "+cfg.DataDir, err, state)
-	l.gate = password.NewGate()
-	l.above = primaries{}
-	defer l.above.Close()
 	for _, e := range cfg.Primaries {
 		state, err := checkPrimary(ctx, cfg, &l, e)
 		report("primary "+e.Name, err, state)

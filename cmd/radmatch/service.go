@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -188,7 +187,7 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 	}
 	override, origin := c.OverrideOTP()
 	return &mfa.Client{
-		Name: c.Name, Group: cmp.Or(c.Group, c.Name),
+		Name: c.Name, Group: c.Group,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
 		StaticChallenge: profile.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
 		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient,
