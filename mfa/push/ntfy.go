@@ -141,24 +141,25 @@ func (n *Ntfy) wrap(err *error) {
 	}
 }
 
-// publish carries a prompt to all devices. Where one of them has it, or may, the
-// person can decide: then an error at another is none.
+// publish carries a prompt to all devices. Where one of them has it the person can
+// decide: then an error at another is none. errUnanswered is among those that are
+// returned where one may have it.
 func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
 	var failed []error
-	reached := false
+	sent := false
 	for _, d := range a.devices {
 		body, err := json.Marshal(n.notification(a, d, sequence))
 		if err != nil {
 			panic("push: internal error: " + err.Error()) // only for types that JSON does not have
 		}
 		err = n.out.ring(ctx, message{method: http.MethodPost, url: n.at("/"), body: body, header: n.header})
-		reached = reached || err == nil || errors.Is(err, errUnanswered)
+		sent = sent || err == nil
 		failed = append(failed, err)
 	}
-	if err := errors.Join(failed...); !reached || slices.IndexFunc(failed, func(err error) bool { return err == nil }) < 0 {
-		return err
+	if sent {
+		return nil
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // ntfyMessage is what the server takes as JSON.

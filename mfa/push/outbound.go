@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -116,10 +115,7 @@ func (o *outbound) ring(ctx context.Context, m message) error {
 			err = o.refused(r.status)
 		}
 		again := r.status == 0 || r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable
-		if !again || errors.Is(err, errUnanswered) {
-			return err
-		}
-		if try == maxTries {
+		if !again || errors.Is(err, errUnanswered) || try == maxTries {
 			return err
 		}
 		select {
@@ -172,8 +168,7 @@ func (o *outbound) send(ctx context.Context, m message) (received, error) {
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxReply)) // also so that the connection can be used again
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	return received{resp.StatusCode, min(time.Duration(max(seconds, 0)), 60) * time.Second, body}, nil
+	return received{resp.StatusCode, readRetryAfter(resp.Header.Get("Retry-After"), time.Now()), body}, nil
 }
 
 // errForeign stands for errors of net/http that quote what came.
