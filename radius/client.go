@@ -253,8 +253,7 @@ func (c *Caller) transact(ctx context.Context, packet []byte, parse func([]byte)
 		if _, err := conn.Write(packet); err != nil {
 			return Answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 		}
-		spread := time.Duration((0.9 + 0.2*mathrand.Float64()) * float64(wait))
-		until := time.Now().Add(spread)
+		until := time.Now().Add(spread(wait))
 		if until.After(end) {
 			until = end
 		}

@@ -42,8 +42,7 @@ const (
 // pushBench measures what people with devices wait for, with the store loaded as
 // in the other runs.
 func (b *bench) pushBench(ctx context.Context) error {
-	b.freeradius = os.Args[0] // not needed here
-	if err := b.open(); err != nil {
+	if err := b.open(&b.radmatch); err != nil {
 		return err
 	}
 	if !b.keep {
@@ -220,9 +219,9 @@ func (f *fleet) decide(ctx context.Context) error {
 		return err
 	}
 	all := slices.Concat(took...)
-	b99 := percentile(all, 99)
+	p99 := percentile(all, 99)
 	f.note("%d decisions, %.0f/s, with %d pending: from the device's request to Access-Accept p50 %.1f ms, p99 %.1f ms: %s",
-		len(all), float64(len(all))/time.Since(start).Seconds(), pendingLogins, percentile(all, 50), b99, reached(b99, maxDecision))
+		len(all), float64(len(all))/time.Since(start).Seconds(), pendingLogins, percentile(all, 50), p99, reached(p99, maxDecision))
 	return nil
 }
 
@@ -256,7 +255,7 @@ func (f *fleet) connect(ctx context.Context) error {
 	start := time.Now()
 	err := beside(connecters, func(w int) error {
 		for i := w; i < len(f.logins); i += connecters {
-			if err := f.open1(ctx, i); err != nil {
+			if err := f.openStream(ctx, i); err != nil {
 				return err
 			}
 		}
@@ -270,8 +269,8 @@ func (f *fleet) connect(ctx context.Context) error {
 	return nil
 }
 
-// open1 opens one stream and waits for its sync.
-func (f *fleet) open1(ctx context.Context, i int) error {
+// openStream opens one stream and waits for its sync.
+func (f *fleet) openStream(ctx context.Context, i int) error {
 	const target = "/api/v1/events"
 	p, l := f.phones[i], &f.logins[i]
 	auth, err := push.SignRequest(p.Key, p.Version, p.Device, time.Now(), "GET", target, nil)

@@ -69,7 +69,7 @@ func (b *bench) main(ctx context.Context, serveEcho bool) error {
 	if b.pushes < 0 || b.perLevel() < 1 || b.pairs < 1 {
 		return errors.New("there must be at least one pair, and users without a device for each number in flight")
 	}
-	if err := b.open(); err != nil {
+	if err := b.open(&b.radmatch, &b.freeradius); err != nil {
 		return err
 	}
 	if !b.keep {
@@ -85,8 +85,8 @@ func (b *bench) main(ctx context.Context, serveEcho bool) error {
 }
 
 // open finds the programs and makes the folder of the run.
-func (b *bench) open() error {
-	for _, program := range []*string{&b.radmatch, &b.freeradius} {
+func (b *bench) open(programs ...*string) error {
+	for _, program := range programs {
 		path, err := exec.LookPath(*program)
 		if err != nil {
 			return err

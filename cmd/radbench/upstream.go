@@ -49,7 +49,7 @@ func (b *bench) upstream(ctx context.Context) error {
 	if b.pairs < 1 {
 		return errors.New("there must be at least one pair")
 	}
-	if err := b.open(); err != nil {
+	if err := b.open(&b.radmatch, &b.freeradius); err != nil {
 		return err
 	}
 	if !b.keep {

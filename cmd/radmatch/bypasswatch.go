@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -61,10 +62,7 @@ func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 }
 
 func warnBypass(log *zap.Logger, message string, b *mfa.Bypass) {
-	client := b.Client
-	if client == "" {
-		client = "every client"
-	}
+	client := cmp.Or(b.Client, "every client")
 	log.Warn(message, zap.Int64("bypass", b.ID), zap.String("group", b.Group), zap.String("client", client),
 		zap.Time("until", b.Until), zap.String("operator", b.Operator), zap.String("reason", b.Reason))
 }

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
@@ -162,5 +167,79 @@ func (p *serverProcess) chatApproved(s *seat, r request, shown ring) {
 		if got := shown(p, again); got != http.StatusGone {
 			p.t.Errorf("%s afterwards: status %d", again, got)
 		}
+	}
+}
+
+// foreignTLS puts TLS before the server, with a certificate that moves the cursor,
+// and returns its address.
+func (c *chatServer) foreignTLS(t *testing.T) string {
+	server, dir := httptest.NewUnstartedServer(c), t.TempDir()
+	newAuthority(t).install(dir, time.Now().Add(time.Hour), "a\x1b[2J.example.org")
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return strings.Replace(server.URL, "127.0.0.1", "localhost", 1) + "/" + chatHidden
+}
+
+// TestChatHealth: check --connect tells of a provider's server what is wrong with
+// it and what to do, soon, and shows nothing that is secret.
+func TestChatHealth(t *testing.T) {
+	t.Parallel()
+	const off = "http://127.0.0.1:1/" + chatHidden
+	for _, kind := range chatKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := newChatServer(t, kind)
+			p := newServer(t, "")
+			p.write("chat.key", chatSecret)
+			for _, tt := range []struct {
+				name   string
+				url    string
+				answer chatFault
+				says   string // behind the address of the server; empty: it is well
+				hint   string
+			}{
+				{"well", c.url(), nil, "", ""},
+				{"500", c.url(), says(500, 0), "http: status 500", "see its log"},
+				{"429", c.url(), says(429, 60), "http: status 429", "see its log"},
+				{"401", c.url(), says(401, 0), "http: status 401", map[string]string{"ntfy": "log", "webhook": "same secret"}[kind]},
+				{"404", c.url(), says(404, 0), "http: status 404", "path"},
+				{"redirect", c.url(), redirects, "http: status 307", "redirects are not followed"},
+				{"somebody else's page", c.url(), says(200, 0), map[string]string{"ntfy": "http: it does not say that it is healthy"}[kind], "no ntfy server"},
+				{"no HTTP", c.url(), raw("SSH-2.0-" + chatHidden + "\r\n\r\n"), "http: no answer: what came is not HTTP", "see its log"},
+				{"no end", c.url(), endless(500), "http: status 500", "see its log"},
+				{"hangs", c.url(), hangs, "http: no answer: context deadline exceeded", "does not answer: see its log"},
+				{"closes", c.url(), raw(""), "http: no answer: EOF", "does not answer: see its log"},
+				{"huge header", c.url(), raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "http: no answer: ", "see its log"},
+				{"no TLS", strings.Replace(c.url(), "http", "https", 1), nil, "tls: ", "the port speaks no TLS"},
+				{"a name of escapes", c.foreignTLS(t), nil, "tls: tls: failed to verify certificate: x509: certificate is valid for a�[2J.example.org, not localhost", "ca_file"},
+				{"nobody listens", off, nil, "connect: ", "is the address right"},
+				{"no such name", "https://nowhere.invalid/" + chatHidden, nil, "dns: ", "cannot be resolved"},
+			} {
+				p.write("radmatch.yaml", chatSite(c.entry(tt.url)))
+				c.answerHealth(nil)
+				if tt.answer != nil {
+					c.answerHealth(func(w http.ResponseWriter, r *http.Request) { tt.answer(w, r, 1) })
+				}
+				began := time.Now()
+				code, out, errs := p.run("check", "--connect")
+				switch line := regexp.MustCompile(`(?m)^\S+/radmatch.yaml:\d+: push\[0\]: https?://[^/ ]+: (.*)\n  hint: (.*)$`).FindStringSubmatch(out); {
+				case tt.says == "":
+					if code != exitOK || !strings.Contains(out, "push chat: its server answers\n") {
+						t.Errorf("%s: exit %d: %s%s", tt.name, code, out, errs)
+					}
+				case code != exitConfig || line == nil || !strings.HasPrefix(line[1], tt.says) || !strings.Contains(line[2], tt.hint):
+					t.Errorf("%s: exit %d, want %q with a hint of %q: %s%s", tt.name, code, tt.says, tt.hint, out, errs)
+				}
+				if strings.Contains(out+errs, chatHidden) || len(out) > 4096 || time.Since(began) > 10*time.Second {
+					t.Errorf("%s: after %v: %s%s", tt.name, time.Since(began), out, errs)
+				}
+			}
+		})
 	}
 }

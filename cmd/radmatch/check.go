@@ -141,16 +141,14 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 		}
 		fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
 	}
-	l.approver = &push.Approver{}
 	var err error
-	if l.dictionary, err = openDictionary(cfg); err != nil {
+	if l.parts, err = commandParts(cfg); err != nil {
 		return err
 	}
+	l.approver, l.above = &push.Approver{}, primaries{}
+	defer l.above.Close()
 	state, err := a.checkStore(ctx, cfg, &l)
 	report("store "+cfg.DataDir, err, state)
-	l.gate = password.NewGate()
-	l.above = primaries{}
-	defer l.above.Close()
 	for _, e := range cfg.Primaries {
 		state, err := checkPrimary(ctx, cfg, &l, e)
 		report("primary "+e.Name, err, state)
@@ -233,7 +231,7 @@ func (a *app) explainFailure(err error) {
 		servers = several.Unwrap()
 	}
 	for _, err := range servers {
-		fmt.Fprintf(a.stdout, "%s: %v\n", u.where, err)
+		fmt.Fprintf(a.stdout, "%s: %s\n", u.where, push.Printable(err.Error(), 500)) // a server may have worded it
 		if failed := (*mfa.ConnectError)(nil); errors.As(err, &failed) && failed.Hint != "" {
 			fmt.Fprintf(a.stdout, "  hint: %s\n", failed.Hint)
 		}

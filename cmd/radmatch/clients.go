@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -172,10 +173,7 @@ func (a *app) printWaiting(r *clientReport) {
 
 // printSigning says what a client's packets tell about Message-Authenticator.
 func (a *app) printSigning(r *clientReport) {
-	name := push.Printable(r.Client, 64)
-	if name == "" {
-		name = "no client's"
-	}
+	name := cmp.Or(push.Printable(r.Client, 64), "no client's")
 	if len(r.Latched) > 0 {
 		addrs := make([]string, len(r.Latched))
 		for i, l := range r.Latched {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 	"github.com/radmatch/radmatch/radius"
@@ -97,6 +98,40 @@ func TestHungDirectory(t *testing.T) {
 	if code := p.exited(); code != exitOK {
 		t.Errorf("exit %d", code)
 	}
+}
+
+// What a person mistyped once is one wrong password to the directory, whatever
+// the device makes of it: again under another identifier, from another port, by
+// MS-CHAPv2 after PAP, and with a passcode behind it.
+func TestOneAttemptOneBind(t *testing.T) {
+	t.Parallel()
+	p, slapd := directorySite(t)
+	config, err := os.ReadFile(p.path("radmatch.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("radmatch.yaml", strings.Replace(string(config), "mfa: {", "mfa: {append: delimiter, ", 1))
+	p.addTOTP("alice")
+	p.start()
+	for user, typed := range map[string]string{"alice": "wrong horse," + totp("alice", 0), "bob": "wrong,horse"} {
+		first, second := p.seat("127.0.0.2"), p.seat("127.0.0.2")
+		q := signIn(user, "198.51.100.7")
+		q.Cred = mfa.Password(typed)
+		once, again := first.start(q), first.start(q)
+		for _, r := range []request{once, again, first.start(q)} {
+			first.gets(r, radius.AccessReject)
+		}
+		if q.Cred, err = radius.NewMSCHAPv2(user, typed); err != nil {
+			t.Fatal(err)
+		}
+		second.expect(q, radius.AccessReject)
+		q.Cred = mfa.Password(typed)
+		second.expect(q, radius.AccessReject)
+		if n, err := slapd.Failures(user); n != 1 || err != nil {
+			t.Errorf("%s: the directory has counted %d wrong passwords, want 1; %v", user, n, err)
+		}
+	}
+	p.stop()
 }
 
 // A reload closes the connections of the primaries that it replaces.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
@@ -88,11 +87,11 @@ type explanation struct {
 
 func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
 	x := &explanation{cfg: cfg, name: name, directory: st}
-	p := parts{gate: password.NewGate(), approver: &push.Approver{Store: st}}
-	if p.dictionary, err = openDictionary(cfg); err != nil {
+	p, err := commandParts(cfg)
+	if err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
 	}
-	x.dictionary = p.dictionary
+	p.approver, x.dictionary = &push.Approver{Store: st}, p.dictionary
 	if x.primaries, err = openPrimaries(cfg, p); err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
 	}

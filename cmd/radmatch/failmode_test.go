@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net"
 	"strings"
 	"testing"
@@ -112,10 +113,7 @@ mfa: {reject_delay: 500ms}
 			continue
 		}
 		// 2 s less the margin, and 3.5 s: the rest is for a machine that is busy.
-		limit := map[string]time.Duration{"hasty": 2 * time.Second}[ev.Client]
-		if limit == 0 {
-			limit = 5 * time.Second
-		}
+		limit := cmp.Or(map[string]time.Duration{"hasty": 2 * time.Second}[ev.Client], 5*time.Second)
 		if ev.Reason != mfa.ReasonPrimaryError || ev.Total > limit {
 			t.Errorf("event of %s: %s after %s", ev.Client, ev.Reason, ev.Total)
 		}

@@ -26,19 +26,16 @@ type parts struct {
 	// callbacks and registered are for push providers whose devices are not ours.
 	callbacks  *push.Callbacks
 	registered push.Registrations
-	// dictionary is that of the configuration; nil: what is built in.
-	dictionary *radius.Dictionary
-	log        *zap.Logger // for what providers do by themselves; nil: nobody reads it
-	above      primaries   // of the entry that is built: those before it
-	name       string      // of the entry that is built
+	dictionary *radius.Dictionary // that of the configuration
+	log        *zap.Logger        // for what providers do by themselves
+	above      primaries          // of the entry that is built: those before it
+	name       string             // of the entry that is built
 }
 
-// encode is how a users file or a directory names reply attributes.
-func (p parts) encode() password.Encode {
-	if p.dictionary == nil {
-		return radius.StandardDictionary().ParseAttribute
-	}
-	return p.dictionary.ParseAttribute
+// commandParts are for a command, which serves nobody and whose log nobody reads.
+func commandParts(cfg *config.Config) (parts, error) {
+	d, err := openDictionary(cfg)
+	return parts{gate: password.NewGate(), dictionary: d, log: zap.NewNop()}, err
 }
 
 // provider is how one type of primary or push provider is built from its
@@ -72,7 +69,7 @@ var pushTypes = map[string]provider[mfa.Pusher]{
 
 func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.PasswordChecker, error) {
 	path := cfg.Resolve(s.Path)
-	f, err := password.OpenFile(path, p.encode(), p.gate)
+	f, err := password.OpenFile(path, p.dictionary.ParseAttribute, p.gate)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +77,8 @@ func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.Passwo
 }
 
 func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.PasswordChecker, error) {
-	log := p.log
-	if log == nil {
-		log = zap.NewNop()
-	}
 	return password.OpenLDAP(s, password.LDAPParts{
-		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.encode(), CheckReply: radius.CheckReply, Logger: log,
+		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseAttribute, CheckReply: radius.CheckReply, Logger: p.log,
 	})
 }
 
@@ -103,11 +96,7 @@ func openUpstream(cfg *config.Config, p parts, s *radius.UpstreamSettings) (mfa.
 		}
 		own.Servers[i].Secret = mfa.Password(secret)
 	}
-	d := p.dictionary
-	if d == nil {
-		d = radius.StandardDictionary()
-	}
-	return radius.NewUpstream(&own, d, p.log)
+	return radius.NewUpstream(&own, p.dictionary, p.log)
 }
 
 func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.PasswordChecker, error) {
@@ -289,13 +278,9 @@ func sharedWithFiles(cfg *config.Config, built primaries, i int, file *password.
 
 // openPushers builds every push provider of the file, by name.
 func openPushers(cfg *config.Config, p parts) (map[string]mfa.Pusher, error) {
-	return openAll(cfg, p, pushTypes, cfg.Push)
-}
-
-func openAll[T any](cfg *config.Config, p parts, types map[string]provider[T], entries []config.Provider) (map[string]T, error) {
-	built := map[string]T{}
-	for _, e := range entries {
-		t, err := open(cfg, p, types, e)
+	built := map[string]mfa.Pusher{}
+	for _, e := range cfg.Push {
+		t, err := open(cfg, p, pushTypes, e)
 		if err != nil {
 			return nil, err
 		}

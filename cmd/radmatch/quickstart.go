@@ -229,7 +229,11 @@ func (q *quickstart) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	primaries, err := openPrimaries(cfg, parts{gate: password.NewGate()})
+	p, err := commandParts(cfg)
+	if err != nil {
+		return err
+	}
+	primaries, err := openPrimaries(cfg, p)
 	if err != nil {
 		return err
 	}

@@ -185,13 +185,9 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 	if err != nil {
 		return nil, fmt.Errorf("on_mfa_error: %w", err)
 	}
-	group := c.Group
-	if group == "" {
-		group = c.Name
-	}
 	override, origin := c.OverrideOTP()
 	return &mfa.Client{
-		Name: c.Name, Group: group,
+		Name: c.Name, Group: c.Group,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
 		StaticChallenge: profile.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
 		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient,

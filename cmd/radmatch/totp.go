@@ -135,20 +135,24 @@ func (a *app) newToken(user string, f totpFlags) (t otp.Token, given bool, err e
 
 // readSecret returns the first line of a file, or of stdin for "-".
 func (a *app) readSecret(name string) (string, error) {
-	in := a.stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		in = f
+	in, err := a.open(name)
+	if err != nil {
+		return "", err
 	}
+	defer in.Close()
 	line, err := bufio.NewReader(io.LimitReader(in, 1024)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return "", err
 	}
 	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// open opens a file to be read, or stdin for "-".
+func (a *app) open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(a.stdin), nil
+	}
+	return os.Open(name)
 }
 
 // showToken prints what enrols a new token in an app.
@@ -240,15 +244,11 @@ func (a *app) importTOTP(ctx context.Context, name string) error {
 }
 
 func (a *app) readCSV(name string) ([]otp.Row, []otp.RowError, error) {
-	in := a.stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, nil, err
-		}
-		defer f.Close()
-		in = f
+	in, err := a.open(name)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer in.Close()
 	rows, bad, err := otp.ReadCSV(in)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)

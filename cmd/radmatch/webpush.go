@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"go.uber.org/zap"
 
@@ -48,13 +46,8 @@ func webPushOptions(cfg *config.Config) (*push.WebPushOptions, error) {
 	if cfg.Web.PushCAFile == "" {
 		return o, nil
 	}
-	pem, err := os.ReadFile(cfg.Web.PushCAFile)
-	if err == nil {
-		if o.Roots = x509.NewCertPool(); !o.Roots.AppendCertsFromPEM(pem) {
-			err = errors.New("holds no certificate in PEM")
-		}
-	}
-	if err != nil {
+	var err error
+	if o.Roots, err = readRoots(cfg.Web.PushCAFile); err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.Where("web.push_ca_file"), err)
 	}
 	return o, nil

@@ -1,6 +1,7 @@
 package password
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,10 +91,7 @@ type match struct{ attribute, value string }
 func (l ldapLogin) matches(n loginName) [][]match {
 	whole := []match{}
 	if n.upn {
-		upn := l.upn
-		if upn == "" {
-			upn = l.attribute
-		}
+		upn := cmp.Or(l.upn, l.attribute)
 		whole = append(whole, match{upn, n.full})
 	}
 	if l.alternate != "" && (n.upn || n.domain == "") {

@@ -3,6 +3,7 @@ package password_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -19,6 +20,8 @@ type proxy struct {
 	url string
 
 	mu      sync.Mutex
+	conns   int               // that were taken
+	mixed   int               // requests on a connection that is there for the other kind
 	binds   int               // with the password of a user
 	verdict func([]byte) fate // of each request
 }
@@ -73,12 +76,16 @@ func (p *proxy) carry(client net.Conn, to string) {
 		}
 	}()
 	buf := make([]byte, 65536)
+	p.mu.Lock()
+	p.conns++
+	p.mu.Unlock()
+	var seen kinds
 	for {
 		n, err := client.Read(buf) // a request is small and comes at once
 		if err != nil {
 			return
 		}
-		switch p.judge(buf[:n]) {
+		switch p.judge(buf[:n], &seen) {
 		case cut:
 			return
 		case drop:
@@ -90,16 +97,37 @@ func (p *proxy) carry(client net.Conn, to string) {
 	}
 }
 
-func (p *proxy) judge(request []byte) fate {
+// kinds is what came over one connection.
+type kinds struct{ searched, bound bool }
+
+func (p *proxy) judge(request []byte, seen *kinds) fate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if isUserBind(request) {
 		p.binds++
+		seen.bound = true
+	}
+	seen.searched = seen.searched || isSearch(request)
+	if seen.searched && seen.bound {
+		p.mixed++
 	}
 	if p.verdict == nil {
 		return pass
 	}
 	return p.verdict(request)
+}
+
+// isSearch looks at the tag behind the length and the message id (RFC 4511 §4.2).
+func isSearch(request []byte) bool {
+	header := 2
+	if len(request) > 1 && request[1] >= 0x80 {
+		header += int(request[1] & 0x7f)
+	}
+	if len(request) < header+2 {
+		return false
+	}
+	at := header + 2 + int(request[header+1])
+	return at < len(request) && request[at] == 0x63
 }
 
 func isUserBind(request []byte) bool {
@@ -147,9 +175,9 @@ func TestLDAPBroken(t *testing.T) {
 			return f
 		}
 	}
-	isSearch := func(request []byte) bool { return bytes.Contains(request, []byte("departmentNumber")) }
+	isUserSearch := func(request []byte) bool { return bytes.Contains(request, []byte("departmentNumber")) }
 
-	for name, which := range map[string]func([]byte) bool{"search": isSearch, "bind": isUserBind} {
+	for name, which := range map[string]func([]byte) bool{"search": isUserSearch, "bind": isUserBind} {
 		l := open()
 		first.set(once(which, cut))
 		if _, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil {
@@ -158,7 +186,7 @@ func TestLDAPBroken(t *testing.T) {
 	}
 
 	l := open()
-	first.set(once(isSearch, drop))
+	first.set(once(isUserSearch, drop))
 	if _, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil || second.userBinds() != 1 {
 		t.Errorf("a search that is not answered: %v, %d binds at the second server", err, second.userBinds())
 	}
@@ -168,5 +196,37 @@ func TestLDAPBroken(t *testing.T) {
 	_, err := check(t, l, "alice", passwordtest.SlapdPassword)
 	if err == nil || errors.Is(err, mfa.ErrRejected) || first.userBinds() != 1 || second.userBinds() != 0 {
 		t.Errorf("a bind that is not answered: %v, %d and %d binds", err, first.userBinds(), second.userBinds())
+	}
+}
+
+// TestLDAPConnections: there are never more connections than allowed, they are
+// used again, and what a user was bound on is never searched with.
+func TestLDAPConnections(t *testing.T) {
+	s := startSlapd(t)
+	p := startProxy(t, s.Plain)
+	set := settings(s)
+	set.URL, set.InsecurePlaintext, set.Waiting = p.url, true, 1000
+	l := openLDAP(t, set)
+	signIn := func(n int) {
+		pass := passwordtest.SlapdPassword
+		if n%3 == 0 {
+			pass = fmt.Sprintf("%s %d", passwordtest.SlapdPassword, n) // wrong
+		}
+		if _, err := check(t, l, []string{"alice", "bob", "nobody"}[n%3], pass); err != nil && !errors.Is(err, mfa.ErrRejected) {
+			t.Error(err)
+		}
+	}
+	var wg sync.WaitGroup
+	for n := range 200 {
+		wg.Go(func() { signIn(n) })
+	}
+	wg.Wait()
+	for n := range 30 {
+		signIn(n)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conns > 2*set.Connections || p.conns < 2 || p.mixed > 0 || p.binds == 0 {
+		t.Errorf("%d connections for %d of each kind, %d requests on one of the other kind, %d binds", p.conns, set.Connections, p.mixed, p.binds)
 	}
 }

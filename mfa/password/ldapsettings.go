@@ -1,6 +1,7 @@
 package password
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -154,9 +155,6 @@ func (s *LDAPSettings) urls() []string {
 // addressOf is where to connect to for a URL that CheckSettings has passed.
 func addressOf(text string) (host, address string, plain bool) {
 	u, _ := url.Parse(text)
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
-	}
+	port := cmp.Or(u.Port(), map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme])
 	return u.Hostname(), net.JoinHostPort(u.Hostname(), port), u.Scheme == "ldap"
 }

@@ -211,6 +211,7 @@ func TestNestingIsBounded(t *testing.T) {
 			f.of[dn] = []string{"cn=top,dc=x"}
 		}
 	}
+	f.of["cn=v,dc=x"] = []string{"cn=g38,dc=x"} // which is in nothing
 	g := groupFinder{mode: "search", base: "dc=x", nested: true, nests: newNesting()}
 	logins := 0
 	for f.searches = 0; f.searches != 1; logins++ {
@@ -218,6 +219,11 @@ func TestNestingIsBounded(t *testing.T) {
 		names, err := g.find(t.Context(), f, &ldapEntry{dn: "cn=u,dc=x"})
 		if err != nil || len(names) != 41 || f.searches > 3+learnings || logins > 40/learnings+1 {
 			t.Fatalf("login %d: %d groups after %d searches, %v", logins, len(names), f.searches, err)
+		}
+		searches := f.searches
+		names, err = g.find(t.Context(), f, &ldapEntry{dn: "cn=v,dc=x"})
+		if f.searches = searches; err != nil || !slices.Equal(names, []string{"g38"}) {
+			t.Fatalf("login %d: somebody else has the groups %q, %v", logins, names, err)
 		}
 	}
 	n := newNesting()

@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -153,11 +154,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 	live := &prompt{Prompt: p, verdict: make(chan verdict, 1)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	limit := a.MaxPrompts
-	if limit == 0 {
-		limit = defaultMaxPrompts
-	}
-	if len(a.live) >= limit {
+	if len(a.live) >= cmp.Or(a.MaxPrompts, defaultMaxPrompts) {
 		return nil, ErrBusy
 	}
 	if p.ID == "" || len(p.ID) > maxID || a.live[p.ID] != nil || a.ended[p.ID].err != nil {

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,11 +84,7 @@ func (c *Callbacks) ask(ctx context.Context, a *asked, send func(context.Context
 func (c *Callbacks) open(a *asked) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	limit := c.MaxPrompts
-	if limit == 0 {
-		limit = defaultMaxPrompts
-	}
-	if len(c.live) >= limit {
+	if len(c.live) >= cmp.Or(c.MaxPrompts, defaultMaxPrompts) {
 		return ErrBusy
 	}
 	if a.ID == "" || len(a.ID) > maxID || c.live[a.ID] != nil {

@@ -141,24 +141,25 @@ func (n *Ntfy) wrap(err *error) {
 	}
 }
 
-// publish carries a prompt to all devices. Where one of them has it, or may, the
-// person can decide: then an error at another is none.
+// publish carries a prompt to all devices. Where one of them has it the person can
+// decide: then an error at another is none. errUnanswered is among those that are
+// returned where one may have it.
 func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
 	var failed []error
-	reached := false
+	sent := false
 	for _, d := range a.devices {
 		body, err := json.Marshal(n.notification(a, d, sequence))
 		if err != nil {
 			panic("push: internal error: " + err.Error()) // only for types that JSON does not have
 		}
 		err = n.out.ring(ctx, message{method: http.MethodPost, url: n.at("/"), body: body, header: n.header})
-		reached = reached || err == nil || errors.Is(err, errUnanswered)
+		sent = sent || err == nil
 		failed = append(failed, err)
 	}
-	if err := errors.Join(failed...); !reached || slices.IndexFunc(failed, func(err error) bool { return err == nil }) < 0 {
-		return err
+	if sent {
+		return nil
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // ntfyMessage is what the server takes as JSON.
@@ -249,15 +250,25 @@ func random(n int) int {
 
 // Connect implements mfa.Connector: the server must be well, and know the token.
 func (n *Ntfy) Connect(ctx context.Context) error {
-	err := n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "health")}, map[int]string{
-		http.StatusNotFound: "this is no ntfy server, or its path is missing in url",
-	})
+	foreign := "this is no ntfy server, or its path is missing in url"
+	err := n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "health")},
+		map[int]string{http.StatusNotFound: foreign, http.StatusOK: foreign + "; else see its log"}, healthy)
 	if err != nil || n.settings.TokenFile == "" {
 		return err
 	}
 	wrong := "the server does not know the token in token_file"
 	return n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "account"), header: n.header},
-		map[int]string{http.StatusUnauthorized: wrong, http.StatusForbidden: wrong})
+		map[int]string{http.StatusUnauthorized: wrong, http.StatusForbidden: wrong}, nil)
+}
+
+// healthy reads what an ntfy server says of itself. Many a proxy answers 200 with
+// a page of its own.
+func healthy(body []byte) error {
+	var said struct{ Healthy bool }
+	if json.Unmarshal(body, &said) != nil || !said.Healthy {
+		return errors.New("it does not say that it is healthy")
+	}
+	return nil
 }
 
 // link returns the address of a button.

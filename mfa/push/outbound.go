@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -106,24 +105,21 @@ type message struct {
 func (o *outbound) ring(ctx context.Context, m message) error {
 	wait := retryAfter
 	for try := 1; ; try++ {
-		status, after, err := o.send(ctx, m)
+		r, err := o.send(ctx, m)
 		switch {
-		case err == nil && status/100 == 2:
+		case err == nil && r.status/100 == 2:
 			return nil
 		case err != nil:
 			err = fmt.Errorf("%s: %w", o.server(), err)
 		default:
-			err = o.refused(status)
+			err = o.refused(r.status)
 		}
-		again := status == 0 || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
-		if !again || errors.Is(err, errUnanswered) {
-			return err
-		}
-		if try == maxTries {
+		again := r.status == 0 || r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable
+		if !again || errors.Is(err, errUnanswered) || try == maxTries {
 			return err
 		}
 		select {
-		case <-time.After(min(max(wait, after), maxRetryAfter)):
+		case <-time.After(min(max(wait, r.after), maxRetryAfter)):
 			wait *= 2
 		case <-ctx.Done():
 			return err
@@ -138,15 +134,22 @@ func (o *outbound) refused(status int) error {
 	return fmt.Errorf("%s: answers with status %d", o.server(), status)
 }
 
+// received is what a server answers.
+type received struct {
+	status int
+	after  time.Duration // Retry-After
+	body   []byte        // at most maxReply of it
+}
+
 // send makes one attempt. An error is errUnanswered where m may have arrived.
-func (o *outbound) send(ctx context.Context, m message) (status int, after time.Duration, err error) {
+func (o *outbound) send(ctx context.Context, m message) (received, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	var began atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { began.Store(true) }})
 	r, err := http.NewRequestWithContext(traced, m.method, m.url, bytes.NewReader(m.body))
 	if err != nil {
-		return 0, 0, errors.New("the request cannot be made")
+		return received{}, errors.New("the request cannot be made")
 	}
 	for k, v := range m.header {
 		r.Header[k] = v
@@ -159,14 +162,25 @@ func (o *outbound) send(ctx context.Context, m message) (status int, after time.
 			err = u.Err // without the URL
 		}
 		if began.Load() {
-			return 0, 0, fmt.Errorf("%w: %w", errUnanswered, err)
+			return received{}, fmt.Errorf("%w: %w", errUnanswered, unspoken(err))
 		}
-		return 0, 0, err
+		return received{}, err
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxReply) // so that the connection can be used again
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	return resp.StatusCode, min(time.Duration(max(seconds, 0)), 60) * time.Second, nil
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxReply)) // also so that the connection can be used again
+	return received{resp.StatusCode, readRetryAfter(resp.Header.Get("Retry-After"), time.Now()), body}, nil
+}
+
+// errForeign stands for errors of net/http that quote what came.
+var errForeign = errors.New("what came is not HTTP, or its header is too long")
+
+// unspoken keeps an error that the server cannot have worded.
+func unspoken(err error) error {
+	var network net.Error // also the end of a context's time
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errForeign
 }
 
 // withdraw sends m in the background, once: the login must not wait for it, and
@@ -182,25 +196,38 @@ func (o *outbound) withdraw(m message) {
 		defer func() { <-o.withdraws }()
 		ctx, cancel := context.WithTimeout(context.Background(), withdrawTime)
 		defer cancel()
-		_, _, _ = o.send(ctx, m)
+		_, _ = o.send(ctx, m)
 	}()
 }
 
-// connect sends m and says what failed, for `radmatch check --connect`.
-func (o *outbound) connect(ctx context.Context, m message, hints map[int]string) error {
-	status, _, err := o.send(ctx, m)
-	if err == nil && status/100 == 2 {
+// connect sends m and says what failed, for `radmatch check --connect`. well
+// says what is wrong with an answer; nil: nothing can be.
+func (o *outbound) connect(ctx context.Context, m message, hints map[int]string, well func(body []byte) error) error {
+	r, err := o.send(ctx, m)
+	switch {
+	case err != nil:
+		return o.unreachable(err)
+	case r.status/100 != 2:
+		err = fmt.Errorf("status %d", r.status)
+	case well != nil:
+		err = well(r.body)
+	}
+	if err == nil {
 		return nil
 	}
-	failed := &mfa.ConnectError{Server: o.server(), Step: "http"}
-	if err == nil {
-		failed.Err, failed.Hint = fmt.Errorf("status %d", status), hints[status]
-		if status/100 == 3 {
-			failed.Hint = "redirects are not followed: name the address that it leads to"
-		}
-		return failed
+	failed := &mfa.ConnectError{Server: o.server(), Step: "http", Err: err, Hint: hints[r.status]}
+	switch {
+	case r.status/100 == 3:
+		failed.Hint = "redirects are not followed: name the address that it leads to"
+	case failed.Hint == "":
+		failed.Hint = "the server refuses for now, or has a fault of its own: see its log"
 	}
-	failed.Err, failed.Step, failed.Hint = err, "connect", "is the address right, and does a firewall let this machine out"
+	return failed
+}
+
+// unreachable says at which step an attempt without an answer failed.
+func (o *outbound) unreachable(err error) *mfa.ConnectError {
+	failed := &mfa.ConnectError{Server: o.server(), Step: "connect", Err: err, Hint: "is the address right, and does a firewall let this machine out"}
 	dns, verify := (*net.DNSError)(nil), (*tls.CertificateVerificationError)(nil)
 	record := tls.RecordHeaderError{}
 	switch {

@@ -169,7 +169,7 @@ func (h *Webhook) Connect(ctx context.Context) error {
 		http.StatusUnauthorized: "the server refuses the signature: does it have the same secret, and is its clock right",
 		http.StatusForbidden:    "the server refuses the signature: does it have the same secret, and is its clock right",
 		http.StatusNotFound:     "nothing answers at the path of url",
-	})
+	}, nil)
 }
 
 // webhookAnswer is what the server posts back.

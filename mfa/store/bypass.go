@@ -88,9 +88,13 @@ func (s *Store) EndBypass(ctx context.Context, id int64, ev mfa.Event) (err erro
 			ev.Client, ev.Text = b.Client, "bypass ended: "+b.String()
 		}
 	}
+	return s.removeBypass(ctx, id, ev)
+}
+
+func (s *Store) removeBypass(ctx context.Context, id int64, ev mfa.Event) error {
 	return s.change(ctx, nil, ev, func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, id)
-		return changed(r, err, "bypass %d", id)
+		return changed(r, err, fmt.Errorf("bypass %d: %w", id, ErrNotFound))
 	})
 }
 
@@ -139,11 +143,7 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 			continue
 		}
 		ev := mfa.Event{Time: wall, Client: b.Client, Text: "bypass ended by itself: " + b.String()}
-		err := s.change(ctx, nil, ev, func(tx *sql.Tx) error {
-			r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, b.ID)
-			return changed(r, err, "bypass %d", b.ID)
-		})
-		if err != nil && !errors.Is(err, ErrNotFound) { // a command was first
+		if err := s.removeBypass(ctx, b.ID, ev); err != nil && !errors.Is(err, ErrNotFound) { // a command was first
 			return err
 		}
 	}

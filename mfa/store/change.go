@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -65,7 +64,8 @@ func noteChange(ctx context.Context, tx *sql.Tx, users []string) (id int64, err 
 		return err
 	}
 	if len(users) == 0 {
-		return id, note(nil)
+		err = note(nil)
+		return id, err
 	}
 	for _, user := range users {
 		if err := note(user); err != nil {
@@ -192,14 +192,14 @@ func ensureUser(ctx context.Context, tx *sql.Tx, name string) error {
 	return err
 }
 
-// changed returns ErrNotFound, with what was looked for, if r changed nothing.
-func changed(r sql.Result, err error, what string, args ...any) error {
+// changed returns missing if r changed nothing.
+func changed(r sql.Result, err, missing error) error {
 	if err != nil {
 		return err
 	}
 	n, err := r.RowsAffected()
 	if err == nil && n == 0 {
-		err = fmt.Errorf(what+": %w", append(args, ErrNotFound)...)
+		err = missing
 	}
 	return err
 }

@@ -215,7 +215,7 @@ func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name strin
 	}
 	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name)), func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
-		return changedDevice(r, err)
+		return changed(r, err, push.ErrNoDevice)
 	})
 }
 
@@ -230,7 +230,7 @@ func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) 
 	}
 	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
-		return changedDevice(r, err)
+		return changed(r, err, push.ErrNoDevice)
 	})
 }
 
@@ -241,17 +241,6 @@ func (s *Store) own(ctx context.Context, by push.Device, id string) (push.Device
 		err = push.ErrNoDevice
 	}
 	return d, err
-}
-
-func changedDevice(r sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	n, err := r.RowsAffected()
-	if err == nil && n == 0 {
-		err = push.ErrNoDevice
-	}
-	return err
 }
 
 // ownChange is the event of a change that a person made from a device.

@@ -135,7 +135,7 @@ func foldUses(ctx context.Context, tx *sql.Tx, uses map[string]*token) error {
 	defer update.Close()
 	for id, t := range uses {
 		r, err := update.ExecContext(ctx, id, t.next, t.drift)
-		if err := changed(r, err, "use of token %q", id); err == nil {
+		if err := changed(r, err, ErrNotFound); err == nil {
 			continue
 		} else if !errors.Is(err, ErrNotFound) {
 			return err

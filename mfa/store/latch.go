@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -95,7 +96,7 @@ func (s *Store) Unlatch(ctx context.Context, client string, addr netip.Addr, ev 
 	}
 	err = s.change(ctx, nil, ev, func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, query, args...)
-		if err := changed(r, err, "latched address of client %q", client); err != nil {
+		if err := changed(r, err, fmt.Errorf("latched address of client %q: %w", client, ErrNotFound)); err != nil {
 			return err
 		}
 		rows, err := r.RowsAffected()

@@ -93,24 +93,11 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			})
 		},
 		func() error {
-			const columns = `id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL, endpoint, web_key, web_auth`
-			return each(ctx, q, `SELECT `+columns+` FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
-				var user string
-				var added, seen int64
-				var passkey []byte
-				var has bool
-				d, web := new(push.Device), new(push.WebSubscription)
-				err := r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &d.Provider, &passkey, &has, &web.Endpoint, &web.Key, &web.Auth)
-				if err == nil && has {
-					d.Passkey, err = readPasskey(passkey)
-				}
+			return each(ctx, q, `SELECT `+deviceColumns+` FROM devices `+filter+` ORDER BY added, id`, args, func(r *sql.Rows) error {
+				d, user, err := scanDevice(r, same)
 				if err != nil {
 					return err
 				}
-				if web.Endpoint != "" {
-					d.Web = web
-				}
-				d.Added, d.Seen, d.Provider = fromMicros(added), fromMicros(seen), same.text(d.Provider)
 				a := at(user)
 				d.User = a.name
 				a.devices = append(a.devices, d)
@@ -148,6 +135,27 @@ func scanToken(r *sql.Rows, same interner) (t token, user string, err error) {
 	}
 	t.kind, t.algorithm, t.label = otp.Kind(same.bytes(kind)), same.bytes(algorithm), same.bytes(label)
 	return t, user, nil
+}
+
+const deviceColumns = `id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL, endpoint, web_key, web_auth`
+
+func scanDevice(r *sql.Rows, same interner) (_ *push.Device, user string, err error) {
+	var added, seen int64
+	var passkey []byte
+	var has bool
+	d, web := new(push.Device), new(push.WebSubscription)
+	err = r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &d.Provider, &passkey, &has, &web.Endpoint, &web.Key, &web.Auth)
+	if err == nil && has {
+		d.Passkey, err = readPasskey(passkey)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if web.Endpoint != "" {
+		d.Web = web
+	}
+	d.Added, d.Seen, d.Provider = fromMicros(added), fromMicros(seen), same.text(d.Provider)
+	return d, user, nil
 }
 
 // public returns the token without its secret.

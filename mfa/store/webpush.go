@@ -54,12 +54,7 @@ func (s *Store) setWeb(ctx context.Context, device string, sub *push.WebSubscrip
 	err = s.update(ctx, func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE devices SET endpoint = ?2, web_key = ?3, web_auth = ?4 WHERE id = ?1`,
 			device, sub.Endpoint, sub.Key, sub.Auth)
-		if err := changed(r, err, "device %q", device); errors.Is(err, ErrNotFound) {
-			return push.ErrNoDevice // a command has removed it just now
-		} else if err != nil {
-			return err
-		}
-		return nil
+		return changed(r, err, push.ErrNoDevice) // a command has removed it just now
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,14 +20,7 @@ import (
 // events streams what happens to a user's prompts until the device goes, is
 // removed, or the server ends.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
-	limit := s.MaxStreams
-	if limit == 0 {
-		limit = defaultStreams
-	}
-	perAddress := s.MaxAddressStreams
-	if perAddress == 0 {
-		perAddress = defaultStreams / 4
-	}
+	limit, perAddress := cmp.Or(s.MaxStreams, defaultStreams), cmp.Or(s.MaxAddressStreams, defaultStreams/4)
 	end := s.streams.add(c.ID, proxies(s.TrustedProxies).limited(r.RemoteAddr), limit, perAddress)
 	if end == nil {
 		refuse(w, errBusy)
@@ -85,11 +79,7 @@ func (s *Server) stream(ctx context.Context, out *stream, c caller, end chan str
 	defer s.streams.remove(c.ID, end)
 	sub := s.Approver.Subscribe(c.User, c.version)
 	defer sub.Close()
-	beat := s.Heartbeat
-	if beat == 0 {
-		beat = defaultInterval
-	}
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(cmp.Or(s.Heartbeat, defaultInterval))
 	defer tick.Stop()
 	defer func() { _ = out.extend() }() // for the last chunk
 	for {

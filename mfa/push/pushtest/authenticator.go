@@ -1,6 +1,7 @@
 package pushtest
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -62,10 +63,7 @@ func (a *Authenticator) Register(challenge string) []byte {
 	data = binary.BigEndian.AppendUint16(data, uint16(len(a.ID)))
 	data = append(append(data, a.ID...), cose...)
 
-	format := a.Format
-	if format == "" {
-		format = "none"
-	}
+	format := cmp.Or(a.Format, "none")
 	object := append([]byte{0xa3}, text("fmt")...)
 	object = append(append(object, text(format)...), text("attStmt")...)
 	if a.X5C {
