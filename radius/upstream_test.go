@@ -388,6 +388,19 @@ func TestUpstreamNames(t *testing.T) {
 	}
 }
 
+// TestUpstreamPasswords: what a server might take for another password, or for
+// none, is not sent.
+func TestUpstreamPasswords(t *testing.T) {
+	h := newHome(t)
+	h.users["alice"] = "right horse"
+	u, _ := upstreamOf(t, nil, h)
+	for _, password := range []string{"", "right horse\x00", "\x00", strings.Repeat("x", maxPassword+1)} {
+		if _, err := u.Check(t.Context(), "alice", mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) || len(h.requests()) > 0 {
+			t.Errorf("%q: %v, asked %d times", password, err, len(h.requests()))
+		}
+	}
+}
+
 // mppeKeys are the keys that a client derives (RFC 3079 §3).
 func mppeKeys(t testing.TB, cred mfa.MSCHAPv2, password string) [2][]byte {
 	t.Helper()

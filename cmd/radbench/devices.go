@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -62,6 +65,13 @@ func (b *bench) pushBench(ctx context.Context) error {
 	if err := b.write(); err != nil {
 		return err
 	}
+	var secure *tls.Config // nil: no TLS
+	if b.tls {
+		var err error
+		if secure, err = b.addTLS(); err != nil {
+			return err
+		}
+	}
 	if err := b.importTokens(ctx); err != nil {
 		return err
 	}
@@ -79,7 +89,7 @@ func (b *bench) pushBench(ctx context.Context) error {
 		return err
 	}
 	b.note("%d users with tokens, %d with a device: %.0f MiB resident", b.users, b.devices, empty)
-	f, err := b.newFleet(s, key)
+	f, err := b.newFleet(s, key, secure)
 	if err != nil {
 		return err
 	}
@@ -97,6 +107,7 @@ func (b *bench) pushBench(ctx context.Context) error {
 type fleet struct {
 	*bench
 	server *server
+	secure *tls.Config // nil: no TLS
 	phones []*push.Phone
 	logins []login
 	conns  []*net.UDPConn // of NASes
@@ -119,12 +130,16 @@ type login struct {
 // perSocket is how many logins have one socket: an identifier is an octet.
 const perSocket = 250
 
-func (b *bench) newFleet(s *server, key *ecdsa.PrivateKey) (*fleet, error) {
-	f := &fleet{bench: b, server: s, logins: make([]login, b.devices)}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: deciders}}
+func (b *bench) newFleet(s *server, key *ecdsa.PrivateKey, secure *tls.Config) (*fleet, error) {
+	f := &fleet{bench: b, server: s, secure: secure, logins: make([]login, b.devices)}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: deciders, TLSClientConfig: secure}}
+	url := "http://" + s.web
+	if secure != nil {
+		url = "https://" + s.web
+	}
 	for i := range b.devices {
 		user := userName(b.users - b.devices + i)
-		f.phones = append(f.phones, &push.Phone{Server: "http://" + s.web, Device: "bench-" + user, User: user, Version: push.VersionNumber, Key: key, Client: client})
+		f.phones = append(f.phones, &push.Phone{Server: url, Device: "bench-" + user, User: user, Version: push.VersionNumber, Key: key, Client: client})
 		if i%perSocket == 0 {
 			conn, err := net.Dial("udp", s.addr)
 			if err != nil {
@@ -277,7 +292,7 @@ func (f *fleet) openStream(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if l.stream, err = (&net.Dialer{Timeout: pushPatience}).DialContext(ctx, "tcp", f.server.web); err != nil {
+	if l.stream, err = f.dial(ctx); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(l.stream, "GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: %s\r\n\r\n", target, auth); err != nil {
@@ -292,9 +307,18 @@ func (f *fleet) openStream(ctx context.Context, i int) error {
 	}
 }
 
+func (f *fleet) dial(ctx context.Context) (net.Conn, error) {
+	d := &net.Dialer{Timeout: pushPatience}
+	if f.secure == nil {
+		return d.DialContext(ctx, "tcp", f.server.web)
+	}
+	return (&tls.Dialer{NetDialer: d, Config: f.secure}).DialContext(ctx, "tcp", f.server.web)
+}
+
 // listen reads a stream until it is closed: each event begins a line.
 func (l *login) listen() {
-	for s := bufio.NewScanner(l.stream); s.Scan(); {
+	s := bufio.NewScanner(l.stream)
+	for s.Scan() {
 		switch line := s.Text(); {
 		case strings.HasPrefix(line, "HTTP/1.1 ") && !strings.HasPrefix(line, "HTTP/1.1 200"):
 			l.synced <- errors.New(line)
@@ -307,6 +331,10 @@ func (l *login) listen() {
 			default: // a request joined
 			}
 		}
+	}
+	select {
+	case l.synced <- fmt.Errorf("it ended: %w", cmp.Or(s.Err(), io.EOF)):
+	default: // it began, and whoever waits for more will say so
 	}
 }
 

@@ -28,6 +28,7 @@ func main() {
 	flag.IntVar(&b.pairs, "pairs", 5, "runs of each server at each number of logins in flight")
 	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
 	flag.IntVar(&b.devices, "devices", 10_000, "with -push: devices that are connected")
+	flag.BoolVar(&b.tls, "tls", false, "with -push: devices connect over TLS")
 	people := flag.Bool("push", false, "measure pushes to devices and their decisions instead")
 	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
 	upstream := flag.Bool("upstream", false, "measure the RADIUS primary beside FreeRADIUS as a proxy instead")
@@ -56,6 +57,7 @@ type bench struct {
 	keep                         bool
 	pushes, pairs, threads       int
 	devices                      int   // connected, with -push
+	tls                          bool  // they connect over it
 	levels                       []int // logins in flight
 	accepted                     int   // by radmatch, of all runs
 	failures                     []string

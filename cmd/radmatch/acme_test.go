@@ -290,7 +290,7 @@ func TestACME(t *testing.T) {
 			}
 			arrived := func() bool {
 				_, protocol, err := serial(t, p.web, "mfa.example.org", a.ca.roots())
-				return err == nil && protocol == "h2"
+				return err == nil && protocol == "http/1.1"
 			}
 			p.until("the certificate", arrived)
 			resp, err := clientFor(p.web, a.ca.roots()).Get("https://mfa.example.org/healthz")

@@ -166,7 +166,7 @@ func TestTLS(t *testing.T) {
 	signIn()
 	is := func(want int64) {
 		t.Helper()
-		if got, protocol, err := serial(t, p.web, "mfa.example.org", ca.roots()); got != want || protocol != "h2" || err != nil {
+		if got, protocol, err := serial(t, p.web, "mfa.example.org", ca.roots()); got != want || protocol != "http/1.1" || err != nil {
 			t.Errorf("certificate %d by %s, %v, want %d", got, protocol, err, want)
 		}
 	}

@@ -51,6 +51,7 @@ mfa: {reject_delay: 500ms}
 			s.start(signIn(fmt.Sprintf("somebody%d-%d", i, j), ""))
 		}
 	}
+	p.until("they wait", func() bool { return p.clientReport("other").Packets > waiting })
 	during := benchPasswords(t, p, logins)
 	t.Logf("p99 before: %.1f ms, while %d logins wait for an upstream that hangs: %.1f ms", before.P99, waiting, during.P99)
 	if during.P99 > 10*before.P99+200 {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -29,30 +28,26 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	if conn := hijack(w, r); conn != nil {
-		go func() {
-			defer conn.Close()
-			defer s.report()
-			s.stream(context.Background(), &stream{w: conn, deadline: conn.SetWriteDeadline}, c, end)
-		}()
+	conn, err := hijack(w)
+	if err != nil { // it is broken
+		s.streams.remove(c.ID, end)
 		return
 	}
-	rc := http.NewResponseController(w)
-	s.stream(r.Context(), &stream{w: w, deadline: rc.SetWriteDeadline, flush: rc.Flush}, c, end)
+	go func() {
+		defer conn.Close()
+		defer s.report()
+		s.stream(conn, c, end)
+	}()
 }
 
 // hijack begins the answer of an event stream and takes the connection over from
 // net/http, whose goroutines, stacks and buffers for it are then free: thousands
-// of devices are connected all day. The answer ends with the connection. It
-// returns nil where the connection is shared (HTTP/2), or broken.
-func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
-	if r.ProtoMajor != 1 || r.Method != http.MethodGet {
-		return nil
-	}
+// of devices are connected all day. The answer ends with the connection.
+func hijack(w http.ResponseWriter) (net.Conn, error) {
 	h := w.Header()
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	h.Set("Connection", "close")
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
@@ -63,7 +58,7 @@ func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
 	// An error comes again at the first event.
 	_ = conn.SetWriteDeadline(time.Now().Add(requestTimeout))
 	_, _ = conn.Write(head.Bytes())
-	return conn
+	return conn, nil
 }
 
 // report turns a bug in a goroutine of our own into one log line.
@@ -73,20 +68,17 @@ func (s *Server) report() {
 	}
 }
 
-// stream tells a device what happens until ctx or end says stop, the device is
-// removed, or it does not read.
-func (s *Server) stream(ctx context.Context, out *stream, c caller, end chan struct{}) {
+// stream tells a device what happens until end says stop, the device is removed,
+// or it does not read.
+func (s *Server) stream(conn net.Conn, c caller, end chan struct{}) {
 	defer s.streams.remove(c.ID, end)
 	sub := s.Approver.Subscribe(c.User, c.version)
 	defer sub.Close()
 	tick := time.NewTicker(cmp.Or(s.Heartbeat, defaultInterval))
 	defer tick.Stop()
-	defer func() { _ = out.extend() }() // for the last chunk
 	for {
 		var updates []push.Update
 		select {
-		case <-ctx.Done():
-			return
 		case <-end:
 			return
 		case <-tick.C:
@@ -94,32 +86,23 @@ func (s *Server) stream(ctx context.Context, out *stream, c caller, end chan str
 			updates = sub.Take()
 		}
 		// The device may have been removed by a command beside this process.
-		dev, err := s.Store.Device(ctx, c.ID)
+		dev, err := s.Store.Device(context.Background(), c.ID)
 		if err != nil {
 			return
 		}
 		for _, u := range updates {
 			s.complete(dev, u)
 		}
-		if err := out.send(updates); err != nil {
+		if err := send(conn, updates); err != nil {
 			return
 		}
 	}
 }
 
-// stream writes server-sent events.
-type stream struct {
-	w        io.Writer
-	deadline func(time.Time) error
-	flush    func() error // nil: what is written is sent
-}
-
-// extend gives the next write its time.
-func (s *stream) extend() error { return s.deadline(time.Now().Add(requestTimeout)) }
-
-// send writes updates, or a sign of life where there are none, at once.
-func (s *stream) send(updates []push.Update) error {
-	if err := s.extend(); err != nil {
+// send writes updates as server-sent events, or a sign of life where there are
+// none, at once.
+func send(conn net.Conn, updates []push.Update) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return err
 	}
 	var b bytes.Buffer
@@ -134,10 +117,8 @@ func (s *stream) send(updates []push.Update) error {
 		}
 		fmt.Fprintf(&b, "event: %s\ndata: %s\n\n", name, text)
 	}
-	if _, err := s.w.Write(b.Bytes()); err != nil || s.flush == nil {
-		return err
-	}
-	return s.flush()
+	_, err := conn.Write(b.Bytes())
+	return err
 }
 
 func event(u push.Update) (name string, data any) {

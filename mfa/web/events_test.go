@@ -140,16 +140,28 @@ func TestStreamLimits(t *testing.T) {
 	}
 }
 
-// TestStreamOutlivesTimeouts: the limits of a request do not end a stream.
+// TestStreamOutlivesTimeouts: the limits of a request do not end a stream, nor
+// over TLS, where a browser would rather speak HTTP/2.
 func TestStreamOutlivesTimeouts(t *testing.T) {
 	t.Parallel()
+	for name, start := range map[string]func(*httptest.Server){"plain": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testStreamOutlivesTimeouts(t, start)
+		})
+	}
+}
+
+func testStreamOutlivesTimeouts(t *testing.T, start func(*httptest.Server)) {
 	r := newRig(t)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = NewHTTPServer(r.http.Config.Handler, nil)
 	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
-	srv.Start()
+	srv.EnableHTTP2, srv.TLS = true, TLSConfig(nil) // the client offers HTTP/2; the certificate is httptest's
+	start(srv)
 	defer srv.Close()
-	r.http.URL = srv.URL
+	r.http.Close()
+	r.http = srv
 	s := r.stream(t, "anna1")
 	s.want("sync", "")
 	beats := 0

@@ -49,8 +49,6 @@ const (
 	maxBody         = 8 << 10
 	maxHeaderBytes  = 16 << 10
 	maxConns        = 25_000
-	maxConnStreams  = 32       // requests at once on a connection of HTTP/2
-	maxConnBuffer   = 64 << 10 // octets of bodies that nobody has read, the same
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second // to read a request, and to write an answer or one event
 	idleTimeout     = time.Minute
@@ -69,6 +67,10 @@ func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
 	if err != nil {
 		panic("web: internal error: " + err.Error()) // only for an unknown level
 	}
+	// An event stream has a connection of its own, and gives net/http nothing to do
+	// (see hijack). Over HTTP/2 it would stay there, three goroutines a device.
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true)
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
@@ -77,12 +79,7 @@ func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
-		HTTP2: &http.HTTP2Config{ // what one connection may make us keep
-			MaxConcurrentStreams:          maxConnStreams,
-			MaxReadFrameSize:              maxConnBuffer / 4,
-			MaxReceiveBufferPerConnection: maxConnBuffer,
-			MaxReceiveBufferPerStream:     maxConnBuffer / 4,
-		},
+		Protocols:         http1,
 	}
 }
 
@@ -101,6 +98,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /api/v1/enroll", s.enroll)
 	mux.HandleFunc("GET /api/v1/prompts", s.device(s.poll))
 	mux.HandleFunc("GET /api/v1/events", s.device(s.events))
+	mux.HandleFunc("HEAD /api/v1/events", notFound)
 	mux.HandleFunc("POST /api/v1/prompts/{id}/decision", s.device(s.decide))
 	mux.HandleFunc("POST /api/v1/passkey/options", s.device(s.passkeyOptions))
 	mux.HandleFunc("POST /api/v1/passkey", s.device(s.addPasskey))

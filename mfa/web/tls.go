@@ -15,9 +15,9 @@ import (
 )
 
 // TLSConfig is for a front door that browsers of today use: TLS 1.2 and 1.3 with
-// Go's ciphers, HTTP/2 and HTTP/1.1. Certificates come from get.
+// Go's ciphers, HTTP/1.1 as NewHTTPServer has it. Certificates come from get.
 func TLSConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: get, NextProtos: []string{"h2", "http/1.1"}}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: get, NextProtos: []string{"http/1.1"}}
 }
 
 // lookEvery is how often handshakes look whether the files have changed.
