@@ -229,20 +229,29 @@ func (p *serverProcess) post(address string, body []byte, header http.Header) in
 		p.t.Error(err)
 		return 0
 	}
-	u.Host = p.web // the configuration does not know the port
+	status, _ := p.send(u.Path, body, header) // the configuration does not know the port
+	return status
+}
+
+// send posts to a path of the server, and returns the status and what it says.
+func (p *serverProcess) send(target string, body []byte, header http.Header) (status int, text string) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.web+target, bytes.NewReader(body))
 	if err != nil {
 		p.t.Error(err)
-		return 0
+		return 0, ""
 	}
 	r.Header = header
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		p.t.Error(err)
-		return 0
+		return 0, ""
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Error(err)
+	}
+	return resp.StatusCode, string(said)
 }

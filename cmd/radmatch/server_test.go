@@ -333,14 +333,17 @@ type phone struct {
 	notices chan push.Notice
 }
 
+// invite returns the token of a new invitation.
+func (p *serverProcess) invite(user string) string {
+	p.t.Helper()
+	_, token, _ := strings.Cut(strings.Fields(p.cli("device", "invite", user, "--no-qr"))[0], "#")
+	return token
+}
+
 // enroll invites and enrols a device of user.
 func (p *serverProcess) enroll(user string) *phone {
 	p.t.Helper()
-	_, token, ok := strings.Cut(strings.Fields(p.cli("device", "invite", user))[0], "#")
-	if !ok {
-		p.t.Fatal("the invitation is no link")
-	}
-	device, err := push.Enroll(context.Background(), "http://"+p.web+"/enroll#"+token, user+"'s", push.MaxVersion, nil)
+	device, err := push.Enroll(context.Background(), push.InvitationLink("http://"+p.web, p.invite(user)), user+"'s", push.MaxVersion, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,7 +68,10 @@ func TestHugeBodiesAtTheDoor(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
-	for _, target := range []string{"/api/v1/enroll", "/api/v1/prompts/x/decision"} {
+	for target, want := range map[string]int{
+		"/api/v1/enroll": http.StatusRequestEntityTooLarge, "/api/v1/prompts/x/decision": http.StatusRequestEntityTooLarge,
+		"/push/webhook/chat/x": http.StatusRequestEntityTooLarge, "/push/ntfy/x": http.StatusBadRequest, // which reads no body
+	} {
 		auth, err := push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), "POST", target, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +86,7 @@ func TestHugeBodiesAtTheDoor(t *testing.T) {
 		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
 			resp.Body.Close()
-			if resp.StatusCode != http.StatusRequestEntityTooLarge {
+			if resp.StatusCode != want {
 				t.Errorf("%s: %s", target, resp.Status)
 			}
 		} // else the connection was closed in the middle
@@ -127,4 +132,131 @@ func TestForgedDecisions(t *testing.T) {
 	alice.decide(v, push.ActionApprove, "")
 	s.gets(first, radius.AccessAccept)
 	refused("a second time", alice.Phone, v, push.ActionApprove, "")
+}
+
+// said is the error code in an answer of the device protocol.
+func said(text string) string {
+	var body push.ErrorBody
+	_ = json.Unmarshal([]byte(text), &body)
+	return body.Code
+}
+
+// decision is the body of a decision on v, signed for one number and sent with another.
+func (ph *phone) decision(v push.PromptView, signed, sent string) []byte {
+	ph.p.t.Helper()
+	d := push.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: push.ActionApprove, Number: signed, Surface: push.SurfaceApp}
+	err := d.Sign(ph.Key, v.User)
+	body, err2 := json.Marshal(push.DecisionRequest{Decision: d.Action, Number: sent, Surface: d.Surface, Signature: push.Encode(d.Signature)})
+	if err := errors.Join(err, err2); err != nil {
+		ph.p.t.Fatal(err)
+	}
+	return body
+}
+
+// TestTamperedNumber: a number that was changed on the way neither approves nor
+// ends the sign-in.
+func TestTamperedNumber(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+strings.Replace(siteClient, "mfa: {", "mfa: {number_in_prompt: true, ", 1))
+	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
+	number := regexp.MustCompile(`\b[1-9][0-9]\b`).FindString(a.Message())
+	v, wrong := ph.prompt(), "10"
+	if number == wrong {
+		wrong = "11"
+	}
+	target := "/api/v1/prompts/" + v.ID + "/decision"
+	for _, c := range []struct{ signed, sent, want string }{
+		{wrong, number, "bad_signature"},
+		{number, wrong, "bad_signature"},
+		{"", number, "bad_signature"},
+		{number, "", "bad_signature"},
+		{"", "", "number_required"},
+		{number + "x", number + "x", "bad_request"},
+	} {
+		if status, text := ph.request("POST", target, ph.decision(v, c.signed, c.sent)); status/100 != 4 || said(text) != c.want {
+			t.Errorf("signed %q, sent %q: %d %s, want %s", c.signed, c.sent, status, text, c.want)
+		}
+	}
+	if status, text := ph.request("POST", target, ph.decision(v, number, number)); status != 200 {
+		t.Errorf("the right number: %d %s", status, text)
+	}
+	s.expect(answerTo("alice", a.State(), "ok"), radius.AccessAccept)
+}
+
+// TestDecisionSentAgain: a decision counts once, for its own prompt, in its time,
+// and not for another site's page.
+func TestDecisionSentAgain(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+`clients:
+  - {name: vpn, addresses: [127.0.0.1], secret: `+testSecret+`}
+  - {name: hasty, addresses: [127.0.0.2], secret: `+testSecret+`, push_timeout: 1s}
+mfa: {reject_delay: 500ms}
+`)
+	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	decide := func(v push.PromptView, body []byte, auth string, header http.Header, want string) {
+		t.Helper()
+		target := "/api/v1/prompts/" + v.ID + "/decision"
+		if auth == "" {
+			var err error
+			if auth, err = push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), "POST", target, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		header = header.Clone()
+		header.Set("Content-Type", "application/json")
+		header.Set("Authorization", auth)
+		if _, text := p.send(target, body, header); said(text) != want {
+			t.Errorf("got %s, want %q", text, want)
+		}
+	}
+	first := s.start(signIn("alice", "192.0.2.1"))
+	v := ph.prompt()
+	body := ph.decision(v, "", "")
+	for _, site := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Origin": {"https://evil.example"}}, {"Origin": {"null"}}} {
+		decide(v, body, "", site, "cross_origin")
+	}
+	if len(ph.live()) != 1 {
+		t.Fatal("another site's page decided")
+	}
+	auth, err := push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), "POST", "/api/v1/prompts/"+v.ID+"/decision", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decide(v, body, auth, http.Header{}, "")
+	s.gets(first, radius.AccessAccept)
+	decide(v, body, auth, http.Header{}, "replayed")
+	decide(v, body, "", http.Header{}, "already_decided")
+
+	second := s.start(signIn("alice", "192.0.2.2"))
+	next := ph.prompt()
+	decide(next, body, "", http.Header{}, "bad_signature") // of the first prompt
+	decide(next, ph.decision(next, "", ""), "", http.Header{}, "")
+	s.gets(second, radius.AccessAccept)
+
+	hasty := p.seat("127.0.0.2")
+	late := hasty.start(signIn("alice", "192.0.2.3"))
+	v = ph.prompt()
+	hasty.gets(late, radius.AccessReject)
+	decide(v, ph.decision(v, "", ""), "", http.Header{}, "expired")
+	if got := p.counts("alice"); got["accept approve_deny"] != 2 || got["reject push_no_response"] != 1 || len(got) != 2 {
+		t.Errorf("events %v", got)
+	}
+}
+
+// TestNoFrames: nothing that the program serves can be put into a frame of
+// another site's page (clickjacking).
+func TestNoFrames(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+siteClient)
+	for _, target := range []string{"/", "/enroll", "/app.js", "/healthz", "/nothing", "/api/v1/prompts", "/push/ntfy/AAAA", "/push/webhook/chat/x", "/push/"} {
+		resp, err := http.Get("http://" + p.web + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if policy := resp.Header.Get("Content-Security-Policy"); resp.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(policy, "frame-ancestors 'none'") {
+			t.Errorf("%s: %v", target, resp.Header)
+		}
+	}
 }

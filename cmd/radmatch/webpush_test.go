@@ -222,6 +222,54 @@ func TestWebPushServiceHangs(t *testing.T) {
 	}
 }
 
+// TestWebPushServiceAnswers: whatever a push service answers, the login is
+// approved on the open page; a subscription that is over is forgotten, and what
+// can be sent later is sent again; and the next request rings.
+func TestWebPushServiceAnswers(t *testing.T) {
+	t.Parallel()
+	p, service := webPushSite(t)
+	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	for i, c := range []struct {
+		status, asked int
+		over          bool
+	}{{410, 1, true}, {404, 1, true}, {429, 2, false}, {500, 2, false}, {503, 2, false}, {307, 1, false}, {403, 1, false}} {
+		ph.subscribe(service, fmt.Sprint("phone ", i))
+		before := service.Requests()
+		service.Answer(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Location", "https://"+service.Host()+"/elsewhere")
+			http.Error(w, strings.Repeat("x", 1<<20), c.status)
+		})
+		r := s.start(signIn("alice", fmt.Sprint("192.0.2.", i)))
+		v := ph.prompt()
+		p.until(fmt.Sprint(c.status, ": asked"), func() bool { return service.Requests()-before >= c.asked })
+		if c.over {
+			p.until(fmt.Sprint(c.status, ": forgotten"), func() bool {
+				return strings.Contains(p.cli("check", "--connect"), "web push: no device has subscribed")
+			})
+		}
+		ph.decide(v, push.ActionApprove, "")
+		s.gets(r, radius.AccessAccept)
+		if n := service.Requests() - before; c.asked == 1 && n != 1 {
+			t.Errorf("%d: asked %d times, want once", c.status, n)
+		}
+		service.Answer(nil)
+		if c.over {
+			ph.subscribe(service, fmt.Sprint("phone ", i)) // as the page does when it is opened
+		}
+		r = s.start(signIn("alice", fmt.Sprint("192.0.2.1", i)))
+		v = ph.prompt()
+		for m := service.Next(); !strings.Contains(m.Text, v.ID); m = service.Next() {
+			// of the prompt before, which was sent again
+		}
+		ph.decide(v, push.ActionApprove, "")
+		s.gets(r, radius.AccessAccept)
+	}
+	if text := p.log(); regexp.MustCompile(`/push/[A-Z2-7]{20}`).MatchString(text) {
+		t.Error("the log has an endpoint")
+	}
+}
+
 // TestWebPushBadCA: what is configured and cannot be used stops the start.
 func TestWebPushBadCA(t *testing.T) {
 	t.Parallel()
