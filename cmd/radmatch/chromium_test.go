@@ -172,7 +172,8 @@ type display struct {
 var onPhone = display{width: 360, height: 740, scale: 1, phone: true}
 
 // tab is a page in a browser profile of its own, or in that of another tab. A
-// script error, or something that the page's policy forbids, fails the test.
+// script error, something that the page's policy forbids, or a request to another
+// host fails the test.
 type tab struct {
 	t       testing.TB
 	b       *browser
@@ -208,7 +209,7 @@ func (b *browser) openIn(t testing.TB, context string, s display) *tab {
 	b.mu.Lock()
 	b.tabs[p.session] = p
 	b.mu.Unlock()
-	for _, domain := range []string{"Page", "Runtime", "Log", "ServiceWorker"} {
+	for _, domain := range []string{"Page", "Runtime", "Log", "ServiceWorker", "Network"} {
 		p.do(domain+".enable", nil)
 	}
 	p.look(s)
@@ -243,6 +244,7 @@ func (p *tab) event(m devtools) {
 		Args             []struct{ Value any } `json:"args"`
 		ExceptionDetails json.RawMessage       `json:"exceptionDetails"`
 		Message          string                `json:"message"`
+		Request          struct{ URL string }
 		Registrations    []struct{ RegistrationID, ScopeURL string }
 	}
 	_ = json.Unmarshal(m.Params, &e)
@@ -257,6 +259,8 @@ func (p *tab) event(m devtools) {
 		// A test's browser context counts as incognito: there is nothing to subscribe to.
 	case m.Method == "Log.entryAdded" && e.Entry.Source != "network" && (e.Entry.Level == "error" || e.Entry.Level == "warning"):
 		p.problems = append(p.problems, fmt.Sprintf("%s: %s (%s)", e.Entry.Source, e.Entry.Text, e.Entry.URL))
+	case m.Method == "Network.requestWillBeSent" && !strings.HasPrefix(e.Request.URL, "http://localhost:"):
+		p.problems = append(p.problems, "a request to "+e.Request.URL)
 	case m.Method == "Page.javascriptDialogOpening":
 		p.problems = append(p.problems, "a dialog by a script: "+e.Message)
 	case m.Method == "ServiceWorker.workerRegistrationUpdated":

@@ -204,9 +204,14 @@ func (p *tab) tabTo(name string) {
 		if err := p.eval("document.activeElement === "+control(name), &there); err != nil {
 			p.t.Fatal(err)
 		}
-		if there {
-			return
+		if !there {
+			continue
 		}
+		var seen bool
+		if err := p.eval("getComputedStyle(document.activeElement).outlineStyle !== 'none'", &seen); err != nil || !seen {
+			p.t.Errorf("nothing shows that %q has the focus (%v)", name, err)
+		}
+		return
 	}
 	p.t.Fatalf("the Tab key does not reach %q", name)
 }
@@ -297,6 +302,10 @@ func TestPageTexts(t *testing.T) {
 	// The policy itself: markup from a text is refused, and so is a script in the page.
 	if err := page.eval(`document.body.innerHTML = '<img src=x onerror=alert(3)>'`, nil); err == nil {
 		t.Error("the page takes markup from a text")
+	}
+	var ran bool
+	if err := page.eval(`(() => { const s = document.createElement('script'); s.append('window.ran = true'); document.body.append(s); return window.ran === true; })()`, &ran); err == nil && ran {
+		t.Error("a script in the page runs")
 	}
 	page.mu.Lock()
 	page.problems = nil // the browser said so

@@ -44,6 +44,69 @@ func TestPageIsUsable(t *testing.T) {
 	}
 }
 
+// TestPageByKeyboard: everything that a person does, without a mouse; who cannot
+// see is told what comes, and the focus is where it is of use.
+func TestPageByKeyboard(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, pageSite)
+	page := startBrowser(t).open(t, onPhone)
+	page.visit(p.link("alice"))
+	page.until(control("Add this device"))
+	do := func(name string) {
+		t.Helper()
+		page.until(control(name))
+		page.tabTo(name)
+		page.press("Enter")
+	}
+	write := func(text string) { page.do("Input.insertText", object{"text": text}) }
+	focused := func(text string) {
+		t.Helper()
+		page.until(fmt.Sprintf("document.activeElement.textContent === %q", text))
+	}
+	page.tabTo("Name of this device")
+	write("keys")
+	page.press("Enter")
+	page.sees("Connected")
+	page.until("document.getElementById('announce').textContent === 'This device is ready.'")
+
+	number, answer := p.number(alice)
+	page.until("document.getElementById('announce').textContent.startsWith('New sign-in request. Sign in to portal? 5')")
+	page.until(control("Deny"))
+	page.tabTo("Type the number shown where you sign in")
+	page.press("Enter")
+	page.sees("Type the number first.")
+	write(number)
+	page.press("Enter")
+	gets(t, answer, "Access-Accept")
+	focused("Approved")
+	do("Done")
+	focused("Sign-in requests")
+
+	answer = p.login("127.0.0.1", alice)
+	do("It wasn’t me")
+	page.sees("Report this sign-in?")
+	page.until("document.querySelector('dialog').contains(document.activeElement)")
+	page.press("Escape")
+	focused("It wasn’t me")
+	do("Deny")
+	gets(t, answer, "Access-Reject")
+	focused("Denied")
+
+	do("History")
+	focused("Your sign-ins")
+	page.sees("Signed in · portal")
+	do("Devices")
+	focused("Your devices")
+	do("Rename keys")
+	write("keyboard")
+	page.press("Enter")
+	page.until("document.getElementById('announce').textContent === 'Renamed to keyboard.'")
+	do("Remove keyboard")
+	page.sees("This is the device in your hands.")
+	do("Remove")
+	page.sees("This device is no longer registered.")
+}
+
 // usable demands that the page is as wide as the display, that what a person can
 // use has a name, and that its texts stand out from what they stand on.
 func (p *tab) usable(what string) {
