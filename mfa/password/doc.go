@@ -11,8 +11,9 @@
 // account, and another for the binds of users; no connection goes from one to
 // the other. Everything has a timeout, and the number of checks that wait is
 // bounded, so that a directory that hangs costs neither memory nor the logins of
-// other primaries. Only ldap.go knows the LDAP library, which runs two
-// goroutines for each connection. MS-CHAPv2 of Active Directory is examined by
+// other primaries. What it remembers, wrong passwords for some seconds and which
+// groups are in which, is in memory alone. Only ldap.go knows the LDAP library,
+// which runs two goroutines for each connection. MS-CHAPv2 of Active Directory is examined by
 // winbind: ntlm keeps a bounded number of Samba's ntlm_auth running, with a
 // goroutine that waits for the end of each, and one for each question that is out.
 //
