@@ -223,3 +223,41 @@ func TestRightPasswordIsAsSlowAsWrong(t *testing.T) {
 		},
 	})
 }
+
+// A rejection tells a stranger nothing: not whether the name exists, whether the
+// password was right, or what bars the user.
+func TestRejectionsAreAlike(t *testing.T) {
+	for name, change := range map[string]func(r *rig, q *Request){
+		"unknown user":        func(r *rig, q *Request) { q.User, q.Cred = "nobody", Password("wrong") },
+		"wrong MS-CHAPv2":     func(r *rig, q *Request) { q.Cred = MSCHAPv2{NTResponse: [24]byte{1}} },
+		"cannot be checked":   func(r *rig, q *Request) { r.primary.fail = func() error { return ErrUnsupported } },
+		"blocked":             func(r *rig, q *Request) { r.users.set("bob", func(u *User) { u.Blocked = true }) },
+		"not allowed":         func(r *rig, q *Request) { r.client.AllowGroups = []string{"admins"} },
+		"not registered":      func(r *rig, q *Request) { r.users.set("bob", func(u *User) { u.Codes = 0 }) },
+		"cannot carry a code": func(r *rig, q *Request) { q.Cred = MSCHAPv2{} },
+		"no usable method":    func(r *rig, q *Request) { r.users.set("bob", func(u *User) { u.Codes, u.HasPass = 0, true }) },
+		"not me": func(r *rig, q *Request) {
+			r.users.set("bob", func(u *User) { u.Codes, u.Devices, u.PushBlocked = 0, 1, []string{"edge"} })
+		},
+		"codes are locked": func(r *rig, q *Request) {
+			for range r.Lockout.Max {
+				r.Limits.codes.take("bob", time.Now(), time.Time{}, r.Lockout)
+			}
+			r.Limits.codes.settle("bob", time.Now(), r.Lockout)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				q := r.request("carol")
+				q.Cred = Password("wrong")
+				want := r.send(q).want(Reject, ReasonWrongPassword)
+				q = r.request("bob")
+				change(r, q)
+				got := r.send(q).want(Reject, "")
+				if got.Message != want.Message || got.Delay != want.Delay || got.State != "" || got.Echo {
+					t.Errorf("%s: %q after %s; a wrong password: %q after %s", got.Reason, got.Message, got.Delay, want.Message, want.Delay)
+				}
+			})
+		})
+	}
+}

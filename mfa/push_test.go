@@ -323,6 +323,16 @@ func TestFatigue(t *testing.T) {
 			time.Sleep(31 * time.Minute)
 			r.send(r.request("alice")).wantWaits()
 		},
+		"wrong numbers": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			for i := range r.Fatigue.Max {
+				r.send(r.request("alice")).want(Challenge, ReasonNumberMatch)
+				r.rings(i + 1).decides(errNumber)
+				time.Sleep(12 * time.Second)
+			}
+			r.send(r.request("alice")).want(Reject, ReasonPushLimited)
+			r.rings(5)
+		},
 		"otp": func(t *testing.T, r *rig) {
 			r.tired(t)
 			r.users.set("alice", func(u *User) { u.Codes = 1 })
