@@ -261,3 +261,27 @@ func TestRejectionsAreAlike(t *testing.T) {
 		})
 	}
 }
+
+// Wrong passwords slow down the seat that they come from, and not the owner's.
+func TestWrongPasswordsSlowTheSeat(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		wrong := func(user, endUser string) time.Duration {
+			q := r.request(user)
+			q.Cred, q.EndUser = Password("wrong"), endUser
+			return r.send(q).want(Reject, ReasonWrongPassword).Delay
+		}
+		for range 20 {
+			wrong("alice", "203.0.113.66")
+		}
+		if d := wrong("ALICE", "203.0.113.66"); d != maxRejectDelay {
+			t.Errorf("the 21st: %s, want %s", d, maxRejectDelay)
+		}
+		if d := wrong("alice", "198.51.100.7"); d != time.Second {
+			t.Errorf("her own seat: %s", d)
+		}
+		if d := wrong("bob", "203.0.113.66"); d != time.Second {
+			t.Errorf("another user there: %s", d)
+		}
+		r.send(r.request("alice")).wantWaits() // nobody is locked out
+	})
+}

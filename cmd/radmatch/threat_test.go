@@ -32,7 +32,7 @@ func TestThreatModel(t *testing.T) {
 	}
 	sections := strings.Split(string(page), "\n## ")[1:]
 	want := []string{
-		"Fatigue", "Enumeration", "Guessing", "Riding on a prompt", "A stolen password", "A stolen phone",
+		"Fatigue", "Enumeration", "Guessing", "A code talked out of somebody", "Riding on a prompt", "A stolen password", "A stolen phone",
 		"A hostile NAS", "A hostile network", "A stolen database",
 	}
 	if len(sections) != len(want) {
