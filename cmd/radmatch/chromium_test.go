@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,8 +41,9 @@ type devtools struct {
 	} `json:"error,omitempty"`
 }
 
-// startBrowser starts Chromium with a profile of its own. It ends with the test.
-func startBrowser(t testing.TB) *browser {
+// startBrowser starts Chromium with a profile of its own and more options. It ends
+// with the test.
+func startBrowser(t testing.TB, more ...string) *browser {
 	t.Helper()
 	program := needPeer(t, "chromium")
 	theirIn, in, err := os.Pipe()
@@ -52,9 +54,9 @@ func startBrowser(t testing.TB) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
+	cmd := exec.Command(program, append(more, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
 		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-		"--force-color-profile=srgb", "--lang=en-GB", "--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+		"--force-color-profile=srgb", "--lang=en-GB", "--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")...)
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // descriptors 3 and 4
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LANG=en_GB.UTF-8", "TZ=UTC")
 	if err := cmd.Start(); err != nil {
@@ -234,6 +236,9 @@ func (p *tab) do(method string, params any) {
 	p.b.must(p.session, method, params, nil)
 }
 
+// ownServer is where a page may send requests.
+var ownServer = regexp.MustCompile(`^https?://localhost:\d+/`)
+
 // event notes what the browser complains of.
 func (p *tab) event(m devtools) {
 	var e struct {
@@ -259,7 +264,7 @@ func (p *tab) event(m devtools) {
 		// A test's browser context counts as incognito: there is nothing to subscribe to.
 	case m.Method == "Log.entryAdded" && e.Entry.Source != "network" && (e.Entry.Level == "error" || e.Entry.Level == "warning"):
 		p.problems = append(p.problems, fmt.Sprintf("%s: %s (%s)", e.Entry.Source, e.Entry.Text, e.Entry.URL))
-	case m.Method == "Network.requestWillBeSent" && !strings.HasPrefix(e.Request.URL, "http://localhost:"):
+	case m.Method == "Network.requestWillBeSent" && !ownServer.MatchString(e.Request.URL):
 		p.problems = append(p.problems, "a request to "+e.Request.URL)
 	case m.Method == "Page.javascriptDialogOpening":
 		p.problems = append(p.problems, "a dialog by a script: "+e.Message)

@@ -6,9 +6,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -212,6 +214,32 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	p.stop()
+}
+
+// TestPageTLS: the page over TLS, in a real browser that takes this certificate.
+func TestPageTLS(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	port := freePort(t)
+	p := newServer(t, strings.NewReplacer(`web: "127.0.0.1:0"`, `web: "127.0.0.1:`+port+`"`, "https://mfa.example.org", "https://localhost:"+port).Replace(tlsSite))
+	ca.install(p.dir, time.Now().Add(2160*time.Hour), "localhost")
+	p.start()
+	pair, err := tls.LoadX509KeyPair(p.path("cert.pem"), p.path("key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin := sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo)
+	page := startBrowser(t, "--ignore-certificate-errors-spki-list="+base64.StdEncoding.EncodeToString(pin[:])).open(t, onPhone)
+	page.authenticator()
+	page.visit(strings.Fields(p.cli("device", "invite", "alice"))[0])
+	page.click("Add this device")
+	page.sees("Connected")
+	page.click("Set up")
+	page.until("!document.getElementById('setup').innerText.includes('fingerprint')")
+	answer := p.login("127.0.0.1", alice)
+	page.click("Approve")
+	gets(t, answer, "Access-Accept")
+	page.until("navigator.serviceWorker.ready.then((r) => r.active.state === 'activated')")
 }
 
 // TestTLSDoesNotStart: without its certificate the server does not start, and
