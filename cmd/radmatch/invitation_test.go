@@ -106,6 +106,7 @@ func TestInvitations(t *testing.T) {
 	if code, _ := p.tryInvitation(good, "198.51.100.4"); code != "" {
 		t.Errorf("somebody else, meanwhile: %q", code)
 	}
+	p.stop() // writes what the log still holds back
 	if text := p.log(); strings.Contains(text, used) || strings.Contains(text, good) || strings.Contains(text, never) ||
 		!strings.Contains(text, `"from":"198.51.100.3:0"`) {
 		t.Errorf("the log has a token, or not who guessed:\n%s", text)
