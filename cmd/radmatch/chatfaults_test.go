@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -167,6 +170,93 @@ func (p *serverProcess) chatApproved(s *seat, r request, shown ring) {
 		if got := shown(p, again); got != http.StatusGone {
 			p.t.Errorf("%s afterwards: status %d", again, got)
 		}
+	}
+}
+
+// linkForgery changes what an ntfy link says, and keeps its signature.
+func linkForgery(old, now string) chatForgery {
+	return func(target string, body []byte, _ http.Header) (string, []byte) {
+		at := strings.LastIndexByte(target, '/') + 1
+		link, _ := base64.RawURLEncoding.DecodeString(target[at:])
+		text := strings.Replace(string(link[sha256.Size:]), old, now, 1)
+		return target[:at] + base64.RawURLEncoding.EncodeToString(append(link[:sha256.Size], text...)), body
+	}
+}
+
+// answerForgery signs another answer, or this one otherwise.
+func answerForgery(secret string, age time.Duration, old, now string) chatForgery {
+	return func(target string, body []byte, header http.Header) (string, []byte) {
+		maps.Copy(header, signedAnswer(body, secret, time.Now().Add(-age)))
+		return target, []byte(strings.Replace(string(body), old, now, 1))
+	}
+}
+
+// TestChatForgeries: what is not the answer that was made for this prompt, as it
+// was made, decides nothing; then the genuine one does.
+func TestChatForgeries(t *testing.T) {
+	t.Parallel()
+	for _, kind := range chatKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := newChatServer(t, kind)
+			p, users := c.start(t, 2)
+			s := p.seat("127.0.0.1")
+			var waits []request
+			var shown []ring
+			for _, user := range users {
+				waits = append(waits, s.start(signIn(user, "192.0.2.1")))
+				shown = append(shown, c.next(t, user))
+			}
+			var others string // target of the other user's answer
+			c.forging(func(target string, body []byte, _ http.Header) (string, []byte) {
+				others = target
+				return "/push/" + kind, nil
+			})
+			shown[1](p, push.ActionApprove)
+			p.awaitKept(2, 1)
+			for _, f := range map[string][]struct {
+				name   string
+				forge  chatForgery
+				status int
+			}{
+				"ntfy": {
+					{"a denial made an approval", linkForgery(`"deny"`, `"approve"`), 401},
+					{"good for longer", linkForgery(`"e":`, `"e":9`), 401},
+					{"another signature", func(target string, body []byte, _ http.Header) (string, []byte) {
+						const end = len("/push/ntfy/") + 42
+						return others[:end] + target[end:], body
+					}, 401},
+					{"cut", func(target string, body []byte, _ http.Header) (string, []byte) { return target[:60], body }, 400},
+					{"too long", func(target string, body []byte, _ http.Header) (string, []byte) {
+						return target + strings.Repeat("A", 4000), body
+					}, 400},
+				},
+				"webhook": {
+					{"a denial made an approval", answerForgery(chatSecret, 0, "deny", "approve"), 401},
+					{"another secret", answerForgery(strings.Repeat("x", 32), 0, "", ""), 401},
+					{"old", answerForgery(chatSecret, 6*time.Minute, "", ""), 401},
+					{"of the future", answerForgery(chatSecret, -6*time.Minute, "", ""), 401},
+					{"at another's address", func(_ string, body []byte, _ http.Header) (string, []byte) { return others, body }, 401},
+					{"of another provider", func(target string, body []byte, _ http.Header) (string, []byte) {
+						return strings.Replace(target, "/chat/", "/talk/", 1), body
+					}, 410},
+					{"unsigned", func(target string, body []byte, header http.Header) (string, []byte) {
+						header.Del("X-Radmatch-Signature")
+						return target, body
+					}, 401},
+				},
+			}[kind] {
+				c.forging(f.forge)
+				if got := shown[0](p, push.ActionDeny); got != f.status {
+					t.Errorf("%s: status %d, want %d", f.name, got, f.status)
+				}
+			}
+			p.awaitKept(2, 1)
+			c.forging(nil)
+			for i := range users {
+				p.chatApproved(s, waits[i], shown[i])
+			}
+		})
 	}
 }
 

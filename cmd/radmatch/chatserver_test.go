@@ -31,7 +31,11 @@ type chatServer struct {
 	mu     sync.Mutex
 	users  map[string]*chatUser
 	health http.HandlerFunc // answers what asks for its health; nil: it is well
+	forge  chatForgery      // of each answer that is sent; nil: none
 }
+
+// chatForgery changes an answer on its way.
+type chatForgery func(target string, body []byte, header http.Header) (string, []byte)
 
 // chatUser is what a server shows to one user, and how it treats what is for the user.
 type chatUser struct {
@@ -201,7 +205,7 @@ func (c *chatServer) read(r *http.Request, body []byte) (user string, shown ring
 		return words[1], func(p *serverProcess, action push.Action) int {
 			for _, a := range m.Actions {
 				if a.Label == labels[action] {
-					return p.post(a.URL, nil, nil)
+					return c.post(p, a.URL, nil, http.Header{})
 				}
 			}
 			return 0
@@ -212,25 +216,41 @@ func (c *chatServer) read(r *http.Request, body []byte) (user string, shown ring
 	}
 	return m.Prompt.User, func(p *serverProcess, action push.Action) int {
 		answer := fmt.Appendf(nil, `{"id":%q,"decision":%q}`, m.ID, action)
-		stamp := strconv.FormatInt(time.Now().Unix(), 10)
-		mac := hmac.New(sha256.New, []byte(chatSecret))
-		fmt.Fprintf(mac, "radmatch-webhook-answer-1\n%s\n%s", stamp, answer)
-		return p.post(m.AnswerURL, answer, http.Header{
-			"X-Radmatch-Timestamp": {stamp}, "X-Radmatch-Signature": {"sha256=" + hex.EncodeToString(mac.Sum(nil))},
-		})
+		return c.post(p, m.AnswerURL, answer, signedAnswer(answer, chatSecret, time.Now()))
 	}
 }
 
-// post sends what a provider's server or its notification sends, to where the
-// server is now, and returns the status.
-func (p *serverProcess) post(address string, body []byte, header http.Header) int {
+// signedAnswer is what is in the header of a webhook's answer.
+func signedAnswer(body []byte, secret string, at time.Time) http.Header {
+	stamp, mac := strconv.FormatInt(at.Unix(), 10), hmac.New(sha256.New, []byte(secret))
+	fmt.Fprintf(mac, "radmatch-webhook-answer-1\n%s\n%s", stamp, body)
+	return http.Header{"X-Radmatch-Timestamp": {stamp}, "X-Radmatch-Signature": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}}
+}
+
+// post sends what the server or its notification sends, to where radmatch is now,
+// and returns the status.
+func (c *chatServer) post(p *serverProcess, address string, body []byte, header http.Header) int {
 	u, err := url.Parse(address)
 	if err != nil {
 		p.t.Error(err)
 		return 0
 	}
-	status, _ := p.send(u.Path, body, header) // the configuration does not know the port
+	target := u.Path // the configuration does not know the port
+	c.mu.Lock()
+	forge := c.forge
+	c.mu.Unlock()
+	if forge != nil {
+		target, body = forge(target, body, header)
+	}
+	status, _ := p.send(target, body, header)
 	return status
+}
+
+// forging sets what becomes of answers.
+func (c *chatServer) forging(f chatForgery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forge = f
 }
 
 // send posts to a path of the server, and returns the status and what it says.
