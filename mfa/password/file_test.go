@@ -162,21 +162,21 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := open(t, "users:\n- {name: alice, password: "+fmt.Sprintf("%q", hash)+"}\n")
-	fastest := func(user, password string) time.Duration {
-		best := time.Hour
-		for range 3 {
-			start := time.Now()
-			if _, err := f.Check(t.Context(), user, mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) {
-				t.Fatalf("%s: %v", user, err)
-			}
-			best = min(best, time.Since(start))
+	took := func(user, password string) time.Duration {
+		start := time.Now()
+		if _, err := f.Check(t.Context(), user, mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) {
+			t.Fatalf("%s: %v", user, err)
 		}
-		return best
+		return time.Since(start)
 	}
-	known, unknown := fastest("alice", "wrong"), fastest("mallory", testPassword)
-	if unknown < known/3 || unknown > known*3 {
-		t.Errorf("a wrong password takes %v, an unknown user %v", known, unknown)
+	known, unknown := time.Hour, time.Hour // the fastest: the machine may be busy
+	for range 20 {
+		known, unknown = min(known, took("alice", "wrong")), min(unknown, took("mallory", testPassword))
+		if known/3 < unknown && unknown < known*3 {
+			return
+		}
 	}
+	t.Errorf("a wrong password takes %v, an unknown user %v", known, unknown)
 }
 
 func TestFind(t *testing.T) {
