@@ -64,7 +64,7 @@ type wait struct {
 	deciding   bool // a decision is being committed: nothing joins any more
 	held       []packet
 	challenges []*challenge
-	approved   *Approval // a device approved and no packet was waiting
+	approved   *Approval // of a device; nil: none has approved
 	deadline   time.Time // for sweep
 }
 

@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -16,13 +17,13 @@ const (
 
 // settle is the only place where a login ends. It takes the login's turn, lets
 // f look and decide, commits the event, and only then answers everyone who
-// waits. It reports false, without calling f, if the login has ended before.
-// A panic in f or in the journal ends the login too, and goes on.
-func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event, ending)) bool {
+// waits. f is not called if the login has ended before. A panic in f or in the
+// journal ends the login too, and goes on.
+func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event, ending)) {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	if !t.deciding(w, true) {
-		return false
+		return
 	}
 	decided := false
 	defer func() {
@@ -35,7 +36,7 @@ func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event
 	case goesOn:
 		decided = true
 		t.deciding(w, false)
-		return true
+		return
 	case record:
 		if err := t.Journal.Record(context.WithoutCancel(ctx), ev); err != nil {
 			d = notRecorded(w, d, err)
@@ -44,7 +45,6 @@ func (t *Pending) settle(ctx context.Context, w *wait, f func() (Decision, Event
 	decided = true
 	t.recall(w, d, ev)
 	t.publish(w, d)
-	return true
 }
 
 // abort ends w in a panic, with a rejection: nobody would end it otherwise, and
@@ -109,16 +109,9 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 		delete(t.clients, w.Client)
 	}
 	user := Fold(w.User)
-	open := t.users[user]
-	for i, o := range open {
-		if o == w {
-			open = append(open[:i:i], open[i+1:]...)
-		}
-	}
-	if len(open) == 0 {
+	t.users[user] = slices.DeleteFunc(t.users[user], func(o *wait) bool { return o == w })
+	if len(t.users[user]) == 0 {
 		delete(t.users, user)
-	} else {
-		t.users[user] = open
 	}
 	if w.prompts() && declined(d.Reason) && len(t.denied) < t.Max {
 		t.denied[denialKey(&w.Login)] = time.Now().Add(rememberDenial)
