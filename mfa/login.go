@@ -186,7 +186,7 @@ func (w *wait) lapse(a *Approval, now time.Time) (Decision, Event, ending) {
 
 func (w *wait) prompt(requests []PromptRequest, approved func(Approval)) Prompt {
 	p := Prompt{
-		ID: w.ID, Key: denialKey(&w.Login), Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
+		ID: w.ID, Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
 		Started: w.Opened, Expires: w.Opened.Add(w.ringsFor()), Requests: w.shown(requests),
 	}
 	if w.match != "" {

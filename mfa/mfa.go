@@ -381,7 +381,6 @@ type Decision struct {
 // Prompt is a request for approval as devices see it.
 type Prompt struct {
 	ID      string // the login's id
-	Key     string // stable over a restart: user, client group and end-user field
 	Resumed bool   // shown before a restart: show it again, and do not ring again
 	User    string // canonical name
 	Client  string

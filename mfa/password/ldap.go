@@ -20,7 +20,6 @@ type ldapConn struct {
 	raw    net.Conn // the TCP connection under TLS: closing it never blocks
 	conn   *ldap.Conn
 	idle   time.Time // since when it is in the pool
-	reused bool      // it was in the pool
 }
 
 // ldapEntry is an entry that a search found. Attribute names are in lower case;

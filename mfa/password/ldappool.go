@@ -174,7 +174,6 @@ func (s *ldapServer) take(u use, now time.Time) *ldapConn {
 		c := s.idle[u][last]
 		s.idle[u] = s.idle[u][:last]
 		if !c.closed() && now.Sub(c.idle) < maxIdle {
-			c.reused = true
 			return c
 		}
 		go c.close()

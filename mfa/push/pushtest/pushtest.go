@@ -69,7 +69,7 @@ func waiting(t *testing.T) context.Context {
 
 func (r Rig) prompt(id, number string) mfa.Prompt {
 	now := time.Now()
-	return mfa.Prompt{ID: id, Key: "key of " + id, User: r.User, Client: "vpn", Number: number, Started: now,
+	return mfa.Prompt{ID: id, User: r.User, Client: "vpn", Number: number, Started: now,
 		Expires: now.Add(time.Minute), Requests: []mfa.PromptRequest{{Time: now, Client: "vpn", EndUser: "198.51.100.7"}}}
 }
 
