@@ -58,8 +58,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	count.lastSeen.Store(now.UnixNano())
 	if a.accounting {
 		if why := s.account(&a, c, count, p, now); why != keep {
-			count.discarded[why].Add(1)
-			s.refuse(c, why, source, now)
+			s.refuse(c, count, why, source, now)
 		}
 		return
 	}
@@ -74,8 +73,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		x, why = s.deduplicate(&a, &r, count, now)
 	}
 	if why != keep {
-		count.discarded[why].Add(1)
-		s.refuse(c, why, source, now)
+		s.refuse(c, count, why, source, now)
 		return
 	}
 	if x == nil {
@@ -173,9 +171,11 @@ func (s *Server) deduplicate(a *arrival, r *request, count *counters, now time.T
 	return nil, keep
 }
 
-// refuse logs a refused packet of a known client, with what to do about it. An
-// attack must not fill the disk: a line an hour for each client, address and reason.
-func (s *Server) refuse(c *client, why discard, source netip.Addr, now time.Time) {
+// refuse counts a refused packet of a known client and logs it, with what to do
+// about it. An attack must not fill the disk: a line an hour for each client,
+// address and reason.
+func (s *Server) refuse(c *client, count *counters, why discard, source netip.Addr, now time.Time) {
+	count.discarded[why].Add(1)
 	if !s.refusals.allow(refusal{c.Name, why.String(), source}, now) {
 		return
 	}

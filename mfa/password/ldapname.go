@@ -73,12 +73,7 @@ func (s *LDAPSettings) login(ad bool) ldapLogin {
 		l = ldapLogin{attribute: "sAMAccountName", upn: "userPrincipalName", alternate: s.AlternateLoginAttribute,
 			filter: "(&(objectCategory=person)(objectClass=user))"}
 	}
-	if s.LoginAttribute != "" {
-		l.attribute = s.LoginAttribute
-	}
-	if s.Filter != "" {
-		l.filter = s.Filter
-	}
+	l.attribute, l.filter = cmp.Or(s.LoginAttribute, l.attribute), cmp.Or(s.Filter, l.filter)
 	return l
 }
 
@@ -91,8 +86,7 @@ type match struct{ attribute, value string }
 func (l ldapLogin) matches(n loginName) [][]match {
 	whole := []match{}
 	if n.upn {
-		upn := cmp.Or(l.upn, l.attribute)
-		whole = append(whole, match{upn, n.full})
+		whole = append(whole, match{cmp.Or(l.upn, l.attribute), n.full})
 	}
 	if l.alternate != "" && (n.upn || n.domain == "") {
 		whole = append(whole, match{l.alternate, n.full})
