@@ -229,7 +229,7 @@ type primary struct {
 	seen   []string // passwords
 	groups []string
 	fail   func() error
-	names  map[string]string // that Find knows users by beside the canonical ones
+	names  map[string]string // that users are known by beside the canonical ones
 }
 
 var _ PasswordChecker = (*primary)(nil)
@@ -244,6 +244,9 @@ func (p *primary) Check(_ context.Context, user string, cred Credential) (Identi
 	name, groups, err := p.ask(user)
 	if err != nil {
 		return Identity{}, err
+	}
+	if canonical, ok := p.names[name]; ok {
+		name = canonical
 	}
 	id := Identity{Name: strings.ToLower(name), Known: true, Groups: groups, Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}
 	switch c := cred.(type) {

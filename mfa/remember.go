@@ -36,6 +36,13 @@ type remembered struct {
 	until  time.Time
 }
 
+// call adds a name by which the approval is forgotten. It is not yet in use.
+func (a *remembered) call(user string) {
+	if n := bareName(user); !slices.Contains(a.names, n) {
+		a.names = append(a.names, n)
+	}
+}
+
 func (a *remembered) text() string {
 	return fmt.Sprintf("approved on %q at %s, login %s", a.device.Device, a.at.UTC().Format(time.RFC3339), a.login)
 }
@@ -66,9 +73,10 @@ func (t *Pending) recall(w *wait, d Decision, ev Event) {
 	}
 	t.mu.Lock()
 	for _, p := range w.held {
-		if n := bareName(p.User); !slices.Contains(a.names, n) {
-			a.names = append(a.names, n)
-		}
+		a.call(p.User)
+	}
+	for _, c := range w.challenges {
+		a.call(c.user)
 	}
 	t.mu.Unlock()
 	t.memory.add(a)

@@ -302,6 +302,24 @@ func TestRememberPushBlocked(t *testing.T) {
 	})
 }
 
+// The same where an answer to a challenge was let in.
+func TestRememberAliasAtPrompt(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.users.set("asmith", func(u *User) { u.Devices = 1 })
+		r.primary.names = map[string]string{"alice.smith": "asmith"}
+		r.client.Remember, r.client.NumberInPrompt = time.Hour, true
+		a := r.sendAnswer(r.send(r.request("alice.smith")), "")
+		r.rings(1).decides(nil)
+		a.want(Accept, ReasonNumberMatch)
+		r.send(r.request("asmith")).want(Accept, ReasonRemembered)
+		wrong := r.request("alice.smith")
+		wrong.Cred = Password("wrong")
+		r.send(wrong).want(Reject, ReasonWrongPassword)
+		time.Sleep(time.Minute)
+		r.send(r.request("asmith")).want(Challenge, ReasonNumberMatch)
+	})
+}
+
 // Who signs in by a name that is not the canonical one is forgotten by it too.
 func TestRememberAlias(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
