@@ -147,8 +147,12 @@ func (n *Ntfy) wrap(err *error) {
 func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
 	var failed []error
 	sent := false
+	var numbers []string // the same on each: two sets would have the right one alone in common
+	if a.Number != "" {
+		numbers = choices(a.Number)
+	}
 	for _, d := range a.devices {
-		body, err := json.Marshal(n.notification(a, d, sequence))
+		body, err := json.Marshal(n.notification(a, d, sequence, numbers))
 		if err != nil {
 			panic("push: internal error: " + err.Error()) // only for types that JSON does not have
 		}
@@ -186,7 +190,7 @@ const ntfyUrgent = 5 // rings and stays
 
 // notification is a prompt as a device shows it. ntfy shows at most three
 // buttons: with three numbers the two denials are on the page behind the text.
-func (n *Ntfy) notification(a *asked, d Device, sequence string) ntfyMessage {
+func (n *Ntfy) notification(a *asked, d Device, sequence string, numbers []string) ntfyMessage {
 	button := func(label string, l ntfyLink) ntfyAction {
 		return ntfyAction{Action: "http", Label: label, URL: n.link(a, d, l), Method: http.MethodPost, Clear: true}
 	}
@@ -204,7 +208,7 @@ func (n *Ntfy) notification(a *asked, d Device, sequence string) ntfyMessage {
 	}
 	m.Message += "\nTap the number that the sign-in shows. To deny, tap this text."
 	m.Click = n.link(a, d, ntfyLink{Action: ntfyAsk})
-	for _, number := range choices(a.Number) {
+	for _, number := range numbers {
 		m.Actions = append(m.Actions, button(number, ntfyLink{Action: ActionApprove, Number: number}))
 	}
 	return m

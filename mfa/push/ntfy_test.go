@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,6 +213,55 @@ func TestNtfyChoice(t *testing.T) {
 	}
 	if len(others) < 80 || places[0] < 50 || places[1] < 50 || places[2] < 50 {
 		t.Errorf("%d numbers, places %v", len(others), places)
+	}
+}
+
+// TestNtfyChoiceOfTwoDevices: both show the same three. Of two choices only the
+// right number would be in both.
+func TestNtfyChoiceOfTwoDevices(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	labels := map[string][]string{} // by topic
+	shown := make(chan struct{}, 2)
+	s := newSite(t, func(s *site) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var m struct {
+				Topic   string
+				Actions []struct{ Label string }
+			}
+			if r.Method != http.MethodPost || json.NewDecoder(r.Body).Decode(&m) != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, a := range m.Actions {
+				labels[m.Topic] = append(labels[m.Topic], a.Label)
+			}
+			shown <- struct{}{}
+		})
+	})
+	s.parts.Registrations = registered{"anna/chat": {{ID: "d1", User: "anna"}, {ID: "d2", User: "anna"}}}
+	n := openNtfy(t, s, func(n *push.NtfySettings) { n.AllowChoice = true })
+	ctx, cancel := context.WithCancel(bounded(t))
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.Push(ctx, testPrompt("p1", "42"))
+		done <- err
+	}()
+	for range 2 {
+		select {
+		case <-shown:
+		case err := <-done:
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	<-done
+	mu.Lock()
+	defer mu.Unlock()
+	first, second := labels[n.Topic(push.Device{ID: "d1"})], labels[n.Topic(push.Device{ID: "d2"})]
+	if len(first) != 3 || !slices.Equal(first, second) {
+		t.Errorf("one shows %v, the other %v", first, second)
 	}
 }
 
