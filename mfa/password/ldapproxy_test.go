@@ -230,3 +230,33 @@ func TestLDAPConnections(t *testing.T) {
 		t.Errorf("%d connections for %d of each kind, %d requests on one of the other kind, %d binds", p.conns, set.Connections, p.mixed, p.binds)
 	}
 }
+
+// TestLDAPRefusedAccount: a server that does not take the password of bind_dn is
+// not asked again with each login, nor each second as one that is down: that could
+// lock the account.
+func TestLDAPRefusedAccount(t *testing.T) {
+	s := startSlapd(t)
+	p := startProxy(t, s.Plain)
+	set := quick(s)
+	set.URL, set.InsecurePlaintext, set.BindPassword, set.DeadTime = p.url, true, "not the reader's", time.Minute
+	l := openLDAP(t, set)
+	binds := 0
+	p.set(func(request []byte) fate {
+		if bytes.Contains(request, []byte("not the reader's")) {
+			binds++
+		}
+		return pass
+	})
+	for range 3 {
+		for range 5 {
+			_, err := check(t, l, "alice", passwordtest.SlapdPassword)
+			noAnswer(t, "bind_dn is refused", err)
+		}
+		time.Sleep(500 * time.Millisecond) // a server that is down would be tried again
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if binds != 1 {
+		t.Errorf("%d binds with a wrong password, want 1", binds)
+	}
+}
