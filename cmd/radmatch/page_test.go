@@ -118,6 +118,8 @@ func TestPage(t *testing.T) {
 		answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.7"`)
 		page.sees("Sign in to vpn?")
 		page.sees("198.51.100.7")
+		page.until(`/When\s+\d+:\d\d:\d\d/.test(document.querySelector('.card dl').innerText)`)
+		page.until(`/^0:5\d$/.test(document.querySelector('.timer span:last-child').textContent)`)
 		page.click("Approve")
 		gets(t, answer, "Access-Accept")
 		page.sees("The sign-in goes on.")

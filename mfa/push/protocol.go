@@ -332,6 +332,7 @@ type PromptView struct {
 	HidesClient    bool          `json:"hides_client,omitempty"` // by policy: nothing names the client
 	HidesPlace     bool          `json:"hides_place,omitempty"`  // by policy: nothing says where from
 	Refused        string        `json:"refused,omitempty"`      // why this device cannot approve; it can deny
+	RefusedCode    string        `json:"refused_code,omitempty"` // the same, stable, for a device with texts of its own
 	Passkey        bool          `json:"passkey,omitempty"`      // an approval by this device needs its passkey
 	Requests       []RequestView `json:"requests"`
 	More           int           `json:"more,omitempty"` // requests that Requests leaves out
@@ -389,9 +390,9 @@ func view(p *mfa.Prompt, version int) PromptView {
 	}
 	switch {
 	case v.NumberRequired && version < VersionNumber:
-		v.Refused = tooOld
+		v.Refused, v.RefusedCode = tooOld, "device_too_old"
 	case v.ShowsCode && version < VersionCode:
-		v.Refused = tooOldForCode
+		v.Refused, v.RefusedCode = tooOldForCode, "device_too_old"
 	}
 	shown := p.Requests
 	if len(shown) > maxRequests {

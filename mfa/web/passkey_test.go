@@ -320,14 +320,15 @@ func TestPasskeyPolicy(t *testing.T) {
 	for _, c := range []struct {
 		name              string
 		has, needs, party bool
-		refused, marked   bool
+		refused           string
+		marked            bool
 		code              string
 	}{
-		{"none, and none is needed", false, false, true, false, false, ""},
-		{"none, and it is needed", false, true, true, true, false, "passkey_required"},
-		{"none, needed, and nobody checks them", false, true, false, true, false, "passkey_required"},
-		{"one", true, false, true, false, true, "passkey_required"},
-		{"one, and nobody checks them any more", true, false, false, true, true, "passkey_required"},
+		{"none, and none is needed", false, false, true, "", false, ""},
+		{"none, and it is needed", false, true, true, "passkey_required", false, "passkey_required"},
+		{"none, needed, and nobody checks them", false, true, false, "passkey_required", false, "passkey_required"},
+		{"one", true, false, true, "", true, "passkey_required"},
+		{"one, and nobody checks them any more", true, false, false, "no_passkeys", true, "passkey_required"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
@@ -341,7 +342,7 @@ func TestPasskeyPolicy(t *testing.T) {
 			}
 			r.prompt(t, "p1", "")
 			l, err := r.phone("anna1").Prompts(t.Context())
-			if err != nil || len(l.Prompts) != 1 || (l.Prompts[0].Refused != "") != c.refused || l.Prompts[0].Passkey != c.marked {
+			if err != nil || len(l.Prompts) != 1 || l.Prompts[0].RefusedCode != c.refused || (l.Prompts[0].Refused == "") != (c.refused == "") || l.Prompts[0].Passkey != c.marked {
 				t.Fatalf("got %+v, %v", l, err)
 			}
 			d := push.Decision{Device: "anna1", Prompt: "p1", Action: push.ActionApprove}

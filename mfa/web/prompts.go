@@ -34,9 +34,9 @@ func (s *Server) completePrompt(d push.Device, v *push.PromptView) {
 	switch {
 	case v.Refused != "":
 	case d.Passkey == nil && s.Approver.RequirePasskey:
-		v.Refused = push.NeedsPasskey
+		v.Refused, v.RefusedCode = push.NeedsPasskey, "passkey_required"
 	case d.Passkey != nil && s.Approver.Passkeys == nil:
-		v.Refused = noPasskeys
+		v.Refused, v.RefusedCode = noPasskeys, "no_passkeys"
 	}
 	for i := range v.Requests {
 		v.Requests[i].Place = s.Places.Name(v.Requests[i].Address)

@@ -323,7 +323,7 @@ func TestOldDeviceAndNumber(t *testing.T) {
 	old := r.phone("anna1")
 	old.Version = 1
 	l, err := old.Prompts(t.Context())
-	if err != nil || !strings.Contains(l.Prompts[0].Refused, "cannot match numbers") {
+	if err != nil || !strings.Contains(l.Prompts[0].Refused, "cannot match numbers") || l.Prompts[0].RefusedCode != "device_too_old" {
 		t.Fatalf("got %+v, %v", l, err)
 	}
 	var told *push.PhoneError

@@ -7,5 +7,6 @@ export function explain(err) {
     // What fetch says of a connection that failed is no text for a person.
     return t('error.network');
   }
-  return has(`error.${err.code}`) ? t(`error.${err.code}`) : err.message;
+  // Nor is what the server says: it is in English, and for who writes a device.
+  return t(has(`error.${err.code}`) ? `error.${err.code}` : 'error.other');
 }

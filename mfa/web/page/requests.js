@@ -4,7 +4,7 @@ import { explain } from './errors.js';
 import * as notify from './notify.js';
 import * as passkey from './passkey.js';
 import { Refusal } from './protocol.js';
-import { at, many, t } from './text.js';
+import { at, has, many, t } from './text.js';
 
 // A card takes no press for so long after it came or changed: the press was
 // meant for what was there before.
@@ -119,7 +119,7 @@ class Card {
   }
 
   #draw() {
-    const { refused, number_required: numbered, shows_code: shows } = this.prompt;
+    const { refused, refused_code: code, number_required: numbered, shows_code: shows } = this.prompt;
     this.clock = el('span', {});
     this.bar = el('progress', { max: Math.max(1, this.#lifetime()), 'aria-hidden': 'true' });
     this.details = this.#facts();
@@ -137,7 +137,7 @@ class Card {
         el('p', { class: 'hint', id: `${this.id}-hint` }, t('request.numberhint')),
       ] : []),
       ...(shows && !refused ? [el('p', { class: 'hint' }, t('request.code'))] : []),
-      ...(refused ? [el('p', { class: 'note warn' }, refused)] : []),
+      ...(refused ? [el('p', { class: 'note warn' }, t(has(`refused.${code}`) ? `refused.${code}` : 'refused.other'))] : []),
       this.error,
       el('div', { class: 'buttons decide' }, deny, ...(refused ? [] : [approve])),
       this.notMe);
