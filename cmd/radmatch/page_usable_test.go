@@ -107,6 +107,70 @@ func TestPageByKeyboard(t *testing.T) {
 	page.sees("This device is no longer registered.")
 }
 
+// TestPageTranslated: with other texts in the file of texts there is no word left
+// on the page that is not from it, but for names.
+func TestPageTranslated(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, pageSite)
+	page := startBrowser(t).open(t, onPhone)
+	page.do("Page.addScriptToEvaluateOnNewDocument", object{"source": `const real = window.fetch;
+		window.fetch = async (what, ...more) => {
+			const answer = await real(what, ...more);
+			if (!String(what).startsWith('texts.')) return answer;
+			const texts = Object.entries(await answer.json()).map(([key, text]) => [key, '«' + text + '»']);
+			return new Response(JSON.stringify(Object.fromEntries(texts)));
+		};`})
+	translated := func(what string) {
+		t.Helper()
+		var left []string
+		if err := page.eval(`(() => {
+			const left = [];
+			const look = (text) => {
+				let rest = text;
+				for (let before; before !== rest;) { before = rest; rest = rest.replace(/«[^«»]*»/g, ''); }
+				rest = rest.replace(/\d+:\d\d:\d\d\s[AP]M|radmatch|alice|vpn|mine|198\.51\.100\.7/g, '');
+				if (/\p{L}/u.test(rest)) left.push(text);
+			};
+			for (const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); walk.nextNode();) {
+				if (!walk.currentNode.parentElement.closest('noscript, pre, script')) look(walk.currentNode.data);
+			}
+			for (const e of document.querySelectorAll('[aria-label], [title], [alt], [placeholder]')) {
+				for (const name of ['aria-label', 'title', 'alt', 'placeholder']) look(e.getAttribute(name) ?? '');
+			}
+			look(document.title);
+			return left;
+		})()`, &left); err != nil || len(left) > 0 {
+			t.Errorf("%s: not from the file: %q (%v)", what, left, err)
+		}
+	}
+	page.visit(p.link("alice"))
+	page.until(control("«Add this device»"))
+	translated("enroll")
+	page.enter("«Name of this device»", "mine")
+	page.click("«Add this device»")
+	page.sees("«Connected»")
+	answer := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.7"`)
+	page.until(control("«Deny»"))
+	translated("request")
+	page.click("«It wasn’t me»")
+	page.until("document.querySelector('dialog')")
+	translated("dialog")
+	page.click("«Cancel»")
+	page.click("«Deny»")
+	gets(t, answer, "Access-Reject")
+	page.until(control("«Done»"))
+	translated("result")
+	page.click("«History»")
+	page.sees("«Denied on a device»")
+	translated("history")
+	page.click("«Devices»")
+	page.until("document.querySelector('#device-list li')")
+	translated("devices")
+	p.cli("device", "remove", "alice", "mine")
+	page.sees("«This device is no longer registered.")
+	translated("removed")
+}
+
 // usable demands that the page is as wide as the display, that what a person can
 // use has a name, and that its texts stand out from what they stand on.
 func (p *tab) usable(what string) {
