@@ -3,6 +3,7 @@ package mfa
 import (
 	"errors"
 	"net/netip"
+	"slices"
 )
 
 // Plan is what policy decides for one login. The zero value denies.
@@ -180,14 +181,7 @@ func (u *User) DefaultMethod() Method {
 	return ""
 }
 
-func (u *User) pushBlocked(group string) bool {
-	for _, g := range u.PushBlocked {
-		if g == group {
-			return true
-		}
-	}
-	return false
-}
+func (u *User) pushBlocked(group string) bool { return slices.Contains(u.PushBlocked, group) }
 
 // otpElseDeny is what remains where push must not be used.
 func (u *User) otpElseDeny() Plan {

@@ -29,8 +29,6 @@ type RowError struct {
 	Problem string
 }
 
-func (e RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }
-
 // ReadCSV reads a file of OATH tokens in Entra's form: CSVHeader, then a token a
 // line. It returns the good rows and what is wrong with each of the others. The
 // error means that the file cannot be read as such a file at all. A byte order

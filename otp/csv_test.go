@@ -78,7 +78,7 @@ func TestReadCSV(t *testing.T) {
 			}
 			var problems []string
 			for _, b := range bad {
-				problems = append(problems, b.Error())
+				problems = append(problems, fmt.Sprintf("line %d: %s", b.Line, b.Problem))
 			}
 			if !slices.Equal(problems, tt.bad) {
 				t.Errorf("bad rows\n got %s\nwant %s", strings.Join(problems, "\n     "), strings.Join(tt.bad, "\n     "))
