@@ -39,7 +39,7 @@ var (
 	errClock    = errors.New("time of the request is not the server's")
 	errReplayed = errors.New("nonce used before")
 	errTooMany  = errors.New("too many requests of one device")
-	errBusy     = errors.New("nonce table is full")
+	errBusy     = errors.New("too many at once")
 	errTooLarge = errors.New("body too large")
 	errBody     = errors.New("body not read")
 )
@@ -131,10 +131,10 @@ func (n *nonces) use(device, nonce string, now time.Time) error {
 	if n.current.used == nil {
 		n.current = generation{used: make(map[[16]byte]struct{}), count: make(map[string]int)}
 	}
-	_, now1 := n.current.used[key]
+	_, lately := n.current.used[key]
 	_, before := n.preceding.used[key]
 	switch {
-	case now1 || before:
+	case lately || before:
 		return errReplayed
 	case n.current.count[device] >= maxDeviceNonces:
 		return errTooMany

@@ -151,7 +151,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, c caller) {
 	answer(w, http.StatusOK, struct {
 		Devices  []deviceView `json:"devices"`
 		Passkeys bool         `json:"passkeys"`
-	}{views, s.Passkeys != nil && s.Passkeys.Registers})
+	}{views, s.Passkeys.registers()})
 }
 
 // renameDevice gives one of the person's devices another name.

@@ -72,6 +72,9 @@ func NewPasskeys(id, origin string, st PasskeyStore) (*Passkeys, error) {
 	return &Passkeys{Store: st, party: party}, nil
 }
 
+// registers reports whether devices may register passkeys; for nil nobody may.
+func (p *Passkeys) registers() bool { return p != nil && p.Registers }
+
 // algorithms are what authenticators sign with, in the order of preference: that
 // of phones and keys, Ed25519, and that of older TPMs in Windows.
 var algorithms = []protocol.CredentialParameter{
@@ -200,7 +203,7 @@ var errNoPasskeys = errors.New("no passkeys here")
 
 // passkeyOptions offers the registration of a passkey to a device.
 func (s *Server) passkeyOptions(w http.ResponseWriter, _ *http.Request, c caller) {
-	if s.Passkeys == nil || !s.Passkeys.Registers {
+	if !s.Passkeys.registers() {
 		refuse(w, errNoPasskeys)
 		return
 	}
@@ -215,7 +218,7 @@ func (s *Server) passkeyOptions(w http.ResponseWriter, _ *http.Request, c caller
 
 // addPasskey registers the passkey that a device was offered.
 func (s *Server) addPasskey(w http.ResponseWriter, r *http.Request, c caller) {
-	if s.Passkeys == nil || !s.Passkeys.Registers {
+	if !s.Passkeys.registers() {
 		refuse(w, errNoPasskeys)
 		return
 	}
