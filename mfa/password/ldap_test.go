@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -225,6 +226,31 @@ userPassword: right horse
 	l.Taken = func(name string) bool { return name == "alice" }
 	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("a name of another primary: got %q, %v", id.Name, err)
+	}
+}
+
+// TestLDAPReply: a value that cannot be sent is no answer: it may be what keeps
+// the user out of a network. One that is not there is none.
+func TestLDAPReply(t *testing.T) {
+	s := startSlapd(t)
+	var many strings.Builder
+	for i := range 201 { // as many attributes have no room
+		fmt.Fprintf(&many, "description: %d\n", i)
+	}
+	err := s.Add("dn: uid=Bob,ou=users,dc=example,dc=org\nchangetype: modify\nadd: description\ndescription: short\ndescription: " + strings.Repeat("x", 254) + "\n\n" +
+		"dn: uid=twin,ou=users,dc=example,dc=org\nchangetype: modify\nadd: description\n" + many.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := settings(s)
+	set.Reply, set.Filter = []password.LDAPReply{{Attribute: "Filter-Id", From: "description"}}, "(!(cn=Other Twin))"
+	l := openLDAP(t, set)
+	for _, user := range []string{"bob", "twin"} {
+		_, err := check(t, l, user, passwordtest.SlapdPassword)
+		noAnswer(t, user, err)
+	}
+	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil || id.Attributes != nil {
+		t.Errorf("a user without the attribute: %+v, %v", id.Attributes, err)
 	}
 }
 
