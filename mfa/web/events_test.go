@@ -3,19 +3,23 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
 
 // openStream is a stream as a device reads it.
@@ -140,28 +144,16 @@ func TestStreamLimits(t *testing.T) {
 	}
 }
 
-// TestStreamOutlivesTimeouts: the limits of a request do not end a stream, nor
-// over TLS, where a browser would rather speak HTTP/2.
+// TestStreamOutlivesTimeouts: the limits of a request do not end a stream.
 func TestStreamOutlivesTimeouts(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*httptest.Server){"plain": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			testStreamOutlivesTimeouts(t, start)
-		})
-	}
-}
-
-func testStreamOutlivesTimeouts(t *testing.T, start func(*httptest.Server)) {
 	r := newRig(t)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = NewHTTPServer(r.http.Config.Handler, nil)
 	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
-	srv.EnableHTTP2, srv.TLS = true, TLSConfig(nil) // the client offers HTTP/2; the certificate is httptest's
-	start(srv)
+	srv.Start()
 	defer srv.Close()
-	r.http.Close()
-	r.http = srv
+	r.http.URL = srv.URL
 	s := r.stream(t, "anna1")
 	s.want("sync", "")
 	beats := 0
@@ -180,6 +172,79 @@ func testStreamOutlivesTimeouts(t *testing.T, start func(*httptest.Server)) {
 	if n, _ := s.next(); n != "" || s.lines.Err() != nil {
 		t.Errorf("it ends with %q, %v", n, s.lines.Err())
 	}
+}
+
+// pipes is a listener for connections within the process, which take no time.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c := <-p; c != nil {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestStreamOverTLS: one on which nothing happens for an hour is still there for
+// the prompt that comes then, also for who would rather speak HTTP/2.
+func TestStreamOverTLS(t *testing.T) {
+	cert, key := testPair(t, 1, time.Now().Add(time.Hour))
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		st := &pushtest.Store{}
+		signer := st.Add(t, "anna", "anna1", push.MaxVersion)
+		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
+		srv, l := NewHTTPServer(s.Handler(), nil), make(pipes)
+		srv.TLSConfig = TLSConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil })
+		go srv.ServeTLS(l, "", "")
+		transport := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			near, far := net.Pipe()
+			l <- far
+			c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
+			return c, c.HandshakeContext(ctx)
+		}}
+		auth, err := push.SignRequest(signer, push.MaxVersion, "anna1", time.Now(), "GET", "/api/v1/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := httptest.NewRequestWithContext(t.Context(), "GET", "https://mfa.example.org/api/v1/events", nil)
+		req.Header.Set("Authorization", auth)
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := make(chan string, 10)
+		go func() {
+			defer close(events)
+			for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+				if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+					events <- name
+				}
+			}
+		}()
+		if name := <-events; name != "sync" {
+			t.Fatalf("it begins with %q", name)
+		}
+		time.Sleep(time.Hour)
+		ctx, decided := context.WithCancel(t.Context())
+		go func() {
+			_, _ = s.Approver.Push(ctx, mfa.Prompt{ID: "p1", User: "anna", Expires: time.Now().Add(time.Minute)})
+		}()
+		if name := <-events; name != "prompt" {
+			t.Errorf("got %q", name)
+		}
+		decided()
+		s.Close()
+		for range events {
+		}
+		transport.CloseIdleConnections()
+		close(l)
+		srv.Close()
+	})
 }
 
 // watch runs Watch and returns its notices.
