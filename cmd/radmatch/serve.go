@@ -71,11 +71,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err := forbidCores(); err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, store.Options{
-		Dir: cfg.DataDir, Server: true, Logger: log, Keep: cfg.Events.Keep, MaxSize: int64(cfg.Events.MaxSize),
-	})
+	st, err := openServerStore(ctx, cfg, log)
 	if err != nil {
-		return withHint("radmatch check --connect", err)
+		return err
 	}
 	defer st.Close()
 	for _, w := range cfg.Warnings {
@@ -130,6 +128,17 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	stopWork()
 	work.Wait()
 	return err
+}
+
+// openServerStore opens the database as the one server that works with it.
+func openServerStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (*store.Store, error) {
+	st, err := store.Open(ctx, store.Options{
+		Dir: cfg.DataDir, Server: true, Logger: log, Keep: cfg.Events.Keep, MaxSize: int64(cfg.Events.MaxSize),
+	})
+	if err != nil {
+		return nil, withHint("radmatch check --connect", err)
+	}
+	return st, nil
 }
 
 // newRADIUS makes the RADIUS server, which knows what the one before it has seen
