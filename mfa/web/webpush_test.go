@@ -66,6 +66,21 @@ func (r *webPushRig) web(t *testing.T, device string) *push.WebSubscription {
 	return d.Web
 }
 
+// approve has the phone approve the one prompt that waits.
+func (r *webPushRig) approve(t *testing.T, number string, done <-chan error) {
+	t.Helper()
+	l, err := r.phone("anna1").Prompts(t.Context())
+	if err != nil || len(l.Prompts) != 1 {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	if answer, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, number); answer.Outcome != push.OutcomeApproved || err != nil {
+		t.Errorf("got %+v, %v", answer, err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Push: %v", err)
+	}
+}
+
 // TestWebPushRings: a device that has subscribed gets one encrypted message a
 // prompt, which says nothing of the sign-in, and decides as ever.
 func TestWebPushRings(t *testing.T) {
@@ -94,16 +109,7 @@ func TestWebPushRings(t *testing.T) {
 	if m.Subscriber != "anna1" || m.Text != `{"kind":"prompt","id":"p1"}` || m.Contact != "https://mfa.example.org" || m.Topic == "" || m.TTL < 58 {
 		t.Errorf("got %+v", m)
 	}
-	l, err := r.phone("anna1").Prompts(t.Context())
-	if err != nil || len(l.Prompts) != 1 {
-		t.Fatalf("got %+v, %v", l, err)
-	}
-	if answer, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "42"); answer.Outcome != push.OutcomeApproved || err != nil {
-		t.Errorf("got %+v, %v", answer, err)
-	}
-	if err := <-done; err != nil {
-		t.Errorf("Push: %v", err)
-	}
+	r.approve(t, "42", done)
 	r.prompt(t, "p2", "")
 	if again := r.service.Next(); again.Size != m.Size || !strings.Contains(again.Text, "p2") {
 		t.Errorf("got %+v after %+v", again, m)
@@ -158,16 +164,7 @@ func TestWebPushServiceFails(t *testing.T) {
 				}
 			}
 			start := time.Now()
-			l, err := r.phone("anna1").Prompts(t.Context())
-			if err != nil || len(l.Prompts) != 1 {
-				t.Fatalf("got %+v, %v", l, err)
-			}
-			if answer, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, ""); answer.Outcome != push.OutcomeApproved || err != nil {
-				t.Errorf("got %+v, %v", answer, err)
-			}
-			if err := <-done; err != nil {
-				t.Errorf("Push: %v", err)
-			}
+			r.approve(t, "", done)
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("the decision took %v", took)
 			}
