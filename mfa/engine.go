@@ -189,6 +189,15 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	o, what := e.Pending.open(w, p, p.Client.Join)
 	switch what {
 	case opened:
+		if e.limited(w, user) {
+			e.hold(ctx, w, p)
+			e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+				d := w.decide(Reject, ReasonPushLimited)
+				d.Delay = e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)
+				return d, w.event(Reject, ReasonPushLimited, time.Now()), record
+			})
+			return
+		}
 		e.Limits.rang.take(Fold(w.User), w.Opened, user.Unblocked, e.Rings)
 		// Deferred, so that an answer that panics leaves no login behind that has
 		// no prompt to end it.
@@ -200,6 +209,14 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	default:
 		e.shed(ctx, w, p, what)
 	}
+}
+
+// limited reads the limits again for a prompt that is to ring: the one that was
+// open when its plan was made, and that it would have joined, counts by now.
+func (e *Engine) limited(w *wait, user User) bool {
+	key := Fold(w.User)
+	return e.Limits.rang.full(key, w.Opened, user.Unblocked, e.Rings) ||
+		w.Reason != ReasonPushLimited && e.Limits.prompts.locked(key, w.Opened, user.Unblocked)
 }
 
 // wait lets p wait for the device: with a challenge where the login has a number
