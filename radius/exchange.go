@@ -135,7 +135,7 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	if entry == nil {
 		return
 	}
-	var room [8]zap.Field
+	var room [9]zap.Field
 	fields := append(room[:0],
 		zap.String("client", x.client.Name),
 		zap.String("user", printable(x.req.User)),
@@ -143,6 +143,9 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 		zap.String("reason", string(d.Reason)),
 		zap.Duration("took", took),
 		zap.String("login", d.LoginID))
+	if x.req.NAS != "" {
+		fields = append(fields, zap.String("nas", printable(x.req.NAS)))
+	}
 	if !current {
 		fields = append(fields, zap.Bool("superseded", true))
 	}

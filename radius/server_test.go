@@ -422,5 +422,11 @@ func TestRequestFields(t *testing.T) {
 				t.Errorf("NAS %q", c.NAS)
 			}
 		}
+		for i, c := range r.auth.seen() {
+			c.reply(mfa.Decision{Outcome: mfa.Accept})
+			if got := r.logs.FilterMessage("request").All(); len(got) != i+1 || got[i].ContextMap()["nas"] != c.NAS {
+				t.Errorf("logged %v; want nas %s", got, c.NAS)
+			}
+		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,5 +284,17 @@ func TestWebPushBadCA(t *testing.T) {
 		if out, code := p.output("serve"); code != exitConfig || !strings.Contains(out, "web.push_ca_file: ") {
 			t.Errorf("%q: exit %d: %s", text, code, out)
 		}
+	}
+}
+
+// TestPushServicesByDefault: the list stands in the configuration's default and in
+// the code that knows which services are not the operator's own.
+func TestPushServicesByDefault(t *testing.T) {
+	cfg, err := readConfig("../../testdata/config/ok/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := push.PushServices(); !slices.Equal(cfg.Web.PushServices, want) {
+		t.Errorf("web.push_services is %q by default; the code knows %q", cfg.Web.PushServices, want)
 	}
 }
