@@ -21,8 +21,10 @@ const (
 	// pace is how long the writer rests between commits while many logins share
 	// them: when the last one carried crowd rows. It saves a tenth of the
 	// processor time, and p99 falls because fewer threads wake up. A millisecond
-	// would save no more, and be felt where sixteen sign in at a time.
-	pace  = 500 * time.Microsecond
+	// would save no more, and be felt where sixteen sign in at a time. It is Go's
+	// timer: asleep in the kernel, the writer would hold a processor that the
+	// runtime takes back, which costs as much again.
+	pace  = 300 * time.Microsecond
 	crowd = 4
 	// maxQueue bounds the rows that wait for the disk.
 	maxQueue = 16384
@@ -95,7 +97,7 @@ func (q *queue) take() ([]row, *batch) {
 // made every login wait for a millisecond, or all for all.
 func (q *queue) gather() {
 	if q.crowded() {
-		pause(pace)
+		time.Sleep(pace)
 	}
 	begun := time.Now()
 	for seen, n := 0, q.len(); n > seen && time.Since(begun) < gatherFor; n = q.len() {
