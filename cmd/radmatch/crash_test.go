@@ -41,6 +41,15 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// threeWrongCodes is a login that ends because no code was right.
+func (s *seat) threeWrongCodes(user string) {
+	s.t.Helper()
+	a := s.expect(signIn(user, ""), radius.AccessChallenge)
+	for _, want := range []radius.Code{radius.AccessChallenge, radius.AccessChallenge, radius.AccessReject} {
+		a = s.expect(answerTo(user, a.State(), "000000"), want)
+	}
+}
+
 // Killing the server forgives neither wrong codes nor denied prompts.
 func TestKilledForgivesNothing(t *testing.T) {
 	t.Parallel()
@@ -51,10 +60,7 @@ fatigue: {prompts: 1}
 	p.start()
 	ph := p.enroll("bob")
 	s := p.seat("127.0.0.1")
-	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
-	for _, want := range []radius.Code{radius.AccessChallenge, radius.AccessChallenge, radius.AccessReject} {
-		a = s.expect(answerTo("alice", a.State(), "000000"), want)
-	}
+	s.threeWrongCodes("alice")
 	r := s.start(signIn("bob", ""))
 	ph.decide(ph.prompt(), push.ActionDeny, "")
 	s.answer(r)
@@ -86,10 +92,7 @@ fatigue: {prompts: 1}
 	for i := range 2 {
 		p.cli("user", "unblock", "alice")
 		p.cli("user", "unblock", "bob")
-		a := s.expect(signIn("alice", ""), radius.AccessChallenge)
-		for _, want := range []radius.Code{radius.AccessChallenge, radius.AccessChallenge, radius.AccessReject} {
-			a = s.expect(answerTo("alice", a.State(), "000000"), want)
-		}
+		s.threeWrongCodes("alice")
 		r := s.start(signIn("bob", fmt.Sprintf("192.0.2.%d", i)))
 		ph.decide(ph.prompt(), push.ActionDeny, "")
 		s.answer(r)
