@@ -82,9 +82,9 @@ func (r *rig) finish() {
 	}
 	r.journal.check(r.t, r.phone)
 	p := r.Pending
-	if n := len(p.logins) + len(p.timed) + len(p.users) + len(p.states) + len(p.clients); n != 0 {
-		r.t.Errorf("left in the tables: logins %d timed %d users %d states %d clients %d",
-			len(p.logins), len(p.timed), len(p.users), len(p.states), len(p.clients))
+	if n := len(p.logins) + len(p.users) + len(p.states) + len(p.clients); n != 0 {
+		r.t.Errorf("left in the tables: logins %d users %d states %d clients %d",
+			len(p.logins), len(p.users), len(p.states), len(p.clients))
 	}
 }
 

@@ -65,7 +65,7 @@ type wait struct {
 	held       []packet
 	challenges []*challenge
 	approved   *Approval // of a device; nil: none has approved
-	deadline   time.Time // for sweep
+	deadline   time.Time // when sweep ends it; zero: the goroutine of its prompt does
 }
 
 // challenge is a State that is out. It is single use: the first answer takes

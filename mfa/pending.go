@@ -41,7 +41,6 @@ type Pending struct {
 	mu       sync.Mutex
 	draining bool
 	logins   map[*wait]struct{}
-	timed    map[*wait]struct{} // those that sweep must end: no prompt goroutine will
 	users    map[string][]*wait // by folded canonical name, at most maxOpenLogins each
 	states   map[string]*challenge
 	clients  map[string]int
@@ -107,7 +106,6 @@ func (t *Pending) init() {
 		return
 	}
 	t.logins = make(map[*wait]struct{})
-	t.timed = make(map[*wait]struct{})
 	t.users = make(map[string][]*wait)
 	t.states = make(map[string]*challenge)
 	t.clients = make(map[string]int)
@@ -121,7 +119,6 @@ func (t *Pending) add(w *wait, user string) {
 	t.clients[w.Client]++
 	if !w.prompts() {
 		w.deadline = w.Expires
-		t.timed[w] = struct{}{}
 	}
 }
 
@@ -282,7 +279,7 @@ func (t *Pending) waiting(w *wait) bool {
 func (t *Pending) keep(w *wait, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, kept := t.timed[w]; kept {
+	if !w.deadline.IsZero() {
 		return // the time runs from the approval, whoever came for it
 	}
 	w.deadline = now.Add(keepApproval)
@@ -291,7 +288,6 @@ func (t *Pending) keep(w *wait, now time.Time) {
 			w.deadline = w.Expires
 		}
 	}
-	t.timed[w] = struct{}{}
 }
 
 // keepUntil lets an approval stand until its code expires.
@@ -299,7 +295,6 @@ func (t *Pending) keepUntil(w *wait, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.deadline = at
-	t.timed[w] = struct{}{}
 }
 
 // noteApproval notes that a device approved.
@@ -362,8 +357,8 @@ func (t *Pending) expired(now time.Time) []*wait {
 		}
 	}
 	var out []*wait
-	for w := range t.timed {
-		if !now.Before(w.deadline) {
+	for w := range t.logins {
+		if !w.deadline.IsZero() && !now.Before(w.deadline) {
 			out = append(out, w)
 		}
 	}

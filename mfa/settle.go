@@ -104,7 +104,6 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 	}
 	t.forget(w)
 	delete(t.logins, w)
-	delete(t.timed, w)
 	if t.clients[w.Client]--; t.clients[w.Client] == 0 {
 		delete(t.clients, w.Client)
 	}

@@ -21,15 +21,14 @@ import (
 func (s *Store) Tokens(ctx context.Context, user string) (_ []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
 	var list []otp.Token
-	var sealed [][]byte
 	err = s.view(ctx, user, func(a *account) {
 		if a == nil {
 			return
 		}
-		list, sealed = make([]otp.Token, 0, len(a.tokens)), make([][]byte, 0, len(a.tokens))
+		list = make([]otp.Token, len(a.tokens))
 		for i := range a.tokens {
-			t := &a.tokens[i]
-			list, sealed = append(list, t.public()), append(sealed, t.sealed)
+			list[i] = a.tokens[i].public()
+			list[i].Secret = a.tokens[i].sealed
 		}
 	})
 	if err != nil {
@@ -38,7 +37,7 @@ func (s *Store) Tokens(ctx context.Context, user string) (_ []otp.Token, err err
 	ring := s.ring.Load()
 	for i := range list {
 		t := &list[i]
-		if t.Secret, err = ring.open(sealed[i], bound(t.User, t.ID)); err != nil {
+		if t.Secret, err = ring.open(t.Secret, bound(t.User, t.ID)); err != nil {
 			return nil, fmt.Errorf("token %s: %w", t.ID, err)
 		}
 	}
