@@ -100,11 +100,38 @@ func (b *bench) pair(ctx context.Context, ours, theirs *server, l load, swap boo
 		slices.Reverse(turns)
 	}
 	for _, t := range turns {
+		if err := awaitIdle(ctx, ours, theirs); err != nil {
+			return p, err
+		}
 		if *t.to, err = b.run(ctx, t.s, l); err != nil {
 			return p, err
 		}
 	}
 	return p, nil
+}
+
+// awaitIdle returns when no server has anything left to do, such as bringing the
+// events of its last run into order: the next run, of either, would pay for it.
+func awaitIdle(ctx context.Context, servers ...*server) error {
+	for _, s := range servers {
+		for idle := false; !idle; {
+			before, err := s.cpu()
+			if err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(500 * time.Millisecond):
+			}
+			after, err := s.cpu()
+			if err != nil {
+				return err
+			}
+			idle = after-before <= 20*time.Millisecond
+		}
+	}
+	return nil
 }
 
 func (b *bench) header() {
