@@ -18,14 +18,14 @@ import (
 const (
 	// gatherFor is how long a commit waits at most for more rows.
 	gatherFor = 3 * time.Millisecond
-	// pace is how long the writer rests between commits while many logins share
-	// them: when the last one carried crowd rows. It saves a tenth of the
-	// processor time, and p99 falls because fewer threads wake up. A millisecond
-	// would save no more, and be felt where sixteen sign in at a time. It is Go's
-	// timer: asleep in the kernel, the writer would hold a processor that the
-	// runtime takes back, which costs as much again.
+	// pace is how long the writer rests between commits while a crowd shares them:
+	// when the last one carried crowd rows. It saves a tenth of the processor time,
+	// and p99 falls because fewer threads wake up. Fewer people at a time would only
+	// wait: on a busy machine a rest lasts twice as long as it should, one in a hundred
+	// four times. It is Go's timer: asleep in the kernel, the writer would hold a
+	// processor that the runtime takes back, which costs as much again.
 	pace  = 300 * time.Microsecond
-	crowd = 4
+	crowd = 24
 	// maxQueue bounds the rows that wait for the disk.
 	maxQueue = 16384
 	// complainEvery bounds the log lines about a disk that does not take events.
