@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,12 +83,16 @@ func (r *rig) await(t testing.TB, id string) {
 	t.Helper()
 	sub := r.Approver.Subscribe("anna", push.MaxVersion)
 	defer sub.Close()
-	for {
-		<-sub.Ready()
-		for _, u := range sub.Take() {
-			if u.Prompt != nil && u.Prompt.ID == id || u.Sync != nil && len(u.Sync.Prompts) > 0 && u.Sync.Prompts[0].ID == id {
-				return
-			}
+	for timeout := time.After(20 * time.Second); ; {
+		select {
+		case <-sub.Ready():
+			sub.Take()
+		case <-timeout:
+			t.Fatalf("prompt %s is not live", id)
+		}
+		live := r.Approver.Live("anna", push.MaxVersion).Prompts
+		if slices.ContainsFunc(live, func(p push.PromptView) bool { return p.ID == id }) {
+			return
 		}
 	}
 }
