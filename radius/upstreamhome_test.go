@@ -159,7 +159,7 @@ func (h *home) set(change func()) {
 // upstreamOf makes an Upstream of these servers.
 func upstreamOf(t testing.TB, change func(*UpstreamSettings), homes ...*home) (*Upstream, *observer.ObservedLogs) {
 	t.Helper()
-	s := &UpstreamSettings{Timeout: 500 * time.Millisecond, DeadAfter: 2, DeadTime: time.Hour, NASIdentifier: "radmatch"}
+	s := &UpstreamSettings{Timeout: 10 * time.Second, DeadAfter: 2, DeadTime: time.Hour, NASIdentifier: "radmatch"}
 	for _, h := range homes {
 		s.Servers = append(s.Servers, UpstreamServer{Address: h.addr, Secret: testSecret})
 	}

@@ -186,7 +186,7 @@ primaries: [{name: local, type: file, path: users.yaml}]
 		fmt.Fprintf(&reports, "User-Name = \"user%d\"\nAcct-Status-Type = Start\nAcct-Session-Id = \"%05d\"\n\n", n, n)
 	}
 	p.write("reports", reports.String())
-	cmd := exec.Command("stdbuf", "-oL", needPeer(t, "radclient"), "-x", "-p", "64", "-r", "1", "-t", "1", "-f", p.path("reports"), p.accounting, "acct", testSecret)
+	cmd := exec.Command("stdbuf", "-oL", needPeer(t, "radclient"), "-x", "-p", "64", "-r", "1", "-t", "30", "-f", p.path("reports"), p.accounting, "acct", testSecret)
 	out, err := os.Create(p.path("radclient.log"))
 	if err != nil {
 		t.Fatal(err)

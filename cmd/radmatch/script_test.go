@@ -193,8 +193,13 @@ func scriptKill(ts *testscript.TestScript, neg bool, args []string) {
 	scriptServer(ts).end(syscall.SIGKILL)
 }
 
+// scriptHup returns when the server goes on with the new configuration, or says
+// that it stays with the old one.
 func scriptHup(ts *testscript.TestScript, neg bool, args []string) {
+	const reload = `"msg":"reload`
+	before := strings.Count(ts.ReadFile("server.log"), reload)
 	ts.Check(scriptServer(ts).cmd.Process.Signal(syscall.SIGHUP))
+	waitFor(ts, ts.MkAbs("server.log"), regexp.MustCompile(`(?s)`+strings.Repeat(reload+`.*`, before+1)))
 }
 
 func scriptCapture(ts *testscript.TestScript, neg bool, args []string) {
