@@ -123,7 +123,7 @@ func runBench(t *testing.T, args ...string) benchReport {
 
 func TestBench(t *testing.T) {
 	codes, args := benchSetup(t, "right", 300)
-	r := runBench(t, append(args, "--logins", "250", "--in-flight", "20", "--duration", "10s")...)
+	r := runBench(t, append(args, "--logins", "250", "--in-flight", "20", "--duration", "60s")...)
 	if r.Accepted != 250 || r.Logins != 250 || r.Lost+r.Rejected+r.Unexpected+r.Invalid != 0 || r.P99 < r.P50 || r.P50 <= 0 {
 		t.Errorf("report %+v", r)
 	}
@@ -134,6 +134,23 @@ func TestBenchCountsRejects(t *testing.T) {
 	_, args := benchSetup(t, "wrong", 50)
 	if r := runBench(t, append(args, "--logins", "50")...); r.Rejected != 50 || r.Accepted != 0 {
 		t.Errorf("report %+v", r)
+	}
+}
+
+// Runs that begin behind each other share no user.
+func TestBenchSkip(t *testing.T) {
+	const runs, logins = 5, 100
+	codes, args := benchSetup(t, "right", runs*logins)
+	for i := range runs {
+		r := runBench(t, append(args, "--logins", fmt.Sprint(logins), "--in-flight", "64", "--skip", fmt.Sprint(i*logins))...)
+		if r.Accepted != logins || r.Waits != 0 {
+			t.Errorf("report %+v", r)
+		}
+	}
+	codes.mu.Lock()
+	defer codes.mu.Unlock()
+	if len(codes.used) != runs*logins {
+		t.Errorf("%d users have signed in, want %d", len(codes.used), runs*logins)
 	}
 }
 
@@ -149,7 +166,7 @@ func TestBenchRunsOutOfUsers(t *testing.T) {
 
 func TestBenchPush(t *testing.T) {
 	codes, args := benchSetup(t, "push", 450)
-	r := runBench(t, append(args, "--mode", "push", "--logins", "450", "--duration", "1s")...)
+	r := runBench(t, append(args, "--mode", "push", "--logins", "450", "--duration", "3s")...)
 	codes.mu.Lock()
 	defer codes.mu.Unlock()
 	if r.Waiting != 450 || r.Retransmitted != 0 || codes.waiting != 450 {

@@ -65,9 +65,11 @@ func (r *benchReport) print(w io.Writer) {
 type benchRun struct {
 	*bench
 	end      time.Time
-	next     atomic.Int64   // user
-	started  atomic.Int64   // logins
 	lastStep []atomic.Int64 // of each user; inUse while it signs in
+
+	mu      sync.Mutex
+	next    int // user
+	started int // logins
 }
 
 const inUse = math.MaxInt64
@@ -75,8 +77,7 @@ const inUse = math.MaxInt64
 // run drives the load: one goroutine a socket, each with a share of the logins
 // in flight and no timer of their own.
 func (b *bench) run(ctx context.Context) (*benchReport, error) {
-	r := &benchRun{bench: b, lastStep: make([]atomic.Int64, len(b.users))}
-	r.next.Store(int64(b.skip))
+	r := &benchRun{bench: b, lastStep: make([]atomic.Int64, len(b.users)), next: b.skip}
 	inFlight, sockets := b.inFlight, min(max((b.inFlight+15)/16, 2), 64, b.inFlight)
 	if b.mode == benchPush {
 		inFlight, sockets = b.logins, (b.logins+pushesASock-1)/pushesASock
@@ -178,7 +179,7 @@ func (w *benchWorker) work(ctx context.Context) error {
 	}
 	buf := make([]byte, 4096)
 	tick := time.Now()
-	for w.active > 0 || w.more(ctx, time.Now()) {
+	for w.active > 0 || w.run.more(ctx, time.Now()) {
 		if now := time.Now(); !now.Before(tick) {
 			if err := w.timers(ctx, now); err != nil {
 				return err
@@ -221,9 +222,15 @@ func (w *benchWorker) open(ctx context.Context) error {
 }
 
 // more reports whether another login may begin.
-func (w *benchWorker) more(ctx context.Context, now time.Time) bool {
-	r := w.run
-	return ctx.Err() == nil && now.Before(r.end) && (r.logins == 0 || r.started.Load() < int64(r.logins))
+func (r *benchRun) more(ctx context.Context, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unfinished(ctx, now)
+}
+
+// unfinished is more where the caller holds the lock.
+func (r *benchRun) unfinished(ctx context.Context, now time.Time) bool {
+	return ctx.Err() == nil && now.Before(r.end) && (r.logins == 0 || r.started < r.logins)
 }
 
 // over reports whether to give up what is still under way: at an interrupt, and
@@ -235,26 +242,39 @@ func (w *benchWorker) over(ctx context.Context) bool {
 // begin starts a login in s if one may begin and a user is free in this step.
 func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) error {
 	r := w.run
-	if !w.more(ctx, now) {
-		return nil
+	user, ok := w.take(ctx, now)
+	if !ok {
+		return nil // timers tries again
 	}
-	*s = benchSlot{packet: s.packet, begun: now}
+	*s = benchSlot{packet: s.packet, begun: now, busy: true, user: user}
+	w.active++
 	q := radius.Query{Code: radius.StatusServer}
 	if r.mode != benchStatus {
-		s.user = int(r.next.Add(1)-1) % len(r.users)
-		if r.mode != benchPassword && !r.claim(s.user, now) {
-			w.count.Waits++
-			return nil // timers tries again
-		}
-		u := &r.users[s.user]
+		u := &r.users[user]
 		q = radius.Query{Code: radius.AccessRequest, User: u.name, Cred: mfa.Password(u.password)}
 	}
-	if r.logins > 0 && r.started.Add(1) > int64(r.logins) {
-		return nil // another worker took the last one
-	}
-	s.busy = true
-	w.active++
 	return w.send(s, &q, now)
+}
+
+// take counts a login and takes the next user for it, both or neither: so n
+// logins are those of n users in a row, and the next run may begin behind them.
+func (w *benchWorker) take(ctx context.Context, now time.Time) (user int, ok bool) {
+	r := w.run
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.unfinished(ctx, now) {
+		return 0, false
+	}
+	if r.mode != benchStatus {
+		user = r.next % len(r.users)
+		r.next++
+		if r.mode != benchPassword && !r.claim(user, now) {
+			w.count.Waits++
+			return 0, false
+		}
+	}
+	r.started++
+	return user, true
 }
 
 // claim takes a user whose code of this step is unused.

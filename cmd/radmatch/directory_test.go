@@ -69,7 +69,7 @@ func TestHungDirectory(t *testing.T) {
 	bench := func(skip int) benchReport {
 		var r benchReport
 		out := p.cli("bench", p.radius[0], "--json", "--users", p.path("bench.txt"), "--secret-file", p.path("secret"),
-			"--in-flight", "8", "--logins", fmt.Sprint(logins), "--skip", fmt.Sprint(skip))
+			"--in-flight", "8", "--logins", fmt.Sprint(logins), "--skip", fmt.Sprint(skip), "--duration", "60s")
 		if err := json.Unmarshal([]byte(out), &r); err != nil {
 			t.Fatal(err)
 		}

@@ -68,7 +68,7 @@ func benchPasswords(t *testing.T, p *serverProcess, logins int) benchReport {
 	t.Helper()
 	var r benchReport
 	out := p.cli("bench", p.radius[0], "--json", "--mode", "password", "--users", p.path("bench.txt"), "--secret-file", p.path("secret"),
-		"--in-flight", "8", "--logins", fmt.Sprint(logins))
+		"--in-flight", "8", "--logins", fmt.Sprint(logins), "--duration", "60s")
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
