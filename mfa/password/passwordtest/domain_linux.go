@@ -59,7 +59,7 @@ func InDomain(t *testing.T, test func(t *testing.T, d *Domain)) {
 	if os.Geteuid() != 0 {
 		mustRun(t, "a domain of its own needs root")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^"+regexp.QuoteMeta(t.Name())+"$")
 	cmd.Env = append(os.Environ(), insideDomain+"=1")
@@ -162,7 +162,7 @@ func bind(file, over string) error {
 // run runs a program to its end and returns what it said.
 func run(t *testing.T, stdin, program string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin = strings.NewReader(stdin)
