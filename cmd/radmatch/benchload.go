@@ -256,8 +256,9 @@ func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) er
 	return w.send(s, &q, now)
 }
 
-// take counts a login and takes the next user for it, both or neither: so n
-// logins are those of n users in a row, and the next run may begin behind them.
+// take counts a login and takes the next user for it in one step: so n logins
+// are those of n users in a row, where there are as many, and the next run may
+// begin behind them.
 func (w *benchWorker) take(ctx context.Context, now time.Time) (user int, ok bool) {
 	r := w.run
 	r.mu.Lock()
