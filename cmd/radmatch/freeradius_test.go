@@ -57,7 +57,7 @@ primaries:
   - {name: local, type: file, path: others.yaml}
   - name: upstream
     type: radius
-    timeout: 1s
+    timeout: 2s
     servers:
 %sclients:
   - {name: vpn, addresses: [127.0.0.1], secret: %[2]s, primary: upstream}
