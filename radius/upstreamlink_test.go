@@ -116,8 +116,8 @@ func TestUpstreamHostile(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	patient, _ := upstreamOf(t, nil, h)
-	id, err := patient.Check(t.Context(), "alice", mfa.Password("right horse"))
+	u.timeout = 10 * time.Second // this one is answered, however busy the machine is
+	id, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
 	if err != nil || len(id.Attributes) != 1 || string(id.Attributes[0].Value) != "right" {
 		t.Errorf("the right answer after all of them: %+v, %v", id, err)
 	}

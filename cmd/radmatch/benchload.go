@@ -15,7 +15,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -64,12 +63,12 @@ func (r *benchReport) print(w io.Writer) {
 // benchRun is what the workers of one run share.
 type benchRun struct {
 	*bench
-	end      time.Time
-	lastStep []atomic.Int64 // of each user; inUse while it signs in
+	end time.Time
 
-	mu      sync.Mutex
-	next    int // user
-	started int // logins
+	mu       sync.Mutex
+	next     int     // user
+	started  int     // logins
+	lastStep []int64 // of each user; inUse while it signs in
 }
 
 const inUse = math.MaxInt64
@@ -77,7 +76,7 @@ const inUse = math.MaxInt64
 // run drives the load: one goroutine a socket, each with a share of the logins
 // in flight and no timer of their own.
 func (b *bench) run(ctx context.Context) (*benchReport, error) {
-	r := &benchRun{bench: b, lastStep: make([]atomic.Int64, len(b.users)), next: b.skip}
+	r := &benchRun{bench: b, lastStep: make([]int64, len(b.users)), next: b.skip}
 	inFlight, sockets := b.inFlight, min(max((b.inFlight+15)/16, 2), 64, b.inFlight)
 	if b.mode == benchPush {
 		inFlight, sockets = b.logins, (b.logins+pushesASock-1)/pushesASock
@@ -278,10 +277,20 @@ func (w *benchWorker) take(ctx context.Context, now time.Time) (user int, ok boo
 	return user, true
 }
 
-// claim takes a user whose code of this step is unused.
+// claim takes a user whose code of this step is unused. The caller holds the lock.
 func (r *benchRun) claim(user int, now time.Time) bool {
-	last := r.lastStep[user].Load()
-	return last < now.Unix()/benchStep && r.lastStep[user].CompareAndSwap(last, inUse)
+	if r.lastStep[user] >= now.Unix()/benchStep {
+		return false
+	}
+	r.lastStep[user] = inUse
+	return true
+}
+
+// release gives a user back who has used the code of this step.
+func (r *benchRun) release(user int, step int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lastStep[user] = step
 }
 
 // send sends q as the next request of s.
@@ -345,7 +354,7 @@ func (w *benchWorker) answered(ctx context.Context, datagram []byte) error {
 // ended frees slot and user.
 func (w *benchWorker) ended(s *benchSlot) {
 	if w.run.mode != benchStatus {
-		w.run.lastStep[s.user].Store(max(s.step, s.begun.Unix()/benchStep))
+		w.run.release(s.user, max(s.step, s.begun.Unix()/benchStep))
 	}
 	s.busy = false
 	w.active--
