@@ -56,13 +56,12 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 		p.reply(e.refuse(ctx, r, identity.Name, Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: ReasonMFAError, Err: err}))
 		return
 	}
-	facts := e.facts(r, &identity, user, code, l.Opened)
 	approved := e.remembered(ctx, r, &identity, user, l.Opened)
-	facts.Remembered = approved != nil
-	plan, reason, _ := Decide(r.Client, facts)
-	if plan.prompts() && code != "" && e.Codes.HasForm(user.Name, code) {
-		plan, reason = PlanOTP, ReasonAppendedCode // as in every prompt, a code wins over the device
-	}
+	_, pap := r.Cred.(Password)
+	plan, reason, _ := Decide(r.Client, e.Facts(r.Client, &Attempt{
+		Identity: &identity, User: user, Address: r.Address, Remembered: approved != nil, At: l.Opened,
+		PAP: pap, Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
+	}))
 	l.Plan, l.Reason = plan, reason
 	if reason == ReasonRemembered {
 		l.Text = approved.text()
@@ -104,25 +103,6 @@ func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision
 	})
 	d.Err = errors.Join(d.Err, err)
 	return d
-}
-
-func (e *Engine) facts(r *Request, identity *Identity, user User, code string, now time.Time) *Facts {
-	_, pap := r.Cred.(Password)
-	var bypasses []Bypass
-	if e.Bypasses != nil {
-		bypasses = e.Bypasses.Bypasses()
-	}
-	return &Facts{
-		Identity:    identity,
-		Address:     r.Address,
-		Bypasses:    bypasses,
-		User:        user,
-		PAP:         pap,
-		CarriesCode: pap && (r.Client.Prompts || code != ""),
-		PushLimited: e.Limits.prompts.locked(Fold(identity.Name), now, user.Unblocked),
-		// What joins a prompt does not ring.
-		RingLimited: e.Limits.rang.full(Fold(identity.Name), now, user.Unblocked, e.Rings) && !e.Pending.rings(identity.Name),
-	}
 }
 
 // login is a new login, which denies until it has a plan.

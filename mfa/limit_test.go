@@ -162,8 +162,9 @@ func TestRestore(t *testing.T) {
 			var l Limits
 			l.Restore(tt.events, codes, prompts, Rule{Max: 30, Window: prompts.Window}, now)
 			u := User{Name: "bob"}
-			if l.CodesLocked(u, now) != tt.codes || l.PushLimited(u, now) != tt.prompts {
-				t.Errorf("codes locked %v, push limited %v", l.CodesLocked(u, now), l.PushLimited(u, now))
+			limited := l.prompts.locked("bob", now, u.Unblocked)
+			if l.CodesLocked(u, now) != tt.codes || limited != tt.prompts {
+				t.Errorf("codes locked %v, push limited %v", l.CodesLocked(u, now), limited)
 			}
 		})
 	}

@@ -59,6 +59,7 @@ const (
 	ReasonOverrideOTP          Reason = "override_otp"
 	ReasonPushBlocked          Reason = "push_blocked"
 	ReasonPushLimited          Reason = "push_limited"
+	ReasonAppendedCode         Reason = "appended_code"
 	ReasonNumberMatch          Reason = "number_match"
 	ReasonCodeMatch            Reason = "code_match"
 	ReasonApproveDeny          Reason = "approve_deny"
@@ -68,7 +69,6 @@ const (
 
 // The reasons of what happens before and after the plan.
 const (
-	ReasonAppendedCode     Reason = "appended_code" // the plan was a push, and a passcode came with the password
 	ReasonWrongPassword    Reason = "wrong_password"
 	ReasonUnknownUser      Reason = "unknown_user" // of a request without a password
 	ReasonPasswordExpired  Reason = "password_expired"
@@ -106,15 +106,17 @@ const (
 	ReasonShutdown          Reason = "shutdown"
 )
 
-// Facts is what the plan is decided from. Decide is pure: the same facts give
-// the same plan.
+// Facts is what the plan is decided from; Engine.Facts makes them. Decide is pure:
+// the same facts give the same plan.
 type Facts struct {
 	Identity    *Identity
 	User        User
 	PAP         bool // the request carries a PAP password
 	CarriesCode bool // this login can bring a passcode to us
-	PushLimited bool // the fatigue limit is reached
-	RingLimited bool // as many prompts as one user may get have rung
+	// AppendedCode: what came with the password has the form of one of the user's codes.
+	AppendedCode bool
+	PushLimited  bool // the fatigue limit is reached
+	RingLimited  bool // as many prompts as one user may get have rung
 	// Address is the end user's, as Request.Address: invalid where it is not known.
 	Address    netip.Addr
 	Bypasses   []Bypass // those in force now
@@ -244,6 +246,9 @@ var planTable = [...]Line{
 			plan = PlanCode
 		}
 		return plan, ReasonPushLimited, defaultPush(f) && f.PushLimited
+	}},
+	{9, "a passcode of the user came with the password", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanOTP, ReasonAppendedCode, canPush(c, f) && f.AppendedCode // as in every prompt, a code wins over the device
 	}},
 	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.PAP && c.NumberInPrompt && c.Prompts && c.ShowsMessage

@@ -132,6 +132,11 @@ func TestDecide(t *testing.T) {
 		{name: "fatigue, and the prompt takes a code", client: func(c *Client) { code(c); c.NumberFromDevice = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanCode, reason: ReasonPushLimited, line: 8},
 		{name: "fatigue, and the devices show no code", client: func(c *Client) { code(c); c.ShowsCodes = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
 		{name: "push", client: push, user: User{Devices: 2}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "a code came with the password", client: push, user: both, facts: appended, plan: PlanOTP, reason: ReasonAppendedCode, line: 9},
+		{name: "a code came with the password, and a number would be shown", client: number, user: both, facts: appended, plan: PlanOTP, reason: ReasonAppendedCode, line: 9},
+		{name: "a code came with the password, after too many prompts", client: push, user: both, facts: func(f *Facts) { appended(f); f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
+		{name: "a code came with the password of who needs none", client: func(c *Client) { push(c); c.ExemptClient = true }, user: both, facts: appended, plan: PlanNone, reason: ReasonExemptClient, line: 2},
+		{name: "a code came with the password, and the client has no provider", user: User{Devices: 1, Codes: 1}, facts: appended, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
 		{name: "push, and the client has no provider", user: User{Devices: 1}, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
 	}
 	for _, tt := range tests {
@@ -170,6 +175,8 @@ func prefixes(list ...string) (ps []netip.Prefix) {
 	return ps
 }
 
+func appended(f *Facts) { f.AppendedCode = true }
+
 func remembers(f *Facts) { f.Remembered = true }
 
 func TestDefaultMethod(t *testing.T) {
@@ -199,7 +206,7 @@ func TestDefaultMethod(t *testing.T) {
 // TestDecideAlways asserts of every combination of facts what must hold
 // whatever the order of the lines.
 func TestDecideAlways(t *testing.T) {
-	const bits = 22
+	const bits = 23
 	for n := range 1 << bits {
 		c, f := combination(n)
 		plan, reason, line := Decide(c, f)
@@ -246,7 +253,8 @@ func combination(n int) (*Client, *Facts) {
 		c.Pusher = &phone{}
 	}
 	c.NumberMatching.Enabled = bit()
-	f.CarriesCode = f.PAP && c.Prompts
+	f.AppendedCode = f.PAP && u.Codes > 0 && bit()
+	f.CarriesCode = f.PAP && (c.Prompts || f.AppendedCode)
 	return c, f
 }
 
@@ -270,6 +278,7 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(!plan.prompts() || plan == PlanCode || plan == PlanNumber && c.TypesNumbers || !f.PushLimited, "a prompt after too many that a blind tap may approve")
 	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited), "a code that cannot be typed")
 	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited), "a number that is not shown")
+	rule(!plan.prompts() || !f.AppendedCode, "a prompt beside a code that came with the password")
 	rule(!plan.prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
 	rule(!plan.prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")
 	rule(reason != ReasonOTPUnsupported || plan == PlanDeny && !f.CarriesCode, "otp_unsupported")

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -37,7 +36,7 @@ it gave up.`,
 		Args:    rangeArgs(0, 0, "radmatch clients"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clients(cmd.Context(), asJSON) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	jsonFlag(c, &asJSON)
 	c.AddCommand(a.clientsUnlatchCommand())
 	return c
 }
@@ -73,9 +72,8 @@ func (a *app) clients(ctx context.Context, asJSON bool) error {
 	}
 	reports := mergeClients(cfg, stats, latches)
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		for i := range reports {
-			if err := enc.Encode(&reports[i]); err != nil {
+		for _, r := range reports {
+			if err := a.printJSON(r); err != nil {
 				return err
 			}
 		}

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +44,7 @@ each report of a session where listen.accounting is set. Without
 	c.Flags().StringVar(&f.since, "since", "", "a duration (90m, 7d) back from now, or a date (2006-01-02), or a time (RFC 3339)")
 	c.Flags().IntVar(&f.limit, "limit", 0, "at most so many, the newest")
 	c.Flags().BoolVar(&f.follow, "follow", false, "go on with new events as they come")
-	c.Flags().BoolVar(&f.json, "json", false, "one JSON object a line")
+	jsonFlag(c, &f.json)
 	return c
 }
 
@@ -167,7 +164,7 @@ func (p eventPrinter) print(entries []store.Entry) error {
 		line := eventLine(&entries[i].Event)
 		if p.json {
 			var err error
-			if line, err = eventJSON(&entries[i].Event); err != nil {
+			if line, err = plainJSON(&entries[i].Event); err != nil {
 				return err
 			}
 		}
@@ -176,27 +173,6 @@ func (p eventPrinter) print(entries []store.Entry) error {
 		}
 	}
 	return nil
-}
-
-// eventJSON is an event for machines. What steers a terminal is escaped, which
-// the encoder does for ASCII controls alone.
-func eventJSON(ev *mfa.Event) (string, error) {
-	var b, plain strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(ev); err != nil {
-		return "", err
-	}
-	for _, r := range strings.TrimSuffix(b.String(), "\n") {
-		if unicode.IsPrint(r) {
-			plain.WriteRune(r)
-			continue
-		}
-		for _, u := range utf16.Encode([]rune{r}) {
-			fmt.Fprintf(&plain, `\u%04x`, u)
-		}
-	}
-	return plain.String(), nil
 }
 
 // eventLine is an event for people. Names and texts come from the network.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 	"time"
@@ -15,37 +14,46 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/otp"
 	"github.com/radmatch/radmatch/radius"
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	var client, from string
+	var f explainFlags
 	c := &cobra.Command{
 		Use:   "explain USER",
 		Short: "Show which line of the plan applies to a user, and why",
-		Long: `explain says what would happen to a login of USER after the right password: every
-line of the plan that was tried, for each client and each way to send the password, and
-what the Access-Accept would carry. It sends nothing and asks nobody. --from is the
-address of the user as a signed request would bring it; without, it is not known.`,
+		Long: `explain says what would happen to a login of USER after the right password: for each
+client and each way to send the password, which line of the plan decides and which lines
+before it do not hold, and what the Access-Accept would carry. It sends nothing and asks
+nobody. --from is the address of the user as a signed request would bring it; without, it
+is not known.`,
 		Example: "  radmatch explain alice\n  radmatch explain alice --client vpn --from 198.51.100.7",
 		Args:    exactArgs(1, "radmatch explain USER"),
 		RunE: func(c *cobra.Command, args []string) error {
-			var address netip.Addr
-			if from != "" {
+			if f.from != "" {
 				var err error
-				if address, err = netip.ParseAddr(from); err != nil {
-					return usageError("radmatch explain USER --from 198.51.100.7", "explain: --from %q is no address", from)
+				if f.address, err = netip.ParseAddr(f.from); err != nil {
+					return usageError("radmatch explain USER --from 198.51.100.7", "explain: --from %q is no address", f.from)
 				}
 			}
-			return a.explain(c.Context(), args[0], client, address)
+			return a.explain(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVar(&client, "client", "", "only this client")
-	c.Flags().StringVar(&from, "from", "", "the address that the user comes from")
+	c.Flags().StringVar(&f.client, "client", "", "only this client")
+	c.Flags().StringVar(&f.from, "from", "", "the address that the user comes from")
+	jsonFlag(c, &f.json)
 	return c
 }
 
-func (a *app) explain(ctx context.Context, name, only string, from netip.Addr) error {
+// explainFlags are the flags of the command.
+type explainFlags struct {
+	client, from string
+	address      netip.Addr
+	json         bool
+}
+
+func (a *app) explain(ctx context.Context, name string, f explainFlags) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
@@ -55,19 +63,29 @@ func (a *app) explain(ctx context.Context, name, only string, from netip.Addr) e
 	if err != nil {
 		return err
 	}
-	x.address = from
+	x.address = f.address
 	defer x.primaries.Close()
 	found := false
 	for i := range cfg.Clients {
-		if only == "" || cfg.Clients[i].Name == only {
-			found = true
-			if err := x.client(ctx, a.stdout, &cfg.Clients[i]); err != nil {
-				return err
-			}
+		if f.client != "" && cfg.Clients[i].Name != f.client {
+			continue
+		}
+		found = true
+		e, err := x.client(ctx, &cfg.Clients[i])
+		if err != nil {
+			return err
+		}
+		if f.json {
+			err = a.printJSON(e)
+		} else {
+			err = e.print(a.stdout)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if !found {
-		return usageError("radmatch clients", "no client %q in %s", only, a.configFile)
+		return usageError("radmatch clients", "no client %q in %s", f.client, a.configFile)
 	}
 	return nil
 }
@@ -78,15 +96,13 @@ type explanation struct {
 	name       string
 	primaries  primaries
 	pushers    map[string]mfa.Pusher
-	directory  mfa.Directory
 	dictionary *radius.Dictionary
-	limits     mfa.Limits
-	address    netip.Addr // of the user; the zero Addr: not known
-	bypasses   []mfa.Bypass
+	engine     *mfa.Engine // that of a server which has just started
+	address    netip.Addr  // of the user; the zero Addr: not known
 }
 
 func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
-	x := &explanation{cfg: cfg, name: name, directory: st}
+	x := &explanation{cfg: cfg, name: name}
 	p, err := commandParts(cfg)
 	if err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
@@ -98,162 +114,134 @@ func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, na
 	if x.pushers, err = openPushers(cfg, p); err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
 	}
+	l := &lasting{parts: p, pending: &mfa.Pending{}, limits: &mfa.Limits{}, directory: st, codes: &otp.Verifier{Store: st}}
+	if l.bypasses, err = bypassesInForce(ctx, st); err != nil {
+		return nil, err
+	}
+	x.engine = newEngine(cfg, l)
+	return x, restoreLimits(ctx, st, cfg, l.limits)
+}
+
+// fixedBypasses are those that were in force when a command began.
+type fixedBypasses []mfa.Bypass
+
+func (list fixedBypasses) Bypasses() []mfa.Bypass { return list }
+
+func bypassesInForce(ctx context.Context, st *store.Store) (list fixedBypasses, err error) {
 	stored, left, err := st.StoredBypasses(ctx)
+	for i, b := range stored {
+		if left[i] > 0 {
+			list = append(list, b)
+		}
+	}
+	return list, err
+}
+
+// client explains the logins of the user at one client.
+func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained, error) {
+	rc, err := newClient(x.cfg, cc, x.dictionary, x.primaries, x.pushers)
 	if err != nil {
 		return nil, err
 	}
-	for i, b := range stored {
-		if left[i] > 0 {
-			x.bypasses = append(x.bypasses, b)
-		}
-	}
-	return x, restoreLimits(ctx, st, cfg, &x.limits)
-}
-
-func (x *explanation) client(ctx context.Context, w io.Writer, cc *config.Client) error {
-	rc, err := newClient(x.cfg, cc, x.dictionary, x.primaries, x.pushers)
-	if err != nil {
-		return err
-	}
 	c := rc.Policy
-	fmt.Fprintf(w, "client %s (profile %s, primary %s)\n", c.Name, rc.Profile.Name, cc.Primary)
-	identity, err := x.find(ctx, c)
-	switch {
-	case errors.Is(err, mfa.ErrRejected):
-		reason := mfa.ReasonWrongPassword
-		if c.NoPassword {
-			reason = mfa.ReasonUnknownUser
-		}
-		fmt.Fprintf(w, "  the primary does not know %q: Access-Reject, reason %s\n", x.name, reason)
-		return nil
-	case err != nil:
-		return err
-	}
-	user, err := x.directory.User(ctx, identity.Name)
-	if err != nil {
-		return err
-	}
-	x.describe(w, c, rc.Profile.Prompts, &identity, user)
-	x.replies(w, c, &identity)
-	return nil
-}
-
-// describe prints what the plan is decided from, and the plan of each credential.
-func (x *explanation) describe(w io.Writer, c *mfa.Client, prompts bool, identity *mfa.Identity, user mfa.User) {
-	now := time.Now()
-	fmt.Fprintf(w, "  user %s, groups: %s\n", identity.Name, orNone(strings.Join(identity.Groups, ", ")))
-	fmt.Fprintf(w, "  methods: %s\n", describeMethods(user))
-	fmt.Fprintf(w, "  override_number_matching_with_otp: %t, from %s\n", c.Override, c.OverrideOrigin)
-	for _, f := range []struct {
-		name string
-		mfa.Feature
-	}{{"number_matching", c.NumberMatching}, {"show_application_name", c.ShowApplicationName}, {"show_location", c.ShowLocation}} {
-		fmt.Fprintf(w, "  policy.%s: %s\n", f.name, featureText(f.Feature, identity.Groups))
-	}
-	fmt.Fprintf(w, "  address: %s\n", addressText(x.address))
-	facts := mfa.Facts{
-		Identity: identity, User: user, PushLimited: x.limits.PushLimited(user, now), RingLimited: x.limits.RingLimited(user, now, ringsRule(x.cfg)),
-		Address: x.address, Bypasses: x.bypasses,
-	}
-	if why := mfa.Required(c, &facts); why != "" {
-		fmt.Fprintf(w, "  a second factor is required: %s\n", why)
-	}
-	if x.limits.CodesLocked(user, now) {
-		fmt.Fprintf(w, "  the codes of the user are locked: an answer gets Access-Reject, reason %s\n", mfa.ReasonCodesLocked)
-	}
-	facts.PAP, facts.CarriesCode = true, prompts
-	explainPlan(w, "PAP", c, facts)
-	if !facts.CarriesCode && c.AppendsCode() {
-		facts.CarriesCode = true
-		explainPlan(w, "PAP with a passcode", c, facts)
-	}
-	facts.PAP, facts.CarriesCode = false, false
-	explainPlan(w, "MS-CHAPv2", c, facts)
-	if c.NoPassword {
-		explainPlan(w, "no password", c, facts)
-	}
-	if c.Remember > 0 {
-		fmt.Fprintf(w, "  remember: what the running server remembers is not seen here (%s)\n", mfa.ReasonRemembered)
-	}
-}
-
-// replies prints what an Access-Accept would carry.
-func (x *explanation) replies(w io.Writer, c *mfa.Client, identity *mfa.Identity) {
-	reply := c.Reply(identity)
-	for _, a := range reply {
-		name, value := x.dictionary.FormatAttribute(a)
-		fmt.Fprintf(w, "  an Access-Accept carries %s = %s\n", name, value)
-	}
-	if len(reply) == 0 {
-		fmt.Fprintln(w, "  an Access-Accept carries no attributes of the user or a group")
-	}
-}
-
-// find looks the user up as the client's primary knows them.
-func (x *explanation) find(ctx context.Context, c *mfa.Client) (mfa.Identity, error) {
+	e := &explained{Client: c.Name, Profile: rc.Profile.Name, Primary: cc.Primary, policy: c, Typed: x.name}
 	finder, ok := c.Primary.(mfa.IdentityFinder)
 	if !ok {
-		return mfa.Identity{}, fmt.Errorf("the primary of client %q cannot look a user up without a password", c.Name)
+		e.Note = "its primary cannot look a user up without a password"
+		return e, nil
 	}
-	return finder.Find(ctx, x.name)
-}
-
-// featureText says whether a feature is on for a member of groups, and why.
-func featureText(f mfa.Feature, groups []string) string {
+	identity, err := finder.Find(ctx, x.name)
 	switch {
-	case !f.Enabled:
-		return "off, disabled"
-	case mfa.MatchGroup(f.Exclude, groups) != "":
-		return "off, excluded by " + mfa.MatchGroup(f.Exclude, groups)
-	case !f.Applies(groups):
-		return "off, in no group that is included"
-	}
-	return "on, included by " + mfa.MatchGroup(f.Include, groups)
-}
-
-func addressText(a netip.Addr) string {
-	if !a.IsValid() {
-		return "not known (--from gives one)"
-	}
-	return a.String()
-}
-
-// explainPlan prints the lines up to the one that decides.
-func explainPlan(w io.Writer, credential string, c *mfa.Client, f mfa.Facts) {
-	plan, reason, by := mfa.Decide(c, &f)
-	fmt.Fprintf(w, "  %s: %s (%s)\n", credential, plan, reason)
-	for _, l := range mfa.PlanTable() {
-		_, why, fits := l.Try(c, &f)
-		mark, matched := "  ", ""
-		if fits {
-			mark, matched = "->", matchText(c, &f, why)
+	case errors.Is(err, mfa.ErrRejected):
+		e.Refused = mfa.ReasonWrongPassword
+		if c.NoPassword {
+			e.Refused = mfa.ReasonUnknownUser
 		}
-		fmt.Fprintf(w, "    %s %2d  %s%s\n", mark, l.N, l.If, matched)
-		if fits && l.N == by.N {
+		return e, nil
+	case err != nil:
+		return nil, err
+	}
+	user, err := x.engine.Directory.User(ctx, identity.Name)
+	if err != nil {
+		return nil, err
+	}
+	x.describe(e, &identity, user)
+	for _, a := range c.Reply(&identity) {
+		name, value := x.dictionary.FormatAttribute(a)
+		e.Reply = append(e.Reply, name+" = "+value)
+	}
+	return e, nil
+}
+
+// describe fills in what the plan is decided from, and the plan of each way to sign in.
+func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.User) {
+	now := time.Now()
+	e.User, e.Groups, e.Methods = identity.Name, identity.Groups, describeMethods(user)
+	e.settings(identity.Groups)
+	if x.address.IsValid() {
+		e.Address = x.address.String()
+	}
+	for _, w := range ways(e.policy, user) {
+		w.attempt.Identity, w.attempt.User, w.attempt.Address, w.attempt.At = identity, user, x.address, now
+		f := x.engine.Facts(e.policy, &w.attempt)
+		e.Required = mfa.Required(e.policy, f)
+		e.Logins = append(e.Logins, decide(e.policy, w.credential, f))
+	}
+	if x.engine.Limits.CodesLocked(user, now) {
+		e.Locked = mfa.ReasonCodesLocked
+	}
+}
+
+// way is one way in which a client may bring the first factor.
+type way struct {
+	credential string
+	attempt    mfa.Attempt
+}
+
+// ways lists those of a client. Without a code of their own users append none that
+// counts; OpenVPN's static challenge brings what they typed all the same.
+func ways(c *mfa.Client, user mfa.User) []way {
+	own := user.Codes > 0 || user.HasPass
+	list := []way{{"PAP", mfa.Attempt{PAP: true}}}
+	if c.StaticChallenge || c.AppendsCode() && own {
+		list = append(list, way{"PAP with a passcode", mfa.Attempt{PAP: true, Appended: true, OwnCode: own}})
+	}
+	list = append(list, way{"MS-CHAPv2", mfa.Attempt{}})
+	if c.NoPassword {
+		list = append(list, way{"no password", mfa.Attempt{}})
+	}
+	return list
+}
+
+// decide tries the lines of the plan, up to the one that decides.
+func decide(c *mfa.Client, credential string, f *mfa.Facts) explainedLogin {
+	plan, reason, by := mfa.Decide(c, f)
+	l := explainedLogin{Credential: credential, Plan: plan, Reason: reason, Line: by.N, Condition: by.If}
+	for i, line := range mfa.PlanTable() {
+		if _, why, fits := line.Try(c, f); fits {
+			l.row, l.Because = i, matchText(c, f, why)
 			break
 		}
 	}
-	if reason == mfa.ReasonOTPUnsupported {
-		fmt.Fprintf(w, "        a passcode is due, and this login cannot carry one\n")
-	}
+	return l
 }
 
 // matchText is what of the configuration made a line fit.
 func matchText(c *mfa.Client, f *mfa.Facts, why mfa.Reason) string {
 	switch why {
 	case mfa.ReasonNotAllowed:
-		return ": " + strings.Join(c.AllowGroups, ", ")
+		return strings.Join(c.AllowGroups, ", ")
 	case mfa.ReasonExemptAddress:
-		return ": " + mfa.MatchAddress(c.ExemptAddresses, f.Address).String()
+		return mfa.MatchAddress(c.ExemptAddresses, f.Address).String()
 	case mfa.ReasonExemptGroup:
-		return ": " + mfa.MatchGroup(c.ExemptGroups, f.Identity.Groups)
+		return mfa.MatchGroup(c.ExemptGroups, f.Identity.Groups)
 	case mfa.ReasonBypass:
-		return ": " + mfa.BypassFor(c, f).String()
+		return mfa.BypassFor(c, f).String()
 	}
 	return ""
 }
 
-func describeMethods(u mfa.User) string {
+func describeMethods(u mfa.User) []string {
 	var out []string
 	add := func(s string, yes bool) {
 		if yes {
@@ -268,12 +256,5 @@ func describeMethods(u mfa.User) string {
 	add("default "+string(u.DefaultMethod()), u.DefaultMethod() != "")
 	add("BLOCKED by an administrator", u.Blocked)
 	add(`push blocked by "this was not me" for `+strings.Join(u.PushBlocked, ", "), len(u.PushBlocked) > 0)
-	return orNone(strings.Join(out, "; "))
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
+	return out
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -82,7 +83,7 @@ func profilesMarkdown(w io.Writer) error {
 func profileRow(p *radius.Profile) []string {
 	seat := strings.Join(fieldNames(p.EndUser), ", ")
 	if !slices.Equal(p.EndUser, p.Address) {
-		seat += "; address: " + orNone(strings.Join(fieldNames(p.Address), ", "))
+		seat += "; address: " + cmp.Or(strings.Join(fieldNames(p.Address), ", "), "none")
 	}
 	appends := "off"
 	if v, ok := p.MFA["append"]; ok {
@@ -112,7 +113,7 @@ func deviceText(c *config.Client) string {
 	}
 	return fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
 		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),
-		value("end_user", orNone(strings.Join(c.EndUser, ", "))), value("address", orNone(strings.Join(c.Address, ", "))),
+		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address", cmp.Or(strings.Join(c.Address, ", "), "none")),
 		budget)
 }
 

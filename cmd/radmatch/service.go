@@ -72,7 +72,13 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (*s
 	if err != nil {
 		return nil, err
 	}
-	engine := &mfa.Engine{
+	engine := newEngine(cfg, l)
+	return &service{Service: radius.Service{Table: table, Authenticator: engine}, engine: engine, clients: policies}, nil
+}
+
+// newEngine joins what lasts and the rules of cfg.
+func newEngine(cfg *config.Config, l *lasting) *mfa.Engine {
+	return &mfa.Engine{
 		Pending:   l.pending,
 		Limits:    l.limits,
 		Refusals:  l.refusals,
@@ -85,7 +91,6 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (*s
 
 		NotMeBlocks: cfg.Fatigue.NotMe,
 	}
-	return &service{Service: radius.Service{Table: table, Authenticator: engine}, engine: engine, clients: policies}, nil
 }
 
 func lockoutRule(cfg *config.Config) mfa.Rule {
