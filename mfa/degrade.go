@@ -53,14 +53,10 @@ func (e *Engine) degrade(ctx context.Context, w *wait, r *Request) {
 		}
 		p, last := e.Pending.dismiss(w, r)
 		if last {
-			// Without an answer of the directory nothing is forgiven.
-			user, _ := e.Directory.User(ctx, w.User)
-			now := time.Now()
-			e.tire(w, ReasonPushNoResponse, user, now)
-			return w.decide(Reject, ReasonPushNoResponse), w.pushEvent(Reject, ReasonPushNoResponse, Approval{}, now), record
+			return w.decide(Reject, ReasonNASTimeout), w.pushEvent(Reject, ReasonNASTimeout, Approval{}, time.Now()), record
 		}
 		if p != nil {
-			p.reply(w.decide(Reject, ReasonPushNoResponse))
+			p.reply(w.decide(Reject, ReasonNASTimeout))
 		}
 		return Decision{}, Event{}, goesOn
 	})

@@ -228,13 +228,13 @@ func TestDegradeToReject(t *testing.T) {
 			pass(9500 * time.Millisecond)
 			a.wantWaits()
 			pass(200 * time.Millisecond)
-			a.want(Reject, ReasonPushNoResponse)
+			a.want(Reject, ReasonNASTimeout)
 			ev := r.journal.last(t)
-			if ev.Reason != ReasonPushNoResponse || ev.Method != "push" || !r.rings(1).withdrawn() || r.Pending.Len() != 0 {
+			if ev.Reason != ReasonNASTimeout || ev.Method != "push" || !r.rings(1).withdrawn() || r.Pending.Len() != 0 {
 				t.Errorf("event: %+v", ev)
 			}
-			if len(r.Limits.prompts.m["alice"].times) != 1 {
-				t.Error("it does not count as a prompt in vain")
+			if r.Limits.prompts.m["alice"] != nil {
+				t.Error("the user is taken to have ignored it")
 			}
 			r.send(r.patient(10*time.Second)).want(Reject, ReasonRecentlyDenied)
 		},
@@ -243,7 +243,7 @@ func TestDegradeToReject(t *testing.T) {
 			q.GivesUp = q.Received.Add(10 * time.Second)
 			a := r.send(q)
 			pass(10 * time.Second)
-			a.want(Reject, ReasonPushNoResponse)
+			a.want(Reject, ReasonNASTimeout)
 		},
 		"another request waits": func(t *testing.T, r *rig) {
 			r.client.Prompts = false
@@ -251,7 +251,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(5 * time.Second)
 			second := r.send(r.patient(10 * time.Second))
 			pass(5 * time.Second)
-			first.want(Reject, ReasonPushNoResponse)
+			first.want(Reject, ReasonNASTimeout)
 			second.wantWaits()
 			r.rings(1).decides(nil)
 			second.want(Accept, ReasonApproveDeny)
@@ -265,7 +265,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(5 * time.Second)
 			second := r.send(r.patient(10 * time.Second))
 			pass(10 * time.Second)
-			second.want(Reject, ReasonPushNoResponse)
+			second.want(Reject, ReasonNASTimeout)
 			if n := len(r.journal.all()); n != 1 || r.Pending.Len() != 0 {
 				t.Errorf("%d events", n)
 			}
@@ -277,7 +277,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(time.Second)
 			a := r.send(r.patient(10 * time.Second))
 			pass(10 * time.Second)
-			a.want(Reject, ReasonPushNoResponse)
+			a.want(Reject, ReasonNASTimeout)
 			if r.Pending.Len() != 0 {
 				t.Error("the login waits for nobody")
 			}
@@ -289,7 +289,7 @@ func TestDegradeToReject(t *testing.T) {
 			other := r.send(q)
 			pass(11 * time.Second)
 			a.want(Challenge, "")
-			other.want(Reject, ReasonPushNoResponse)
+			other.want(Reject, ReasonNASTimeout)
 			r.rings(1).decides(nil)
 			r.ok(a, "", 10*time.Second).want(Accept, "")
 		},
@@ -299,7 +299,7 @@ func TestDegradeToReject(t *testing.T) {
 			r.users.setFail(func() error { return errFire })
 			r.journal.setFail(func(Event) error { return errFire })
 			pass(10 * time.Second)
-			a.want(Reject, ReasonPushNoResponse)
+			a.want(Reject, ReasonNASTimeout)
 		},
 	})
 }

@@ -222,14 +222,17 @@ func tiresome(r Reason) bool {
 	switch r {
 	case ReasonWrongCode, ReasonCodeUsed, ReasonCodesLocked:
 		return true
+	case ReasonNASTimeout:
+		return false // the user was not given the time
 	}
 	return declined(r)
 }
 
-// declined reports whether the person, or nobody, answered the prompt.
+// declined reports whether the prompt ended without an approval, so that a device
+// that tries another protocol at once does not ring again.
 func declined(r Reason) bool {
 	switch r {
-	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber, ReasonPushNoResponse:
+	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber, ReasonPushNoResponse, ReasonNASTimeout:
 		return true
 	}
 	return false

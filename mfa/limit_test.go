@@ -147,6 +147,7 @@ func TestRestore(t *testing.T) {
 		{name: "spread over more than a window", events: append(repeat(3, event(40*time.Minute, PlanOTP, ReasonWrongCode, 3)), repeat(3, event(5*time.Minute, PlanOTP, ReasonWrongCode, 3))...)},
 		{name: "five denials", events: repeat(5, event(5*time.Minute, PlanPush, ReasonPushDenied, 0)), prompts: true},
 		{name: "four", events: repeat(4, event(5*time.Minute, PlanNumber, ReasonPushNoResponse, 0))},
+		{name: "prompts that were taken back because the client gave up", events: repeat(9, event(5*time.Minute, PlanPush, ReasonNASTimeout, 0))},
 		{name: "prompts that wrong codes ended", events: repeat(5, event(5*time.Minute, PlanNumber, ReasonCodesLocked, 0)), prompts: true},
 		{name: "wrong codes without a prompt", events: repeat(5, event(5*time.Minute, PlanOTP, ReasonWrongCode, 1))},
 		{name: "approvals that nobody claimed", events: func() (out []Event) {

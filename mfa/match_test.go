@@ -400,7 +400,7 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			g.decides(nil)
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
-			b.want(Reject, ReasonPushNoResponse)
+			b.want(Reject, ReasonNASTimeout)
 			r.typed(a, g).want(Accept, ReasonCodeMatch)
 		},
 		"no join of approve/deny": func(t *testing.T, r *rig) {

@@ -56,6 +56,7 @@ var npsResults = map[Reason]string{
 	ReasonNotMe:            "PhoneAppFraudReported",
 	ReasonWrongNumber:      "PhoneAppEntropyIncorrect",
 	ReasonPushNoResponse:   "PhoneAppNoResponse",
+	ReasonNASTimeout:       "PhoneAppNoResponse",
 	ReasonPushLimited:      "AuthenticationThrottled",
 	ReasonChallengeExpired: "InvalidSession",
 	ReasonUserBlocked:      "UserIsBlocked",

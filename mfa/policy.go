@@ -98,6 +98,7 @@ const (
 	ReasonNotMe             Reason = "not_me"
 	ReasonWrongNumber       Reason = "wrong_number"
 	ReasonPushNoResponse    Reason = "push_no_response"
+	ReasonNASTimeout        Reason = "nas_timeout" // the client waits no longer, and the prompt was taken back
 	ReasonPromptPending     Reason = "prompt_pending"
 	ReasonRecentlyDenied    Reason = "recently_denied"
 	ReasonChallengeExpired  Reason = "challenge_expired" // nobody answered in challenge_ttl

@@ -12,8 +12,7 @@
 // pointer, so that it takes no lock); a request that passed gets a goroutine
 // until the Authenticator returns, and so has a report until it is on disk; a
 // delayed Access-Reject is a timer; a Forwarder has eight of its own. Locks: one
-// a shard of the retransmission table, held for a look-up and never over a call; one
-// for what a client was seen to wait.
+// a shard of the retransmission table, held for a look-up and never over a call.
 //
 // RFC 2865 (packets), 2869 §5.14 and 3579 §3.2 (Message-Authenticator), 2868 and
 // 2548 (tunnels, Microsoft), 2759 and 3079 (MS-CHAPv2, MPPE), 5080 §2.2 (duplicates,

@@ -29,8 +29,6 @@ type exchange struct {
 	client  *client
 	count   *counters
 	entry   *entry
-	sight   sight
-	seat    uint64 // hash of who asks from where
 	out     sender
 	from    netip.AddrPort
 	oob     []byte // nil on a listener with one address
@@ -118,7 +116,7 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 		}
 	}
 	x.count.ended(d.Outcome, took, current)
-	x.learn(now, took)
+	x.late(d, took, now)
 	x.log(d, took, current)
 }
 
@@ -155,11 +153,19 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	entry.Write(fields...)
 }
 
-// supersede marks that the NAS has reused the identifier. It is called under the
-// lock of the table.
-func (x *exchange) supersede(now time.Time) {
-	x.sight.left, x.sight.reused = now, true
-	x.req.Supersede()
+// late counts an answer that came when the client, by its budget, waited no more,
+// and says what to set.
+func (x *exchange) late(d *mfa.Decision, took time.Duration, now time.Time) {
+	budget := x.client.Profile.Budget
+	if budget == 0 || took < budget || d.Outcome == mfa.Discard {
+		return
+	}
+	x.count.late.Add(1)
+	if x.server.refusals.allow(refusal{x.client.Name, "late", netip.Addr{}}, now) {
+		x.server.log.Warn("a login was decided when the client waited no more",
+			zap.String("client", x.client.Name), zap.Duration("budget", budget), zap.Duration("took", took),
+			zap.String("hint", x.client.Profile.Raise+"; then set budget of the client to that"))
+	}
 }
 
 // rescue is the recover of a login: no answer, one line, one counter.

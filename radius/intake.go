@@ -85,7 +85,6 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		x.status()
 		return
 	}
-	s.watch(x)
 	s.workers.do(task{x, svc.Authenticator})
 }
 

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// EnoughTime is what a person needs at least to find a phone and approve.
+const EnoughTime = 30 * time.Second
+
 // Profile is what a kind of client can do. It is immutable.
 type Profile struct {
 	Name         string

@@ -12,7 +12,7 @@ var profiles = []*Profile{
 		ReplyMessage: true,
 		EndUser:      []Field{callingStation},
 		Address:      []Field{callingStation},
-		Waits:        "not known: it is learned",
+		Waits:        "not known",
 		Raise:        "let it wait 60 s for an answer",
 		Quirks:       []string{"A device that cannot show an Access-Challenge needs prompts: false."},
 	},

@@ -33,9 +33,7 @@ type ClientStats struct {
 	Rejected   uint64
 	Challenged uint64
 	Silent     uint64            // decided, and deliberately not answered
-	Abandoned  uint64            // decided when the client waited no more
-	Learned    time.Duration     // how long the client waits for an answer; 0: not known
-	Waits      []Wait            // what Learned is drawn from
+	Late       uint64            // answered when the client, by its budget, waited no more
 	Discarded  map[string]uint64 // failed intake, by reason; only those above zero
 	LatencySum time.Duration     // from receipt to the first answer, over Accepted+Rejected+Challenged
 	LatencyMax time.Duration
@@ -90,13 +88,12 @@ type counters struct {
 	pending                                           atomic.Int64
 	packets, signed, unsigned, duplicates, superseded atomic.Uint64
 	status, accepted, rejected, challenged, silent    atomic.Uint64
-	recorded, abandoned                               atomic.Uint64
-	patience                                          patience
+	recorded, late                                    atomic.Uint64
 	discarded                                         [discardReasons]atomic.Uint64
 	latencySum, latencyMax, lastSeen, statusNext      atomic.Int64
 }
 
-func (c *counters) snapshot(name string, now time.Time) ClientStats {
+func (c *counters) snapshot(name string) ClientStats {
 	s := ClientStats{
 		Name:       name,
 		Pending:    int(c.pending.Load()),
@@ -111,9 +108,7 @@ func (c *counters) snapshot(name string, now time.Time) ClientStats {
 		Rejected:   c.rejected.Load(),
 		Challenged: c.challenged.Load(),
 		Silent:     c.silent.Load(),
-		Abandoned:  c.abandoned.Load(),
-		Learned:    c.patience.learned(now),
-		Waits:      c.patience.snapshot(now),
+		Late:       c.late.Load(),
 		Discarded:  make(map[string]uint64),
 		LatencySum: time.Duration(c.latencySum.Load()),
 		LatencyMax: time.Duration(c.latencyMax.Load()),
@@ -185,9 +180,8 @@ func (s *Server) Stats() Stats {
 		Malformed: s.malformed.Load(),
 	}
 	if svc := s.service.Load(); svc != nil {
-		now := time.Now()
 		for _, c := range svc.Table.clients {
-			st.Clients = append(st.Clients, svc.counters[c.index].snapshot(c.Name, now))
+			st.Clients = append(st.Clients, svc.counters[c.index].snapshot(c.Name))
 		}
 	}
 	slices.SortFunc(st.Clients, func(a, b ClientStats) int { return strings.Compare(a.Name, b.Name) })

@@ -115,7 +115,6 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 		if live && e.login == login && string(e.auth[:]) == string(auth) {
 			switch {
 			case e.exchange != nil:
-				e.exchange.sight.retransmitted(now)
 				return verdictPending, nil, nil
 			case len(e.answer) == 0:
 				return verdictSilent, nil, nil
@@ -134,11 +133,11 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 		e = &entry{key: k}
 		s.entries[k] = e
 	case e.exchange != nil:
-		e.exchange.supersede(now)
+		e.exchange.req.Supersede()
 	default:
 		s.unlink(e)
 	}
-	x := &exchange{entry: e, sight: sight{first: now, last: now}}
+	x := &exchange{entry: e}
 	e.auth = [authSize]byte(auth)
 	e.login = login
 	e.signed = signed
@@ -153,7 +152,6 @@ func (t *retransmissions) finish(x *exchange, answer []byte, now time.Time) bool
 	s := t.shard(&e.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.sight.over = true
 	if e.exchange != x {
 		return false
 	}

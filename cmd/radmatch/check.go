@@ -60,7 +60,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	if err := a.checkWeb(cfg); err != nil {
 		return err
 	}
-	a.warnBudgets(cfg, nil)
+	a.warnBudgets(cfg)
 	if err := a.checkPages(cfg); err != nil {
 		return err
 	}
@@ -109,23 +109,16 @@ func (a *app) checkClients(cfg *config.Config) error {
 }
 
 // warnBudgets warns of clients that give up before a person can answer, with what
-// to set on the device. learned has what the server has seen, by client.
-func (a *app) warnBudgets(cfg *config.Config, learned map[string]time.Duration) {
+// to set on the device.
+func (a *app) warnBudgets(cfg *config.Config) {
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
-		budget, origin := c.Budget, c.Origin("budget")
-		if learned != nil {
-			if budget > 0 {
-				continue // said before
-			}
-			budget, origin = learned[c.Name], "learned"
-		}
 		profile, err := radius.LookupProfile(c.Profile)
-		if err != nil || budget == 0 || budget >= radius.EnoughTime {
+		if err != nil || c.Budget == 0 || c.Budget >= radius.EnoughTime {
 			continue
 		}
 		fmt.Fprintf(a.stdout, "client %s: warning: it waits %s for an answer (%s), a person needs %s: %s; then set budget to that\n",
-			c.Name, waits(budget), origin, radius.EnoughTime, profile.Raise)
+			c.Name, waits(c.Budget), c.Origin("budget"), radius.EnoughTime, profile.Raise)
 	}
 }
 
@@ -260,15 +253,6 @@ func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (s
 	if err != nil {
 		return "", err
 	}
-	stats, err := st.ClientStats(ctx)
-	if err != nil {
-		return "", err
-	}
-	learned := make(map[string]time.Duration)
-	for _, s := range stats {
-		learned[s.Client] = s.Learned
-	}
-	a.warnBudgets(cfg, learned)
 	if err := a.checkWebPush(ctx, cfg, devices); err != nil {
 		return "", err
 	}

@@ -24,14 +24,13 @@ func (a *app) clientsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "clients",
-		Short: "Show the RADIUS clients: packets, rejects, latency, signed or not, patience",
+		Short: "Show the RADIUS clients: packets, rejects, latency, signed or not, how long they wait",
 		Long: `What the server has counted for each client since it started, and the addresses
 that have signed a request. With require_message_authenticator: auto an unsigned
 request from such an address is refused, until "clients unlatch" forgets it.
 
 WAITS is how long the client waits for an answer as radmatch reckons: its budget
-in the configuration, else its profile's, else what was LEARNED from requests that
-it gave up.`,
+in the configuration, else its profile's; - where neither says it.`,
 		Example: "  radmatch clients\n  radmatch clients --json\n  radmatch clients unlatch vpn 203.0.113.10",
 		Args:    rangeArgs(0, 0, "radmatch clients"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clients(cmd.Context(), asJSON) },
@@ -106,12 +105,9 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 	}
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
-		r := at(c.Name)
-		switch {
-		case c.Budget > 0:
+		if c.Budget > 0 {
+			r := at(c.Name)
 			r.Budget, r.Origin = c.Budget, c.Origin("budget")
-		case r.Learned > 0:
-			r.Budget, r.Origin = r.Learned, "learned"
 		}
 	}
 	for _, l := range latches {
@@ -123,7 +119,7 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 
 func (a *app) printClients(reports []*clientReport) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tWAITS\tLEARNED\tLAST SEEN")
+	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tWAITS\tLAST SEEN")
 	for _, r := range reports {
 		if r.Client == "" {
 			continue // no client's: see printSigning
@@ -136,9 +132,9 @@ func (a *app) printClients(reports []*clientReport) error {
 		if !r.Configured {
 			name += " (not in the configuration)"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
 			r.Signed, r.Unsigned, r.Mean.Round(roundTo(r.Mean)), r.Max.Round(roundTo(r.Max)),
-			waits(r.Budget), waits(r.Learned), last)
+			waits(r.Budget), last)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -161,8 +157,8 @@ func waits(d time.Duration) string {
 // printWaiting says where a client gives up before a person can answer.
 func (a *app) printWaiting(r *clientReport) {
 	name := push.Printable(r.Client, 64)
-	if r.Abandoned > 0 {
-		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Abandoned)
+	if r.Late > 0 {
+		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
 	}
 	if r.Configured && r.Budget > 0 && r.Budget < radius.EnoughTime {
 		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.Budget), r.Origin, radius.EnoughTime)

@@ -141,8 +141,7 @@ func openServerStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (
 	return st, nil
 }
 
-// newRADIUS makes the RADIUS server, which knows what the one before it has seen
-// of the clients.
+// newRADIUS makes the RADIUS server.
 func newRADIUS(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*radius.Server, error) {
 	server := &radius.Server{
 		Logger: log, Latches: st,
@@ -152,7 +151,7 @@ func newRADIUS(ctx context.Context, cfg *config.Config, st *store.Store, log *za
 	if server.Accounting, err = openAccounting(ctx, cfg, st, log); err != nil {
 		return nil, err
 	}
-	return server, rememberWaits(ctx, server, st)
+	return server, nil
 }
 
 // routes keeps answers to other providers' prompts apart from our own pages:

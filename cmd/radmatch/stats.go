@@ -53,8 +53,7 @@ func clientStats(s radius.Stats) []store.ClientStats {
 			Accepts: c.Accepted, Rejects: c.Rejected, Challenges: c.Challenged,
 			Discards: discards, Duplicates: c.Duplicates,
 			Signed: c.Signed, Unsigned: c.Unsigned, Refused: c.Discarded, Recorded: c.Recorded,
-			Abandoned: c.Abandoned, Learned: c.Learned, Waits: storedWaits(c.Waits),
-			Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
+			Late: c.Late, Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
 		})
 	}
 	none := store.ClientStats{Refused: map[string]uint64{}}
@@ -67,28 +66,4 @@ func clientStats(s radius.Stats) []store.ClientStats {
 		out = append(out, none)
 	}
 	return out
-}
-
-func storedWaits(waits []radius.Wait) []store.Wait {
-	var list []store.Wait
-	for _, w := range waits {
-		list = append(list, store.Wait(w))
-	}
-	return list
-}
-
-// rememberWaits gives the server what the one before it has seen of its clients.
-func rememberWaits(ctx context.Context, server *radius.Server, st *store.Store) error {
-	stats, err := st.ClientStats(ctx)
-	if err != nil {
-		return err
-	}
-	waits := make(map[string][]radius.Wait)
-	for _, s := range stats {
-		for _, w := range s.Waits {
-			waits[s.Client] = append(waits[s.Client], radius.Wait(w))
-		}
-	}
-	server.Remember(waits)
-	return nil
 }

@@ -15,25 +15,16 @@ type ClientStats struct {
 	Accepts    uint64            `json:"accepts"`
 	Rejects    uint64            `json:"rejects"`
 	Challenges uint64            `json:"challenges"`
-	Discards   uint64            `json:"discards"`                    // not answered, whatever the reason
-	Duplicates uint64            `json:"duplicates"`                  // retransmissions
-	Signed     uint64            `json:"signed"`                      // new requests with a valid Message-Authenticator
-	Unsigned   uint64            `json:"unsigned"`                    // and without one
-	Refused    map[string]uint64 `json:"refused,omitempty"`           // failed intake, by reason
-	Recorded   uint64            `json:"accounting,omitempty"`        // reports of sessions, retransmissions aside
-	Abandoned  uint64            `json:"abandoned,omitempty"`         // decided when the client waited no more
-	Learned    time.Duration     `json:"learned_budget_ns,omitempty"` // how long it waits for an answer
-	Waits      []Wait            `json:"waits,omitempty"`             // what that is drawn from; they outlast a restart
-	Mean       time.Duration     `json:"mean_ns"`                     // from request to answer
+	Discards   uint64            `json:"discards"`             // not answered, whatever the reason
+	Duplicates uint64            `json:"duplicates"`           // retransmissions
+	Signed     uint64            `json:"signed"`               // new requests with a valid Message-Authenticator
+	Unsigned   uint64            `json:"unsigned"`             // and without one
+	Refused    map[string]uint64 `json:"refused,omitempty"`    // failed intake, by reason
+	Recorded   uint64            `json:"accounting,omitempty"` // reports of sessions, retransmissions aside
+	Late       uint64            `json:"late,omitempty"`       // answered when the client waited no more
+	Mean       time.Duration     `json:"mean_ns"`              // from request to answer
 	Max        time.Duration     `json:"max_ns"`
 	Last       time.Time         `json:"last_seen,omitzero"`
-}
-
-// Wait is how long a client waited for one answer.
-type Wait struct {
-	At    time.Time     `json:"at"`
-	For   time.Duration `json:"for_ns"`
-	Again time.Duration `json:"again_ns,omitempty"` // until its first retransmission
 }
 
 // SaveStats replaces the saved statistics. What has not changed since the last

@@ -218,7 +218,7 @@ func seqs(entries []Entry) string {
 func TestEventsSince(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	reasons := []mfa.Reason{
-		mfa.ReasonDefaultOTP, mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonWrongPassword,
+		mfa.ReasonDefaultOTP, mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout, mfa.ReasonWrongPassword,
 	}
 	begin := time.Now().Add(-time.Second)
 	for i, r := range reasons {
@@ -235,7 +235,7 @@ func TestEventsSince(t *testing.T) {
 	for _, ev := range got {
 		list = append(list, fmt.Sprint(ev.Reason, ev.Tries))
 	}
-	if got, want := fmt.Sprint(list), "[push_denied0 wrong_number0 not_me0 push_no_response0 default_otp2]"; got != want {
+	if got, want := fmt.Sprint(list), "[push_denied0 wrong_number0 not_me0 push_no_response0 nas_timeout0 default_otp2]"; got != want {
 		t.Errorf("got %s; want %s", got, want)
 	}
 	if got, err := s.EventsSince(t.Context(), time.Now().Add(time.Minute)); err != nil || got != nil {
