@@ -156,6 +156,7 @@ func codeOwner(ctx context.Context, r *Request) (string, error) {
 // examineAppended examines the code that came with the password as if it
 // answered a challenge.
 func (e *Engine) examineAppended(ctx context.Context, w *wait, p packet, code string) {
+	w.placeless = true
 	if !e.openDialog(ctx, w, p) {
 		return
 	}

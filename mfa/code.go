@@ -18,21 +18,6 @@ func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
 	}
 }
 
-// openDialog opens a login that an answer decides, and reports whether it may.
-func (e *Engine) openDialog(ctx context.Context, w *wait, p packet) bool {
-	if old := e.Pending.sameSeat(&w.Login); old != nil {
-		// The person dialled again: the dialog of the first attempt is gone.
-		e.Pending.settle(ctx, old, func() (Decision, Event, ending) {
-			return old.decide(Reject, ReasonSuperseded), old.event(Reject, ReasonSuperseded, time.Now()), record
-		})
-	}
-	if _, what := e.Pending.open(w, p, false); what != opened {
-		e.shed(ctx, w, p, what)
-		return false
-	}
-	return true
-}
-
 // examine checks a passcode. The user's count goes up before the code is looked
 // at, so that guesses in parallel are counted too.
 func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
@@ -97,6 +82,11 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 	case w.prompts():
 		message = messageApproveBad
 	}
+	yields, ok := e.Pending.takePlace(w)
+	if !ok {
+		return e.refuseCode(c, ReasonTooManyLogins, now)
+	}
+	e.supersede(context.Background(), yields)
 	packets, state := e.Pending.replace(c, nil)
 	for _, p := range packets {
 		p.reply(w.challenged(state, message))

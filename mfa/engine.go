@@ -110,7 +110,7 @@ func (e *Engine) login(r *Request, identity *Identity, reason Reason) Login {
 	now := time.Now()
 	l := Login{
 		ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
-		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source,
+		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source, Signed: r.Signed,
 		Identity: *identity, Reason: reason,
 		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
 	}

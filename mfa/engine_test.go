@@ -124,7 +124,6 @@ func TestPasscode(t *testing.T) {
 			}
 			r.sendAnswer(all[0], "123456").want(Accept, "")
 		},
-		"a fourth login": func(_ *testing.T, r *rig) { r.fourLogins() },
 		"by MS-CHAPv2": func(t *testing.T, r *rig) {
 			r.send(r.mschap("bob", 1)).want(Reject, ReasonOTPUnsupported)
 			if ev := r.journal.last(t); ev.Text != "Challenge requested in Authentication Ext for User bob" {
@@ -348,12 +347,12 @@ func TestGuessesInParallel(t *testing.T) {
 		synctest.Wait()
 		var open []*answer
 		for _, a := range logins {
-			if d, _ := a.decision(); d.Outcome == Challenge {
+			if d, _ := a.decision(); d.Outcome == Challenge && r.Pending.states[d.State] != nil { // the others gave way
 				open = append(open, a)
 			}
 		}
-		if len(open) != maxOpenLogins || r.Pending.Len() != maxOpenLogins {
-			t.Fatalf("%d logins are open, want %d", len(open), maxOpenLogins)
+		if len(open) != maxDialogs || r.Pending.Len() != maxDialogs {
+			t.Fatalf("%d logins are open, want %d", len(open), maxDialogs)
 		}
 		close(r.codes.slow)
 		for round := range 10 {

@@ -82,9 +82,9 @@ func (r *rig) finish() {
 	}
 	r.journal.check(r.t, r.phone)
 	p := r.Pending
-	if n := len(p.logins) + len(p.users) + len(p.states) + len(p.clients); n != 0 {
-		r.t.Errorf("left in the tables: logins %d users %d states %d clients %d",
-			len(p.logins), len(p.users), len(p.states), len(p.clients))
+	if n := len(p.logins) + len(p.users) + len(p.asked) + len(p.states) + len(p.clients); n != 0 {
+		r.t.Errorf("left in the tables: logins %d users %d asked %d states %d clients %d",
+			len(p.logins), len(p.users), len(p.asked), len(p.states), len(p.clients))
 	}
 }
 
@@ -114,17 +114,16 @@ type answer struct {
 	panicked bool
 }
 
-// fourLogins opens one login more than a user may have open.
-func (r *rig) fourLogins() {
-	for i := range 4 {
+// dialogs opens n, each from another address.
+func (r *rig) dialogs(n int) (all []*answer) {
+	for i := range n {
 		q := r.request("bob")
 		q.EndUser = fmt.Sprint("198.51.100.", i)
-		if a := r.send(q); i < 3 {
-			a.want(Challenge, "")
-		} else {
-			a.want(Reject, ReasonTooManyLogins)
-		}
+		a := r.send(q)
+		a.want(Challenge, "")
+		all = append(all, a)
 	}
+	return all
 }
 
 // start sends a request on a goroutine of its own, as radius does.

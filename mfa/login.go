@@ -19,6 +19,7 @@ type Login struct {
 	EndUser  string
 	Claimed  bool // EndUser is only what the person's machine calls itself
 	Source   string
+	Signed   bool     // the request that opened it
 	Identity Identity // for the Accept; its keys belong to the packet and are not kept
 	Plan     Plan
 	Reason   Reason
@@ -54,6 +55,7 @@ type wait struct {
 	resumed bool
 	turn    chan struct{}   // capacity 1: who is in it may end the login
 	code    string          // that came with the password, while the primary still asks
+	asks    bool            // a primary's question is open: who it is, is what a stranger has typed
 	typed   *challenge      // whose answer was the code that lets in; set in the login's turn
 	match   Password        // what a device shows once it has approved, and the person must type; empty: nothing
 	life    context.Context // the prompt's; no packet's and no request's is its parent
@@ -61,6 +63,8 @@ type wait struct {
 
 	// Under Pending.mu.
 	done       bool
+	placeless  bool // a code came with the password: it is no dialog until that was wrong
+	yielded    bool // another dialog has its place: it is about to end
 	deciding   bool // a decision is being committed: nothing joins any more
 	held       []packet
 	challenges []*challenge

@@ -12,7 +12,8 @@ import (
 
 // Bounds of one login and one user.
 const (
-	maxOpenLogins  = 3  // of one user
+	maxDialogs     = 3  // of one user that wait for an answer, beside the one prompt
+	maxQuestions   = 16 // of primaries that wait for an answer, from one origin
 	maxWrongCodes  = 3  // in one login
 	maxChallenges  = 8  // that are out for one login, by joined packets
 	maxShown       = 16 // joined requests that prompt and event show
@@ -41,7 +42,8 @@ type Pending struct {
 	mu       sync.Mutex
 	draining bool
 	logins   map[*wait]struct{}
-	users    map[string][]*wait // by folded canonical name, at most maxOpenLogins each
+	users    map[string][]*wait // by folded canonical name: dialogs, and at most one prompt
+	asked    map[string][]*wait // dialogs of a primary that has yet to say who it is, by origin
 	states   map[string]*challenge
 	clients  map[string]int
 	denied   map[string]time.Time // join key without the demand to be signed, until when
@@ -62,42 +64,41 @@ const (
 	overload
 )
 
-// open registers w, or joins p to the open prompt of the same seat. With opened
-// and joined it returns the login that p is to wait for.
+// open registers w, a login that rings, or joins p to the open prompt of the same
+// seat. With opened and joined it returns the login that p is to wait for.
 func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	user := Fold(w.User)
-	if w.prompts() {
-		if until, ok := t.denied[denialKey(&w.Login)]; ok && p.Received.Before(until) {
-			return nil, recentlyDenied
-		}
-		for _, o := range t.users[user] {
-			if !o.prompts() {
-				continue
-			}
-			if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding || w.matches() && !o.matches() {
-				return nil, promptPending
-			}
-			if len(o.Requests) < maxShown {
-				o.Requests = append(o.Requests, w.Requests...)
-				t.note(o)
-			}
-			if o.resumed && o.Identity.Name == "" {
-				o.Identity = w.Identity // for challenges that are answered from now on
-			}
-			return o, joined
-		}
+	if until, ok := t.denied[denialKey(&w.Login)]; ok && p.Received.Before(until) {
+		return nil, recentlyDenied
 	}
-	if len(t.users[user]) >= maxOpenLogins {
-		return nil, tooManyLogins
+	for _, o := range t.users[Fold(w.User)] {
+		if !o.prompts() {
+			continue
+		}
+		if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding || w.matches() && !o.matches() {
+			return nil, promptPending
+		}
+		if len(o.Requests) < maxShown {
+			o.Requests = append(o.Requests, w.Requests...)
+			t.note(o)
+		}
+		if o.resumed && o.Identity.Name == "" {
+			o.Identity = w.Identity // for challenges that are answered from now on
+		}
+		return o, joined
 	}
-	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient {
+	if t.full(w) {
 		return nil, overload
 	}
-	t.add(w, user)
+	t.add(w)
 	t.note(w)
 	return w, opened
+}
+
+// full reports whether no more logins may wait. t.mu is held.
+func (t *Pending) full(w *wait) bool {
+	return t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient
 }
 
 // init makes the tables. t.mu is held.
@@ -107,15 +108,17 @@ func (t *Pending) init() {
 	}
 	t.logins = make(map[*wait]struct{})
 	t.users = make(map[string][]*wait)
+	t.asked = make(map[string][]*wait)
 	t.states = make(map[string]*challenge)
 	t.clients = make(map[string]int)
 	t.denied = make(map[string]time.Time)
 }
 
-func (t *Pending) add(w *wait, user string) {
+func (t *Pending) add(w *wait) {
 	t.init()
 	t.logins[w] = struct{}{}
-	t.users[user] = append(t.users[user], w)
+	table, key := t.peers(w)
+	table[key] = append(table[key], w)
 	t.clients[w.Client]++
 	if !w.prompts() {
 		w.deadline = w.Expires
@@ -127,22 +130,6 @@ func (t *Pending) rings(user string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.ContainsFunc(t.users[Fold(user)], (*wait).prompts)
-}
-
-// sameSeat returns the open passcode login of the same user, client and
-// end-user field, which a new dialog of that seat replaces.
-func (t *Pending) sameSeat(l *Login) *wait {
-	if l.Key == "" {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, o := range t.users[Fold(l.User)] {
-		if !o.prompts() && o.Key == l.Key {
-			return o
-		}
-	}
-	return nil
 }
 
 // hold lets p wait for the device's decision. It reports false if the login

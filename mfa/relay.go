@@ -20,7 +20,7 @@ func (e *Engine) relay(ctx context.Context, p packet, code string, refused *Deci
 		return false
 	}
 	w := newWait(e.login(p.Request, &Identity{Name: p.User}, ReasonPrimaryChallenge), p.Client)
-	w.code = code
+	w.code, w.asks = code, true
 	if e.openDialog(ctx, w, p) {
 		if state := e.Pending.ask(w, p, asks); state != "" {
 			p.reply(w.asked(state, asks))

@@ -269,10 +269,6 @@ func TestRelay(t *testing.T) {
 				t.Error("the primary saw the code")
 			}
 		},
-		"four dialogs": func(t *testing.T, r *rig) {
-			r.asks()
-			r.fourLogins()
-		},
 		"shutdown while the primary thinks": func(t *testing.T, r *rig) {
 			up := r.asks()
 			up.slow = make(chan struct{})

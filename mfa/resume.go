@@ -112,7 +112,7 @@ func (t *Pending) resume(w *wait) bool {
 	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient || len(t.users[user]) > 0 {
 		return false
 	}
-	t.add(w, user)
+	t.add(w)
 	return true
 }
 

@@ -107,10 +107,10 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 	if t.clients[w.Client]--; t.clients[w.Client] == 0 {
 		delete(t.clients, w.Client)
 	}
-	user := Fold(w.User)
-	t.users[user] = slices.DeleteFunc(t.users[user], func(o *wait) bool { return o == w })
-	if len(t.users[user]) == 0 {
-		delete(t.users, user)
+	table, key := t.peers(w)
+	table[key] = slices.DeleteFunc(table[key], func(o *wait) bool { return o == w })
+	if len(table[key]) == 0 {
+		delete(table, key)
 	}
 	if w.prompts() && declined(d.Reason) && len(t.denied) < t.Max {
 		t.denied[denialKey(&w.Login)] = time.Now().Add(rememberDenial)

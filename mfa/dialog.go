@@ -1,0 +1,148 @@
+package mfa
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// openDialog opens a login that an answer decides, and reports whether it may. A
+// dialog whose window was closed stays open until challenge_ttl, because nothing
+// tells so: the newest goes on, and the oldest that nobody has answered ends.
+func (e *Engine) openDialog(ctx context.Context, w *wait, p packet) bool {
+	// The person dialled again: the dialog of the first attempt is gone.
+	e.supersede(ctx, e.Pending.sameSeat(w))
+	yields, what := e.Pending.openDialog(w)
+	if what != opened {
+		e.shed(ctx, w, p, what)
+		return false
+	}
+	e.supersede(ctx, yields)
+	return true
+}
+
+// supersede ends a dialog in whose place there is another; nil is none.
+func (e *Engine) supersede(ctx context.Context, w *wait) {
+	if w == nil {
+		return
+	}
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		return w.decide(Reject, ReasonSuperseded), w.event(Reject, ReasonSuperseded, time.Now()), record
+	})
+}
+
+// peers returns the table and the key under which w is counted: its user, or while
+// a primary asks, who asks from where. The name is then what anybody can type: it
+// must not take the places of its owner.
+func (t *Pending) peers(w *wait) (table map[string][]*wait, key string) {
+	if !w.asks {
+		return t.users, Fold(w.User)
+	}
+	return t.asked, w.origin()
+}
+
+// origin tells apart where logins come from: by client, by whether the request was
+// signed, and by the end-user field.
+func (w *wait) origin() string {
+	signed := "unsigned"
+	if w.Signed {
+		signed = "signed"
+	}
+	return w.Client + "\x00" + signed + "\x00" + w.EndUser
+}
+
+// places returns how many dialogs may be open beside w. Where nothing tells one
+// person's origin from another's, all people of the client share what it may have.
+func (t *Pending) places(w *wait) int {
+	switch {
+	case !w.asks:
+		return maxDialogs
+	case w.EndUser == "":
+		return max(maxQuestions, t.MaxPerClient/2)
+	}
+	return maxQuestions
+}
+
+// openDialog registers w. The login that it returns, if any, has lost its place to
+// w: it is the caller's to end.
+func (t *Pending) openDialog(w *wait) (yields *wait, what opening) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.full(w) {
+		return nil, overload
+	}
+	if !w.placeless {
+		var ok bool
+		if yields, ok = t.place(w); !ok {
+			return nil, tooManyLogins
+		}
+	}
+	t.add(w)
+	return yields, opened
+}
+
+// takePlace makes w a dialog after the code that came with its password was wrong;
+// else it does nothing.
+func (t *Pending) takePlace(w *wait) (yields *wait, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !w.placeless {
+		return nil, true
+	}
+	yields, ok = t.place(w)
+	w.placeless = !ok
+	return yields, ok
+}
+
+// place reports whether there is a place for w, and which dialog gives way for it:
+// the oldest from the same origin, so that somebody elsewhere who has the password
+// pushes out themselves first; else the oldest. What rings and what is being
+// examined never gives way. t.mu is held.
+func (t *Pending) place(w *wait) (yields *wait, ok bool) {
+	table, key := t.peers(w)
+	open := 0
+	for _, o := range table[key] {
+		if o.prompts() || o.placeless || o.yielded {
+			continue
+		}
+		open++
+		if !o.unanswered() {
+			continue
+		}
+		if yields == nil || yields.origin() != w.origin() && o.origin() == w.origin() {
+			yields = o
+		}
+	}
+	if open < t.places(w) {
+		return nil, true
+	}
+	if yields == nil {
+		return nil, false
+	}
+	yields.yielded = true
+	return yields, true
+}
+
+// unanswered reports whether a challenge of w is out and nothing waits for what
+// becomes of an answer. Pending.mu is held.
+func (w *wait) unanswered() bool {
+	return !w.deciding && len(w.held) == 0 && len(w.challenges) > 0 &&
+		!slices.ContainsFunc(w.challenges, func(c *challenge) bool { return c.answered })
+}
+
+// sameSeat returns the open dialog of the same user, client and end-user field,
+// which a new one of that seat replaces; nil without.
+func (t *Pending) sameSeat(w *wait) *wait {
+	if w.Key == "" {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	table, key := t.peers(w)
+	for _, o := range table[key] {
+		if !o.prompts() && o.Key == w.Key {
+			return o
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package mfa
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+)
+
+// A person closes the passcode window, as often as they like, and tries again: the
+// newest dialog works, whatever the client signs or tells of the person.
+func TestNewestDialogGoesOn(t *testing.T) {
+	unsigned := func(r *rig) *Request {
+		q := r.request("bob")
+		q.Signed, q.EndUser = false, ""
+		return q
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"unsigned": func(t *testing.T, r *rig) {
+			var first, last *answer
+			for range 5 {
+				last = r.send(unsigned(r))
+				last.want(Challenge, ReasonDefaultOTP)
+				if first == nil {
+					first = last
+				}
+			}
+			if n := r.journal.count(ReasonSuperseded); n != 2 || r.Pending.Len() != maxDialogs {
+				t.Errorf("%d gave way, %d are open", n, r.Pending.Len())
+			}
+			r.sendAnswer(first, "123456").want(Reject, ReasonStateUnknown)
+			r.sendAnswer(last, "123456").want(Accept, "")
+		},
+		"signed, from four addresses": func(_ *testing.T, r *rig) {
+			r.sendAnswer(r.dialogs(4)[3], "123456").want(Accept, "")
+		},
+		"after a wrong code each": func(t *testing.T, r *rig) {
+			for range 4 {
+				r.sendAnswer(r.send(unsigned(r)), "000000").want(Challenge, "")
+			}
+			r.sendAnswer(r.send(unsigned(r)), "123456").want(Accept, "")
+		},
+		"somebody who has the password, from elsewhere, pushes out themselves": func(t *testing.T, r *rig) {
+			owner := r.send(r.request("bob"))
+			for range 20 {
+				q := r.request("bob")
+				q.EndUser, q.Signed = "203.0.113.66", false
+				r.send(q).want(Challenge, "")
+			}
+			r.sendAnswer(owner, "123456").want(Accept, "")
+		},
+		"what rings goes on": func(t *testing.T, r *rig) {
+			r.users.set("bob", func(u *User) { u.Devices, u.Codes = 1, 1 })
+			ringing := r.send(r.request("bob"))
+			ringing.wantWaits()
+			r.users.set("bob", func(u *User) { u.Default = MethodOTP })
+			r.dialogs(maxDialogs + 1)
+			if n := r.journal.count(ReasonSuperseded); n != 1 {
+				t.Errorf("%d gave way", n)
+			}
+			r.rings(1).decides(nil)
+			ringing.want(Accept, ReasonApproveDeny)
+		},
+		"a prompt has a place of its own": func(t *testing.T, r *rig) {
+			r.dialogs(maxDialogs)
+			r.users.set("bob", func(u *User) { u.Devices, u.Default = 1, MethodPush })
+			r.send(r.request("bob")).wantWaits()
+			r.rings(1)
+			if n := r.journal.count(ReasonSuperseded); n != 0 {
+				t.Errorf("%d gave way", n)
+			}
+		},
+		"what is being examined goes on": func(t *testing.T, r *rig) {
+			r.codes.slow = make(chan struct{})
+			var examined []*answer
+			for _, a := range r.dialogs(maxDialogs) {
+				examined = append(examined, r.start(r.reply(a, "123456")))
+			}
+			synctest.Wait()
+			r.send(unsigned(r)).want(Reject, ReasonTooManyLogins)
+			close(r.codes.slow)
+			synctest.Wait()
+			accepts := 0
+			for _, a := range examined {
+				if d, _ := a.decision(); d.Outcome == Accept {
+					accepts++
+				}
+			}
+			if accepts != 1 {
+				t.Errorf("%d of one code were accepted", accepts)
+			}
+		},
+		"an appended code needs no place": func(t *testing.T, r *rig) {
+			r.client.Append, r.client.AppendDelimiter = AppendDelimiter, ","
+			r.dialogs(maxDialogs)
+			r.sendTyped("bob", "right,123456").want(Accept, "")
+			if n := r.journal.count(ReasonSuperseded); n != 0 {
+				t.Errorf("%d gave way", n)
+			}
+		},
+		"a wrong appended code becomes a dialog": func(t *testing.T, r *rig) {
+			r.client.Append, r.client.AppendDelimiter = AppendDelimiter, ","
+			first := r.dialogs(maxDialogs)[0]
+			a := r.sendTyped("bob", "right,000000")
+			a.want(Challenge, "")
+			if n := r.journal.count(ReasonSuperseded); n != 1 || r.Pending.Len() != maxDialogs {
+				t.Errorf("%d gave way, %d are open", n, r.Pending.Len())
+			}
+			r.sendAnswer(first, "123456").want(Reject, ReasonStateUnknown)
+			r.sendAnswer(a, "123456").want(Accept, "")
+		},
+	})
+}
+
+// Whatever comes at once, no more than the bound stay open, every login has one
+// event, and the last one works.
+func TestDialogsInParallel(t *testing.T) {
+	for _, appended := range []bool{false, true} {
+		bubble(t, func(t *testing.T, r *rig) {
+			r.client.Append, r.client.AppendDelimiter = AppendDelimiter, ","
+			r.Lockout.Max = 1 << 20
+			for i := range 300 {
+				q := r.request("bob")
+				q.Signed, q.EndUser = i%2 == 0, fmt.Sprint(i%7)
+				if appended {
+					q.Cred = Password("right,000000")
+				}
+				r.start(q)
+			}
+			synctest.Wait()
+			if n := r.Pending.Len(); n == 0 || n > maxDialogs {
+				t.Errorf("%d are open", n)
+			}
+			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
+		})
+	}
+}
+
+// Dialogs of a primary's own question come before any password. Who types a name
+// takes no place of its owner, nor of somebody elsewhere.
+func TestQuestionsCountByOrigin(t *testing.T) {
+	ask := func(r *rig, endUser string) *answer {
+		q := r.request("bob")
+		q.Signed, q.EndUser = false, endUser
+		a := r.send(q)
+		a.want(Challenge, ReasonPrimaryChallenge)
+		return a
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"from elsewhere": func(t *testing.T, r *rig) {
+			r.asks()
+			owner := ask(r, "198.51.100.7")
+			for range 3 * maxQuestions {
+				ask(r, "203.0.113.66")
+			}
+			if n := r.Pending.Len(); n != maxQuestions+1 {
+				t.Errorf("%d are open", n)
+			}
+			a := r.sendAnswer(r.sendAnswer(owner, "1234"), "token")
+			a.want(Challenge, ReasonDefaultOTP)
+			r.sendAnswer(a, "123456").want(Accept, "")
+		},
+		"beside the user's own dialogs": func(t *testing.T, r *rig) {
+			own := r.dialogs(maxDialogs)
+			r.asks()
+			for range 2 * maxQuestions {
+				ask(r, "203.0.113.66")
+			}
+			r.sendAnswer(own[0], "123456").want(Accept, "")
+		},
+		"where nothing tells people apart": func(t *testing.T, r *rig) {
+			r.asks()
+			r.Pending.MaxPerClient = 100
+			first := ask(r, "")
+			for range 49 {
+				ask(r, "")
+			}
+			r.sendAnswer(first, "1234").want(Challenge, ReasonPrimaryChallenge)
+			for range 50 {
+				ask(r, "")
+			}
+			if n := r.Pending.Len(); n != 50 {
+				t.Errorf("%d are open", n)
+			}
+		},
+		"signed ones do not give way to forged ones": func(t *testing.T, r *rig) {
+			r.asks()
+			signed := r.send(r.request("bob"))
+			for range 2 * maxQuestions {
+				ask(r, signed.req.EndUser)
+			}
+			r.sendAnswer(signed, "1234").want(Challenge, ReasonPrimaryChallenge)
+		},
+	})
+}
