@@ -39,6 +39,8 @@ type app struct {
 	stdout     io.Writer
 	stderr     io.Writer
 	configFile string // -c
+
+	becomeRoot func() error // not nil: root works as the owner of data_dir, see becomeOwner
 }
 
 // run executes one command line and returns the exit code. It is main without
@@ -51,6 +53,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if a.becomeRoot != nil {
+		if back := a.becomeRoot(); err == nil {
+			err = back
+		}
+	}
 	if err == nil {
 		return exitOK
 	}

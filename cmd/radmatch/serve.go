@@ -71,6 +71,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err := forbidCores(); err != nil {
 		return err
 	}
+	if err := a.becomeOwner(cfg.DataDir, true); err != nil {
+		return err
+	}
 	st, err := openServerStore(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -15,6 +15,9 @@ import (
 // openStore opens the database for a command, beside a running server or
 // without one. The caller closes it.
 func (a *app) openStore(ctx context.Context, cfg *config.Config) (*store.Store, error) {
+	if err := a.becomeOwner(cfg.DataDir, false); err != nil {
+		return nil, err
+	}
 	st, err := store.Open(ctx, store.Options{Dir: cfg.DataDir})
 	if errors.Is(err, os.ErrPermission) {
 		return nil, withHint("run it as the user that radmatch serve runs as", err)

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -327,24 +326,40 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestFilesOfRoot: a server that root has tried out locks its own user out of nothing.
-func TestFilesOfRoot(t *testing.T) {
+// TestForeignRoot: root does not work in a folder of another user, who could put
+// a link there, nor below one, nor behind a link that another user made.
+func TestForeignRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	dir := t.TempDir()
 	const service = 4711
-	must(t, os.Chown(dir, service, service))
-	s := openServer(t, dir)
-	addToken(t, s, "anna")
-	files, err := os.ReadDir(dir)
-	must(t, err)
-	for _, f := range files {
-		info, err := f.Info()
-		must(t, err)
-		if st := info.Sys().(*syscall.Stat_t); st.Uid != service || st.Gid != service {
-			t.Errorf("%s belongs to %d:%d; want %d", f.Name(), st.Uid, st.Gid, service)
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "own"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "theirs", "below"), 0o700))
+	must(t, os.Chown(filepath.Join(dir, "theirs"), service, service))
+	must(t, os.Symlink("own", filepath.Join(dir, "link")))
+	must(t, os.Symlink(filepath.Join(dir, "theirs", "below"), filepath.Join(dir, "far")))
+	must(t, os.Symlink("own", filepath.Join(dir, "theirlink")))
+	must(t, os.Lchown(filepath.Join(dir, "theirlink"), service, service))
+	must(t, os.Symlink("round", filepath.Join(dir, "round")))
+	for path, want := range map[string]int{
+		"own": 0, "link": 0, "link/data": 0, "own/../link/data": 0,
+		"theirs": service, "theirs/below": service, "theirs/new/data": service, "far": service, "far/data": service, "theirlink": service,
+	} {
+		path = filepath.Join(dir, path)
+		if uid, _, err := Owner(path); err != nil || uid != want {
+			t.Errorf("%s: got owner %d, %v; want %d", path, uid, err, want)
 		}
+		s, err := Open(t.Context(), Options{Dir: path})
+		if err == nil {
+			s.Close()
+		}
+		if refused := errors.Is(err, ErrOwner); refused != (want != 0) {
+			t.Errorf("%s: opened with %v", path, err)
+		}
+	}
+	if _, _, err := Owner(filepath.Join(dir, "round")); err == nil {
+		t.Error("a link to itself has an owner")
 	}
 }
 

@@ -193,7 +193,7 @@ func (s *Store) tempFile(content []byte) (path string, err error) {
 		return "", err
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, chown(f, s.opt.Dir), f.Sync(), f.Close())
+	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}

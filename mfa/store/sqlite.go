@@ -48,7 +48,8 @@ const (
 
 // Options say which store is opened and how.
 type Options struct {
-	// Dir is data_dir. It is made (0700) where it is missing.
+	// Dir is data_dir. It is made (0700) where it is missing. Root must have
+	// become its owner, see Owner; else it is ErrOwner.
 	Dir string
 	// Server takes the lock of data_dir and loads what logins need into memory.
 	// Without it the store is a command's, beside a server or not.
@@ -154,6 +155,9 @@ func (s *Store) openFiles() error {
 		return err
 	}
 	s.opt.Dir = dir
+	if err := notForeign(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -175,7 +179,7 @@ func (s *Store) openDatabase(ctx context.Context) error {
 	// closing a file that SQLite has open would drop its POSIX locks.
 	f, err := os.OpenFile(s.path(databaseFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		err = errors.Join(chown(f, s.opt.Dir), f.Close())
+		err = f.Close()
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
