@@ -224,7 +224,7 @@ type Forward struct {
 // Events bound the audit trail.
 type Events struct {
 	Keep    time.Duration `yaml:"keep" default:"180d" min:"1d" max:"3650d" doc:"How long an event is kept."`
-	MaxSize Size          `yaml:"max_size" default:"2GiB" min:"16MiB" max:"1TiB" doc:"Events beyond this size go, the oldest first."`
+	MaxSize Size          `yaml:"max_size" default:"2GiB" min:"16MiB" max:"1TiB" doc:"What events may fill: beyond it the oldest go, with a warning where they are younger than keep. Reports of sessions may fill a quarter of it beside them; users, tokens and devices do not count."`
 }
 
 // Policy switches features by group.

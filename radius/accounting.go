@@ -90,6 +90,9 @@ func (s *Server) account(a *arrival, c *client, count *counters, p []byte, now t
 	if session == nil {
 		return discardAccountingForm
 	}
+	if !count.takeReport(now) {
+		return discardReportRate // the NAS sends it again
+	}
 	if s.reports.busy.Add(1) > maxReports {
 		s.reports.busy.Add(-1)
 		return discardOverload // the NAS sends it again

@@ -320,6 +320,41 @@ func TestAccountingOverload(t *testing.T) {
 	})
 }
 
+// TestReportRate: a client that floods the trail with reports is bounded, and no
+// other client with it.
+func TestReportRate(t *testing.T) {
+	var flooding, other counters
+	now := time.Unix(1e9, 0)
+	for n := range reportBurst + 1 {
+		if !flooding.takeReport(now) {
+			t.Fatalf("refused after %d", n)
+		}
+	}
+	if flooding.takeReport(now) || !other.takeReport(now) {
+		t.Error("the flood goes on, or another client is refused with it")
+	}
+	taken := 0
+	for range 10 * 60_000 / 13 { // 60,000 in 13 s
+		if now = now.Add(13 * time.Second / 60_000); flooding.takeReport(now) {
+			taken++
+		}
+	}
+	if want := int(10 * time.Second / reportInterval); taken > want+1 || taken < want-1 {
+		t.Errorf("%d taken in 10 s; want %d", taken, want)
+	}
+
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountant(t)
+		for n := range uint32(reportBurst + 51) {
+			a.account(reportOf(byte(n), integer(typeAcctStatusType, 1), integer(typeAcctSessionTime, n)))
+			synctest.Wait()
+		}
+		if got := a.stats().Discarded["accounting_rate"]; got != 50 || len(a.recorder.recorded()) != reportBurst+1 {
+			t.Errorf("%d refused, %d recorded; want 50, %d", got, len(a.recorder.recorded()), reportBurst+1)
+		}
+	})
+}
+
 // A recorder that panics costs one report.
 func TestRecorderPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

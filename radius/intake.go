@@ -197,6 +197,7 @@ var discardHints = [discardReasons]string{
 	discardOverload:            "see limits.pending and limits.pending_per_client",
 	discardStatusRate:          "the client sends Status-Server more than 20 times a second",
 	discardAccountingSignature: "probably a wrong shared secret",
+	discardReportRate:          "the client reports more than 200 sessions a second for a long time: make the interval of its interim reports longer",
 	discardAccountingForm:      "an Accounting-Request must have one Acct-Status-Type",
 }
 

@@ -60,6 +60,7 @@ const (
 	discardAccountingSignature
 	discardAccountingForm
 	discardNotRecorded
+	discardReportRate
 	discardReasons
 )
 
@@ -79,6 +80,7 @@ var discardNames = [discardReasons]string{
 	discardAccountingSignature: "wrong_accounting_authenticator",
 	discardAccountingForm:      "malformed_accounting",
 	discardNotRecorded:         "accounting_not_recorded",
+	discardReportRate:          "accounting_rate",
 }
 
 func (d discard) String() string { return discardNames[d] }
@@ -90,7 +92,8 @@ type counters struct {
 	status, accepted, rejected, challenged, silent    atomic.Uint64
 	recorded, late                                    atomic.Uint64
 	discarded                                         [discardReasons]atomic.Uint64
-	latencySum, latencyMax, lastSeen, statusNext      atomic.Int64
+	latencySum, latencyMax, lastSeen                  atomic.Int64
+	statusNext, reportNext                            atomic.Int64
 }
 
 func (c *counters) snapshot(name string) ClientStats {
@@ -150,22 +153,36 @@ func (c *counters) ended(o mfa.Outcome, took time.Duration, current bool) {
 	}
 }
 
-// statusInterval and statusBurst bound the Status-Server answers to one client:
-// a probe is signed by the client, but a captured one can be sent again.
+// What one client may send, in a burst and on average. A Status-Server probe is
+// signed by the client, but a captured one can be sent again. Reports of sessions
+// are rows on disk: ten thousand sessions may end at once, but a client that goes
+// on so floods the trail.
 const (
 	statusInterval = 50 * time.Millisecond
 	statusBurst    = 20
+	reportInterval = 5 * time.Millisecond
+	reportBurst    = 10_000
 )
 
 // takeStatus reports whether a Status-Server request may be answered now.
 func (c *counters) takeStatus(now time.Time) bool {
+	return take(&c.statusNext, now, statusInterval, statusBurst)
+}
+
+// takeReport reports whether a report of a session may be recorded now.
+func (c *counters) takeReport(now time.Time) bool {
+	return take(&c.reportNext, now, reportInterval, reportBurst)
+}
+
+// take is a token bucket that is one number: when it would be full again.
+func take(full *atomic.Int64, now time.Time, interval time.Duration, burst int64) bool {
 	for {
-		next := c.statusNext.Load()
+		next := full.Load()
 		at := max(next, now.UnixNano())
-		if at-now.UnixNano() > int64(statusBurst*statusInterval) {
+		if at-now.UnixNano() > burst*int64(interval) {
 			return false
 		}
-		if c.statusNext.CompareAndSwap(next, at+int64(statusInterval)) {
+		if full.CompareAndSwap(next, at+int64(interval)) {
 			return true
 		}
 	}

@@ -129,25 +129,29 @@ func (s *Store) ClassKey(ctx context.Context) (key []byte, err error) {
 // thin removes interim reports that are older than keepInterim: they come every
 // few minutes for each session, and would push the logins out of the trail. Each
 // row is looked at once.
-func (s *Store) thin(ctx context.Context) (n int, err error) {
-	cutoff := s.opt.Now().Add(-keepInterim).UnixMicro()
+func (s *Store) thin(ctx context.Context, now time.Time) (n int, err error) {
+	cutoff := now.Add(-keepInterim).UnixMicro()
+	var freed int64
 	err = s.locked(ctx, func(tx *sql.Tx) error {
 		type row struct {
 			id   int64
 			user string
 		}
+		freed = 0
 		var last int64
 		var rows []row
-		const query = `SELECT id, coalesce(user, ''), interim IS NOT NULL FROM accounting
+		const query = `SELECT id, coalesce(user, ''), interim IS NOT NULL, coalesce(length(user), 0) + coalesce(length(client), 0) + length(data) FROM accounting
 			WHERE id > (SELECT value FROM meta WHERE key = 'thinned') AND id < ? AND id <= ` + foldedMark + ` ORDER BY id LIMIT ?`
 		err := each(ctx, tx, query, []any{cutoff, chunk}, func(r *sql.Rows) error {
 			var interim bool
 			var user string
-			if err := r.Scan(&last, &user, &interim); err != nil {
+			var size int64
+			if err := r.Scan(&last, &user, &interim, &size); err != nil {
 				return err
 			}
 			n++
 			if interim {
+				freed += size + rowOverhead
 				rows = append(rows, row{last, mfa.Fold(user)})
 			}
 			return nil
@@ -166,5 +170,8 @@ func (s *Store) thin(ctx context.Context) (n int, err error) {
 		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'thinned'`, last)
 		return err
 	})
+	if err == nil {
+		s.reports.add(-freed)
+	}
 	return n, err
 }

@@ -185,7 +185,8 @@ func TestMarksAreBounded(t *testing.T) {
 func TestThin(t *testing.T) {
 	t.Parallel()
 	at := time.Now()
-	s := quiet(t, Options{Dir: t.TempDir(), Now: func() time.Time { return at }})
+	clock := func() time.Time { return at }
+	s := quiet(t, Options{Dir: t.TempDir(), Now: clock, Tick: clock})
 	report := func(n int, status string) row {
 		r, err := s.newRow(reportEvent(n, "anna", status), false)
 		must(t, err)
@@ -214,7 +215,7 @@ func TestThin(t *testing.T) {
 	if n := count(t, s, `SELECT count(*) FROM event_user`); n != chunk+1 {
 		t.Errorf("%d rows in the index", n)
 	}
-	n, err := s.thin(t.Context())
+	n, err := s.thin(t.Context(), at)
 	if must(t, err); n != 0 {
 		t.Errorf("%d rows looked at again", n)
 	}
@@ -224,7 +225,9 @@ func TestThin(t *testing.T) {
 func TestPruneReports(t *testing.T) {
 	t.Parallel()
 	at := time.Now()
-	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: func() time.Time { return at }})
+	clock := func() time.Time { return at }
+	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: clock, Tick: clock})
+	must(t, s.prune(t.Context()))
 	for n := range 3 {
 		r, err := s.newRow(reportEvent(n, "anna", "stop"), false)
 		must(t, err)

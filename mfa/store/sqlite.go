@@ -59,11 +59,13 @@ type Options struct {
 	Logger *zap.Logger
 	// Keep is how long events are kept; 0: for ever. Only the server prunes.
 	Keep time.Duration
-	// MaxSize in bytes is what the database may fill before the oldest events
-	// go; 0: no bound.
+	// MaxSize in bytes is what events may fill before the oldest go, and reports
+	// of sessions a quarter of it beside them; 0: no bound.
 	MaxSize int64
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
+	// Tick is a clock that nobody sets; nil: the monotonic one of time.Now.
+	Tick func() time.Time
 }
 
 // Store is the database. Its methods may be called concurrently.
@@ -82,6 +84,9 @@ type Store struct {
 	marks  marks // of reports of sessions
 
 	prompts openPrompts
+
+	pruner  pruner // the janitor's
+	reports reportSize
 
 	lost       int       // events that were not written since the last log line; guarded by wmu
 	complained time.Time // when that line was; guarded by wmu

@@ -246,7 +246,8 @@ func TestEventsSince(t *testing.T) {
 func TestPrune(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: func() time.Time { return now }})
+	clock := func() time.Time { return now }
+	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: clock, Tick: clock})
 	fill := func(n int) {
 		events := make([]mfa.Event, n)
 		for i := range events {
@@ -255,6 +256,7 @@ func TestPrune(t *testing.T) {
 		put(t, s, events...)
 	}
 	fill(3 * chunk)
+	must(t, s.prune(t.Context()))
 	now = now.Add(2 * time.Hour)
 	must(t, s.prune(t.Context()))
 	if n := count(t, s, `SELECT count(*) FROM events`); n != 3*chunk {
@@ -268,33 +270,6 @@ func TestPrune(t *testing.T) {
 	}
 	if n := count(t, s, `SELECT count(*) FROM event_user`); n != 0 {
 		t.Errorf("%d events in the index; want none", n)
-	}
-}
-
-func TestPruneSize(t *testing.T) {
-	t.Parallel()
-	s := quiet(t, Options{Dir: t.TempDir(), MaxSize: 256 << 10})
-	var last string
-	for range 6 {
-		events := make([]mfa.Event, 300)
-		for i := range events {
-			events[i] = loginEvent(i)
-			events[i].Source = strings.Repeat("x", 200)
-			last = events[i].ID
-		}
-		put(t, s, events...)
-		must(t, s.foldAll(t.Context()))
-		must(t, s.prune(t.Context()))
-		size, err := s.size(t.Context())
-		must(t, err)
-		if size > 256<<10 {
-			t.Fatalf("%d bytes; want 256 KiB at most", size)
-		}
-	}
-	got, err := s.Events(t.Context(), Query{Limit: 1})
-	must(t, err)
-	if len(got) != 1 || got[0].Event.ID != last {
-		t.Errorf("the newest is %+v; want %s", got, last)
 	}
 }
 

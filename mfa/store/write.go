@@ -209,6 +209,11 @@ func (s *Store) commitRows(rows []row) error {
 		return err
 	}
 	s.tail.Add(int64(len(rows)))
+	for i := range rows {
+		if r := &rows[i]; r.mark != nil {
+			s.reports.add(int64(len(r.user)+len(r.client)+len(r.data)) + rowOverhead)
+		}
+	}
 	return nil
 }
 
