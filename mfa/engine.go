@@ -109,10 +109,12 @@ func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision
 func (e *Engine) login(r *Request, identity *Identity, reason Reason) Login {
 	now := time.Now()
 	l := Login{
-		ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
-		Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source, Signed: r.Signed,
-		Identity: *identity, Reason: reason,
-		Started: r.Received, Opened: now, Expires: now.Add(r.Client.ChallengeTTL),
+		OpenPrompt: OpenPrompt{
+			ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
+			Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source,
+			Reason: reason, Started: r.Received, Opened: now,
+		},
+		Signed: r.Signed, Identity: *identity, Expires: now.Add(r.Client.ChallengeTTL),
 	}
 	l.Identity.MSCHAP = nil
 	l.HideClient = !r.Client.ShowApplicationName.Applies(identity.Groups)

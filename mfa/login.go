@@ -11,29 +11,14 @@ import (
 // Login is one attempt of one person to sign in. It is plain data, so that
 // another node can carry it on one day.
 type Login struct {
-	ID       string
-	Key      string // join key; empty: nothing can join
-	User     string // canonical name
-	Client   string
-	Group    string
-	EndUser  string
-	Claimed  bool // EndUser is only what the person's machine calls itself
-	Source   string
-	Signed   bool     // the request that opened it
-	Identity Identity // for the Accept; its keys belong to the packet and are not kept
-	Plan     Plan
-	Reason   Reason
-	Text     string // of the event, where the reason alone does not say enough
-	Number   string
-	Wrong    int // wrong codes so far
-	// HideClient and HidePlace are what policy keeps from this user's devices.
-	HideClient bool
-	HidePlace  bool
+	OpenPrompt          // what lasts of it where it waits for a device
+	Signed     bool     // the request that opened it
+	Identity   Identity // for the Accept; its keys belong to the packet and are not kept
+	Text       string   // of the event, where the reason alone does not say enough
+	Number     string
+	Wrong      int // wrong codes so far
 	Rounds     int // answers to questions of the primary
-	Started    time.Time
-	Opened     time.Time // the first factor was right
 	Expires    time.Time
-	Requests   []PromptRequest
 }
 
 // packet is an Access-Request that waits for its login.
@@ -219,4 +204,4 @@ func (w *wait) shown(requests []PromptRequest) []PromptRequest {
 
 // denialKey is the seat as far as the request tells: refusing needs no proof
 // that the end-user field is genuine.
-func denialKey(l *Login) string { return Fold(l.User) + "\x00" + l.Group + "\x00" + l.EndUser }
+func denialKey(l *OpenPrompt) string { return Fold(l.User) + "\x00" + l.Group + "\x00" + l.EndUser }

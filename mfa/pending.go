@@ -69,7 +69,7 @@ const (
 func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if until, ok := t.denied[denialKey(&w.Login)]; ok && p.Received.Before(until) {
+	if until, ok := t.denied[denialKey(&w.OpenPrompt)]; ok && p.Received.Before(until) {
 		return nil, recentlyDenied
 	}
 	for _, o := range t.users[Fold(w.User)] {

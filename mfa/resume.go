@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,19 +12,22 @@ import (
 // primary before it may join. Nothing in it derives from a password, and no
 // number is in it.
 type OpenPrompt struct {
-	ID, Key       string // as in Login
-	User          string
-	Client, Group string
-	EndUser       string
-	Claimed       bool
-	Source        string
-	Plan          Plan
-	Reason        Reason
-	Started       time.Time
-	Opened        time.Time
-	HideClient    bool
-	HidePlace     bool
-	Requests      []PromptRequest
+	ID      string
+	Key     string // join key; empty: nothing can join
+	User    string // canonical name
+	Client  string
+	Group   string
+	EndUser string
+	Claimed bool // EndUser is only what the person's machine calls itself
+	Source  string
+	Plan    Plan
+	Reason  Reason
+	Started time.Time
+	Opened  time.Time // the first factor was right
+	// HideClient and HidePlace are what policy keeps from this user's devices.
+	HideClient bool
+	HidePlace  bool
+	Requests   []PromptRequest
 }
 
 // PromptKeeper keeps the open prompts over the death of the server. Both methods
@@ -47,24 +51,15 @@ func (t *Pending) note(w *wait) {
 	if t.Keeper == nil || !w.prompts() {
 		return
 	}
-	t.Keeper.KeepPrompt(OpenPrompt{
-		ID: w.ID, Key: w.Key, User: w.User, Client: w.Client, Group: w.Group, EndUser: w.EndUser, Claimed: w.Claimed,
-		Source: w.Source, HideClient: w.HideClient, HidePlace: w.HidePlace, Plan: w.Plan, Reason: w.Reason, Started: w.Started, Opened: w.Opened,
-		Requests: append([]PromptRequest(nil), w.Requests...),
-	})
+	k := w.OpenPrompt
+	k.Requests = slices.Clone(k.Requests)
+	t.Keeper.KeepPrompt(k)
 }
 
 // forget has the keeper forget a prompt that is over. t.mu is held.
 func (t *Pending) forget(w *wait) {
 	if t.Keeper != nil && w.prompts() {
 		t.Keeper.DropPrompt(w.ID)
-	}
-}
-
-func (k *OpenPrompt) login() Login {
-	return Login{
-		ID: k.ID, Key: k.Key, User: k.User, Client: k.Client, Group: k.Group, EndUser: k.EndUser, Claimed: k.Claimed,
-		Source: k.Source, HideClient: k.HideClient, HidePlace: k.HidePlace, Plan: k.Plan, Reason: k.Reason, Started: k.Started, Opened: k.Opened, Requests: k.Requests,
 	}
 }
 
@@ -86,7 +81,7 @@ func (e *Engine) Resume(ctx context.Context, kept []OpenPrompt, clients map[stri
 	now := time.Now()
 	for i := range kept {
 		k, c := &kept[i], clients[kept[i].Client]
-		l := k.login()
+		l := Login{OpenPrompt: *k}
 		if !k.resumable(c, now) {
 			lost.Go(func() { e.Pending.lose(ctx, newWait(l, nil)) }) // at once, so that they share commits
 			continue
@@ -144,6 +139,6 @@ func (t *Pending) RestoreDenied(events []Event, now time.Time) {
 		if ev.Kind != EventLogin || !ev.Plan.prompts() || !declined(ev.Reason) || age < 0 || age >= rememberDenial || len(t.denied) >= t.Max {
 			continue
 		}
-		t.denied[denialKey(&Login{User: ev.User, Group: ev.Group, EndUser: ev.EndUser})] = ev.Time.Add(rememberDenial)
+		t.denied[denialKey(&OpenPrompt{User: ev.User, Group: ev.Group, EndUser: ev.EndUser})] = ev.Time.Add(rememberDenial)
 	}
 }

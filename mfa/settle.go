@@ -113,7 +113,7 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 		delete(table, key)
 	}
 	if w.prompts() && declined(d.Reason) && len(t.denied) < t.Max {
-		t.denied[denialKey(&w.Login)] = time.Now().Add(rememberDenial)
+		t.denied[denialKey(&w.OpenPrompt)] = time.Now().Add(rememberDenial)
 	}
 	return packets
 }

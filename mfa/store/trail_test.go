@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -335,5 +337,55 @@ func TestBadEvents(t *testing.T) {
 		if err := s.Record(t.Context(), ev); err == nil {
 			t.Errorf("%d %d: recorded", int(ev.Plan), int(ev.Outcome))
 		}
+	}
+}
+
+// TestEventFields: an event that has nothing but one field comes back with it. So
+// no field is forgotten, neither in the columns nor in what few events have.
+func TestEventFields(t *testing.T) {
+	s := quiet(t, Options{Dir: t.TempDir()})
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[mfa.Event]()) {
+		if f.Anonymous {
+			continue
+		}
+		want := mfa.Event{ID: "x", Time: time.Unix(1_900_000_000, 0).UTC(), Kind: mfa.EventLogin}
+		v := reflect.ValueOf(&want).Elem().FieldByIndex(f.Index)
+		if v.IsZero() {
+			setAny(t, v)
+		}
+		if want.Step != 0 {
+			want.Token = "t" // a step without a token is none
+		}
+		put(t, s, want)
+		var all []mfa.Event
+		must(t, each(t.Context(), s.db, selectEvents+`events e`, nil, func(r *sql.Rows) error {
+			e, err := scanEvent(r)
+			all = append(all, e.Event)
+			return err
+		}))
+		_, err := s.db.Exec(`DELETE FROM events`)
+		must(t, err)
+		if len(all) != 1 || !reflect.DeepEqual(all[0], want) {
+			t.Errorf("%s: got  %+v\nwant %+v", f.Name, all, want)
+		}
+	}
+}
+
+// setAny gives a field any value but the zero one, which another field would not have.
+func setAny(t *testing.T, v reflect.Value) {
+	t.Helper()
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("set")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(2)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+	default:
+		t.Fatalf("the test cannot set a %s", v.Type())
 	}
 }
