@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -87,6 +88,28 @@ func (u *Upstream) CanonicalName(user string) string {
 		return name
 	}
 	return user
+}
+
+// FindName returns what the rules of names make of what was typed. It is never
+// sure: a server cannot be asked for a user without a password.
+func (u *Upstream) FindName(_ context.Context, typed string) (name string, sure bool, err error) {
+	name, _, err = u.names.canonical(typed)
+	if err == nil && u.Taken != nil && u.Taken(name) {
+		err = errors.New("a user of another primary is called so")
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("%w: %w", err, mfa.ErrRejected)
+	}
+	return name, false, nil
+}
+
+// FindNamed is FindName for a name that FindName or a server may have returned.
+func (u *Upstream) FindNamed(ctx context.Context, name string) (string, bool, error) {
+	found, sure, err := u.FindName(ctx, name)
+	if err == nil && mfa.Fold(found) != mfa.Fold(name) {
+		err = fmt.Errorf("users are called otherwise: %w", mfa.ErrRejected)
+	}
+	return found, sure, err
 }
 
 // Namespaces returns what the names of users may end in, folded; empty for names

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,7 +195,7 @@ func (a *app) endBypasses(ctx context.Context, st *store.Store, ids []int64) err
 // checkBypasses warns of the bypasses in the database, if there is one. Without
 // --connect a database that cannot be read is no problem of the configuration.
 func (a *app) checkBypasses(ctx context.Context, w io.Writer, cfg *config.Config) {
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, "radmatch.db")); err != nil {
+	if !hasDatabase(cfg) {
 		return
 	}
 	st, err := a.openStore(ctx, cfg)

@@ -140,8 +140,8 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 	}
 	l.approver, l.above = &push.Approver{}, primaries{}
 	defer l.above.Close()
-	state, err := a.checkStore(ctx, cfg, &l)
-	report("store "+cfg.DataDir, err, state)
+	state, broken := a.checkStore(ctx, cfg, &l)
+	report("store "+cfg.DataDir, broken, state)
 	for _, e := range cfg.Primaries {
 		state, err := checkPrimary(ctx, cfg, &l, e)
 		report("primary "+e.Name, err, state)
@@ -149,6 +149,11 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 	for _, e := range cfg.Push {
 		state, err := checkPusher(ctx, cfg, &l, e)
 		report("push "+e.Name, err, state)
+	}
+	if broken == nil {
+		if err := a.checkNames(ctx, cfg); err != nil {
+			report("names", err, "")
+		}
 	}
 	a.checkPublic(ctx, cfg)
 	if !failed {

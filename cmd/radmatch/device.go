@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -18,6 +19,7 @@ func (a *app) deviceCommand() *cobra.Command {
 		Short:   "Push devices: invite, add, list, remove",
 		Example: "  radmatch device invite anna\n  radmatch device add anna --provider chat\n  radmatch device list anna\n  radmatch device remove anna 'old phone'",
 	}
+	a.literalFlag(c)
 	c.AddCommand(a.deviceInviteCommand(), a.deviceAddCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
 	return c
 }
@@ -53,12 +55,16 @@ has it is USER as far as push goes: hand it over as carefully as a password.`,
 	return c
 }
 
-func (a *app) inviteDevice(ctx context.Context, user string, lifetime time.Duration, qr bool) error {
+func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Duration, qr bool) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
+	user, err := a.resolveUser(ctx, cfg, typed)
+	if err != nil {
+		return err
+	}
 	expires := time.Now().Add(lifetime)
 	token, inv := push.NewInvitation(user, expires)
 	ev := adminEvent(user, fmt.Sprintf("device invitation, valid for %v", lifetime))
@@ -85,21 +91,14 @@ func (a *app) deviceListCommand() *cobra.Command {
 		Example: "  radmatch device list\n  radmatch device list anna",
 		Args:    rangeArgs(0, 1, "radmatch device list [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			user := ""
-			if len(args) > 0 {
-				user = args[0]
-			}
-			return a.listDevices(cmd.Context(), user)
+			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user string) error {
+				return a.listDevices(cmd.Context(), st, user)
+			})
 		},
 	}
 }
 
-func (a *app) listDevices(ctx context.Context, user string) error {
-	_, st, err := a.openConfigured(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
+func (a *app) listDevices(ctx context.Context, st *store.Store, user string) error {
 	devices, err := st.ListDevices(ctx, user)
 	if err != nil {
 		return fmt.Errorf("device: list: %w", err)
@@ -135,17 +134,14 @@ func (a *app) deviceRemoveCommand() *cobra.Command {
 		Example: "  radmatch device remove anna 'old phone'",
 		Args:    rangeArgs(2, 2, "radmatch device remove USER ID|NAME; radmatch device list USER shows both"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.removeDevice(cmd.Context(), args[0], args[1])
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+				return a.removeDevice(cmd.Context(), st, user, args[1])
+			})
 		},
 	}
 }
 
-func (a *app) removeDevice(ctx context.Context, user, device string) error {
-	_, st, err := a.openConfigured(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
+func (a *app) removeDevice(ctx context.Context, st *store.Store, user, device string) error {
 	if err := st.RemoveDevice(ctx, user, device, adminEvent(user, fmt.Sprintf("device %q removed", device))); err != nil {
 		return withHint("radmatch device list "+user, fmt.Errorf("device: remove %q of %q: %w", device, user, err))
 	}

@@ -51,13 +51,17 @@ const maxDeviceName = 64
 // subscriber is a push provider that a device subscribes to.
 type subscriber interface{ Subscription(d push.Device) string }
 
-func (a *app) addDevice(ctx context.Context, user, provider, name string) error {
+func (a *app) addDevice(ctx context.Context, typed, provider, name string) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
 	p, err := openOther(cfg, provider)
+	if err != nil {
+		return err
+	}
+	user, err := a.resolveUser(ctx, cfg, typed)
 	if err != nil {
 		return err
 	}

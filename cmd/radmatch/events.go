@@ -40,6 +40,7 @@ each report of a session where listen.accounting is set. Without
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.events(cmd.Context(), f) },
 	}
 	c.Flags().StringVar(&f.user, "user", "", "only this user's")
+	a.literalFlag(c)
 	c.Flags().StringVar(&f.client, "client", "", "only this client's")
 	c.Flags().StringVar(&f.since, "since", "", "a duration (90m, 7d) back from now, or a date (2006-01-02), or a time (RFC 3339)")
 	c.Flags().IntVar(&f.limit, "limit", 0, "at most so many, the newest")
@@ -56,11 +57,16 @@ func (a *app) events(ctx context.Context, f eventsFlags) error {
 	if err != nil {
 		return usageError("--since 24h", "%w", err)
 	}
-	_, st, err := a.openConfigured(ctx)
+	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
+	if f.user != "" {
+		if f.user, err = a.resolveUser(ctx, cfg, f.user); err != nil {
+			return err
+		}
+	}
 	p := eventPrinter{out: a.stdout, json: f.json}
 	q := store.Query{User: f.user, Client: f.client, Since: since, Limit: f.limit}
 	last, err := st.LastEvent(ctx)

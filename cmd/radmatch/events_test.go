@@ -48,7 +48,7 @@ func TestEventsCommand(t *testing.T) {
 		{"since a day", []string{"--since", "2001-02-03", "--user", "bob"}, []string{"l2"}},
 		{"since, the newest", []string{"--since", "7d", "--limit", "1"}, []string{"admin"}},
 		{"since tomorrow", []string{"--since", "2200-01-01T00:00:00Z"}, nil},
-		{"of nobody", []string{"--user", "nobody"}, nil},
+		{"of nobody", []string{"--user", "nobody", "--literal"}, nil},
 	} {
 		out := s.ok(append([]string{"events"}, tt.args...)...)
 		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")

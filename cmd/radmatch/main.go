@@ -39,6 +39,7 @@ type app struct {
 	stdout     io.Writer
 	stderr     io.Writer
 	configFile string // -c
+	literal    bool   // --literal: names of users are not looked up
 
 	becomeRoot func() error // not nil: root works as the owner of data_dir, see becomeOwner
 }

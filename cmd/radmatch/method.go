@@ -18,6 +18,7 @@ func (a *app) methodCommand() *cobra.Command {
 		Short:   "A user's default method",
 		Example: "  radmatch method default anna otp",
 	}
+	a.literalFlag(c)
 	c.AddCommand(a.methodDefaultCommand())
 	return c
 }
@@ -39,8 +40,8 @@ it, or where the user has lost it, that is push if the user has a device, else a
 			if err := otp.CheckUser(args[0]); err != nil {
 				return usageError("radmatch method default USER push|otp", "method default: %w", err)
 			}
-			return a.withStore(cmd.Context(), func(st *store.Store) error {
-				return a.setDefault(cmd.Context(), st, args[0], m)
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+				return a.setDefault(cmd.Context(), st, user, m)
 			})
 		},
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/user"
+	"path/filepath"
 	"time"
 
 	"github.com/radmatch/radmatch/config"
@@ -23,6 +24,13 @@ func (a *app) openStore(ctx context.Context, cfg *config.Config) (*store.Store, 
 		return nil, withHint("run it as the user that radmatch serve runs as", err)
 	}
 	return st, err
+}
+
+// hasDatabase reports whether there is one. Opening it would make it, and as root
+// keep the server out.
+func hasDatabase(cfg *config.Config) bool {
+	_, err := os.Stat(filepath.Join(cfg.DataDir, "radmatch.db"))
+	return err == nil
 }
 
 // openConfigured reads the configuration and opens its database for a command.

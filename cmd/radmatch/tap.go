@@ -18,6 +18,7 @@ func (a *app) tapCommand() *cobra.Command {
 		Short:   "Temporary Access Pass: issue, revoke",
 		Example: "  radmatch tap issue anna --lifetime 8h\n  radmatch tap revoke anna",
 	}
+	a.literalFlag(c)
 	c.AddCommand(a.tapIssueCommand(), a.tapRevokeCommand())
 	return c
 }
@@ -42,8 +43,8 @@ The password is still needed.`,
 	return c
 }
 
-func (a *app) issuePass(ctx context.Context, user string, lifetime time.Duration, once bool) error {
-	t, shown, err := otp.NewPass(user, time.Now(), lifetime, once)
+func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duration, once bool) error {
+	t, shown, err := otp.NewPass(typed, time.Now(), lifetime, once)
 	if err == nil {
 		err = t.Validate()
 	}
@@ -54,12 +55,15 @@ func (a *app) issuePass(ctx context.Context, user string, lifetime time.Duration
 	if once {
 		uses = "one login"
 	}
-	ev := adminEvent(user, fmt.Sprintf("pass %s issued for %s, valid for %v", t.ID, uses, lifetime))
-	if err := a.withStore(ctx, func(st *store.Store) error { return st.ReplacePass(ctx, t, ev) }); err != nil {
+	err = a.withUser(ctx, typed, func(st *store.Store, user string) error {
+		t.User = user
+		return st.ReplacePass(ctx, t, adminEvent(user, fmt.Sprintf("pass %s issued for %s, valid for %v", t.ID, uses, lifetime)))
+	})
+	if err != nil {
 		return fmt.Errorf("tap issue: %w", err)
 	}
 	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
-		shown, push.Printable(user, 128), uses, t.Expires.Local().Format(time.DateTime))
+		shown, push.Printable(t.User, 128), uses, t.Expires.Local().Format(time.DateTime))
 	return nil
 }
 
@@ -70,8 +74,8 @@ func (a *app) tapRevokeCommand() *cobra.Command {
 		Example: "  radmatch tap revoke anna",
 		Args:    exactArgs(1, "radmatch tap revoke USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(cmd.Context(), func(st *store.Store) error {
-				return a.revokePass(cmd.Context(), st, args[0])
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+				return a.revokePass(cmd.Context(), st, user)
 			})
 		},
 	}

@@ -26,6 +26,7 @@ func (a *app) totpCommand() *cobra.Command {
 		Short:   "OATH tokens: add, import, list, remove",
 		Example: "  radmatch totp add anna\n  radmatch totp import tokens.csv\n  radmatch totp list anna\n  radmatch totp remove anna",
 	}
+	a.literalFlag(c)
 	c.AddCommand(a.totpAddCommand(), a.totpImportCommand(), a.totpListCommand(), a.totpRemoveCommand())
 	return c
 }
@@ -71,22 +72,23 @@ list of processes; --secret-file cannot be seen.`,
 	return c
 }
 
-func (a *app) addTOTP(ctx context.Context, user string, f totpFlags) error {
-	t, given, err := a.newToken(user, f)
+func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
+	t, given, err := a.newToken(typed, f)
 	if err != nil {
 		return usageError("radmatch totp add --help", "totp add: %w", err)
 	}
 	url := ""
-	if !given {
-		if url, err = t.URL(f.issuer); err != nil {
-			return usageError("radmatch totp add --help", "totp add: %w", err)
+	err = a.withUser(ctx, typed, func(st *store.Store, user string) error {
+		if t.User = user; !given {
+			if url, err = t.URL(f.issuer); err != nil {
+				return usageError("radmatch totp add --help", "totp add: %w", err)
+			}
 		}
-	}
-	ev := adminEvent(user, fmt.Sprintf("%s token %s added", t.Kind, t.ID))
-	err = a.withStore(ctx, func(st *store.Store) error { return st.AddToken(ctx, t, ev) })
+		return st.AddToken(ctx, t, adminEvent(user, fmt.Sprintf("%s token %s added", t.Kind, t.ID)))
+	})
 	switch {
 	case errors.Is(err, otp.ErrDuplicate), errors.Is(err, otp.ErrTooMany):
-		return withHint("radmatch totp list "+user, fmt.Errorf("totp add: %w", err))
+		return withHint("radmatch totp list "+t.User, fmt.Errorf("totp add: %w", err))
 	case err != nil:
 		return err
 	}
@@ -191,7 +193,11 @@ func (a *app) totpImportCommand() *cobra.Command {
 
 Each bad row is printed as FILE:LINE: and why; the others are registered, and the
 exit code is 1. Rows that were registered before are bad rows, so that a mended file
-can be imported again. - is stdin.`,
+can be imported again. - is stdin.
+
+Each name is looked up at the primary: a token of Anna@example.org is one of anna where
+the directory calls her so. Rows of users whom no primary knows are bad rows; --literal
+takes the names as they are.`,
 		Example: "  radmatch totp import tokens.csv",
 		Args:    exactArgs(1, "radmatch totp import CSV"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -205,6 +211,16 @@ func (a *app) importTOTP(ctx context.Context, name string) error {
 	if err != nil {
 		return withHint("radmatch totp import --help", fmt.Errorf("totp import: %w", err))
 	}
+	cfg, st, err := a.openConfigured(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	rows, unknown, err := a.resolveRows(ctx, cfg, rows)
+	if err != nil {
+		return err
+	}
+	bad = append(bad, unknown...)
 	added := 0
 	if len(rows) > 0 {
 		tokens := make([]otp.Token, len(rows))
@@ -212,19 +228,16 @@ func (a *app) importTOTP(ctx context.Context, name string) error {
 			tokens[i] = r.Token
 		}
 		ev := adminEvent("", fmt.Sprintf("totp import of %q: %d good rows, %d bad", filepath.Base(name), len(rows), len(bad)))
-		err := a.withStore(ctx, func(st *store.Store) error {
-			refused, err := st.AddTokens(ctx, tokens, ev)
-			for i, err := range refused {
-				if err != nil {
-					bad = append(bad, otp.RowError{Line: rows[i].Line, Problem: err.Error()})
-				} else {
-					added++
-				}
-			}
-			return err
-		})
+		refused, err := st.AddTokens(ctx, tokens, ev)
 		if err != nil {
 			return err
+		}
+		for i, err := range refused {
+			if err != nil {
+				bad = append(bad, otp.RowError{Line: rows[i].Line, Problem: err.Error()})
+			} else {
+				added++
+			}
 		}
 	}
 	slices.SortFunc(bad, func(a, b otp.RowError) int { return a.Line - b.Line })
@@ -263,11 +276,7 @@ func (a *app) totpListCommand() *cobra.Command {
 		Example: "  radmatch totp list\n  radmatch totp list anna",
 		Args:    rangeArgs(0, 1, "radmatch totp list [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			user := ""
-			if len(args) > 0 {
-				user = args[0]
-			}
-			return a.withStore(cmd.Context(), func(st *store.Store) error {
+			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user string) error {
 				tokens, err := codeTokens(cmd.Context(), st, user)
 				if err != nil {
 					return err
@@ -313,11 +322,11 @@ func (a *app) totpRemoveCommand() *cobra.Command {
 		Example: "  radmatch totp remove anna\n  radmatch totp remove anna 1234567",
 		Args:    rangeArgs(1, 2, "radmatch totp remove USER [ID|SERIAL]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			user, which := args[0], ""
+			which := ""
 			if len(args) > 1 {
 				which = args[1]
 			}
-			return a.withStore(cmd.Context(), func(st *store.Store) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
 				return a.removeTOTP(cmd.Context(), st, user, which)
 			})
 		},

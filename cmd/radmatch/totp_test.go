@@ -27,7 +27,11 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	dir := t.TempDir()
 	s := &shop{t: t, dir: dir, data: filepath.Join(dir, "data")}
-	s.write("users.yaml", "users: []\n")
+	users := "users:\n"
+	for _, name := range []string{"anna", "bea", "bob", "carla"} {
+		users += "  - {name: " + name + ", password: \"{NT}" + rightHorse + "\"}\n"
+	}
+	s.write("users.yaml", users)
 	s.write("radmatch.yaml", `listen:
   radius: ["127.0.0.1:0"]
 data_dir: `+s.data+`
@@ -133,8 +137,8 @@ func TestTOTPAdd(t *testing.T) {
 		t.Fatalf("got %d tokens; want 1", len(got))
 	}
 	token := got[0]
-	if key.Secret() != otp.FormatSecret(token.Secret) || key.AccountName() != "Anna" || key.Issuer() != "Example" || key.Period() != 60 ||
-		token.Digits != 8 || token.Period != 60 || token.Algorithm != otp.SHA256 || token.User != "Anna" {
+	if key.Secret() != otp.FormatSecret(token.Secret) || key.AccountName() != "anna" || key.Issuer() != "Example" || key.Period() != 60 ||
+		token.Digits != 8 || token.Period != 60 || token.Algorithm != otp.SHA256 || token.User != "anna" {
 		t.Errorf("the token is not that of %s", url)
 	}
 	if spaced := regexp.MustCompile(`Secret: (.*)`).FindStringSubmatch(out); spaced == nil || strings.ReplaceAll(spaced[1], " ", "") != key.Secret() {
@@ -235,7 +239,7 @@ func TestTOTPImport(t *testing.T) {
 	if code != exitFailure || !strings.Contains(errs, file+":2: ") || !strings.Contains(errs, "already registered") {
 		t.Errorf("again: got exit %d, %s", code, errs)
 	}
-	good := otp.CSVHeader + "\neva,1005,5534567abcdef2234567abcdef,30,,\n"
+	good := otp.CSVHeader + "\nbob,1005,5534567abcdef2234567abcdef,30,,\n"
 	if out, errs, code := s.run(good, "totp", "import", "-"); code != exitOK || out != "1 imported, 0 bad\n" || errs != "" {
 		t.Errorf("stdin: got exit %d, %q, %q", code, out, errs)
 	}

@@ -20,6 +20,7 @@ func (a *app) userCommand() *cobra.Command {
 		Short:   "A user's methods and blocks: show, block, unblock",
 		Example: "  radmatch user show anna\n  radmatch user block anna\n  radmatch user unblock anna",
 	}
+	a.literalFlag(c)
 	c.AddCommand(
 		a.userSubcommand("show", "Show the methods and blocks of a user", a.showUser),
 		a.userSubcommand("block", "Let a user in no more, whatever password and code are typed", a.blockUser),
@@ -38,7 +39,7 @@ func (a *app) userSubcommand(name, short string, f func(context.Context, *store.
 			if args[0] == "" {
 				return usageError("radmatch user "+name+" USER", "user %s: the name is empty", name)
 			}
-			return a.withStore(cmd.Context(), func(st *store.Store) error { return f(cmd.Context(), st, args[0]) })
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error { return f(cmd.Context(), st, user) })
 		},
 	}
 }
@@ -133,7 +134,7 @@ func (a *app) blockUser(ctx context.Context, st *store.Store, name string) error
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Blocked %s\n", push.Printable(name, 128))
-	if before.Devices+before.Codes == 0 && !before.HasPass {
+	if a.literal && before.Devices+before.Codes == 0 && !before.HasPass {
 		fmt.Fprintf(a.stderr, "radmatch: note: %s has no method registered; the name must be the one that the primary returns\n", push.Printable(name, 128))
 	}
 	return nil

@@ -89,7 +89,7 @@ func TestMethodDefault(t *testing.T) {
 
 func TestUserBlock(t *testing.T) {
 	s := newShop(t)
-	out, errs, code := s.run("", "user", "block", "anna")
+	out, errs, code := s.run("", "user", "block", "anna", "--literal")
 	if code != exitOK || out != "Blocked anna\n" || !strings.Contains(errs, "no method registered") {
 		t.Errorf("block: got exit %d, %q, %q; want a note", code, out, errs)
 	}
@@ -107,7 +107,7 @@ func TestUserBlock(t *testing.T) {
 		t.Errorf("user show:\n%s", out)
 	}
 	before := time.Now()
-	if out := s.ok("user", "unblock", "ANNA"); out != "Unblocked ANNA\n" {
+	if out := s.ok("user", "unblock", "ANNA"); out != "Unblocked anna\n" {
 		t.Errorf("unblock: got %q", out)
 	}
 	s.server(func(ctx context.Context, st *store.Store) {

@@ -75,6 +75,20 @@ func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
 	return u.identity(), nil
 }
 
+// FindName returns the file's spelling of the name. It is always sure.
+func (f *File) FindName(_ context.Context, typed string) (name string, sure bool, err error) {
+	u := f.users[mfa.Fold(typed)]
+	if u == nil {
+		return "", false, errUnknownUser
+	}
+	return u.name, true, nil
+}
+
+// FindNamed is FindName: in a file, users sign in with the name that they have.
+func (f *File) FindNamed(ctx context.Context, name string) (string, bool, error) {
+	return f.FindName(ctx, name)
+}
+
 // Lists implements Member: a file has no domains.
 func (f *File) Lists(string) bool { return false }
 

@@ -298,3 +298,49 @@ func TestLDAPCrowd(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestLDAPFindName: what a name that was typed, or that is registered, is called in
+// the directory.
+func TestLDAPFindName(t *testing.T) {
+	s := startSlapd(t)
+	plain, domain, mail := settings(s), settings(s), settings(s)
+	plain.DefaultDomain, plain.Domains = "EXAMPLE", []string{"example.org"}
+	domain.DefaultDomain, domain.CanonicalDomain = "EXAMPLE", "corp.example.org"
+	mail.AlternateLoginAttribute = "mail"
+	for _, tt := range []struct {
+		settings    password.LDAPSettings
+		name        string
+		typed, call string // what FindName and FindNamed return; empty: nobody
+	}{
+		{plain, "alice", "alice", "alice"},
+		{plain, "AL", "alice", ""},
+		{plain, "bob", "Bob", "Bob"},
+		{plain, `example\ALICE`, "alice", ""},
+		{plain, "alice@example.org", "alice", ""},
+		{plain, "alice@example.net", "", ""},
+		{plain, "twin", "", ""},
+		{plain, "mallory", "", ""},
+		{plain, "*", "", ""},
+		{domain, "alice", "alice@corp.example.org", ""},
+		{domain, "alice@Corp.example.org", "", "alice@corp.example.org"},
+		{domain, "al@corp.example.org", "", ""},
+		{domain, "alice@example.org", "", ""},
+		{mail, "alice", "alice@example.org", ""},
+		{mail, "alice@example.org", "", "alice@example.org"},
+	} {
+		l := openLDAP(t, tt.settings)
+		for method, find := range map[string]func() (string, bool, error){
+			"FindName":  func() (string, bool, error) { return l.FindName(t.Context(), tt.name) },
+			"FindNamed": func() (string, bool, error) { return l.FindNamed(t.Context(), tt.name) },
+		} {
+			want := tt.typed
+			if method == "FindNamed" {
+				want = tt.call
+			}
+			got, sure, err := find()
+			if want == "" && !errors.Is(err, mfa.ErrRejected) || want != "" && (err != nil || got != want || !sure) {
+				t.Errorf("%s(%q): got %q, %t, %v; want %q", method, tt.name, got, sure, err, want)
+			}
+		}
+	}
+}

@@ -200,6 +200,37 @@ func (l *LDAP) Find(ctx context.Context, user string) (mfa.Identity, error) {
 	return l.identity(ctx, found)
 }
 
+// FindName returns what the user is called who signs in as typed. It is always
+// sure, and looks at nothing of the user but the name.
+func (l *LDAP) FindName(ctx context.Context, typed string) (name string, sure bool, err error) {
+	n, err := l.settings.parseLogin(typed)
+	if err != nil {
+		return "", false, err
+	}
+	ctx, cancel := l.limit(ctx)
+	defer cancel()
+	found, err := l.find(ctx, n)
+	return found.name, err == nil, err
+}
+
+// FindNamed returns the name of the user who is called so. That need not be what
+// the user may type: canonical_domain need not be among the domains.
+func (l *LDAP) FindNamed(ctx context.Context, name string) (_ string, sure bool, err error) {
+	own := name
+	if domain := l.settings.CanonicalDomain; domain != "" {
+		own = withoutDomain(name, domain)
+	}
+	if own == "" || len(own) > maxName || !utf8.ValidString(own) {
+		return "", false, errNoUser
+	}
+	ctx, cancel := l.limit(ctx)
+	defer cancel()
+	found, err := l.findWith(ctx, func(ctx context.Context, c *ldapConn, login ldapLogin) (ldapUser, error) {
+		return l.findNamed(ctx, c, login, own)
+	})
+	return found.name, err == nil, err
+}
+
 // Lists reports whether names of this domain are users of this directory.
 func (l *LDAP) Lists(domain string) bool { return l.settings.Lists(domain) }
 
@@ -222,10 +253,17 @@ type ldapUser struct {
 	name  string // canonical
 }
 
-// find searches a user by name.
-func (l *LDAP) find(ctx context.Context, name loginName) (user ldapUser, err error) {
+// find searches a user by what was typed.
+func (l *LDAP) find(ctx context.Context, name loginName) (ldapUser, error) {
+	return l.findWith(ctx, func(ctx context.Context, c *ldapConn, login ldapLogin) (ldapUser, error) {
+		return l.findBy(ctx, c, login, name)
+	})
+}
+
+// findWith is a search for one user, who must not be called like one of another primary.
+func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapConn, ldapLogin) (ldapUser, error)) (user ldapUser, err error) {
 	err = l.search(ctx, func(ctx context.Context, c *ldapConn, ad bool) error {
-		user, err = l.findBy(ctx, c, l.settings.login(ad), name)
+		user, err = find(ctx, c, l.settings.login(ad))
 		return err
 	})
 	switch {
@@ -264,10 +302,34 @@ func (l *LDAP) findBy(ctx context.Context, c *ldapConn, login ldapLogin, name lo
 			return ldapUser{}, fmt.Errorf("%q is called %q, as others are: %w", cutText(entry.dn), own, errAmbiguous)
 		}
 	}
+	return l.named(entry, own), nil
+}
+
+// findNamed searches the user whom the directory calls own, without canonical_domain.
+func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, login ldapLogin, own string) (ldapUser, error) {
+	filter := "(" + login.nameAttribute() + "=" + escapeLDAP(own) + ")"
+	found, err := c.search(ctx, ldapQuery{base: l.settings.BaseDN, filter: login.users(filter), attributes: l.attributes(login), most: 2})
+	switch {
+	case err != nil:
+		return ldapUser{}, searchFailed(err)
+	case len(found) == 0:
+		return ldapUser{}, errNoUser
+	case len(found) > 1:
+		return ldapUser{}, errAmbiguous
+	}
+	called, err := login.nameOf(&found[0])
+	if err == nil && mfa.Fold(called) != mfa.Fold(own) { // one of several values, and not the one that names the user
+		err = errNoUser
+	}
+	return l.named(&found[0], called), err
+}
+
+// named is a user of this directory, with the canonical name.
+func (l *LDAP) named(e *ldapEntry, own string) ldapUser {
 	if l.settings.CanonicalDomain != "" {
 		own += "@" + l.settings.CanonicalDomain
 	}
-	return ldapUser{entry, own}, nil
+	return ldapUser{e, own}
 }
 
 // searchFailed is what the result of a search for a user means.

@@ -32,6 +32,16 @@ func splitLogin(name string) loginName {
 	return loginName{full: name, bare: name}
 }
 
+// withoutDomain is a canonical name without the canonical domain. It is empty
+// where the name does not end in that.
+func withoutDomain(name, domain string) string {
+	at := strings.LastIndexByte(name, '@')
+	if at < 0 || mfa.Fold(name[at+1:]) != mfa.Fold(domain) {
+		return ""
+	}
+	return name[:at]
+}
+
 // hasDomain reports whether the name says which directory it belongs to.
 func hasDomain(name string) bool { return strings.ContainsAny(name, `\@`) }
 

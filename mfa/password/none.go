@@ -120,6 +120,26 @@ func (n *None) Find(_ context.Context, user string) (mfa.Identity, error) {
 	return mfa.Identity{Name: name}, nil
 }
 
+// FindName returns the name that the settings make of what was typed. It is never
+// sure: whether there is such a user is not known here.
+func (n *None) FindName(ctx context.Context, typed string) (name string, sure bool, err error) {
+	id, err := n.Find(ctx, typed)
+	return id.Name, false, err
+}
+
+// FindNamed is FindName for a name that FindName may have returned.
+func (n *None) FindNamed(ctx context.Context, name string) (string, bool, error) {
+	bare := name
+	if n.canonical != "" {
+		bare = withoutDomain(name, n.canonical)
+	}
+	id, err := n.Find(ctx, bare)
+	if err == nil && mfa.Fold(id.Name) != mfa.Fold(name) {
+		err = errNoneName
+	}
+	return id.Name, false, err
+}
+
 // isName reports whether s is text that may name a user or a domain: no
 // directory has vetted it. Spaces around it would make two users look alike.
 func isName(s string) bool {

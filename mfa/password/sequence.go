@@ -16,6 +16,9 @@ type SequenceSettings struct {
 type Member interface {
 	mfa.PasswordChecker
 	mfa.IdentityFinder
+	// FindName and FindNamed are those of a Sequence.
+	FindName(ctx context.Context, typed string) (name string, sure bool, err error)
+	FindNamed(ctx context.Context, name string) (_ string, sure bool, err error)
 	// Lists reports whether it takes names of this domain for its users.
 	Lists(domain string) bool
 }
@@ -44,6 +47,27 @@ func (s Sequence) Check(ctx context.Context, user string, cred mfa.Credential) (
 // Find implements mfa.IdentityFinder.
 func (s Sequence) Find(ctx context.Context, user string) (mfa.Identity, error) {
 	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Find(ctx, user) })
+}
+
+// FindName returns what the user is called who signs in as typed, as the first
+// member does that has the user.
+func (s Sequence) FindName(ctx context.Context, typed string) (name string, sure bool, err error) {
+	_, err = s.first(typed, func(m Member) (mfa.Identity, error) {
+		name, sure, err = m.FindName(ctx, typed)
+		return mfa.Identity{}, err
+	})
+	return name, sure, err
+}
+
+// FindNamed returns the name of the user who is called so by some member.
+func (s Sequence) FindNamed(ctx context.Context, name string) (string, bool, error) {
+	for _, m := range s {
+		found, sure, err := m.FindNamed(ctx, name)
+		if !errors.Is(err, mfa.ErrRejected) {
+			return found, sure, err
+		}
+	}
+	return "", false, errUnknownUser
 }
 
 func (s Sequence) first(user string, ask func(Member) (mfa.Identity, error)) (mfa.Identity, error) {

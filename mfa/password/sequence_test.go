@@ -33,6 +33,29 @@ func (m *memberFake) Find(ctx context.Context, user string) (mfa.Identity, error
 	return m.Check(ctx, user, nil)
 }
 
+func (m *memberFake) FindName(ctx context.Context, typed string) (string, bool, error) {
+	id, err := m.Check(ctx, typed, nil)
+	return id.Name, true, err
+}
+
+// FindNamed knows its users by their names alone, without " of DOMAIN".
+func (m *memberFake) FindNamed(ctx context.Context, name string) (string, bool, error) {
+	return m.FindName(ctx, name)
+}
+
+// TestSequenceNamed: a canonical name is looked for in every member.
+func TestSequenceNamed(t *testing.T) {
+	down := errors.New("no server answers")
+	a := &memberFake{domain: "a", users: map[string]error{"first": nil, "lost": down}}
+	b := &memberFake{domain: "b", users: map[string]error{"second": nil, "lost": nil}}
+	for name, want := range map[string]string{"first@x": "first@x of a", "second@a": "second@a of b", "nobody": "", "lost": ""} {
+		got, _, err := Sequence{a, b}.FindNamed(t.Context(), name)
+		if got != want || (err == nil) != (want != "") || errors.Is(err, mfa.ErrRejected) != (name == "nobody") {
+			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
 func TestSequence(t *testing.T) {
 	down := errors.New("no server answers")
 	for _, c := range []struct {
@@ -58,6 +81,10 @@ func TestSequence(t *testing.T) {
 		for name, ask := range map[string]func() (mfa.Identity, error){
 			"Check": func() (mfa.Identity, error) { return sequence.Check(t.Context(), c.user, mfa.Password("x")) },
 			"Find":  func() (mfa.Identity, error) { return sequence.Find(t.Context(), c.user) },
+			"FindName": func() (id mfa.Identity, err error) {
+				id.Name, _, err = Sequence{a, b}.FindName(t.Context(), c.user)
+				return id, err
+			},
 		} {
 			a.asked, b.asked = 0, 0
 			id, err := ask()
