@@ -204,7 +204,7 @@ type Fatigue struct {
 // Limits bound memory.
 type Limits struct {
 	Pending          int `yaml:"pending" default:"50000" min:"10" max:"1000000" doc:"Logins that wait at once."`
-	PendingPerClient int `yaml:"pending_per_client" default:"50000" min:"1" max:"1000000" doc:"The same for each client; never more than pending."`
+	PendingPerClient int `yaml:"pending_per_client" default:"25000" min:"1" max:"1000000" doc:"The same for each client; never more than pending. Unset: half of pending, so that one client leaves room for the others."`
 	Attributes       int `yaml:"attributes" default:"200" min:"20" max:"2000" doc:"Attributes of a packet."`
 }
 

@@ -166,7 +166,7 @@ func TestDefaults(t *testing.T) {
 		MFA:     m,
 		Lockout: Lockout{Codes: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
 		Fatigue: Fatigue{Prompts: 5, Window: 10 * time.Minute, For: 30 * time.Minute, Total: 30},
-		Limits:  Limits{Pending: 50000, PendingPerClient: 50000, Attributes: 200},
+		Limits:  Limits{Pending: 50000, PendingPerClient: 25000, Attributes: 200},
 		Events:  Events{Keep: 180 * 24 * time.Hour, MaxSize: 2 << 30},
 		Policy:  Policy{NumberMatching: on, ShowApplicationName: on, ShowLocation: on},
 		Log:     Log{Level: "info", Format: "auto"},

@@ -28,7 +28,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func (c *Config) finish(r *report, known Known) {
 	c.DataDir = c.Resolve(c.DataDir)
 	if !r.set("limits.pending_per_client") {
-		c.Limits.PendingPerClient = min(c.Limits.PendingPerClient, c.Limits.Pending)
+		c.Limits.PendingPerClient = max(1, c.Limits.Pending/2)
 	} else if c.Limits.PendingPerClient > c.Limits.Pending && !r.failed("limits") {
 		r.add("limits.pending_per_client", fmt.Sprint(c.Limits.PendingPerClient), "must be at most limits.pending, %d", c.Limits.Pending)
 	}

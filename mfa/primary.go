@@ -40,9 +40,27 @@ func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, co
 	return Identity{}, code, e.refusal(r, err)
 }
 
+// clientKey finds the client in the context of a question to the primary.
+type clientKey struct{}
+
+// ForClient returns the context of a question for a login at c. What bounds
+// questions is shared by name, so that no client takes all of it.
+func ForClient(ctx context.Context, c *Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
+}
+
+// ClientOf returns the name of the client that ctx is for, empty where it is for none.
+func ClientOf(ctx context.Context) string {
+	if c, ok := ctx.Value(clientKey{}).(*Client); ok {
+		return c.Name
+	}
+	return ""
+}
+
 // bounded is the life of a question to the primary, which bounds itself too. One
 // that hangs must leave time to say so before the NAS gives up.
 func (c *Client) bounded(ctx context.Context, r *Request) (context.Context, context.CancelFunc) {
+	ctx = ForClient(ctx, c)
 	if at := r.lastCall(); c.HurryPrimary && !at.IsZero() {
 		return context.WithDeadline(ctx, at)
 	}

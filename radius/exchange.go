@@ -37,6 +37,7 @@ type exchange struct {
 	secret  *Secret
 	proxy   []byte // the request's Proxy-State attributes, in order
 	forward []byte // its attributes for an upstream; nil where the client has none
+	resting bool   // decided: it holds a place among the delays, not among the pending
 	replied atomic.Bool
 	ended   atomic.Bool
 }
@@ -68,14 +69,17 @@ func (x *exchange) reply(d mfa.Decision) {
 		return
 	}
 	buf := x.server.buffer()
+	defer x.server.free(buf)
 	p := x.answer(buf[:0], &d)
-	if wait := x.delay(&d); wait > 0 {
+	switch wait := x.delay(&d); {
+	case wait <= 0:
+		x.end(p, &d)
+	case x.rests():
 		x.endAfter(wait, slices.Clone(p), d)
-		x.server.free(buf)
-		return
+	default:
+		d.Outcome = mfa.Discard
+		x.end(nil, &d)
 	}
-	x.end(p, &d)
-	x.server.free(buf)
 }
 
 // endAfter ends the exchange when wait has passed.
@@ -106,7 +110,7 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 		return
 	}
 	s := x.server
-	defer s.release(x.count)
+	defer x.leave()
 	now := time.Now()
 	took := now.Sub(x.req.Received)
 	current := s.answers.finish(x, p, now)
@@ -129,8 +133,9 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	if d.Reason == mfa.ReasonInternalError || d.Reason == mfa.ReasonMFAError || d.Reason == mfa.ReasonPrimaryError {
 		level = zap.WarnLevel
 	}
-	entry := x.server.log.Check(level, "request")
-	if entry == nil {
+	s := x.server
+	entry := s.log.Check(level, "request")
+	if entry == nil || denied(d.Outcome) && !s.lines.allow(s.log, x, d) {
 		return
 	}
 	var room [9]zap.Field

@@ -22,9 +22,10 @@ type Server struct {
 
 	// MaxPending bounds the requests without a decision, overall and for each
 	// client. A request with a State, whose person has begun to sign in, may
-	// exceed it by an eighth. 0: 50,000.
+	// exceed it by an eighth. 0: 50,000. The rejections that wait for their time
+	// are bounded apart: see delays.
 	MaxPending          int
-	MaxPendingPerClient int // 0: as MaxPending
+	MaxPendingPerClient int // 0: half of MaxPending, so that one client leaves room
 	MaxAttributes       int // of a packet; 0: 200
 
 	// Accounting says what becomes of Accounting-Requests. Nil: there is none.
@@ -40,6 +41,8 @@ type Server struct {
 	refusals  hourly
 	buffers   sync.Pool
 	pending   atomic.Int64
+	delayed   atomic.Int64 // rejections that wait for their time
+	lines     lines
 	panics    atomic.Uint64
 	unknown   atomic.Uint64
 	malformed atomic.Uint64
@@ -89,7 +92,7 @@ func (s *Server) start() {
 			s.MaxPending = 50000
 		}
 		if s.MaxPendingPerClient <= 0 {
-			s.MaxPendingPerClient = s.MaxPending
+			s.MaxPendingPerClient = max(1, s.MaxPending/2)
 		}
 		if s.MaxAttributes <= 0 {
 			s.MaxAttributes = 200
@@ -122,11 +125,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.start()
 	s.draining.Store(true)
 	var err error
-	for s.pending.Load() > 0 && err == nil {
+	for s.busy() > 0 && err == nil {
 		select {
 		case <-s.idle:
 		case <-ctx.Done():
-			if n := s.pending.Load(); n > 0 {
+			if n := s.busy(); n > 0 {
 				err = fmt.Errorf("%d requests are given up: %w", n, ctx.Err())
 			}
 		}
@@ -136,6 +139,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.reports.sockets.close()
 	s.cancel()
 	s.reports.done.Wait()
+	s.lines.flush(s.log)
 	return err
 }
 
@@ -153,10 +157,19 @@ func (s *Server) admit(c *counters, hasState bool) bool {
 	return true
 }
 
-// release gives a place back. In a drain the last one wakes Shutdown.
+// busy is how many requests have no answer yet.
+func (s *Server) busy() int64 { return s.pending.Load() + s.delayed.Load() }
+
+// release gives a place back.
 func (s *Server) release(c *counters) {
 	c.pending.Add(-1)
-	if s.pending.Add(-1) == 0 && s.draining.Load() {
+	s.pending.Add(-1)
+	s.rested()
+}
+
+// rested wakes Shutdown in a drain when nothing is left to answer.
+func (s *Server) rested() {
+	if s.draining.Load() && s.busy() == 0 {
 		select {
 		case s.idle <- struct{}{}:
 		default:

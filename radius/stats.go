@@ -88,6 +88,7 @@ func (d discard) String() string { return discardNames[d] }
 // counters are what a server knows of one client name.
 type counters struct {
 	pending                                           atomic.Int64
+	delayed, delayedUnsigned                          atomic.Int64 // see delays
 	packets, signed, unsigned, duplicates, superseded atomic.Uint64
 	status, accepted, rejected, challenged, silent    atomic.Uint64
 	recorded, late                                    atomic.Uint64

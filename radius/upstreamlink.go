@@ -15,11 +15,14 @@ import (
 
 // questionsPerLink is how many requests wait on one socket before another one is
 // opened: several source ports reach several threads of a server. linksPerServer
-// bounds them, so that at most 256 times as many requests wait for one server.
+// bounds them, so that at most 256 times as many requests wait for one server; half
+// of them, questionsPerClient, for the logins at one client.
 const (
 	questionsPerLink = 64
 	linksPerServer   = 32
 	idsPerLink       = 256
+
+	questionsPerClient = linksPerServer * idsPerLink / 2
 )
 
 // link is one connected socket to a server: the kernel takes nothing from other

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // upstreamServer is one server of an Upstream, with what is known of it.
@@ -20,6 +22,8 @@ type upstreamServer struct {
 	address string
 	secret  *Secret
 	opening chan struct{} // capacity 1: who is in it opens a link
+
+	shares shares // of what waits for it
 
 	mu    sync.Mutex
 	links []*link
@@ -52,6 +56,11 @@ type reply struct {
 // says, sooner where the limit is short. hasty says that there is another server
 // to ask: then a port that nothing listens on is not waited for.
 func (s *upstreamServer) exchange(ctx context.Context, q *Query, limit time.Duration, hasty bool) (reply, error) {
+	client := mfa.ClientOf(ctx)
+	if !s.shares.take(client, questionsPerClient) {
+		return reply{}, errBusy
+	}
+	defer s.shares.give(client)
 	began := time.Now()
 	c, err := s.begin(ctx, q, began.Add(limit))
 	var answer Answer

@@ -224,7 +224,7 @@ func TestOverload(t *testing.T) {
 	p := newServer(t, siteHead+`clients:
   - {name: vpn, addresses: [127.0.0.1], secret: `+testSecret+`}
 mfa: {reject_delay: 500ms}
-limits: {pending: 10}
+limits: {pending: 10, pending_per_client: 10}
 `)
 	users := p.addUsers("user", 11)
 	p.start()

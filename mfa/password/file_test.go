@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,8 +231,54 @@ func TestGate(t *testing.T) {
 		if _, err := f.Check(t.Context(), "bob@example.org", mfa.Password(testPassword)); err != nil {
 			t.Errorf("empty gate: %v", err)
 		}
-		if n := f.gate.entered.Load(); n != 0 {
-			t.Errorf("%d still inside", n)
+		if g := f.gate; g.free != 1 || g.waiting != 0 || len(g.queues) != 0 {
+			t.Errorf("%d free, %d wait in %d queues", g.free, g.waiting, len(g.queues))
+		}
+	})
+}
+
+// A client whose users, or guesses, fill the queue neither keeps another one out of
+// it nor makes it wait for more than a turn of its own.
+func TestGateIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 8)
+		if err := g.enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		busy := map[string]int{}
+		enter := func(client string, ctx context.Context) {
+			go func() {
+				switch err := g.enter(mfa.ForClient(ctx, &mfa.Client{Name: client})); {
+				case err == nil:
+					order = append(order, client)
+				case errors.Is(err, ErrBusy):
+					busy[client]++
+				}
+			}()
+			synctest.Wait()
+		}
+		for range 20 {
+			enter("flood", t.Context())
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		enter("vpn", gone)
+		enter("vpn", t.Context())
+		enter("wifi", t.Context())
+		if want := map[string]int{"flood": 15}; !maps.Equal(busy, want) {
+			t.Errorf("out of a full queue: %v, want %v", busy, want)
+		}
+		cancel()
+		synctest.Wait()
+		for range 8 {
+			g.leave()
+			synctest.Wait()
+		}
+		if got, want := strings.Join(order, " "), "flood vpn wifi flood flood flood flood"; got != want {
+			t.Errorf("turns of %s, want %s", got, want)
+		}
+		if g.free != 1 || g.waiting != 0 || len(g.queues) != 0 {
+			t.Errorf("%d free, %d wait in %d queues", g.free, g.waiting, len(g.queues))
 		}
 	})
 }

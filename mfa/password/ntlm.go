@@ -142,7 +142,7 @@ func (n *ntlm) ask(ctx context.Context, question string) (key [16]byte, err erro
 	v, first := n.asked.claim(sha256.Sum256([]byte(question)), time.Now())
 	if first {
 		go func() {
-			reply, err := n.exchange(question, time.Now().Add(n.patience))
+			reply, err := n.exchange(context.WithoutCancel(ctx), question, time.Now().Add(n.patience))
 			if err == nil {
 				err = reply.refusal()
 			}
@@ -158,8 +158,8 @@ func (n *ntlm) ask(ctx context.Context, question string) (key [16]byte, err erro
 }
 
 // exchange waits for a helper and asks it.
-func (n *ntlm) exchange(question string, deadline time.Time) (ntlmReply, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+func (n *ntlm) exchange(ctx context.Context, question string, deadline time.Time) (ntlmReply, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if err := n.gate.enter(ctx); err != nil {
 		return ntlmReply{}, fmt.Errorf("ntlm_auth: all helpers are at work: %w", err)
