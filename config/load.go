@@ -36,6 +36,9 @@ type Known struct {
 	NoPassword []string
 	// LookupEnv is the environment; nil: there is none.
 	LookupEnv func(string) (string, bool)
+	// NoSecrets leaves the files with secrets of clients alone, for a command that
+	// talks to no client: who runs it need not be allowed to read them.
+	NoSecrets bool
 }
 
 // Load reads a file. If anything is wrong with it, the error is of type
@@ -48,7 +51,39 @@ func Load(file string, known Known) (*Config, error) {
 		return nil, r.all
 	}
 	r.warnReadable(file, "", data)
+	r.noSecrets = known.NoSecrets
 	return load(r, data, known)
+}
+
+// DataDir returns the data_dir of a file and reads nothing else in it: a command
+// that needs only the database works beside a file that is broken elsewhere.
+func DataDir(file string) (string, error) {
+	r := newReport(file)
+	data, err := readFile(file)
+	if err != nil {
+		r.put(Problem{Rule: err.Error()})
+		return "", r.all
+	}
+	const key = "data_dir"
+	all := fields(reflect.TypeFor[Config]())
+	f := all[indexField(all, key)]
+	c := &Config{File: file, DataDir: f.tag.Get("default")}
+	if root := parseYAML(r, data); root != nil {
+		t := &tree{report: r}
+		for _, p := range t.pairs(root, "") {
+			if p.key.Value != key {
+				continue
+			}
+			t.lines[key] = p.key.Line
+			if v, ok := t.field(p.value, f, key); ok {
+				c.DataDir = v.(string)
+			}
+		}
+	}
+	if ps, failed := r.sorted(); failed {
+		return "", ps
+	}
+	return c.Resolve(c.DataDir), nil
 }
 
 func load(r *report, data []byte, known Known) (*Config, error) {

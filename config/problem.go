@@ -65,6 +65,8 @@ type report struct {
 	bad   map[string]bool
 	above map[string]bool // has a bad key below it
 	all   Problems
+
+	noSecrets bool // files with secrets are not read
 }
 
 func newReport(file string) *report {

@@ -224,6 +224,8 @@ func (c *Config) checkSecret(r *report, secrets *Secrets, file, key string) {
 	case r.set(at) && file != "":
 		r.add(at+"_file", "", "must not stand beside secret")
 		return
+	case file != "" && r.noSecrets:
+		return
 	case file != "":
 		at += "_file"
 		*secrets = c.readSecretFile(r, file, at)

@@ -144,7 +144,7 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 		zap.String("user", printable(x.req.User)),
 		zap.String("outcome", d.Outcome.String()),
 		zap.String("reason", string(d.Reason)),
-		zap.Duration("took", took),
+		zap.Float64("took_ms", float64(took.Microseconds())/1000),
 		zap.String("login", d.LoginID))
 	if x.req.NAS != "" {
 		fields = append(fields, zap.String("nas", printable(x.req.NAS)))

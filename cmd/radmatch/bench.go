@@ -54,8 +54,9 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Load a server with logins and report rates and latencies",
 		Long: `bench keeps a number of logins in flight against any RADIUS server. Mode totp is
 Access-Request with the password, Access-Challenge, Access-Request with the TOTP
-code, Access-Accept. Mode password is the first of these alone. Mode push opens --logins logins at once and counts those that
-wait for --duration without an answer. Mode status sends Status-Server.
+code, Access-Accept. Mode password is only the first of these. Mode push opens --logins
+logins at once and counts those that wait for --duration without an answer. Mode status
+sends Status-Server.
 
 Each line of the users file is a user, a password and a TOTP secret in Base32, with
 spaces between. A user signs in at most once in each 30 s step, so that no code is

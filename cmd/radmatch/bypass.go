@@ -29,11 +29,11 @@ func (a *app) bypassCommand() *cobra.Command {
 	var d time.Duration
 	c := &cobra.Command{
 		Use:   "bypass",
-		Short: "Spare a group the second factor for a time, in an emergency: begin, list, end",
-		Long: `bypass lets the members of one group sign in with the password alone, for at most 24
-hours: for the day on which the second factor is out of order. It ends by itself. Each such
-login has the reason "bypass" in the audit trail, the bypass itself an event with your name;
-the log repeats it every 5 minutes and "radmatch check" shows it.
+		Short: "Spare a group the second factor for a time, in an emergency",
+		Long: `bypass lets the members of one group sign in with the password only, for at most 24
+hours: for the day on which the second factor is out of order. It ends by itself. Each
+such login has the reason "bypass" in the audit trail, the bypass itself an event with
+your name; the log repeats it every 5 minutes and "radmatch check" shows it.
 
 The password is still checked, and who is blocked, disabled or in none of the groups that
 the client allows stays out. A bypass wins over "require" in the configuration.`,

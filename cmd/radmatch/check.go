@@ -26,8 +26,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `check reads the configuration and prints every problem and every warning, one a line,
 and for each client who is asked for a passcode in place of a push, and why, and what its
 device is taken to do.
-With --connect it also opens the database, each primary and each push provider, and fetches
-web.public_url as a phone would; that a phone cannot is a warning.
+With --connect it also opens the database, each primary and each push provider, and
+fetches web.public_url as a phone would; that a phone cannot is a warning.
 
 Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
 		Example: "  radmatch check\n  radmatch check --connect -c /etc/radmatch/radmatch.yaml",

@@ -24,7 +24,7 @@ func (a *app) clientsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "clients",
-		Short: "Show the RADIUS clients: packets, rejects, latency, signed or not, how long they wait",
+		Short: "Show the RADIUS clients: packets, latency, who signs, how long they wait",
 		Long: `What the server has counted for each client since it started, and the addresses
 that have signed a request. With require_message_authenticator: auto an unsigned
 request from such an address is refused, until "clients unlatch" forgets it.

@@ -57,16 +57,17 @@ func (a *app) events(ctx context.Context, f eventsFlags) error {
 	if err != nil {
 		return usageError("--since 24h", "%w", err)
 	}
-	cfg, st, err := a.openConfigured(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
+	var users []string
 	if f.user != "" {
-		if f.user, err = a.resolveUser(ctx, cfg, f.user); err != nil {
-			return err
-		}
+		users = []string{f.user}
 	}
+	return a.withUserOrAll(ctx, users, func(st *store.Store, user string) error {
+		f.user = user
+		return a.printEvents(ctx, st, f, since)
+	})
+}
+
+func (a *app) printEvents(ctx context.Context, st *store.Store, f eventsFlags, since time.Time) error {
 	p := eventPrinter{out: a.stdout, json: f.json}
 	q := store.Query{User: f.user, Client: f.client, Since: since, Limit: f.limit}
 	last, err := st.LastEvent(ctx)

@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,6 +34,9 @@ func main() {
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
+
+// helpWidth is the widest line of help, in columns.
+const helpWidth = 90
 
 // app is what every command is given. It is filled before the command runs.
 type app struct {
@@ -102,12 +107,12 @@ func exactArgs(n int, usage string) cobra.PositionalArgs { return rangeArgs(n, n
 
 // rangeArgs demands at least least and at most most arguments.
 func rangeArgs(least, most int, usage string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
 			return usageError(usage, "an argument is missing")
 		case len(args) > most:
-			return usageError(usage, "unexpected argument %q", args[most])
+			return usageError(usage, "unexpected argument %q%s", args[most], suggestCommand(c, args[most]))
 		}
 		return nil
 	}
@@ -130,10 +135,18 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "radmatch.yaml", "configuration file")
+	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "", "configuration file (default $"+envConfig+", else\nradmatch.yaml here, else "+systemFile+")")
+	root.PersistentPreRun = func(*cobra.Command, []string) {
+		if a.configFile == "" {
+			a.configFile = findConfig(os.LookupEnv, exists)
+		}
+	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c.CommandPath()+" --help", "%w", err)
 	})
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
+	root.Version = version().Version
+	root.SetVersionTemplate(version().String() + "\n")
 	root.AddCommand(
 		a.quickstartCommand(),
 		a.serveCommand(),
@@ -153,6 +166,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		a.rekeyCommand(),
 		a.configCommand(),
 		a.benchCommand(),
+		a.versionCommand(),
 	)
 	demandSubcommand(root)
 	return root
@@ -172,6 +186,20 @@ func demandSubcommand(c *cobra.Command) {
 		if len(args) == 0 {
 			return c.Help()
 		}
-		return usageError(c.CommandPath()+" --help", "unknown command %q", args[0])
+		return usageError(c.CommandPath()+" --help", "unknown command %q%s", args[0], suggestCommand(c, args[0]))
 	}
+}
+
+// suggestCommand is `; did you mean "..."` with the commands that a word may have been
+// meant to be, or nothing.
+func suggestCommand(c *cobra.Command, word string) string {
+	c.SuggestionsMinimumDistance = 2
+	words := c.SuggestionsFor(word)
+	for i := range words {
+		words[i] = strconv.Quote(words[i])
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(words, " or ")
 }

@@ -200,6 +200,9 @@ func (a *app) literalFlag(c *cobra.Command) {
 // withUser calls f with the database and with what the primary calls the user whom
 // the operator has typed.
 func (a *app) withUser(ctx context.Context, typed string, f func(st *store.Store, user string) error) error {
+	if a.literal {
+		return a.withStore(ctx, func(st *store.Store) error { return f(st, typed) })
+	}
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err

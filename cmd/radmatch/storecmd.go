@@ -36,7 +36,7 @@ func hasDatabase(cfg *config.Config) bool {
 // openConfigured reads the configuration and opens its database for a command.
 // The caller closes it.
 func (a *app) openConfigured(ctx context.Context) (*config.Config, *store.Store, error) {
-	cfg, err := a.loadConfig()
+	cfg, err := a.loadForCommand()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,9 +44,14 @@ func (a *app) openConfigured(ctx context.Context) (*config.Config, *store.Store,
 	return cfg, st, err
 }
 
-// withStore calls f with the database of the configuration.
+// withStore calls f with the database of the configuration, of which it reads
+// nothing else.
 func (a *app) withStore(ctx context.Context, f func(*store.Store) error) error {
-	_, st, err := a.openConfigured(ctx)
+	dir, err := config.DataDir(a.configFile)
+	if err != nil {
+		return a.explainConfig(err)
+	}
+	st, err := a.openStore(ctx, &config.Config{File: a.configFile, DataDir: dir})
 	if err != nil {
 		return err
 	}

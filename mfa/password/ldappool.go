@@ -233,7 +233,7 @@ func (p *ldapPool) bury(s *ldapServer, err error) {
 	p.mu.Unlock()
 	closeAll(idle)
 	if news {
-		p.log.Warn("directory server does not answer", zap.String("url", s.url), zap.Error(err), zap.Duration("left_alone", p.settings.DeadTime))
+		p.log.Warn("directory server does not answer", zap.String("url", s.url), zap.Error(err), zap.Float64("left_alone_s", p.settings.DeadTime.Seconds()))
 	}
 }
 
