@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,7 +70,11 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string) error
 	ev := adminEvent(user, fmt.Sprintf("device %q at %q added", name, provider))
 	ev.Device, ev.DeviceID = d.Name, d.ID
 	if err := st.AddDevice(ctx, d, ev); err != nil {
-		return withHint("radmatch device list "+user, fmt.Errorf("device: add for %q: %w", user, err))
+		hint := "radmatch device list " + user
+		if errors.Is(err, push.ErrNameTaken) {
+			hint = "--name 'work phone'"
+		}
+		return withHint(hint, fmt.Errorf("device: add for %q: %w", user, err))
 	}
 	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user, 128), provider)
 	if s, ok := p.(subscriber); ok {

@@ -252,9 +252,9 @@ func TestPageEnrolment(t *testing.T) {
 
 	second := b.open(t, onPhone)
 	second.visit(link)
-	second.click("Add this device")
-	second.sees("was used, or has expired")
-	second.visit(strings.TrimSuffix(link, "enroll"+link[strings.Index(link, "#"):]))
+	second.sees("was used, or has expired") // at once
+	second.until("!(" + control("Add this device") + ")")
+	second.click("Use another invitation")
 	second.sees("Ask your administrator for an invitation")
 	second.enter("Invitation link", "https://elsewhere.example/enroll#ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	second.click("Continue")
@@ -264,6 +264,7 @@ func TestPageEnrolment(t *testing.T) {
 	second.sees("This is no invitation link.")
 	second.enter("Invitation link", p.link("bob"))
 	second.click("Continue")
+	second.sees("This invitation is for bob.")
 	second.enter("Name of this device", " ")
 	second.click("Add this device")
 	second.sees("Give the device a name")

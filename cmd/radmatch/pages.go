@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -15,7 +16,7 @@ import (
 func newPages(cfg *config.Config, approver *push.Approver, st *store.Store, log *zap.Logger) (*web.Server, error) {
 	pages := &web.Server{
 		Approver: approver, Store: st, Devices: st, History: st, Logger: log,
-		PublicURL: cfg.PublicURL(), TrustedProxies: cfg.Web.TrustedProxies,
+		Started: time.Now(), PublicURL: cfg.PublicURL(), TrustedProxies: cfg.Web.TrustedProxies,
 	}
 	var err error
 	if pages.Passkeys, err = openPasskeys(cfg, st); err != nil {

@@ -346,10 +346,10 @@ func (w *watcher) askNext() {
 func (w *watcher) ask() {
 	v := w.waiting[0]
 	if v.NumberRequired && v.Refused == "" {
-		fmt.Fprintf(w.out, "request %s: type the number, n to deny, m if it was not you: ", short(v.ID))
+		fmt.Fprintf(w.out, "request %s: type the number, d to deny, m if it was not you: ", short(v.ID))
 		return
 	}
-	fmt.Fprintf(w.out, "request %s: y to approve, n to deny, m if it was not you: ", short(v.ID))
+	fmt.Fprintf(w.out, "request %s: a to approve, d to deny, m if it was not you: ", short(v.ID))
 }
 
 // answered handles a line that the person typed.
@@ -365,11 +365,11 @@ func (w *watcher) answered(ctx context.Context, line string) error {
 	v := w.waiting[0]
 	action, number := push.ActionApprove, ""
 	switch line = strings.ToLower(strings.TrimSpace(line)); {
-	case line == "n" || line == "no":
+	case slices.Contains([]string{"d", "deny", "n", "no"}, line):
 		action = push.ActionDeny
-	case line == "m" || line == "not me":
+	case slices.Contains([]string{"m", "not me"}, line):
 		action = push.ActionNotMe
-	case !v.NumberRequired && (line == "y" || line == "yes"):
+	case !v.NumberRequired && slices.Contains([]string{"a", "approve", "y", "yes"}, line):
 	case v.NumberRequired && line != "" && strings.Trim(line, "0123456789") == "":
 		number = line
 	default:

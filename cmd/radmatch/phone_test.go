@@ -156,6 +156,9 @@ func TestPhoneWatch(t *testing.T) {
 		{"deny a number", "42", []string{"--deny"}, "", exitOK, " denied", []error{mfa.ErrRejected}},
 		{"typed yes", "", nil, "what\ny\n", exitOK, " approved", []error{nil}},
 		{"typed no", "", nil, "n\n", exitOK, " denied", []error{mfa.ErrRejected}},
+		{"typed a", "", nil, "A\n", exitOK, " approved", []error{nil}},
+		{"typed d", "42", nil, "d\n", exitOK, " denied", []error{mfa.ErrRejected}},
+		{"typed a where a number is due", "42", nil, "a\n42\n", exitOK, " approved", []error{nil}},
 		{"typed number", "42", nil, "y\n\n42\n", exitOK, " approved", []error{nil}},
 		{"typed not me", "42", nil, "m\n", exitOK, " reported", []error{mfa.ErrNotMe}},
 	} {

@@ -72,7 +72,7 @@ func TestHugeBodiesAtTheDoor(t *testing.T) {
 		"/api/v1/enroll": http.StatusRequestEntityTooLarge, "/api/v1/prompts/x/decision": http.StatusRequestEntityTooLarge,
 		"/push/webhook/chat/x": http.StatusRequestEntityTooLarge, "/push/ntfy/x": http.StatusBadRequest, // which reads no body
 	} {
-		auth, err := push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), "POST", target, nil)
+		auth, err := ph.sign("POST", target, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ mfa: {reject_delay: 500ms}
 		target := "/api/v1/prompts/" + v.ID + "/decision"
 		if auth == "" {
 			var err error
-			if auth, err = push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), "POST", target, body); err != nil {
+			if auth, err = ph.sign("POST", target, body); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -219,7 +219,7 @@ mfa: {reject_delay: 500ms}
 	if len(ph.live()) != 1 {
 		t.Fatal("another site's page decided")
 	}
-	auth, err := push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), "POST", "/api/v1/prompts/"+v.ID+"/decision", body)
+	auth, err := ph.sign("POST", "/api/v1/prompts/"+v.ID+"/decision", body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func webPushSite(t *testing.T) (*serverProcess, *pushtest.Service) {
 // request makes one signed request as the phone, and returns status and body.
 func (ph *phone) request(method, target string, body []byte) (int, string) {
 	ph.p.t.Helper()
-	auth, err := push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now(), method, target, body)
+	auth, err := ph.sign(method, target, body)
 	if err != nil {
 		ph.p.t.Fatal(err)
 	}

@@ -3,6 +3,9 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,6 +46,24 @@ type Invitation struct {
 	Expires time.Time
 }
 
+// ErrNameTaken means that another device of the user has the name.
+var ErrNameTaken = errors.New("another device of this user has this name")
+
+// SameName reports whether people would take two names of devices for one.
+func SameName(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
+
+// FreeName returns name, with a number behind it where a device of the user, of
+// which these are the names, has it already.
+func FreeName(name string, taken []string) string {
+	free := name
+	for n := 2; slices.ContainsFunc(taken, func(other string) bool { return SameName(free, other) }); n++ {
+		mark := fmt.Sprintf(" (%d)", n)
+		runes := []rune(name)
+		free = strings.TrimSpace(string(runes[:min(len(runes), maxName-len(mark))])) + mark
+	}
+	return free
+}
+
 // ErrInvitation means that an invitation is unknown, used or expired.
 var ErrInvitation = errors.New("invitation unknown, used or expired")
 
@@ -56,8 +77,11 @@ type Store interface {
 	Devices(ctx context.Context, user string) ([]Device, error)
 	// Device returns ErrNoDevice for one that is unknown or removed.
 	Device(ctx context.Context, id string) (Device, error)
-	// Enroll uses up the invitation with this hash and adds d, whose User it
-	// sets, in one commit. ErrInvitation if the invitation is not valid.
+	// Invited returns a valid invitation, else ErrInvitation.
+	Invited(ctx context.Context, hash [32]byte) (Invitation, error)
+	// Enroll uses up the invitation with this hash and adds d, in one commit. It
+	// sets User, and another Name where the user has a device of that name.
+	// ErrInvitation if the invitation is not valid.
 	Enroll(ctx context.Context, hash [32]byte, d Device) (Device, error)
 	// SeenDevice notes protocol version and time; it may write later, in bulk.
 	SeenDevice(ctx context.Context, id string, version int, at time.Time) error

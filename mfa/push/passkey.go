@@ -3,7 +3,9 @@ package push
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"strconv"
 )
 
 // Passkey is the WebAuthn credential that confirms the approvals of a device. It
@@ -46,6 +48,20 @@ const NeedsPasskey = "Approvals need a passkey here, and this device has none. S
 // the device signs, so that no assertion fits another decision.
 func (d Decision) Challenge(user string) []byte {
 	digest := sha256.Sum256(d.input(user))
+	return digest[:]
+}
+
+// RemovalRequest is the body of DELETE /api/v1/devices/{id}, which may be empty.
+type RemovalRequest struct {
+	// Assertion is WebAuthn's AuthenticationResponseJSON over RemovalChallenge, by
+	// a device that has a passkey.
+	Assertion json.RawMessage `json:"assertion,omitempty"`
+}
+
+// RemovalChallenge is what the passkey of a device signs to remove another one,
+// or itself. A device is removed once, so that no assertion serves again.
+func RemovalChallenge(version int, by, device string) []byte {
+	digest := sha256.Sum256(signingInput("radmatch remove", strconv.Itoa(version), by, device))
 	return digest[:]
 }
 

@@ -97,6 +97,9 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 		return nil, err
 	}
 	p.Device, p.User = resp.Device, resp.User
+	if CheckName(resp.Name) == nil {
+		p.Name = resp.Name // the person has another device of the name that was asked for
+	}
 	if p.Device == "" || len(p.Device) > maxID || strings.Trim(p.Device, idAlphabet) != "" || p.User == "" {
 		return nil, errors.New("server: its answer to the enrolment is not one of this protocol")
 	}

@@ -235,6 +235,26 @@ func CheckName(name string) error {
 	return nil
 }
 
+// InvitationRequest is the body of POST /api/v1/invitation.
+type InvitationRequest struct {
+	Token string `json:"token"`
+}
+
+// InvitationView is the answer to it: only who has the token learns for whom it is.
+type InvitationView struct {
+	User    string    `json:"user"`
+	Expires time.Time `json:"expires"`
+	Time    time.Time `json:"time"` // of the server
+}
+
+// TokenHash is what is kept of a token. ErrInvitation for what cannot be one.
+func TokenHash(token string) ([32]byte, error) {
+	if token == "" || len(token) > maxID {
+		return [32]byte{}, ErrInvitation
+	}
+	return sha256.Sum256([]byte(token)), nil
+}
+
 // EnrollRequest is the body of POST /api/v1/enroll.
 type EnrollRequest struct {
 	Version   int    `json:"version"`
@@ -258,8 +278,9 @@ func (e EnrollRequest) Device(now time.Time) (Device, [32]byte, error) {
 	if err := CheckName(e.Name); err != nil {
 		return fail(err)
 	}
-	if e.Token == "" || len(e.Token) > maxID {
-		return fail(ErrInvitation)
+	hash, err := TokenHash(e.Token)
+	if err != nil {
+		return fail(err)
 	}
 	key, err := Decode(e.Key)
 	if err != nil {
@@ -280,7 +301,7 @@ func (e EnrollRequest) Device(now time.Time) (Device, [32]byte, error) {
 		return fail(err)
 	}
 	d := Device{ID: newDeviceID(), Name: e.Name, Key: key, Version: e.Version, Added: now, Seen: now}
-	return d, sha256.Sum256([]byte(e.Token)), nil
+	return d, hash, nil
 }
 
 // EnrollResponse is the answer to an EnrollRequest.

@@ -21,10 +21,16 @@ const (
 // transaction. None at all means latches, bypasses and sealing keys. It returns when the
 // change is on disk and the server, this process or another, works with it.
 func (s *Store) change(ctx context.Context, users []string, ev mfa.Event, f func(*sql.Tx) error) error {
+	return s.changeAs(ctx, users, func(tx *sql.Tx) (mfa.Event, error) { return ev, f(tx) })
+}
+
+// changeAs is change for an event that depends on what f finds.
+func (s *Store) changeAs(ctx context.Context, users []string, f func(*sql.Tx) (mfa.Event, error)) error {
 	var id int64
 	commit := func() error {
 		return s.update(ctx, func(tx *sql.Tx) (err error) {
-			if err := f(tx); err != nil {
+			ev, err := f(tx)
+			if err != nil {
 				return err
 			}
 			if err := s.insertAdmin(ctx, tx, ev); err != nil {

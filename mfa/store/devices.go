@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -95,26 +96,32 @@ func (s *Store) Invite(ctx context.Context, in push.Invitation, ev mfa.Event) (e
 func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ push.Device, err error) {
 	defer wrap(&err, "store: enrolment")
 	// A look without the write lock first: anybody can send a wrong invitation.
-	user, err := s.invited(ctx, s.db, hash)
+	in, err := s.invited(ctx, s.db, hash)
 	if err != nil {
 		return push.Device{}, err
 	}
-	ev := mfa.Event{User: user, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
-	ev.Device, ev.DeviceID = d.Name, d.ID
-	d.User = user
-	err = s.change(ctx, []string{mfa.Fold(user)}, ev, func(tx *sql.Tx) error {
+	d.User = in.User
+	key := mfa.Fold(in.User)
+	err = s.changeAs(ctx, []string{key}, func(tx *sql.Tx) (ev mfa.Event, err error) {
 		if _, err := s.invited(ctx, tx, hash); err != nil {
-			return err
+			return ev, err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE hash = ?`, hash[:]); err != nil {
-			return err
+			return ev, err
 		}
-		if err := ensureUser(ctx, tx, user); err != nil {
-			return err
+		if err := ensureUser(ctx, tx, d.User); err != nil {
+			return ev, err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			d.ID, mfa.Fold(user), d.Name, d.Key, d.Version, micros(d.Added), micros(d.Seen))
-		return err
+		names, err := deviceNames(ctx, tx, key, "")
+		if err != nil {
+			return ev, err
+		}
+		d.Name = push.FreeName(d.Name, names)
+		ev = mfa.Event{User: d.User, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
+		ev.Device, ev.DeviceID = d.Name, d.ID
+		_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			d.ID, key, d.Name, d.Key, d.Version, micros(d.Added), micros(d.Seen))
+		return ev, err
 	})
 	if err != nil {
 		return push.Device{}, err
@@ -127,6 +134,7 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ pus
 const maxRegistrations = 8
 
 // AddDevice registers a device of another provider than our own.
+// It is an error if the user has a device of that name.
 func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: adding a device")
 	if d.Provider == "" || len(d.Key) > 0 {
@@ -142,6 +150,13 @@ func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err
 		case n >= maxRegistrations:
 			return fmt.Errorf("user %q has %d devices at %q already", d.User, n, d.Provider)
 		}
+		names, err := deviceNames(ctx, tx, key, "")
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(names, func(other string) bool { return push.SameName(d.Name, other) }) {
+			return fmt.Errorf("%w: %q", push.ErrNameTaken, d.Name)
+		}
 		if err := ensureUser(ctx, tx, d.User); err != nil {
 			return err
 		}
@@ -151,13 +166,33 @@ func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err
 	})
 }
 
-// invited returns whom a valid invitation is for.
-func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (user string, err error) {
-	err = q.QueryRowContext(ctx, `SELECT name FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&user)
+// Invited implements push.Store.
+func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ push.Invitation, err error) {
+	defer wrap(&err, "store: invitation")
+	return s.invited(ctx, s.db, hash)
+}
+
+// invited returns a valid invitation.
+func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (push.Invitation, error) {
+	in := push.Invitation{Hash: hash}
+	var expires int64
+	err := q.QueryRowContext(ctx, `SELECT name, expires FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&in.User, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", push.ErrInvitation
+		return push.Invitation{}, push.ErrInvitation
 	}
-	return user, err
+	in.Expires = time.UnixMicro(expires).UTC()
+	return in, err
+}
+
+// deviceNames returns the names of a user's devices, but for one of them.
+func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []string, err error) {
+	err = each(ctx, tx, `SELECT name FROM devices WHERE user = ? AND id <> ?`, []any{user, but}, func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		names = append(names, name)
+		return err
+	})
+	return names, err
 }
 
 // RemoveDevice removes the user's device with this id, or the one with this
@@ -205,7 +240,8 @@ func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.
 }
 
 // RenameDevice gives a device of the user who holds by another name.
-// push.ErrNoDevice if that user has no device with this id.
+// push.ErrNoDevice if that user has no device with this id, push.ErrNameTaken if
+// another one has that name.
 func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) (err error) {
 	defer wrap(&err, "store: renaming a device")
 	key := mfa.Fold(by.User)
@@ -214,6 +250,13 @@ func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name strin
 		return err
 	}
 	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name)), func(tx *sql.Tx) error {
+		names, err := deviceNames(ctx, tx, key, id)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(names, func(other string) bool { return push.SameName(name, other) }) {
+			return push.ErrNameTaken
+		}
 		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
 		return changed(r, err, push.ErrNoDevice)
 	})

@@ -48,3 +48,34 @@ func TestInvitationEnrolsOne(t *testing.T) {
 		t.Errorf("one invitation enrolled %d devices: %v %v", enrolled.Load(), devices, err)
 	}
 }
+
+// TestDeviceNames: two devices of one user never have the same name, whichever way
+// they come by it; another user's are no matter.
+func TestDeviceNames(t *testing.T) {
+	s := openServer(t, t.TempDir())
+	ctx := t.Context()
+	enrol := func(user, id, name string) string {
+		t.Helper()
+		_, in := push.NewInvitation(user, time.Now().Add(time.Hour))
+		must(t, s.Invite(ctx, in, admin("invited")))
+		d, err := s.Enroll(ctx, in.Hash, push.Device{ID: id, Name: name, Key: []byte(id), Version: 1, Added: time.Now()})
+		must(t, err)
+		return d.Name
+	}
+	for _, c := range []struct{ user, id, name, want string }{
+		{"anna", "d1", "phone", "phone"}, {"Anna", "d2", "Phone", "Phone (2)"}, {"anna", "d3", "phone", "phone (3)"}, {"bob", "d4", "phone", "phone"},
+	} {
+		if got := enrol(c.user, c.id, c.name); got != c.want {
+			t.Errorf("%s of %s is named %q, want %q", c.id, c.user, got, c.want)
+		}
+	}
+	by, err := s.Device(ctx, "d1")
+	must(t, err)
+	if err := s.RenameDevice(ctx, by, "d2", "PHONE"); !errors.Is(err, push.ErrNameTaken) {
+		t.Errorf("renamed to a taken name: %v", err)
+	}
+	must(t, s.RenameDevice(ctx, by, "d1", "Phone"))
+	if err := s.AddDevice(ctx, push.NewRegistration("anna", "chat", "phone", time.Now()), admin("add")); !errors.Is(err, push.ErrNameTaken) {
+		t.Errorf("added with a taken name: %v", err)
+	}
+}

@@ -37,6 +37,7 @@ func (s *Server) device(next func(http.ResponseWriter, *http.Request, caller)) h
 // The errors of authenticate, beside those of push.
 var (
 	errClock    = errors.New("time of the request is not the server's")
+	errEarly    = errors.New("the request was signed before this server began")
 	errReplayed = errors.New("nonce used before")
 	errTooMany  = errors.New("too many requests of one device")
 	errBusy     = errors.New("too many at once")
@@ -55,6 +56,9 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (caller, e
 	now := time.Now()
 	if auth.Age(now) > push.MaxSkew {
 		return caller{}, errClock
+	}
+	if !s.Started.IsZero() && auth.Time <= s.Started.Unix() {
+		return caller{}, errEarly
 	}
 	dev, err := s.Store.Device(r.Context(), auth.Device)
 	if err != nil {

@@ -14,20 +14,54 @@ import (
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
-// enroll adds a device by an invitation.
-func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
+// invitation tells who holds a token for whom it is, and whether it is still good.
+func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
+	var req push.InvitationRequest
+	in, err := s.invited(w, r, &req, func() string { return req.Token })
+	if err != nil {
+		s.uninvited(w, r, err, now)
+		return
+	}
+	answer(w, http.StatusOK, push.InvitationView{User: in.User, Expires: in.Expires.UTC(), Time: now.UTC()})
+}
+
+// invited reads the body into req and returns the invitation whose token it has.
+// The token is looked up before anything is counted: no number of strangers keeps
+// out who has a good one.
+func (s *Server) invited(w http.ResponseWriter, r *http.Request, req any, token func() string) (push.Invitation, error) {
+	body, err := readBody(w, r)
+	if err != nil {
+		return push.Invitation{}, err
+	}
+	if err := parse(r, body, req); err != nil {
+		return push.Invitation{}, err
+	}
+	hash, err := push.TokenHash(token())
+	if err != nil {
+		return push.Invitation{}, err
+	}
+	return s.Store.Invited(r.Context(), hash)
+}
+
+// uninvited answers a try that has failed. Those of a stranger are not all logged.
+func (s *Server) uninvited(w http.ResponseWriter, r *http.Request, err error, now time.Time) {
 	if !s.guesses.take(r.RemoteAddr, now) {
 		refuse(w, errTooMany)
 		return
 	}
+	s.Logger.Warn("web: enrolment refused", zap.String("from", r.RemoteAddr), zap.Error(err))
+	refuse(w, err)
+}
+
+// enroll adds a device by an invitation.
+func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
 	dev, err := s.enrollDevice(w, r, now)
 	if err != nil {
-		s.Logger.Warn("web: enrolment refused", zap.String("from", r.RemoteAddr), zap.Error(err))
-		refuse(w, err)
+		s.uninvited(w, r, err, now)
 		return
 	}
-	s.guesses.refund(r.RemoteAddr)
 	s.Logger.Info("web: device enrolled", zap.String("user", dev.User), zap.String("device", dev.ID),
 		zap.String("name", dev.Name), zap.String("from", r.RemoteAddr))
 	answer(w, http.StatusCreated, push.EnrollResponse{
@@ -37,12 +71,8 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) enrollDevice(w http.ResponseWriter, r *http.Request, now time.Time) (push.Device, error) {
-	body, err := readBody(w, r)
-	if err != nil {
-		return push.Device{}, err
-	}
 	var req push.EnrollRequest
-	if err := parse(r, body, &req); err != nil {
+	if _, err := s.invited(w, r, &req, func() string { return req.Token }); err != nil {
 		return push.Device{}, err
 	}
 	dev, hash, err := req.Device(now)
@@ -72,7 +102,7 @@ func contentType(r *http.Request) error {
 }
 
 // Tries at enrolment: a burst, then one each interval. A token has 130 bits, so
-// that this only keeps the store and the log quiet; it is not what stops a guess.
+// that this only keeps the log quiet; it is not what stops a guess.
 const (
 	burst         = 20
 	interval      = 3 * time.Second
@@ -103,7 +133,7 @@ func (b *bucket) drain(interval time.Duration, now time.Time) {
 	}
 }
 
-// take counts a try before it is examined and reports whether it may be.
+// take counts a try and reports whether it is one of few.
 func (g *guesses) take(remote string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,16 +148,6 @@ func (g *guesses) take(remote string, now time.Time) bool {
 	b.level++
 	g.all.level++
 	return true
-}
-
-// refund takes a try back that was right.
-func (g *guesses) refund(remote string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if b := g.addresses[network(remote)]; b != nil {
-		b.level = max(0, b.level-1)
-	}
-	g.all.level = max(0, g.all.level-1)
 }
 
 // address returns the drained bucket of an address, nil where the table is full.

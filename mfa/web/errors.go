@@ -35,9 +35,10 @@ var problems = []problem{
 	{push.ErrTooOldForCode, 403, "device_too_old", "This device cannot show a code. Update it, or approve with another device."},
 	{push.ErrSurface, 403, "app_required", "Open the app to approve: this sign-in needs a number, which a notification or a watch cannot match."},
 	{push.ErrNumberRequired, 422, "number_required", "Type the number that the sign-in shows."},
-	{push.ErrPasskeyRequired, 422, "passkey_required", "This approval needs the passkey of this device."},
+	{push.ErrPasskeyRequired, 422, "passkey_required", "This needs the passkey of this device."},
 	{push.ErrBadPasskey, 401, "bad_passkey", "The passkey was not accepted. Try again."},
 	{push.ErrPasskeyExists, 409, "passkey_exists", "This passkey is registered already, or the device has one."},
+	{push.ErrNameTaken, 409, "name_taken", "Another of your devices has this name. Choose another one."},
 	{errNoPasskeys, 404, "no_passkeys", "This server takes no passkeys."},
 	{errNoOwnDevice, 404, "device_unknown", "You have no such device."},
 	{push.ErrPushService, 422, "push_service", "This server does not send to the push service of this browser."},
@@ -50,8 +51,11 @@ var problems = []problem{
 func refuse(w http.ResponseWriter, err error) {
 	var version *push.VersionError
 	switch {
-	case errors.Is(err, errClock):
+	case errors.Is(err, errClock), errors.Is(err, errEarly):
 		now := time.Now().UTC()
+		if errors.Is(err, errEarly) {
+			now = now.Truncate(time.Second).Add(time.Second)
+		}
 		answer(w, http.StatusUnauthorized, push.ErrorBody{Code: "clock_skew",
 			Message: "The clock of this device is wrong. Sign with the time given here.", Time: &now})
 		return

@@ -172,11 +172,32 @@ func (s *Server) renameDevice(w http.ResponseWriter, r *http.Request, c caller) 
 // removeDevice removes one of the person's devices, and ends its streams.
 func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request, c caller) {
 	id := r.PathValue("id")
-	err := s.Devices.RemoveOwnDevice(r.Context(), c.Device, id)
+	err := s.confirmRemoval(r, c, id)
+	if err == nil {
+		err = s.Devices.RemoveOwnDevice(r.Context(), c.Device, id)
+	}
 	if err == nil {
 		s.streams.end(id)
 	}
 	s.changed(w, r, c, "web: device removed", err)
+}
+
+// confirmRemoval returns nil when the device that asks needs no passkey or has
+// signed this removal with it: an unlocked phone in another hand removes nothing.
+func (s *Server) confirmRemoval(r *http.Request, c caller, id string) error {
+	if c.Passkey == nil {
+		return nil
+	}
+	var req push.RemovalRequest
+	if len(c.body) > 0 {
+		if err := parse(r, c.body, &req); err != nil {
+			return err
+		}
+	}
+	if len(req.Assertion) == 0 || s.Passkeys == nil {
+		return push.ErrPasskeyRequired
+	}
+	return s.Passkeys.VerifyPasskey(r.Context(), c.Device, push.RemovalChallenge(c.version, c.ID, id), req.Assertion)
 }
 
 // errNoOwnDevice tells a device in a path that is not there from the one that asks.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
 
 // trail is a History in memory, newest first: the place of an entry is its
@@ -199,6 +200,9 @@ func TestDevices(t *testing.T) {
 		{"POST", "anna2/name", `{"name":" x"}`, "anna1", 400, "bad_request"},
 		{"POST", "anna2/name", `{"name":"` + strings.Repeat("x", 65) + `"}`, "anna1", 400, "bad_request"},
 		{"POST", "anna2/name", `{"name":"a\u202eb"}`, "anna1", 400, "bad_request"},
+		{"POST", "anna2/name", `{"name":"Anna1's name"}`, "anna1", 409, "name_taken"},
+		{"POST", "anna2/name", `{"name":"the old phone"}`, "anna1", 204, ""}, // its own
+		{"POST", "anna2/name", `{"name":"The old phone"}`, "anna1", 204, ""},
 		{"POST", "bob1/name", `{"name":"x"}`, "anna1", 404, "device_unknown"},
 		{"POST", "nobody/name", `{"name":"x"}`, "anna1", 404, "device_unknown"},
 		{"DELETE", "bob1", "", "anna1", 404, "device_unknown"},
@@ -244,6 +248,37 @@ func TestRemoval(t *testing.T) {
 				t.Errorf("the other's approval: %d", status)
 			}
 		})
+	}
+}
+
+// TestRemovalNeedsPasskey: a device that has a passkey removes none without it, not
+// itself either, and no assertion for another removal or decision will do.
+func TestRemovalNeedsPasskey(t *testing.T) {
+	r := newRig(t)
+	r.Server.Devices = r.store
+	r.passkeys(t)
+	mine, other := r.register(t, "anna1"), pushtest.NewAuthenticator(t, testRP, testOrigin)
+	challenge := push.RemovalChallenge(push.MaxVersion, "anna1", "anna2")
+	decision := push.Decision{Version: push.MaxVersion, Device: "anna1", Prompt: "anna2", Action: push.ActionApprove}
+	with := func(assertion []byte) string { return fmt.Sprintf(`{"assertion": %s}`, assertion) }
+	for name, c := range map[string]struct {
+		device, body, code string
+	}{
+		"without":         {"anna2", "", "passkey_required"},
+		"itself without":  {"anna1", "", "passkey_required"},
+		"empty":           {"anna2", "{}", "passkey_required"},
+		"another passkey": {"anna2", with(other.Assert(challenge)), "bad_passkey"},
+		"another removal": {"anna2", with(mine.Assert(push.RemovalChallenge(push.MaxVersion, "anna1", "anna1"))), "bad_passkey"},
+		"a decision":      {"anna2", with(mine.Assert(decision.Challenge("anna"))), "bad_passkey"},
+	} {
+		q := request{method: "DELETE", target: "/api/v1/devices/" + c.device, body: c.body, sign: "anna1", header: http.Header{"Content-Type": {"application/json"}}}
+		if _, b, _ := r.do(t, q); b.Code != c.code {
+			t.Errorf("%s: %q, want %q", name, b.Code, c.code)
+		}
+	}
+	q := request{method: "DELETE", target: "/api/v1/devices/anna2", body: with(mine.Assert(challenge)), sign: "anna1", header: http.Header{"Content-Type": {"application/json"}}}
+	if status, b, _ := r.do(t, q); status != 204 {
+		t.Errorf("with it: %d %s", status, b.Code)
 	}
 }
 

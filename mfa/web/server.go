@@ -34,6 +34,9 @@ type Server struct {
 	MaxStreams int
 	// MaxAddressStreams is the same for one address; 0: 5,000.
 	MaxAddressStreams int
+	// Started is when this server began. What was signed before may have been taken
+	// by the one before it, which took its nonces along, and is refused; zero: nothing.
+	Started time.Time
 	// Heartbeat is the time between signs of life in a stream, and after which
 	// the stream of a removed device ends at the latest; 0: 15 s.
 	Heartbeat time.Duration
@@ -95,6 +98,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", health)
 	page(mux)
+	mux.HandleFunc("POST /api/v1/invitation", s.invitation)
 	mux.HandleFunc("POST /api/v1/enroll", s.enroll)
 	mux.HandleFunc("GET /api/v1/prompts", s.device(s.poll))
 	mux.HandleFunc("GET /api/v1/events", s.device(s.events))

@@ -395,14 +395,105 @@ func TestGuessLimit(t *testing.T) {
 		}
 	}
 	refused := 0
-	for range burst + 5 {
+	for i := range burst + 5 {
 		guess, _ := push.NewInvitation("carol", time.Now())
-		if enroll(guess) == "too_many_requests" {
+		ask := enroll
+		if i%2 == 0 {
+			ask = r.invitation(t)
+		}
+		if ask(guess) == "too_many_requests" {
 			refused++
 		}
 	}
 	if refused < 3 { // some drain while the test runs
 		t.Errorf("%d of %d guesses refused", refused, burst+5)
+	}
+	// Nor do they keep anybody out who has a good one, at that address or, all
+	// together, elsewhere.
+	r.guesses.all = bucket{level: burstAll, at: time.Now().Add(time.Hour)}
+	good := r.store.Invite("carol", time.Now().Add(time.Hour))
+	if got := r.invitation(t)(good); got != "carol" {
+		t.Errorf("a good one is looked at: %s", got)
+	}
+	if got := enroll(good); got != "enrolled" {
+		t.Errorf("a good one: %s", got)
+	}
+	if got := r.invitation(t)(good); got != "too_many_requests" {
+		t.Errorf("a used one: %s", got)
+	}
+}
+
+// invitation asks whom a token is for; it returns the user, or the code of an error.
+func (r *rig) invitation(t *testing.T) func(token string) string {
+	return func(token string) string {
+		resp := r.send(t, request{method: "POST", target: "/api/v1/invitation", body: fmt.Sprintf(`{"token": %q}`, token)})
+		defer resp.Body.Close()
+		var told struct{ User, Error string }
+		if err := json.NewDecoder(resp.Body).Decode(&told); err != nil {
+			t.Fatal(err)
+		}
+		return told.User + told.Error
+	}
+}
+
+// TestInvitationTells: who has the token learns for whom it is, and at once that
+// it is over; nobody else learns anything.
+func TestInvitationTells(t *testing.T) {
+	r := newRig(t)
+	tells := r.invitation(t)
+	token := r.store.Invite("carol", time.Now().Add(time.Hour))
+	guess, _ := push.NewInvitation("carol", time.Now())
+	for range 2 { // asking uses nothing up
+		if got := tells(token); got != "carol" {
+			t.Errorf("got %q", got)
+		}
+	}
+	if _, err := push.Enroll(t.Context(), push.InvitationLink(r.http.URL, token), "x", push.MaxVersion, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"used": token, "expired": r.store.Invite("carol", time.Now().Add(-time.Second)), "guessed": guess, "none": "", "long": strings.Repeat("A", 65),
+	} {
+		if got := tells(token); got != "invitation" {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// TestSameName: two devices of one user are told apart by their names.
+func TestSameName(t *testing.T) {
+	r := newRig(t)
+	long := strings.Repeat("ä", 64)
+	var names []string
+	for _, name := range []string{"Firefox", "Firefox", "firefox", long, long} {
+		link := push.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(time.Hour)))
+		p, err := push.Enroll(t.Context(), link, name, push.MaxVersion, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, p.Name)
+	}
+	want := []string{"Firefox", "Firefox (2)", "firefox (3)", long, strings.Repeat("ä", 60) + " (2)"}
+	if !slices.Equal(names, want) {
+		t.Errorf("got %q", names)
+	}
+}
+
+// TestSignedBeforeTheStart: what the server before this one may have taken is not
+// taken again, and a device is told how to go on.
+func TestSignedBeforeTheStart(t *testing.T) {
+	started := time.Now()
+	r := newRigWith(t, func(s *Server, _ *pushtest.Store) { s.Started = started })
+	for _, at := range []time.Duration{-30 * time.Second, 0} {
+		if status, b, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", at: started.Add(at)}); status != 401 || b.Code != "clock_skew" || b.Time == nil {
+			t.Errorf("signed %v after the start: %d %+v", at, status, b)
+		}
+	}
+	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", at: started.Truncate(time.Second).Add(time.Second)}); status != 200 {
+		t.Errorf("signed after it: %d", status)
+	}
+	if _, err := r.phone("anna2").Prompts(t.Context()); err != nil {
+		t.Errorf("a device in the second of the start: %v", err)
 	}
 }
 
@@ -444,17 +535,6 @@ func TestGuessBuckets(t *testing.T) {
 	}
 	if allowed != burstAll || len(g.addresses) > burstAll {
 		t.Errorf("%d allowed overall, %d addresses kept", allowed, len(g.addresses))
-	}
-	g = guesses{}
-	for i := range 2 * maxAddresses { // each right, and taken back
-		remote := fmt.Sprintf("10.%d.%d.1:1", i/250, i%250)
-		if g.take(remote, now) != (i < maxAddresses) {
-			t.Fatalf("address %d", i)
-		}
-		g.refund(remote)
-	}
-	if len(g.addresses) != maxAddresses || g.all.level < 0 {
-		t.Errorf("%d addresses kept, level %v", len(g.addresses), g.all.level)
 	}
 	if !g.take("192.0.2.9:1", now.Add(forgetGuesses+time.Second)) {
 		t.Error("refused for good")

@@ -93,8 +93,19 @@ func (s *Store) Device(_ context.Context, id string) (push.Device, error) {
 	return d, nil
 }
 
+// Invited implements push.Store.
+func (s *Store) Invited(_ context.Context, hash [32]byte) (push.Invitation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	inv, ok := s.invitations[hash]
+	if !ok || !time.Now().Before(inv.Expires) {
+		return push.Invitation{}, fmt.Errorf("store: %w", push.ErrInvitation)
+	}
+	return inv, nil
+}
+
 // Enroll implements push.Store.
-func (s *Store) Enroll(_ context.Context, hash [32]byte, d push.Device) (push.Device, error) {
+func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (push.Device, error) {
 	s.mu.Lock()
 	inv, ok := s.invitations[hash]
 	delete(s.invitations, hash)
@@ -103,6 +114,12 @@ func (s *Store) Enroll(_ context.Context, hash [32]byte, d push.Device) (push.De
 		return push.Device{}, fmt.Errorf("store: %w", push.ErrInvitation)
 	}
 	d.User = inv.User
+	var names []string
+	devices, _ := s.Devices(ctx, inv.User)
+	for _, other := range devices {
+		names = append(names, other.Name)
+	}
+	d.Name = push.FreeName(d.Name, names)
 	s.put(d)
 	return d, nil
 }
@@ -150,7 +167,13 @@ func (s *Store) UsePasskey(_ context.Context, device string, p push.Passkey) err
 }
 
 // RenameDevice renames a device of by's user.
-func (s *Store) RenameDevice(_ context.Context, by push.Device, id, name string) error {
+func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) error {
+	devices, _ := s.Devices(ctx, by.User)
+	for _, d := range devices {
+		if d.ID != id && push.SameName(d.Name, name) {
+			return push.ErrNameTaken
+		}
+	}
 	return s.own(by, id, func(d push.Device) { d.Name = name; s.devices[id] = d })
 }
 

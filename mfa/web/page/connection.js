@@ -6,17 +6,18 @@ const pollEvery = 3_000;
 const pollFor = 60_000; // before the stream is tried again
 const longest = 30_000; // between two tries
 
-// Connection keeps the stream up from run until stop. handle is told each event
-// of the protocol; status each change: connecting, on, polling or off; gone
-// that the server does not know this device any more.
+// Connection keeps the stream up from run until stop, or polls alone where streams
+// is false. handle is told each event of the protocol; status each change:
+// connecting, on, polling or off; gone that the server does not know this device
+// any more.
 export class Connection {
   #stopped = new AbortController();
   #wake = () => {};
   #failures = 0;
   #streams = false; // the last stream brought at least one event
 
-  constructor(device, { handle, status, gone }) {
-    Object.assign(this, { device, handle, status, gone });
+  constructor(device, { handle, status, gone, streams = true }) {
+    Object.assign(this, { device, handle, status, gone, streams });
   }
 
   stop() {
@@ -31,7 +32,7 @@ export class Connection {
     this.status('connecting');
     while (!this.#stopped.signal.aborted) {
       const began = Date.now();
-      await this.#stream();
+      if (this.streams) await this.#stream();
       if (!this.#streams) await this.#poll();
       if (Date.now() - began > longest) this.#failures = 0;
       // One try more each time, and not all browsers of a company at once.
@@ -64,7 +65,7 @@ export class Connection {
       try {
         const list = await this.device.call('GET', '/api/v1/prompts');
         this.device.setTime(list.time);
-        this.status('polling');
+        this.status(this.streams ? 'polling' : 'on');
         this.handle('sync', list);
       } catch (err) {
         this.#failed(err);

@@ -1,4 +1,5 @@
 // The person's devices, and what can be set up on this one.
+import * as accounts from './accounts.js';
 import { $, announce, ask, el, icon, show } from './dom.js';
 import { explain } from './errors.js';
 import * as notify from './notify.js';
@@ -12,15 +13,26 @@ const laterKey = 'radmatch.setup.later';
 
 let passkeys = false; // whether the server takes them
 
-// load shows the list. removed is called when this device removed itself.
-export async function load(device, removed) {
-  const list = $('device-list');
+let removed; // is called when a device of this browser removed itself
+let another; // to add an account
+
+export function start(hooks) {
+  ({ removed, another } = hooks);
+}
+
+// load shows the devices of the account that is chosen.
+export async function load() {
+  const device = accounts.current();
+  accounts.pick('devices', load);
+  let list;
   try {
     const devices = await fetchDevices(device);
-    list.replaceChildren(el('ul', { class: 'rows' }, ...devices.map((d) => row(device, d, removed))));
+    list = el('ul', { class: 'rows' }, ...devices.map((d) => row(device, d)));
   } catch (err) {
-    list.replaceChildren(el('p', { class: 'error' }, explain(err)));
+    list = el('p', { class: 'error' }, explain(err));
   }
+  if (device !== accounts.current()) return;
+  $('device-list').replaceChildren(list);
   settings(device);
 }
 
@@ -35,7 +47,7 @@ async function fetchDevices(device) {
   return answer.devices;
 }
 
-function row(device, d, removed) {
+function row(device, d) {
   const marks = [d.this && t('devices.this'), d.passkey && t('devices.passkey'), d.push && t('devices.push')].filter(Boolean);
   return el('li', { class: 'row' },
     el('div', { class: 'badge' }, icon('device')),
@@ -44,41 +56,42 @@ function row(device, d, removed) {
       marks.length ? el('p', { class: 'marks' }, ...marks.map((mark) => el('span', { class: 'mark' }, mark))) : undefined,
       el('p', { class: 'quiet' }, t('devices.seen', { time: at(d.seen) })),
       el('p', { class: 'actions' },
-        el('button', { type: 'button', class: 'link', 'aria-label': t('devices.renameof', { name: d.name }), click: () => rename(device, d, removed) }, t('devices.rename')),
-        el('button', { type: 'button', class: 'link bad', 'aria-label': t('devices.removeof', { name: d.name }), click: () => remove(device, d, removed) }, t('devices.remove')))));
+        el('button', { type: 'button', class: 'link', 'aria-label': t('devices.renameof', { name: d.name }), click: () => rename(device, d) }, t('devices.rename')),
+        el('button', { type: 'button', class: 'link bad', 'aria-label': t('devices.removeof', { name: d.name }), click: () => remove(device, d) }, t('devices.remove')))));
 }
 
-async function rename(device, d, removed) {
+async function rename(device, d) {
   const name = await ask({ title: t('devices.renameof', { name: d.name }), agree: t('devices.save'),
     input: { label: t('devices.newname'), value: d.name } });
   if (!name || name === d.name) return;
-  await change(device, removed, t('devices.renamed', { name }),
+  await change(t('devices.renamed', { name }),
     () => device.call('POST', `/api/v1/devices/${d.device}/name`, { name }));
 }
 
-async function remove(device, d, removed) {
+async function remove(device, d) {
   const sure = await ask({ title: t('devices.removetitle', { name: d.name }),
     text: t(d.this ? 'devices.removethis' : 'devices.removetext'), agree: t('devices.remove'), danger: true });
   if (!sure) return;
-  const gone = await change(device, d.this ? undefined : removed, t('devices.removed', { name: d.name }),
-    () => device.call('DELETE', `/api/v1/devices/${d.device}`));
-  if (gone && d.this) removed();
+  await change(t('devices.removed', { name: d.name }), () => device.remove(d.device, passkey.confirmation(device)),
+    d.this ? () => removed(device) : undefined);
 }
 
 // change does something to a device and shows the list anew, or what went wrong.
-async function change(device, removed, done, f) {
+async function change(done, f, after = again) {
   try {
     await f();
   } catch (err) {
-    $('device-list').prepend(el('p', { class: 'error', role: 'alert' }, explain(err)));
-    return false;
+    const text = err.name === 'NotAllowedError' ? t('passkey.cancelled') : explain(err);
+    $('device-list').prepend(el('p', { class: 'error', role: 'alert' }, text));
+    return;
   }
   announce(done);
-  if (removed) {
-    await load(device, removed);
-    $('devices-title').focus();
-  }
-  return true;
+  await after();
+}
+
+async function again() {
+  await load();
+  $('devices-title').focus();
 }
 
 // setting is one thing that can be set up here, with a button where it can be.
@@ -99,13 +112,13 @@ function setting({ title, text, state, button, press }) {
 const canPasskey = () => passkeys && passkey.offered();
 
 function passkeySetting(device, done) {
-  const title = t('passkey.title');
+  const title = accounts.several() ? t('passkey.titleof', { user: device.record.user }) : t('passkey.title');
   if (device.record.passkey) return setting({ title, text: t('passkey.text'), state: t('passkey.on') });
   if (!canPasskey()) return setting({ title, text: t('passkey.unavailable'), state: '–' });
   return setting({ title, text: t('passkey.text'), button: t('passkey.add'), press: async () => {
     try {
       await passkey.register(device);
-      await refresh(); // what was refused for the lack of it can be approved now
+      await refresh(device); // what was refused for the lack of it can be approved now
     } catch (err) {
       return err instanceof Refusal ? explain(err) : t('passkey.failed');
     }
@@ -115,14 +128,14 @@ function passkeySetting(device, done) {
   } });
 }
 
-function notifySetting(device, done) {
+function notifySetting(done) {
   const title = t('notify.title');
   const state = notify.state();
   if (state === 'on') return setting({ title, text: notify.describe(), state: t('notify.on') });
   if (state !== 'ask') return setting({ title, text: t(state === 'denied' ? 'notify.denied' : 'notify.unavailable'), state: '–' });
   return setting({ title, text: notify.describe(), button: t('notify.add'), press: async () => {
     try {
-      if (await notify.turnOn(device) === 'ask') return '';
+      if (await notify.turnOn(accounts.all()) === 'ask') return '';
     } catch {
       return t('notify.failed');
     }
@@ -133,22 +146,28 @@ function notifySetting(device, done) {
 }
 
 function settings(device) {
-  const again = () => settings(device);
-  $('settings').replaceChildren(el('div', { class: 'panel' }, passkeySetting(device, again), notifySetting(device, again)));
+  const draw = () => settings(device);
+  const more = setting({ title: t('accounts.title'), text: t('accounts.text'), button: t('accounts.add'), press: () => { another(); return ''; } });
+  $('settings').replaceChildren(el('div', { class: 'panel' }, passkeySetting(device, draw), notifySetting(draw), more));
 }
 
+// remind offers what is not set up anew: an account has come.
+export function remind() { localStorage.removeItem(laterKey); }
+
 // offer shows on the first page what is not set up yet, until it is or the person puts it off.
-export async function offer(device) {
+export async function offer() {
   if (localStorage.getItem(laterKey)) return;
-  try {
-    await fetchDevices(device);
-  } catch {
-    // The connection says so already.
+  for (const device of accounts.all()) {
+    try {
+      await fetchDevices(device);
+    } catch {
+      // The connection says so already.
+    }
   }
   const draw = () => {
     const open = [
-      ...(canPasskey() && !device.record.passkey ? [passkeySetting(device, draw)] : []),
-      ...(notify.state() === 'ask' ? [notifySetting(device, draw)] : []),
+      ...accounts.all().filter((device) => canPasskey() && !device.record.passkey).map((device) => passkeySetting(device, draw)),
+      ...(notify.state() === 'ask' && accounts.all().length ? [notifySetting(draw)] : []),
     ];
     const later = el('button', { type: 'button', class: 'link', click: () => {
       localStorage.setItem(laterKey, 'yes');

@@ -39,8 +39,8 @@ export function icon(shape) {
 }
 
 // show shows a text in an element that is hidden while it has none.
-export function show(e, text = '') {
-  e.textContent = text;
+export function show(e, text) {
+  e.textContent = text || '';
   e.hidden = !text;
 }
 

@@ -1,8 +1,9 @@
 // Adding this browser as a device: by an invitation link, opened or pasted.
+import * as accounts from './accounts.js';
 import { $, show } from './dom.js';
 import { explain } from './errors.js';
 import * as keep from './keep.js';
-import { enroll, newKey } from './protocol.js';
+import { enroll, invitation, newKey } from './protocol.js';
 import { t } from './text.js';
 
 // A device's name as the server takes it, save for what is not printable.
@@ -26,9 +27,11 @@ function defaultName() {
 }
 
 // offer shows the form for a token. done is given the record of the new device.
-export function offer(token, existing, done) {
+export async function offer(token, done) {
   $('device-name').value = defaultName();
-  show($('enroll-replaces'), existing ? t('enroll.replaces', { name: existing.name, user: existing.user }) : '');
+  show($('enroll-error'));
+  show($('enroll-user'), t('loading'));
+  offered(false); // before it is known for whom: nothing is to move below a finger
   const installed = matchMedia('(display-mode: standalone)').matches || navigator.standalone === true;
   $('enroll-ios').hidden = !appleMobile() || installed;
   $('copy-link').onclick = async () => {
@@ -39,6 +42,32 @@ export function offer(token, existing, done) {
     event.preventDefault();
     add(token, done);
   };
+  try {
+    whom((await invitation(token)).user);
+  } catch (err) {
+    if (err.code === 'invitation') whom('', explain(err));
+    else {
+      whom();
+      show($('enroll-error'), explain(err));
+    }
+  }
+}
+
+function offered(yes) {
+  for (const e of document.querySelectorAll('#enroll .offered')) e.hidden = !yes;
+}
+
+// whom says for whom the invitation is and what becomes of the accounts that are
+// here, or why it is good for nothing.
+function whom(user = '', over = '') {
+  const mine = user ? accounts.of(user) : undefined;
+  const others = !mine && user && accounts.all().length > 0;
+  show($('enroll-user'), user && t('enroll.user', { user }));
+  show($('enroll-replaces'), mine && t('enroll.replaces', { name: mine.record.name, user: mine.record.user }));
+  show($('enroll-beside'), others && t('enroll.beside', { users: accounts.names() }));
+  show($('enroll-over'), over);
+  $('enroll-again').hidden = !over;
+  offered(!over);
 }
 
 async function add(token, done) {

@@ -1,16 +1,21 @@
 // The person's sign-ins.
+import * as accounts from './accounts.js';
 import { $, el, icon } from './dom.js';
 import { explain } from './errors.js';
 import { plainOrigin } from './requests.js';
 import { at, has, t } from './text.js';
 
-export async function load(device) {
+// load shows those of the account that is chosen.
+export async function load() {
+  const device = accounts.current();
+  accounts.pick('history', load);
   const list = el('ul', { class: 'rows' });
   try {
     const next = await more(device, list);
+    if (device !== accounts.current()) return;
     $('logins').replaceChildren(...(list.children.length ? [list] : [el('p', { class: 'empty' }, t('history.none'))]), button(device, list, next));
   } catch (err) {
-    $('logins').replaceChildren(el('p', { class: 'error' }, explain(err)));
+    if (device === accounts.current()) $('logins').replaceChildren(el('p', { class: 'error' }, explain(err)));
   }
 }
 

@@ -5,7 +5,7 @@ import { language, t } from './text.js';
 
 let registration; // of the service worker, undefined where there is none
 let serverKey; // for Web Push, undefined where the server has none
-let subscribed = false;
+const subscribed = new Set(); // devices that the server rings
 
 // A policy for the one script that is named by a variable.
 const scripts = window.trustedTypes?.createPolicy('radmatch', {
@@ -45,12 +45,14 @@ export function state() {
 export const describe = () => t(canPush() ? 'notify.text' : 'notify.textopen');
 
 // turnOn asks the person; a browser wants a press of a button for that.
-export async function turnOn(device) {
+export async function turnOn(devices) {
   await Notification.requestPermission();
-  if (state() === 'on' && canPush()) await subscribe(device);
+  if (state() === 'on' && canPush()) for (const device of devices) await subscribe(device);
   return state();
 }
 
+// subscribe has the server ring a device. A browser has one subscription, which
+// all its accounts share.
 async function subscribe(device) {
   const { pushManager } = await navigator.serviceWorker.ready;
   let subscription = await pushManager.getSubscription();
@@ -61,19 +63,19 @@ async function subscribe(device) {
   }
   subscription ??= await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: decode(serverKey) });
   await device.call('POST', '/api/v1/push/subscription', subscription.toJSON());
-  subscribed = true;
+  subscribed.add(device);
 }
 
-// stop ends the subscription of a device that is removed.
+// stop ends the subscription, once no account is left that needs it.
 export async function stop() {
   const subscription = await registration?.pushManager?.getSubscription();
   await subscription?.unsubscribe();
-  subscribed = false;
+  subscribed.clear();
 }
 
 // ring shows a notice where the person does not see this page and no push will.
-export async function ring() {
-  if (document.visibilityState === 'visible' || state() !== 'on' || subscribed) return;
+export async function ring(device) {
+  if (document.visibilityState === 'visible' || state() !== 'on' || subscribed.has(device)) return;
   await registration.showNotification(t('notification.title'), {
     body: t('notification.body'), tag: 'sign-in', renotify: true, icon: 'icon-192.png',
   });

@@ -34,8 +34,12 @@ export async function register(device) {
   await save(device.record);
 }
 
+// confirmation returns what asks the person for the device's passkey, undefined
+// where it has none.
+export const confirmation = (device) => (device.record.passkey ? (challenge) => confirm(device, challenge) : undefined);
+
 // confirm returns an assertion over the challenge by the device's passkey.
-export async function confirm(device, challenge) {
+async function confirm(device, challenge) {
   const credential = await navigator.credentials.get({ publicKey: {
     challenge,
     allowCredentials: [{ type: 'public-key', id: decode(device.record.passkey) }],

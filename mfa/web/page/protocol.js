@@ -65,8 +65,14 @@ export async function enroll(pair, token, name) {
   const key = encode(await crypto.subtle.exportKey('spki', pair.publicKey));
   const signature = await sign(pair.privateKey, signingInput('radmatch enroll', String(version), token, name, key));
   const answer = await exchange('POST', '/api/v1/enroll', JSON.stringify({ version, token, name, key, signature }));
-  const { device, user } = await answer.json();
-  return { key: pair.privateKey, device, user, name };
+  const { device, user, name: given } = await answer.json();
+  return { key: pair.privateKey, device, user, name: given ?? name, added: Date.now() };
+}
+
+// invitation tells whom an invitation is for, and until when.
+export async function invitation(token) {
+  const answer = await exchange('POST', '/api/v1/invitation', JSON.stringify({ token }), {}, AbortSignal.timeout(15_000));
+  return answer.json();
 }
 
 // Device is an enrolled device that talks to the server.
@@ -125,6 +131,14 @@ export class Device {
         await new Promise((resolve) => setTimeout(resolve, attempt * 1000));
       }
     }
+  }
+
+  // remove removes a device of this one's user, maybe itself. confirm is asked for
+  // the passkey's assertion, where this device has one.
+  async remove(id, confirm) {
+    const input = signingInput('radmatch remove', String(version), this.record.device, id);
+    const body = confirm && { assertion: await confirm(new Uint8Array(await sha256(input))) };
+    await this.call('DELETE', `/api/v1/devices/${id}`, body);
   }
 
   // stream hands the events of one stream to handle until it ends, is silent

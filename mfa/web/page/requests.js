@@ -1,4 +1,6 @@
-// The requests that wait for the person: one card each.
+// The requests that wait for the person, of all accounts: one card each, the
+// newest first.
+import { several } from './accounts.js';
 import { $, announce, ask, el, icon } from './dom.js';
 import { explain } from './errors.js';
 import * as notify from './notify.js';
@@ -9,51 +11,65 @@ import { at, has, many, t } from './text.js';
 // A card takes no press for so long after it came or changed: the press was
 // meant for what was there before.
 const arming = 700;
-const keptOver = 3; // cards of requests that are over, until they are dismissed
+const keptOver = 3; // cards of requests that are over, until another comes or they are dismissed
+const unfolded = 3; // requests that wait for one decision; a longer list would hide the buttons
 const keptCode = 15 * 60_000;
 
-let device;
-let cards = new Map(); // by the id of the prompt
+const cards = new Map(); // by the id of the prompt
 let counter = 0;
-let clock;
+let came = () => {};
 
-export function start(enrolled) {
-  device = enrolled;
-  cards = new Map();
-  $('cards').replaceChildren();
-  clearInterval(clock);
-  clock = setInterval(tick, 1000);
-  document.onvisibilitychange = () => { for (const card of cards.values()) card.arm(); };
+// start begins. arrived is called when a request has come.
+export function start(arrived) {
+  came = arrived;
+  setInterval(tick, 1000);
+  document.addEventListener('visibilitychange', arm);
 }
 
-// handle takes an event of the protocol.
-export function handle(name, data) {
-  if (name === 'prompt') put(data);
-  if (name === 'withdrawn') cards.get(data.id)?.over(data.reason === 'decided' ? 'decided' : 'ended');
+// handle takes an event of the protocol that an account was sent.
+export function handle(device, name, data) {
+  const mine = (id) => (cards.get(id)?.device === device ? cards.get(id) : undefined);
+  if (name === 'prompt') put(device, data);
+  if (name === 'withdrawn') mine(data.id)?.over(data.reason === 'decided' ? 'decided' : 'ended');
   if (name === 'sync') {
     const live = new Set(data.prompts.map((prompt) => prompt.id));
-    for (const [id, card] of cards) if (!live.has(id)) card.over('ended');
-    data.prompts.forEach(put);
+    for (const id of cards.keys()) if (!live.has(id)) mine(id)?.over('ended');
+    for (const prompt of [...data.prompts].sort((a, b) => Date.parse(a.started) - Date.parse(b.started))) put(device, prompt);
   }
   count();
 }
 
 // refresh asks for the requests once more, after something changed that they depend on.
-export async function refresh() {
-  handle('sync', await device.call('GET', '/api/v1/prompts'));
+export async function refresh(device) {
+  handle(device, 'sync', await device.call('GET', '/api/v1/prompts'));
 }
 
-function put(prompt) {
+// drop takes away what an account was sent that this browser no longer has.
+export function drop(device) {
+  for (const card of cards.values()) if (card.device === device) card.dismiss();
+  count();
+}
+
+function put(device, prompt) {
   const known = cards.get(prompt.id);
   if (known) {
     known.update(prompt);
     return;
   }
-  const card = new Card(prompt);
+  const card = new Card(device, prompt);
+  const focused = [...cards.values()].some((over) => over.dismissable && over.element.contains(document.activeElement));
+  for (const over of cards.values()) if (over.dismissable) over.dismiss();
   cards.set(prompt.id, card);
-  $('cards').append(card.element);
+  $('cards').prepend(card.element);
+  arm(); // the others have moved
+  if (focused) card.focus();
   announce(t('request.announce', { title: card.title(), seconds: card.seconds() }));
-  notify.ring();
+  notify.ring(device);
+  came();
+}
+
+function arm() {
+  for (const card of cards.values()) card.arm();
 }
 
 // count says how many wait, where the person sees it from elsewhere.
@@ -82,7 +98,8 @@ class Card {
   #arming;
   #warned = false;
 
-  constructor(prompt) {
+  constructor(device, prompt) {
+    this.device = device;
     this.prompt = prompt;
     this.id = `request-${++counter}`;
     this.element = el('article', { class: 'card', 'aria-labelledby': `${this.id}-title` });
@@ -96,8 +113,10 @@ class Card {
   }
 
   seconds() {
-    return Math.max(0, Math.ceil((Date.parse(this.prompt.expires) - device.now()) / 1000));
+    return Math.max(0, Math.ceil((Date.parse(this.prompt.expires) - this.device.now()) / 1000));
   }
+
+  focus() { this.element.querySelector('h2').focus(); }
 
   arm() {
     this.element.classList.remove('armed');
@@ -157,13 +176,14 @@ class Card {
     const first = requests[0] ?? {};
     const facts = el('dl', {});
     const row = (key, value) => { if (value) facts.append(el('div', {}, el('dt', {}, t(key)), el('dd', {}, value))); };
+    if (several()) row('request.as', el('strong', {}, user));
     if (!this.prompt.hides_place) row('request.from', origin(first));
     row('request.when', at(this.prompt.started));
-    row('request.as', user);
+    if (!several()) row('request.as', user);
     const total = requests.length + (more ?? 0);
     if (total < 2) return facts;
     // What joins a prompt comes from the same place: what may differ is who asks.
-    const joined = el('details', { class: 'joined', open: true }, el('summary', {}, many('request.joined', total)),
+    const joined = el('details', { class: 'joined', open: total <= unfolded }, el('summary', {}, many('request.joined', total)),
       el('ul', {}, ...requests.map((r) => el('li', {}, [at(r.time), r.client, withoutPort(r.source)].filter(Boolean).join(' · '))),
         ...(more ? [el('li', {}, many('request.more', more))] : [])));
     return el('div', {}, facts, joined);
@@ -209,16 +229,15 @@ class Card {
 
   async #decide(decision, number = '') {
     if (this.#busy || !this.waits || !this.#armed()) return;
-    const registered = device.record.passkey;
-    if (decision === 'approve' && this.prompt.passkey && !registered) {
+    const confirm = decision === 'approve' ? passkey.confirmation(this.device) : undefined;
+    if (decision === 'approve' && this.prompt.passkey && !confirm) {
       this.#complain(t('passkey.lost'));
       return;
     }
     this.#busy = true;
-    const confirm = decision === 'approve' && registered ? (challenge) => passkey.confirm(device, challenge) : undefined;
     this.#lock(t(confirm ? 'request.confirming' : 'request.sending'));
     try {
-      const answer = await device.decide(this.prompt, decision, number, confirm);
+      const answer = await this.device.decide(this.prompt, decision, number, confirm);
       this.#result(answer);
     } catch (err) {
       this.#failed(err);
@@ -261,11 +280,11 @@ class Card {
   }
 
   #result({ outcome, code, code_expires: expires }) {
-    this.#finish(outcome, outcome === 'approved' ? 'good' : 'bad', true);
+    this.#finish(outcome, outcome === 'approved' ? 'good' : 'bad', true, !code);
     if (!code) return;
     const value = el('p', { class: 'code', role: 'status' }, String(code));
     this.element.querySelector('.text').replaceWith(el('p', { class: 'text' }, t('outcome.code')), value);
-    const left = Date.parse(expires) - device.now();
+    const left = Date.parse(expires) - this.device.now();
     setTimeout(() => { value.className = 'text'; value.textContent = t('outcome.codeover'); },
       Number.isNaN(left) ? keptCode : Math.min(left, keptCode));
     this.dismissable = false; // but by hand
@@ -278,7 +297,8 @@ class Card {
     this.#finish(how, '', mine || this.element.contains(document.activeElement));
   }
 
-  #finish(outcome, mood, focus) {
+  // below: it makes room where another request waits.
+  #finish(outcome, mood, focus, below = true) {
     this.waits = false;
     this.dismissable = true;
     this.element.removeAttribute('aria-busy');
@@ -290,8 +310,13 @@ class Card {
       el('div', { class: 'badge' }, icon(shape)),
       el('div', { class: 'said' }, heading, el('p', { class: 'text' }, t(`outcome.${outcome}.text`)), client),
       el('button', { type: 'button', class: 'plain', click: () => this.dismiss(true) }, t('done')));
-    if (focus) heading.focus();
-    else announce(`${t(`outcome.${outcome}`)}. ${t(`outcome.${outcome}.text`)}`);
+    const next = below ? [...cards.values()].findLast((card) => card.waits) : undefined;
+    if (next) {
+      $('cards').append(this.element);
+      arm();
+    }
+    if (focus) (next?.element.querySelector('h2') ?? heading).focus();
+    if (next || !focus) announce(`${t(`outcome.${outcome}`)}. ${t(`outcome.${outcome}.text`)}`);
   }
 
   dismiss(byHand = false) {
