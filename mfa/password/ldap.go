@@ -59,6 +59,7 @@ const (
 	ldapInvalidCredentials  = ldap.LDAPResultInvalidCredentials
 	ldapInappropriateAuth   = ldap.LDAPResultInappropriateAuthentication
 	ldapInsufficientAccess  = ldap.LDAPResultInsufficientAccessRights
+	ldapUnwilling           = ldap.LDAPResultUnwillingToPerform
 	ldapConstraintViolation = ldap.LDAPResultConstraintViolation
 	ldapConfidentiality     = ldap.LDAPResultConfidentialityRequired
 	ldapStrongAuth          = ldap.LDAPResultStrongAuthRequired
@@ -175,13 +176,14 @@ func (c *ldapConn) bind(ctx context.Context, dn, password string) error {
 }
 
 // ldapQuery is a search. most bounds the entries: more are an *ldapResult with
-// the code ldapSizeLimit.
+// the code ldapSizeLimit, or where first is set are left out.
 type ldapQuery struct {
 	base       string
 	alone      bool // only the base itself
 	filter     string
 	attributes []string
 	most       int
+	first      bool
 }
 
 // search returns the entries that match. Referrals are not followed: they would
@@ -199,7 +201,10 @@ func (c *ldapConn) search(ctx context.Context, q ldapQuery) ([]ldapEntry, error)
 		return err
 	})
 	if errors.Is(err, ldap.ErrSizeLimitExceeded) {
-		return nil, &ldapResult{code: ldapSizeLimit, policy: -1}
+		err = &ldapResult{code: ldapSizeLimit, policy: -1}
+	}
+	if result := (*ldapResult)(nil); q.first && errors.As(err, &result) && result.code == ldapSizeLimit {
+		err = nil
 	}
 	if err != nil {
 		return nil, err

@@ -344,3 +344,41 @@ func TestLDAPFindName(t *testing.T) {
 		}
 	}
 }
+
+// TestLDAPAliases: an attribute that the configuration calls otherwise than the
+// directory is found all the same, or is an error.
+func TestLDAPAliases(t *testing.T) {
+	s := startSlapd(t)
+	for _, tt := range []struct {
+		name, login, alternate, from string
+		want                         string // of Filter-Id; empty: no answer
+		connect                      string // part of what Connect says
+	}{
+		{"alias", "", "", "surname", "Example", ""},
+		{"capitals", "", "", "SURNAME", "Example", ""},
+		{"OID", "", "", "2.5.4.4", "Example", ""},
+		{"alias of what is asked anyway", "", "", "userid", "alice", ""},
+		{"login", "userid", "", "sn", "Example", ""},
+		{"alternate", "", "rfc822Mailbox", "sn", "Example", ""},
+		{"several attributes of one name", "", "", "name", "", "name that in the configuration"},
+		{"no such attribute", "", "", "surnam", "-", "reply[0].from: the directory has no attribute surnam"},
+		{"no such login attribute", "usrid", "", "sn", "", "no user is found"},
+	} {
+		set := settings(s)
+		set.LoginAttribute, set.AlternateLoginAttribute = tt.login, tt.alternate
+		set.Reply = []password.LDAPReply{{Attribute: "Filter-Id", From: tt.from}}
+		l := openLDAP(t, set)
+		id, err := l.Find(t.Context(), "alice")
+		switch {
+		case tt.want == "" && err == nil:
+			t.Errorf("%s: got %+v, want no answer", tt.name, id)
+		case tt.want == "-" && (err != nil || len(id.Attributes) > 0):
+			t.Errorf("%s: got %+v, %v", tt.name, id, err)
+		case tt.want != "" && tt.want != "-" && (err != nil || len(id.Attributes) == 0 || string(id.Attributes[0].Value) != tt.want):
+			t.Errorf("%s: got %+v, %v; want Filter-Id %q", tt.name, id, err, tt.want)
+		}
+		if err := l.Connect(t.Context()); (err == nil) != (tt.connect == "") || err != nil && !strings.Contains(err.Error(), tt.connect) {
+			t.Errorf("%s: Connect says %v, want %q", tt.name, err, tt.connect)
+		}
+	}
+}

@@ -37,8 +37,8 @@ type LDAP struct {
 	recent   *recent
 	wrong    wrongHashes
 	groups   groupFinder
-	ntlm     *ntlm                  // nil: no MS-CHAPv2
-	flavor   atomic.Pointer[string] // ad or openldap, once it is known
+	ntlm     *ntlm                     // nil: no MS-CHAPv2
+	known    atomic.Pointer[directory] // once it was asked
 }
 
 var (
@@ -61,9 +61,6 @@ type LDAPParts struct {
 func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
 	l := &LDAP{settings: s, encode: p.Encode, check: p.CheckReply, recent: newRecent(),
 		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: &sidNames{known: map[string]sidName{}}, nests: newNesting()}}
-	if s.Flavor != "auto" {
-		l.flavor.Store(&s.Flavor)
-	}
 	for i, r := range s.Reply {
 		if err := l.checkReplyName(r); err != nil {
 			return nil, fmt.Errorf("reply[%d]: %w", i, err)
@@ -225,8 +222,8 @@ func (l *LDAP) FindNamed(ctx context.Context, name string) (_ string, sure bool,
 	}
 	ctx, cancel := l.limit(ctx)
 	defer cancel()
-	found, err := l.findWith(ctx, func(ctx context.Context, c *ldapConn, login ldapLogin) (ldapUser, error) {
-		return l.findNamed(ctx, c, login, own)
+	found, err := l.findWith(ctx, func(ctx context.Context, c *ldapConn, d *directory) (ldapUser, error) {
+		return l.findNamed(ctx, c, d, own)
 	})
 	return found.name, err == nil, err
 }
@@ -255,15 +252,15 @@ type ldapUser struct {
 
 // find searches a user by what was typed.
 func (l *LDAP) find(ctx context.Context, name loginName) (ldapUser, error) {
-	return l.findWith(ctx, func(ctx context.Context, c *ldapConn, login ldapLogin) (ldapUser, error) {
-		return l.findBy(ctx, c, login, name)
+	return l.findWith(ctx, func(ctx context.Context, c *ldapConn, d *directory) (ldapUser, error) {
+		return l.findBy(ctx, c, d, name)
 	})
 }
 
 // findWith is a search for one user, who must not be called like one of another primary.
-func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapConn, ldapLogin) (ldapUser, error)) (user ldapUser, err error) {
-	err = l.search(ctx, func(ctx context.Context, c *ldapConn, ad bool) error {
-		user, err = find(ctx, c, l.settings.login(ad))
+func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapConn, *directory) (ldapUser, error)) (user ldapUser, err error) {
+	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
+		user, err = find(ctx, c, d)
 		return err
 	})
 	switch {
@@ -275,8 +272,9 @@ func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapCon
 	return user, nil
 }
 
-func (l *LDAP) findBy(ctx context.Context, c *ldapConn, login ldapLogin, name loginName) (ldapUser, error) {
-	query := ldapQuery{base: l.settings.BaseDN, filter: login.search(name), attributes: l.attributes(login), most: 4}
+func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name loginName) (ldapUser, error) {
+	login := &d.login
+	query := ldapQuery{base: l.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
 	found, err := c.search(ctx, query)
 	if err != nil {
 		return ldapUser{}, searchFailed(err)
@@ -306,9 +304,10 @@ func (l *LDAP) findBy(ctx context.Context, c *ldapConn, login ldapLogin, name lo
 }
 
 // findNamed searches the user whom the directory calls own, without canonical_domain.
-func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, login ldapLogin, own string) (ldapUser, error) {
+func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, d *directory, own string) (ldapUser, error) {
+	login := &d.login
 	filter := "(" + login.nameAttribute() + "=" + escapeLDAP(own) + ")"
-	found, err := c.search(ctx, ldapQuery{base: l.settings.BaseDN, filter: login.users(filter), attributes: l.attributes(login), most: 2})
+	found, err := c.search(ctx, ldapQuery{base: l.settings.BaseDN, filter: login.users(filter), attributes: d.attributes, most: 2})
 	switch {
 	case err != nil:
 		return ldapUser{}, searchFailed(err)
@@ -341,12 +340,12 @@ func searchFailed(err error) error {
 }
 
 // attributes are those of a user that are needed.
-func (l *LDAP) attributes(login ldapLogin) []string {
-	list := []string{login.attribute, "uid", "userAccountControl"}
+func (l *LDAP) attributes(d *directory) []string {
+	list := []string{d.login.attribute, "uid", "userAccountControl"}
 	if l.ntlm != nil {
 		list = append(list, "sAMAccountName")
 	}
-	for _, a := range []string{login.upn, login.alternate} {
+	for _, a := range []string{d.login.upn, d.login.alternate} {
 		if a != "" {
 			list = append(list, a)
 		}
@@ -354,7 +353,7 @@ func (l *LDAP) attributes(login ldapLogin) []string {
 	if l.groups.mode == "member_of" {
 		list = append(list, attributeGroup)
 	}
-	for _, r := range l.settings.Reply {
+	for _, r := range d.reply {
 		list = append(list, r.From)
 	}
 	slices.Sort(list)
@@ -362,53 +361,29 @@ func (l *LDAP) attributes(login ldapLogin) []string {
 }
 
 // search runs call with a connection of the service account, and tells it which
-// flavor of directory that is.
-func (l *LDAP) search(ctx context.Context, call func(ctx context.Context, c *ldapConn, ad bool) error) error {
+// directory that is.
+func (l *LDAP) search(ctx context.Context, call func(ctx context.Context, c *ldapConn, d *directory) error) error {
 	return l.pool.run(ctx, searching, func(ctx context.Context, c *ldapConn) error {
-		flavor := l.flavor.Load()
-		if flavor == nil {
-			found, err := c.flavor(ctx)
-			if err != nil {
-				return err
-			}
-			flavor = &found
-			l.flavor.Store(flavor)
+		d, err := l.directory(ctx, c)
+		if err != nil {
+			return err
 		}
-		return call(ctx, c, *flavor == flavorAD)
+		return call(ctx, c, d)
 	})
-}
-
-// The flavors of directories.
-const (
-	flavorAD       = "ad"
-	flavorOpenLDAP = "openldap"
-)
-
-// flavor asks the server what it is (MS-ADTS §3.1.1.3.4.3, Samba says the same).
-func (c *ldapConn) flavor(ctx context.Context) (string, error) {
-	const activeDirectory = "1.2.840.113556.1.4.800"
-	found, err := c.search(ctx, ldapQuery{alone: true, filter: "(objectClass=*)", attributes: []string{"supportedCapabilities"}, most: 1})
-	if err != nil {
-		return "", fmt.Errorf("root DSE: %w", err)
-	}
-	if len(found) == 1 && slices.Contains(found[0].values("supportedCapabilities"), activeDirectory) {
-		return flavorAD, nil
-	}
-	return flavorOpenLDAP, nil
 }
 
 // identity is what is told of a user whose password was right.
 func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error) {
 	id := mfa.Identity{Name: user.name, Known: true, Disabled: disabledInAD(user.entry)}
 	var err error
-	if id.Attributes, err = l.reply(user.entry); err != nil {
+	if id.Attributes, err = l.reply(l.known.Load(), user.entry); err != nil {
 		return mfa.Identity{}, err
 	}
 	if l.settings.Groups == "none" {
 		return id, nil
 	}
-	err = l.search(ctx, func(ctx context.Context, c *ldapConn, ad bool) error {
-		id.Groups, err = l.groupsOf(ad).find(ctx, c, user.entry)
+	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
+		id.Groups, err = l.groupsOf(d.ad).find(ctx, c, user.entry)
 		return err
 	})
 	if err != nil {
@@ -451,9 +426,14 @@ func disabledInAD(e *ldapEntry) bool {
 
 // reply makes attributes of the answer. A value that cannot be sent is an error:
 // it may be what keeps the user out of a network.
-func (l *LDAP) reply(e *ldapEntry) ([]mfa.Attribute, error) {
+func (l *LDAP) reply(d *directory, e *ldapEntry) ([]mfa.Attribute, error) {
 	var attributes []mfa.Attribute
-	for _, r := range l.settings.Reply {
+	for _, r := range d.reply {
+		if len(e.values(r.From)) == 0 {
+			if other := d.foreign(e); other != "" {
+				return nil, fmt.Errorf("reply: %s from %s: the directory answers with %s: name that in the configuration", r.Attribute, r.From, cutText(other))
+			}
+		}
 		for _, value := range e.values(r.From) {
 			a, err := l.encode(r.Attribute, value)
 			if err != nil {

@@ -42,11 +42,9 @@ func (l *LDAP) try(ctx context.Context, s *ldapServer) error {
 	defer c.close()
 	ctx, cancel := context.WithTimeout(ctx, l.settings.Timeout)
 	defer cancel()
-	flavor := l.settings.Flavor
-	if flavor == "auto" {
-		if flavor, err = c.flavor(ctx); err != nil {
-			return &stepError{"search", err}
-		}
+	d, names, err := l.learn(ctx, c)
+	if err != nil {
+		return &stepError{"search", err}
 	}
 	for _, base := range []string{l.settings.BaseDN, l.settings.GroupBaseDN} {
 		if base == "" {
@@ -60,17 +58,84 @@ func (l *LDAP) try(ctx context.Context, s *ldapServer) error {
 			return &stepError{"search", fmt.Errorf("%q: %w", base, err)}
 		}
 	}
-	login := l.settings.login(flavor == flavorAD)
-	query := ldapQuery{base: l.settings.BaseDN, filter: login.users("(" + login.attribute + "=*)"), attributes: []string{"1.1"}, most: 1}
-	found, err := c.search(ctx, query)
-	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
-		return nil // there are more
-	}
-	if err == nil && len(found) == 0 {
+	filter := d.login.users("(" + d.login.attribute + "=*)")
+	switch some, err := c.anyOf(ctx, l.settings.BaseDN, filter); {
+	case err == nil && !some:
 		err = errNobody
+		fallthrough
+	case err != nil:
+		return &stepError{"search", fmt.Errorf("%s below %q: %w", filter, l.settings.BaseDN, err)}
 	}
+	if err := l.tryAttributes(ctx, c, d, names); err != nil {
+		return err
+	}
+	return l.tryReplies(ctx, c, d)
+}
+
+// anyOf reports whether an entry matches.
+func (c *ldapConn) anyOf(ctx context.Context, base, filter string) (bool, error) {
+	found, err := c.search(ctx, ldapQuery{base: base, filter: filter, attributes: []string{"1.1"}, most: 1})
+	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
+		return true, nil // there are more
+	}
+	return len(found) > 0, err
+}
+
+// tryAttributes looks for the attributes that the operator has named: an entry
+// never has one that the schema does not know. Of a schema that is hidden, or not
+// whole, an entry that has it is enough.
+func (l *LDAP) tryAttributes(ctx context.Context, c *ldapConn, d *directory, names schema) error {
+	for _, a := range l.settings.named() {
+		if names.has(a.name) {
+			continue
+		}
+		some, err := c.anyOf(ctx, l.settings.BaseDN, d.login.users("("+a.name+"=*)"))
+		if err == nil && !some && d.ad {
+			some, err = c.inADSchema(ctx, a.name)
+		}
+		if err != nil {
+			return &stepError{"search", fmt.Errorf("%s: %w", a.key, err)}
+		}
+		if !some && (d.ad || names != nil) {
+			return &stepError{"schema", fmt.Errorf("%s: the directory has no attribute %s", a.key, a.name)}
+		}
+	}
+	return nil
+}
+
+// inADSchema reports whether the schema of Active Directory has an attribute.
+func (c *ldapConn) inADSchema(ctx context.Context, name string) (bool, error) {
+	root, err := c.rootDSE(ctx)
+	if err != nil || root.schema == "" {
+		return err == nil, err
+	}
+	bare, _, _ := strings.Cut(name, ";")
+	bare = escapeLDAP(bare)
+	return c.anyOf(ctx, root.schema, "(&(objectClass=attributeSchema)(|(lDAPDisplayName="+bare+")(attributeID="+bare+")))")
+}
+
+// maxSamples is of how many users Connect looks at what the answer would carry.
+const maxSamples = 500
+
+// tryReplies makes the reply attributes of the first users who have any. Where the
+// directory does not find them in time, for want of an index, nothing is known.
+func (l *LDAP) tryReplies(ctx context.Context, c *ldapConn, d *directory) error {
+	if len(d.reply) == 0 {
+		return nil
+	}
+	var any strings.Builder
+	for _, r := range d.reply {
+		fmt.Fprintf(&any, "(%s=*)", r.From)
+	}
+	query := ldapQuery{base: l.settings.BaseDN, filter: d.login.users("(|" + any.String() + ")"), attributes: d.attributes, most: maxSamples, first: true}
+	found, err := c.search(ctx, query)
 	if err != nil {
-		return &stepError{"search", fmt.Errorf("%s below %q: %w", query.filter, query.base, err)}
+		return nil
+	}
+	for i := range found {
+		if _, err := l.reply(d, &found[i]); err != nil {
+			return &stepError{"reply", fmt.Errorf("%q: %w", cutText(found[i].dn), err)}
+		}
 	}
 	return nil
 }
@@ -105,6 +170,10 @@ func (l *LDAP) hint(s *ldapServer, failed *stepError) string {
 			return "the server demands TLS: use ldaps:// or remove insecure_plaintext"
 		}
 		return "the server does not let bind_dn bind: see its log"
+	case "schema":
+		return "write the name as the schema of the directory has it"
+	case "reply":
+		return "logins of this user are rejected: change the value, or what reply makes of it"
 	}
 	switch {
 	case errors.Is(failed.err, errHidden), result != nil && result.code == ldapInsufficientAccess:

@@ -227,14 +227,28 @@ func (p *ldapPool) bury(s *ldapServer, err error) {
 	p.mu.Lock()
 	news := s.dead.IsZero()
 	s.dead = time.Now().Add(p.settings.DeadTime)
-	step := (*stepError)(nil)
-	s.refused = errors.As(err, &step) && step.step == "bind"
+	s.refused = isRefusedAccount(err)
 	idle := s.drop()
 	p.mu.Unlock()
 	closeAll(idle)
 	if news {
 		p.log.Warn("directory server does not answer", zap.String("url", s.url), zap.Error(err), zap.Float64("left_alone_s", p.settings.DeadTime.Seconds()))
 	}
+}
+
+// isRefusedAccount reports whether a server has looked at the password of bind_dn
+// and not taken it. One that hung over the bind, broke the connection or was busy
+// has refused nothing: it is tried again as soon as one that is down.
+func isRefusedAccount(err error) bool {
+	step, result := (*stepError)(nil), (*ldapResult)(nil)
+	if !errors.As(err, &step) || step.step != "bind" || !errors.As(err, &result) {
+		return false
+	}
+	switch result.code {
+	case ldapInvalidCredentials, ldapInappropriateAuth, ldapConstraintViolation, ldapUnwilling: // the last one of a disabled account
+		return true
+	}
+	return result.policy >= 0
 }
 
 // alive notes that a server has taken a connection: it is used again, and the

@@ -260,3 +260,29 @@ func TestLDAPRefusedAccount(t *testing.T) {
 		t.Errorf("%d binds with a wrong password, want 1", binds)
 	}
 }
+
+// TestLDAPHungAccount: a server that hung over the bind of bind_dn, or broke the
+// connection then, has refused no password: it is in use again within seconds of
+// its return, also where it is the only one.
+func TestLDAPHungAccount(t *testing.T) {
+	s := startSlapd(t)
+	for name, what := range map[string]fate{"hung": drop, "broken": cut} {
+		p := startProxy(t, s.Plain)
+		set := quick(s)
+		set.URL, set.InsecurePlaintext, set.DeadTime = p.url, true, time.Minute
+		l := openLDAP(t, set)
+		p.set(func(request []byte) fate {
+			if bytes.Contains(request, []byte("reader secret")) {
+				return what
+			}
+			return pass
+		})
+		_, err := check(t, l, "alice", passwordtest.SlapdPassword)
+		noAnswer(t, name, err)
+		p.set(nil)
+		until(t, name+": the server is used again", func() bool {
+			_, err := check(t, l, "alice", passwordtest.SlapdPassword)
+			return err == nil
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -426,6 +427,29 @@ func TestLDAPSettings(t *testing.T) {
 		(&LDAPSettings{}).checkURL("url", u, func(string, string, string) { bad = true })
 		if !bad {
 			t.Errorf("%q passes", u)
+		}
+	}
+}
+
+func TestIsRefusedAccount(t *testing.T) {
+	bind := func(err error) error { return &stepError{"bind", fmt.Errorf("as %q: %w", "cn=reader", err)} }
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{bind(&ldapResult{code: ldapInvalidCredentials, policy: -1}), true},
+		{bind(&ldapResult{code: ldapConstraintViolation, policy: -1}), true},
+		{bind(&ldapResult{policy: 1}), true},
+		{bind(&ldapResult{code: ldapBusy, policy: -1}), false},
+		{bind(&ldapResult{code: ldapUnavailable, policy: -1}), false},
+		{bind(&ldapResult{code: ldapOperations, policy: -1}), false},
+		{bind(&ldapLost{late: true, err: context.DeadlineExceeded}), false},
+		{bind(&ldapLost{err: io.EOF}), false},
+		{&stepError{"connect", io.EOF}, false},
+		{&ldapResult{code: ldapInvalidCredentials, policy: -1}, false},
+	} {
+		if got := isRefusedAccount(tt.err); got != tt.want {
+			t.Errorf("%v: got %t", tt.err, got)
 		}
 	}
 }
