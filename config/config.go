@@ -140,7 +140,7 @@ type MFA struct {
 	OnPrimaryError   string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
 	OnMFAError       string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
 	RejectDelay      time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
-	RequireMA        Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on."`
+	RequireMA        Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on, and always for MS-CHAPv2. See docs/operating.md."`
 	RequireNASType   bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
 	Exempt           Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
 	GroupReplies     []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`

@@ -120,6 +120,9 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 		}
 	}
 	x.count.ended(d.Outcome, took, current)
+	if d.Outcome == mfa.Accept && !x.req.Signed {
+		x.count.unsignedFrom.note(x.from.Addr().Unmap().WithZone(""), now)
+	}
 	x.late(d, took, now)
 	x.log(d, took, current)
 }

@@ -67,7 +67,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	var secret *Secret
 	why := r.scan(p, s.MaxAttributes)
 	if why == keep {
-		secret, why = s.authenticate(c, &r, source, now)
+		secret, why = s.authenticate(c, count, &r, source, now)
 	}
 	if why == keep {
 		x, why = s.deduplicate(&a, &r, count, now)
@@ -90,7 +90,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 
 // authenticate checks the code and the signature. It returns the secret that the
 // client uses.
-func (s *Server) authenticate(c *client, r *request, source netip.Addr, now time.Time) (*Secret, discard) {
+func (s *Server) authenticate(c *client, count *counters, r *request, source netip.Addr, now time.Time) (*Secret, discard) {
 	if r.code != layeh.CodeAccessRequest && r.code != layeh.CodeStatusServer {
 		return nil, discardCode
 	}
@@ -101,13 +101,7 @@ func (s *Server) authenticate(c *client, r *request, source netip.Addr, now time
 		if !secret.verify(r.raw, r.ma) {
 			continue
 		}
-		// An EAP request is signed by every client, and a Status-Server probe may
-		// come from another program on the same host: neither proves that logins
-		// by password are signed.
-		if c.RequireMA == RequireAuto && r.code == layeh.CodeAccessRequest && !r.eap &&
-			s.Latches != nil && !s.Latches.Latched(c.Name, source) {
-			s.Latches.Latch(c.Name, source, now)
-		}
+		s.latch(c, count, r, source, now)
 		return secret, keep
 	}
 	return nil, discardSignature
@@ -149,10 +143,11 @@ func (s *Server) deduplicate(a *arrival, r *request, count *counters, now time.T
 	verdict, x, answer := s.answers.begin(k, r.auth(), s.answers.login(r), signed, now, admit)
 	switch verdict {
 	case verdictNew:
-		if signed {
-			count.signed.Add(1)
-		} else {
+		switch {
+		case !signed:
 			count.unsigned.Add(1)
+		case r.proves():
+			count.signed.Add(1)
 		}
 		return x, keep
 	case verdictRefused:
@@ -178,17 +173,23 @@ func (s *Server) refuse(c *client, count *counters, why discard, source netip.Ad
 	if !s.refusals.allow(refusal{c.Name, why.String(), source}, now) {
 		return
 	}
+	hint := discardHints[why]
+	if why == discardUnsigned {
+		hint = c.Profile.SigningHint()
+		if c.RequireMA == RequireAuto {
+			hint += "; this address has signed before: `radmatch clients unlatch` forgets that"
+		}
+	}
 	s.log.Warn("packets are discarded", zap.String("client", c.Name), zap.Stringer("source", source),
-		zap.Stringer("reason", why), zap.String("hint", discardHints[why]))
+		zap.Stringer("reason", why), zap.String("hint", hint))
 }
 
-// discardHints say what an operator can do.
+// discardHints say what an operator can do; of unsigned packets the profile does.
 var discardHints = [discardReasons]string{
 	discardAttributes:          "the packet is damaged, or not RADIUS",
 	discardTooMany:             "see limits.attributes",
 	discardCode:                "Access-Requests belong to listen.radius, Accounting-Requests to listen.accounting, and nothing else is answered",
 	discardSignatureForm:       "the client must send one Message-Authenticator of 18 octets",
-	discardUnsigned:            "let the client send Message-Authenticator, or, if it cannot, set require_message_authenticator: no for it (auto: after `radmatch clients unlatch`)",
 	discardUnsignedProxy:       "a proxy must sign what it forwards (Message-Authenticator); an unsigned Proxy-State is what the Blast-RADIUS attack needs",
 	discardUnsignedEAP:         "EAP must be signed (RFC 3579)",
 	discardUnsignedStatus:      "Status-Server must be signed (RFC 5997)",
@@ -271,19 +272,20 @@ func (r *request) appendNAS(b []byte) []byte {
 // The credentials that are handed over without being examined. They are never
 // written, and one value each saves an allocation.
 var (
-	errNoUser        mfa.Credential = mfa.Unsupported{What: "no User-Name"}
-	errUserText      mfa.Credential = mfa.Unsupported{What: "User-Name is not UTF-8"}
-	errCallCheck     mfa.Credential = mfa.Unsupported{What: "Call-Check"}
-	errAuthorizeOnly mfa.Credential = mfa.Unsupported{What: "Authorize-Only"}
-	errSeveral       mfa.Credential = mfa.Unsupported{What: "more than one credential"}
-	errProxyState    mfa.Credential = mfa.Unsupported{What: "too much Proxy-State"}
-	errStateForm     mfa.Credential = mfa.Unsupported{What: "malformed State"}
-	errPasswordForm  mfa.Credential = mfa.Unsupported{What: "malformed User-Password"}
-	errPasswordText  mfa.Credential = mfa.Unsupported{What: "password is not UTF-8"}
-	errMSCHAPForm    mfa.Credential = mfa.Unsupported{What: "malformed MS-CHAPv2"}
-	errNone          mfa.Credential = mfa.Unsupported{What: "no credential"}
-	errTwoMachines   mfa.Credential = mfa.Unsupported{What: "no credential, and two of MS-Machine-Name"}
-	errNotGateway    mfa.Credential = mfa.Unsupported{What: "no credential, and MS-Network-Access-Server-Type is not that of an RD Gateway"}
+	errNoUser         mfa.Credential = mfa.Unsupported{What: "no User-Name"}
+	errUserText       mfa.Credential = mfa.Unsupported{What: "User-Name is not UTF-8"}
+	errCallCheck      mfa.Credential = mfa.Unsupported{What: "Call-Check"}
+	errAuthorizeOnly  mfa.Credential = mfa.Unsupported{What: "Authorize-Only"}
+	errSeveral        mfa.Credential = mfa.Unsupported{What: "more than one credential"}
+	errProxyState     mfa.Credential = mfa.Unsupported{What: "too much Proxy-State"}
+	errStateForm      mfa.Credential = mfa.Unsupported{What: "malformed State"}
+	errPasswordForm   mfa.Credential = mfa.Unsupported{What: "malformed User-Password"}
+	errPasswordText   mfa.Credential = mfa.Unsupported{What: "password is not UTF-8"}
+	errMSCHAPUnsigned mfa.Credential = mfa.Unsupported{What: "MS-CHAPv2 in an unsigned request"}
+	errMSCHAPForm     mfa.Credential = mfa.Unsupported{What: "malformed MS-CHAPv2"}
+	errNone           mfa.Credential = mfa.Unsupported{What: "no credential"}
+	errTwoMachines    mfa.Credential = mfa.Unsupported{What: "no credential, and two of MS-Machine-Name"}
+	errNotGateway     mfa.Credential = mfa.Unsupported{What: "no credential, and MS-Network-Access-Server-Type is not that of an RD Gateway"}
 )
 
 // credential is what the request proves, or why that cannot be examined. What
@@ -314,6 +316,8 @@ func (x *exchange) credential(r *request) mfa.Credential {
 		return mfa.Unsupported{What: r.otherCredential}
 	case r.password != nil:
 		return x.pap(r)
+	case r.ms2Response != nil && r.ma == 0 && x.client.RequireMA == RequireAuto:
+		return x.unprovenMSCHAP()
 	case r.ms2Response != nil:
 		cred, ok := parseMSCHAPv2(r.msChallenge, r.ms2Response)
 		if !ok {
@@ -322,6 +326,18 @@ func (x *exchange) credential(r *request) mfa.Credential {
 		return cred
 	}
 	return x.withoutCredential(r)
+}
+
+// unprovenMSCHAP refuses what anybody can send: no part of an MS-CHAPv2 response is
+// made with the shared secret, so that an unsigned request with one may come from
+// anywhere. Who says no to signatures has said that it may.
+func (x *exchange) unprovenMSCHAP() mfa.Credential {
+	s := x.server
+	if s.refusals.allow(refusal{x.client.Name, "mschap", netip.Addr{}}, x.req.Received) {
+		s.log.Warn("MS-CHAPv2 in an unsigned request is rejected", zap.String("client", x.client.Name),
+			zap.Stringer("source", x.from.Addr()), zap.String("hint", x.client.Profile.SigningHint()))
+	}
+	return errMSCHAPUnsigned
 }
 
 // pap decrypts the password. One that is not text never reaches a primary: it is

@@ -39,9 +39,10 @@ type Profile struct {
 	// MFA is the keys of mfa: that the profile sets in the file, by name.
 	MFA map[string]any
 
-	Waits  string   // how Budget comes about
-	Raise  string   // what to set on the device so that it waits for a person
-	Quirks []string // what else an operator must know
+	Waits   string   // how Budget comes about
+	Signing string   // what lets it sign its requests, or that nothing does
+	Raise   string   // what to set on the device so that it waits for a person
+	Quirks  []string // what else an operator must know
 }
 
 // maxAnswer is the longest packet that may be sent to the client.

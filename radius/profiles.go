@@ -14,6 +14,7 @@ var profiles = []*Profile{
 		Address:      []Field{callingStation},
 		Waits:        "not known",
 		Raise:        "let it wait 60 s for an answer",
+		Signing:      "let the client send Message-Authenticator, if it can (pppd cannot)",
 		Quirks:       []string{"A device that cannot show an Access-Challenge needs prompts: false."},
 	},
 	{
@@ -101,6 +102,7 @@ var profiles = []*Profile{
 		StaticChallenge: true,
 		Waits:           "as the plugin is set; the OpenVPN client itself waits 60 s (hand-window)",
 		Raise:           "the wait of the plugin to 60 s, and hand-window 90 on both sides",
+		Signing:         "the radiusplugin of OpenVPN cannot sign; pam_radius from 3.0 on does",
 		Quirks: []string{
 			"The plugins take an Access-Challenge for a failure. static-challenge in the client's profile sends the passcode beside the password (SCRV1).",
 			"A session is authenticated anew each hour (reneg-sec): set auth-gen-token on the server.",
@@ -117,6 +119,7 @@ var profiles = []*Profile{
 		Budget:       30 * time.Second,
 		Waits:        "radius_timeout 10 s, radius_retries 3; the worker of ocserv waits 30 s",
 		Raise:        "radiusclient.conf: radius_timeout 60, radius_retries 0; ocserv.conf: auth-timeout = 240",
+		Signing:      "radcli 1.2.11, as in Debian 12, cannot sign; later versions do",
 		Quirks: []string{
 			"An Access-Challenge needs a State without NUL and a Reply-Message: radmatch sends no other.",
 			"radcli from 1.5.0 on wants Message-Authenticator as the first attribute of each answer: it is.",
@@ -135,6 +138,7 @@ var profiles = []*Profile{
 		MaxAnswer:    1024,
 		Waits:        "3 s, once for each server",
 		Raise:        "the third column of its server file: 60, which is the most",
+		Signing:      "pam_radius signs from 3.0 on, and cannot before",
 		Quirks: []string{
 			"It reads answers up to 1,024 octets and shows the first Reply-Message: radmatch cuts the text; reply attributes that do not fit make the login fail, which the log says.",
 			"The answer to a challenge is sent once, without retries.",

@@ -440,7 +440,7 @@ func BenchmarkIntake(b *testing.B) {
 		if q.scan(trim(p), 200) != keep {
 			b.Fatal("discarded")
 		}
-		if _, why := r.authenticate(c, &q, nas.Addr(), time.Time{}); why != keep {
+		if _, why := r.authenticate(c, new(counters), &q, nas.Addr(), time.Time{}); why != keep {
 			b.Fatal(why)
 		}
 	}

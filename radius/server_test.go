@@ -281,7 +281,7 @@ func TestLatch(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto })
-		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
+		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Reject}) }
 		taken := func(from netip.AddrPort, p []byte) bool {
 			before := len(r.auth.seen())
 			r.arriveFrom(from, p)

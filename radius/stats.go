@@ -23,7 +23,7 @@ type ClientStats struct {
 	Name       string
 	Pending    int
 	Packets    uint64 // with a whole header, retransmissions included
-	Signed     uint64 // new requests with a valid Message-Authenticator
+	Signed     uint64 // new Access-Requests with a valid Message-Authenticator, but for those of our tools
 	Unsigned   uint64 // new requests without one
 	Duplicates uint64 // retransmissions, answered again or dropped
 	Superseded uint64 // requests whose identifier was reused before the decision
@@ -32,12 +32,14 @@ type ClientStats struct {
 	Accepted   uint64
 	Rejected   uint64
 	Challenged uint64
-	Silent     uint64            // decided, and deliberately not answered
-	Late       uint64            // answered when the client, by its budget, waited no more
-	Discarded  map[string]uint64 // failed intake, by reason; only those above zero
-	LatencySum time.Duration     // from receipt to the first answer, over Accepted+Rejected+Challenged
-	LatencyMax time.Duration
-	LastSeen   time.Time // zero: never
+	Silent     uint64 // decided, and deliberately not answered
+	// UnsignedFrom are the addresses from which unsigned logins were accepted lately.
+	UnsignedFrom []UnsignedSource
+	Late         uint64            // answered when the client, by its budget, waited no more
+	Discarded    map[string]uint64 // failed intake, by reason; only those above zero
+	LatencySum   time.Duration     // from receipt to the first answer, over Accepted+Rejected+Challenged
+	LatencyMax   time.Duration
+	LastSeen     time.Time // zero: never
 }
 
 // discard is why a datagram of a known client gets no answer.
@@ -93,29 +95,31 @@ type counters struct {
 	status, accepted, rejected, challenged, silent    atomic.Uint64
 	recorded, late                                    atomic.Uint64
 	discarded                                         [discardReasons]atomic.Uint64
+	unsignedFrom                                      unsignedSources
 	latencySum, latencyMax, lastSeen                  atomic.Int64
 	statusNext, reportNext                            atomic.Int64
 }
 
-func (c *counters) snapshot(name string) ClientStats {
+func (c *counters) snapshot(name string, now time.Time) ClientStats {
 	s := ClientStats{
-		Name:       name,
-		Pending:    int(c.pending.Load()),
-		Packets:    c.packets.Load(),
-		Signed:     c.signed.Load(),
-		Unsigned:   c.unsigned.Load(),
-		Duplicates: c.duplicates.Load(),
-		Superseded: c.superseded.Load(),
-		Status:     c.status.Load(),
-		Recorded:   c.recorded.Load(),
-		Accepted:   c.accepted.Load(),
-		Rejected:   c.rejected.Load(),
-		Challenged: c.challenged.Load(),
-		Silent:     c.silent.Load(),
-		Late:       c.late.Load(),
-		Discarded:  make(map[string]uint64),
-		LatencySum: time.Duration(c.latencySum.Load()),
-		LatencyMax: time.Duration(c.latencyMax.Load()),
+		Name:         name,
+		Pending:      int(c.pending.Load()),
+		Packets:      c.packets.Load(),
+		Signed:       c.signed.Load(),
+		Unsigned:     c.unsigned.Load(),
+		Duplicates:   c.duplicates.Load(),
+		Superseded:   c.superseded.Load(),
+		Status:       c.status.Load(),
+		Recorded:     c.recorded.Load(),
+		Accepted:     c.accepted.Load(),
+		Rejected:     c.rejected.Load(),
+		Challenged:   c.challenged.Load(),
+		Silent:       c.silent.Load(),
+		Late:         c.late.Load(),
+		UnsignedFrom: c.unsignedFrom.lately(now),
+		Discarded:    make(map[string]uint64),
+		LatencySum:   time.Duration(c.latencySum.Load()),
+		LatencyMax:   time.Duration(c.latencyMax.Load()),
 	}
 	for d := keep + 1; d < discardReasons; d++ {
 		if n := c.discarded[d].Load(); n > 0 {
@@ -198,8 +202,9 @@ func (s *Server) Stats() Stats {
 		Malformed: s.malformed.Load(),
 	}
 	if svc := s.service.Load(); svc != nil {
+		now := time.Now()
 		for _, c := range svc.Table.clients {
-			st.Clients = append(st.Clients, svc.counters[c.index].snapshot(c.Name))
+			st.Clients = append(st.Clients, svc.counters[c.index].snapshot(c.Name, now))
 		}
 	}
 	slices.SortFunc(st.Clients, func(a, b ClientStats) int { return strings.Compare(a.Name, b.Name) })

@@ -238,6 +238,9 @@ func (w *benchWorker) over(ctx context.Context) bool {
 	return ctx.Err() != nil || (w.run.mode == benchPush && !time.Now().Before(w.run.end))
 }
 
+// benchIdentifier says that no device sends this.
+var benchIdentifier = []mfa.Attribute{radius.ToolIdentifier("bench")}
+
 // begin starts a login in s if one may begin and a user is free in this step.
 func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) error {
 	r := w.run
@@ -250,7 +253,7 @@ func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) er
 	q := radius.Query{Code: radius.StatusServer}
 	if r.mode != benchStatus {
 		u := &r.users[user]
-		q = radius.Query{Code: radius.AccessRequest, User: u.name, Cred: mfa.Password(u.password)}
+		q = radius.Query{Code: radius.AccessRequest, User: u.name, Cred: mfa.Password(u.password), Attributes: benchIdentifier}
 	}
 	return w.send(s, &q, now)
 }
@@ -335,6 +338,7 @@ func (w *benchWorker) answered(ctx context.Context, datagram []byte) error {
 		s.coded, s.step = true, now.Unix()/benchStep
 		return w.send(s, &radius.Query{
 			Code: radius.AccessRequest, User: u.name, Cred: mfa.Password(benchCode(u.key, s.step)), State: answer.State(),
+			Attributes: benchIdentifier,
 		}, now)
 	case answer.Code == radius.AccessReject:
 		w.count.Rejected++

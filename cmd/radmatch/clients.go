@@ -48,6 +48,7 @@ type clientReport struct {
 	Budget     time.Duration   `json:"budget_ns,omitempty"`     // in effect: how long it waits for an answer
 	Origin     string          `json:"budget_origin,omitempty"` // where that comes from
 	Latched    []latchedReport `json:"latched,omitempty"`
+	Signing    string          `json:"-"` // what to do about unsigned requests
 }
 
 type latchedReport struct {
@@ -105,8 +106,11 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 	}
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
+		r := at(c.Name)
+		if p, err := radius.LookupProfile(c.Profile); err == nil {
+			r.Signing = p.SigningHint()
+		}
 		if c.Budget > 0 {
-			r := at(c.Name)
 			r.Budget, r.Origin = c.Budget, c.Origin("budget")
 		}
 	}
@@ -175,8 +179,15 @@ func (a *app) printSigning(r *clientReport) {
 		}
 		fmt.Fprintf(a.stdout, "\n%s: must sign (has signed before): %s\n", name, strings.Join(addrs, ", "))
 	}
+	if len(r.UnsignedFrom) > 0 && r.Signed > 0 {
+		addrs := make([]string, len(r.UnsignedFrom))
+		for i, s := range r.UnsignedFrom {
+			addrs[i] = s.Addr.String()
+		}
+		fmt.Fprintf(a.stdout, "\n%s: mixed, signed and unsigned, and so let in unsigned: %s\n", name, strings.Join(addrs, ", "))
+	}
 	if r.Unsigned > 0 {
-		fmt.Fprintf(a.stdout, "\n%s: %d requests came without Message-Authenticator: switch it on in the client\n", name, r.Unsigned)
+		fmt.Fprintf(a.stdout, "\n%s: %d requests came without Message-Authenticator: %s\n", name, r.Unsigned, cmp.Or(r.Signing, "the client is not in the configuration"))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
 		fmt.Fprintf(a.stdout, "%s: %d refused at the door: %s\n", name, r.Refused[reason], push.Printable(reason, 64))

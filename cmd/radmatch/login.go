@@ -78,13 +78,11 @@ func (a *app) login(ctx context.Context, l *login) error {
 		l.endUser = caller.Local.String()
 	}
 	q := &radius.Query{Code: radius.AccessRequest, User: l.user}
-	for _, text := range [][2]string{{"NAS-Identifier", "radmatch login"}, {"Calling-Station-Id", l.endUser}} {
-		attribute, err := radius.NASAttribute(text[0], text[1])
-		if err != nil {
-			return usageError("radmatch login --help", "%w", err)
-		}
-		q.Attributes = append(q.Attributes, attribute)
+	from, err := radius.NASAttribute("Calling-Station-Id", l.endUser)
+	if err != nil {
+		return usageError("radmatch login --help", "%w", err)
 	}
+	q.Attributes = []mfa.Attribute{radius.ToolIdentifier("login"), from}
 	ask := newAsker(a, l.stdin)
 	password, err := ask.line(ctx, "Password: ", false)
 	if err != nil {

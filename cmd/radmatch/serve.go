@@ -154,7 +154,7 @@ func newRADIUS(ctx context.Context, cfg *config.Config, st *store.Store, log *za
 	if server.Accounting, err = openAccounting(ctx, cfg, st, log); err != nil {
 		return nil, err
 	}
-	return server, nil
+	return server, rememberUnsigned(ctx, server, st)
 }
 
 // routes keeps answers to other providers' prompts apart from our own pages:

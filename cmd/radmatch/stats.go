@@ -53,7 +53,7 @@ func clientStats(s radius.Stats) []store.ClientStats {
 			Accepts: c.Accepted, Rejects: c.Rejected, Challenges: c.Challenged,
 			Discards: discards, Duplicates: c.Duplicates,
 			Signed: c.Signed, Unsigned: c.Unsigned, Refused: c.Discarded, Recorded: c.Recorded,
-			Late: c.Late, Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
+			UnsignedFrom: storedSources(c.UnsignedFrom), Late: c.Late, Mean: mean, Max: c.LatencyMax, Last: c.LastSeen,
 		})
 	}
 	none := store.ClientStats{Refused: map[string]uint64{}}
@@ -66,4 +66,29 @@ func clientStats(s radius.Stats) []store.ClientStats {
 		out = append(out, none)
 	}
 	return out
+}
+
+func storedSources(sources []radius.UnsignedSource) []store.UnsignedSource {
+	var list []store.UnsignedSource
+	for _, s := range sources {
+		list = append(list, store.UnsignedSource(s))
+	}
+	return list
+}
+
+// rememberUnsigned gives the server what the one before it has seen: an address from
+// which unsigned logins come is not latched by the next signed packet.
+func rememberUnsigned(ctx context.Context, server *radius.Server, st *store.Store) error {
+	stats, err := st.ClientStats(ctx)
+	if err != nil {
+		return err
+	}
+	sources := make(map[string][]radius.UnsignedSource)
+	for _, c := range stats {
+		for _, s := range c.UnsignedFrom {
+			sources[c.Client] = append(sources[c.Client], radius.UnsignedSource(s))
+		}
+	}
+	server.Remember(sources)
+	return nil
 }

@@ -5,26 +5,34 @@ import (
 	"database/sql"
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"time"
 )
 
 // ClientStats is what the server has counted for one client since it started.
 type ClientStats struct {
-	Client     string            `json:"client"`
-	Packets    uint64            `json:"packets"`
-	Accepts    uint64            `json:"accepts"`
-	Rejects    uint64            `json:"rejects"`
-	Challenges uint64            `json:"challenges"`
-	Discards   uint64            `json:"discards"`             // not answered, whatever the reason
-	Duplicates uint64            `json:"duplicates"`           // retransmissions
-	Signed     uint64            `json:"signed"`               // new requests with a valid Message-Authenticator
-	Unsigned   uint64            `json:"unsigned"`             // and without one
-	Refused    map[string]uint64 `json:"refused,omitempty"`    // failed intake, by reason
-	Recorded   uint64            `json:"accounting,omitempty"` // reports of sessions, retransmissions aside
-	Late       uint64            `json:"late,omitempty"`       // answered when the client waited no more
-	Mean       time.Duration     `json:"mean_ns"`              // from request to answer
-	Max        time.Duration     `json:"max_ns"`
-	Last       time.Time         `json:"last_seen,omitzero"`
+	Client       string            `json:"client"`
+	Packets      uint64            `json:"packets"`
+	Accepts      uint64            `json:"accepts"`
+	Rejects      uint64            `json:"rejects"`
+	Challenges   uint64            `json:"challenges"`
+	Discards     uint64            `json:"discards"`                // not answered, whatever the reason
+	Duplicates   uint64            `json:"duplicates"`              // retransmissions
+	Signed       uint64            `json:"signed"`                  // new requests with a valid Message-Authenticator
+	Unsigned     uint64            `json:"unsigned"`                // and without one
+	Refused      map[string]uint64 `json:"refused,omitempty"`       // failed intake, by reason
+	Recorded     uint64            `json:"accounting,omitempty"`    // reports of sessions, retransmissions aside
+	UnsignedFrom []UnsignedSource  `json:"unsigned_from,omitempty"` // from where unsigned logins were accepted lately; outlasts a restart
+	Late         uint64            `json:"late,omitempty"`          // answered when the client waited no more
+	Mean         time.Duration     `json:"mean_ns"`                 // from request to answer
+	Max          time.Duration     `json:"max_ns"`
+	Last         time.Time         `json:"last_seen,omitzero"`
+}
+
+// UnsignedSource is an address from which an unsigned login was accepted, and when last.
+type UnsignedSource struct {
+	Addr netip.Addr `json:"addr"`
+	At   time.Time  `json:"at"`
 }
 
 // SaveStats replaces the saved statistics. What has not changed since the last
