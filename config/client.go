@@ -2,10 +2,14 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // envOverride decides override_number_matching_with_otp where the file does
@@ -78,40 +82,55 @@ func (c *Config) resolveOverride(r *report, known Known) {
 // readSecretFile reads the secrets of the entry key from a file: one a line.
 func (c *Config) readSecretFile(r *report, name, key string) (secrets Secrets) {
 	file := c.Resolve(name)
-	info, err := os.Stat(file)
-	if err == nil && !info.Mode().IsRegular() { // a pipe would hold up the start for ever
-		r.add(key, quote(name), "must be a file")
-		return nil
-	}
-	data, err := readFile(file)
+	lines, err := textfile.Secrets(file)
 	if err != nil {
-		r.add(key, quote(name), "%s", err)
+		r.add(key, quote(name), "%s", secretFileRule(file, err))
 		return nil
 	}
-	r.warnReadable(file, key, data)
-	data = bytes.TrimSuffix(data, []byte("\n"))
-	for line := range bytes.SplitSeq(data, []byte("\n")) {
-		secrets = append(secrets, Secret(bytes.TrimSuffix(line, []byte("\r"))))
+	for _, s := range lines {
+		secrets = append(secrets, Secret(s))
 	}
 	return secrets
+}
+
+// secretFileRule is what a file with a secret must be, from the error of reading it.
+func secretFileRule(file string, err error) string {
+	rule := strings.TrimPrefix(err.Error(), file+": ")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		rule = "must be readable: " + rule
+	}
+	return rule
 }
 
 // ReadSecret reads the secret of a provider from a file, which holds nothing else.
 func (c *Config) ReadSecret(path string) (string, error) {
 	file := c.Resolve(path)
-	info, err := os.Stat(file)
-	if err == nil && !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: must be a file", file)
-	}
-	data, err := readFile(file)
+	secret, err := textfile.Secret(file)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
+		return "", fmt.Errorf("%s: %s", file, secretFileRule(file, err))
 	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if text == "" || strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("%s: must hold one line, the secret", file)
+	return secret, nil
+}
+
+// checkSecretFiles warns of what is odd in the files with secrets that the file
+// names, whoever reads them.
+func (c *Config) checkSecretFiles(r *report) {
+	if r.noSecrets {
+		return
 	}
-	return text, nil
+	for _, f := range r.secretFiles {
+		file := c.Resolve(f.name)
+		text, err := textfile.Read(file, maxFile)
+		if err != nil {
+			continue // whoever reads it says so
+		}
+		r.warnReadable(file, f.key, text)
+		for _, secret := range textfile.SecretLines(text) {
+			if odd := textfile.Odd(secret); odd != "" {
+				r.warn(f.key, "%s holds a secret that was hardly meant so: %s", f.name, odd)
+			}
+		}
+	}
 }
 
 // warnReadable warns of a file that holds a secret and that everyone can read.

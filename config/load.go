@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -14,6 +15,8 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // maxFile is the most that is read of the file, in octets.
@@ -112,14 +115,12 @@ func readFile(file string) ([]byte, error) {
 		return nil, fmt.Errorf("must be readable: %w", errors.Unwrap(err))
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("must be readable: %w", errors.Unwrap(err))
+	data, err := textfile.ReadFrom(f, 0, maxFile)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		err = fmt.Errorf("must be readable: %w", failed.Err)
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("must be at most %d MiB", maxFile>>20)
-	}
-	return data, nil
+	return data, err
 }
 
 // The errors of the YAML parser. Those of parserText count lines from 0.

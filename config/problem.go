@@ -67,7 +67,11 @@ type report struct {
 	all   Problems
 
 	noSecrets bool // files with secrets are not read
+	secretFiles []secretFile // that the file names
 }
+
+// secretFile is a file with secrets and the key that names it.
+type secretFile struct{ key, name string }
 
 func newReport(file string) *report {
 	return &report{file: file, lines: map[string]int{}, bad: map[string]bool{}, above: map[string]bool{}}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // maxNodes bounds what aliases of aliases can unfold to.
@@ -297,7 +299,30 @@ func (t *tree) scalar(n *yaml.Node, f field, key string) (any, bool) {
 		t.add(key, t.got(n, f), "%s", err)
 		return nil, false
 	}
+	t.odd(key, n.Value)
 	return v, true
+}
+
+// The ends of keys whose values must be exact, and of those that name files with
+// secrets.
+var (
+	exactKeys  = regexp.MustCompile(`(secret|password|dn|filter|url|urls|path|file)(\[\d+\])?$`)
+	secretKeys = regexp.MustCompile(`(secret|password|token|key)_file$`)
+)
+
+// odd warns of a value that was hardly meant so.
+func (t *tree) odd(key, value string) {
+	switch {
+	case exactKeys.MatchString(key):
+		if rule := textfile.Odd(value); rule != "" {
+			t.warn(key, "%s", rule)
+		}
+	case textfile.Variable(value):
+		t.warn(key, "it looks like a variable: nothing is put in its place, it is taken as it stands")
+	}
+	if secretKeys.MatchString(key) && key != "web.tls.key_file" {
+		t.secretFiles = append(t.secretFiles, secretFile{key, value})
+	}
 }
 
 // got shows a value that is wrong, unless it may be a secret.

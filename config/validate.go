@@ -41,6 +41,7 @@ func (c *Config) finish(r *report, known Known) {
 	c.checkMFA(r)
 	c.checkClients(r, known)
 	c.checkAccounting(r)
+	c.checkSecretFiles(r)
 }
 
 func (c *Config) checkListen(r *report) {

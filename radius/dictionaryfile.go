@@ -3,13 +3,14 @@ package radius
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // Bounds on dictionaries: whoever writes them is trusted, but may name the wrong
@@ -140,11 +141,8 @@ func readBounded(files fs.FS, name string) (string, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return "", errors.Join(err, errors.New("must be a file")) // a pipe would hold up the start for ever
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxDictionaryFile+1))
-	if err == nil && len(b) > maxDictionaryFile {
-		err = fmt.Errorf("must be at most %d MiB", maxDictionaryFile>>20)
-	}
-	return string(b), err
+	text, err := textfile.ReadFrom(f, 0, maxDictionaryFile)
+	return string(text), err
 }
 
 func (f *dictionaryFile) where() string {

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -123,8 +121,8 @@ func (b *bench) prepare(a *app) error {
 		}
 	}
 	if b.addr != "" && b.secretFile != "" {
-		data, err := os.ReadFile(b.secretFile)
-		b.secret = radius.NewSecret(bytes.TrimRight(data, "\r\n"))
+		secret, err := textfile.Secret(b.secretFile)
+		b.secret = radius.NewSecret([]byte(secret))
 		return err
 	}
 	cfg, err := a.loadConfig()
@@ -142,15 +140,15 @@ func (b *bench) prepare(a *app) error {
 
 // readBenchUsers reads lines of user, password and TOTP secret.
 func readBenchUsers(file string) ([]benchUser, error) {
-	f, err := os.Open(file)
+	text, err := textfile.Read(file, 64<<20)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var users []benchUser
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		fields := strings.Fields(lines.Text())
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		fields := strings.Fields(line)
 		if len(fields) == 0 {
 			continue
 		}
@@ -162,9 +160,6 @@ func readBenchUsers(file string) ([]benchUser, error) {
 			return nil, fmt.Errorf("%s:%d: the secret is not Base32", file, n)
 		}
 		users = append(users, benchUser{fields[0], fields[1], key})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, err
 	}
 	if len(users) == 0 {
 		return nil, errors.New(file + ": no users")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/mfa/web"
 )
 
@@ -27,7 +28,7 @@ const soonTime = 14 * 24 * time.Hour
 func (a *app) checkWeb(cfg *config.Config) error {
 	t := cfg.Web.TLS
 	if t.ACME.CAFile != "" {
-		if _, err := readRoots(t.ACME.CAFile); err != nil {
+		if _, err := textfile.Roots(t.ACME.CAFile); err != nil {
 			fmt.Fprintf(a.stdout, "%s: %v\n", cfg.Where("web.tls.acme.ca_file"), err)
 			return &exitError{code: exitConfig}
 		}

@@ -3,19 +3,18 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/mfa/web"
 )
 
@@ -68,7 +67,7 @@ func newACME(cfg *config.Config, log *zap.Logger) (*web.ACME, error) {
 	c := cfg.Web.TLS.ACME
 	a := &web.ACME{Domains: c.Domains, Email: c.Email, Directory: c.Directory, Folder: filepath.Join(cfg.DataDir, "acme"), Logger: log}
 	if c.CAFile != "" {
-		roots, err := readRoots(c.CAFile)
+		roots, err := textfile.Roots(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", cfg.Where("web.tls.acme.ca_file"), err)
 		}
@@ -77,18 +76,6 @@ func newACME(cfg *config.Config, log *zap.Logger) (*web.ACME, error) {
 		a.Transport = transport
 	}
 	return web.NewACME(a), nil
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: holds no certificate in PEM", file)
-	}
-	return roots, nil
 }
 
 // secure reports whether it serves https. The server's own TLSConfig says that

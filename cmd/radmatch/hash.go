@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -12,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // hashSchemes is never written.
@@ -74,11 +73,11 @@ func (a *app) readPassword() (string, error) {
 		return first, nil
 	}
 	const longest = 4096
-	line, err := bufio.NewReader(io.LimitReader(a.stdin, longest)).ReadString('\n')
-	if err != nil && err != io.EOF {
+	text, err := textfile.ReadFrom(a.stdin, 0, longest)
+	if err != nil {
 		return "", fmt.Errorf("standard input: %w", err)
 	}
-	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+	line, _, _ := strings.Cut(string(text), "\n")
 	if line == "" {
 		return "", withHint("radmatch hash < FILE, or type it on a terminal", errors.New("no password on the standard input"))
 	}

@@ -309,5 +309,5 @@ func (k *asker) read() (string, error) {
 	if err != nil && text == "" {
 		return "", errors.New("standard input has ended")
 	}
-	return strings.TrimRight(text, "\r\n"), nil
+	return strings.TrimRight(strings.TrimPrefix(text, "\ufeff"), "\r\n"), nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -142,11 +142,15 @@ func (a *app) readSecret(name string) (string, error) {
 		return "", err
 	}
 	defer in.Close()
-	line, err := bufio.NewReader(io.LimitReader(in, 1024)).ReadString('\n')
-	if err != nil && err != io.EOF {
+	text, err := textfile.ReadFrom(in, 0, 64<<10)
+	if err != nil {
 		return "", err
 	}
-	return strings.TrimRight(line, "\r\n"), nil
+	secrets := textfile.SecretLines(text)
+	if len(secrets) == 0 {
+		return "", nil
+	}
+	return secrets[0], nil
 }
 
 // open opens a file to be read, or stdin for "-".

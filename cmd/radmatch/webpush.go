@@ -10,6 +10,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // openWebPush makes the sender of Web Push, nil where the configuration has
@@ -47,7 +48,7 @@ func webPushOptions(cfg *config.Config) (*push.WebPushOptions, error) {
 		return o, nil
 	}
 	var err error
-	if o.Roots, err = readRoots(cfg.Web.PushCAFile); err != nil {
+	if o.Roots, err = textfile.Roots(cfg.Web.PushCAFile); err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.Where("web.push_ca_file"), err)
 	}
 	return o, nil

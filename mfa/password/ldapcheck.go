@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // LDAP checks passwords in a directory: it searches the user with an account of
@@ -89,13 +89,9 @@ func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
 func (l *LDAP) addServers(resolve func(string) string) error {
 	var roots *x509.CertPool // nil: those of the operating system
 	if l.settings.CAFile != "" {
-		pem, err := os.ReadFile(resolve(l.settings.CAFile))
-		if err != nil {
+		var err error
+		if roots, err = textfile.Roots(resolve(l.settings.CAFile)); err != nil {
 			return fmt.Errorf("ca_file: %w", err)
-		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("ca_file: %s: no certificate in it", l.settings.CAFile)
 		}
 	}
 	for _, u := range l.settings.urls() {

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // Bounds on a users file.
@@ -52,17 +53,15 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var b bytes.Buffer
+	size := int64(0)
 	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() <= maxFile {
-		b.Grow(int(st.Size()) + bytes.MinRead)
+		size = st.Size()
 	}
-	if _, err := b.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
-		return nil, err
+	data, err := textfile.ReadFrom(f, size, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if b.Len() > maxFile {
-		return nil, fmt.Errorf("%s: larger than %d MiB", path, maxFile>>20)
-	}
-	return b.Bytes(), nil
+	return data, nil
 }
 
 // loader is one load of one file.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,12 +12,12 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // The bounds of a request to a provider's server.
@@ -52,13 +51,8 @@ func newOutbound(address, caFile string, timeout time.Duration) (*outbound, erro
 	}
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
+		if secure.RootCAs, err = textfile.Roots(caFile); err != nil {
 			return nil, fmt.Errorf("ca_file: %w", err)
-		}
-		secure.RootCAs = x509.NewCertPool()
-		if !secure.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s: no PEM certificate in it", caFile)
 		}
 	}
 	return &outbound{

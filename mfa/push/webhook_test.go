@@ -236,7 +236,7 @@ func TestWebhookSettings(t *testing.T) {
 	s, _ := startWebhook(t)
 	for _, c := range []struct{ name, url, secret, ca, want string }{
 		{"short secret", "https://chat.example.org", "short", "", "at least 32 octets"},
-		{"no certificate", "https://chat.example.org", providerSecret, secretFile(t, "nothing"), "no PEM certificate"},
+		{"no certificate", "https://chat.example.org", providerSecret, secretFile(t, "nothing"), "holds no certificate in PEM"},
 		{"no such file", "https://chat.example.org", providerSecret, "/nowhere", "ca_file"},
 		{"clear text", "http://chat.example.org", providerSecret, "", "must be https"},
 		{"a password", "https://a:b@chat.example.org", providerSecret, "", "must be https"},

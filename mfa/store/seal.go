@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // keySize makes it AES-256-GCM. Nonces are random: 96 bits bear 2^32 seals of
@@ -39,6 +40,9 @@ type keyring struct {
 	raw   map[byte][]byte
 	aeads map[byte]cipher.AEAD
 }
+
+// maxKeyFile is the most that is read of the key file: 255 keys and remarks.
+const maxKeyFile = 64 << 10
 
 func newKeyring(raw map[byte][]byte) (*keyring, error) {
 	k := &keyring{raw: raw, aeads: make(map[byte]cipher.AEAD, len(raw))}
@@ -209,7 +213,7 @@ func (s *Store) keysOnDisk() (*keyring, error) {
 	if info.Mode()&0o007 != 0 {
 		return nil, fmt.Errorf("%s can be used by everybody (mode %04o): chmod 600", s.path(keyFile), info.Mode().Perm())
 	}
-	text, err := os.ReadFile(s.path(keyFile))
+	text, err := textfile.Read(s.path(keyFile), maxKeyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -5,13 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // TLSConfig is for a front door that browsers of today use: TLS 1.2 and 1.3 with
@@ -134,11 +134,11 @@ func (k *KeyPair) look() (stamps [2]stamp) {
 // ReadKeyPair reads a certificate with its chain and the key that belongs to it.
 // Its Leaf is set. No error shows what is in the files.
 func ReadKeyPair(certFile, keyFile string) (*tls.Certificate, error) {
-	cert, err := readPEM(certFile)
+	cert, err := textfile.Read(certFile, maxPEM)
 	if err != nil {
 		return nil, err
 	}
-	key, err := readPEM(keyFile)
+	key, err := textfile.Read(keyFile, maxPEM)
 	if err != nil {
 		return nil, err
 	}
@@ -152,28 +152,4 @@ func ReadKeyPair(certFile, keyFile string) (*tls.Certificate, error) {
 		}
 	}
 	return &pair, nil
-}
-
-// readPEM reads a regular file: a pipe would hold up every handshake.
-func readPEM(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: must be a file", file)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxPEM {
-		return nil, fmt.Errorf("%s: must be at most %d MiB", file, maxPEM>>20)
-	}
-	return data, nil
 }
