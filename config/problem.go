@@ -66,7 +66,7 @@ type report struct {
 	above map[string]bool // has a bad key below it
 	all   Problems
 
-	noSecrets bool // files with secrets are not read
+	noSecrets   bool         // files with secrets are not read
 	secretFiles []secretFile // that the file names
 }
 

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"unicode"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // CSVHeader is the first line of Entra's upload of OATH tokens.
@@ -31,35 +35,36 @@ type RowError struct {
 
 // ReadCSV reads a file of OATH tokens in Entra's form: CSVHeader, then a token a
 // line. It returns the good rows and what is wrong with each of the others. The
-// error means that the file cannot be read as such a file at all. A byte order
-// mark, CRLF, blank lines, quoted fields, spaces around a field and a header in
-// any case are accepted; a field cannot hold a line break, so that an unclosed
-// quote spoils its own line alone.
+// error means that the file cannot be read as such a file at all.
+//
+// Makers and spreadsheets change such files, and what they do is taken as it was
+// meant: a byte order mark, UTF-16, CR LF, other spellings and another order of the
+// columns, further ones, semicolons or tabs for commas, "sep=;", rows that are one
+// quoted field, fields like ="0123", blank lines and empty columns. What they have
+// destroyed is an error of its row. A field cannot hold a line break, so that an
+// unclosed quote spoils its own line alone.
 func ReadCSV(r io.Reader) ([]Row, []RowError, error) {
-	file, err := io.ReadAll(io.LimitReader(r, maxCSV+1))
+	file, err := textfile.ReadFrom(r, 0, maxCSV)
 	if err != nil {
-		return nil, nil, err
-	}
-	if len(file) > maxCSV {
-		return nil, nil, fmt.Errorf("file is larger than %d MiB", maxCSV>>20)
+		return nil, nil, fmt.Errorf("file %w", err)
 	}
 	var (
-		rows   []Row
-		bad    []RowError
-		seen   = seenRows{serials: map[string]int{}, secrets: map[string]int{}}
-		header bool
-		n      int
+		rows []Row
+		bad  []RowError
+		seen = seenRows{serials: map[string]int{}, secrets: map[string]int{}}
+		tab  *table
+		n    int
 	)
-	for line := range bytes.Lines(bytes.TrimPrefix(file, []byte("\ufeff"))) {
+	for line := range bytes.Lines(file) {
 		n++
-		switch line = bytes.TrimSpace(line); {
-		case len(line) == 0:
-		case !header:
-			if header = isHeader(line); !header {
-				return nil, nil, fmt.Errorf("line %d: must be the header %q, separated by commas", n, CSVHeader)
+		switch line = bytes.TrimRight(line, "\n"); {
+		case isBlank(line) || tab == nil && separatorLine.Match(line):
+		case tab == nil:
+			if tab, err = readHeader(line); err != nil {
+				return nil, nil, fmt.Errorf("line %d: %w", n, err)
 			}
 		default:
-			t, err := parseRow(line)
+			t, err := tab.token(line)
 			if err == nil {
 				err = seen.add(n, &t)
 			}
@@ -70,62 +75,52 @@ func ReadCSV(r io.Reader) ([]Row, []RowError, error) {
 			rows = append(rows, Row{Line: n, Token: t})
 		}
 	}
-	if !header {
+	if tab == nil {
 		return nil, nil, fmt.Errorf("file is empty; the first line must be the header %q", CSVHeader)
 	}
 	return rows, bad, nil
 }
 
-func isHeader(line []byte) bool {
-	fields, err := splitRow(line)
-	return err == nil && strings.EqualFold(strings.Join(fields, ","), CSVHeader)
+// separatorLine tells Excel how the fields are separated; the header shows it too.
+var separatorLine = regexp.MustCompile(`^\s*"?sep=.?"?\s*$`)
+
+// isBlank reports whether a line has no field with anything in it.
+func isBlank(line []byte) bool {
+	return len(bytes.Trim(line, " \t,;\"")) == 0
 }
 
-// splitRow splits one line and trims its fields.
-func splitRow(line []byte) ([]string, error) {
+// split splits one line and trims its fields.
+func split(line []byte, separator rune) ([]string, error) {
 	if len(line) > maxLine {
 		return nil, fmt.Errorf("line is longer than %d bytes", maxLine)
 	}
 	r := csv.NewReader(bytes.NewReader(line))
+	r.Comma = separator
 	r.FieldsPerRecord = -1
-	r.TrimLeadingSpace = true
+	r.TrimLeadingSpace = separator != '\t'
 	fields, err := r.Read()
 	if err != nil {
 		return nil, errors.New("a quoted field is not closed, or has a quote in it") // csv's error counts lines of its own
 	}
-	for i := range fields {
-		fields[i] = strings.TrimSpace(fields[i])
+	for i, f := range fields {
+		fields[i] = plain(f)
+	}
+	// A row that a spreadsheet took for one cell.
+	if len(fields) == 1 && strings.ContainsRune(fields[0], separator) && fields[0] != strings.TrimSpace(string(line)) {
+		return split([]byte(fields[0]), separator)
 	}
 	return fields, nil
 }
 
-// parseRow reads one token.
-func parseRow(line []byte) (Token, error) {
-	f, err := splitRow(line)
-	if err != nil {
-		return Token{}, err
+// plain takes off what spreadsheets put around a text to keep it one.
+func plain(field string) string {
+	field = strings.TrimFunc(field, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
+	if inner, ok := strings.CutPrefix(field, `="`); ok {
+		if inner, ok = strings.CutSuffix(inner, `"`); ok {
+			return strings.TrimSpace(inner)
+		}
 	}
-	if len(f) != 6 {
-		return Token{}, fmt.Errorf("must have 6 fields; got %d", len(f))
-	}
-	t := newToken(f[0], TOTP)
-	t.Serial, t.Algorithm, t.Digits = f[1], SHA1, 6 // Entra has no other
-	if t.Serial == "" {
-		return Token{}, errors.New("serial number is empty")
-	}
-	if t.Secret, err = ParseSecret(f[2]); err != nil {
-		return Token{}, err
-	}
-	switch f[3] {
-	case "30":
-		t.Period = 30
-	case "60":
-		t.Period = 60
-	default:
-		return Token{}, fmt.Errorf("time interval must be 30 or 60; got %.20q", f[3])
-	}
-	t.Label = strings.TrimSpace(f[4] + " " + f[5])
-	return t, t.Validate()
+	return strings.TrimPrefix(field, "'")
 }
 
 // seenRows finds what stands in a file twice. A secret that two tokens share

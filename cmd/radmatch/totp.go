@@ -195,6 +195,10 @@ func (a *app) totpImportCommand() *cobra.Command {
 
   ` + otp.CSVHeader + `
 
+Other spellings and another order of these columns will do, and what spreadsheets do
+to such a file: semicolons, tabs, UTF-16, a byte order mark. "hash function" (SHA1,
+SHA256, SHA512) and "digits" (6, 8) may be there too, and "secret key hex".
+
 Each bad row is printed as FILE:LINE: and why; the others are registered, and the
 exit code is 1. Rows that were registered before are bad rows, so that a mended file
 can be imported again. - is stdin.
