@@ -103,6 +103,7 @@ func TestMalformedStatic(t *testing.T) {
 				continue // an empty password, none of it, an empty answer
 			}
 			r.send(q).want(Reject, ReasonUnsupported)
+			time.Sleep(maxRejectDelay)
 		}
 		if r.primary.calls != 0 {
 			t.Errorf("the primary saw %q", r.primary.seen)
@@ -275,6 +276,7 @@ func TestAppended(t *testing.T) {
 			r.appends(AppendSuffix)
 			for range 10 {
 				r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode)
+				time.Sleep(maxRejectDelay)
 			}
 			r.sendTyped("bob", "right123456").want(Reject, ReasonCodesLocked)
 			if r.codes.tries() != 10 {
@@ -364,6 +366,7 @@ func TestAppendedGuessing(t *testing.T) {
 			}
 			for r.codes.tries() < r.Lockout.Max { // of so many at once some were too many
 				r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode)
+				time.Sleep(maxRejectDelay)
 			}
 			r.sendTyped("bob", "right123456").want(Reject, ReasonCodesLocked)
 		},
@@ -406,6 +409,7 @@ func TestAppendedGuessing(t *testing.T) {
 			var last time.Duration
 			for range 4 {
 				last = r.sendTyped("bob", "wrong000000").want(Reject, ReasonWrongPassword).Delay
+				time.Sleep(last)
 			}
 			if d := r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode); d.Delay != 2*last {
 				t.Errorf("%s, after %s for a wrong password", d.Delay, last)

@@ -96,10 +96,5 @@ func (e *Engine) wrongCode(c *challenge, user User, err error, now time.Time) (D
 
 // refuseCode ends a login without examining another code.
 func (e *Engine) refuseCode(c *challenge, reason Reason, now time.Time) (Decision, Event, ending) {
-	d := c.w.decide(Reject, reason)
-	if c.appended {
-		// Else the time would tell that the password in front of it was right.
-		d.Delay = e.Limits.likeWrongPassword(c.user, c.w.EndUser, now, c.w.client.RejectDelay)
-	}
-	return d, c.w.event(Reject, reason, now), record
+	return c.w.decide(Reject, reason), c.w.event(Reject, reason, now), record
 }

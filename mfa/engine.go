@@ -28,17 +28,18 @@ type Engine struct {
 // person has decided, from any goroutine. An answer to a challenge goes on
 // where its login waits.
 func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decision)) {
-	p := packet{Request: r, reply: reply}
+	p := packet{Request: r, send: reply}
 	if r.State != "" {
 		e.answer(ctx, p)
 		return
 	}
-	identity, code, refused := e.primary(ctx, r)
+	defer func() { p.try.end(Reject) }() // a panic is no free guess
+	identity, code, refused := e.primary(ctx, &p)
 	switch {
 	case refused == nil:
 		e.proceed(ctx, p, identity, code, nil)
 	case !e.relay(ctx, p, code, refused):
-		reply(e.refuse(ctx, r, r.User, *refused))
+		p.reply(e.refuse(ctx, r, r.User, *refused))
 	}
 }
 
@@ -126,11 +127,7 @@ func (e *Engine) login(r *Request, identity *Identity, reason Reason) Login {
 func (e *Engine) end(ctx context.Context, w *wait, p packet, o Outcome, reason Reason) {
 	w.held = []packet{p}
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
-		d := w.decide(o, reason)
-		if o == Reject {
-			d.Delay = e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)
-		}
-		return d, w.event(o, reason, time.Now()), record
+		return w.decide(o, reason), w.event(o, reason, time.Now()), record
 	})
 }
 
@@ -147,7 +144,7 @@ func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message strin
 // shed answers a request that may not open a login. Its event is one of its
 // own: the login that is in its way goes on.
 func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
-	d := Decision{LoginID: w.ID, Delay: e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)}
+	d := Decision{LoginID: w.ID}
 	switch what {
 	case promptPending:
 		d.Outcome, d.Reason = Discard, ReasonPromptPending
@@ -172,12 +169,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	switch what {
 	case opened:
 		if e.limited(w, user) {
-			e.hold(ctx, w, p)
-			e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
-				d := w.decide(Reject, ReasonPushLimited)
-				d.Delay = e.Limits.likeWrongPassword(p.User, p.EndUser, w.Opened, p.Client.RejectDelay)
-				return d, w.event(Reject, ReasonPushLimited, time.Now()), record
-			})
+			e.end(ctx, w, p, Reject, ReasonPushLimited)
 			return
 		}
 		e.Limits.rang.take(Fold(w.User), w.Opened, user.Unblocked, e.Rings)
@@ -214,6 +206,7 @@ func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
 // hold lets p wait without an answer. A login that has ended in between gives
 // none: nothing joins after a decision.
 func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
+	p.try.passed()
 	gone, ok := e.Pending.hold(w, p)
 	giveUp(gone)
 	if !ok {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 )
 
 // gateway is a client as an RD Gateway is: no password, no prompts.
@@ -88,10 +87,7 @@ func TestGateway(t *testing.T) {
 		},
 		"unknown user": func(t *testing.T, r *rig, c *Client) {
 			c.RequireUserMatch, c.ExemptClient = false, true
-			d := r.send(r.desktop(c, "nobody")).want(Reject, ReasonUnknownUser)
-			if d.Delay < time.Second {
-				t.Errorf("delay %s", d.Delay)
-			}
+			r.send(r.desktop(c, "nobody")).want(Reject, ReasonUnknownUser)
 		},
 		"not known to the primary, and a match is not required": func(t *testing.T, r *rig, c *Client) {
 			c.RequireUserMatch = false

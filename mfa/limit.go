@@ -17,10 +17,10 @@ type Rule struct {
 // prompts, prompts of any kind, wrong passwords. It outlives every engine, so a reload forgets
 // nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
-	codes     tallies
-	prompts   tallies // that the user did not approve
-	rang      tallies // all prompts, however they ended
-	passwords tallies
+	codes   tallies
+	prompts tallies // that the user did not approve
+	rang    tallies // all prompts, however they ended
+	tries   tries   // of passwords
 }
 
 // maxTallies bounds each table (about 20 MiB at the most). Only a right
@@ -105,16 +105,6 @@ func (t *tallies) full(key string, now, cleared time.Time, r Rule) bool {
 	return len(t.entry(key, now, cleared, r).times) >= r.Max
 }
 
-// count returns how many times the key was taken within the window.
-func (t *tallies) count(key string, now time.Time, r Rule) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.m[key] == nil {
-		return 0
-	}
-	return len(t.entry(key, now, time.Time{}, r).times)
-}
-
 // entry returns the key's tally without what has left the window, or nil where
 // the table is full.
 func (t *tallies) entry(key string, now, cleared time.Time, r Rule) *tally {
@@ -159,38 +149,6 @@ func (t *tallies) evict(now time.Time, r Rule) bool {
 		}
 	}
 	return len(t.m) < maxTallies
-}
-
-// passwordRule is how wrong passwords slow answers down. They never lock, so
-// that a stranger cannot lock out the staff.
-var passwordRule = Rule{Max: 8, Window: 15 * time.Minute}
-
-// maxRejectDelay is where slowing down ends: a NAS that waits longer retries.
-const maxRejectDelay = 10 * time.Second
-
-// wrongPassword notes one for this user and end-user field and returns how long
-// after its receipt the rejection may leave: the delay doubles from the third on.
-func (l *Limits) wrongPassword(user, endUser string, now time.Time, delay time.Duration) time.Duration {
-	key := passwordKey(user, endUser)
-	l.passwords.take(key, now, time.Time{}, passwordRule)
-	return slowed(delay, l.passwords.count(key, now, passwordRule))
-}
-
-// likeWrongPassword returns the delay that a wrong password would get now, and
-// notes none. It is for rejections after a right one: guessing must not find the
-// password of somebody who may not sign in.
-func (l *Limits) likeWrongPassword(user, endUser string, now time.Time, delay time.Duration) time.Duration {
-	return slowed(delay, l.passwords.count(passwordKey(user, endUser), now, passwordRule)+1)
-}
-
-func passwordKey(user, endUser string) string { return Fold(user) + "\x00" + endUser }
-
-// slowed is the delay after n wrong passwords.
-func slowed(delay time.Duration, n int) time.Duration {
-	for ; n > 2 && delay < maxRejectDelay; n-- {
-		delay *= 2
-	}
-	return min(delay, maxRejectDelay)
 }
 
 // Restore counts what happened before a restart, from the events, oldest first,

@@ -24,11 +24,19 @@ type Login struct {
 // packet is an Access-Request that waits for its login.
 type packet struct {
 	*Request
-	reply    func(Decision)
+	send     func(Decision)
+	try      *try        // of its password; nil without
 	identity *Identity   // from its own primary check; nil for an answer to a challenge
 	timer    *time.Timer // degrades it, nil without
 	rides    bool        // the login was ended by a code that another packet brought
 	answered *challenge  // the primary's last question, which it answered; nil without
+}
+
+// reply answers the packet. This is the one place where a rejection that may follow
+// a right password is made as slow as one that follows a wrong one.
+func (p packet) reply(d Decision) {
+	d.Delay = max(d.Delay, p.try.end(d.Outcome))
+	p.send(d)
 }
 
 // wait is a Login at work.

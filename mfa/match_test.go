@@ -53,7 +53,7 @@ func TestCodeFromDevice(t *testing.T) {
 			if ev.Method != "code" || ev.Plan != PlanCode || !ev.NumberSet || ev.Device != "pixel" || string(ev.Signature) != "sig" {
 				t.Errorf("event: %+v", ev)
 			}
-			if n := r.Limits.codes.count("alice", time.Now(), r.Lockout); n != 0 {
+			if n := r.Limits.codes.counted("alice"); n != 0 {
 				t.Errorf("the right code counts as %d wrong ones", n)
 			}
 		},
@@ -149,7 +149,7 @@ func TestCodeFromDevice(t *testing.T) {
 			a.want(Challenge, "")
 			r.sendAnswer(a, "OK").want(Reject, ReasonWrongCode) // approved: now it is a code that is due
 			r.typed(a, g).want(Reject, ReasonStateUnknown)
-			if n := r.Limits.codes.count("alice", time.Now(), r.Lockout); n != 3 {
+			if n := r.Limits.codes.counted("alice"); n != 3 {
 				t.Errorf("%d wrong codes are counted", n)
 			}
 		},

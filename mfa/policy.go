@@ -69,7 +69,9 @@ const (
 
 // The reasons of what happens before and after the plan.
 const (
-	ReasonWrongPassword    Reason = "wrong_password"
+	ReasonWrongPassword Reason = "wrong_password"
+	// ReasonTooManyAttempts: not examined, because too many wrong passwords came before it.
+	ReasonTooManyAttempts  Reason = "too_many_attempts"
 	ReasonUnknownUser      Reason = "unknown_user" // of a request without a password
 	ReasonPasswordExpired  Reason = "password_expired"
 	ReasonMustChange       Reason = "must_change_password"

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // primary checks the first factor, and returns the passcode that came with it. A
 // refusal that is not nil ends the login.
-func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, code string, refused *Decision) {
+func (e *Engine) primary(ctx context.Context, p *packet) (identity Identity, code string, refused *Decision) {
+	r := p.Request
 	ctx, cancel := r.Client.bounded(ctx, r)
 	defer cancel()
+	var err error
+	if p.try, err = e.Limits.try(ctx, r); err != nil {
+		return Identity{}, "", e.refusal(r, err)
+	}
 	cred, code, err := e.part(ctx, r)
 	if err != nil {
 		return Identity{}, "", e.refusal(r, err)
@@ -33,7 +37,7 @@ func (e *Engine) primary(ctx context.Context, r *Request) (identity Identity, co
 	} else {
 		identity, err = r.Client.Primary.Check(ctx, r.User, cred)
 	}
-	if err == nil && identity.Name != "" {
+	if err = p.try.verdict(ctx, &identity, err); err == nil && identity.Name != "" {
 		identity.Attributes = r.Client.Reply(&identity)
 		return identity, code, nil
 	}
@@ -86,23 +90,20 @@ func find(ctx context.Context, r *Request) (Identity, error) {
 // refusal is what a primary's error leads to. None is an Identity without a name.
 func (e *Engine) refusal(r *Request, err error) *Decision {
 	var asks *PrimaryChallenge
+	var skipped *unexamined
 	switch {
 	case err == nil:
 		return &Decision{Reason: ReasonInternalError, Err: errors.New("the primary accepted a user without a name")}
+	case errors.As(err, &skipped):
+		return &Decision{Reason: ReasonTooManyAttempts, Err: err, Delay: skipped.delay}
 	case errors.Is(err, ErrRejected):
 		e.Pending.memory.forget(r.User) // somebody else may be at the door
-		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
 		reason, message := rejection(err)
-		return &Decision{Reason: reason, Message: message, Err: err, Delay: delay}
+		return &Decision{Reason: reason, Message: message, Err: err}
 	case errors.Is(err, ErrUnsupported):
-		// As slow as a wrong password, else the time would tell a stranger which
-		// names exist: a name that does not is ErrRejected.
-		delay := e.Limits.wrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
-		return &Decision{Reason: ReasonUnsupported, Err: err, Delay: delay}
+		return &Decision{Reason: ReasonUnsupported, Err: err}
 	case errors.As(err, &asks):
-		// The password was probably right, and the time must not tell so.
-		delay := e.Limits.likeWrongPassword(r.User, r.EndUser, time.Now(), r.Client.RejectDelay)
-		return &Decision{Reason: ReasonPrimaryChallenge, Err: err, Delay: delay}
+		return &Decision{Reason: ReasonPrimaryChallenge, Err: err}
 	}
 	return &Decision{Outcome: r.Client.OnPrimaryError, Reason: ReasonPrimaryError, Err: err}
 }

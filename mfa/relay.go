@@ -55,7 +55,8 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer Pas
 			})
 		}
 	}()
-	identity, err := e.continued(ctx, w, p.Request, c.asks, answer)
+	defer func() { p.try.end(Reject) }()
+	identity, err := e.continued(ctx, w, &p, c.asks, answer)
 	returned = true
 	var packets []packet
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
@@ -72,20 +73,28 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer Pas
 			for _, p := range waiting {
 				p.reply(w.asked(state, asks))
 			}
+			p.try.passed()
 			return Decision{}, Event{}, goesOn
 		}
-		return w.conclude(e.refusal(p.Request, err))
+		d := e.refusal(p.Request, err)
+		d.Delay = max(d.Delay, p.try.end(d.Outcome))
+		return w.conclude(d)
 	})
 	if len(packets) > 0 {
-		e.proceed(ctx, merge(packets, c), identity, w.code, &w.Login)
+		all := merge(packets, c)
+		all.try = p.try
+		e.proceed(ctx, all, identity, w.code, &w.Login)
 	}
 }
 
-func (e *Engine) continued(ctx context.Context, w *wait, r *Request, asks *PrimaryChallenge, answer Password) (Identity, error) {
-	ctx, cancel := w.client.bounded(ctx, r)
+func (e *Engine) continued(ctx context.Context, w *wait, p *packet, asks *PrimaryChallenge, answer Password) (identity Identity, err error) {
+	ctx, cancel := w.client.bounded(ctx, p.Request)
 	defer cancel()
-	identity, err := w.client.Primary.(PrimaryContinuer).Continue(ctx, w.User, asks, answer)
-	if err == nil {
+	if p.try, err = e.Limits.try(ctx, p.Request); err != nil {
+		return Identity{}, err
+	}
+	identity, err = w.client.Primary.(PrimaryContinuer).Continue(ctx, w.User, asks, answer)
+	if err = p.try.verdict(ctx, &identity, err); err == nil {
 		identity.Attributes = w.client.Reply(&identity)
 	}
 	return identity, err
@@ -107,7 +116,7 @@ func (w *wait) conclude(refused *Decision) (Decision, Event, ending) {
 func merge(packets []packet, c *challenge) packet {
 	p := packets[len(packets)-1]
 	p.answered = c
-	p.reply = func(d Decision) {
+	p.send = func(d Decision) {
 		for _, q := range packets {
 			q.reply(d)
 		}

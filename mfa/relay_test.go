@@ -156,6 +156,7 @@ func TestRelay(t *testing.T) {
 			r.asks()
 			for range 3 {
 				r.sendAnswer(r.send(r.request("bob")), "0000").want(Reject, ReasonWrongPassword)
+				time.Sleep(maxRejectDelay)
 			}
 			if d := r.sendAnswer(r.send(r.request("bob")), "0000").want(Reject, ReasonWrongPassword); d.Delay <= 2*time.Second {
 				t.Errorf("the fourth has a delay of %s", d.Delay)
@@ -209,6 +210,7 @@ func TestRelay(t *testing.T) {
 			r.client.Prompts = false
 			for range 3 {
 				r.sendTyped("bob", "wrong").want(Reject, ReasonWrongPassword)
+				time.Sleep(maxRejectDelay)
 			}
 			// It takes as long as one more wrong password would.
 			if d := r.send(r.request("bob")).want(Reject, ReasonPrimaryChallenge); d.Delay != 4*time.Second {
