@@ -51,7 +51,7 @@ func (e *Engine) part(ctx context.Context, r *Request) (cred Credential, code st
 		}
 		return Password(password), answer, nil
 	}
-	var user *string // whose codes these may be, once known
+	var user *Name // whose codes these may be, once known
 	for password, tail := range r.Client.splits(string(typed)) {
 		if strings.EqualFold(tail, appendedPush) {
 			return Password(password), "", nil
@@ -135,7 +135,7 @@ func trailingDigits(s string, n int) bool {
 // codeOwner is the name under which the codes of the request's user are
 // registered, as far as it is known before the password is checked. A wrong
 // guess lets nobody in: the code is examined as the code of whom the primary names.
-func codeOwner(ctx context.Context, r *Request) (string, error) {
+func codeOwner(ctx context.Context, r *Request) (Name, error) {
 	if namer, ok := r.Client.Primary.(Namer); ok {
 		return namer.CanonicalName(r.User), nil
 	}
@@ -150,7 +150,7 @@ func codeOwner(ctx context.Context, r *Request) (string, error) {
 	case errors.Is(err, ErrRejected), errors.Is(err, ErrUnsupported):
 		return r.User, nil // Check will say no
 	}
-	return "", err
+	return Name{}, err
 }
 
 // examineAppended examines the code that came with the password as if it

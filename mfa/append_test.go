@@ -69,7 +69,7 @@ func TestPart(t *testing.T) {
 		t.Run(fmt.Sprintf("%s %s %s", tt.style, tt.user, tt.typed), func(t *testing.T) {
 			e := &Engine{Codes: forms{"six": {6}, "both": {6, 8}}}
 			c := &Client{Append: tt.style, AppendDelimiter: ",", Primary: &primary{}, StaticChallenge: tt.style == scrv1}
-			cred, code, err := e.part(t.Context(), &Request{Client: c, User: tt.user, Cred: Password(tt.typed)})
+			cred, code, err := e.part(t.Context(), &Request{Client: c, User: NameOf(tt.user), Cred: Password(tt.typed)})
 			if got, ok := cred.(Password); err != nil || !ok || string(got) != tt.password || code != tt.code {
 				t.Errorf("got %q %q %v, want %q %q", string(got), code, err, tt.password, tt.code)
 			}
@@ -80,11 +80,12 @@ func TestPart(t *testing.T) {
 // forms is how long the codes of each user are.
 type forms map[string][]int
 
-func (f forms) HasForm(user, answer string) bool {
+func (f forms) HasForm(who Name, answer string) bool {
+	user := who.Sent()
 	return slices.Contains(f[user], len(answer)) && strings.Trim(answer, "0123456789") == ""
 }
 
-func (forms) VerifyCode(context.Context, string, string, Event) error { return ErrRejected }
+func (forms) VerifyCode(context.Context, Name, string, Event) error { return ErrRejected }
 
 // malformed is what begins as OpenVPN's static challenge and is none.
 var malformed = []string{
@@ -159,7 +160,7 @@ func TestAppended(t *testing.T) {
 			if ev := r.journal.last(t); ev.Tries != 1 || r.primary.calls != 1 || r.Pending.Len() != 0 {
 				t.Errorf("event: %+v; %d passwords checked", ev, r.primary.calls)
 			}
-			if w := r.Limits.codes.m["bob"]; w == nil || len(w.times) != 1 {
+			if w := r.Limits.codes.m[NameOf("bob").Key()]; w == nil || len(w.times) != 1 {
 				t.Error("the wrong code is not counted")
 			}
 			r.sendTyped("bob", "right123456").want(Accept, "")
@@ -320,7 +321,7 @@ func TestAppended(t *testing.T) {
 // namer is a primary that knows its names without asking.
 type namer struct{ *primary }
 
-func (namer) CanonicalName(user string) string { return strings.TrimPrefix(user, `CORP\`) }
+func (namer) CanonicalName(user Name) Name { return NameOf(strings.TrimPrefix(user.Sent(), `CORP\`)) }
 
 // finder is a primary that can look users up.
 type finder struct {
@@ -328,15 +329,16 @@ type finder struct {
 	err error
 }
 
-func (f finder) Find(_ context.Context, user string) (Identity, error) {
-	return Identity{Name: strings.TrimPrefix(user, `CORP\`), Known: true}, f.err
+func (f finder) Find(_ context.Context, who Name) (Identity, error) {
+	user := who.Sent()
+	return Identity{Name: NameOf(strings.TrimPrefix(user, `CORP\`)), Known: true}, f.err
 }
 
 // A login that ends between its opening and the examination leaves no State.
 func TestAppendedTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		q := r.request("bob")
-		w := newWait(r.login(q, &Identity{Name: "bob"}, ReasonDefaultOTP), r.client)
+		w := newWait(r.login(q, &Identity{Name: NameOf("bob")}, ReasonDefaultOTP), r.client)
 		w.Plan = PlanOTP
 		if _, what := r.Pending.open(w, packet{Request: q}, false); what != opened {
 			t.Fatal(what)

@@ -31,15 +31,15 @@ type Client struct {
 	Resumes      bool
 	// ShowsCodes: the Pusher is a CodePusher.
 	ShowsCodes  bool
-	AllowGroups []string
+	AllowGroups []Group
 
 	ExemptClient    bool           // needs no second factor
-	ExemptGroups    []string       // whose members need none
+	ExemptGroups    []Group        // whose members need none
 	ExemptAddresses []netip.Prefix // end users from there need none
 	// Whoever is in one of these groups, or comes from one of these addresses,
 	// always needs a second factor: they win over the exemptions, and over a
 	// RequireUserMatch that is false.
-	RequireGroups    []string
+	RequireGroups    []Group
 	RequireAddresses []netip.Prefix
 
 	GroupReplies []GroupReply // for an Access-Accept, in the order of the file
@@ -69,16 +69,16 @@ type Client struct {
 // Feature is a setting that groups are included in and excluded from, as in Entra.
 type Feature struct {
 	Enabled bool
-	Include []string // groups; AllUsers is everyone
-	Exclude []string // groups; wins over Include
+	Include []Group // groups; AllUsers is everyone
+	Exclude []Group // groups; wins over Include
 }
 
 // AllUsers is the group that everyone is in.
 const AllUsers = "all_users"
 
 // Applies reports whether the feature is on for a member of groups.
-func (f Feature) Applies(groups []string) bool {
+func (f Feature) Applies(groups []Group) bool {
 	return f.Enabled && inGroup(f.Include, groups) && !inGroup(f.Exclude, groups)
 }
 
-func inGroup(list, groups []string) bool { return MatchGroup(list, groups) != "" }
+func inGroup(list, groups []Group) bool { return !MatchGroup(list, groups).IsZero() }

@@ -9,7 +9,7 @@ import (
 
 // askCode opens a login that waits for a passcode.
 func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
-	if e.Limits.codes.locked(Fold(w.User), w.Opened, user.Unblocked) {
+	if e.Limits.codes.locked(w.User.Key(), w.Opened, user.Unblocked) {
 		e.end(ctx, w, p, Reject, ReasonCodesLocked)
 		return
 	}
@@ -24,7 +24,7 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 	w := c.w
 	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
 		now := time.Now()
-		key := Fold(w.User)
+		key := w.User.Key()
 		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
 		switch {
 		case err != nil:

@@ -121,7 +121,7 @@ func (t *Pending) degrade(w *wait, r *Request) (p packet, state string) {
 		w.held = append(w.held, p)
 		return packet{}, ""
 	}
-	return p, t.newChallenge(w, Fold(p.User)).state
+	return p, t.newChallenge(w, p.User.Key()).state
 }
 
 // dismiss takes the packet of r from those that wait; nil if it is not among

@@ -147,7 +147,7 @@ func TestDegrade(t *testing.T) {
 		"another user's and another client's OK": func(t *testing.T, r *rig) {
 			g, a := degraded(r)
 			q := r.reply(a, "")
-			q.User = "bob"
+			q.User = NameOf("bob")
 			r.send(q).want(Reject, ReasonStateUnknown)
 			q = r.reply(a, "")
 			q.Client = r.newClient("mail", "mail")
@@ -233,7 +233,7 @@ func TestDegradeToReject(t *testing.T) {
 			if ev.Reason != ReasonNASTimeout || ev.Method != "push" || !r.rings(1).withdrawn() || r.Pending.Len() != 0 {
 				t.Errorf("event: %+v", ev)
 			}
-			if r.Limits.prompts.m["alice"] != nil {
+			if r.Limits.prompts.m[NameOf("alice").Key()] != nil {
 				t.Error("the user is taken to have ignored it")
 			}
 			r.send(r.patient(10*time.Second)).want(Reject, ReasonRecentlyDenied)

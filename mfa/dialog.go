@@ -31,14 +31,20 @@ func (e *Engine) supersede(ctx context.Context, w *wait) {
 	})
 }
 
+// peer is the key of a table of logins: a user or an origin.
+type peer struct {
+	user   NameKey
+	origin string
+}
+
 // peers returns the table and the key under which w is counted: its user, or while
 // a primary asks, who asks from where. The name is then what anybody can type: it
 // must not take the places of its owner.
-func (t *Pending) peers(w *wait) (table map[string][]*wait, key string) {
+func (t *Pending) peers(w *wait) (table map[peer][]*wait, key peer) {
 	if !w.asks {
-		return t.users, Fold(w.User)
+		return t.users, peer{user: w.User.Key()}
 	}
-	return t.asked, w.origin()
+	return t.asked, peer{origin: w.origin()}
 }
 
 // origin tells apart where logins come from: by client, by whether the request was

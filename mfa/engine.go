@@ -88,7 +88,7 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 
 // refuse ends a request for which no login was opened. The user is told no more
 // than everybody where d has no Message.
-func (e *Engine) refuse(ctx context.Context, r *Request, user string, d Decision) Decision {
+func (e *Engine) refuse(ctx context.Context, r *Request, user Name, d Decision) Decision {
 	if d.LoginID == "" {
 		d.LoginID = e.Pending.id()
 	}
@@ -172,7 +172,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 			e.end(ctx, w, p, Reject, ReasonPushLimited)
 			return
 		}
-		e.Limits.rang.take(Fold(w.User), w.Opened, user.Unblocked, e.Rings)
+		e.Limits.rang.take(w.User.Key(), w.Opened, user.Unblocked, e.Rings)
 		// Deferred, so that an answer that panics leaves no login behind that has
 		// no prompt to end it.
 		defer func() { go e.push(w) }()
@@ -188,7 +188,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 // limited reads the limits again for a prompt that is to ring: the one that was
 // open when its plan was made, and that it would have joined, counts by now.
 func (e *Engine) limited(w *wait, user User) bool {
-	key := Fold(w.User)
+	key := w.User.Key()
 	return e.Limits.rang.full(key, w.Opened, user.Unblocked, e.Rings) ||
 		w.Reason != ReasonPushLimited && e.Limits.prompts.locked(key, w.Opened, user.Unblocked)
 }
@@ -359,8 +359,8 @@ func (e *Engine) notApproved(ctx context.Context, w *wait, a Approval, err error
 // tire counts a prompt that rang in vain.
 func (e *Engine) tire(w *wait, reason Reason, user User, now time.Time) {
 	if w.prompts() && tiresome(reason) {
-		e.Limits.prompts.take(Fold(w.User), now, user.Unblocked, e.Fatigue)
-		e.Limits.prompts.settle(Fold(w.User), now, e.Fatigue)
+		e.Limits.prompts.take(w.User.Key(), now, user.Unblocked, e.Fatigue)
+		e.Limits.prompts.settle(w.User.Key(), now, e.Fatigue)
 	}
 }
 

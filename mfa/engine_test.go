@@ -40,7 +40,7 @@ func TestPasscode(t *testing.T) {
 				t.Errorf("attributes: %v", d.Attributes)
 			}
 			ev := r.journal.last(t)
-			if ev.Outcome != Accept || ev.Plan != PlanOTP || ev.Method != "totp" || ev.Factor != 7*time.Second || ev.User != "bob" || ev.EndUser == "" {
+			if ev.Outcome != Accept || ev.Plan != PlanOTP || ev.Method != "totp" || ev.Factor != 7*time.Second || ev.User.String() != "bob" || ev.EndUser == "" {
 				t.Errorf("event: %+v", ev)
 			}
 			if r.primary.calls != 1 {
@@ -142,7 +142,7 @@ func TestPasscode(t *testing.T) {
 // does not use it up.
 func TestState(t *testing.T) {
 	tests := map[string]func(q *Request, r *rig){
-		"another user":         func(q *Request, _ *rig) { q.User = "alice" },
+		"another user":         func(q *Request, _ *rig) { q.User = NameOf("alice") },
 		"another client group": func(q *Request, r *rig) { q.Client = r.newClient("mail", "mail") },
 		"forged":               func(q *Request, _ *rig) { q.State = strings.Repeat("A", len(q.State)) },
 		"cut":                  func(q *Request, _ *rig) { q.State = q.State[1:] },
@@ -200,7 +200,7 @@ func TestSameAnswerTwice(t *testing.T) {
 				if d1.State != d2.State || r.codes.tries() != 1 {
 					t.Errorf("states %q %q, %d codes examined", d1.State, d2.State, r.codes.tries())
 				}
-				if w := r.Limits.codes.m["bob"]; want == Challenge && len(w.times) != 1 {
+				if w := r.Limits.codes.m[NameOf("bob").Key()]; want == Challenge && len(w.times) != 1 {
 					t.Errorf("%d wrong codes are counted", len(w.times))
 				}
 			})
@@ -302,7 +302,7 @@ func TestLockout(t *testing.T) {
 		"a right code is not counted": func(t *testing.T, r *rig) {
 			guess(r, 9)
 			r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
-			if n := len(r.Limits.codes.m["bob"].times); n != 9 {
+			if n := len(r.Limits.codes.m[NameOf("bob").Key()].times); n != 9 {
 				t.Errorf("%d are counted", n)
 			}
 		},

@@ -11,7 +11,7 @@ import (
 // it wins over `require`; it never skips the first factor, nor a block.
 type Bypass struct {
 	ID       int64
-	Group    string    // never AllUsers
+	Group    Group     // never AllUsers
 	Client   string    // where; empty: at every client
 	Began    time.Time // by the wall clock
 	Until    time.Time
@@ -37,7 +37,7 @@ type Bypasses interface {
 
 // spares reports whether the bypass is for this login.
 func (b *Bypass) spares(c *Client, f *Facts) bool {
-	return b.Group != AllUsers && (b.Client == "" || b.Client == c.Name) && inGroup([]string{b.Group}, f.Identity.Groups)
+	return !b.Group.Everyone() && (b.Client == "" || b.Client == c.Name) && inGroup([]Group{b.Group}, f.Identity.Groups)
 }
 
 // BypassFor returns the bypass that spares a login the second factor, nil where none does.
@@ -61,8 +61,8 @@ func exempt(reason Reason, fits func(c *Client, f *Facts) bool) func(*Client, *F
 // nothing. An address that is not known may be any: it must not be the way
 // around a network whose users need a second factor.
 func Required(c *Client, f *Facts) string {
-	if g := MatchGroup(c.RequireGroups, f.Identity.Groups); g != "" {
-		return "group " + g
+	if g := MatchGroup(c.RequireGroups, f.Identity.Groups); !g.IsZero() {
+		return "group " + g.String()
 	}
 	if len(c.RequireAddresses) == 0 {
 		return ""
@@ -90,23 +90,23 @@ func MatchAddress(list []netip.Prefix, a netip.Addr) netip.Prefix {
 
 // MatchGroup returns the first entry of list that is one of groups, or AllUsers,
 // which is everyone; else nothing.
-func MatchGroup(list, groups []string) string {
+func MatchGroup(list, groups []Group) Group {
 	for _, l := range list {
-		if l == AllUsers {
+		if l.Everyone() {
 			return l
 		}
 		for _, g := range groups {
-			if Fold(g) == Fold(l) {
+			if g.Is(l) {
 				return l
 			}
 		}
 	}
-	return ""
+	return Group{}
 }
 
 // GroupReply is what an Access-Accept carries for the members of a group.
 type GroupReply struct {
-	Group      string
+	Group      Group
 	Attributes []Attribute
 }
 
@@ -117,7 +117,7 @@ func (c *Client) Reply(identity *Identity) []Attribute {
 	reply, shared := identity.Attributes, true
 	for i := range c.GroupReplies {
 		g := &c.GroupReplies[i]
-		if !inGroup([]string{g.Group}, identity.Groups) {
+		if !inGroup([]Group{g.Group}, identity.Groups) {
 			continue
 		}
 		before := reply

@@ -11,21 +11,21 @@ import (
 // what must hold whatever the order of the lines.
 func TestExemptAlways(t *testing.T) {
 	addresses := []netip.Addr{{}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
-	bypasses := [][]Bypass{nil, {{Group: "staff"}}, {{Group: "staff", Client: "vpn"}}, {{Group: "staff", Client: "other"}}, {{Group: "guests"}}, {{Group: AllUsers}}}
+	bypasses := [][]Bypass{nil, {{Group: GroupOf("staff")}}, {{Group: GroupOf("staff"), Client: "vpn"}}, {{Group: GroupOf("staff"), Client: "other"}}, {{Group: GroupOf("guests")}}, {{Group: GroupOf(AllUsers)}}}
 	for n := range 1 << 10 {
 		for _, address := range addresses {
 			for i, active := range bypasses {
 				bit := func(i int) bool { return n>>i&1 == 1 }
 				c := &Client{Name: "vpn", ExemptClient: bit(0), RequireUserMatch: bit(1)}
-				f := &Facts{Identity: &Identity{Name: "alice", Groups: []string{"Staff"}, Known: bit(2)}, Address: address, Bypasses: active}
+				f := &Facts{Identity: &Identity{Name: NameOf("alice"), Groups: GroupsOf("Staff"), Known: bit(2)}, Address: address, Bypasses: active}
 				if bit(3) {
-					c.ExemptGroups = []string{"staff"}
+					c.ExemptGroups = GroupsOf("staff")
 				}
 				if bit(4) {
 					c.ExemptAddresses = prefixes("10.0.0.0/8", "2001:db8::/32")
 				}
 				if bit(5) {
-					c.RequireGroups = []string{"staff"}
+					c.RequireGroups = GroupsOf("staff")
 				}
 				if bit(6) {
 					c.RequireAddresses = prefixes("10.0.0.0/8")
@@ -59,9 +59,9 @@ func TestReply(t *testing.T) {
 		return Attribute{Type: typ, Tag: tag, Value: []byte(value)}
 	}
 	c := &Client{GroupReplies: []GroupReply{
-		{"Staff", []Attribute{attr(11, 0, "staff"), attr(25, 0, "one"), attr(25, 0, "two")}},
-		{"vpn", []Attribute{attr(11, 0, "vpn"), attr(64, 1, "tunnel 1"), attr(64, 2, "tunnel 2")}},
-		{AllUsers, []Attribute{attr(27, 0, "all"), {Vendor: 9, Type: 11, Value: []byte("cisco")}}},
+		{GroupOf("Staff"), []Attribute{attr(11, 0, "staff"), attr(25, 0, "one"), attr(25, 0, "two")}},
+		{GroupOf("vpn"), []Attribute{attr(11, 0, "vpn"), attr(64, 1, "tunnel 1"), attr(64, 2, "tunnel 2")}},
+		{GroupOf(AllUsers), []Attribute{attr(27, 0, "all"), {Vendor: 9, Type: 11, Value: []byte("cisco")}}},
 	}}
 	for _, tt := range []struct {
 		name   string
@@ -76,7 +76,7 @@ func TestReply(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			own := slices.Clip(tt.own)
-			id := &Identity{Name: "alice", Groups: tt.groups, Attributes: own[:len(own):len(own)]}
+			id := &Identity{Name: NameOf("alice"), Groups: GroupsOf(tt.groups...), Attributes: own[:len(own):len(own)]}
 			got := ""
 			for _, a := range c.Reply(id) {
 				got += fmt.Sprintf(" %d=%s", a.Type, a.Value)
@@ -96,7 +96,7 @@ func TestReply(t *testing.T) {
 func TestReplyLeavesThePrimarysAlone(t *testing.T) {
 	backing := make([]Attribute, 1, 8)
 	backing[0] = Attribute{Type: 25, Value: []byte("own")}
-	c := &Client{GroupReplies: []GroupReply{{AllUsers, []Attribute{{Type: 11, Value: []byte("x")}}}}}
+	c := &Client{GroupReplies: []GroupReply{{GroupOf(AllUsers), []Attribute{{Type: 11, Value: []byte("x")}}}}}
 	if got := c.Reply(&Identity{Attributes: backing}); len(got) != 2 {
 		t.Fatalf("got %d attributes", len(got))
 	}
@@ -130,7 +130,7 @@ func TestExemptLogins(t *testing.T) {
 		},
 		"a bypass": func(t *testing.T, r *rig) {
 			r.primary.groups = []string{"staff"}
-			r.Engine.Bypasses = activeBypasses{{Group: "staff"}}
+			r.Engine.Bypasses = activeBypasses{{Group: GroupOf("staff")}}
 			r.send(r.request("alice")).want(Accept, ReasonBypass)
 			wrong := r.request("alice")
 			wrong.Cred = Password("wrong")
@@ -140,14 +140,14 @@ func TestExemptLogins(t *testing.T) {
 		},
 		"a bypass is no primary": func(t *testing.T, r *rig) {
 			r.primary.groups = []string{"staff"}
-			r.Engine.Bypasses = activeBypasses{{Group: "staff"}}
+			r.Engine.Bypasses = activeBypasses{{Group: GroupOf("staff")}}
 			q := r.request("alice")
 			q.Cred = Unsupported{What: "CHAP"}
 			r.send(q).want(Reject, ReasonUnsupported)
 		},
 		"attributes of a group after a challenge": func(t *testing.T, r *rig) {
 			r.primary.groups = []string{"staff"}
-			r.client.GroupReplies = []GroupReply{{"staff", []Attribute{{Type: 11, Value: []byte("staff")}, {Type: 25, Value: []byte("staff")}}}}
+			r.client.GroupReplies = []GroupReply{{GroupOf("staff"), []Attribute{{Type: 11, Value: []byte("staff")}, {Type: 25, Value: []byte("staff")}}}}
 			d := r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
 			if len(d.Attributes) != 2 || string(d.Attributes[0].Value) != "of bob" || string(d.Attributes[1].Value) != "staff" {
 				t.Errorf("got %v", d.Attributes)

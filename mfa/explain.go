@@ -4,5 +4,5 @@ import "time"
 
 // CodesLocked reports whether the user's codes are locked now.
 func (l *Limits) CodesLocked(u User, now time.Time) bool {
-	return l.codes.locked(Fold(u.Name), now, u.Unblocked)
+	return l.codes.locked(u.Name.Key(), now, u.Unblocked)
 }

@@ -24,9 +24,9 @@ func (e *Engine) Facts(c *Client, a *Attempt) *Facts {
 	f := &Facts{
 		Identity: a.Identity, User: a.User, Address: a.Address, Remembered: a.Remembered,
 		PAP: a.PAP, CarriesCode: a.PAP && (c.Prompts || a.Appended), AppendedCode: a.PAP && a.OwnCode,
-		PushLimited: e.Limits.prompts.locked(Fold(a.Identity.Name), a.At, a.User.Unblocked),
+		PushLimited: e.Limits.prompts.locked(a.Identity.Name.Key(), a.At, a.User.Unblocked),
 		// A request that joins a live prompt sends no new one.
-		RingLimited: e.Limits.rang.full(Fold(a.Identity.Name), a.At, a.User.Unblocked, e.Rings) && !e.Pending.rings(a.Identity.Name),
+		RingLimited: e.Limits.rang.full(a.Identity.Name.Key(), a.At, a.User.Unblocked, e.Rings) && !e.Pending.rings(a.Identity.Name),
 	}
 	if e.Bypasses != nil {
 		f.Bypasses = e.Bypasses.Bypasses()

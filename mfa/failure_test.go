@@ -172,17 +172,17 @@ var errFire = errors.New("disk on fire")
 // hung is a primary that never answers, but gives up with its context.
 type hung struct{ *asker }
 
-func (hung) Check(ctx context.Context, _ string, _ Credential) (Identity, error) {
+func (hung) Check(ctx context.Context, _ Name, _ Credential) (Identity, error) {
 	<-ctx.Done()
 	return Identity{}, ctx.Err()
 }
 
-func (hung) Find(ctx context.Context, _ string) (Identity, error) {
+func (hung) Find(ctx context.Context, _ Name) (Identity, error) {
 	<-ctx.Done()
 	return Identity{}, ctx.Err()
 }
 
-func (hung) Continue(ctx context.Context, _ string, _ *PrimaryChallenge, _ Password) (Identity, error) {
+func (hung) Continue(ctx context.Context, _ Name, _ *PrimaryChallenge, _ Password) (Identity, error) {
 	<-ctx.Done()
 	return Identity{}, ctx.Err()
 }

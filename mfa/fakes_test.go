@@ -35,7 +35,7 @@ type rig struct {
 // newRig must be called inside a synctest bubble. The user alice has a device.
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, journal: &journal{}, phone: &phone{}, primary: &primary{}}
-	r.users = &users{m: map[string]User{"alice": {Name: "alice", Devices: 1}, "bob": {Name: "bob", Codes: 1}}}
+	r.users = &users{m: map[string]User{"alice": {Name: NameOf("alice"), Devices: 1}, "bob": {Name: NameOf("bob"), Codes: 1}}}
 	r.codes = &codes{journal: r.journal, right: "123456"}
 	r.client = r.newClient("vpn", "edge")
 	r.Engine = &Engine{
@@ -93,7 +93,7 @@ func (r *rig) finish() {
 func (r *rig) request(user string) *Request {
 	return &Request{
 		Received: time.Now(), Client: r.client, Source: "192.0.2.1:40000", Signed: true,
-		User: user, Cred: Password("right"), EndUser: "198.51.100.7",
+		User: NameOf(user), Cred: Password("right"), EndUser: "198.51.100.7",
 	}
 }
 
@@ -158,7 +158,7 @@ func (r *rig) sendAnswer(a *answer, text string) *answer { return r.send(r.reply
 func (r *rig) reply(a *answer, text string) *Request {
 	a.t.Helper()
 	d := a.want(Challenge, "")
-	q := r.request(a.req.User)
+	q := r.request(a.req.User.String())
 	q.Client, q.State, q.Cred = a.req.Client, d.State, Password(text)
 	return q
 }
@@ -233,7 +233,8 @@ type primary struct {
 
 var _ PasswordChecker = (*primary)(nil)
 
-func (p *primary) Check(_ context.Context, user string, cred Credential) (Identity, error) {
+func (p *primary) Check(_ context.Context, who Name, cred Credential) (Identity, error) {
+	user := who.Sent()
 	p.mu.Lock()
 	p.calls++
 	if w, ok := cred.(Password); ok {
@@ -247,7 +248,7 @@ func (p *primary) Check(_ context.Context, user string, cred Credential) (Identi
 	if canonical, ok := p.names[name]; ok {
 		name = canonical
 	}
-	id := Identity{Name: strings.ToLower(name), Known: true, Groups: groups, Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}
+	id := Identity{Name: NameOf(strings.ToLower(name)), Known: true, Groups: GroupsOf(groups...), Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}
 	switch c := cred.(type) {
 	case Password:
 		if c == "right" {
@@ -274,7 +275,8 @@ func (p *primary) ask(user string) (name string, groups []string, err error) {
 }
 
 // Find knows everybody but nobody, and strangers, whom it finds and does not know.
-func (p *primary) Find(_ context.Context, user string) (Identity, error) {
+func (p *primary) Find(_ context.Context, who Name) (Identity, error) {
+	user := who.Sent()
 	name, groups, err := p.ask(user)
 	if err != nil {
 		return Identity{}, err
@@ -286,7 +288,7 @@ func (p *primary) Find(_ context.Context, user string) (Identity, error) {
 		return Identity{}, fmt.Errorf("no user %q: %w", user, ErrRejected)
 	}
 	return Identity{
-		Name: strings.ToLower(name), Known: name != "stranger", Disabled: name == "gone", Groups: groups,
+		Name: NameOf(strings.ToLower(name)), Known: name != "stranger", Disabled: name == "gone", Groups: GroupsOf(groups...),
 		Attributes: []Attribute{{Type: 27, Value: []byte("of " + name)}},
 	}, nil
 }
@@ -316,7 +318,7 @@ func (u *users) Registered(_ context.Context, device string) error {
 	return u.registeredFail
 }
 
-func (u *users) User(ctx context.Context, name string) (User, error) {
+func (u *users) User(ctx context.Context, name Name) (User, error) {
 	if err := ctx.Err(); err != nil {
 		return User{}, err
 	}
@@ -327,7 +329,7 @@ func (u *users) User(ctx context.Context, name string) (User, error) {
 			return User{}, err
 		}
 	}
-	if x, ok := u.m[Fold(name)]; ok {
+	if x, ok := u.m[name.Key().String()]; ok {
 		return x, nil
 	}
 	return User{Name: name}, nil
@@ -349,7 +351,7 @@ func (u *users) set(name string, change func(*User)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	x := u.m[name]
-	x.Name = name
+	x.Name = NameOf(name)
 	change(&x)
 	u.m[name] = x
 }
@@ -448,14 +450,16 @@ type codes struct {
 	asked    func() // of each form; nil: nothing
 }
 
-func (c *codes) HasForm(user, answer string) bool {
+func (c *codes) HasForm(who Name, answer string) bool {
+	user := who.Sent()
 	if c.asked != nil {
 		c.asked()
 	}
 	return !c.none[user] && len(answer) == 6 && strings.Trim(answer, "0123456789") == ""
 }
 
-func (c *codes) VerifyCode(ctx context.Context, user, code string, accept Event) error {
+func (c *codes) VerifyCode(ctx context.Context, who Name, code string, accept Event) error {
+	user := who.Sent()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -16,9 +16,9 @@ func TestHiddenFromDevices(t *testing.T) {
 		{name: "all is told", client: true, place: true},
 		{name: "no client", change: func(c *Client) { c.ShowApplicationName.Enabled = false }, place: true},
 		{name: "no place", change: func(c *Client) { c.ShowLocation.Enabled = false }, client: true},
-		{name: "a group has no place", change: func(c *Client) { c.ShowLocation.Exclude = []string{"vip"} }, groups: []string{"VIP"}, client: true},
-		{name: "another group has", change: func(c *Client) { c.ShowLocation.Exclude = []string{"vip"} }, groups: []string{"staff"}, client: true, place: true},
-		{name: "one group is told the client", change: func(c *Client) { c.ShowApplicationName.Include = []string{"staff"} }, groups: []string{"staff"}, client: true, place: true},
+		{name: "a group has no place", change: func(c *Client) { c.ShowLocation.Exclude = GroupsOf("vip") }, groups: []string{"VIP"}, client: true},
+		{name: "another group has", change: func(c *Client) { c.ShowLocation.Exclude = GroupsOf("vip") }, groups: []string{"staff"}, client: true, place: true},
+		{name: "one group is told the client", change: func(c *Client) { c.ShowApplicationName.Include = GroupsOf("staff") }, groups: []string{"staff"}, client: true, place: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestJoin(t *testing.T) {
 		"the same":                        {joins: true},
 		"another NAS port and identifier": {second: func(q *Request, _ *rig) { q.Source = "192.0.2.9:1" }, joins: true},
 		"another client of the group":     {second: func(q *Request, r *rig) { q.Client = r.newClient("vpn2", "edge") }, joins: true},
-		"another spelling of the name":    {second: func(q *Request, _ *rig) { q.User = `CORP\Alice` }, joins: true},
+		"another spelling of the name":    {second: func(q *Request, _ *rig) { q.User = NameOf(`CORP\Alice`) }, joins: true},
 		"another protocol":                {second: func(q *Request, _ *rig) { q.Cred = MSCHAPv2{} }, joins: true},
 
 		"wrong password":               {second: func(q *Request, _ *rig) { q.Cred = Password("wrong") }, reason: ReasonWrongPassword},
@@ -59,7 +59,7 @@ func TestJoin(t *testing.T) {
 		},
 		"a client that allows another group": {second: func(q *Request, r *rig) {
 			q.Client = r.newClient("vpn2", "edge")
-			q.Client.AllowGroups = []string{"admins"}
+			q.Client.AllowGroups = GroupsOf("admins")
 		}, reason: ReasonNotAllowed},
 	}
 	for name, tt := range tests {
@@ -107,7 +107,7 @@ func TestJoinAnotherUser(t *testing.T) {
 		r.users.set("carol", func(u *User) { u.Devices = 1 })
 		alice, carol := r.send(r.request("alice")), r.send(r.request("carol"))
 		g := r.rings(2)
-		if g.User != "carol" {
+		if g.User.String() != "carol" {
 			t.Fatalf("the second prompt is %s's", g.User)
 		}
 		g.decides(nil)
@@ -310,7 +310,7 @@ func TestJoinChallengeUnderAnotherName(t *testing.T) {
 		a := r.send(q)
 		a.want(Challenge, ReasonNumberMatch)
 		q = r.reply(a, "123456")
-		q.User = "alice"
+		q.User = NameOf("alice")
 		r.send(q).want(Reject, ReasonStateUnknown)
 		r.sendAnswer(a, "123456").want(Accept, "")
 	})

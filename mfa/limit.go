@@ -17,10 +17,10 @@ type Rule struct {
 // prompts, prompts of any kind, wrong passwords. It outlives every engine, so a reload forgets
 // nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
-	codes   tallies
-	prompts tallies // that the user did not approve
-	rang    tallies // all prompts, however they ended
-	tries   tries   // of passwords
+	codes   tallies[NameKey]
+	prompts tallies[NameKey] // that the user did not approve
+	rang    tallies[NameKey] // all prompts, however they ended
+	tries   tries            // of passwords
 }
 
 // maxTallies bounds each table (about 20 MiB at the most). Only a right
@@ -28,9 +28,9 @@ type Limits struct {
 const maxTallies = 100_000
 
 // tallies is a table of sliding windows.
-type tallies struct {
+type tallies[K comparable] struct {
 	mu    sync.Mutex
-	m     map[string]*tally
+	m     map[K]*tally
 	swept time.Time // when a full table was last looked through
 }
 
@@ -44,7 +44,7 @@ type tally struct {
 // in parallel no more than r.Max are examined. It reports false, and counts
 // nothing, while the key is locked or the window is full. What happened before
 // cleared is forgotten. A table that is full takes no new key.
-func (t *tallies) take(key string, now, cleared time.Time, r Rule) bool {
+func (t *tallies[K]) take(key K, now, cleared time.Time, r Rule) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entry(key, now, cleared, r)
@@ -56,7 +56,7 @@ func (t *tallies) take(key string, now, cleared time.Time, r Rule) bool {
 }
 
 // refund takes back what take counted at that time: it was right after all.
-func (t *tallies) refund(key string, at time.Time) {
+func (t *tallies[K]) refund(key K, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.m[key]
@@ -75,7 +75,7 @@ func (t *tallies) refund(key string, at time.Time) {
 }
 
 // settle locks the key if its window is full, after what was taken turned out wrong.
-func (t *tallies) settle(key string, now time.Time, r Rule) {
+func (t *tallies[K]) settle(key K, now time.Time, r Rule) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.m[key]; e != nil && len(e.times) >= r.Max {
@@ -85,7 +85,7 @@ func (t *tallies) settle(key string, now time.Time, r Rule) {
 }
 
 // locked reports whether the key is locked now.
-func (t *tallies) locked(key string, now, cleared time.Time) bool {
+func (t *tallies[K]) locked(key K, now, cleared time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.m[key]
@@ -96,7 +96,7 @@ func (t *tallies) locked(key string, now, cleared time.Time) bool {
 }
 
 // full reports whether the key was taken as often as it may be.
-func (t *tallies) full(key string, now, cleared time.Time, r Rule) bool {
+func (t *tallies[K]) full(key K, now, cleared time.Time, r Rule) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.m[key] == nil || r.Max == 0 {
@@ -107,14 +107,14 @@ func (t *tallies) full(key string, now, cleared time.Time, r Rule) bool {
 
 // entry returns the key's tally without what has left the window, or nil where
 // the table is full.
-func (t *tallies) entry(key string, now, cleared time.Time, r Rule) *tally {
+func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
 	e := t.m[key]
 	if e == nil {
 		if len(t.m) >= maxTallies && !t.evict(now, r) {
 			return nil
 		}
 		if t.m == nil {
-			t.m = make(map[string]*tally)
+			t.m = make(map[K]*tally)
 		}
 		e = &tally{}
 		t.m[key] = e
@@ -135,7 +135,7 @@ func (t *tallies) entry(key string, now, cleared time.Time, r Rule) *tally {
 
 // evict removes what has run out, once a second at most because it looks at
 // every entry, and reports whether there is room.
-func (t *tallies) evict(now time.Time, r Rule) bool {
+func (t *tallies[K]) evict(now time.Time, r Rule) bool {
 	if now.Sub(t.swept) < time.Second {
 		return false
 	}
@@ -156,7 +156,7 @@ func (t *tallies) evict(now time.Time, r Rule) bool {
 // not forgive wrong codes or fatigue.
 func (l *Limits) Restore(events []Event, codes, prompts, rings Rule, now time.Time) {
 	for _, ev := range events {
-		key := Fold(ev.User)
+		key := ev.User.Key()
 		age := now.Sub(ev.Time)
 		for range ev.Tries {
 			if age < codes.Window+codes.For {

@@ -11,78 +11,78 @@ func TestTallies(t *testing.T) {
 	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	var none time.Time
-	tests := map[string]func(l *tallies) bool{
-		"takes up to the bound": func(l *tallies) bool {
+	tests := map[string]func(l *tallies[string]) bool{
+		"takes up to the bound": func(l *tallies[string]) bool {
 			return l.take("a", at(0), none, r) && l.take("a", at(1), none, r) && l.take("a", at(2), none, r) && !l.take("a", at(3), none, r)
 		},
-		"keys are apart": func(l *tallies) bool {
+		"keys are apart": func(l *tallies[string]) bool {
 			fill(l, "a", at(0), r)
 			return l.take("b", at(0), none, r)
 		},
-		"the window slides": func(l *tallies) bool {
+		"the window slides": func(l *tallies[string]) bool {
 			return l.take("a", at(0), none, r) && l.take("a", at(50), none, r) && l.take("a", at(51), none, r) &&
 				!l.take("a", at(59), none, r) && l.take("a", at(60), none, r) && !l.take("a", at(61), none, r)
 		},
-		"locked": func(l *tallies) bool {
+		"locked": func(l *tallies[string]) bool {
 			fill(l, "a", at(0), r)
 			l.settle("a", at(1), r)
 			return l.locked("a", at(300), none) && !l.take("a", at(300), none, r) && !l.locked("a", at(301), none) && l.take("a", at(301), none, r)
 		},
-		"settle before the bound does nothing": func(l *tallies) bool {
+		"settle before the bound does nothing": func(l *tallies[string]) bool {
 			l.take("a", at(0), none, r)
 			l.settle("a", at(0), r)
 			return !l.locked("a", at(0), none) && l.take("a", at(0), none, r)
 		},
-		"refunded": func(l *tallies) bool {
+		"refunded": func(l *tallies[string]) bool {
 			fill(l, "a", at(0), r)
 			l.refund("a", at(0))
 			return l.take("a", at(1), none, r) && !l.take("a", at(2), none, r)
 		},
-		"a refund leaves nothing behind": func(l *tallies) bool {
+		"a refund leaves nothing behind": func(l *tallies[string]) bool {
 			l.take("a", at(0), none, r)
 			l.refund("a", at(0))
 			l.refund("b", at(0))
 			return len(l.m) == 0
 		},
-		"a refund does not open a lock": func(l *tallies) bool {
+		"a refund does not open a lock": func(l *tallies[string]) bool {
 			fill(l, "a", at(0), r)
 			l.settle("a", at(0), r)
 			l.refund("a", at(0))
 			return l.locked("a", at(1), none)
 		},
-		"cleared before": func(l *tallies) bool {
+		"cleared before": func(l *tallies[string]) bool {
 			fill(l, "a", at(10), r)
 			l.settle("a", at(10), r)
 			return l.locked("a", at(20), at(5)) && !l.take("a", at(20), at(5), r)
 		},
-		"cleared after": func(l *tallies) bool {
+		"cleared after": func(l *tallies[string]) bool {
 			fill(l, "a", at(10), r)
 			l.settle("a", at(10), r)
 			return !l.locked("a", at(20), at(15)) && l.take("a", at(20), at(15), r) && !l.locked("a", at(20), none)
 		},
-		"what was counted before the clearing is void": func(l *tallies) bool {
+		"what was counted before the clearing is void": func(l *tallies[string]) bool {
 			fill(l, "a", at(10), r)
 			first := l.take("a", at(20), at(15), r)
 			return l.take("a", at(20), at(15), r) && first
 		},
-		"a lock outlives a reload that changes its length": func(l *tallies) bool {
+		"a lock outlives a reload that changes its length": func(l *tallies[string]) bool {
 			fill(l, "a", at(600), r)
 			l.settle("a", at(600), r)
 			longer := Rule{Max: 3, Window: time.Minute, For: time.Hour}
 			return !l.take("a", at(610), at(300), longer) && l.locked("a", at(620), at(300))
 		},
-		"a rule of zero takes nothing": func(l *tallies) bool { return !l.take("a", at(0), none, Rule{}) },
+		"a rule of zero takes nothing": func(l *tallies[string]) bool { return !l.take("a", at(0), none, Rule{}) },
 	}
 	for name, ok := range tests {
 		t.Run(name, func(t *testing.T) {
-			if !ok(&tallies{}) {
+			if !ok(&tallies[string]{}) {
 				t.Error("no")
 			}
 		})
 	}
 }
 
-func fill(l *tallies, key string, at time.Time, r Rule) {
+func fill[K comparable](l *tallies[K], key K, at time.Time, r Rule) {
 	for range r.Max {
 		l.take(key, at, time.Time{}, r)
 	}
@@ -92,7 +92,7 @@ func fill(l *tallies, key string, at time.Time, r Rule) {
 // what ran out.
 func TestTalliesBounded(t *testing.T) {
 	r := Rule{Max: 2, Window: time.Minute, For: time.Hour}
-	var l tallies
+	var l tallies[string]
 	now := time.Now()
 	fill(&l, "locked", now, r)
 	l.settle("locked", now, r)
@@ -119,7 +119,7 @@ func TestRestore(t *testing.T) {
 	codes := Rule{Max: 10, Window: 15 * time.Minute, For: time.Hour}
 	prompts := Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute}
 	event := func(ago time.Duration, plan Plan, reason Reason, tries int) Event {
-		return Event{Kind: EventLogin, Time: now.Add(-ago), User: "Bob", Plan: plan, Reason: reason, Tries: tries}
+		return Event{Kind: EventLogin, Time: now.Add(-ago), User: NameOf("Bob"), Plan: plan, Reason: reason, Tries: tries}
 	}
 	repeat := func(n int, ev Event) (out []Event) {
 		for range n {
@@ -157,8 +157,8 @@ func TestRestore(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var l Limits
 			l.Restore(tt.events, codes, prompts, Rule{Max: 30, Window: prompts.Window}, now)
-			u := User{Name: "bob"}
-			limited := l.prompts.locked("bob", now, u.Unblocked)
+			u := User{Name: NameOf("bob")}
+			limited := l.prompts.locked(NameOf("bob").Key(), now, u.Unblocked)
 			if l.CodesLocked(u, now) != tt.codes || limited != tt.prompts {
 				t.Errorf("codes locked %v, push limited %v", l.CodesLocked(u, now), limited)
 			}
@@ -170,11 +170,11 @@ func TestRestore(t *testing.T) {
 // password was right, or what bars the user.
 func TestRejectionsAreAlike(t *testing.T) {
 	for name, change := range map[string]func(r *rig, q *Request){
-		"unknown user":        func(r *rig, q *Request) { q.User, q.Cred = "nobody", Password("wrong") },
+		"unknown user":        func(r *rig, q *Request) { q.User, q.Cred = NameOf("nobody"), Password("wrong") },
 		"wrong MS-CHAPv2":     func(r *rig, q *Request) { q.Cred = MSCHAPv2{NTResponse: [24]byte{1}} },
 		"cannot be checked":   func(r *rig, q *Request) { r.primary.fail = func() error { return ErrUnsupported } },
 		"blocked":             func(r *rig, q *Request) { r.users.set("bob", func(u *User) { u.Blocked = true }) },
-		"not allowed":         func(r *rig, q *Request) { r.client.AllowGroups = []string{"admins"} },
+		"not allowed":         func(r *rig, q *Request) { r.client.AllowGroups = GroupsOf("admins") },
 		"not registered":      func(r *rig, q *Request) { r.users.set("bob", func(u *User) { u.Codes = 0 }) },
 		"cannot carry a code": func(r *rig, q *Request) { q.Cred = MSCHAPv2{} },
 		"no usable method":    func(r *rig, q *Request) { r.users.set("bob", func(u *User) { u.Codes, u.HasPass = 0, true }) },
@@ -183,9 +183,9 @@ func TestRejectionsAreAlike(t *testing.T) {
 		},
 		"codes are locked": func(r *rig, q *Request) {
 			for range r.Lockout.Max {
-				r.Limits.codes.take("bob", time.Now(), time.Time{}, r.Lockout)
+				r.Limits.codes.take(NameOf("bob").Key(), time.Now(), time.Time{}, r.Lockout)
 			}
-			r.Limits.codes.settle("bob", time.Now(), r.Lockout)
+			r.Limits.codes.settle(NameOf("bob").Key(), time.Now(), r.Lockout)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestRejectionsAreAlike(t *testing.T) {
 }
 
 // counted returns how many times the key was taken and not refunded.
-func (t *tallies) counted(key string) int {
+func (t *tallies[K]) counted(key K) int {
 	if e := t.m[key]; e != nil {
 		return len(e.times)
 	}

@@ -70,7 +70,7 @@ type wait struct {
 type challenge struct {
 	w        *wait
 	state    string
-	user     string            // User-Name as sent, folded: the answer must carry the same
+	user     NameKey           // of the User-Name: the answer must carry the same
 	asks     *PrimaryChallenge // the primary's question; nil: one of ours
 	appended bool              // the answer came with the password: this State was never sent
 	answered bool
@@ -212,4 +212,6 @@ func (w *wait) shown(requests []PromptRequest) []PromptRequest {
 
 // denialKey is the seat as far as the request tells: refusing needs no proof
 // that the end-user field is genuine.
-func denialKey(l *OpenPrompt) string { return Fold(l.User) + "\x00" + l.Group + "\x00" + l.EndUser }
+func denialKey(l *OpenPrompt) string {
+	return l.User.Key().String() + "\x00" + l.Group + "\x00" + l.EndUser
+}

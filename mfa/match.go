@@ -18,7 +18,7 @@ const matchDigits = 6
 // askDeviceForCode opens a login whose device shows a code. It rings at no device
 // while the person could not type that code.
 func (e *Engine) askDeviceForCode(ctx context.Context, w *wait, p packet, user User) {
-	if e.Limits.codes.locked(Fold(w.User), w.Opened, user.Unblocked) {
+	if e.Limits.codes.locked(w.User.Key(), w.Opened, user.Unblocked) {
 		e.end(ctx, w, p, Reject, ReasonCodesLocked)
 		return
 	}

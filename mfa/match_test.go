@@ -53,7 +53,7 @@ func TestCodeFromDevice(t *testing.T) {
 			if ev.Method != "code" || ev.Plan != PlanCode || !ev.NumberSet || ev.Device != "pixel" || string(ev.Signature) != "sig" {
 				t.Errorf("event: %+v", ev)
 			}
-			if n := r.Limits.codes.counted("alice"); n != 0 {
+			if n := r.Limits.codes.counted(NameOf("alice").Key()); n != 0 {
 				t.Errorf("the right code counts as %d wrong ones", n)
 			}
 		},
@@ -124,7 +124,7 @@ func TestCodeFromDevice(t *testing.T) {
 			other := r.rings(2)
 			g.decides(nil)
 			other.decides(nil)
-			if other.User != "dora" || other.Code == g.Code {
+			if other.User.String() != "dora" || other.Code == g.Code {
 				t.Fatalf("prompt of %q; the codes are equal: %t", other.User, other.Code == g.Code)
 			}
 			a, b = r.typed(a, other), r.typed(b, g)
@@ -137,7 +137,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g, a := r.fromDevice(t)
 			g.decides(nil)
 			q := r.reply(a, string(g.Code))
-			q.User = "bob"
+			q.User = NameOf("bob")
 			r.send(q).want(Reject, ReasonStateUnknown)
 			r.typed(a, g).want(Accept, ReasonCodeMatch)
 		},
@@ -149,7 +149,7 @@ func TestCodeFromDevice(t *testing.T) {
 			a.want(Challenge, "")
 			r.sendAnswer(a, "OK").want(Reject, ReasonWrongCode) // approved: now it is a code that is due
 			r.typed(a, g).want(Reject, ReasonStateUnknown)
-			if n := r.Limits.codes.counted("alice"); n != 3 {
+			if n := r.Limits.codes.counted(NameOf("alice").Key()); n != 3 {
 				t.Errorf("%d wrong codes are counted", n)
 			}
 		},
@@ -207,9 +207,9 @@ func TestCodeFromDevice(t *testing.T) {
 		"codes are locked": func(t *testing.T, r *rig) {
 			r.hidesMessage(r.client)
 			for range r.Lockout.Max {
-				r.Limits.codes.take("alice", time.Now(), time.Time{}, r.Lockout)
+				r.Limits.codes.take(NameOf("alice").Key(), time.Now(), time.Time{}, r.Lockout)
 			}
-			r.Limits.codes.settle("alice", time.Now(), r.Lockout)
+			r.Limits.codes.settle(NameOf("alice").Key(), time.Now(), r.Lockout)
 			r.send(r.request("alice")).want(Reject, ReasonCodesLocked)
 			if n := len(r.phone.all()); n != 0 {
 				t.Errorf("%d devices ring for nothing", n)
@@ -219,7 +219,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g, a := r.fromDevice(t)
 			g.decides(nil)
 			for range r.Lockout.Max {
-				r.Limits.codes.take("alice", time.Now(), time.Time{}, r.Lockout)
+				r.Limits.codes.take(NameOf("alice").Key(), time.Now(), time.Time{}, r.Lockout)
 			}
 			r.typed(a, g).want(Reject, ReasonCodesLocked)
 		},

@@ -66,12 +66,12 @@ var npsResults = map[Reason]string{
 }
 
 // npsText is the event text where the NPS extension has one.
-func npsText(reason Reason, user string) string {
+func npsText(reason Reason, user Name) string {
 	if reason == ReasonOTPUnsupported {
-		return "Challenge requested in Authentication Ext for User " + user
+		return "Challenge requested in Authentication Ext for User " + user.String()
 	}
 	if code, ok := npsResults[reason]; ok {
-		return "Access Rejected for user " + user + " with Azure MFA response: " + code
+		return "Access Rejected for user " + user.String() + " with Azure MFA response: " + code
 	}
 	return ""
 }

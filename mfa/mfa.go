@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -60,7 +59,7 @@ func (*PrimaryChallenge) Error() string { return "the primary asks for more" }
 // what Check would. Each challenge is continued at most once.
 type PrimaryContinuer interface {
 	PasswordChecker
-	Continue(ctx context.Context, user string, c *PrimaryChallenge, answer Password) (Identity, error)
+	Continue(ctx context.Context, user Name, c *PrimaryChallenge, answer Password) (Identity, error)
 }
 
 // PasswordChecker checks the first factor. Check may be called concurrently. A
@@ -75,7 +74,7 @@ type PrimaryContinuer interface {
 // server has ended: it lets go of what is idle. Checks that still run, or begin
 // later because their login began before, go on to work and leave nothing behind.
 type PasswordChecker interface {
-	Check(ctx context.Context, user string, cred Credential) (Identity, error)
+	Check(ctx context.Context, user Name, cred Credential) (Identity, error)
 }
 
 // Connector is a PasswordChecker or a Pusher that asks something outside of this process.
@@ -102,13 +101,13 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // password. Find returns the Identity that Check would, or ErrRejected for an
 // unknown user. It proves nothing about who asks.
 type IdentityFinder interface {
-	Find(ctx context.Context, user string) (Identity, error)
+	Find(ctx context.Context, user Name) (Identity, error)
 }
 
 // Namer is a PasswordChecker that tells from memory under which name it will
 // return a user whose password is right. It proves nothing about who asks.
 type Namer interface {
-	CanonicalName(user string) string
+	CanonicalName(user Name) Name
 }
 
 // Pusher asks the user's devices to approve a login. Push may be called
@@ -157,10 +156,10 @@ type CodeVerifier interface {
 	// accept (with the used step filled in) is on disk: one commit. ErrRejected
 	// means a wrong or used code. Any other error means that the code was not
 	// accepted; its step may be used up all the same.
-	VerifyCode(ctx context.Context, user, code string, accept Event) error
+	VerifyCode(ctx context.Context, user Name, code string, accept Event) error
 	// HasForm reports whether answer has the form of one of the user's codes
 	// (spaces and full-width digits included). It does not examine the code.
-	HasForm(user, answer string) bool
+	HasForm(user Name, answer string) bool
 }
 
 // Journal is the audit trail. Record returns nil when ev is on disk. It may be
@@ -174,9 +173,8 @@ type Journal interface {
 // Directory knows the registered methods and the blocks of users. It answers
 // from memory and may be called concurrently.
 type Directory interface {
-	// User folds the name itself, and returns the zero User with the given name
-	// for one that it does not know.
-	User(ctx context.Context, name string) (User, error)
+	// User returns the zero User with the given name for one that it does not know.
+	User(ctx context.Context, name Name) (User, error)
 	// Registered returns nil while the device with this id is registered, and
 	// ErrRejected for one that is unknown or removed.
 	Registered(ctx context.Context, device string) error
@@ -185,7 +183,7 @@ type Directory interface {
 // User is what the store knows of a person. Registered means enrolled and not
 // removed: a locked, expired or unreachable method is still registered.
 type User struct {
-	Name        string   // as enrolled
+	Name        Name     // as enrolled
 	Blocked     bool     // by an administrator: no login at all
 	Devices     int      // registered push devices, of all providers
 	Elsewhere   []string // the providers of those Devices that are not our own, one each
@@ -244,12 +242,12 @@ func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // Identity is what a primary knows of a user whose first factor was right.
 type Identity struct {
 	// Name is the canonical name: the directory's spelling, unique to it.
-	Name string
+	Name Name
 	// Known is true when the primary has this user, which every successful
 	// password check implies.
 	Known    bool
 	Disabled bool
-	Groups   []string
+	Groups   []Group
 	// Attributes are for the Access-Accept.
 	Attributes []Attribute
 	// MSCHAP is set after an MS-CHAPv2 check. It belongs to the packet that was
@@ -294,7 +292,7 @@ type Request struct {
 	Client   *Client
 	Source   string // address and port it came from, for the log
 	Signed   bool   // carried a valid Message-Authenticator
-	User     string // User-Name as sent
+	User     Name   // User-Name
 	Cred     Credential
 	State    string // of the challenge that this answers, else empty
 	EndUser  string // the profile's end-user field as sent, empty if absent
@@ -382,7 +380,7 @@ type Decision struct {
 type Prompt struct {
 	ID      string // the login's id
 	Resumed bool   // shown before a restart: show it again, and do not ring again
-	User    string // canonical name
+	User    Name   // canonical
 	Client  string
 	Number  string // two digits to be typed on the device; empty: approve or deny
 	// Code is shown by the device that approves, to be typed where the person signs
@@ -428,7 +426,7 @@ type Event struct {
 	Kind    EventKind `json:"kind"`
 	Client  string    `json:"client,omitempty"`
 	Group   string    `json:"group,omitempty"`
-	User    string    `json:"user,omitempty"` // canonical, or as sent where the primary said no
+	User    Name      `json:"user,omitzero"` // canonical, or as sent where the primary said no
 	EndUser string    `json:"end_user,omitempty"`
 	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
 	Source  string    `json:"source,omitempty"`
@@ -483,6 +481,3 @@ const (
 	// EventAccounting is what a NAS reports of a session. It decides nothing.
 	EventAccounting EventKind = "accounting"
 )
-
-// Fold returns the form of a user name under which names are compared.
-func Fold(name string) string { return strings.ToLower(name) }

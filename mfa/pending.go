@@ -42,8 +42,8 @@ type Pending struct {
 	mu       sync.Mutex
 	draining bool
 	logins   map[*wait]struct{}
-	users    map[string][]*wait // by folded canonical name: dialogs, and at most one prompt
-	asked    map[string][]*wait // dialogs of a primary that has yet to say who it is, by origin
+	users    map[peer][]*wait // by user: dialogs, and at most one prompt
+	asked    map[peer][]*wait // dialogs of a primary that has yet to say who it is, by origin
 	states   map[string]*challenge
 	clients  map[string]int
 	denied   map[string]time.Time // join key without the demand to be signed, until when
@@ -72,7 +72,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	if until, ok := t.denied[denialKey(&w.OpenPrompt)]; ok && p.Received.Before(until) {
 		return nil, recentlyDenied
 	}
-	for _, o := range t.users[Fold(w.User)] {
+	for _, o := range t.users[peer{user: w.User.Key()}] {
 		if !o.prompts() {
 			continue
 		}
@@ -83,7 +83,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 			o.Requests = append(o.Requests, w.Requests...)
 			t.note(o)
 		}
-		if o.resumed && o.Identity.Name == "" {
+		if o.resumed && o.Identity.Name.IsZero() {
 			o.Identity = w.Identity // for challenges that are answered from now on
 		}
 		return o, joined
@@ -107,8 +107,8 @@ func (t *Pending) init() {
 		return
 	}
 	t.logins = make(map[*wait]struct{})
-	t.users = make(map[string][]*wait)
-	t.asked = make(map[string][]*wait)
+	t.users = make(map[peer][]*wait)
+	t.asked = make(map[peer][]*wait)
 	t.states = make(map[string]*challenge)
 	t.clients = make(map[string]int)
 	t.denied = make(map[string]time.Time)
@@ -126,10 +126,10 @@ func (t *Pending) add(w *wait) {
 }
 
 // rings reports whether a prompt of the user is open.
-func (t *Pending) rings(user string) bool {
+func (t *Pending) rings(user Name) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.users[Fold(user)], (*wait).prompts)
+	return slices.ContainsFunc(t.users[peer{user: user.Key()}], (*wait).prompts)
 }
 
 // hold lets p wait for the device's decision. It reports false if the login
@@ -175,15 +175,15 @@ func (t *Pending) challenge(w *wait, p packet) string {
 	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
 		return ""
 	}
-	return t.newChallenge(w, Fold(p.User)).state
+	return t.newChallenge(w, p.User.Key()).state
 }
 
-// newChallenge makes a State for the user, folded. t.mu is held.
-func (t *Pending) newChallenge(w *wait, user string) *challenge {
+// newChallenge makes a State for the user. t.mu is held.
+func (t *Pending) newChallenge(w *wait, user NameKey) *challenge {
 	return t.register(w, t.random.text(16), user)
 }
 
-func (t *Pending) register(w *wait, state, user string) *challenge {
+func (t *Pending) register(w *wait, state string, user NameKey) *challenge {
 	c := &challenge{w: w, state: state, user: user}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
@@ -200,7 +200,7 @@ func (t *Pending) answer(p packet, answer Password) (c *challenge, gone []packet
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c = t.states[p.State]
-	if c == nil || c.user != Fold(p.User) || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
+	if c == nil || c.user != p.User.Key() || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
 		return nil, nil, false
 	}
 	if c.answered {
@@ -244,7 +244,7 @@ func (t *Pending) answered(w *wait, p packet, code string) *challenge {
 	if w.done {
 		return nil
 	}
-	c := t.newChallenge(w, Fold(p.User))
+	c := t.newChallenge(w, p.User.Key())
 	c.appended, c.answered, c.answer, c.packets = true, true, Password(code), []packet{p}
 	return c
 }

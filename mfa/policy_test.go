@@ -7,7 +7,7 @@ import (
 )
 
 // everyone is a feature that is on for all.
-var everyone = Feature{Enabled: true, Include: []string{AllUsers}}
+var everyone = Feature{Enabled: true, Include: GroupsOf(AllUsers)}
 
 func TestDecide(t *testing.T) {
 	push := func(c *Client) { c.Pusher = &phone{} }
@@ -32,49 +32,49 @@ func TestDecide(t *testing.T) {
 		{name: "blocked", client: push, user: User{Devices: 1, Blocked: true}, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "blocked wins over an exempt client", client: func(c *Client) { c.ExemptClient = true }, user: User{Blocked: true}, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "disabled", client: push, user: both, facts: func(f *Facts) { f.Identity.Disabled = true }, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
-		{name: "not in an allowed group", client: func(c *Client) { push(c); c.AllowGroups = []string{"staff"} }, user: both, groups: []string{"guests"}, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
-		{name: "not allowed wins over an exempt group", client: func(c *Client) { c.AllowGroups, c.ExemptGroups = []string{"staff"}, []string{"guests"} }, groups: []string{"guests"}, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
-		{name: "in an allowed group, spelled otherwise", client: func(c *Client) { push(c); c.AllowGroups = []string{"Staff"} }, user: User{Devices: 1}, groups: []string{"STAFF"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "not in an allowed group", client: func(c *Client) { push(c); c.AllowGroups = GroupsOf("staff") }, user: both, groups: []string{"guests"}, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "not allowed wins over an exempt group", client: func(c *Client) { c.AllowGroups, c.ExemptGroups = GroupsOf("staff"), GroupsOf("guests") }, groups: []string{"guests"}, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "in an allowed group, spelled otherwise", client: func(c *Client) { push(c); c.AllowGroups = GroupsOf("Staff") }, user: User{Devices: 1}, groups: []string{"STAFF"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "exempt client", client: func(c *Client) { c.ExemptClient = true }, plan: PlanNone, reason: ReasonExemptClient, line: 2},
-		{name: "exempt group", client: func(c *Client) { push(c); c.ExemptGroups = []string{"robots"} }, user: both, groups: []string{"robots"}, plan: PlanNone, reason: ReasonExemptGroup, line: 2},
-		{name: "another group is exempt", client: func(c *Client) { push(c); c.ExemptGroups = []string{"robots"} }, user: User{Devices: 1}, groups: []string{"people"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "exempt group", client: func(c *Client) { push(c); c.ExemptGroups = GroupsOf("robots") }, user: both, groups: []string{"robots"}, plan: PlanNone, reason: ReasonExemptGroup, line: 2},
+		{name: "another group is exempt", client: func(c *Client) { push(c); c.ExemptGroups = GroupsOf("robots") }, user: User{Devices: 1}, groups: []string{"people"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "exempt address", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("10.0.0.0/8") }, user: both, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptAddress, line: 2},
 		{name: "exempt address, written as IPv6", client: func(c *Client) { c.ExemptAddresses = prefixes("10.0.0.0/8") }, facts: from("::ffff:10.1.2.3"), plan: PlanNone, reason: ReasonExemptAddress, line: 2},
 		{name: "another address is exempt", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("10.0.0.0/8", "2001:db8::/32") }, user: User{Devices: 1}, facts: from("192.0.2.1"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "every address is exempt, this one is not known", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("0.0.0.0/0", "::/0") }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "required group and exempt client", client: func(c *Client) { push(c); c.ExemptClient, c.RequireGroups = true, []string{"Admins"} }, user: User{Devices: 1}, groups: []string{"admins"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "required group and exempt group", client: func(c *Client) { push(c); c.ExemptGroups, c.RequireGroups = []string{"robots"}, []string{"admins"} }, user: User{Devices: 1}, groups: []string{"robots", "admins"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required group and exempt client", client: func(c *Client) { push(c); c.ExemptClient, c.RequireGroups = true, GroupsOf("Admins") }, user: User{Devices: 1}, groups: []string{"admins"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required group and exempt group", client: func(c *Client) { push(c); c.ExemptGroups, c.RequireGroups = GroupsOf("robots"), GroupsOf("admins") }, user: User{Devices: 1}, groups: []string{"robots", "admins"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "required group and exempt address", client: func(c *Client) {
 			push(c)
-			c.ExemptAddresses, c.RequireGroups = prefixes("10.0.0.0/8"), []string{"admins"}
+			c.ExemptAddresses, c.RequireGroups = prefixes("10.0.0.0/8"), GroupsOf("admins")
 		}, user: User{Devices: 1}, groups: []string{"admins"}, facts: from("10.1.2.3"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "another group is required", client: func(c *Client) { c.ExemptClient, c.RequireGroups = true, []string{"admins"} }, groups: []string{"staff"}, plan: PlanNone, reason: ReasonExemptClient, line: 2},
-		{name: "required of everyone", client: func(c *Client) { push(c); c.ExemptClient, c.RequireGroups = true, []string{AllUsers} }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "another group is required", client: func(c *Client) { c.ExemptClient, c.RequireGroups = true, GroupsOf("admins") }, groups: []string{"staff"}, plan: PlanNone, reason: ReasonExemptClient, line: 2},
+		{name: "required of everyone", client: func(c *Client) { push(c); c.ExemptClient, c.RequireGroups = true, GroupsOf(AllUsers) }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "required address and exempt group", client: func(c *Client) {
 			push(c)
-			c.ExemptGroups, c.RequireAddresses = []string{"robots"}, prefixes("192.0.2.0/24")
+			c.ExemptGroups, c.RequireAddresses = GroupsOf("robots"), prefixes("192.0.2.0/24")
 		}, user: User{Devices: 1}, groups: []string{"robots"}, facts: from("192.0.2.1"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "required addresses, from elsewhere", client: func(c *Client) { c.ExemptGroups, c.RequireAddresses = []string{"robots"}, prefixes("192.0.2.0/24") }, groups: []string{"robots"}, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptGroup, line: 2},
+		{name: "required addresses, from elsewhere", client: func(c *Client) { c.ExemptGroups, c.RequireAddresses = GroupsOf("robots"), prefixes("192.0.2.0/24") }, groups: []string{"robots"}, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptGroup, line: 2},
 		{name: "required addresses, from nobody knows where", client: func(c *Client) {
 			push(c)
-			c.ExemptGroups, c.RequireAddresses = []string{"robots"}, prefixes("192.0.2.0/24")
+			c.ExemptGroups, c.RequireAddresses = GroupsOf("robots"), prefixes("192.0.2.0/24")
 		}, user: User{Devices: 1}, groups: []string{"robots"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "required, and nothing registered", client: func(c *Client) { c.RequireGroups = []string{"admins"} }, groups: []string{"admins"}, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
+		{name: "required, and nothing registered", client: func(c *Client) { c.RequireGroups = GroupsOf("admins") }, groups: []string{"admins"}, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "bypass", client: push, user: both, groups: []string{"Staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
 		{name: "bypass, and nothing registered", client: func(c *Client) { c.RequireUserMatch = true }, groups: []string{"staff"}, facts: bypass("staff", "vpn"), plan: PlanNone, reason: ReasonBypass, line: 2},
 		{name: "bypass of another group", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass("admins", ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "bypass at another client", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass("staff", "gateway"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "bypass of everyone is none", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass(AllUsers, ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "bypass wins over require", client: func(c *Client) { push(c); c.RequireGroups = []string{"staff"} }, user: both, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
+		{name: "bypass wins over require", client: func(c *Client) { push(c); c.RequireGroups = GroupsOf("staff") }, user: both, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
 		{name: "blocked wins over bypass", user: User{Blocked: true}, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "disabled wins over bypass", groups: []string{"staff"}, facts: func(f *Facts) { bypass("staff", "")(f); f.Identity.Disabled = true }, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
-		{name: "not allowed wins over bypass", client: func(c *Client) { c.AllowGroups = []string{"other"} }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "not allowed wins over bypass", client: func(c *Client) { c.AllowGroups = GroupsOf("other") }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
 		{name: "an exemption is not a use of a bypass", client: func(c *Client) { c.ExemptClient = true }, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonExemptClient, line: 2},
 		{name: "remembered", client: push, user: User{Devices: 1}, facts: remembers, plan: PlanNone, reason: ReasonRemembered, line: 2},
 		{name: "remembered, where a code is due", client: override, user: both, facts: remembers, plan: PlanNone, reason: ReasonRemembered, line: 2},
-		{name: "required wins over remembered", client: func(c *Client) { push(c); c.RequireGroups = []string{"admins"} }, user: User{Devices: 1}, groups: []string{"admins"}, facts: remembers, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "required wins over remembered", client: func(c *Client) { push(c); c.RequireGroups = GroupsOf("admins") }, user: User{Devices: 1}, groups: []string{"admins"}, facts: remembers, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "blocked wins over remembered", client: push, user: User{Devices: 1, Blocked: true}, facts: remembers, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
-		{name: "not allowed wins over remembered", client: func(c *Client) { push(c); c.AllowGroups = []string{"staff"} }, user: both, facts: remembers, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
+		{name: "not allowed wins over remembered", client: func(c *Client) { push(c); c.AllowGroups = GroupsOf("staff") }, user: both, facts: remembers, plan: PlanDeny, reason: ReasonNotAllowed, line: 1},
 		{name: "not registered, match required", client: func(c *Client) { c.RequireUserMatch = true }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "not registered, unknown", facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
 		{name: "not registered, no match required", plan: PlanNone, reason: ReasonNotRegisteredAllowed, line: 4},
@@ -92,9 +92,9 @@ func TestDecide(t *testing.T) {
 		{name: "override and MS-CHAPv2", client: override, user: both, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 7},
 		{name: "override, the user has no code", client: override, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "override, number matching is off", client: func(c *Client) { override(c); c.NumberMatching.Enabled = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "override, the user is excluded from number matching", client: func(c *Client) { override(c); c.NumberMatching.Exclude = []string{"old"} }, user: both, groups: []string{"Old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "override, the user is not included", client: func(c *Client) { override(c); c.NumberMatching.Include = []string{"pilot"} }, user: both, groups: []string{"staff"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "override, the user is included", client: func(c *Client) { override(c); c.NumberMatching.Include = []string{"pilot"} }, user: both, groups: []string{"pilot"}, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
+		{name: "override, the user is excluded from number matching", client: func(c *Client) { override(c); c.NumberMatching.Exclude = GroupsOf("old") }, user: both, groups: []string{"Old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "override, the user is not included", client: func(c *Client) { override(c); c.NumberMatching.Include = GroupsOf("pilot") }, user: both, groups: []string{"staff"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "override, the user is included", client: func(c *Client) { override(c); c.NumberMatching.Include = GroupsOf("pilot") }, user: both, groups: []string{"pilot"}, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
 		{name: "override goes before not me", client: override, user: User{Devices: 1, Codes: 1, PushBlocked: []string{"edge"}}, plan: PlanOTP, reason: ReasonOverrideOTP, line: 7},
 		{name: "not me, with a code", client: push, user: User{Devices: 1, Codes: 1, PushBlocked: []string{"x", "edge"}}, plan: PlanOTP, reason: ReasonPushBlocked, line: 8},
 		{name: "not me, with a code by MS-CHAPv2", client: push, user: User{Devices: 1, Codes: 1, PushBlocked: []string{"edge"}}, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 8},
@@ -128,7 +128,7 @@ func TestDecide(t *testing.T) {
 		{name: "code where there is no prompt", client: func(c *Client) { code(c); c.Prompts = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "number_from_device is off", client: func(c *Client) { code(c); c.NumberFromDevice = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "code, number matching is off", client: func(c *Client) { code(c); c.NumberMatching.Enabled = false }, user: both, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "code, the user is excluded from number matching", client: func(c *Client) { code(c); c.NumberMatching.Exclude = []string{"old"} }, user: both, groups: []string{"old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "code, the user is excluded from number matching", client: func(c *Client) { code(c); c.NumberMatching.Exclude = GroupsOf("old") }, user: both, groups: []string{"old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "fatigue, and the prompt takes a code", client: func(c *Client) { code(c); c.NumberFromDevice = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanCode, reason: ReasonPushLimited, line: 8},
 		{name: "fatigue, and the devices show no code", client: func(c *Client) { code(c); c.ShowsCodes = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
 		{name: "push", client: push, user: User{Devices: 2}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
@@ -145,7 +145,7 @@ func TestDecide(t *testing.T) {
 			if tt.client != nil {
 				tt.client(c)
 			}
-			f := &Facts{Identity: &Identity{Name: "alice", Known: true, Groups: tt.groups}, User: tt.user, PAP: true}
+			f := &Facts{Identity: &Identity{Name: NameOf("alice"), Known: true, Groups: GroupsOf(tt.groups...)}, User: tt.user, PAP: true}
 			if tt.facts != nil {
 				tt.facts(f)
 			}
@@ -165,7 +165,9 @@ func from(address string) func(*Facts) {
 }
 
 func bypass(group, client string) func(*Facts) {
-	return func(f *Facts) { f.Bypasses = []Bypass{{Group: "nobody"}, {Group: group, Client: client}} }
+	return func(f *Facts) {
+		f.Bypasses = []Bypass{{Group: GroupOf("nobody")}, {Group: GroupOf(group), Client: client}}
+	}
 }
 
 func prefixes(list ...string) (ps []netip.Prefix) {
@@ -230,7 +232,7 @@ func combination(n int) (*Client, *Facts) {
 		return 0
 	}
 	c := &Client{Name: "vpn", Group: "edge", NumberMatching: everyone}
-	f := &Facts{Identity: &Identity{Name: "alice", Groups: []string{"g"}}}
+	f := &Facts{Identity: &Identity{Name: NameOf("alice"), Groups: GroupsOf("g")}}
 	u := &f.User
 	u.Devices, u.Codes, u.Blocked, u.HasPass = count(), count(), bit(), bit()
 	u.Pass = u.HasPass && bit()
@@ -244,10 +246,10 @@ func combination(n int) (*Client, *Facts) {
 	c.Prompts, c.Override, c.NumberInPrompt, c.RequireUserMatch = bit(), bit(), bit(), bit()
 	c.ShowsMessage, c.TypesNumbers, c.NumberFromDevice, c.ShowsCodes = c.Prompts && bit(), bit(), bit(), true
 	if bit() {
-		c.ExemptGroups = []string{"G"}
+		c.ExemptGroups = GroupsOf("G")
 	}
 	if bit() {
-		c.AllowGroups = []string{"other"}
+		c.AllowGroups = GroupsOf("other")
 	}
 	if bit() {
 		c.Pusher = &phone{}
@@ -324,15 +326,15 @@ func TestFeatureApplies(t *testing.T) {
 		want   bool
 	}{
 		{"everyone", everyone, nil, true},
-		{"off", Feature{Include: []string{AllUsers}}, nil, false},
+		{"off", Feature{Include: GroupsOf(AllUsers)}, nil, false},
 		{"nobody included", Feature{Enabled: true}, []string{"a"}, false},
-		{"included", Feature{Enabled: true, Include: []string{"a", "b"}}, []string{"B"}, true},
-		{"not included", Feature{Enabled: true, Include: []string{"a"}}, []string{"b"}, false},
-		{"exclude wins", Feature{Enabled: true, Include: []string{AllUsers, "a"}, Exclude: []string{"a"}}, []string{"a"}, false},
-		{"everyone excluded", Feature{Enabled: true, Include: []string{AllUsers}, Exclude: []string{AllUsers}}, nil, false},
+		{"included", Feature{Enabled: true, Include: GroupsOf("a", "b")}, []string{"B"}, true},
+		{"not included", Feature{Enabled: true, Include: GroupsOf("a")}, []string{"b"}, false},
+		{"exclude wins", Feature{Enabled: true, Include: GroupsOf(AllUsers, "a"), Exclude: GroupsOf("a")}, []string{"a"}, false},
+		{"everyone excluded", Feature{Enabled: true, Include: GroupsOf(AllUsers), Exclude: GroupsOf(AllUsers)}, nil, false},
 	}
 	for _, tt := range tests {
-		if got := tt.f.Applies(tt.groups); got != tt.want {
+		if got := tt.f.Applies(GroupsOf(tt.groups...)); got != tt.want {
 			t.Errorf("%s: got %v", tt.name, got)
 		}
 	}

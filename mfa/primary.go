@@ -37,7 +37,7 @@ func (e *Engine) primary(ctx context.Context, p *packet) (identity Identity, cod
 	} else {
 		identity, err = r.Client.Primary.Check(ctx, r.User, cred)
 	}
-	if err = p.try.verdict(ctx, &identity, err); err == nil && identity.Name != "" {
+	if err = p.try.verdict(ctx, &identity, err); err == nil && !identity.Name.IsZero() {
 		identity.Attributes = r.Client.Reply(&identity)
 		return identity, code, nil
 	}
@@ -97,7 +97,7 @@ func (e *Engine) refusal(r *Request, err error) *Decision {
 	case errors.As(err, &skipped):
 		return &Decision{Reason: ReasonTooManyAttempts, Err: err, Delay: skipped.delay}
 	case errors.Is(err, ErrRejected):
-		e.Pending.memory.forget(r.User) // somebody else may be at the door
+		e.Pending.memory.forget(r.User.Key()) // somebody else may be at the door
 		reason, message := rejection(err)
 		return &Decision{Reason: reason, Message: message, Err: err}
 	case errors.Is(err, ErrUnsupported):

@@ -22,7 +22,7 @@ func TestPushProvider(t *testing.T) {
 		{"both at chat", User{Devices: 2, Elsewhere: []string{"chat"}}, "chat", PlanPush, ReasonApproveDeny},
 		{"none", User{}, "chat", PlanNone, ReasonNotRegisteredAllowed}, // require_user_match: false
 	} {
-		plan, reason, _ := Decide(&Client{Pusher: (*anyPusher)(nil), PushProvider: c.provider}, &Facts{Identity: &Identity{Name: "anna", Known: true}, User: c.user})
+		plan, reason, _ := Decide(&Client{Pusher: (*anyPusher)(nil), PushProvider: c.provider}, &Facts{Identity: &Identity{Name: NameOf("anna"), Known: true}, User: c.user})
 		if plan != c.plan || reason != c.reason {
 			t.Errorf("%s: got %v %s, want %v %s", c.name, plan, reason, c.plan, c.reason)
 		}

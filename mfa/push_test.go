@@ -15,7 +15,7 @@ func TestPush(t *testing.T) {
 			a := r.send(r.request("alice"))
 			a.wantWaits()
 			g := r.rings(1)
-			if g.User != "alice" || g.Client != "vpn" || g.Number != "" || g.Expires.Sub(g.Started) != 55*time.Second || g.Requests[0].EndUser != "198.51.100.7" {
+			if g.User.String() != "alice" || g.Client != "vpn" || g.Number != "" || g.Expires.Sub(g.Started) != 55*time.Second || g.Requests[0].EndUser != "198.51.100.7" {
 				t.Errorf("prompt: %+v", g.Prompt)
 			}
 			time.Sleep(30 * time.Second)
@@ -40,7 +40,7 @@ func TestPush(t *testing.T) {
 			a := r.send(r.request("alice"))
 			r.rings(1).decides(errNotMe)
 			a.want(Reject, ReasonNotMe)
-			if ev := r.journal.last(t); ev.Reason != ReasonNotMe || ev.Group != "edge" || ev.User != "alice" {
+			if ev := r.journal.last(t); ev.Reason != ReasonNotMe || ev.Group != "edge" || ev.User.String() != "alice" {
 				t.Errorf("the event does not say whom to block: %+v", ev)
 			}
 		},

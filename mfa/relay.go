@@ -65,7 +65,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer Pas
 		switch {
 		case !e.Pending.waitsFor(c): // the NAS gave the answer up
 			return w.conclude(&Decision{Reason: ReasonAbandoned})
-		case err == nil && identity.Name != "":
+		case err == nil && !identity.Name.IsZero():
 			packets = e.Pending.remove(w, Decision{}) // it goes on as the login of whom the primary named
 			return Decision{}, Event{}, goesOn
 		case errors.As(err, &asks) && w.Rounds < maxRelayed:
@@ -138,7 +138,7 @@ func (t *Pending) ask(w *wait, p packet, asks *PrimaryChallenge) string {
 	if w.done {
 		return ""
 	}
-	c := t.newChallenge(w, Fold(p.User))
+	c := t.newChallenge(w, p.User.Key())
 	c.asks = asks
 	return c.state
 }

@@ -26,14 +26,16 @@ type asker struct {
 
 var _ PrimaryContinuer = (*asker)(nil)
 
-func (a *asker) Check(ctx context.Context, user string, cred Credential) (Identity, error) {
-	if _, err := a.primary.Check(ctx, user, cred); err != nil {
+func (a *asker) Check(ctx context.Context, who Name, cred Credential) (Identity, error) {
+	user := who.Sent()
+	if _, err := a.primary.Check(ctx, NameOf(user), cred); err != nil {
 		return Identity{}, err
 	}
 	return Identity{}, fmt.Errorf("upstream: %w", &PrimaryChallenge{Message: "PIN?", Carry: "pin"})
 }
 
-func (a *asker) Continue(ctx context.Context, user string, c *PrimaryChallenge, answer Password) (Identity, error) {
+func (a *asker) Continue(ctx context.Context, who Name, c *PrimaryChallenge, answer Password) (Identity, error) {
+	user := who.Sent()
 	a.mu.Lock()
 	a.answers = append(a.answers, string(answer))
 	slow, fail := a.slow, a.fail
@@ -58,7 +60,7 @@ func (a *asker) Continue(ctx context.Context, user string, c *PrimaryChallenge, 
 		if !domain {
 			name = user
 		}
-		return Identity{Name: name, Known: true, Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}, nil
+		return Identity{Name: NameOf(name), Known: true, Attributes: []Attribute{{Type: 11, Value: []byte("of " + name)}}}, nil
 	}
 	return Identity{}, fmt.Errorf("answer: %w", ErrRejected)
 }
@@ -145,7 +147,7 @@ func TestRelay(t *testing.T) {
 		"the primary knows the user under another name": func(t *testing.T, r *rig) {
 			r.asks()
 			a := r.answered(`CORP\alice`)
-			if g := r.rings(1); g.User != "alice" {
+			if g := r.rings(1); g.User.String() != "alice" {
 				t.Errorf("the prompt is for %q", g.User)
 			} else {
 				g.decides(nil)
@@ -161,7 +163,7 @@ func TestRelay(t *testing.T) {
 			if d := r.sendAnswer(r.send(r.request("bob")), "0000").want(Reject, ReasonWrongPassword); d.Delay <= 2*time.Second {
 				t.Errorf("the fourth has a delay of %s", d.Delay)
 			}
-			if ev := r.journal.last(t); ev.Rounds != 1 || ev.User != "bob" {
+			if ev := r.journal.last(t); ev.Rounds != 1 || ev.User.String() != "bob" {
 				t.Errorf("event: %+v", ev)
 			}
 		},
@@ -180,7 +182,7 @@ func TestRelay(t *testing.T) {
 		"the attributes of groups": func(t *testing.T, r *rig) {
 			r.asks()
 			r.client.ExemptClient = true
-			r.client.GroupReplies = []GroupReply{{AllUsers, []Attribute{{Type: 25, Value: []byte("x")}}}}
+			r.client.GroupReplies = []GroupReply{{GroupOf(AllUsers), []Attribute{{Type: 25, Value: []byte("x")}}}}
 			if d := r.answered("alice").want(Accept, ""); len(d.Attributes) != 2 {
 				t.Errorf("attributes: %v", d.Attributes)
 			}
@@ -287,7 +289,7 @@ func TestRelay(t *testing.T) {
 // but who got it, and once.
 func TestRelayedState(t *testing.T) {
 	tests := map[string]func(q *Request, r *rig){
-		"another user":         func(q *Request, _ *rig) { q.User = "alice" },
+		"another user":         func(q *Request, _ *rig) { q.User = NameOf("alice") },
 		"another client group": func(q *Request, r *rig) { q.Client = r.newClient("mail", "mail") },
 		"forged":               func(q *Request, _ *rig) { q.State = strings.Repeat("A", len(q.State)) },
 	}

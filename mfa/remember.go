@@ -22,14 +22,14 @@ const (
 type memory struct {
 	mu    sync.Mutex
 	seats map[string]*remembered // by join key
-	names map[string][]*remembered
+	names map[NameKey][]*remembered
 	swept time.Time // when it was last looked through
 }
 
 // remembered is one approval. It is never changed: a use does not extend it.
 type remembered struct {
 	key    string
-	names  []string // bare, by which it is forgotten
+	names  []NameKey // bare, by which it is forgotten
 	login  string
 	device Approval
 	at     time.Time
@@ -37,7 +37,7 @@ type remembered struct {
 }
 
 // call adds a name by which the approval is forgotten. It is not yet in use.
-func (a *remembered) call(user string) {
+func (a *remembered) call(user NameKey) {
 	if n := bareName(user); !slices.Contains(a.names, n) {
 		a.names = append(a.names, n)
 	}
@@ -49,19 +49,20 @@ func (a *remembered) text() string {
 
 // bareName is a name without its domain. To forget too much costs a prompt; to
 // forget too little, because a name was spelled otherwise, would cost more.
-func bareName(name string) string {
+func bareName(user NameKey) NameKey {
+	name := user.form
 	if i := strings.LastIndexByte(name, '\\'); i >= 0 {
 		name = name[i+1:]
 	}
 	name, _, _ = strings.Cut(name, "@")
-	return Fold(name)
+	return NameOf(name).Key()
 }
 
 // recall takes from the end of a login what is to be remembered or forgotten.
 func (t *Pending) recall(w *wait, d Decision, ev Event) {
 	switch d.Reason {
 	case ReasonPushDenied, ReasonNotMe, ReasonWrongNumber:
-		t.memory.forget(w.User)
+		t.memory.forget(w.User.Key())
 		return
 	}
 	if d.Outcome != Accept || !w.prompts() || ev.DeviceID == "" || w.Key == "" || w.client.Remember <= 0 {
@@ -69,11 +70,11 @@ func (t *Pending) recall(w *wait, d Decision, ev Event) {
 	}
 	a := &remembered{
 		key: w.Key, login: w.ID, device: Approval{Device: ev.Device, DeviceID: ev.DeviceID},
-		at: ev.Time, until: ev.Time.Add(w.client.Remember), names: []string{bareName(w.User)},
+		at: ev.Time, until: ev.Time.Add(w.client.Remember), names: []NameKey{bareName(w.User.Key())},
 	}
 	t.mu.Lock()
 	for _, p := range w.held {
-		a.call(p.User)
+		a.call(p.User.Key())
 	}
 	for _, c := range w.challenges {
 		a.call(c.user)
@@ -92,7 +93,7 @@ func (m *memory) add(a *remembered) {
 		return
 	}
 	if m.seats == nil {
-		m.seats, m.names = make(map[string]*remembered), make(map[string][]*remembered)
+		m.seats, m.names = make(map[string]*remembered), make(map[NameKey][]*remembered)
 	}
 	if of := m.names[a.names[0]]; len(of) >= maxSeats {
 		m.drop(of[0])
@@ -131,7 +132,7 @@ func (m *memory) drop(a *remembered) {
 }
 
 // forget forgets every approval of a user, however the name is spelled.
-func (m *memory) forget(user string) {
+func (m *memory) forget(user NameKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, a := range m.names[bareName(user)] {
@@ -171,12 +172,12 @@ func (e *Engine) remembered(ctx context.Context, r *Request, identity *Identity,
 		return nil
 	}
 	if user.Blocked || identity.Disabled || user.pushBlocked(r.Client.Group) || !a.at.After(user.Unblocked) {
-		m.forget(identity.Name) // for good: to be unblocked revives nothing
+		m.forget(identity.Name.Key()) // for good: to be unblocked revives nothing
 		return nil
 	}
 	switch err := e.Directory.Registered(ctx, a.device.DeviceID); {
 	case errors.Is(err, ErrRejected):
-		m.forget(identity.Name)
+		m.forget(identity.Name.Key())
 		return nil
 	case err != nil:
 		return nil
@@ -196,5 +197,5 @@ func seat(r *Request, identity *Identity) string {
 	if r.claimed() {
 		kind = "name"
 	}
-	return strings.Join([]string{Fold(identity.Name), r.Client.Group, kind, r.EndUser}, "\x00")
+	return strings.Join([]string{identity.Name.Key().String(), r.Client.Group, kind, r.EndUser}, "\x00")
 }

@@ -30,7 +30,7 @@ func TestRemember(t *testing.T) {
 		"the same":                     {},
 		"just before it ends":          {then: func(_ *rig, _ *Client, q *Request) { time.Sleep(8*time.Hour - time.Minute - time.Second) }},
 		"when it has ended":            {then: func(_ *rig, _ *Client, q *Request) { time.Sleep(8*time.Hour - time.Minute) }, rings: true},
-		"another spelling of the name": {then: func(_ *rig, _ *Client, q *Request) { q.User = `alice` }},
+		"another spelling of the name": {then: func(_ *rig, _ *Client, q *Request) { q.User = NameOf(`alice`) }},
 		"another client of the group": {then: func(r *rig, c *Client, q *Request) {
 			q.Client = r.gateway("rdg2", "rdg")
 			q.Client.Remember = c.Remember
@@ -63,7 +63,7 @@ func TestRemember(t *testing.T) {
 		}},
 
 		"another user": {then: func(r *rig, _ *Client, q *Request) {
-			q.User = "mallory"
+			q.User = NameOf("mallory")
 			r.users.set("mallory", func(u *User) { u.Devices = 1 })
 		}, rings: true},
 		"another machine":             {then: func(_ *rig, _ *Client, q *Request) { q.EndUser = "PC-18" }, rings: true},
@@ -344,7 +344,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	start := time.Now()
 	var m memory
 	put := func(user, machine string, at time.Time) string {
-		a := &remembered{key: user + "\x00" + machine, names: []string{user}, at: at, until: at.Add(time.Hour)}
+		a := &remembered{key: user + "\x00" + machine, names: []NameKey{NameOf(user).Key()}, at: at, until: at.Add(time.Hour)}
 		m.add(a)
 		return a.key
 	}
@@ -371,7 +371,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if n := len(m.seats); n != 1 || m.find(late, start.Add(2*time.Hour), time.Hour) == nil || len(m.names) != 1 {
 		t.Errorf("after all has run out: %d seats, %d names", n, len(m.names))
 	}
-	m.forget(`CORP\Late`)
+	m.forget(NameOf(`CORP\Late`).Key())
 	if len(m.seats)+len(m.names) != 0 {
 		t.Errorf("forgotten, and %d seats and %d names are left", len(m.seats), len(m.names))
 	}
@@ -381,7 +381,7 @@ func TestBareName(t *testing.T) {
 	for in, want := range map[string]string{
 		"alice": "alice", `CORP\Alice`: "alice", "Alice@corp.example.org": "alice", `A\B\c@d@e`: "c", "": "", `CORP\`: "", "@x": "",
 	} {
-		if got := bareName(in); got != want {
+		if got := bareName(NameOf(in).Key()).String(); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}

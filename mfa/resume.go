@@ -14,7 +14,7 @@ import (
 type OpenPrompt struct {
 	ID      string
 	Key     string // join key; empty: nothing can join
-	User    string // canonical name
+	User    Name   // canonical
 	Client  string
 	Group   string
 	EndUser string
@@ -93,7 +93,7 @@ func (e *Engine) Resume(ctx context.Context, kept []OpenPrompt, clients map[stri
 			lost.Go(func() { e.Pending.lose(ctx, w) })
 			continue
 		}
-		e.Limits.rang.take(Fold(w.User), w.Opened, time.Time{}, e.Rings)
+		e.Limits.rang.take(w.User.Key(), w.Opened, time.Time{}, e.Rings)
 		go e.push(w)
 	}
 	lost.Wait()
@@ -103,8 +103,7 @@ func (e *Engine) Resume(ctx context.Context, kept []OpenPrompt, clients map[stri
 func (t *Pending) resume(w *wait) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	user := Fold(w.User)
-	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient || len(t.users[user]) > 0 {
+	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient || len(t.users[peer{user: w.User.Key()}]) > 0 {
 		return false
 	}
 	t.add(w)

@@ -49,7 +49,7 @@ func (r *rig) kept() OpenPrompt {
 	time.Sleep(20 * time.Second)
 	q := r.request("alice")
 	return OpenPrompt{
-		ID: "old", Key: seat(q, &Identity{Name: "alice"}), User: "alice", Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source,
+		ID: "old", Key: seat(q, &Identity{Name: NameOf("alice")}), User: NameOf("alice"), Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source,
 		Plan: PlanPush, Reason: ReasonApproveDeny, Started: now, Opened: now, Requests: []PromptRequest{{Time: now, Client: "vpn"}},
 	}
 }
@@ -182,7 +182,7 @@ func TestRestoreDenied(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		now := time.Now()
 		event := func(user string, reason Reason, ago time.Duration) Event {
-			return Event{Kind: EventLogin, Time: now.Add(-ago), User: user, Group: "edge", EndUser: "198.51.100.7", Plan: PlanPush, Reason: reason}
+			return Event{Kind: EventLogin, Time: now.Add(-ago), User: NameOf(user), Group: "edge", EndUser: "198.51.100.7", Plan: PlanPush, Reason: reason}
 		}
 		report := event("erin", ReasonNotMe, 0)
 		report.Kind = EventReport

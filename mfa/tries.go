@@ -51,7 +51,7 @@ type tries struct {
 // tryKey is one name from one origin: another origin is not slowed. What is
 // unsigned may be forged. Where the client names no end user, it is all that is known.
 type tryKey struct {
-	name    string // folded
+	user    NameKey
 	client  string // only where endUser is empty
 	endUser string
 	signed  bool
@@ -260,7 +260,7 @@ func (l *Limits) try(ctx context.Context, r *Request) (*try, error) {
 		return nil, nil
 	}
 	t := &try{tries: &l.tries, delay: r.Client.RejectDelay}
-	key := tryKey{name: Fold(r.User), endUser: r.EndUser, signed: r.Signed}
+	key := tryKey{user: r.User.Key(), endUser: r.EndUser, signed: r.Signed}
 	if r.EndUser == "" {
 		key.client = r.Client.Name
 	}
@@ -281,11 +281,11 @@ func (t *try) enter(ctx context.Context, key tryKey) error {
 // typed must make no difference: where the turn of that name is refused, nobody
 // hears whether the password was right.
 func (t *try) verdict(ctx context.Context, identity *Identity, err error) error {
-	if t == nil || err != nil || identity.Name == "" {
+	if t == nil || err != nil || identity.Name.IsZero() {
 		return err
 	}
 	key := t.keys[0]
-	if key.name = Fold(identity.Name); key == t.keys[0] {
+	if key.user = identity.Name.Key(); key == t.keys[0] {
 		return nil
 	}
 	return t.enter(ctx, key)

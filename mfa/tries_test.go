@@ -50,7 +50,7 @@ func TestRightPasswordIsAsSlowAsWrong(t *testing.T) {
 			return r.request("bob")
 		},
 		"not allowed": func(r *rig) *Request {
-			r.client.AllowGroups = []string{"nobody"}
+			r.client.AllowGroups = GroupsOf([]string{"nobody"}...)
 			return r.request("bob")
 		},
 		"not registered":      func(r *rig) *Request { return r.request("carol") },
@@ -60,9 +60,9 @@ func TestRightPasswordIsAsSlowAsWrong(t *testing.T) {
 			return r.request("bob")
 		},
 		"codes are locked": func(r *rig) *Request {
-			fill(&r.Limits.codes, "bob", time.Now(), r.Lockout)
+			fill(&r.Limits.codes, NameOf("bob").Key(), time.Now(), r.Lockout)
 			r.Lockout.For = 24 * time.Hour
-			r.Limits.codes.settle("bob", time.Now(), r.Lockout)
+			r.Limits.codes.settle(NameOf("bob").Key(), time.Now(), r.Lockout)
 			return r.request("bob")
 		},
 		"a wrong appended code": func(r *rig) *Request {
@@ -103,7 +103,7 @@ func TestRightPasswordIsAsSlowAsWrong(t *testing.T) {
 				got := []time.Duration{r.guess(first), r.guess(refused(r))}
 				r.primary.fail = nil
 				for range slower[2:] {
-					got = append(got, r.guess(r.wrong(first.User)))
+					got = append(got, r.guess(r.wrong(first.User.String())))
 				}
 				if !slices.Equal(got, slower) {
 					t.Errorf("rejected after %d, want %d", got, slower)
@@ -227,7 +227,7 @@ func TestWrongPasswordsSlowTheSeat(t *testing.T) {
 		}
 		for name, change := range map[string]func(q *Request){
 			"her own seat":       func(q *Request) {},
-			"another user":       func(q *Request) { q.User, q.EndUser = "bob", "203.0.113.66" },
+			"another user":       func(q *Request) { q.User, q.EndUser = NameOf("bob"), "203.0.113.66" },
 			"what may be forged": func(q *Request) { q.EndUser, q.Signed = "203.0.113.66", false },
 			"another client, of which nobody's address is known": func(q *Request) { q.EndUser, q.Client = "", r.newClient("mail", "mail") },
 		} {
@@ -270,7 +270,7 @@ func TestTriesBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l tries
 		miss := func(name string) {
-			key := tryKey{name: name}
+			key := tryKey{user: NameOf(name).Key()}
 			if err := l.enter(t.Context(), key, time.Second); err != nil {
 				t.Fatal(err)
 			}
@@ -286,12 +286,12 @@ func TestTriesBounded(t *testing.T) {
 		if len(l.m) > maxTryKeys {
 			t.Errorf("%d keys", len(l.m))
 		}
-		if n := len(l.m[tryKey{name: "guessed"}].wrong); n != maxTries {
+		if n := len(l.m[tryKey{user: NameOf("guessed").Key()}].wrong); n != maxTries {
 			t.Errorf("of the name that is guessed at, %d are remembered", n)
 		}
 		for i := range 3 { // a new name is slowed in a full table
 			miss("new")
-			if n := len(l.m[tryKey{name: "new"}].wrong); n != i+1 {
+			if n := len(l.m[tryKey{user: NameOf("new").Key()}].wrong); n != i+1 {
 				t.Errorf("of a new name, %d of %d are remembered", n, i+1)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // column is what a column of the file holds.
@@ -139,7 +141,7 @@ func (t *table) token(line []byte) (Token, error) {
 		}
 		return ""
 	}
-	o := newToken(get(colUser), TOTP)
+	o := newToken(mfa.NameOf(get(colUser)), TOTP)
 	o.Serial = get(colSerial)
 	switch {
 	case o.Serial == "":

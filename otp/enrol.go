@@ -13,6 +13,8 @@ import (
 	pquerna "github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // The sizes of secrets, in bytes.
@@ -44,7 +46,7 @@ const passAlphabet = "abcdefghjkmnpqrstuvwxyz23456789"
 
 // NewTOTP returns a token with a random 20-byte secret, SHA-1, 6 digits and 30
 // seconds, which every authenticator app understands.
-func NewTOTP(user string) Token {
+func NewTOTP(user mfa.Name) Token {
 	t := newToken(user, TOTP)
 	t.Algorithm, t.Digits, t.Period = SHA1, 6, 30
 	t.Secret = make([]byte, newSecret)
@@ -54,7 +56,7 @@ func NewTOTP(user string) Token {
 
 // NewHOTP returns a token with a random 20-byte secret, SHA-1 and 6 digits,
 // whose first counter is 0.
-func NewHOTP(user string) Token {
+func NewHOTP(user mfa.Name) Token {
 	t := NewTOTP(user)
 	t.Kind, t.Period = HOTP, 0
 	return t
@@ -63,7 +65,7 @@ func NewHOTP(user string) Token {
 // NewPass returns a random Temporary Access Pass that is valid from start, and
 // how it is shown to a person. The lifetime must lie between MinPassLifetime and
 // MaxPassLifetime.
-func NewPass(user string, start time.Time, lifetime time.Duration, once bool) (Token, string, error) {
+func NewPass(user mfa.Name, start time.Time, lifetime time.Duration, once bool) (Token, string, error) {
 	if lifetime < MinPassLifetime || lifetime > MaxPassLifetime {
 		return Token{}, "", errors.New("lifetime of a pass must be 10m to 720h (30 days)")
 	}
@@ -74,7 +76,7 @@ func NewPass(user string, start time.Time, lifetime time.Duration, once bool) (T
 	return t, string(t.Secret[:passLength/2]) + "-" + string(t.Secret[passLength/2:]), nil
 }
 
-func newToken(user string, kind Kind) Token {
+func newToken(user mfa.Name, kind Kind) Token {
 	return Token{
 		ID:      strings.ToLower(rand.Text()[:12]), // 60 bits
 		User:    user,
@@ -172,11 +174,11 @@ func (t *Token) Validate() error {
 }
 
 // CheckUser reports what is wrong with the name of a user who is to get a method.
-func CheckUser(name string) error {
-	if err := checkText("user", name, 253); err != nil {
+func CheckUser(name mfa.Name) error {
+	if err := checkText("user", name.String(), 253); err != nil {
 		return err
 	}
-	if strings.TrimSpace(name) == "" {
+	if name.IsZero() {
 		return errors.New("user is empty")
 	}
 	return nil
@@ -233,7 +235,7 @@ func (t *Token) URL(issuer string) (string, error) {
 		return "", errors.New("a pass has no URL")
 	case issuer == "" || strings.ContainsAny(issuer, ":&=+"): // ':' ends it in the label; pquerna leaves the others as they are
 		return "", fmt.Errorf("issuer must be a text without any of : & = +; got %q", issuer)
-	case t.User == "" || strings.Contains(t.User, ":"):
+	case t.User.IsZero() || strings.Contains(t.User.String(), ":"):
 		return "", fmt.Errorf("a user name in a URL must be a text without ':'; got %q", t.User)
 	}
 	var key *pquerna.Key
@@ -241,10 +243,10 @@ func (t *Token) URL(issuer string) (string, error) {
 	digits, algorithm := pquerna.Digits(t.Digits), algorithms[t.Algorithm]
 	if t.Kind == HOTP {
 		key, err = hotp.Generate(hotp.GenerateOpts{
-			Issuer: issuer, AccountName: t.User, Secret: t.Secret, Digits: digits, Algorithm: algorithm})
+			Issuer: issuer, AccountName: t.User.String(), Secret: t.Secret, Digits: digits, Algorithm: algorithm})
 	} else {
 		key, err = totp.Generate(totp.GenerateOpts{
-			Issuer: issuer, AccountName: t.User, Secret: t.Secret, Digits: digits, Algorithm: algorithm, Period: uint(t.Period)})
+			Issuer: issuer, AccountName: t.User.String(), Secret: t.Secret, Digits: digits, Algorithm: algorithm, Period: uint(t.Period)})
 	}
 	if err != nil {
 		return "", errors.New("cannot make an otpauth URL") // pquerna's error may hold the URL

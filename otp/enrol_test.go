@@ -8,6 +8,8 @@ import (
 	"time"
 
 	pquerna "github.com/pquerna/otp"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 func TestParseSecret(t *testing.T) {
@@ -68,16 +70,16 @@ func TestValidate(t *testing.T) {
 		{"no secret", func(t *Token) { t.Secret = nil }, "secret has 0 bytes; need at least 10"},
 		{"counter below 0", func(t *Token) { t.Kind, t.Next = HOTP, -1 }, "counter must be 0 to 2^48"},
 		{"counter that wraps", func(t *Token) { t.Kind, t.Next = HOTP, 1<<63-1 }, "counter must be 0 to 2^48"},
-		{"no user", func(t *Token) { t.User = " " }, "user is empty"},
-		{"long user", func(t *Token) { t.User = strings.Repeat("x", 254) }, "user is longer than 253 characters"},
-		{"user with a newline", func(t *Token) { t.User = "a\nb" }, "user has characters that cannot be printed"},
+		{"no user", func(t *Token) { t.User = mfa.NameOf(" ") }, "user is empty"},
+		{"long user", func(t *Token) { t.User = mfa.NameOf(strings.Repeat("x", 254)) }, "user is longer than 253 characters"},
+		{"user with a newline", func(t *Token) { t.User = mfa.NameOf("a\nb") }, "user has characters that cannot be printed"},
 		{"label with an escape", func(t *Token) { t.Label = "\x1b[2J" }, "label has characters that cannot be printed"},
 		{"serial not UTF-8", func(t *Token) { t.Serial = "\xff" }, "serial number is not UTF-8"},
 		{"short pass", func(t *Token) { t.Kind, t.Secret = Pass, []byte("abc234x") }, "a pass has 8 to 48 characters"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			token := NewTOTP("alice")
+			token := NewTOTP(mfa.NameOf("alice"))
 			tt.change(&token)
 			if got := errText(token.Validate()); got != tt.want {
 				t.Errorf("got %q; want %q", got, tt.want)
@@ -88,7 +90,7 @@ func TestValidate(t *testing.T) {
 
 // TestURL reads the URLs back with pquerna.
 func TestURL(t *testing.T) {
-	totp, hotp := NewTOTP("Älice+x@example.org"), NewHOTP("bob")
+	totp, hotp := NewTOTP(mfa.NameOf("Älice+x@example.org")), NewHOTP(mfa.NameOf("bob"))
 	totp.Algorithm, totp.Digits, totp.Period = SHA512, 8, 60
 	hotp.Next = 5
 	for _, token := range []Token{totp, hotp} {
@@ -100,7 +102,7 @@ func TestURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if key.Type() != string(token.Kind) || key.Issuer() != "Example, Co/é?#%" || key.AccountName() != token.User ||
+		if key.Type() != string(token.Kind) || key.Issuer() != "Example, Co/é?#%" || key.AccountName() != token.User.String() ||
 			key.Secret() != FormatSecret(token.Secret) || key.Algorithm().String() != token.Algorithm || key.Digits().Length() != token.Digits {
 			t.Errorf("read back otherwise: %s", url)
 		}
@@ -115,8 +117,8 @@ func TestURL(t *testing.T) {
 			}
 		}
 	}
-	pass, _, _ := NewPass("alice", time.Now(), time.Hour, false)
-	colon := NewTOTP("a:b")
+	pass, _, _ := NewPass(mfa.NameOf("alice"), time.Now(), time.Hour, false)
+	colon := NewTOTP(mfa.NameOf("a:b"))
 	for _, tt := range []struct {
 		token  Token
 		issuer string
@@ -128,7 +130,7 @@ func TestURL(t *testing.T) {
 }
 
 func TestNewTokens(t *testing.T) {
-	a, b, c := NewTOTP("alice"), NewTOTP("alice"), NewHOTP("alice")
+	a, b, c := NewTOTP(mfa.NameOf("alice")), NewTOTP(mfa.NameOf("alice")), NewHOTP(mfa.NameOf("alice"))
 	if a.ID == b.ID || bytes.Equal(a.Secret, b.Secret) || bytes.Equal(a.Secret, make([]byte, 20)) {
 		t.Error("two tokens are alike, or the secret is empty")
 	}
@@ -151,7 +153,7 @@ func TestNewPass(t *testing.T) {
 		{0, false}, {-time.Hour, false}, {MinPassLifetime - 1, false}, {MinPassLifetime, true},
 		{DefaultPassLifetime, true}, {MaxPassLifetime, true}, {MaxPassLifetime + 1, false},
 	} {
-		token, shown, err := NewPass("alice", start, tt.lifetime, true)
+		token, shown, err := NewPass(mfa.NameOf("alice"), start, tt.lifetime, true)
 		if (err == nil) != tt.ok {
 			t.Errorf("%v: got error %v", tt.lifetime, err)
 		}

@@ -18,18 +18,19 @@ type failing struct {
 	tokens, use error
 }
 
-func (s *failing) Tokens(ctx context.Context, user string) ([]otp.Token, error) {
+func (s *failing) Tokens(ctx context.Context, who mfa.Name) ([]otp.Token, error) {
+
 	if s.tokens != nil {
 		return nil, s.tokens
 	}
-	return s.Memory.Tokens(ctx, user)
+	return s.Memory.Tokens(ctx, who)
 }
 
 func (s *failing) Use(ctx context.Context, u otp.Use, ev mfa.Event) error { return s.use }
 
 func TestStoreErrors(t *testing.T) {
 	full := errors.New("disk full")
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	for _, tt := range []struct {
 		name  string
 		store *failing
@@ -43,7 +44,7 @@ func TestStoreErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := &otp.Verifier{Store: tt.store, Now: func() time.Time { return start }}
-		got := outcome(v.VerifyCode(t.Context(), "alice", code(t, token, start.Unix()/30), mfa.Event{}))
+		got := outcome(v.VerifyCode(t.Context(), mfa.NameOf("alice"), code(t, token, start.Unix()/30), mfa.Event{}))
 		if got != tt.want {
 			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
 		}
@@ -52,7 +53,7 @@ func TestStoreErrors(t *testing.T) {
 
 // BenchmarkVerifyCode is one accepted code of a user with one token.
 func BenchmarkVerifyCode(b *testing.B) {
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	now := start.Unix() / 30
 	accepted := code(b, token, now)
 	for _, bb := range []struct {
@@ -63,7 +64,7 @@ func BenchmarkVerifyCode(b *testing.B) {
 			v := &otp.Verifier{Store: free{token: token}, Now: func() time.Time { return start }}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := v.VerifyCode(b.Context(), "alice", bb.answer, mfa.Event{}); (err != nil) != bb.rejected {
+				if err := v.VerifyCode(b.Context(), mfa.NameOf("alice"), bb.answer, mfa.Event{}); (err != nil) != bb.rejected {
 					b.Fatal(err)
 				}
 			}
@@ -77,5 +78,7 @@ type free struct {
 	token otp.Token
 }
 
-func (s free) Tokens(context.Context, string) ([]otp.Token, error) { return []otp.Token{s.token}, nil }
-func (s free) Use(context.Context, otp.Use, mfa.Event) error       { return nil }
+func (s free) Tokens(context.Context, mfa.Name) ([]otp.Token, error) {
+	return []otp.Token{s.token}, nil
+}
+func (s free) Use(context.Context, otp.Use, mfa.Event) error { return nil }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 func TestNormalise(t *testing.T) {
@@ -70,7 +72,7 @@ func TestHasForm(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			v := Verifier{Store: formStore{forms: tt.forms}}
-			if got := v.HasForm("u", tt.answer); got != tt.want {
+			if got := v.HasForm(mfa.NameOf("u"), tt.answer); got != tt.want {
 				t.Errorf("got %t; want %t", got, tt.want)
 			}
 		})
@@ -82,7 +84,7 @@ type formStore struct {
 	forms Forms
 }
 
-func (s formStore) Forms(string) Forms { return s.forms }
+func (s formStore) Forms(mfa.Name) Forms { return s.forms }
 
 func TestPassNeverHasCodeForm(t *testing.T) {
 	codes := Forms{Six: true, Eight: true}

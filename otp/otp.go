@@ -20,8 +20,8 @@ const (
 
 // Token is one registered code method of a user.
 type Token struct {
-	ID        string // opaque, unique
-	User      string // canonical name
+	ID        string   // opaque, unique
+	User      mfa.Name // canonical
 	Kind      Kind
 	Secret    []byte // the shared key; for a pass the pass itself. Sealed at rest
 	Algorithm string // SHA1, SHA256 or SHA512; empty for a pass
@@ -63,7 +63,7 @@ func (f Forms) With(t Token) Forms {
 
 // Use is the consumption of a code.
 type Use struct {
-	User     string // whose token it is
+	User     mfa.Name // whose token it is
 	Token    string
 	Step     int64 // the accepted step or counter; the token's Next becomes Step+1
 	Drift    int   // the token's drift from now on
@@ -85,15 +85,14 @@ var (
 	ErrNoToken = errors.New("no such token")
 )
 
-// Store holds tokens. Its methods may be called concurrently. Each folds the
-// user's name itself.
+// Store holds tokens. Its methods may be called concurrently.
 type Store interface {
 	// Tokens returns the user's tokens with their secrets opened, from memory and
 	// always in the same order; the caller owns them.
-	Tokens(ctx context.Context, user string) ([]Token, error)
+	Tokens(ctx context.Context, user mfa.Name) ([]Token, error)
 	// Forms answers from memory without opening a secret: it is asked for every
 	// answer to a prompt. A user that it does not know has the zero Forms.
-	Forms(user string) Forms
+	Forms(user mfa.Name) Forms
 	// Use compares and sets the token's Next in memory, so that of two
 	// concurrent uses of one step one gets ErrUsed, then commits ev, in which the
 	// caller has filled in Method, Token, Step and Drift (the token's drift from

@@ -52,7 +52,7 @@ type Verifier struct {
 var _ mfa.CodeVerifier = (*Verifier)(nil)
 
 // HasForm reports whether answer has the form of one of the user's codes.
-func (v *Verifier) HasForm(user, answer string) bool {
+func (v *Verifier) HasForm(user mfa.Name, answer string) bool {
 	var buf [maxCode]byte
 	a := normalise(buf[:], answer)
 	return len(a.text) > 0 && v.Store.Forms(user).matches(a)
@@ -60,7 +60,7 @@ func (v *Verifier) HasForm(user, answer string) bool {
 
 // VerifyCode implements mfa.CodeVerifier. Every candidate of every token of the
 // user is compared before the first result is looked at.
-func (v *Verifier) VerifyCode(ctx context.Context, user, code string, accept mfa.Event) error {
+func (v *Verifier) VerifyCode(ctx context.Context, user mfa.Name, code string, accept mfa.Event) error {
 	var buf [maxCode]byte
 	a := normalise(buf[:], code)
 	if len(a.text) == 0 {

@@ -69,7 +69,7 @@ func (d *desk) step(token otp.Token) int64 { return d.now.Unix() / int64(token.P
 // verify returns what a login would: "ok", "wrong", "used" or "error: …".
 func (d *desk) verify(answer string) string {
 	d.t.Helper()
-	return outcome(d.VerifyCode(d.t.Context(), "Alice", answer, mfa.Event{User: "Alice"}))
+	return outcome(d.VerifyCode(d.t.Context(), mfa.NameOf("Alice"), answer, mfa.Event{User: mfa.NameOf("Alice")}))
 }
 
 func outcome(err error) string {
@@ -93,7 +93,7 @@ func (d *desk) want(name, answer, want string) {
 
 func (d *desk) token(id string) otp.Token {
 	d.t.Helper()
-	tokens, err := d.store.Tokens(d.t.Context(), "alice")
+	tokens, err := d.store.Tokens(d.t.Context(), mfa.NameOf("alice"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestTOTP(t *testing.T) {
 		for _, digits := range []int{6, 8} {
 			for _, period := range []int{30, 60} {
 				t.Run(fmt.Sprintf("%s/%d/%d", algorithm, digits, period), func(t *testing.T) {
-					token := fixed(otp.NewTOTP("alice"))
+					token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 					token.Algorithm, token.Digits, token.Period = algorithm, digits, period
 					d := newDesk(t, token)
 					now := d.step(token)
@@ -129,9 +129,9 @@ func TestTOTP(t *testing.T) {
 }
 
 func TestEvent(t *testing.T) {
-	totp, counter := fixed(otp.NewTOTP("alice")), otp.NewHOTP("alice")
+	totp, counter := fixed(otp.NewTOTP(mfa.NameOf("alice"))), otp.NewHOTP(mfa.NameOf("alice"))
 	counter.Next = 7
-	pass, shown, err := otp.NewPass("alice", start, time.Hour, false)
+	pass, shown, err := otp.NewPass(mfa.NameOf("alice"), start, time.Hour, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestEvent(t *testing.T) {
 		d.want(tt.want.Method, tt.answer, "ok")
 		events := d.store.Events()
 		got := events[len(events)-1]
-		tt.want.User = "Alice"
+		tt.want.User = mfa.NameOf("Alice")
 		if got, want := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", tt.want); got != want {
 			t.Errorf("event\n got %s\nwant %s", got, want)
 		}
@@ -156,7 +156,7 @@ func TestEvent(t *testing.T) {
 }
 
 func TestForm(t *testing.T) {
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	for _, tt := range []struct {
 		name string
 		form func(code string) string
@@ -183,7 +183,7 @@ func TestForm(t *testing.T) {
 
 // TestWrongCodes: of all codes that are not those of the window none is accepted.
 func TestWrongCodes(t *testing.T) {
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	d := newDesk(t, token)
 	right := map[string]bool{}
 	for off := int64(-20); off <= 20; off++ {
@@ -202,7 +202,7 @@ func TestWrongCodes(t *testing.T) {
 
 // TestDrift follows a token whose clock runs slow, and one that is put right.
 func TestDrift(t *testing.T) {
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	d := newDesk(t, token)
 	for slow := int64(1); slow <= 25; slow++ { // a step a month
 		d.now = d.now.Add(30 * 24 * time.Hour)
@@ -226,7 +226,7 @@ func TestDrift(t *testing.T) {
 // TestLateTyping: a person who types at the last moment does not train the
 // window away from the true time.
 func TestLateTyping(t *testing.T) {
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	d := newDesk(t, token)
 	for i, off := range []int64{-1, -2, -3, 0, -1, 0, 1} {
 		d.now = d.now.Add(time.Hour)
@@ -235,7 +235,7 @@ func TestLateTyping(t *testing.T) {
 }
 
 func TestClockSteps(t *testing.T) {
-	token := fixed(otp.NewTOTP("alice"))
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	d := newDesk(t, token)
 	now := d.step(token)
 	d.want("before", code(t, token, now), "ok")
@@ -257,7 +257,7 @@ func TestClockSteps(t *testing.T) {
 }
 
 func TestHOTP(t *testing.T) {
-	token := fixed(otp.NewHOTP("alice"))
+	token := fixed(otp.NewHOTP(mfa.NameOf("alice")))
 	d := newDesk(t, token)
 	d.want("eleven ahead", code(t, token, 11), "wrong")
 	d.want("first", code(t, token, 0), "ok")
@@ -287,7 +287,7 @@ func TestHOTPResync(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			token := fixed(otp.NewHOTP("alice"))
+			token := fixed(otp.NewHOTP(mfa.NameOf("alice")))
 			d := newDesk(t, token)
 			d.want("first", code(t, token, tt.first), "wrong")
 			d.now = d.now.Add(tt.pause)
@@ -306,7 +306,7 @@ func TestHOTPResync(t *testing.T) {
 // clock set forward, would be good for twenty minutes.
 func TestTOTPFarOff(t *testing.T) {
 	for _, off := range []int64{-20, -7, -2, 2, 7, 20} {
-		token := fixed(otp.NewTOTP("alice"))
+		token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 		d := newDesk(t, token)
 		for i := range 5 {
 			d.want(fmt.Sprintf("%d steps off, code %d", off, i+1), code(t, token, d.step(token)+off), "wrong")
@@ -331,7 +331,7 @@ func TestPassVerify(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			pass, shown, err := otp.NewPass("alice", start, time.Hour, tt.once)
+			pass, shown, err := otp.NewPass(mfa.NameOf("alice"), start, time.Hour, tt.once)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -349,8 +349,8 @@ func TestPassVerify(t *testing.T) {
 // TestBrokenToken: a token without a key, or with a period of 0, accepts nothing
 // and harms no other one.
 func TestBrokenToken(t *testing.T) {
-	good := fixed(otp.NewTOTP("alice"))
-	empty, period, pass := otp.NewTOTP("alice"), otp.NewTOTP("alice"), otp.Token{ID: "p", User: "alice", Kind: otp.Pass, Expires: start.Add(time.Hour)}
+	good := fixed(otp.NewTOTP(mfa.NameOf("alice")))
+	empty, period, pass := otp.NewTOTP(mfa.NameOf("alice")), otp.NewTOTP(mfa.NameOf("alice")), otp.Token{ID: "p", User: mfa.NameOf("alice"), Kind: otp.Pass, Expires: start.Add(time.Hour)}
 	empty.Secret, period.Period = nil, 0
 	d := newDesk(t, empty, period, pass, good)
 	d.want("code of the empty key", code(t, empty, d.step(good)), "wrong")
@@ -361,7 +361,7 @@ func TestBrokenToken(t *testing.T) {
 func TestSeveralTokens(t *testing.T) {
 	var tokens []otp.Token
 	for range otp.MaxTokens {
-		tokens = append(tokens, otp.NewTOTP("alice"))
+		tokens = append(tokens, otp.NewTOTP(mfa.NameOf("alice")))
 	}
 	d := newDesk(t, tokens...)
 	for _, token := range tokens {
@@ -375,13 +375,13 @@ func TestSeveralTokens(t *testing.T) {
 // TestSharedSecret: should one key stand in two tokens all the same, its code is
 // still good for one login.
 func TestSharedSecret(t *testing.T) {
-	first := fixed(otp.NewTOTP("alice"))
-	second := fixed(otp.NewTOTP("alice"))
+	first := fixed(otp.NewTOTP(mfa.NameOf("alice")))
+	second := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	s := &twins{Memory: new(otptest.Memory), tokens: []otp.Token{first, second}}
 	v := &otp.Verifier{Store: s, Now: func() time.Time { return start }}
 	c := code(t, first, start.Unix()/30)
 	for i, want := range []string{"ok", "used"} {
-		if got := outcome(v.VerifyCode(t.Context(), "alice", c, mfa.Event{})); got != want {
+		if got := outcome(v.VerifyCode(t.Context(), mfa.NameOf("alice"), c, mfa.Event{})); got != want {
 			t.Errorf("use %d: got %s; want %s", i+1, got, want)
 		}
 	}
@@ -392,7 +392,7 @@ type twins struct {
 	tokens []otp.Token
 }
 
-func (s *twins) Tokens(context.Context, string) ([]otp.Token, error) {
+func (s *twins) Tokens(context.Context, mfa.Name) ([]otp.Token, error) {
 	return append([]otp.Token(nil), s.tokens...), nil
 }
 
@@ -406,8 +406,8 @@ func (s *twins) Use(_ context.Context, u otp.Use, _ mfa.Event) error {
 }
 
 func TestRace(t *testing.T) {
-	token, counter := fixed(otp.NewTOTP("alice")), otp.NewHOTP("alice")
-	pass, shown, _ := otp.NewPass("alice", start, time.Hour, true)
+	token, counter := fixed(otp.NewTOTP(mfa.NameOf("alice"))), otp.NewHOTP(mfa.NameOf("alice"))
+	pass, shown, _ := otp.NewPass(mfa.NameOf("alice"), start, time.Hour, true)
 	d := newDesk(t, token, counter, pass)
 	for name, answer := range map[string]string{
 		"totp": code(t, token, d.step(token)), "hotp": code(t, counter, 3), "tap": shown,
@@ -418,7 +418,7 @@ func TestRace(t *testing.T) {
 		for i := range got {
 			wg.Go(func() {
 				<-begin
-				got[i] = outcome(d.VerifyCode(t.Context(), "alice", answer, mfa.Event{User: "alice"}))
+				got[i] = outcome(d.VerifyCode(t.Context(), mfa.NameOf("alice"), answer, mfa.Event{User: mfa.NameOf("alice")}))
 			})
 		}
 		close(begin)

@@ -215,7 +215,7 @@ func TestSession(t *testing.T) {
 			integer(typeAcctTerminateCause, 4), integer(typeAcctDelayTime, 90)))
 		synctest.Wait()
 		want := mfa.Event{
-			ID: "LOGIN", Time: time.Now().Add(-90 * time.Second), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge", User: "nemo",
+			ID: "LOGIN", Time: time.Now().Add(-90 * time.Second), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge", User: mfa.NameOf("nemo"),
 			EndUser: "198.51.100.3", Source: nas.String(),
 		}
 		session := mfa.Session{

@@ -28,7 +28,7 @@ func floodRig(t *testing.T, pending int) (r *rig, wifi netip.AddrPort) {
 	r.Swap(Service{Table: table, Authenticator: r.auth})
 	r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
 		d := mfa.Decision{Outcome: mfa.Accept}
-		if q.User != "nemo" {
+		if q.User.String() != "nemo" {
 			d = mfa.Decision{Reason: mfa.ReasonWrongPassword}
 		}
 		reply(d)
@@ -148,7 +148,7 @@ func TestUpstreamIsShared(t *testing.T) {
 	for u.servers[0].shares.take("flooded", questionsPerClient) {
 	}
 	check := func(client string) error {
-		_, err := u.Check(mfa.ForClient(t.Context(), &mfa.Client{Name: client}), "alice", mfa.Password("right horse"))
+		_, err := u.Check(mfa.ForClient(t.Context(), &mfa.Client{Name: client}), mfa.NameOf("alice"), mfa.Password("right horse"))
 		return err
 	}
 	if err := check("flooded"); !errors.Is(err, errBusy) {

@@ -144,7 +144,7 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	var room [9]zap.Field
 	fields := append(room[:0],
 		zap.String("client", x.client.Name),
-		zap.String("user", printable(x.req.User)),
+		zap.String("user", printable(x.req.User.String())),
 		zap.String("outcome", d.Outcome.String()),
 		zap.String("reason", string(d.Reason)),
 		zap.Float64("took_ms", float64(took.Microseconds())/1000),

@@ -52,7 +52,7 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 		passwordtest.Run(t, func(t *testing.T) passwordtest.Subject {
 			s := passwordtest.Subject{
 				Checker: asUpstream(t, nil, f), User: "bob", Password: "right horse", Unknown: "nobody", MSCHAPv2: true,
-				Want: mfa.Identity{Name: "robert", Known: true, Attributes: []mfa.Attribute{{Type: typeUserName, Value: []byte("robert")}}},
+				Want: mfa.Identity{Name: mfa.NameOf("robert"), Known: true, Attributes: []mfa.Attribute{{Type: typeUserName, Value: []byte("robert")}}},
 			}
 			if strings.HasSuffix(t.Name(), "/mschapv2") {
 				s.Want.Attributes = append(s.Want.Attributes,
@@ -63,7 +63,7 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 		})
 	})
 	t.Run("attributes", func(t *testing.T) {
-		id, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+		id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 	t.Run("MS-CHAPv2", func(t *testing.T) { checkMSCHAP(t, u) })
 	t.Run("accounts", func(t *testing.T) {
 		for user, want := range map[string]mfa.Reason{"expired": mfa.ReasonPasswordExpired, "locked": mfa.ReasonAccountDisabled} {
-			_, err := u.Check(t.Context(), user, passwordtest.Response(t, user, "right horse"))
+			_, err := u.Check(t.Context(), mfa.NameOf(user), passwordtest.Response(t, user, "right horse"))
 			account := new(mfa.AccountError)
 			if !errors.As(err, &account) || account.Reason != want {
 				t.Errorf("%s: got %v, want %s", user, err, want)
@@ -88,20 +88,20 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 	})
 	t.Run("challenge", func(t *testing.T) {
 		for answer, right := range map[mfa.Password]bool{"246810": true, "135791": false, "": false} {
-			_, err := u.Check(t.Context(), "chris", mfa.Password("right horse"))
+			_, err := u.Check(t.Context(), mfa.NameOf("chris"), mfa.Password("right horse"))
 			c := new(mfa.PrimaryChallenge)
 			if !errors.As(err, &c) || c.Message != "Code of the upstream:" || c.Echo {
 				t.Fatalf("got %v, %+v", err, c)
 			}
-			id, err := u.Continue(t.Context(), "chris", c, answer)
-			if right != (err == nil) || !right && !errors.Is(err, mfa.ErrRejected) || right && id.Name != "chris" {
+			id, err := u.Continue(t.Context(), mfa.NameOf("chris"), c, answer)
+			if right != (err == nil) || !right && !errors.Is(err, mfa.ErrRejected) || right && id.Name.String() != "chris" {
 				t.Errorf("answer %q: %+v, %v", string(answer), id, err)
 			}
 		}
 	})
 	t.Run("what the NAS said", func(t *testing.T) {
 		x := &exchange{forward: avp(typeCallingStationID, "203.0.113.66")}
-		_, err := u.Check(context.WithValue(t.Context(), exchangeKey{}, x), "alice", mfa.Password("right horse"))
+		_, err := u.Check(context.WithValue(t.Context(), exchangeKey{}, x), mfa.NameOf("alice"), mfa.Password("right horse"))
 		if !errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("the policy of the server has not seen it: %v", err)
 		}
@@ -120,7 +120,7 @@ func checkMSCHAP(t *testing.T, u *Upstream) {
 	if err != nil || string(password) != "swordfish" {
 		t.Errorf("Tunnel-Password: got %q, %v", password, err)
 	}
-	if _, err := u.Check(t.Context(), "alice", passwordtest.Response(t, "alice", "wrong horse")); !errors.Is(err, mfa.ErrRejected) {
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), passwordtest.Response(t, "alice", "wrong horse")); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("wrong password: %v", err)
 	}
 }
@@ -156,7 +156,7 @@ func TestFreeRADIUSFailover(t *testing.T) {
 					password, want = "wrong "+mfa.Password(strconv.Itoa(n)), mfa.ErrRejected
 				}
 				began := time.Now()
-				_, err := u.Check(t.Context(), "bob", password)
+				_, err := u.Check(t.Context(), mfa.NameOf("bob"), password)
 				if !errors.Is(err, want) {
 					t.Errorf("%v, want %v", err, want)
 				}

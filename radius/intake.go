@@ -255,7 +255,7 @@ func (x *exchange) texts(r *request) {
 	b = r.appendNAS(b)
 	s := string(b)
 	q := &x.req
-	q.Source, q.User, q.State, q.EndUser, q.NAS = s[:source], s[source:user], s[user:state], s[state:endUser], s[endUser:]
+	q.Source, q.User, q.State, q.EndUser, q.NAS = s[:source], mfa.NameOf(s[source:user]), s[user:state], s[state:endUser], s[endUser:]
 }
 
 // appendNAS appends what the NAS calls itself.
@@ -298,7 +298,7 @@ func (x *exchange) credential(r *request) mfa.Credential {
 	case len(r.user) == 0:
 		return errNoUser
 	case !utf8.Valid(r.user):
-		x.req.User = strings.ToValidUTF8(x.req.User, "\uFFFD")
+		x.req.User = mfa.NameOf(strings.ToValidUTF8(x.req.User.Sent(), "\uFFFD"))
 		return errUserText
 	case len(x.proxy) > maxProxyState:
 		return errProxyState // an Access-Accept might not have room for it

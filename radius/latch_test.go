@@ -14,7 +14,7 @@ func latchRig(t *testing.T) *rig {
 	r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto })
 	r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
 		d := mfa.Decision{Reason: mfa.ReasonWrongPassword}
-		if q.User == "nemo" {
+		if q.User.String() == "nemo" {
 			d = mfa.Decision{Outcome: mfa.Accept}
 		}
 		reply(d)

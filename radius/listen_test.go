@@ -20,10 +20,10 @@ func serve(t *testing.T, addresses ...string) (*rig, []netip.AddrPort) {
 		c.Prefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	})
 	r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
-		if q.User == "held" {
+		if q.User.String() == "held" {
 			return
 		}
-		reply(mfa.Decision{Outcome: mfa.Accept, Message: q.User})
+		reply(mfa.Decision{Outcome: mfa.Accept, Message: q.User.String()})
 	}
 	err := r.Listen(t.Context(), addresses)
 	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {

@@ -51,9 +51,9 @@ func newSite(t *testing.T, profile string, method mfa.Method, change func(*Profi
 		change(&p)
 	}
 	s := &site{Server: &Server{}, t: t, profile: &p, seats: map[string]bool{}, addrs: map[netip.Addr]bool{}}
-	s.user = mfa.User{Name: "nemo", Devices: 1}
+	s.user = mfa.User{Name: mfa.NameOf("nemo"), Devices: 1}
 	if method == mfa.MethodOTP {
-		s.user = mfa.User{Name: "nemo", Codes: 1}
+		s.user = mfa.User{Name: mfa.NameOf("nemo"), Codes: 1}
 	}
 	style, _ := p.MFA["append"].(string)
 	s.client = &mfa.Client{
@@ -96,9 +96,10 @@ func (s *site) Authenticate(ctx context.Context, r *mfa.Request, reply func(mfa.
 	s.engine.Authenticate(ctx, r, reply)
 }
 
-func (s *site) Check(_ context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+func (s *site) Check(_ context.Context, who mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
+	user := who.Sent()
 	s.checks.Add(1)
-	identity := mfa.Identity{Name: user, Known: true}
+	identity := mfa.Identity{Name: mfa.NameOf(user), Known: true}
 	switch c := cred.(type) {
 	case mfa.Password:
 		if c == "arctangent" {
@@ -131,9 +132,9 @@ func (s *site) Push(ctx context.Context, _ mfa.Prompt) (mfa.Approval, error) {
 	return mfa.Approval{}, nil
 }
 
-func (s *site) User(context.Context, string) (mfa.User, error) { return s.user, nil }
-func (s *site) Registered(context.Context, string) error       { return nil }
-func (s *site) HasForm(_, answer string) bool {
+func (s *site) User(context.Context, mfa.Name) (mfa.User, error) { return s.user, nil }
+func (s *site) Registered(context.Context, string) error         { return nil }
+func (s *site) HasForm(_ mfa.Name, answer string) bool {
 	return len(answer) == 6 && strings.Trim(answer, "0123456789") == ""
 }
 func (s *site) Record(_ context.Context, ev mfa.Event) error {
@@ -143,7 +144,7 @@ func (s *site) Record(_ context.Context, ev mfa.Event) error {
 	return nil
 }
 
-func (s *site) VerifyCode(ctx context.Context, _, code string, accept mfa.Event) error {
+func (s *site) VerifyCode(ctx context.Context, _ mfa.Name, code string, accept mfa.Event) error {
 	s.codes.Add(1)
 	if code != "123456" {
 		return mfa.ErrRejected

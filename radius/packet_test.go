@@ -184,7 +184,7 @@ func FuzzReceive(f *testing.F) {
 		r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto; c.Secrets = append(c.Secrets, []byte("other")) })
 		done := make(chan struct{})
 		r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
-			reply(mfa.Decision{Outcome: mfa.Accept, Message: q.User})
+			reply(mfa.Decision{Outcome: mfa.Accept, Message: q.User.String()})
 			close(done)
 		}
 		r.arrive(datagram)

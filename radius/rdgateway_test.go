@@ -10,11 +10,12 @@ import (
 )
 
 // Find makes site the primary of a gateway, which knows nemo alone.
-func (s *site) Find(_ context.Context, user string) (mfa.Identity, error) {
-	if user != s.user.Name {
+func (s *site) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
+	user := who.Sent()
+	if user != s.user.Name.String() {
 		return mfa.Identity{}, mfa.ErrRejected
 	}
-	return mfa.Identity{Name: user, Known: true, Attributes: []mfa.Attribute{{Vendor: vendorMicrosoft, Type: 63, Value: []byte{0, 0, 0, 9}}}}, nil
+	return mfa.Identity{Name: mfa.NameOf(user), Known: true, Attributes: []mfa.Attribute{{Vendor: vendorMicrosoft, Type: 63, Value: []byte{0, 0, 0, 9}}}}, nil
 }
 
 // newGateway is an RD Gateway whose NPS waits so long after each try.

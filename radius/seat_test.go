@@ -133,7 +133,7 @@ func TestAddressOfRequest(t *testing.T) {
 		}
 		for _, c := range seen {
 			want := netip.Addr{}
-			if c.User == "signed" {
+			if c.User.String() == "signed" {
 				want = netip.MustParseAddr("198.51.100.3")
 			}
 			if c.Address != want || c.EndUser != "198.51.100.3" || !c.GivesUp.Equal(time.Now().Add(9*time.Second)) {

@@ -215,7 +215,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
-			if q.User == "boom" {
+			if q.User.String() == "boom" {
 				panic("a bug")
 			}
 			reply(mfa.Decision{Outcome: mfa.Accept})
@@ -406,7 +406,7 @@ func TestRequestFields(t *testing.T) {
 			avp(typeCallingStationID, "\xff"), avp(typeNASIdentifier, "gw1")))
 		synctest.Wait()
 		for _, c := range r.auth.seen() {
-			if c.Client != r.client.Policy || c.Source != nas.String() || c.User != "nemo" || !c.Signed || c.Received != time.Now() {
+			if c.Client != r.client.Policy || c.Source != nas.String() || c.User.String() != "nemo" || !c.Signed || c.Received != time.Now() {
 				t.Errorf("request %+v", c.Request)
 			}
 			switch c.NAS {

@@ -111,7 +111,7 @@ func toText(v []byte) string { return strings.ToValidUTF8(string(v), "\uFFFD") }
 func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Session, now time.Time) mfa.Event {
 	ev := mfa.Event{
 		Kind: mfa.EventAccounting, Time: now, Client: c.Name, Group: c.Policy.Group,
-		User: toText(r.user), EndUser: string(c.Profile.appendSeat(nil, r.raw)), Source: a.from.String(), Session: session,
+		User: mfa.NameOf(toText(r.user)), EndUser: string(c.Profile.appendSeat(nil, r.raw)), Source: a.from.String(), Session: session,
 	}
 	for typ, v := range attributes(r.raw) {
 		switch {

@@ -112,7 +112,7 @@ func (s *UpstreamServer) dialAddress() (string, error) {
 type Upstream struct {
 	// Taken, if it is set before the first Check, tells which names belong to users
 	// of another primary: nobody gets in here under such a name.
-	Taken func(name string) bool
+	Taken func(name mfa.Name) bool
 
 	servers       []*upstreamServer
 	timeout       time.Duration
@@ -191,7 +191,7 @@ var (
 )
 
 // Check implements mfa.PasswordChecker.
-func (u *Upstream) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+func (u *Upstream) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	switch c := cred.(type) {
 	case mfa.Password:
 		if c == "" || !isForwarded(c) {
@@ -201,7 +201,7 @@ func (u *Upstream) Check(ctx context.Context, user string, cred mfa.Credential) 
 	default:
 		return mfa.Identity{}, errUpstreamCredential
 	}
-	if _, _, err := u.names.canonical(user); err != nil || len(user) > maxValue {
+	if _, _, err := u.names.canonical(user.Sent()); err != nil || len(user.Sent()) > maxValue {
 		return mfa.Identity{}, errors.Join(errUpstreamForm, err)
 	}
 	r, err := u.ask(ctx, u.query(ctx, user, cred, ""), u.order())
@@ -225,7 +225,7 @@ type carry struct {
 
 // Continue implements mfa.PrimaryContinuer. Only the server that has asked is
 // asked again: no other one knows its State.
-func (u *Upstream) Continue(ctx context.Context, user string, c *mfa.PrimaryChallenge, answer mfa.Password) (mfa.Identity, error) {
+func (u *Upstream) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryChallenge, answer mfa.Password) (mfa.Identity, error) {
 	from, ok := c.Carry.(carry)
 	if !ok {
 		return mfa.Identity{}, errors.New("radius: a challenge of another primary")
@@ -246,8 +246,8 @@ func (u *Upstream) Continue(ctx context.Context, user string, c *mfa.PrimaryChal
 	return mfa.Identity{}, fmt.Errorf("radius %s: it asked for more, and is not a server of this primary any more", from.server)
 }
 
-func (u *Upstream) query(ctx context.Context, user string, cred mfa.Credential, state string) *Query {
-	q := &Query{Code: AccessRequest, User: user, Cred: cred, State: state, tail: u.nasIdentifier}
+func (u *Upstream) query(ctx context.Context, user mfa.Name, cred mfa.Credential, state string) *Query {
+	q := &Query{Code: AccessRequest, User: user.Sent(), Cred: cred, State: state, tail: u.nasIdentifier}
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		q.tail = append(q.tail[:len(q.tail):len(q.tail)], x.forward...)
 	}
@@ -293,7 +293,7 @@ func (u *Upstream) ask(ctx context.Context, q *Query, servers []*upstreamServer)
 }
 
 // verdict is what an answer means.
-func (u *Upstream) verdict(r *reply, user string, cred mfa.Credential) (mfa.Identity, error) {
+func (u *Upstream) verdict(r *reply, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	_, mschap := cred.(mfa.MSCHAPv2)
 	switch r.Code {
 	case AccessAccept:

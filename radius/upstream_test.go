@@ -29,7 +29,7 @@ func TestUpstreamConformance(t *testing.T) {
 		attributes := []mfa.Attribute{{Type: 11, Value: []byte("employees")}}
 		s := passwordtest.Subject{
 			Checker: u, User: "alice", Password: "Correct horse 1", Aliases: []string{`CORP\alice`},
-			Want:     mfa.Identity{Name: "alice@corp.example.org", Known: true, Groups: []string{"employees"}, Attributes: attributes},
+			Want:     mfa.Identity{Name: mfa.NameOf("alice@corp.example.org"), Known: true, Groups: mfa.GroupsOf([]string{"employees"}...), Attributes: attributes},
 			Unknown:  "nobody",
 			MSCHAPv2: true,
 		}
@@ -56,7 +56,7 @@ func TestUpstreamRequest(t *testing.T) {
 		emptyMA(),
 	)})}
 	ctx := context.WithValue(t.Context(), exchangeKey{}, x)
-	if _, err := u.Check(ctx, "alice", mfa.Password("right horse")); err != nil {
+	if _, err := u.Check(ctx, mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Fatal(err)
 	}
 	q := h.requests()[0]
@@ -139,7 +139,7 @@ func TestUpstreamAnswers(t *testing.T) {
 			h := newHome(t)
 			h.accept = func(_ *homeRequest, w *writer) { tt.add(w) }
 			u, _ := upstreamOf(t, nil, h)
-			id, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+			id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 			switch {
 			case tt.err == "" && (err != nil || !reflect.DeepEqual(id.Attributes, tt.want)):
 				t.Errorf("got %v, %v, want %v", id.Attributes, err, tt.want)
@@ -164,7 +164,7 @@ func TestUpstreamMPPE(t *testing.T) {
 func checkKeys(t *testing.T, u *Upstream) (Answer, *Secret) {
 	t.Helper()
 	cred := passwordtest.Response(t, "alice", "right horse")
-	id, err := u.Check(t.Context(), "alice", cred)
+	id, err := u.Check(t.Context(), mfa.NameOf("alice"), cred)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestUpstreamRejects(t *testing.T) {
 			})}
 		}
 		u, _ := upstreamOf(t, nil, h)
-		_, err := u.Check(t.Context(), "alice", passwordtest.Response(t, "alice", "right horse"))
+		_, err := u.Check(t.Context(), mfa.NameOf("alice"), passwordtest.Response(t, "alice", "right horse"))
 		account := new(mfa.AccountError)
 		got := mfa.Reason("")
 		if errors.As(err, &account) {
@@ -233,7 +233,7 @@ func TestUpstreamMSCHAPWithoutProof(t *testing.T) {
 			})}
 		}
 		u, _ := upstreamOf(t, nil, h)
-		if _, err := u.Check(t.Context(), "alice", passwordtest.Response(t, "alice", "right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
+		if _, err := u.Check(t.Context(), mfa.NameOf("alice"), passwordtest.Response(t, "alice", "right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("%q: got %v", success, err)
 		}
 	}
@@ -261,7 +261,7 @@ func TestUpstreamChallenge(t *testing.T) {
 		return [][]byte{h.reply(q, AccessReject, nil)}
 	}
 	u, _ := upstreamOf(t, nil, h, other)
-	_, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+	_, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 	first := new(mfa.PrimaryChallenge)
 	if !errors.As(err, &first) || errors.Is(err, mfa.ErrRejected) {
 		t.Fatalf("got %v", err)
@@ -270,35 +270,35 @@ func TestUpstreamChallenge(t *testing.T) {
 	if first.Message != want || !first.Echo {
 		t.Errorf("message %q, echo %t", first.Message, first.Echo)
 	}
-	_, err = u.Continue(t.Context(), "alice", first, "135")
+	_, err = u.Continue(t.Context(), mfa.NameOf("alice"), first, "135")
 	second := new(mfa.PrimaryChallenge)
 	if !errors.As(err, &second) || second.Message == "" || second.Echo {
 		t.Fatalf("got %v, %+v", err, second)
 	}
-	id, err := u.Continue(t.Context(), "alice", second, "246")
-	if err != nil || id.Name != "alice" || len(id.Attributes) != 1 {
+	id, err := u.Continue(t.Context(), mfa.NameOf("alice"), second, "246")
+	if err != nil || id.Name.String() != "alice" || len(id.Attributes) != 1 {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	if _, err = u.Continue(t.Context(), "alice", second, "wrong"); !errors.Is(err, mfa.ErrRejected) {
+	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "wrong"); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("wrong answer: %v", err)
 	}
-	if _, err = u.Continue(t.Context(), "alice", second, "246\x00"); !errors.Is(err, mfa.ErrRejected) {
+	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "246\x00"); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("answer with NUL: %v", err)
 	}
 	if len(other.requests()) != 0 {
 		t.Error("an answer went to a server that has not asked")
 	}
-	if _, err = u.Continue(t.Context(), "alice", &mfa.PrimaryChallenge{}, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
+	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), &mfa.PrimaryChallenge{}, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("challenge of nobody: %v", err)
 	}
 	moved, _ := upstreamOf(t, nil, other) // after a reload without the first server
-	if _, err = moved.Continue(t.Context(), "alice", second, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
+	if _, err = moved.Continue(t.Context(), mfa.NameOf("alice"), second, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("server that is gone: %v", err)
 	}
 	h.set(func() {
 		h.answer = func(q *homeRequest) [][]byte { return [][]byte{h.reply(q, AccessChallenge, nil)} }
 	})
-	if _, err = u.Check(t.Context(), "alice", mfa.Password("right horse")); err == nil || errors.As(err, &first) {
+	if _, err = u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err == nil || errors.As(err, &first) {
 		t.Errorf("challenge without a State: %v", err)
 	}
 }
@@ -341,7 +341,7 @@ func TestCanonicalNames(t *testing.T) {
 	} {
 		n := newNameSpace(&UpstreamSettings{DefaultDomain: tt.domain, CanonicalDomain: tt.canonical, Domains: strings.Fields(tt.more)})
 		got, sure, err := n.canonical(tt.name)
-		if got != tt.want || sure != tt.sure || (err == nil) != (tt.want != "") {
+		if got.String() != tt.want || sure != tt.sure || (err == nil) != (tt.want != "") {
 			t.Errorf("%+v: got %q, %t, %v", tt, got, sure, err)
 		}
 	}
@@ -369,8 +369,8 @@ func TestUpstreamNames(t *testing.T) {
 			}
 		}
 		u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.DefaultDomain, s.Domains = "CORP", []string{"example.org"} }, h)
-		id, err := u.Check(t.Context(), tt.sent, mfa.Password("right horse"))
-		if err != nil || id.Name != tt.want || id.Known != tt.known {
+		id, err := u.Check(t.Context(), mfa.NameOf(tt.sent), mfa.Password("right horse"))
+		if err != nil || id.Name.String() != tt.want || id.Known != tt.known {
 			t.Errorf("%q, says %q: got %q, known %t, %v", tt.sent, tt.says, id.Name, id.Known, err)
 		}
 		if got := h.requests()[0].user; got != tt.sent {
@@ -379,11 +379,11 @@ func TestUpstreamNames(t *testing.T) {
 	}
 	h := newHome(t)
 	u, _ := upstreamOf(t, nil, h)
-	if _, err := u.Check(t.Context(), `OTHER\alice`, mfa.Password("right horse")); !errors.Is(err, mfa.ErrRejected) || len(h.requests()) > 0 {
+	if _, err := u.Check(t.Context(), mfa.NameOf(`OTHER\alice`), mfa.Password("right horse")); !errors.Is(err, mfa.ErrRejected) || len(h.requests()) > 0 {
 		t.Errorf("foreign domain: %v, asked %d times", err, len(h.requests()))
 	}
-	u.Taken = func(name string) bool { return name == "alice" }
-	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
+	u.Taken = func(name mfa.Name) bool { return name.Is(mfa.NameOf("alice")) }
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("the name of a user of another primary: %v", err)
 	}
 }
@@ -395,7 +395,7 @@ func TestUpstreamPasswords(t *testing.T) {
 	h.users["alice"] = "right horse"
 	u, _ := upstreamOf(t, nil, h)
 	for _, password := range []string{"", "right horse\x00", "\x00", strings.Repeat("x", maxPassword+1)} {
-		if _, err := u.Check(t.Context(), "alice", mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) || len(h.requests()) > 0 {
+		if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) || len(h.requests()) > 0 {
 			t.Errorf("%q: %v, asked %d times", password, err, len(h.requests()))
 		}
 	}

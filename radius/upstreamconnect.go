@@ -38,7 +38,7 @@ func (s *upstreamServer) connect(ctx context.Context) error {
 	if !errors.Is(err, ErrNoAnswer) || errors.Is(err, errRefused) {
 		return s.explain("status-server", err)
 	}
-	r, err := s.exchange(ctx, s.query(ctx, "radmatch-check", mfa.Password(rand.Text()), ""), connectLimit, false)
+	r, err := s.exchange(ctx, s.query(ctx, mfa.NameOf("radmatch-check"), mfa.Password(rand.Text()), ""), connectLimit, false)
 	switch {
 	case err != nil:
 		return s.explain("access-request", err)

@@ -82,7 +82,7 @@ func TestUpstreamHostile(t *testing.T) {
 	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout, s.DeadAfter = 500*time.Millisecond, 100 }, h)
 	var earlier []byte
 	h.then = func(_ *homeRequest, p []byte) []byte { earlier = p; return p }
-	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Fatal(err)
 	}
 	// The user is called like the packet that comes, alone; alice gets them all.
@@ -106,7 +106,7 @@ func TestUpstreamHostile(t *testing.T) {
 	for _, name := range names {
 		wg.Go(func() {
 			began := time.Now()
-			id, err := u.Check(t.Context(), name, mfa.Password("right horse"))
+			id, err := u.Check(t.Context(), mfa.NameOf(name), mfa.Password("right horse"))
 			if !errors.Is(err, ErrNoAnswer) || errors.Is(err, mfa.ErrRejected) || !reflect.DeepEqual(id, mfa.Identity{}) {
 				t.Errorf("%s: got %+v, %v", name, id, err)
 			}
@@ -117,7 +117,7 @@ func TestUpstreamHostile(t *testing.T) {
 	}
 	wg.Wait()
 	u.timeout = 10 * time.Second // this one is answered, however busy the machine is
-	id, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+	id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 	if err != nil || len(id.Attributes) != 1 || string(id.Attributes[0].Value) != "right" {
 		t.Errorf("the right answer after all of them: %+v, %v", id, err)
 	}
@@ -150,7 +150,7 @@ func TestUpstreamOtherSource(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); !errors.Is(err, ErrNoAnswer) {
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -166,7 +166,7 @@ func TestUpstreamRetransmits(t *testing.T) {
 		}
 		return [][]byte{h.reply(q, AccessAccept, nil)}
 	}
-	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Fatal(err)
 	}
 	seen := h.requests()
@@ -189,7 +189,7 @@ func TestUpstreamBudget(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), tt.budget)
 		defer cancel()
 		began := time.Now()
-		_, err := u.Check(ctx, "alice", mfa.Password("right horse"))
+		_, err := u.Check(ctx, mfa.NameOf("alice"), mfa.Password("right horse"))
 		if took := time.Since(began); !errors.Is(err, ErrNoAnswer) || took > tt.budget+500*time.Millisecond {
 			t.Errorf("budget %v: %v after %v", tt.budget, err, took)
 		}
@@ -209,7 +209,7 @@ func TestUpstreamContext(t *testing.T) {
 	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout, s.DeadAfter = time.Minute, 1 }, h)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if _, err := u.Check(ctx, "alice", mfa.Password("right horse")); !errors.Is(err, context.Canceled) {
+	if _, err := u.Check(ctx, mfa.NameOf("alice"), mfa.Password("right horse")); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if u.servers[0].dead.Load() {
@@ -227,7 +227,7 @@ func TestUpstreamFailover(t *testing.T) {
 	login := func() time.Duration {
 		t.Helper()
 		began := time.Now()
-		if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+		if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 			t.Error(err)
 		}
 		return time.Since(began)
@@ -302,10 +302,10 @@ func TestUpstreamSingleSilence(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		for range 4 {
-			wg.Go(func() { u.Check(t.Context(), "nobody", mfa.Password("x")) })
+			wg.Go(func() { u.Check(t.Context(), mfa.NameOf("nobody"), mfa.Password("x")) })
 		}
 		time.Sleep(20 * time.Millisecond) // so that this answer comes while those wait
-		if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+		if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 			t.Error(err)
 		}
 		wg.Wait()
@@ -322,7 +322,7 @@ func TestUpstreamRefused(t *testing.T) {
 	gone.conn.Close()
 	u, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = time.Minute }, gone, second)
 	began := time.Now()
-	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took > 5*time.Second {
@@ -331,7 +331,7 @@ func TestUpstreamRefused(t *testing.T) {
 	alone, _ := upstreamOf(t, func(s *UpstreamSettings) { s.Timeout = 2 * time.Second }, gone)
 	done := make(chan error, 1)
 	go func() {
-		_, err := alone.Check(t.Context(), "alice", mfa.Password("right horse"))
+		_, err := alone.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 		done <- err
 	}()
 	until(t, "the first packet", func() bool {
@@ -369,7 +369,7 @@ func TestUpstreamBound(t *testing.T) {
 			if i%3 == 0 {
 				user, password = "bob", "wrong"
 			}
-			_, err := u.Check(t.Context(), user, mfa.Password(password))
+			_, err := u.Check(t.Context(), mfa.NameOf(user), mfa.Password(password))
 			if (i%3 == 0) != errors.Is(err, mfa.ErrRejected) {
 				err = fmt.Errorf("%s: %v", user, err)
 			} else {
@@ -432,14 +432,14 @@ func TestUpstreamClose(t *testing.T) {
 	}
 	got = make(chan error, 1)
 	go func() {
-		_, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+		_, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 		got <- err
 	}()
 	if err := <-got; err != nil {
 		t.Errorf("a login that was waiting: %v", err)
 	}
 	until(t, "the socket to be closed", func() bool { return links() == 0 })
-	if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Errorf("a login that came later: %v", err)
 	}
 	until(t, "the second socket to be closed", func() bool { return links() == 0 })

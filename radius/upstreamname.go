@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,21 +17,21 @@ import (
 // form that radmatch cannot tell from another one is refused, and a name that
 // stays unsure counts as unknown to the primary.
 type nameSpace struct {
-	canonicalDomain string            // behind the users of the home domain; empty: none
-	home            []string          // folded: the domains that are the home domain
-	others          map[string]string // further ones, folded to their spelling
+	canonicalDomain string                 // behind the users of the home domain; empty: none
+	home            []mfa.NameKey          // the domains that are the home domain
+	others          map[mfa.NameKey]string // further ones, and their spelling
 }
 
 func newNameSpace(s *UpstreamSettings) nameSpace {
-	n := nameSpace{canonicalDomain: s.CanonicalDomain, others: map[string]string{}}
+	n := nameSpace{canonicalDomain: s.CanonicalDomain, others: map[mfa.NameKey]string{}}
 	for _, d := range []string{s.DefaultDomain, s.CanonicalDomain} {
 		if d != "" {
-			n.home = append(n.home, mfa.Fold(d))
+			n.home = append(n.home, mfa.NameOf(d).Key())
 		}
 	}
 	for _, d := range s.Domains {
-		if !slices.Contains(n.home, mfa.Fold(d)) {
-			n.others[mfa.Fold(d)] = d
+		if !slices.Contains(n.home, mfa.NameOf(d).Key()) {
+			n.others[mfa.NameOf(d).Key()] = d
 		}
 	}
 	return n
@@ -47,7 +46,7 @@ func checkDomain(d string) error {
 
 // canonical returns the one name of the user who is called name. sure is false
 // where the server may know the same user under another name too.
-func (n *nameSpace) canonical(name string) (canonical string, sure bool, err error) {
+func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err error) {
 	user, domain := name, ""
 	if i := strings.IndexByte(name, '\\'); i >= 0 {
 		domain, user = name[:i], name[i+1:]
@@ -57,20 +56,20 @@ func (n *nameSpace) canonical(name string) (canonical string, sure bool, err err
 	if user == "" || !utf8.ValidString(name) || strings.TrimSpace(user) != user || strings.ContainsAny(user, `\@/`) ||
 		strings.ContainsFunc(user, unicode.IsControl) {
 		// A slash: Windows also reads example.org/people/alice.
-		return "", false, errors.New("not a user name that can be told from others")
+		return mfa.Name{}, false, errors.New("not a user name that can be told from others")
 	}
-	if user != name && !slices.Contains(n.home, mfa.Fold(domain)) {
+	if user != name && !slices.Contains(n.home, mfa.NameOf(domain).Key()) {
 		// An account may have a name in each of several domains.
-		spelling, ok := n.others[mfa.Fold(domain)]
+		spelling, ok := n.others[mfa.NameOf(domain).Key()]
 		if !ok {
-			return "", false, fmt.Errorf("domain %q is not one of this primary", printable(domain))
+			return mfa.Name{}, false, fmt.Errorf("domain %q is not one of this primary", printable(domain))
 		}
-		return user + "@" + spelling, false, nil
+		return mfa.NameOf(user + "@" + spelling), false, nil
 	}
 	if n.canonicalDomain != "" {
-		return user + "@" + n.canonicalDomain, isASCII(user), nil
+		return mfa.NameOf(user + "@" + n.canonicalDomain), isASCII(user), nil
 	}
-	return user, isASCII(user), nil // Windows finds álice for alice
+	return mfa.NameOf(user), isASCII(user), nil // Windows finds álice for alice
 }
 
 func isASCII(s string) bool {
@@ -83,8 +82,8 @@ func isASCII(s string) bool {
 }
 
 // CanonicalName implements mfa.Namer. What is no name of this primary stays as it is.
-func (u *Upstream) CanonicalName(user string) string {
-	if name, _, err := u.names.canonical(user); err == nil {
+func (u *Upstream) CanonicalName(user mfa.Name) mfa.Name {
+	if name, _, err := u.names.canonical(user.Sent()); err == nil {
 		return name
 	}
 	return user
@@ -92,21 +91,21 @@ func (u *Upstream) CanonicalName(user string) string {
 
 // FindName returns what the rules of names make of what was typed. It is never
 // sure: a server cannot be asked for a user without a password.
-func (u *Upstream) FindName(_ context.Context, typed string) (name string, sure bool, err error) {
-	name, _, err = u.names.canonical(typed)
+func (u *Upstream) FindName(_ context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
+	name, _, err = u.names.canonical(typed.Sent())
 	if err == nil && u.Taken != nil && u.Taken(name) {
 		err = errors.New("a user of another primary is called so")
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("%w: %w", err, mfa.ErrRejected)
+		return mfa.Name{}, false, fmt.Errorf("%w: %w", err, mfa.ErrRejected)
 	}
 	return name, false, nil
 }
 
 // FindNamed is FindName for a name that FindName or a server may have returned.
-func (u *Upstream) FindNamed(ctx context.Context, name string) (string, bool, error) {
+func (u *Upstream) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	found, sure, err := u.FindName(ctx, name)
-	if err == nil && mfa.Fold(found) != mfa.Fold(name) {
+	if err == nil && !found.Is(name) {
 		err = fmt.Errorf("users are called otherwise: %w", mfa.ErrRejected)
 	}
 	return found, sure, err
@@ -115,5 +114,9 @@ func (u *Upstream) FindNamed(ctx context.Context, name string) (string, bool, er
 // Namespaces returns what the names of users may end in, folded; empty for names
 // without a domain.
 func (u *Upstream) Namespaces() []string {
-	return append(slices.Collect(maps.Keys(u.names.others)), mfa.Fold(u.names.canonicalDomain))
+	spaces := []string{mfa.NameOf(u.names.canonicalDomain).Key().String()}
+	for d := range u.names.others {
+		spaces = append(spaces, d.String())
+	}
+	return spaces
 }

@@ -14,14 +14,14 @@ import (
 
 // identity reads an Access-Accept. What cannot be passed on whole is an error,
 // never left out: an attribute may be what limits the access.
-func (u *Upstream) identity(r *reply, user string, mschap bool) (mfa.Identity, error) {
+func (u *Upstream) identity(r *reply, user mfa.Name, mschap bool) (mfa.Identity, error) {
 	a := acceptance{reply: r, dictionary: u.dictionary, groupsIn: u.groups, mschap: mschap}
 	for typ, value := range attributes(r.packet) {
 		if err := a.attribute(typ, value); err != nil {
 			return mfa.Identity{}, err
 		}
 	}
-	named := user
+	named := user.Sent()
 	if a.user != "" {
 		named = a.user
 	}
@@ -30,7 +30,7 @@ func (u *Upstream) identity(r *reply, user string, mschap bool) (mfa.Identity, e
 		return mfa.Identity{}, fmt.Errorf("its User-Name %q: %w", printable(named), err)
 	}
 	if u.Taken != nil && u.Taken(name) {
-		return mfa.Identity{}, fmt.Errorf("user %q has the name of a user of another primary", printable(name))
+		return mfa.Identity{}, fmt.Errorf("user %q has the name of a user of another primary", printable(name.String()))
 	}
 	id := mfa.Identity{Name: name, Known: sure || a.user != "", Groups: a.groups, Attributes: a.attributes}
 	if mschap {
@@ -48,7 +48,7 @@ type acceptance struct {
 	groupsIn   AttributeType
 	mschap     bool
 	user       string
-	groups     []string
+	groups     []mfa.Group
 	attributes []mfa.Attribute
 	keys       mfa.MSCHAPKeys
 }
@@ -146,7 +146,7 @@ func (a *acceptance) add(attr mfa.Attribute) error {
 		}
 	}
 	if a.groupsIn.Type != 0 && a.groupsIn == (AttributeType{attr.Vendor, attr.Type}) && len(attr.Value) > 0 && utf8.Valid(attr.Value) {
-		a.groups = append(a.groups, string(attr.Value))
+		a.groups = append(a.groups, mfa.GroupOf(string(attr.Value)))
 	}
 	a.attributes = append(a.attributes, attr)
 	return nil

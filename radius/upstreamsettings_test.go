@@ -91,7 +91,7 @@ func FuzzUpstreamAnswer(f *testing.F) {
 		}
 		r := &reply{Answer: answer, server: u.servers[0], auth: *authOf(1)}
 		for _, cred := range []mfa.Credential{mfa.Password("x"), mfa.MSCHAPv2{Ident: 7}} {
-			id, err := u.verdict(r, "alice", cred)
+			id, err := u.verdict(r, mfa.NameOf("alice"), cred)
 			if err != nil {
 				if !reflect.DeepEqual(id, mfa.Identity{}) {
 					t.Fatal("an identity came with an error")
@@ -103,7 +103,7 @@ func FuzzUpstreamAnswer(f *testing.F) {
 				continue
 			}
 			_, mschap := cred.(mfa.MSCHAPv2)
-			if Code(code) != AccessAccept || id.Name == "" || mschap != (id.MSCHAP != nil) || CheckReply(id.Attributes) != nil {
+			if Code(code) != AccessAccept || id.Name.String() == "" || mschap != (id.MSCHAP != nil) || CheckReply(id.Attributes) != nil {
 				t.Fatalf("code %d: %+v", code, id)
 			}
 			for _, a := range id.Attributes {

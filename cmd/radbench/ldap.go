@@ -93,7 +93,7 @@ func (b *bench) ldapPairs(ctx context.Context, slapd *passwordtest.Slapd, at int
 	ours := make([]checker, at)
 	for i := range ours {
 		ours[i] = func(user string) error {
-			_, err := l.Check(ctx, user, mfa.Password(benchPassword))
+			_, err := l.Check(ctx, mfa.NameOf(user), mfa.Password(benchPassword))
 			return err
 		}
 	}

@@ -115,7 +115,7 @@ func (b *bench) addDevices(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	for i := b.users - b.pushes; i < b.users; i++ {
 		user := userName(i)
 		hash := sha256.Sum256([]byte(user))
-		err := st.Invite(ctx, push.Invitation{Hash: hash, User: user, Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, User: user, Text: "benchmark"})
+		err := st.Invite(ctx, push.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user), Text: "benchmark"})
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func groupReplies(entries []config.GroupReply, d *radius.Dictionary) ([]mfa.Grou
 	var all []mfa.Attribute
 	var found []error
 	for _, e := range entries {
-		g := mfa.GroupReply{Group: e.Group}
+		g := mfa.GroupReply{Group: mfa.GroupOf(e.Group)}
 		for _, r := range e.Reply {
 			a, err := d.ParseAttribute(r.Name, r.Value)
 			if err != nil {

@@ -45,13 +45,13 @@ func (s *codeServer) Authenticate(_ context.Context, r *mfa.Request, reply func(
 		s.waiting++
 		return
 	case r.State == "" && password == "right":
-		reply(mfa.Decision{Outcome: mfa.Challenge, State: "s " + r.User, Message: "Code: "})
+		reply(mfa.Decision{Outcome: mfa.Challenge, State: "s " + r.User.String(), Message: "Code: "})
 		return
-	case r.State == "s "+r.User:
+	case r.State == "s "+r.User.String():
 		step := time.Now().Unix() / benchStep
-		for _, code := range []string{benchCode([]byte(r.User), step), benchCode([]byte(r.User), step-1)} {
+		for _, code := range []string{benchCode([]byte(r.User.String()), step), benchCode([]byte(r.User.String()), step-1)} {
 			if string(password) == code {
-				s.used[r.User+code]++
+				s.used[r.User.String()+code]++
 				reply(mfa.Decision{Outcome: mfa.Accept})
 				return
 			}

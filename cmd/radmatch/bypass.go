@@ -26,6 +26,7 @@ const maxBypassText = 200
 func (a *app) bypassCommand() *cobra.Command {
 	const usage = "radmatch bypass --group GROUP --for 30m --reason TEXT"
 	var b mfa.Bypass
+	var group string
 	var d time.Duration
 	c := &cobra.Command{
 		Use:   "bypass",
@@ -42,13 +43,14 @@ the client allows stays out. A bypass wins over "require" in the configuration.`
 			"  radmatch bypass list\n  radmatch bypass end 1",
 		Args: exactArgs(0, usage),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			b.Group = mfa.GroupOf(group)
 			if err := checkBypass(&b, d); err != nil {
 				return usageError(usage, "bypass: %w", err)
 			}
 			return a.beginBypass(cmd.Context(), b, d)
 		},
 	}
-	c.Flags().StringVar(&b.Group, "group", "", "the group whose members need no second factor (required)")
+	c.Flags().StringVar(&group, "group", "", "the group whose members need no second factor (required)")
 	c.Flags().StringVar(&b.Client, "client", "", "only at this client")
 	c.Flags().DurationVar(&d, "for", 0, "how long, 1s to 24h (required)")
 	c.Flags().StringVar(&b.Reason, "reason", "", "why, for the audit trail (required)")
@@ -69,7 +71,7 @@ the client allows stays out. A bypass wins over "require" in the configuration.`
 
 // checkBypass says what is wrong with what was typed.
 func checkBypass(b *mfa.Bypass, d time.Duration) error {
-	for _, x := range []struct{ flag, text string }{{"group", b.Group}, {"reason", b.Reason}} {
+	for _, x := range []struct{ flag, text string }{{"group", b.Group.String()}, {"reason", b.Reason}} {
 		switch {
 		case strings.TrimSpace(x.text) == "":
 			return fmt.Errorf("--%s must be there", x.flag)
@@ -79,7 +81,7 @@ func checkBypass(b *mfa.Bypass, d time.Duration) error {
 			return fmt.Errorf("--%s must be plain text on one line", x.flag)
 		}
 	}
-	if mfa.Fold(b.Group) == mfa.AllUsers {
+	if b.Group.Everyone() {
 		return errors.New("--group must be one group, not everyone")
 	}
 	if d < time.Second || d > store.MaxBypass {
@@ -98,14 +100,14 @@ func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration) er
 		return usageError("radmatch clients", "bypass: no client %q in %s", b.Client, a.configFile)
 	}
 	b.Operator = operator()
-	if b, err = st.BeginBypass(ctx, b, d, adminEvent("", "")); err != nil {
+	if b, err = st.BeginBypass(ctx, b, d, adminEvent(mfa.Name{}, "")); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Bypass %d: members of %q need no second factor at %s until %s\nTo end it before: radmatch bypass end %d\n",
 		b.ID, b.Group, bypassPlace(&b), b.Until.Local().Format(time.DateTime), b.ID)
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
-		if r := c.MFA.Require; (b.Client == "" || b.Client == c.Name) && (len(r.Addresses) > 0 || mfa.MatchGroup(r.Groups, []string{b.Group}) != "") {
+		if r := c.MFA.Require; (b.Client == "" || b.Client == c.Name) && (len(r.Addresses) > 0 || !mfa.MatchGroup(mfa.GroupsOf(r.Groups...), []mfa.Group{b.Group}).IsZero()) {
 			fmt.Fprintf(a.stderr, "radmatch: note: client %s always requires a second factor (require); the bypass wins over it\n", c.Name)
 		}
 	}
@@ -132,7 +134,7 @@ func (a *app) listBypasses(ctx context.Context, st *store.Store) error {
 	fmt.Fprintln(t, "ID\tGROUP\tWHERE\tUNTIL\tLEFT\tBY\tREASON")
 	for i := range list {
 		b := &list[i]
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, push.Printable(b.Group, maxBypassText), bypassPlace(b),
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, push.Printable(b.Group.String(), maxBypassText), bypassPlace(b),
 			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText))
 	}
 	return t.Flush()
@@ -178,7 +180,7 @@ func (a *app) endBypasses(ctx context.Context, st *store.Store, ids []int64) err
 		}
 	}
 	for _, id := range ids {
-		err := st.EndBypass(ctx, id, adminEvent("", ""))
+		err := st.EndBypass(ctx, id, adminEvent(mfa.Name{}, ""))
 		switch {
 		case errors.Is(err, store.ErrNotFound) && all: // its time was over meanwhile
 		case errors.Is(err, store.ErrNotFound):

@@ -69,8 +69,8 @@ func TestBypassIsLoud(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, out := new(bypassFake), new(logLines)
 		log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(out), zap.InfoLevel))
-		staff := mfa.Bypass{ID: 1, Group: "staff", Reason: "INC-4711", Operator: "root"}
-		admins := mfa.Bypass{ID: 2, Group: "admins", Client: "vpn", Reason: "drill", Operator: "root"}
+		staff := mfa.Bypass{ID: 1, Group: mfa.GroupOf("staff"), Reason: "INC-4711", Operator: "root"}
+		admins := mfa.Bypass{ID: 2, Group: mfa.GroupOf("admins"), Client: "vpn", Reason: "drill", Operator: "root"}
 		st.set(staff)
 		ctx, stop := context.WithCancel(t.Context())
 		go watchBypasses(ctx, st, log)
@@ -124,7 +124,7 @@ func TestCheckBypass(t *testing.T) {
 		{"turned around", "staff", "x\u202ey", time.Hour, "plain text"},
 		{"no text", "staff", "\xff", time.Hour, "plain text"},
 	} {
-		err := checkBypass(&mfa.Bypass{Group: tt.group, Reason: tt.reason}, tt.d)
+		err := checkBypass(&mfa.Bypass{Group: mfa.GroupOf(tt.group), Reason: tt.reason}, tt.d)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}

@@ -62,6 +62,6 @@ func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 }
 
 func warnBypass(log *zap.Logger, message string, b *mfa.Bypass) {
-	log.Warn(message, zap.Int64("bypass", b.ID), zap.String("group", b.Group), zap.String("client", cmp.Or(b.Client, "every client")),
+	log.Warn(message, zap.Int64("bypass", b.ID), zap.String("group", b.Group.String()), zap.String("client", cmp.Or(b.Client, "every client")),
 		zap.Time("until", b.Until), zap.String("operator", b.Operator), zap.String("reason", b.Reason))
 }

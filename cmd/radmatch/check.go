@@ -254,7 +254,7 @@ func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (s
 	if err != nil {
 		return "", err
 	}
-	devices, err := st.ListDevices(ctx, "")
+	devices, err := st.ListDevices(ctx, mfa.Name{})
 	if err != nil {
 		return "", err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
@@ -222,7 +223,7 @@ func (a *app) unlatch(ctx context.Context, args []string) error {
 		return err
 	}
 	defer st.Close()
-	ev := adminEvent("", text)
+	ev := adminEvent(mfa.Name{}, text)
 	ev.Client = name
 	n, err := st.Unlatch(ctx, name, addr, ev)
 	if errors.Is(err, store.ErrNotFound) {

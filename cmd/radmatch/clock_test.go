@@ -58,7 +58,7 @@ func (c *clockRig) open() {
 func (c *clockRig) ask(state, text string) mfa.Decision {
 	decided := make(chan mfa.Decision, 1)
 	c.auth.Authenticate(c.t.Context(), &mfa.Request{
-		Received: time.Now(), Client: c.client, Source: "127.0.0.1:1", Signed: true, User: "alice",
+		Received: time.Now(), Client: c.client, Source: "127.0.0.1:1", Signed: true, User: mfa.NameOf("alice"),
 		Cred: mfa.Password(text), State: state, EndUser: "192.0.2.1",
 	}, func(d mfa.Decision) { decided <- d })
 	return <-decided
@@ -109,7 +109,7 @@ func TestClockStepped(t *testing.T) {
 			_, code := at(l.code)
 			c.expect(when, code, l.want)
 		}
-		entries, err := c.store.Events(t.Context(), store.Query{User: "alice"})
+		entries, err := c.store.Events(t.Context(), store.Query{User: mfa.NameOf("alice")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,9 +139,9 @@ func TestPassOnSteppedClock(t *testing.T) {
 	p.addTOTP("alice") // so that a login goes on where the pass is not valid
 	issue := func(once bool) string {
 		t.Helper()
-		pass, text, err := otp.NewPass("alice", start, time.Hour, once)
+		pass, text, err := otp.NewPass(mfa.NameOf("alice"), start, time.Hour, once)
 		if err == nil {
-			err = c.store.ReplacePass(t.Context(), pass, mfa.Event{Time: start, Kind: mfa.EventAdmin, User: "alice"})
+			err = c.store.ReplacePass(t.Context(), pass, mfa.Event{Time: start, Kind: mfa.EventAdmin, User: mfa.NameOf("alice")})
 		}
 		if err != nil {
 			t.Fatal(err)

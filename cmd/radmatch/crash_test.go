@@ -219,7 +219,7 @@ func TestKilledInStorm(t *testing.T) {
 		case ev.Client == "exempt":
 			seats[ev.EndUser]++
 		default:
-			events[ev.User]++
+			events[ev.User.String()]++
 		}
 	}
 	for _, user := range st.users {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
@@ -44,10 +45,10 @@ has it is USER as far as push goes: hand it over as carefully as a password.`,
 			if lifetime < time.Minute || lifetime > maxInvitation {
 				return usageError("--lifetime 24h", "--lifetime must be 1m to %v; got %v", maxInvitation, lifetime)
 			}
-			if err := otp.CheckUser(args[0]); err != nil {
+			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
 				return usageError("radmatch device invite USER", "device invite: %w", err)
 			}
-			return a.inviteDevice(cmd.Context(), args[0], lifetime, !noQR)
+			return a.inviteDevice(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, !noQR)
 		},
 	}
 	c.Flags().DurationVar(&lifetime, "lifetime", defaultInvitation, "how long the link works")
@@ -80,7 +81,7 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 		fmt.Fprintln(a.stdout)
 	}
 	fmt.Fprintf(a.stdout, "It enrols one device of %s until %s: open it in a browser there.\nIn a terminal: radmatch phone enroll '%s'\n",
-		push.Printable(user, 128), expires.Format(time.DateTime), link)
+		push.Printable(user.String(), 128), expires.Format(time.DateTime), link)
 	return nil
 }
 
@@ -91,14 +92,14 @@ func (a *app) deviceListCommand() *cobra.Command {
 		Example: "  radmatch device list\n  radmatch device list anna",
 		Args:    rangeArgs(0, 1, "radmatch device list [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user string) error {
+			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
 				return a.listDevices(cmd.Context(), st, user)
 			})
 		},
 	}
 }
 
-func (a *app) listDevices(ctx context.Context, st *store.Store, user string) error {
+func (a *app) listDevices(ctx context.Context, st *store.Store, user mfa.Name) error {
 	devices, err := st.ListDevices(ctx, user)
 	if err != nil {
 		return fmt.Errorf("device: list: %w", err)
@@ -121,7 +122,7 @@ func (a *app) listDevices(ctx context.Context, st *store.Store, user string) err
 		if d.Passkey != nil {
 			passkey = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User, 128), push.Printable(d.Name, 64), d.ID,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User.String(), 128), push.Printable(d.Name, 64), d.ID,
 			d.Added.Local().Format(time.DateTime), seen, numbers, passkey, d.Provider)
 	}
 	return t.Flush()
@@ -134,17 +135,17 @@ func (a *app) deviceRemoveCommand() *cobra.Command {
 		Example: "  radmatch device remove anna 'old phone'",
 		Args:    rangeArgs(2, 2, "radmatch device remove USER ID|NAME; radmatch device list USER shows both"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
 				return a.removeDevice(cmd.Context(), st, user, args[1])
 			})
 		},
 	}
 }
 
-func (a *app) removeDevice(ctx context.Context, st *store.Store, user, device string) error {
+func (a *app) removeDevice(ctx context.Context, st *store.Store, user mfa.Name, device string) error {
 	if err := st.RemoveDevice(ctx, user, device, adminEvent(user, fmt.Sprintf("device %q removed", device))); err != nil {
-		return withHint("radmatch device list "+user, fmt.Errorf("device: remove %q of %q: %w", device, user, err))
+		return withHint("radmatch device list "+user.String(), fmt.Errorf("device: remove %q of %q: %w", device, user, err))
 	}
-	fmt.Fprintf(a.stdout, "removed device %s of %s\n", push.Printable(device, 64), push.Printable(user, 128))
+	fmt.Fprintf(a.stdout, "removed device %s of %s\n", push.Printable(device, 64), push.Printable(user.String(), 128))
 	return a.noteLast(ctx, st, user)
 }

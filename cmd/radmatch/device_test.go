@@ -35,7 +35,7 @@ func TestDevice(t *testing.T) {
 
 func TestDeviceInviteErrors(t *testing.T) {
 	s := newShop(t)
-	for _, user := range []string{"", " ", "anna\n", "an\x1b[2Jna", strings.Repeat("a", 254)} {
+	for _, user := range []string{"", " ", "an\nna", "an\x1b[2Jna", strings.Repeat("a", 254)} {
 		s.fails(exitUsage, "device invite: user", "device", "invite", user)
 	}
 	for _, lifetime := range []string{"59s", "721h", "-1h"} {

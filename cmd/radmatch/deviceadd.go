@@ -29,7 +29,7 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 			if provider == "" {
 				return usageError("radmatch device add USER --provider NAME", "device add: --provider must be there")
 			}
-			if err := otp.CheckUser(args[0]); err != nil {
+			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
 				return usageError("radmatch device add USER --provider NAME", "device add: %w", err)
 			}
 			if name == "" {
@@ -38,7 +38,7 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 			if name != push.Printable(name, maxDeviceName) {
 				return usageError("--name 'work phone'", "device add: --name must be at most %d characters that print", maxDeviceName)
 			}
-			return a.addDevice(cmd.Context(), args[0], provider, name)
+			return a.addDevice(cmd.Context(), mfa.NameOf(args[0]).String(), provider, name)
 		},
 	}
 	c.Flags().StringVar(&provider, "provider", "", "the name of an entry of push")
@@ -70,13 +70,13 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string) error
 	ev := adminEvent(user, fmt.Sprintf("device %q at %q added", name, provider))
 	ev.Device, ev.DeviceID = d.Name, d.ID
 	if err := st.AddDevice(ctx, d, ev); err != nil {
-		hint := "radmatch device list " + user
+		hint := "radmatch device list " + user.String()
 		if errors.Is(err, push.ErrNameTaken) {
 			hint = "--name 'work phone'"
 		}
 		return withHint(hint, fmt.Errorf("device: add for %q: %w", user, err))
 	}
-	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user, 128), provider)
+	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user.String(), 128), provider)
 	if s, ok := p.(subscriber); ok {
 		fmt.Fprintf(a.stdout, "Subscribe to this topic, and tell it to nobody: %s\n", s.Subscription(d))
 	}

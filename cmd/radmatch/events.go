@@ -61,15 +61,14 @@ func (a *app) events(ctx context.Context, f eventsFlags) error {
 	if f.user != "" {
 		users = []string{f.user}
 	}
-	return a.withUserOrAll(ctx, users, func(st *store.Store, user string) error {
-		f.user = user
-		return a.printEvents(ctx, st, f, since)
+	return a.withUserOrAll(ctx, users, func(st *store.Store, user mfa.Name) error {
+		return a.printEvents(ctx, st, user, f, since)
 	})
 }
 
-func (a *app) printEvents(ctx context.Context, st *store.Store, f eventsFlags, since time.Time) error {
+func (a *app) printEvents(ctx context.Context, st *store.Store, user mfa.Name, f eventsFlags, since time.Time) error {
 	p := eventPrinter{out: a.stdout, json: f.json}
-	q := store.Query{User: f.user, Client: f.client, Since: since, Limit: f.limit}
+	q := store.Query{User: user, Client: f.client, Since: since, Limit: f.limit}
 	last, err := st.LastEvent(ctx)
 	if err != nil {
 		return err
@@ -187,7 +186,7 @@ func eventLine(ev *mfa.Event) string {
 	var b strings.Builder
 	b.WriteString(ev.Time.Local().Format("2006-01-02 15:04:05.000"))
 	if ev.Kind == mfa.EventAdmin {
-		fmt.Fprintf(&b, "  %-9s  %-20s  %s", ev.Kind, orDash(ev.User, 128), push.Printable(ev.Text, 300))
+		fmt.Fprintf(&b, "  %-9s  %-20s  %s", ev.Kind, orDash(ev.User.String(), 128), push.Printable(ev.Text, 300))
 		if ev.Operator != "" {
 			fmt.Fprintf(&b, "  by %s", push.Printable(ev.Operator, 64))
 		}
@@ -204,7 +203,7 @@ func eventLine(ev *mfa.Event) string {
 	if ev.Kind == mfa.EventReport {
 		plan = "-"
 	}
-	fmt.Fprintf(&b, "  %-9s  %-20s  %-12s  %-15s  %-6s  %-16s  %s", outcome, orDash(ev.User, 128), orDash(ev.Client, 64),
+	fmt.Fprintf(&b, "  %-9s  %-20s  %-12s  %-15s  %-6s  %-16s  %s", outcome, orDash(ev.User.String(), 128), orDash(ev.Client, 64),
 		orDash(ev.EndUser, 64), plan, orDash(string(ev.Reason), 32), orDash(ev.ID, 64))
 	for _, part := range []struct {
 		name string
@@ -222,7 +221,7 @@ func eventLine(ev *mfa.Event) string {
 // the login where a Class of ours proves it.
 func sessionDetails(b *strings.Builder, ev *mfa.Event) {
 	s := ev.Session
-	fmt.Fprintf(b, "  accounting %-20s  %-12s  %-15s  %-6s  login=%s", orDash(ev.User, 128), orDash(ev.Client, 64),
+	fmt.Fprintf(b, "  accounting %-20s  %-12s  %-15s  %-6s  login=%s", orDash(ev.User.String(), 128), orDash(ev.Client, 64),
 		orDash(ev.EndUser, 64), orDash(s.Status, 16), orDash(ev.ID, 64))
 	for _, d := range []struct{ name, text string }{{"session", s.ID}, {"nas", s.NAS}, {"address", s.Address}} {
 		if d.text != "" {

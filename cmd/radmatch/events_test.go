@@ -18,7 +18,7 @@ import (
 
 func trailEvent(id, user string) mfa.Event {
 	return mfa.Event{
-		ID: id, Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "vpn", User: user, EndUser: "198.51.100.7",
+		ID: id, Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "vpn", User: mfa.NameOf(user), EndUser: "198.51.100.7",
 		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Outcome: mfa.Accept, Method: "push", Total: 8234567890,
 	}
 }
@@ -88,7 +88,7 @@ func TestEventsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &ev); err != nil || strings.Count(out, "\n") != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if ev.ID != "l1" || ev.User != "<anna>" || ev.Outcome != mfa.Accept || ev.Plan != mfa.PlanPush || ev.Total != 8234567890 {
+	if ev.ID != "l1" || ev.User.String() != "<anna>" || ev.Outcome != mfa.Accept || ev.Plan != mfa.PlanPush || ev.Total != 8234567890 {
 		t.Errorf("got %+v", ev)
 	}
 }
@@ -105,7 +105,7 @@ func TestEventsJSONPrints(t *testing.T) {
 		t.Errorf("got %+q", out.String())
 	}
 	var ev mfa.Event
-	if err := json.Unmarshal([]byte(out.String()), &ev); err != nil || ev.User != user {
+	if err := json.Unmarshal([]byte(out.String()), &ev); err != nil || ev.User.String() != user {
 		t.Errorf("it came back as %+q, %v", ev.User, err)
 	}
 }
@@ -204,7 +204,7 @@ func TestRekeyCommand(t *testing.T) {
 
 // A name with spaces must not pass for other columns of the line.
 func TestEventLineQuotesNames(t *testing.T) {
-	ev := mfa.Event{Kind: mfa.EventLogin, User: "bob  vpn  -  otp  default_otp", EndUser: `a "b`}
+	ev := mfa.Event{Kind: mfa.EventLogin, User: mfa.NameOf("bob  vpn  -  otp  default_otp"), EndUser: `a "b`}
 	line := eventLine(&ev)
 	for _, want := range []string{`"bob  vpn  -  otp  default_otp"`, `"a \"b"`} {
 		if !strings.Contains(line, want) {

@@ -150,7 +150,7 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 		e.Note = "its primary cannot look a user up without a password"
 		return e, nil
 	}
-	identity, err := finder.Find(ctx, x.name)
+	identity, err := finder.Find(ctx, mfa.NameOf(x.name))
 	switch {
 	case errors.Is(err, mfa.ErrRejected):
 		e.Refused = mfa.ReasonWrongPassword
@@ -176,7 +176,7 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 // describe fills in what the plan is decided from, and the plan of each way to sign in.
 func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.User) {
 	now := time.Now()
-	e.User, e.Groups, e.Methods = identity.Name, identity.Groups, describeMethods(user)
+	e.User, e.Groups, e.Methods = identity.Name.String(), identity.Groups, describeMethods(user)
 	e.settings(identity.Groups)
 	if x.address.IsValid() {
 		e.Address = x.address.String()
@@ -230,11 +230,11 @@ func decide(c *mfa.Client, credential string, f *mfa.Facts) explainedLogin {
 func matchText(c *mfa.Client, f *mfa.Facts, why mfa.Reason) string {
 	switch why {
 	case mfa.ReasonNotAllowed:
-		return strings.Join(c.AllowGroups, ", ")
+		return joinGroups(c.AllowGroups)
 	case mfa.ReasonExemptAddress:
 		return mfa.MatchAddress(c.ExemptAddresses, f.Address).String()
 	case mfa.ReasonExemptGroup:
-		return mfa.MatchGroup(c.ExemptGroups, f.Identity.Groups)
+		return mfa.MatchGroup(c.ExemptGroups, f.Identity.Groups).String()
 	case mfa.ReasonBypass:
 		return mfa.BypassFor(c, f).String()
 	}

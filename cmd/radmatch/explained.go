@@ -21,7 +21,7 @@ type explained struct {
 	// Refused is the reason for which the first factor ends the login.
 	Refused  mfa.Reason       `json:"refused,omitempty"`
 	User     string           `json:"user,omitempty"` // as the primary names them
-	Groups   []string         `json:"groups,omitempty"`
+	Groups   []mfa.Group      `json:"groups,omitempty"`
 	Methods  []string         `json:"methods,omitempty"`
 	Settings []setting        `json:"settings,omitempty"`
 	Address  string           `json:"address,omitempty"`
@@ -51,7 +51,7 @@ type explainedLogin struct {
 	row int // of the plan table
 }
 
-func (e *explained) settings(groups []string) {
+func (e *explained) settings(groups []mfa.Group) {
 	c := e.policy
 	e.Settings = []setting{
 		{"override_number_matching_with_otp", fmt.Sprintf("%t, from %s", c.Override, c.OverrideOrigin)},
@@ -64,16 +64,25 @@ func (e *explained) settings(groups []string) {
 }
 
 // featureText says whether a feature is on for a member of groups, and why.
-func featureText(f mfa.Feature, groups []string) string {
+func featureText(f mfa.Feature, groups []mfa.Group) string {
 	switch {
 	case !f.Enabled:
 		return "off, disabled"
-	case mfa.MatchGroup(f.Exclude, groups) != "":
-		return "off, excluded by " + mfa.MatchGroup(f.Exclude, groups)
+	case !mfa.MatchGroup(f.Exclude, groups).IsZero():
+		return "off, excluded by " + mfa.MatchGroup(f.Exclude, groups).String()
 	case !f.Applies(groups):
 		return "off, in no group that is included"
 	}
-	return "on, included by " + mfa.MatchGroup(f.Include, groups)
+	return "on, included by " + mfa.MatchGroup(f.Include, groups).String()
+}
+
+// joinGroups writes groups in one line.
+func joinGroups(groups []mfa.Group) string {
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = g.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 func (e *explained) print(w io.Writer) error {
@@ -89,7 +98,7 @@ func (e *explained) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(key, value string) { fmt.Fprintf(t, "  %s:\t%s\n", key, push.Printable(value, 300)) }
 	row("user", e.User)
-	row("groups", cmp.Or(strings.Join(e.Groups, ", "), "none"))
+	row("groups", cmp.Or(joinGroups(e.Groups), "none"))
 	row("methods", cmp.Or(strings.Join(e.Methods, "; "), "none"))
 	for _, s := range e.Settings {
 		row(s.Key, s.Value)

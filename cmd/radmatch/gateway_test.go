@@ -15,8 +15,8 @@ import (
 // blind is a primary that cannot look a user up, as an upstream RADIUS server.
 type blind struct{}
 
-func (blind) Check(context.Context, string, mfa.Credential) (mfa.Identity, error) {
-	return mfa.Identity{Name: "alice", Known: true}, nil
+func (blind) Check(context.Context, mfa.Name, mfa.Credential) (mfa.Identity, error) {
+	return mfa.Identity{Name: mfa.NameOf("alice"), Known: true}, nil
 }
 
 // TestGatewayPrimary: what a client with the profile rdgateway may have as its
@@ -57,10 +57,10 @@ func TestGatewayPrimary(t *testing.T) {
 		t.Fatal(err)
 	}
 	gateway := all["gateway"].(mfa.IdentityFinder)
-	if id, err := gateway.Find(t.Context(), `EXAMPLE\Alice`); err == nil {
+	if id, err := gateway.Find(t.Context(), mfa.NameOf(`EXAMPLE\Alice`)); err == nil {
 		t.Errorf("a user of the file is found as %+v", id)
 	}
-	if id, err := gateway.Find(t.Context(), `EXAMPLE\bob`); err != nil || id.Name != "bob" {
+	if id, err := gateway.Find(t.Context(), mfa.NameOf(`EXAMPLE\bob`)); err != nil || id.Name.String() != "bob" {
 		t.Errorf("got %+v, %v", id, err)
 	}
 
@@ -69,13 +69,13 @@ func TestGatewayPrimary(t *testing.T) {
 	if err := setPrimary(c, "", all); err != nil {
 		t.Fatal(err)
 	}
-	if id, err := c.Finder.Find(t.Context(), `EXAMPLE\alice`); err != nil || id.Name != `EXAMPLE\alice` || id.Known {
+	if id, err := c.Finder.Find(t.Context(), mfa.NameOf(`EXAMPLE\alice`)); err != nil || id.Name.String() != `EXAMPLE\alice` || id.Known {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	if id, err := c.Finder.Find(t.Context(), "ALICE"); err == nil {
+	if id, err := c.Finder.Find(t.Context(), mfa.NameOf("ALICE")); err == nil {
 		t.Errorf("a user of the file is found as %+v", id)
 	}
-	if _, err := c.Primary.Check(t.Context(), "alice", mfa.Password("right horse")); err == nil {
+	if _, err := c.Primary.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err == nil {
 		t.Error("a password was accepted")
 	}
 }

@@ -56,7 +56,7 @@ func TestHashIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+	if _, err := f.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Error(err)
 	}
 }

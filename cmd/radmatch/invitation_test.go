@@ -46,8 +46,8 @@ func (p *serverProcess) expired(user string) string {
 		p.t.Fatal(err)
 	}
 	defer st.Close()
-	token, in := push.NewInvitation(user, time.Now().Add(-time.Second))
-	if err := st.Invite(ctx, in, mfa.Event{Kind: mfa.EventAdmin, User: user}); err != nil {
+	token, in := push.NewInvitation(mfa.NameOf(user), time.Now().Add(-time.Second))
+	if err := st.Invite(ctx, in, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user)}); err != nil {
 		p.t.Fatal(err)
 	}
 	return token
@@ -77,7 +77,7 @@ func TestInvitations(t *testing.T) {
 	}
 	p.kill()
 	p.start()
-	never, _ := push.NewInvitation("alice", time.Now().Add(time.Hour))
+	never, _ := push.NewInvitation(mfa.NameOf("alice"), time.Now().Add(time.Hour))
 	told := map[string]bool{}
 	for name, token := range map[string]string{"used": used, "expired": p.expired("alice"), "never made": never} {
 		code, message := p.tryInvitation(token, "198.51.100.2")
@@ -94,7 +94,7 @@ func TestInvitations(t *testing.T) {
 
 	refused := 0
 	for range 30 { // 20, and one every 3 s
-		guess, _ := push.NewInvitation("bob", time.Now())
+		guess, _ := push.NewInvitation(mfa.NameOf("bob"), time.Now())
 		if code, _ := p.tryInvitation(guess, "198.51.100.3"); code == "too_many_requests" {
 			refused++
 		}

@@ -36,11 +36,11 @@ func BenchmarkLogin(b *testing.B) {
 	for i := range users {
 		name := fmt.Sprintf("user%06d", i)
 		fmt.Fprintf(&file, "  - {name: %s, password: \"{NT}%s\"}\n", name, rightHorse)
-		t := otp.NewTOTP(name)
+		t := otp.NewTOTP(mfa.NameOf(name))
 		t.Secret = key
 		tokens = append(tokens, t)
 	}
-	if _, err := st.AddTokens(ctx, tokens, adminEvent("", "bench")); err != nil {
+	if _, err := st.AddTokens(ctx, tokens, adminEvent(mfa.Name{}, "bench")); err != nil {
 		b.Fatal(err)
 	}
 	path := filepath.Join(dir, "users.yaml")
@@ -73,10 +73,10 @@ func BenchmarkLogin(b *testing.B) {
 		for pb.Next() {
 			n := logins.Add(1)
 			name := fmt.Sprintf("user%06d", n%users)
-			r := &mfa.Request{Received: time.Now(), Client: client, User: name, Cred: mfa.Password("right horse")}
+			r := &mfa.Request{Received: time.Now(), Client: client, User: mfa.NameOf(name), Cred: mfa.Password("right horse")}
 			engine.Authenticate(ctx, r, reply)
 			d := <-decided
-			r = &mfa.Request{Received: time.Now(), Client: client, User: name, State: d.State,
+			r = &mfa.Request{Received: time.Now(), Client: client, User: mfa.NameOf(name), State: d.State,
 				Cred: mfa.Password(passcode(key, clock(n).Unix()/30))}
 			engine.Authenticate(ctx, r, reply)
 			if d := <-decided; d.Outcome != mfa.Accept {

@@ -73,9 +73,9 @@ func TestLogin(t *testing.T) {
 		switch {
 		case r.State == "" && password == "right":
 			reply(mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "Code: "})
-		case r.State == "s" && password == "123456", r.User == "User":
+		case r.State == "s" && password == "123456", r.User.String() == "User":
 			filter, _ := radius.StandardDictionary().ParseAttribute("Filter-Id", "from "+r.EndUser)
-			keys := &mfa.MSCHAPKeys{NTHashHash: [16]byte(hash), Name: r.User}
+			keys := &mfa.MSCHAPKeys{NTHashHash: [16]byte(hash), Name: r.User.String()}
 			reply(mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{filter}, MSCHAP: keys})
 		case password != "silence":
 			reply(mfa.Decision{Message: "Sign-in failed."})

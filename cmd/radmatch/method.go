@@ -37,17 +37,17 @@ it, or where the user has lost it, that is push if the user has a device, else a
 			if m != mfa.MethodPush && m != mfa.MethodOTP {
 				return usageError("radmatch method default USER push|otp", "method default: must be push or otp; got %q", args[1])
 			}
-			if err := otp.CheckUser(args[0]); err != nil {
+			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
 				return usageError("radmatch method default USER push|otp", "method default: %w", err)
 			}
-			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
 				return a.setDefault(cmd.Context(), st, user, m)
 			})
 		},
 	}
 }
 
-func (a *app) setDefault(ctx context.Context, st *store.Store, user string, m mfa.Method) error {
+func (a *app) setDefault(ctx context.Context, st *store.Store, user mfa.Name, m mfa.Method) error {
 	if err := st.SetDefaultMethod(ctx, user, m, adminEvent(user, fmt.Sprintf("default method: %s", m))); err != nil {
 		return err
 	}
@@ -55,12 +55,12 @@ func (a *app) setDefault(ctx context.Context, st *store.Store, user string, m mf
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Default method of %s: %s\n", push.Printable(user, 128), m)
+	fmt.Fprintf(a.stdout, "Default method of %s: %s\n", push.Printable(user.String(), 128), m)
 	switch {
 	case m == mfa.MethodPush && u.Devices == 0:
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no device yet: radmatch device invite %s\n", push.Printable(user, 128), push.Printable(user, 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no device yet: radmatch device invite %s\n", push.Printable(user.String(), 128), push.Printable(user.String(), 128))
 	case m == mfa.MethodOTP && u.Codes == 0:
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no token yet: radmatch totp add %s\n", push.Printable(user, 128), push.Printable(user, 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no token yet: radmatch totp add %s\n", push.Printable(user.String(), 128), push.Printable(user.String(), 128))
 	}
 	return nil
 }

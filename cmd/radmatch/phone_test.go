@@ -63,7 +63,7 @@ func phoneRun(t *testing.T, stdin string, args ...string) (code int, out, errs s
 func (r *phoneRig) push(ctx context.Context, id, number string) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.approver.Push(ctx, mfa.Prompt{ID: id, User: "alice", Client: "vpn\x1b[2J", Number: number, Started: time.Now(),
+		_, err := r.approver.Push(ctx, mfa.Prompt{ID: id, User: mfa.NameOf("alice"), Client: "vpn\x1b[2J", Number: number, Started: time.Now(),
 			Expires: time.Now().Add(time.Minute), Requests: []mfa.PromptRequest{{Time: time.Now(), Client: "vpn", EndUser: "DESKTOP\x07"}}})
 		done <- err
 	}()
@@ -226,7 +226,7 @@ func TestPhoneTypedTooEarly(t *testing.T) {
 		var out syncBuffer
 		w := &watcher{out: &out, phone: p}
 		for len(w.waiting) < 2 {
-			w.waiting = r.approver.Live("alice", push.MaxVersion).Prompts
+			w.waiting = r.approver.Live(mfa.NameOf("alice"), push.MaxVersion).Prompts
 		}
 		slices.SortFunc(w.waiting, func(a, b push.PromptView) int { return strings.Compare(a.ID, b.ID) })
 		if err := errors.Join(end(w, w.waiting[0].ID), w.answered(t.Context(), "y")); err != nil {

@@ -233,22 +233,22 @@ func namespaces(p mfa.PasswordChecker) []string {
 
 // taken reports whether a name is, or may be, that of a user whom a primary of
 // another type than none knows.
-func (ps primaries) taken(name string) bool {
-	space := ""
+func (ps primaries) taken(user mfa.Name) bool {
+	name, space := user.Key().String(), ""
 	if at := strings.LastIndexByte(name, '@'); at >= 0 {
-		space = mfa.Fold(name[at+1:])
+		space = mfa.NameOf(name[at+1:]).Key().String()
 	} else if strings.Contains(name, `\`) {
-		return ps.inFile(name)
+		return ps.inFile(user)
 	}
 	for _, p := range ps {
 		if _, none := p.(*password.None); !none && slices.Contains(namespaces(p), space) {
 			return true
 		}
 	}
-	return ps.inFile(name)
+	return ps.inFile(user)
 }
 
-func (ps primaries) inFile(name string) bool {
+func (ps primaries) inFile(name mfa.Name) bool {
 	for _, p := range ps {
 		if f, ok := p.(*password.File); ok && f.Has(name) {
 			return true

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/otp"
@@ -241,7 +242,7 @@ func (q *quickstart) register(ctx context.Context) error {
 		return err
 	}
 	defer primaries.Close()
-	q.token = otp.NewTOTP(q.user)
+	q.token = otp.NewTOTP(mfa.NameOf(q.user))
 	q.token.Label = "quickstart"
 	if q.url, err = q.token.URL("radmatch"); err != nil {
 		return fmt.Errorf("quickstart: %w", err)
@@ -252,13 +253,13 @@ func (q *quickstart) register(ctx context.Context) error {
 		return err
 	}
 	defer st.Close()
-	if err := st.AddToken(ctx, q.token, adminEvent(q.user, "totp token "+q.token.ID+" added")); err != nil {
+	if err := st.AddToken(ctx, q.token, adminEvent(mfa.NameOf(q.user), "totp token "+q.token.ID+" added")); err != nil {
 		return err
 	}
 	q.expires = time.Now().Add(defaultInvitation)
-	token, invitation := push.NewInvitation(q.user, q.expires)
+	token, invitation := push.NewInvitation(mfa.NameOf(q.user), q.expires)
 	q.link = push.InvitationLink(cfg.PublicURL(), token)
-	if err := st.Invite(ctx, invitation, adminEvent(q.user, fmt.Sprintf("device invitation, valid for %v", defaultInvitation))); err != nil {
+	if err := st.Invite(ctx, invitation, adminEvent(mfa.NameOf(q.user), fmt.Sprintf("device invitation, valid for %v", defaultInvitation))); err != nil {
 		return err
 	}
 	return st.Close()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 func (a *app) rekeyCommand() *cobra.Command {
@@ -26,7 +28,7 @@ func (a *app) rekey(ctx context.Context) error {
 		return err
 	}
 	defer st.Close()
-	n, err := st.Rekey(ctx, adminEvent("", "tokens sealed with a new key"))
+	n, err := st.Rekey(ctx, adminEvent(mfa.Name{}, "tokens sealed with a new key"))
 	if err != nil {
 		return err
 	}

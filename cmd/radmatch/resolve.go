@@ -27,9 +27,9 @@ import (
 // sure is false where it cannot tell whether there is one.
 type nameFinder interface {
 	// FindName is given what a user types to sign in.
-	FindName(ctx context.Context, typed string) (name string, sure bool, err error)
+	FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error)
 	// FindNamed is given a canonical name, which a user need not be able to sign in with.
-	FindNamed(ctx context.Context, name string) (_ string, sure bool, err error)
+	FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error)
 }
 
 var (
@@ -107,7 +107,7 @@ func (r *resolver) Close() error { return r.built.Close() }
 
 // resolved is the user that an operator means.
 type resolved struct {
-	name string
+	name mfa.Name
 	// unsure is the primary that could not tell whether there is such a user, and
 	// silent the one that gave no answer; both may be empty.
 	unsure, silent string
@@ -122,14 +122,15 @@ var (
 
 // candidate is what one primary makes of a name.
 type candidate struct {
-	primary, name string
-	sure          bool
+	primary string
+	name    mfa.Name
+	sure    bool
 }
 
 // resolve returns the one user whom typed can mean. Two users who sign in with the
 // same name at different primaries are an error: an operator must not block one
 // and mean the other.
-func (r *resolver) resolve(ctx context.Context, typed string) (resolved, error) {
+func (r *resolver) resolve(ctx context.Context, typed mfa.Name) (resolved, error) {
 	var found []candidate
 	var silent string
 	var failed error
@@ -151,7 +152,7 @@ func (r *resolver) resolve(ctx context.Context, typed string) (resolved, error) 
 		return resolved{}, failed
 	case len(found) == 0:
 		return resolved{}, fmt.Errorf("%w %q (%s)", errUnknownName, typed, strings.Join(unknown, "; "))
-	case slices.ContainsFunc(found, func(c candidate) bool { return mfa.Fold(c.name) != mfa.Fold(found[0].name) }):
+	case slices.ContainsFunc(found, func(c candidate) bool { return !c.name.Is(found[0].name) }):
 		return resolved{}, ambiguousName(typed, found)
 	case found[0].sure:
 		return resolved{name: found[0].name, silent: silent}, nil
@@ -161,9 +162,9 @@ func (r *resolver) resolve(ctx context.Context, typed string) (resolved, error) 
 	return resolved{name: found[0].name, unsure: found[0].primary}, nil
 }
 
-func (f *namedFinder) find(ctx context.Context, typed string) (name string, sure bool, err error) {
+func (f *namedFinder) find(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
 	if f.err != nil {
-		return "", false, f.err
+		return mfa.Name{}, false, f.err
 	}
 	name, sure, err = f.finder.FindName(ctx, typed)
 	if errors.Is(err, mfa.ErrRejected) {
@@ -184,10 +185,10 @@ func compareTrue(a, b bool) int {
 	return -1
 }
 
-func ambiguousName(typed string, found []candidate) error {
+func ambiguousName(typed mfa.Name, found []candidate) error {
 	var whom []string
 	for _, c := range found {
-		whom = append(whom, fmt.Sprintf("%s at primary %s", push.Printable(c.name, 128), c.primary))
+		whom = append(whom, fmt.Sprintf("%s at primary %s", push.Printable(c.name.String(), 128), c.primary))
 	}
 	return fmt.Errorf("%q %w %s", typed, errSeveralUsers, strings.Join(whom, ", or "))
 }
@@ -199,9 +200,9 @@ func (a *app) literalFlag(c *cobra.Command) {
 
 // withUser calls f with the database and with what the primary calls the user whom
 // the operator has typed.
-func (a *app) withUser(ctx context.Context, typed string, f func(st *store.Store, user string) error) error {
+func (a *app) withUser(ctx context.Context, typed string, f func(st *store.Store, user mfa.Name) error) error {
 	if a.literal {
-		return a.withStore(ctx, func(st *store.Store) error { return f(st, typed) })
+		return a.withStore(ctx, func(st *store.Store) error { return f(st, mfa.NameOf(typed)) })
 	}
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
@@ -216,34 +217,35 @@ func (a *app) withUser(ctx context.Context, typed string, f func(st *store.Store
 }
 
 // withUserOrAll is withUser for a command that may be given a user; the name is
-// empty where it is not.
-func (a *app) withUserOrAll(ctx context.Context, args []string, f func(st *store.Store, user string) error) error {
+// the zero Name where it is not.
+func (a *app) withUserOrAll(ctx context.Context, args []string, f func(st *store.Store, user mfa.Name) error) error {
 	if len(args) == 0 {
-		return a.withStore(ctx, func(st *store.Store) error { return f(st, "") })
+		return a.withStore(ctx, func(st *store.Store) error { return f(st, mfa.Name{}) })
 	}
 	return a.withUser(ctx, args[0], f)
 }
 
 // resolveUser returns the canonical name of the user whom the operator has typed,
 // and says so where it is another one.
-func (a *app) resolveUser(ctx context.Context, cfg *config.Config, typed string) (string, error) {
+func (a *app) resolveUser(ctx context.Context, cfg *config.Config, typed string) (mfa.Name, error) {
+	name := mfa.NameOf(typed)
 	if a.literal {
-		return typed, nil
+		return name, nil
 	}
 	r, err := newResolver(cfg)
 	if err != nil {
-		return "", err
+		return mfa.Name{}, err
 	}
 	defer r.Close()
-	user, err := r.resolve(ctx, typed)
+	user, err := r.resolve(ctx, name)
 	if err != nil {
-		return "", withHint(literalHint(err), err)
+		return mfa.Name{}, withHint(literalHint(err), err)
 	}
-	if mfa.Fold(user.name) != mfa.Fold(typed) {
-		fmt.Fprintf(a.stderr, "radmatch: the user is %s (you typed %s)\n", push.Printable(user.name, 128), push.Printable(typed, 128))
+	if !user.name.Is(name) {
+		fmt.Fprintf(a.stderr, "radmatch: the user is %s (you typed %s)\n", push.Printable(user.name.String(), 128), push.Printable(typed, 128))
 	}
 	if user.unsure != "" {
-		fmt.Fprintf(a.stderr, "radmatch: note: primary %s cannot look users up: whether it knows %s is not known\n", user.unsure, push.Printable(user.name, 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: primary %s cannot look users up: whether it knows %s is not known\n", user.unsure, push.Printable(user.name.String(), 128))
 	}
 	if user.silent != "" {
 		fmt.Fprintf(a.stderr, "radmatch: note: primary %s gives no answer: whether it knows %s too is not known\n", user.silent, push.Printable(typed, 128))

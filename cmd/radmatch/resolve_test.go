@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -18,24 +19,24 @@ type book struct {
 	err    error
 }
 
-func (b book) FindName(_ context.Context, typed string) (string, bool, error) {
-	name, ok := b.typed[typed]
+func (b book) FindName(_ context.Context, typed mfa.Name) (mfa.Name, bool, error) {
+	name, ok := b.typed[typed.String()]
 	switch {
 	case b.err != nil:
-		return "", false, b.err
+		return mfa.Name{}, false, b.err
 	case !ok:
-		return "", false, fmt.Errorf("no such user: %w", mfa.ErrRejected)
+		return mfa.Name{}, false, fmt.Errorf("no such user: %w", mfa.ErrRejected)
 	}
-	return name, !b.unsure, nil
+	return mfa.NameOf(name), !b.unsure, nil
 }
 
-func (b book) FindNamed(_ context.Context, name string) (string, bool, error) {
+func (b book) FindNamed(_ context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	for _, canonical := range b.typed {
-		if b.err == nil && canonical == name {
+		if b.err == nil && name.Is(mfa.NameOf(canonical)) {
 			return name, !b.unsure, nil
 		}
 	}
-	return b.FindName(context.Background(), "")
+	return b.FindName(context.Background(), mfa.Name{})
 }
 
 func TestResolve(t *testing.T) {
@@ -50,26 +51,26 @@ func TestResolve(t *testing.T) {
 		want      resolved
 		err       error
 	}{
-		{"its own name", []nameFinder{directory}, "anna", resolved{name: "anna"}, nil},
-		{"another name", []nameFinder{directory}, "anna@example.org", resolved{name: "anna"}, nil},
-		{"a name that nobody signs in with", []nameFinder{directory}, "bea@corp", resolved{name: "bea@corp"}, nil},
+		{"its own name", []nameFinder{directory}, "anna", resolved{name: mfa.NameOf("anna")}, nil},
+		{"another name", []nameFinder{directory}, "anna@example.org", resolved{name: mfa.NameOf("anna")}, nil},
+		{"a name that nobody signs in with", []nameFinder{directory}, "bea@corp", resolved{name: mfa.NameOf("bea@corp")}, nil},
 		{"nobody", []nameFinder{directory}, "ana", resolved{}, errUnknownName},
 		{"nobody anywhere", []nameFinder{directory, other, gateway}, "ana", resolved{}, errUnknownName},
-		{"of the second", []nameFinder{directory, other}, "carla", resolved{name: "carla"}, nil},
+		{"of the second", []nameFinder{directory, other}, "carla", resolved{name: mfa.NameOf("carla")}, nil},
 		{"two users", []nameFinder{directory, other}, "anna", resolved{}, errSeveralUsers},
-		{"one user of two primaries", []nameFinder{directory, gateway}, "anna", resolved{name: "anna"}, nil},
+		{"one user of two primaries", []nameFinder{directory, gateway}, "anna", resolved{name: mfa.NameOf("anna")}, nil},
 		{"two users, one not sure", []nameFinder{gateway, other}, "bob", resolved{}, errSeveralUsers},
-		{"not sure", []nameFinder{directory, gateway}, "dora", resolved{name: "dora", unsure: "p1"}, nil},
+		{"not sure", []nameFinder{directory, gateway}, "dora", resolved{name: mfa.NameOf("dora"), unsure: "p1"}, nil},
 		{"down", []nameFinder{down}, "anna", resolved{}, errNoAnswer},
 		{"unknown, and one is down", []nameFinder{directory, down}, "ana", resolved{}, errNoAnswer},
-		{"known, and one is down", []nameFinder{down, directory}, "anna", resolved{name: "anna", silent: "p0"}, nil},
+		{"known, and one is down", []nameFinder{down, directory}, "anna", resolved{name: mfa.NameOf("anna"), silent: "p0"}, nil},
 		{"not sure, and one is down", []nameFinder{down, gateway}, "dora", resolved{}, errNoAnswer},
 	} {
 		r := &resolver{}
 		for i, f := range tt.primaries {
 			r.finders = append(r.finders, namedFinder{name: fmt.Sprint("p", i), finder: f})
 		}
-		if got, err := r.resolve(t.Context(), tt.typed); got != tt.want || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
+		if got, err := r.resolve(t.Context(), mfa.NameOf(tt.typed)); !reflect.DeepEqual(got, tt.want) || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 			t.Errorf("%s: got %+v, %v; want %+v, %v", tt.name, got, err, tt.want, tt.err)
 		}
 	}

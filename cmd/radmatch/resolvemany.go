@@ -50,11 +50,11 @@ func (a *app) resolveRows(ctx context.Context, cfg *config.Config, rows []otp.Ro
 		return nil, nil, err
 	}
 	defer r.Close()
-	var names []string
-	at := map[string]int{}
+	var names []mfa.Name
+	at := map[mfa.NameKey]int{}
 	for _, row := range rows {
-		if _, ok := at[row.Token.User]; !ok {
-			at[row.Token.User] = len(names)
+		if _, ok := at[row.Token.User.Key()]; !ok {
+			at[row.Token.User.Key()] = len(names)
 			names = append(names, row.Token.User)
 		}
 	}
@@ -65,13 +65,13 @@ func (a *app) resolveRows(ctx context.Context, cfg *config.Config, rows []otp.Ro
 	var renamed []string
 	unsure := ""
 	for _, row := range rows {
-		i := at[row.Token.User]
+		i := at[row.Token.User.Key()]
 		if failed[i] != nil {
 			bad = append(bad, otp.RowError{Line: row.Line, Problem: failed[i].Error()})
 			continue
 		}
-		if mfa.Fold(users[i].name) != mfa.Fold(row.Token.User) {
-			renamed = append(renamed, fmt.Sprintf("%s (%s in the file)", push.Printable(users[i].name, 128), push.Printable(row.Token.User, 128)))
+		if !users[i].name.Is(row.Token.User) {
+			renamed = append(renamed, fmt.Sprintf("%s (%s in the file)", push.Printable(users[i].name.String(), 128), push.Printable(row.Token.User.String(), 128)))
 		}
 		if users[i].unsure != "" {
 			unsure = users[i].unsure
@@ -90,7 +90,7 @@ func (a *app) resolveRows(ctx context.Context, cfg *config.Config, rows []otp.Ro
 
 // resolveAll is resolve for many names; failed has why one is not taken. It ends
 // with the first that a primary gives no answer for.
-func (r *resolver) resolveAll(ctx context.Context, names []string) (users []resolved, failed []error, err error) {
+func (r *resolver) resolveAll(ctx context.Context, names []mfa.Name) (users []resolved, failed []error, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	users, failed = make([]resolved, len(names)), make([]error, len(names))
@@ -143,7 +143,7 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 	for i, err := range failed {
 		switch {
 		case errors.Is(err, errUnknownName):
-			unknown = append(unknown, push.Printable(names[i], 128))
+			unknown = append(unknown, push.Printable(names[i].String(), 128))
 		case err != nil:
 			silent = cmp.Or(silent, err)
 			notKnown++
@@ -160,12 +160,12 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 }
 
 // registered are the users who have a method, or are blocked.
-func registered(ctx context.Context, st *store.Store) ([]string, error) {
+func registered(ctx context.Context, st *store.Store) ([]mfa.Name, error) {
 	all, err := st.Users(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var names []mfa.Name
 	for _, name := range all {
 		u, err := st.User(ctx, name)
 		if err != nil {
@@ -182,7 +182,7 @@ func registered(ctx context.Context, st *store.Store) ([]string, error) {
 var errUnsure = errors.New("cannot look users up")
 
 // knows returns nil where a primary has a user who is called name.
-func (r *resolver) knows(ctx context.Context, name string) error {
+func (r *resolver) knows(ctx context.Context, name mfa.Name) error {
 	unknown := error(errUnknownName)
 	for _, f := range r.finders {
 		sure, err := false, f.err

@@ -195,9 +195,9 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 		Name: c.Name, Group: c.Group,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
 		StaticChallenge: profile.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
-		AllowGroups: c.AllowGroups, ExemptClient: c.ExemptClient,
-		ExemptGroups: c.MFA.Exempt.Groups, ExemptAddresses: c.MFA.Exempt.Addresses,
-		RequireGroups: c.MFA.Require.Groups, RequireAddresses: c.MFA.Require.Addresses,
+		AllowGroups: mfa.GroupsOf(c.AllowGroups...), ExemptClient: c.ExemptClient,
+		ExemptGroups: mfa.GroupsOf(c.MFA.Exempt.Groups...), ExemptAddresses: c.MFA.Exempt.Addresses,
+		RequireGroups: mfa.GroupsOf(c.MFA.Require.Groups...), RequireAddresses: c.MFA.Require.Addresses,
 		Override: override, OverrideOrigin: origin,
 		NumberMatching: feature(cfg.Policy.NumberMatching), ShowApplicationName: feature(cfg.Policy.ShowApplicationName),
 		ShowLocation:     feature(cfg.Policy.ShowLocation),
@@ -213,7 +213,7 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 }
 
 func feature(f config.Feature) mfa.Feature {
-	return mfa.Feature{Enabled: f.Enabled(), Include: f.Include, Exclude: f.Exclude}
+	return mfa.Feature{Enabled: f.Enabled(), Include: mfa.GroupsOf(f.Include...), Exclude: mfa.GroupsOf(f.Exclude...)}
 }
 
 // onError reads what a failed backend leads to. It is never accept.

@@ -60,8 +60,8 @@ func (a *app) withStore(ctx context.Context, f func(*store.Store) error) error {
 }
 
 // adminEvent is the line of the audit trail for a command that changes
-// something. The user may be empty.
-func adminEvent(name, text string) mfa.Event {
+// something. The user may be the zero Name.
+func adminEvent(name mfa.Name, text string) mfa.Event {
 	return mfa.Event{Time: time.Now(), Kind: mfa.EventAdmin, User: name, Text: text, Operator: operator()}
 }
 

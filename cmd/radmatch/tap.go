@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
@@ -35,7 +36,7 @@ The password is still needed.`,
 		Example: "  radmatch tap issue anna\n  radmatch tap issue anna --lifetime 72h\n  radmatch tap issue anna --once",
 		Args:    exactArgs(1, "radmatch tap issue USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.issuePass(cmd.Context(), args[0], lifetime, once)
+			return a.issuePass(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, once)
 		},
 	}
 	c.Flags().DurationVar(&lifetime, "lifetime", otp.DefaultPassLifetime, "how long it is valid: 10m to 720h")
@@ -44,7 +45,7 @@ The password is still needed.`,
 }
 
 func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duration, once bool) error {
-	t, shown, err := otp.NewPass(typed, time.Now(), lifetime, once)
+	t, shown, err := otp.NewPass(mfa.NameOf(typed), time.Now(), lifetime, once)
 	if err == nil {
 		err = t.Validate()
 	}
@@ -55,7 +56,7 @@ func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duratio
 	if once {
 		uses = "one login"
 	}
-	err = a.withUser(ctx, typed, func(st *store.Store, user string) error {
+	err = a.withUser(ctx, typed, func(st *store.Store, user mfa.Name) error {
 		t.User = user
 		return st.ReplacePass(ctx, t, adminEvent(user, fmt.Sprintf("pass %s issued for %s, valid for %v", t.ID, uses, lifetime)))
 	})
@@ -63,7 +64,7 @@ func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duratio
 		return fmt.Errorf("tap issue: %w", err)
 	}
 	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
-		shown, push.Printable(t.User, 128), uses, t.Expires.Local().Format(time.DateTime))
+		shown, push.Printable(t.User.String(), 128), uses, t.Expires.Local().Format(time.DateTime))
 	return nil
 }
 
@@ -74,31 +75,31 @@ func (a *app) tapRevokeCommand() *cobra.Command {
 		Example: "  radmatch tap revoke anna",
 		Args:    exactArgs(1, "radmatch tap revoke USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
 				return a.revokePass(cmd.Context(), st, user)
 			})
 		},
 	}
 }
 
-func (a *app) revokePass(ctx context.Context, st *store.Store, user string) error {
+func (a *app) revokePass(ctx context.Context, st *store.Store, user mfa.Name) error {
 	pass, err := passOf(ctx, st, user)
 	if err != nil {
 		return err
 	}
 	if pass == nil {
-		return withHint("radmatch user show "+user, fmt.Errorf("tap revoke: %q has no pass", user))
+		return withHint("radmatch user show "+user.String(), fmt.Errorf("tap revoke: %q has no pass", user))
 	}
 	if err := st.RemoveToken(ctx, user, pass.ID, adminEvent(user, fmt.Sprintf("pass %s revoked", pass.ID))); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Revoked the pass of %s\n", push.Printable(user, 128))
+	fmt.Fprintf(a.stdout, "Revoked the pass of %s\n", push.Printable(user.String(), 128))
 	return a.noteLast(ctx, st, user)
 }
 
 // passOf returns the pass of a user without what it keeps secret, nil where
 // there is none.
-func passOf(ctx context.Context, st *store.Store, user string) (*otp.Token, error) {
+func passOf(ctx context.Context, st *store.Store, user mfa.Name) (*otp.Token, error) {
 	tokens, err := st.ListTokens(ctx, user)
 	for i := range tokens {
 		if tokens[i].Kind == otp.Pass {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/textfile"
@@ -55,7 +56,7 @@ list of processes; --secret-file cannot be seen.`,
 			"  radmatch totp add anna --hotp --digits 8",
 		Args: exactArgs(1, "radmatch totp add USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.addTOTP(cmd.Context(), args[0], f)
+			return a.addTOTP(cmd.Context(), mfa.NameOf(args[0]).String(), f)
 		},
 	}
 	fl := c.Flags()
@@ -73,12 +74,12 @@ list of processes; --secret-file cannot be seen.`,
 }
 
 func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
-	t, given, err := a.newToken(typed, f)
+	t, given, err := a.newToken(mfa.NameOf(typed), f)
 	if err != nil {
 		return usageError("radmatch totp add --help", "totp add: %w", err)
 	}
 	url := ""
-	err = a.withUser(ctx, typed, func(st *store.Store, user string) error {
+	err = a.withUser(ctx, typed, func(st *store.Store, user mfa.Name) error {
 		if t.User = user; !given {
 			if url, err = t.URL(f.issuer); err != nil {
 				return usageError("radmatch totp add --help", "totp add: %w", err)
@@ -88,7 +89,7 @@ func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
 	})
 	switch {
 	case errors.Is(err, otp.ErrDuplicate), errors.Is(err, otp.ErrTooMany):
-		return withHint("radmatch totp list "+t.User, fmt.Errorf("totp add: %w", err))
+		return withHint("radmatch totp list "+t.User.String(), fmt.Errorf("totp add: %w", err))
 	case err != nil:
 		return err
 	}
@@ -100,13 +101,13 @@ func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
 			return err
 		}
 	}
-	fmt.Fprintf(a.stdout, "Added token %s of %s: %s\n", t.ID, push.Printable(t.User, 128), describeToken(&t))
+	fmt.Fprintf(a.stdout, "Added token %s of %s: %s\n", t.ID, push.Printable(t.User.String(), 128), describeToken(&t))
 	return nil
 }
 
 // newToken makes the token that the flags describe; given tells that its secret
 // is the operator's.
-func (a *app) newToken(user string, f totpFlags) (t otp.Token, given bool, err error) {
+func (a *app) newToken(user mfa.Name, f totpFlags) (t otp.Token, given bool, err error) {
 	t = otp.NewTOTP(user)
 	t.Period = f.period
 	if f.hotp {
@@ -235,7 +236,7 @@ func (a *app) importTOTP(ctx context.Context, name string) error {
 		for i, r := range rows {
 			tokens[i] = r.Token
 		}
-		ev := adminEvent("", fmt.Sprintf("totp import of %q: %d good rows, %d bad", filepath.Base(name), len(rows), len(bad)))
+		ev := adminEvent(mfa.NameOf(""), fmt.Sprintf("totp import of %q: %d good rows, %d bad", filepath.Base(name), len(rows), len(bad)))
 		refused, err := st.AddTokens(ctx, tokens, ev)
 		if err != nil {
 			return err
@@ -284,7 +285,7 @@ func (a *app) totpListCommand() *cobra.Command {
 		Example: "  radmatch totp list\n  radmatch totp list anna",
 		Args:    rangeArgs(0, 1, "radmatch totp list [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user string) error {
+			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
 				tokens, err := codeTokens(cmd.Context(), st, user)
 				if err != nil {
 					return err
@@ -300,7 +301,7 @@ func (a *app) totpListCommand() *cobra.Command {
 }
 
 // codeTokens returns the tokens of a user, or of all, without the passes.
-func codeTokens(ctx context.Context, st *store.Store, user string) ([]otp.Token, error) {
+func codeTokens(ctx context.Context, st *store.Store, user mfa.Name) ([]otp.Token, error) {
 	tokens, err := st.ListTokens(ctx, user)
 	return slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.Kind == otp.Pass }), err
 }
@@ -317,7 +318,7 @@ func printTokens(w io.Writer, tokens []otp.Token) error {
 		if o.Serial != "" {
 			serial = push.Printable(o.Serial, 64)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(o.User, 128), o.ID, serial,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(o.User.String(), 128), o.ID, serial,
 			describeToken(&o), state, o.Created.Local().Format(time.DateTime), push.Printable(o.Label, 64))
 	}
 	return t.Flush()
@@ -334,14 +335,14 @@ func (a *app) totpRemoveCommand() *cobra.Command {
 			if len(args) > 1 {
 				which = args[1]
 			}
-			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
 				return a.removeTOTP(cmd.Context(), st, user, which)
 			})
 		},
 	}
 }
 
-func (a *app) removeTOTP(ctx context.Context, st *store.Store, user, which string) error {
+func (a *app) removeTOTP(ctx context.Context, st *store.Store, user mfa.Name, which string) error {
 	tokens, err := codeTokens(ctx, st, user)
 	if err != nil {
 		return err
@@ -349,7 +350,7 @@ func (a *app) removeTOTP(ctx context.Context, st *store.Store, user, which strin
 	if which != "" {
 		tokens = slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.ID != which && t.Serial != which })
 	}
-	hint := "radmatch totp list " + user
+	hint := "radmatch totp list " + user.String()
 	switch {
 	case len(tokens) == 0:
 		return withHint(hint, fmt.Errorf("totp remove: %w", otp.ErrNoToken))
@@ -360,16 +361,16 @@ func (a *app) removeTOTP(ctx context.Context, st *store.Store, user, which strin
 	if err := st.RemoveToken(ctx, user, t.ID, adminEvent(user, fmt.Sprintf("%s token %s removed", t.Kind, t.ID))); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Removed token %s of %s\n", t.ID, push.Printable(t.User, 128))
+	fmt.Fprintf(a.stdout, "Removed token %s of %s\n", t.ID, push.Printable(t.User.String(), 128))
 	return a.noteLast(ctx, st, user)
 }
 
 // noteLast says so when a user has no second factor any more: require_user_match
 // then decides alone.
-func (a *app) noteLast(ctx context.Context, st *store.Store, user string) error {
+func (a *app) noteLast(ctx context.Context, st *store.Store, user mfa.Name) error {
 	u, err := st.User(ctx, user)
 	if err == nil && u.Devices+u.Codes == 0 && !u.HasPass {
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no second factor left; what happens now is up to require_user_match\n", push.Printable(user, 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no second factor left; what happens now is up to require_user_match\n", push.Printable(user.String(), 128))
 	}
 	return err
 }

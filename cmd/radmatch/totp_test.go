@@ -95,7 +95,7 @@ func (s *shop) tokens(user string) (tokens []otp.Token) {
 	s.t.Helper()
 	s.server(func(ctx context.Context, st *store.Store) {
 		var err error
-		if tokens, err = st.Tokens(ctx, user); err != nil {
+		if tokens, err = st.Tokens(ctx, mfa.NameOf(user)); err != nil {
 			s.t.Fatal(err)
 		}
 	})
@@ -107,7 +107,7 @@ func (s *shop) tokens(user string) (tokens []otp.Token) {
 func (s *shop) audit(user string) (texts []string) {
 	s.t.Helper()
 	s.server(func(ctx context.Context, st *store.Store) {
-		lines, err := st.Events(ctx, store.Query{User: user})
+		lines, err := st.Events(ctx, store.Query{User: mfa.NameOf(user)})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestTOTPAdd(t *testing.T) {
 	}
 	token := got[0]
 	if key.Secret() != otp.FormatSecret(token.Secret) || key.AccountName() != "anna" || key.Issuer() != "Example" || key.Period() != 60 ||
-		token.Digits != 8 || token.Period != 60 || token.Algorithm != otp.SHA256 || token.User != "anna" {
+		token.Digits != 8 || token.Period != 60 || token.Algorithm != otp.SHA256 || token.User.String() != "anna" {
 		t.Errorf("the token is not that of %s", url)
 	}
 	if spaced := regexp.MustCompile(`Secret: (.*)`).FindStringSubmatch(out); spaced == nil || strings.ReplaceAll(spaced[1], " ", "") != key.Secret() {

@@ -29,22 +29,22 @@ func (a *app) userCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) userSubcommand(name, short string, f func(context.Context, *store.Store, string) error) *cobra.Command {
+func (a *app) userSubcommand(name, short string, f func(context.Context, *store.Store, mfa.Name) error) *cobra.Command {
 	return &cobra.Command{
 		Use:     name + " USER",
 		Short:   short,
 		Example: "  radmatch user " + name + " anna",
 		Args:    exactArgs(1, "radmatch user "+name+" USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[0] == "" {
+			if mfa.NameOf(args[0]).IsZero() {
 				return usageError("radmatch user "+name+" USER", "user %s: the name is empty", name)
 			}
-			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user string) error { return f(cmd.Context(), st, user) })
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error { return f(cmd.Context(), st, user) })
 		},
 	}
 }
 
-func (a *app) showUser(ctx context.Context, st *store.Store, name string) error {
+func (a *app) showUser(ctx context.Context, st *store.Store, name mfa.Name) error {
 	u, err := st.User(ctx, name)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (a *app) showUser(ctx context.Context, st *store.Store, name string) error 
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	row := func(key, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
-	row("user", "%s", push.Printable(u.Name, 128))
+	row("user", "%s", push.Printable(u.Name.String(), 128))
 	row("blocked", "%s", yesNo(u.Blocked))
 	row("default", "%s", defaultMethod(u))
 	for _, d := range devices {
@@ -125,7 +125,7 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-func (a *app) blockUser(ctx context.Context, st *store.Store, name string) error {
+func (a *app) blockUser(ctx context.Context, st *store.Store, name mfa.Name) error {
 	before, err := st.User(ctx, name)
 	if err != nil {
 		return err
@@ -133,16 +133,16 @@ func (a *app) blockUser(ctx context.Context, st *store.Store, name string) error
 	if err := st.SetBlocked(ctx, name, true, adminEvent(name, "user blocked")); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Blocked %s\n", push.Printable(name, 128))
+	fmt.Fprintf(a.stdout, "Blocked %s\n", push.Printable(name.String(), 128))
 	if a.literal && before.Devices+before.Codes == 0 && !before.HasPass {
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no method registered; the name must be the one that the primary returns\n", push.Printable(name, 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no method registered; the name must be the one that the primary returns\n", push.Printable(name.String(), 128))
 	}
 	return nil
 }
 
 // unblockUser lifts all that keeps a user out. The server forgets wrong codes
 // and denials from before when it sees the change.
-func (a *app) unblockUser(ctx context.Context, st *store.Store, name string) error {
+func (a *app) unblockUser(ctx context.Context, st *store.Store, name mfa.Name) error {
 	u, err := st.User(ctx, name)
 	if err != nil {
 		return err
@@ -155,6 +155,6 @@ func (a *app) unblockUser(ctx context.Context, st *store.Store, name string) err
 			return err
 		}
 	}
-	fmt.Fprintf(a.stdout, "Unblocked %s\n", push.Printable(name, 128))
+	fmt.Fprintf(a.stdout, "Unblocked %s\n", push.Printable(name.String(), 128))
 	return nil
 }

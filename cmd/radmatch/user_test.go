@@ -19,7 +19,7 @@ func (s *shop) verify(user, code string) (err error) {
 	s.t.Helper()
 	s.server(func(ctx context.Context, st *store.Store) {
 		v := &otp.Verifier{Store: st}
-		err = v.VerifyCode(ctx, user, code, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, User: user,
+		err = v.VerifyCode(ctx, mfa.NameOf(user), code, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, User: mfa.NameOf(user),
 			Plan: mfa.PlanOTP, Reason: mfa.ReasonTAP, Outcome: mfa.Accept})
 	})
 	return err
@@ -97,7 +97,7 @@ func TestUserBlock(t *testing.T) {
 		t.Errorf("user show:\n%s", out)
 	}
 	s.server(func(ctx context.Context, st *store.Store) { // "this was not me"
-		err := st.Record(ctx, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, User: "anna", Group: "edge",
+		err := st.Record(ctx, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, User: mfa.NameOf("anna"), Group: "edge",
 			Plan: mfa.PlanPush, Reason: mfa.ReasonNotMe, Outcome: mfa.Reject})
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestUserBlock(t *testing.T) {
 		t.Errorf("unblock: got %q", out)
 	}
 	s.server(func(ctx context.Context, st *store.Store) {
-		u, err := st.User(ctx, "anna")
+		u, err := st.User(ctx, mfa.NameOf("anna"))
 		if err != nil || u.Blocked || len(u.PushBlocked) > 0 || u.Unblocked.Before(before.Truncate(time.Second)) {
 			t.Errorf("after unblock: got %+v, error %v", u, err)
 		}

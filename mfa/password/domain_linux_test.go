@@ -63,18 +63,18 @@ func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)
 // domain is not asked about a response made from what was just wrong by PAP.
 func checkBoth(t *testing.T, l *LDAP, user, password string, each func(protocol string, id mfa.Identity, err error)) {
 	t.Helper()
-	response := passwordtest.Response(t, responseName(user), password)
-	id, err := l.Check(t.Context(), user, response)
+	response := passwordtest.Response(t, responseName(mfa.NameOf(user)), password)
+	id, err := l.Check(t.Context(), mfa.NameOf(user), response)
 	each("MS-CHAPv2", id, err)
-	id, err = l.Check(t.Context(), user, mfa.Password(password))
+	id, err = l.Check(t.Context(), mfa.NameOf(user), mfa.Password(password))
 	each("PAP", id, err)
 }
 
 // testDomainSignIn: the conformance suite, over LDAPS and StartTLS.
 func testDomainSignIn(t *testing.T, d *passwordtest.Domain) {
 	want := mfa.Identity{
-		Name: passwordtest.Alice, Known: true,
-		Groups:     []string{"Domain Users", "Users", passwordtest.Everybody, passwordtest.Staff, passwordtest.VPNUsers},
+		Name: mfa.NameOf(passwordtest.Alice), Known: true,
+		Groups:     mfa.GroupsOf("Domain Users", "Users", passwordtest.Everybody, passwordtest.Staff, passwordtest.VPNUsers),
 		Attributes: []mfa.Attribute{{Type: 11, Value: []byte("from AD")}},
 	}
 	for name, change := range map[string]func(*LDAPSettings){
@@ -92,15 +92,15 @@ func testDomainSignIn(t *testing.T, d *passwordtest.Domain) {
 		})
 	}
 	l := domainLDAP(t, d, nil)
-	id, err := l.Check(t.Context(), passwordtest.Bob, mfa.Password(d.Password))
-	if !slices.Contains(id.Groups, passwordtest.Engineers) || !slices.Contains(id.Groups, passwordtest.VPNUsers) || slices.Contains(id.Groups, passwordtest.Staff) {
+	id, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Bob), mfa.Password(d.Password))
+	if !slices.ContainsFunc(id.Groups, mfa.GroupOf(passwordtest.Engineers).Is) || !slices.ContainsFunc(id.Groups, mfa.GroupOf(passwordtest.VPNUsers).Is) || slices.ContainsFunc(id.Groups, mfa.GroupOf(passwordtest.Staff).Is) {
 		t.Errorf("bob, whose primary group is %s: groups %q, %v", passwordtest.Engineers, id.Groups, err)
 	}
-	found, err := l.Find(t.Context(), passwordtest.Bob)
+	found, err := l.Find(t.Context(), mfa.NameOf(passwordtest.Bob))
 	if err != nil || !reflect.DeepEqual(found, id) {
 		t.Errorf("Find gives %+v, %v; Check %+v", found, err, id)
 	}
-	if id, err = l.Find(t.Context(), passwordtest.Disabled); err != nil || !id.Disabled {
+	if id, err = l.Find(t.Context(), mfa.NameOf(passwordtest.Disabled)); err != nil || !id.Disabled {
 		t.Errorf("Find of a disabled user: %+v, %v", id, err)
 	}
 }
@@ -168,7 +168,7 @@ func testDomainNames(t *testing.T, d *passwordtest.Domain) {
 	} {
 		checkBoth(t, c.l, c.user, d.Password, func(protocol string, id mfa.Identity, err error) {
 			t.Helper()
-			if id.Name != c.want || c.want == "" && !errors.Is(err, mfa.ErrRejected) {
+			if id.Name.String() != c.want || c.want == "" && !errors.Is(err, mfa.ErrRejected) {
 				t.Errorf("%s by %s: got %q, %v; want %q", c.name, protocol, id.Name, err, c.want)
 			}
 		})
@@ -277,7 +277,7 @@ func testDomainNTLMLock(t *testing.T, d *passwordtest.Domain, n *ntlm, check fun
 		}
 	}
 	refused(t, "locked", check(d.Realm, passwordtest.Locked, d.Password), mfa.ReasonAccountLocked, false)
-	_, err := domainLDAP(t, d, nil).Check(t.Context(), passwordtest.Locked, mfa.Password(d.Password))
+	_, err := domainLDAP(t, d, nil).Check(t.Context(), mfa.NameOf(passwordtest.Locked), mfa.Password(d.Password))
 	refused(t, "locked, by PAP", err, mfa.ReasonAccountLocked, false)
 }
 
@@ -288,13 +288,13 @@ func testDomainThreeProtocols(t *testing.T, d *passwordtest.Domain) {
 	for i := range passwordtest.LockoutThreshold - 1 {
 		wrong := fmt.Sprint("mistyped", i)
 		for _, cred := range []mfa.Credential{mfa.Password(wrong), passwordtest.Response(t, passwordtest.Target, wrong), mfa.Unsupported{What: "CHAP"}} {
-			if _, err := l.Check(t.Context(), passwordtest.Target, cred); err == nil {
+			if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Target), cred); err == nil {
 				t.Errorf("%T of a wrong password was accepted", cred)
 			}
 		}
 	}
 	for _, cred := range []mfa.Credential{mfa.Password(d.Password), passwordtest.Response(t, passwordtest.Target, d.Password)} {
-		if _, err := l.Check(t.Context(), passwordtest.Target, cred); err != nil {
+		if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Target), cred); err != nil {
 			t.Errorf("%T of the right password after %d wrong ones: %v", cred, passwordtest.LockoutThreshold-1, err)
 		}
 	}
@@ -326,7 +326,7 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 	n.patience = time.Second
 	goOn := d.PauseDC(t)
 	noAnswer("domain controller hangs", "no answer in time")
-	if _, err := l.Check(t.Context(), passwordtest.Alice, mfa.Password(d.Password)); err == nil || errors.Is(err, mfa.ErrRejected) {
+	if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Alice), mfa.Password(d.Password)); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("domain controller hangs, PAP: got %v", err)
 	}
 	goOn()
@@ -340,7 +340,7 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 	if err := check(); err != nil {
 		t.Errorf("all is there again: %v", err)
 	}
-	if _, err := l.Check(t.Context(), passwordtest.Alice, mfa.Password(d.Password)); err != nil {
+	if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Alice), mfa.Password(d.Password)); err != nil {
 		t.Errorf("all is there again, PAP: %v", err)
 	}
 }

@@ -18,20 +18,20 @@ type FileSettings struct {
 // File checks passwords against a users file. It is immutable; its methods may
 // be called concurrently.
 //
-// Names are taken literally and compared by mfa.Fold: a file has no domains, so
+// Names are taken literally, in their form: a file has no domains, so
 // CORP\alice and alice@example.org can sign in only where the file lists them
 // so, and are other users than alice.
 type File struct {
-	users map[string]*fileUser // by folded name
-	all   []*fileUser          // in the order of the file
+	users map[mfa.NameKey]*fileUser
+	all   []*fileUser // in the order of the file
 	gate  *Gate
 }
 
 type fileUser struct {
-	name     string
+	name     mfa.Name
 	line     int
 	hash     hash
-	groups   []string
+	groups   []mfa.Group
 	reply    []mfa.Attribute
 	disabled bool
 }
@@ -52,7 +52,7 @@ var (
 // Check implements mfa.PasswordChecker. A slow hash waits its turn at the Gate:
 // an error that is neither ErrRejected nor ErrUnsupported, ErrBusy among them,
 // means that it did not get one.
-func (f *File) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+func (f *File) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	if err := ctx.Err(); err != nil {
 		return mfa.Identity{}, err
 	}
@@ -67,8 +67,8 @@ func (f *File) Check(ctx context.Context, user string, cred mfa.Credential) (mfa
 }
 
 // Find implements mfa.IdentityFinder.
-func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
-	u := f.users[mfa.Fold(user)]
+func (f *File) Find(_ context.Context, user mfa.Name) (mfa.Identity, error) {
+	u := f.users[user.Key()]
 	if u == nil {
 		return mfa.Identity{}, errUnknownUser
 	}
@@ -76,16 +76,16 @@ func (f *File) Find(_ context.Context, user string) (mfa.Identity, error) {
 }
 
 // FindName returns the file's spelling of the name. It is always sure.
-func (f *File) FindName(_ context.Context, typed string) (name string, sure bool, err error) {
-	u := f.users[mfa.Fold(typed)]
+func (f *File) FindName(_ context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
+	u := f.users[typed.Key()]
 	if u == nil {
-		return "", false, errUnknownUser
+		return mfa.Name{}, false, errUnknownUser
 	}
 	return u.name, true, nil
 }
 
 // FindNamed is FindName: in a file, users sign in with the name that they have.
-func (f *File) FindNamed(ctx context.Context, name string) (string, bool, error) {
+func (f *File) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	return f.FindName(ctx, name)
 }
 
@@ -96,13 +96,13 @@ func (f *File) Lists(string) bool { return false }
 func (f *File) Len() int { return len(f.all) }
 
 // Has reports whether the file has a user of this name.
-func (f *File) Has(name string) bool { return f.users[mfa.Fold(name)] != nil }
+func (f *File) Has(name mfa.Name) bool { return f.users[name.Key()] != nil }
 
 // Shared yields the names of the users that the other file has too.
-func (f *File) Shared(other *File) iter.Seq[string] {
-	return func(yield func(string) bool) {
+func (f *File) Shared(other *File) iter.Seq[mfa.Name] {
+	return func(yield func(mfa.Name) bool) {
 		for _, u := range f.all {
-			if other.users[mfa.Fold(u.name)] != nil && !yield(u.name) {
+			if other.users[u.name.Key()] != nil && !yield(u.name) {
 				return
 			}
 		}
@@ -126,11 +126,11 @@ func (f *File) CheckReplies(path string, check func([]mfa.Attribute) error) erro
 	return errors.Join(found...)
 }
 
-func (f *File) checkPassword(ctx context.Context, user, password string) (mfa.Identity, error) {
+func (f *File) checkPassword(ctx context.Context, user mfa.Name, password string) (mfa.Identity, error) {
 	if password == "" || len(password) > maxPassword {
 		return mfa.Identity{}, errWrongPassword
 	}
-	u := f.users[mfa.Fold(user)]
+	u := f.users[user.Key()]
 	timed := u
 	if u == nil {
 		timed = f.standIn(user)
@@ -161,14 +161,14 @@ func (f *File) match(ctx context.Context, h hash, password string) (bool, error)
 	return h.match(password), nil
 }
 
-func (f *File) checkMSCHAPv2(user string, c mfa.MSCHAPv2) (mfa.Identity, error) {
-	u := f.users[mfa.Fold(user)]
+func (f *File) checkMSCHAPv2(user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
+	u := f.users[user.Key()]
 	var h ntHash // of nobody: the same work for an unknown user
 	hasNT := false
 	if u != nil {
 		h, hasNT = u.hash.(ntHash)
 	}
-	name, right := h.matchMSCHAPv2(user, c)
+	name, right := h.matchMSCHAPv2(user.Sent(), c)
 	switch {
 	case u == nil:
 		return mfa.Identity{}, errUnknownUser
@@ -189,9 +189,9 @@ func (u *fileUser) identity() mfa.Identity {
 // standIn is the user whose hash is computed for a name that is not in the
 // file: always the same one for a name, so that unknown names take the times
 // that the users of this file take, and none can be told by trying it twice.
-func (f *File) standIn(name string) *fileUser {
+func (f *File) standIn(name mfa.Name) *fileUser {
 	if len(f.all) == 0 {
 		return nil
 	}
-	return f.all[maphash.String(f.gate.seed, mfa.Fold(name))%uint64(len(f.all))]
+	return f.all[maphash.String(f.gate.seed, name.Key().String())%uint64(len(f.all))]
 }

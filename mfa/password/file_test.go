@@ -70,10 +70,10 @@ func TestContract(t *testing.T) {
 	for name, s := range map[string]passwordtest.Subject{
 		"nt": {
 			User: "Alice", Aliases: []string{"alice", "ALICE"}, MSCHAPv2: true, NoMSCHAPv2: "bob@example.org",
-			Want: mfa.Identity{Name: "Alice", Known: true, Groups: []string{"staff", "vpn"},
+			Want: mfa.Identity{Name: mfa.NameOf("Alice"), Known: true, Groups: mfa.GroupsOf("staff", "vpn"),
 				Attributes: []mfa.Attribute{{Type: 25, Value: []byte("gold")}, {Type: 11, Value: []byte("inner")}}},
 		},
-		"bcrypt": {User: "bob@example.org", Want: mfa.Identity{Name: "bob@example.org", Known: true}},
+		"bcrypt": {User: "bob@example.org", Want: mfa.Identity{Name: mfa.NameOf("bob@example.org"), Known: true}},
 	} {
 		s.Password, s.Unknown = testPassword, "mallory"
 		s.Disabled, s.DisabledPassword = `corp\carol`, testPassword
@@ -89,11 +89,11 @@ func TestContract(t *testing.T) {
 // Names are literal: neither a domain nor its absence leads to another user.
 func TestNamesAreLiteral(t *testing.T) {
 	f := open(t, twoUsers)
-	for _, name := range []string{`EVIL\Alice`, "Alice@example.org", "bob", "carol", `OTHER\carol`, " Alice", "Alice "} {
-		if id, err := f.Check(t.Context(), name, mfa.Password(testPassword)); !errors.Is(err, mfa.ErrRejected) {
+	for _, name := range []string{`EVIL\Alice`, "Alice@example.org", "bob", "carol", `OTHER\carol`, "Al ice"} {
+		if id, err := f.Check(t.Context(), mfa.NameOf(name), mfa.Password(testPassword)); !errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("%q: got %+v, %v", name, id, err)
 		}
-		if id, err := f.Check(t.Context(), name, passwordtest.Response(t, name, testPassword)); err == nil {
+		if id, err := f.Check(t.Context(), mfa.NameOf(name), passwordtest.Response(t, name, testPassword)); err == nil {
 			t.Errorf("%q, MS-CHAPv2: got %+v", name, id)
 		}
 	}
@@ -103,8 +103,8 @@ func TestNamesAreLiteral(t *testing.T) {
 func TestMSCHAPv2Domain(t *testing.T) {
 	f := open(t, twoUsers)
 	for _, name := range []string{`CORP\carol`, "carol"} {
-		id, err := f.Check(t.Context(), `CORP\carol`, passwordtest.Response(t, name, testPassword))
-		if err != nil || id.MSCHAP.Name != name || id.Name != `CORP\carol` || !id.Disabled {
+		id, err := f.Check(t.Context(), mfa.NameOf(`CORP\carol`), passwordtest.Response(t, name, testPassword))
+		if err != nil || id.MSCHAP.Name != name || id.Name.String() != `CORP\carol` || !id.Disabled {
 			t.Errorf("computed for %q: got %+v, %v", name, id, err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestRFC2759(t *testing.T) {
 		PeerChallenge: [16]byte(unhex(t, "21402324255E262A28295F2B3A337C7E")),
 		NTResponse:    [24]byte(unhex(t, "82309ECD8D708B5EA08FAA3981CD83544233114A3D85D6DF")),
 	}
-	id, err := f.Check(t.Context(), "User", c)
+	id, err := f.Check(t.Context(), mfa.NameOf("User"), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,14 +143,14 @@ func TestStandIn(t *testing.T) {
 	count := map[string]int{}
 	for i := range 3000 {
 		name := fmt.Sprint("nobody", i)
-		u := f.standIn(name)
-		if u != f.standIn(strings.ToUpper(name)) {
+		u := f.standIn(mfa.NameOf(name))
+		if u != f.standIn(mfa.NameOf(strings.ToUpper(name))) {
 			t.Fatalf("%s has two stand-ins", name)
 		}
-		count[u.name]++
+		count[u.name.String()]++
 	}
 	for _, u := range f.all {
-		if n := count[u.name]; n < 800 || n > 1200 {
+		if n := count[u.name.String()]; n < 800 || n > 1200 {
 			t.Errorf("%s stands in for %d of 3000 names, want about 1000", u.name, n)
 		}
 	}
@@ -165,7 +165,7 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 	f := open(t, "users:\n- {name: alice, password: "+fmt.Sprintf("%q", hash)+"}\n")
 	took := func(user, password string) time.Duration {
 		start := time.Now()
-		if _, err := f.Check(t.Context(), user, mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) {
+		if _, err := f.Check(t.Context(), mfa.NameOf(user), mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) {
 			t.Fatalf("%s: %v", user, err)
 		}
 		return time.Since(start)
@@ -182,11 +182,11 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	f := open(t, twoUsers)
-	id, err := f.Find(t.Context(), "ALICE")
-	if err != nil || id.Name != "Alice" || len(id.Groups) != 2 || !id.Known {
+	id, err := f.Find(t.Context(), mfa.NameOf("ALICE"))
+	if err != nil || id.Name.String() != "Alice" || len(id.Groups) != 2 || !id.Known {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	if id, err := f.Find(t.Context(), "mallory"); !errors.Is(err, mfa.ErrRejected) || id.Known {
+	if id, err := f.Find(t.Context(), mfa.NameOf("mallory")); !errors.Is(err, mfa.ErrRejected) || id.Known {
 		t.Errorf("unknown: got %+v, %v", id, err)
 	}
 }
@@ -194,7 +194,7 @@ func TestFind(t *testing.T) {
 func TestEmptyFile(t *testing.T) {
 	for _, text := range []string{"users: []\n", "users:\n", "users: # none yet\n"} {
 		f := open(t, text)
-		if _, err := f.Check(t.Context(), "alice", mfa.Password("x")); !errors.Is(err, mfa.ErrRejected) {
+		if _, err := f.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("x")); !errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -212,15 +212,15 @@ func TestGate(t *testing.T) {
 		waiter := make(chan error)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
-			_, err := f.Check(ctx, "bob@example.org", mfa.Password(testPassword))
+			_, err := f.Check(ctx, mfa.NameOf("bob@example.org"), mfa.Password(testPassword))
 			waiter <- err
 		}()
 		synctest.Wait()
-		_, err := f.Check(t.Context(), "bob@example.org", mfa.Password(testPassword))
+		_, err := f.Check(t.Context(), mfa.NameOf("bob@example.org"), mfa.Password(testPassword))
 		if !errors.Is(err, ErrBusy) || errors.Is(err, mfa.ErrRejected) || errors.Is(err, mfa.ErrUnsupported) {
 			t.Errorf("full queue: %v", err)
 		}
-		if _, err := f.Check(t.Context(), "alice", mfa.Password(testPassword)); err != nil {
+		if _, err := f.Check(t.Context(), mfa.NameOf("alice"), mfa.Password(testPassword)); err != nil {
 			t.Errorf("{NT} with a full queue: %v", err)
 		}
 		cancel()
@@ -228,7 +228,7 @@ func TestGate(t *testing.T) {
 			t.Errorf("ended while waiting: %v", err)
 		}
 		f.gate.leave()
-		if _, err := f.Check(t.Context(), "bob@example.org", mfa.Password(testPassword)); err != nil {
+		if _, err := f.Check(t.Context(), mfa.NameOf("bob@example.org"), mfa.Password(testPassword)); err != nil {
 			t.Errorf("empty gate: %v", err)
 		}
 		if g := f.gate; g.free != 1 || g.waiting != 0 || len(g.queues) != 0 {
@@ -287,7 +287,7 @@ func BenchmarkCheckNT(b *testing.B) {
 	f := open(b, twoUsers)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.Check(b.Context(), "alice", mfa.Password(testPassword)); err != nil {
+		if _, err := f.Check(b.Context(), mfa.NameOf("alice"), mfa.Password(testPassword)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -297,7 +297,7 @@ func BenchmarkCheckMSCHAPv2(b *testing.B) {
 	f := open(b, `users: [{name: User, password: "{NT}44EBBA8D5312B8D611474411F56989AE"}]`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.Check(b.Context(), "User", mfa.MSCHAPv2{}); err == nil {
+		if _, err := f.Check(b.Context(), mfa.NameOf("User"), mfa.MSCHAPv2{}); err == nil {
 			b.Fatal("accepted")
 		}
 	}

@@ -66,7 +66,7 @@ func openLDAP(t testing.TB, s password.LDAPSettings) *password.LDAP {
 
 func check(t testing.TB, l *password.LDAP, user, pass string) (mfa.Identity, error) {
 	t.Helper()
-	return l.Check(t.Context(), user, mfa.Password(pass))
+	return l.Check(t.Context(), mfa.NameOf(user), mfa.Password(pass))
 }
 
 // TestLDAPConformance: over TLS from the start and with StartTLS, and in each
@@ -97,7 +97,7 @@ func TestLDAPConformance(t *testing.T) {
 				return passwordtest.Subject{
 					Checker: openLDAP(t, set), User: "alice", Password: passwordtest.SlapdPassword, Unknown: "mallory",
 					Aliases: []string{"ALICE", "al", `EXAMPLE\alice`, `example.org\Alice`, "alice@example.org", "alice@EXAMPLE"},
-					Want: mfa.Identity{Name: "alice", Known: true, Groups: c.groups,
+					Want: mfa.Identity{Name: mfa.NameOf("alice"), Known: true, Groups: mfa.GroupsOf(c.groups...),
 						Attributes: []mfa.Attribute{{Type: 11, Value: []byte("sales")}}},
 				}
 			})
@@ -217,13 +217,13 @@ userPassword: right horse
 		set.Domains = []string{"example.org"}
 		c.change(&set)
 		l := openLDAP(t, set)
-		id, err := l.Find(t.Context(), c.user)
-		if id.Name != c.want || (err == nil) != (c.want != "") || errors.Is(err, mfa.ErrRejected) != c.rejected {
+		id, err := l.Find(t.Context(), mfa.NameOf(c.user))
+		if id.Name.String() != c.want || (err == nil) != (c.want != "") || errors.Is(err, mfa.ErrRejected) != c.rejected {
 			t.Errorf("%s: %q: got %q, %v", c.what, c.user, id.Name, err)
 		}
 	}
 	l := openLDAP(t, settings(s))
-	l.Taken = func(name string) bool { return name == "alice" }
+	l.Taken = func(name mfa.Name) bool { return name.Is(mfa.NameOf("alice")) }
 	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("a name of another primary: got %q, %v", id.Name, err)
 	}
@@ -290,7 +290,7 @@ func TestLDAPCrowd(t *testing.T) {
 					pass = fmt.Sprintf("wrong %d", n)
 				}
 				id, err := check(t, l, user, pass)
-				if n%3 == 0 && !errors.Is(err, mfa.ErrRejected) || n%3 != 0 && (err != nil || id.Name != want) {
+				if n%3 == 0 && !errors.Is(err, mfa.ErrRejected) || n%3 != 0 && (err != nil || id.Name.String() != want) {
 					t.Errorf("%s, %q: got %q, %v", user, pass, id.Name, err)
 				}
 			})
@@ -329,16 +329,16 @@ func TestLDAPFindName(t *testing.T) {
 		{mail, "alice@example.org", "", "alice@example.org"},
 	} {
 		l := openLDAP(t, tt.settings)
-		for method, find := range map[string]func() (string, bool, error){
-			"FindName":  func() (string, bool, error) { return l.FindName(t.Context(), tt.name) },
-			"FindNamed": func() (string, bool, error) { return l.FindNamed(t.Context(), tt.name) },
+		for method, find := range map[string]func() (mfa.Name, bool, error){
+			"FindName":  func() (mfa.Name, bool, error) { return l.FindName(t.Context(), mfa.NameOf(tt.name)) },
+			"FindNamed": func() (mfa.Name, bool, error) { return l.FindNamed(t.Context(), mfa.NameOf(tt.name)) },
 		} {
 			want := tt.typed
 			if method == "FindNamed" {
 				want = tt.call
 			}
 			got, sure, err := find()
-			if want == "" && !errors.Is(err, mfa.ErrRejected) || want != "" && (err != nil || got != want || !sure) {
+			if want == "" && !errors.Is(err, mfa.ErrRejected) || want != "" && (err != nil || got.String() != want || !sure) {
 				t.Errorf("%s(%q): got %q, %t, %v; want %q", method, tt.name, got, sure, err, want)
 			}
 		}
@@ -368,7 +368,7 @@ func TestLDAPAliases(t *testing.T) {
 		set.LoginAttribute, set.AlternateLoginAttribute = tt.login, tt.alternate
 		set.Reply = []password.LDAPReply{{Attribute: "Filter-Id", From: tt.from}}
 		l := openLDAP(t, set)
-		id, err := l.Find(t.Context(), "alice")
+		id, err := l.Find(t.Context(), mfa.NameOf("alice"))
 		switch {
 		case tt.want == "" && err == nil:
 			t.Errorf("%s: got %+v, want no answer", tt.name, id)

@@ -28,7 +28,7 @@ type LDAP struct {
 	// Taken reports whether a name belongs to a user of another primary: such a
 	// user of this directory gets no answer. nil: none does. It may be changed
 	// until the first call.
-	Taken func(name string) bool
+	Taken func(name mfa.Name) bool
 
 	settings *LDAPSettings
 	encode   Encode
@@ -124,7 +124,7 @@ func (l *LDAP) checkReplyName(r LDAPReply) error {
 var errNotPAP = fmt.Errorf("a directory checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
 
 // Check implements mfa.PasswordChecker.
-func (l *LDAP) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+func (l *LDAP) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	if err := ctx.Err(); err != nil {
 		return mfa.Identity{}, err
 	}
@@ -140,7 +140,7 @@ func (l *LDAP) Check(ctx context.Context, user string, cred mfa.Credential) (mfa
 	if password == "" || len(password) > maxPassword || strings.IndexByte(string(password), 0) >= 0 || !utf8.ValidString(string(password)) {
 		return mfa.Identity{}, errWrongPassword
 	}
-	name, err := l.settings.parseLogin(user)
+	name, err := l.settings.parseLogin(user.String())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
@@ -179,8 +179,8 @@ func (l *LDAP) signIn(ctx context.Context, name loginName, password string) (mfa
 }
 
 // Find implements mfa.IdentityFinder.
-func (l *LDAP) Find(ctx context.Context, user string) (mfa.Identity, error) {
-	name, err := l.settings.parseLogin(user)
+func (l *LDAP) Find(ctx context.Context, user mfa.Name) (mfa.Identity, error) {
+	name, err := l.settings.parseLogin(user.String())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
@@ -195,10 +195,10 @@ func (l *LDAP) Find(ctx context.Context, user string) (mfa.Identity, error) {
 
 // FindName returns what the user is called who signs in as typed. It is always
 // sure, and looks at nothing of the user but the name.
-func (l *LDAP) FindName(ctx context.Context, typed string) (name string, sure bool, err error) {
-	n, err := l.settings.parseLogin(typed)
+func (l *LDAP) FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
+	n, err := l.settings.parseLogin(typed.String())
 	if err != nil {
-		return "", false, err
+		return mfa.Name{}, false, err
 	}
 	ctx, cancel := l.limit(ctx)
 	defer cancel()
@@ -208,13 +208,13 @@ func (l *LDAP) FindName(ctx context.Context, typed string) (name string, sure bo
 
 // FindNamed returns the name of the user who is called so. That need not be what
 // the user may type: canonical_domain need not be among the domains.
-func (l *LDAP) FindNamed(ctx context.Context, name string) (_ string, sure bool, err error) {
-	own := name
+func (l *LDAP) FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error) {
+	own := name.String()
 	if domain := l.settings.CanonicalDomain; domain != "" {
-		own = withoutDomain(name, domain)
+		own = withoutDomain(own, domain)
 	}
 	if own == "" || len(own) > maxName || !utf8.ValidString(own) {
-		return "", false, errNoUser
+		return mfa.Name{}, false, errNoUser
 	}
 	ctx, cancel := l.limit(ctx)
 	defer cancel()
@@ -229,7 +229,7 @@ func (l *LDAP) Lists(domain string) bool { return l.settings.Lists(domain) }
 
 // Namespace is what the names of this directory's users end with: two
 // directories with the same one could have the same user by chance.
-func (l *LDAP) Namespace() string { return mfa.Fold(l.settings.CanonicalDomain) }
+func (l *LDAP) Namespace() string { return mfa.NameOf(l.settings.CanonicalDomain).Key().String() }
 
 // Close implements io.Closer as mfa.PasswordChecker demands.
 func (l *LDAP) Close() error {
@@ -243,7 +243,7 @@ func (l *LDAP) Close() error {
 // ldapUser is a user that was found.
 type ldapUser struct {
 	entry *ldapEntry
-	name  string // canonical
+	name  mfa.Name // canonical
 }
 
 // find searches a user by what was typed.
@@ -285,7 +285,7 @@ func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name login
 	}
 	// The search has shown that nobody else is called so, if it asked for that.
 	asked := slices.ContainsFunc(slices.Concat(login.matches(name)...), func(m match) bool {
-		return strings.EqualFold(m.attribute, login.nameAttribute()) && mfa.Fold(m.value) == mfa.Fold(own)
+		return strings.EqualFold(m.attribute, login.nameAttribute()) && mfa.NameOf(m.value).Is(mfa.NameOf(own))
 	})
 	if !asked || len(found) > 1 {
 		query.filter, query.most = "("+login.nameAttribute()+"="+escapeLDAP(own)+")", 2
@@ -313,7 +313,7 @@ func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, d *directory, own str
 		return ldapUser{}, errAmbiguous
 	}
 	called, err := login.nameOf(&found[0])
-	if err == nil && mfa.Fold(called) != mfa.Fold(own) { // one of several values, and not the one that names the user
+	if err == nil && !mfa.NameOf(called).Is(mfa.NameOf(own)) { // one of several values, and not the one that names the user
 		err = errNoUser
 	}
 	return l.named(&found[0], called), err
@@ -324,7 +324,7 @@ func (l *LDAP) named(e *ldapEntry, own string) ldapUser {
 	if l.settings.CanonicalDomain != "" {
 		own += "@" + l.settings.CanonicalDomain
 	}
-	return ldapUser{e, own}
+	return ldapUser{e, mfa.NameOf(own)}
 }
 
 // searchFailed is what the result of a search for a user means.
@@ -378,15 +378,16 @@ func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error
 	if l.settings.Groups == "none" {
 		return id, nil
 	}
+	var groups []string
 	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
-		id.Groups, err = l.groupsOf(d.ad).find(ctx, c, user.entry)
+		groups, err = l.groupsOf(d.ad).find(ctx, c, user.entry)
 		return err
 	})
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	slices.Sort(id.Groups)
-	id.Groups = slices.Compact(id.Groups)
+	slices.Sort(groups)
+	id.Groups = mfa.GroupsOf(slices.Compact(groups)...)
 	return id, nil
 }
 

@@ -126,7 +126,7 @@ func TestLDAPHurried(t *testing.T) {
 	l := openLDAP(t, set)
 	var wg sync.WaitGroup
 	for range 4 { // fill the pool
-		wg.Go(func() { l.Find(t.Context(), "alice") })
+		wg.Go(func() { l.Find(t.Context(), mfa.NameOf("alice")) })
 	}
 	wg.Wait()
 	if err := first.Hang(); err != nil {
@@ -135,7 +135,7 @@ func TestLDAPHurried(t *testing.T) {
 	hurried := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		defer cancel()
-		_, err := l.Find(ctx, "alice")
+		_, err := l.Find(ctx, mfa.NameOf("alice"))
 		return err
 	}
 	noAnswer(t, "the first one", hurried())
@@ -192,7 +192,7 @@ func TestLDAPHung(t *testing.T) {
 	}
 	for range 100 {
 		wg.Go(func() {
-			_, err := l.Find(t.Context(), "alice")
+			_, err := l.Find(t.Context(), mfa.NameOf("alice"))
 			noAnswer(t, "while it hangs", err)
 		})
 	}
@@ -202,7 +202,7 @@ func TestLDAPHung(t *testing.T) {
 	}
 	canceled, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = l.Find(canceled, "alice")
+	_, err = l.Find(canceled, mfa.NameOf("alice"))
 	noAnswer(t, "who has little time", err)
 	if err := s.Resume(); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestLDAPBusy(t *testing.T) {
 	set := quick(s)
 	set.Connections, set.Waiting, set.Timeout = 1, 1, 2*time.Second
 	l := openLDAP(t, set)
-	if _, err := l.Find(t.Context(), "alice"); err != nil {
+	if _, err := l.Find(t.Context(), mfa.NameOf("alice")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Hang(); err != nil {
@@ -245,7 +245,7 @@ func TestLDAPBusy(t *testing.T) {
 	busy := make(chan error, 10)
 	for range cap(busy) {
 		go func() {
-			_, err := l.Find(ctx, "alice")
+			_, err := l.Find(ctx, mfa.NameOf("alice"))
 			busy <- err
 		}()
 	}

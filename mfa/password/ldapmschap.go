@@ -17,11 +17,11 @@ var (
 // checkMSCHAPv2 lets the directory say who is meant by a name and winbind whether
 // the response is right for just that account: what winbind would make of the
 // name, an alternate one for example, could be somebody else.
-func (l *LDAP) checkMSCHAPv2(ctx context.Context, user string, c mfa.MSCHAPv2) (mfa.Identity, error) {
+func (l *LDAP) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
 	if l.ntlm == nil {
 		return mfa.Identity{}, errNoNTLM
 	}
-	name, err := l.settings.parseLogin(user)
+	name, err := l.settings.parseLogin(user.String())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
@@ -55,4 +55,7 @@ func (l *LDAP) checkMSCHAPv2(ctx context.Context, user string, c mfa.MSCHAPv2) (
 // responseName is the name that a client computes its response with: without
 // DOMAIN\ (RFC 2759 §4). To try the whole name too, for clients that do
 // otherwise, would be a second wrong password for the domain to count.
-func responseName(user string) string { return user[strings.LastIndexByte(user, '\\')+1:] }
+func responseName(user mfa.Name) string {
+	sent := user.Sent()
+	return sent[strings.LastIndexByte(sent, '\\')+1:]
+}

@@ -36,7 +36,7 @@ func splitLogin(name string) loginName {
 // where the name does not end in that.
 func withoutDomain(name, domain string) string {
 	at := strings.LastIndexByte(name, '@')
-	if at < 0 || mfa.Fold(name[at+1:]) != mfa.Fold(domain) {
+	if at < 0 || !mfa.NameOf(name[at+1:]).Is(mfa.NameOf(domain)) {
 		return ""
 	}
 	return name[:at]
@@ -65,7 +65,7 @@ func (s *LDAPSettings) parseLogin(name string) (loginName, error) {
 
 // Lists reports whether names of this domain are users of this directory.
 func (s *LDAPSettings) Lists(domain string) bool {
-	same := func(d string) bool { return mfa.Fold(d) == mfa.Fold(domain) }
+	same := func(d string) bool { return mfa.NameOf(d).Is(mfa.NameOf(domain)) }
 	return domain != "" && (same(s.DefaultDomain) || slices.ContainsFunc(s.Domains, same))
 }
 
@@ -140,7 +140,7 @@ func (l ldapLogin) choose(n loginName, found []ldapEntry) (*ldapEntry, error) {
 	for _, m := range l.matches(n)[0] {
 		var fit *ldapEntry
 		for i := range found {
-			if !slices.ContainsFunc(found[i].values(m.attribute), func(v string) bool { return mfa.Fold(v) == mfa.Fold(m.value) }) {
+			if !slices.ContainsFunc(found[i].values(m.attribute), func(v string) bool { return mfa.NameOf(v).Is(mfa.NameOf(m.value)) }) {
 				continue
 			}
 			if fit != nil {

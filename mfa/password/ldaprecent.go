@@ -51,16 +51,16 @@ func newRecent() *recent {
 	return r
 }
 
-func (r *recent) attempt(name, password string) attempt {
+func (r *recent) attempt(name mfa.Name, password string) attempt {
 	mac := hmac.New(sha256.New, r.key)
-	mac.Write([]byte(mfa.Fold(name)))
+	mac.Write([]byte(name.Key().String()))
 	mac.Write([]byte{0}) // in no name
 	mac.Write([]byte(password))
 	return attempt(mac.Sum(nil))
 }
 
 // check returns what check returns, or returned just before.
-func (r *recent) check(ctx context.Context, name, password string, check func() (mfa.Identity, error)) (mfa.Identity, error) {
+func (r *recent) check(ctx context.Context, name mfa.Name, password string, check func() (mfa.Identity, error)) (mfa.Identity, error) {
 	a := r.attempt(name, password)
 	for {
 		mine, other, err := r.begin(a)

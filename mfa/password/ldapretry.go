@@ -18,7 +18,7 @@ const maxWrongHashes = 4
 // methods may be called concurrently; its zero value is ready.
 type wrongHashes struct {
 	mu sync.Mutex
-	of map[string][]wrongHash // by user as typed, folded
+	of map[mfa.NameKey][]wrongHash // by user as typed
 }
 
 type wrongHash struct {
@@ -28,7 +28,7 @@ type wrongHash struct {
 }
 
 // learn notes that the directory has refused a password.
-func (w *wrongHashes) learn(user, password string, err error, now time.Time) {
+func (w *wrongHashes) learn(user mfa.Name, password string, err error, now time.Time) {
 	hash, ok := newNTHash(password)
 	if !ok {
 		return
@@ -36,9 +36,9 @@ func (w *wrongHashes) learn(user, password string, err error, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.of == nil || len(w.of) >= maxRefusals && !w.sweep(now) {
-		w.of = map[string][]wrongHash{}
+		w.of = map[mfa.NameKey][]wrongHash{}
 	}
-	name := mfa.Fold(user)
+	name := user.Key()
 	list := w.of[name]
 	if len(list) == maxWrongHashes {
 		list = list[1:]
@@ -58,9 +58,9 @@ func (w *wrongHashes) sweep(now time.Time) bool {
 
 // refuses returns the error of the password that a response was made from, nil
 // where that is none of the wrong ones.
-func (w *wrongHashes) refuses(user string, c mfa.MSCHAPv2, now time.Time) error {
+func (w *wrongHashes) refuses(user mfa.Name, c mfa.MSCHAPv2, now time.Time) error {
 	w.mu.Lock()
-	list := w.of[mfa.Fold(user)] // nobody writes to it
+	list := w.of[user.Key()] // nobody writes to it
 	w.mu.Unlock()
 	for _, wrong := range list {
 		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(user), c), c.NTResponse[:]) == 1 {

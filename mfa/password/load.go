@@ -70,15 +70,15 @@ type loader struct {
 	before  int // lines of the file before the piece at hand
 	encode  Encode
 	file    *File
-	groups  map[string][]string
+	groups  map[string][]mfa.Group
 	replies map[string][]mfa.Attribute
 	found   []error
 	more    int
 }
 
 func newLoader(path string, encode Encode, gate *Gate) *loader {
-	return &loader{path: path, encode: encode, groups: map[string][]string{}, replies: map[string][]mfa.Attribute{},
-		file: &File{users: map[string]*fileUser{}, gate: gate}}
+	return &loader{path: path, encode: encode, groups: map[string][]mfa.Group{}, replies: map[string][]mfa.Attribute{},
+		file: &File{users: map[mfa.NameKey]*fileUser{}, gate: gate}}
 }
 
 // problem notes what is wrong at n.
@@ -145,7 +145,7 @@ func isUsersKey(head []byte) bool {
 }
 
 func (l *loader) loadWhole(data []byte) {
-	l.file = &File{users: map[string]*fileUser{}, gate: l.file.gate}
+	l.file = &File{users: map[mfa.NameKey]*fileUser{}, gate: l.file.gate}
 	l.before, l.found, l.more = 0, nil, 0
 	var doc, next yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -202,7 +202,7 @@ func (l *loader) user(i int, n *yaml.Node) {
 		at := path + "." + key.Value
 		switch key.Value {
 		case "name":
-			name, u.name = value, l.text(value, at)
+			name, u.name = value, mfa.NameOf(l.text(value, at))
 		case "password":
 			hasPassword = true
 			u.hash = l.hash(value, at)
@@ -231,20 +231,20 @@ func (l *loader) user(i int, n *yaml.Node) {
 }
 
 func (l *loader) add(u *fileUser, path string, n *yaml.Node) {
-	if u.name == "" {
+	if u.name.IsZero() {
 		return
 	}
-	if rule := nameRule(u.name); rule != "" {
-		l.problem(n, path+".name", "%s; got %q", rule, short(u.name))
+	if rule := nameRule(u.name.Sent()); rule != "" {
+		l.problem(n, path+".name", "%s; got %q", rule, short(u.name.Sent()))
 		return
 	}
-	folded := mfa.Fold(u.name)
-	if first := l.file.users[folded]; first != nil {
+	key := u.name.Key()
+	if first := l.file.users[key]; first != nil {
 		l.problem(n, path+".name", "must be unique, whatever its case: the same user is on line %d; got %q", first.line, u.name)
 		return
 	}
 	u.line = l.line(n)
-	l.file.users[folded] = u
+	l.file.users[key] = u
 	l.file.all = append(l.file.all, u)
 }
 
@@ -274,7 +274,7 @@ func (l *loader) hash(n *yaml.Node, path string) hash {
 }
 
 // userGroups and reply share equal lists between users: most have the same.
-func (l *loader) userGroups(n *yaml.Node, path string) []string {
+func (l *loader) userGroups(n *yaml.Node, path string) []mfa.Group {
 	list := l.list(n, path)
 	if len(list) > maxGroups {
 		l.problem(n, path, "must have at most %d entries; got %d", maxGroups, len(list))
@@ -288,7 +288,7 @@ func (l *loader) userGroups(n *yaml.Node, path string) []string {
 	}
 	key := strings.Join(groups, "\x00")
 	if _, ok := l.groups[key]; !ok {
-		l.groups[key] = groups
+		l.groups[key] = mfa.GroupsOf(groups...)
 	}
 	return l.groups[key]
 }

@@ -83,15 +83,15 @@ func TestManyProblems(t *testing.T) {
 
 func TestAliases(t *testing.T) {
 	f := open(t, "users:\n- {name: a, password: &p \""+testNT+"\", groups: &g [x, y]}\n- {name: b, password: *p, groups: *g}\n")
-	id, err := f.Check(t.Context(), "b", mfa.Password(testPassword))
-	if err != nil || !reflect.DeepEqual(id.Groups, []string{"x", "y"}) {
+	id, err := f.Check(t.Context(), mfa.NameOf("b"), mfa.Password(testPassword))
+	if err != nil || !reflect.DeepEqual(id.Groups, mfa.GroupsOf("x", "y")) {
 		t.Errorf("got %+v, %v", id, err)
 	}
 }
 
 func TestReplyOrder(t *testing.T) {
 	f := open(t, "users:\n- name: a\n  password: \""+testNT+"\"\n  reply: [{Class: 1}, {Filter-Id: x}, {Class: 2}]\n")
-	id, _ := f.Check(t.Context(), "a", mfa.Password(testPassword))
+	id, _ := f.Check(t.Context(), mfa.NameOf("a"), mfa.Password(testPassword))
 	var got []string
 	for _, a := range id.Attributes {
 		got = append(got, fmt.Sprintf("%d=%s", a.Type, a.Value))
@@ -147,10 +147,10 @@ func TestLayouts(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if u := f.users["u2099"]; name != "flow" && (f.Len() != 2100 || u == nil || len(u.groups) != 2 || &u.groups[0] != &f.users["u0"].groups[0]) {
+		if u := f.users[mfa.NameOf("u2099").Key()]; name != "flow" && (f.Len() != 2100 || u == nil || len(u.groups) != 2 || &u.groups[0] != &f.users[mfa.NameOf("u0").Key()].groups[0]) {
 			t.Errorf("%s: %d users, the last is %+v", name, f.Len(), u)
 		}
-		if u := f.users["u1001"]; name == "usual" && strings.Split(c.text, "\n")[u.line-1] != "  - name: u1001" {
+		if u := f.users[mfa.NameOf("u1001").Key()]; name == "usual" && strings.Split(c.text, "\n")[u.line-1] != "  - name: u1001" {
 			t.Errorf("u1001 is not on line %d", u.line)
 		}
 	}

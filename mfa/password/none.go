@@ -26,9 +26,9 @@ type None struct {
 	// Taken reports whether a name belongs to a user of another primary: such a
 	// user is refused, because methods belong to a name and this primary cannot
 	// tell whether it is the same person. It may be set until the first call.
-	Taken func(name string) bool
+	Taken func(name mfa.Name) bool
 
-	domains   []string // folded; empty: names are taken as they come
+	domains   []mfa.NameKey // empty: names are taken as they come
 	canonical string
 }
 
@@ -70,16 +70,16 @@ func (s *NoneSettings) CheckSettings(problem func(key, rule, got string)) {
 func NewNone(s *NoneSettings) *None {
 	n := &None{canonical: s.CanonicalDomain}
 	if s.DefaultDomain != "" {
-		n.domains = append(n.domains, mfa.Fold(s.DefaultDomain))
+		n.domains = append(n.domains, mfa.NameOf(s.DefaultDomain).Key())
 	}
 	for _, d := range s.Domains {
-		n.domains = append(n.domains, mfa.Fold(d))
+		n.domains = append(n.domains, mfa.NameOf(d).Key())
 	}
 	return n
 }
 
 // Check implements mfa.PasswordChecker: it refuses every credential.
-func (n *None) Check(ctx context.Context, _ string, _ mfa.Credential) (mfa.Identity, error) {
+func (n *None) Check(ctx context.Context, _ mfa.Name, _ mfa.Credential) (mfa.Identity, error) {
 	if err := ctx.Err(); err != nil {
 		return mfa.Identity{}, err
 	}
@@ -92,12 +92,13 @@ func (n *None) Namespace() string {
 	if len(n.domains) == 0 {
 		return `\`
 	}
-	return mfa.Fold(n.canonical)
+	return mfa.NameOf(n.canonical).Key().String()
 }
 
 // Find implements mfa.IdentityFinder. It cannot tell an unknown user from a
 // known one, so that nobody that it returns is Known.
-func (n *None) Find(_ context.Context, user string) (mfa.Identity, error) {
+func (n *None) Find(_ context.Context, named mfa.Name) (mfa.Identity, error) {
+	user := named.String()
 	if !isName(user) {
 		return mfa.Identity{}, errNoneName
 	}
@@ -107,34 +108,34 @@ func (n *None) Find(_ context.Context, user string) (mfa.Identity, error) {
 		switch {
 		case l.bare == "" || hasDomain(l.bare):
 			return mfa.Identity{}, errNoneName
-		case hasDomain(user) && !slices.Contains(n.domains, mfa.Fold(l.domain)):
+		case hasDomain(user) && !slices.Contains(n.domains, mfa.NameOf(l.domain).Key()):
 			return mfa.Identity{}, errNoneDomain
 		}
 		if name = l.bare; n.canonical != "" {
 			name += "@" + n.canonical
 		}
 	}
-	if n.Taken != nil && n.Taken(name) {
+	if n.Taken != nil && n.Taken(mfa.NameOf(name)) {
 		return mfa.Identity{}, errNoneTaken
 	}
-	return mfa.Identity{Name: name}, nil
+	return mfa.Identity{Name: mfa.NameOf(name)}, nil
 }
 
 // FindName returns the name that the settings make of what was typed. It is never
 // sure: whether there is such a user is not known here.
-func (n *None) FindName(ctx context.Context, typed string) (name string, sure bool, err error) {
+func (n *None) FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
 	id, err := n.Find(ctx, typed)
 	return id.Name, false, err
 }
 
 // FindNamed is FindName for a name that FindName may have returned.
-func (n *None) FindNamed(ctx context.Context, name string) (string, bool, error) {
-	bare := name
+func (n *None) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
+	bare := name.String()
 	if n.canonical != "" {
-		bare = withoutDomain(name, n.canonical)
+		bare = withoutDomain(bare, n.canonical)
 	}
-	id, err := n.Find(ctx, bare)
-	if err == nil && mfa.Fold(id.Name) != mfa.Fold(name) {
+	id, err := n.Find(ctx, mfa.NameOf(bare))
+	if err == nil && !id.Name.Is(name) {
 		err = errNoneName
 	}
 	return id.Name, false, err

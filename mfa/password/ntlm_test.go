@@ -456,12 +456,12 @@ func TestWrongHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &LDAP{settings: &LDAPSettings{DefaultDomain: "EXAMPLE"}, ntlm: &ntlm{}}
 		wrong := fmt.Errorf("no: %w", mfa.ErrRejected)
-		learn := func(user, password string) { l.wrong.learn(user, password, wrong, time.Now()) }
+		learn := func(user, password string) { l.wrong.learn(mfa.NameOf(user), password, wrong, time.Now()) }
 		refused := func(user, password string) bool {
-			return l.wrong.refuses(user, passwordtest.Response(t, responseName(user), password), time.Now()) != nil
+			return l.wrong.refuses(mfa.NameOf(user), passwordtest.Response(t, responseName(mfa.NameOf(user)), password), time.Now()) != nil
 		}
 		learn(`EXAMPLE\alice`, "mistyped")
-		if _, err := l.Check(t.Context(), `example\ALICE`, passwordtest.Response(t, "ALICE", "mistyped")); !errors.Is(err, wrong) {
+		if _, err := l.Check(t.Context(), mfa.NameOf(`example\ALICE`), passwordtest.Response(t, "ALICE", "mistyped")); !errors.Is(err, wrong) {
 			t.Errorf("the same wrong password by MS-CHAPv2: %v", err)
 		}
 		for user, password := range map[string]string{`EXAMPLE\alice`: "right", "alice": "mistyped", `EXAMPLE\bob`: "mistyped"} {

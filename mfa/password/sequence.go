@@ -17,8 +17,8 @@ type Member interface {
 	mfa.PasswordChecker
 	mfa.IdentityFinder
 	// FindName and FindNamed are those of a Sequence.
-	FindName(ctx context.Context, typed string) (name string, sure bool, err error)
-	FindNamed(ctx context.Context, name string) (_ string, sure bool, err error)
+	FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error)
+	FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error)
 	// Lists reports whether it takes names of this domain for its users.
 	Lists(domain string) bool
 }
@@ -40,18 +40,18 @@ var (
 )
 
 // Check implements mfa.PasswordChecker.
-func (s Sequence) Check(ctx context.Context, user string, cred mfa.Credential) (mfa.Identity, error) {
+func (s Sequence) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Check(ctx, user, cred) })
 }
 
 // Find implements mfa.IdentityFinder.
-func (s Sequence) Find(ctx context.Context, user string) (mfa.Identity, error) {
+func (s Sequence) Find(ctx context.Context, user mfa.Name) (mfa.Identity, error) {
 	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Find(ctx, user) })
 }
 
 // FindName returns what the user is called who signs in as typed, as the first
 // member does that has the user.
-func (s Sequence) FindName(ctx context.Context, typed string) (name string, sure bool, err error) {
+func (s Sequence) FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
 	_, err = s.first(typed, func(m Member) (mfa.Identity, error) {
 		name, sure, err = m.FindName(ctx, typed)
 		return mfa.Identity{}, err
@@ -60,20 +60,20 @@ func (s Sequence) FindName(ctx context.Context, typed string) (name string, sure
 }
 
 // FindNamed returns the name of the user who is called so by some member.
-func (s Sequence) FindNamed(ctx context.Context, name string) (string, bool, error) {
+func (s Sequence) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	for _, m := range s {
 		found, sure, err := m.FindNamed(ctx, name)
 		if !errors.Is(err, mfa.ErrRejected) {
 			return found, sure, err
 		}
 	}
-	return "", false, errUnknownUser
+	return mfa.Name{}, false, errUnknownUser
 }
 
-func (s Sequence) first(user string, ask func(Member) (mfa.Identity, error)) (mfa.Identity, error) {
+func (s Sequence) first(user mfa.Name, ask func(Member) (mfa.Identity, error)) (mfa.Identity, error) {
 	err := error(errUnknownUser)
 	for _, m := range s {
-		if hasDomain(user) && !m.Lists(splitLogin(user).domain) {
+		if name := user.String(); hasDomain(name) && !m.Lists(splitLogin(name).domain) {
 			continue
 		}
 		var id mfa.Identity

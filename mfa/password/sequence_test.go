@@ -17,29 +17,29 @@ type memberFake struct {
 
 func (m *memberFake) Lists(domain string) bool { return domain == m.domain }
 
-func (m *memberFake) Check(_ context.Context, user string, _ mfa.Credential) (mfa.Identity, error) {
+func (m *memberFake) Check(_ context.Context, user mfa.Name, _ mfa.Credential) (mfa.Identity, error) {
 	m.asked++
-	err, ok := m.users[splitLogin(user).bare]
+	err, ok := m.users[splitLogin(user.String()).bare]
 	switch {
 	case !ok:
 		return mfa.Identity{}, errNoUser
 	case err != nil:
 		return mfa.Identity{}, err
 	}
-	return mfa.Identity{Name: user + " of " + m.domain, Known: true}, nil
+	return mfa.Identity{Name: mfa.NameOf(user.String() + " of " + m.domain), Known: true}, nil
 }
 
-func (m *memberFake) Find(ctx context.Context, user string) (mfa.Identity, error) {
+func (m *memberFake) Find(ctx context.Context, user mfa.Name) (mfa.Identity, error) {
 	return m.Check(ctx, user, nil)
 }
 
-func (m *memberFake) FindName(ctx context.Context, typed string) (string, bool, error) {
+func (m *memberFake) FindName(ctx context.Context, typed mfa.Name) (mfa.Name, bool, error) {
 	id, err := m.Check(ctx, typed, nil)
 	return id.Name, true, err
 }
 
 // FindNamed knows its users by their names alone, without " of DOMAIN".
-func (m *memberFake) FindNamed(ctx context.Context, name string) (string, bool, error) {
+func (m *memberFake) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	return m.FindName(ctx, name)
 }
 
@@ -49,8 +49,8 @@ func TestSequenceNamed(t *testing.T) {
 	a := &memberFake{domain: "a", users: map[string]error{"first": nil, "lost": down}}
 	b := &memberFake{domain: "b", users: map[string]error{"second": nil, "lost": nil}}
 	for name, want := range map[string]string{"first@x": "first@x of a", "second@a": "second@a of b", "nobody": "", "lost": ""} {
-		got, _, err := Sequence{a, b}.FindNamed(t.Context(), name)
-		if got != want || (err == nil) != (want != "") || errors.Is(err, mfa.ErrRejected) != (name == "nobody") {
+		got, _, err := Sequence{a, b}.FindNamed(t.Context(), mfa.NameOf(name))
+		if got.String() != want || (err == nil) != (want != "") || errors.Is(err, mfa.ErrRejected) != (name == "nobody") {
 			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
 		}
 	}
@@ -79,16 +79,18 @@ func TestSequence(t *testing.T) {
 		b := &memberFake{domain: "b", users: map[string]error{"second": nil, "both": nil, "wrong": nil, "lost": nil}}
 		sequence := Sequence{a, b}
 		for name, ask := range map[string]func() (mfa.Identity, error){
-			"Check": func() (mfa.Identity, error) { return sequence.Check(t.Context(), c.user, mfa.Password("x")) },
-			"Find":  func() (mfa.Identity, error) { return sequence.Find(t.Context(), c.user) },
+			"Check": func() (mfa.Identity, error) {
+				return sequence.Check(t.Context(), mfa.NameOf(c.user), mfa.Password("x"))
+			},
+			"Find": func() (mfa.Identity, error) { return sequence.Find(t.Context(), mfa.NameOf(c.user)) },
 			"FindName": func() (id mfa.Identity, err error) {
-				id.Name, _, err = Sequence{a, b}.FindName(t.Context(), c.user)
+				id.Name, _, err = Sequence{a, b}.FindName(t.Context(), mfa.NameOf(c.user))
 				return id, err
 			},
 		} {
 			a.asked, b.asked = 0, 0
 			id, err := ask()
-			if id.Name != c.want || !errors.Is(err, c.err) || [2]int{a.asked, b.asked} != c.asked {
+			if id.Name.String() != c.want || !errors.Is(err, c.err) || [2]int{a.asked, b.asked} != c.asked {
 				t.Errorf("%s %q: got %q, %v, asked %d and %d", name, c.user, id.Name, err, a.asked, b.asked)
 			}
 		}

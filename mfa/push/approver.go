@@ -61,11 +61,11 @@ type Approver struct {
 	WebPush *WebPush
 
 	mu     sync.Mutex
-	live   map[string]*prompt // by id
-	people map[string]*person // by folded user name; no empty ones
-	ended  map[string]ending  // by id, at most keptEnded
-	order  []string           // ring of the ids in ended
-	oldest int                // in order
+	live   map[string]*prompt      // by id
+	people map[mfa.NameKey]*person // no empty ones
+	ended  map[string]ending       // by id, at most keptEnded
+	order  []string                // ring of the ids in ended
+	oldest int                     // in order
 }
 
 var (
@@ -93,8 +93,8 @@ type person struct {
 }
 
 type ending struct {
-	user string // folded
-	err  error  // ErrDecided or ErrExpired
+	user mfa.NameKey
+	err  error // ErrDecided or ErrExpired
 	// told is set where it holds a code: the device that approved may have lost it
 	// on the way, and is told again for the same decision.
 	told      *DecisionResponse
@@ -164,7 +164,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 		a.live = make(map[string]*prompt)
 	}
 	a.live[p.ID] = live
-	who := a.person(mfa.Fold(p.User))
+	who := a.person(p.User.Key())
 	who.prompts = append(who.prompts, live)
 	who.publish(update{prompt: live})
 	return live, nil
@@ -188,7 +188,7 @@ func (a *Approver) close(live *prompt, how ending, reason string) bool {
 		return false
 	}
 	delete(a.live, live.ID)
-	user := mfa.Fold(live.User)
+	user := live.User.Key()
 	who := a.people[user]
 	who.prompts = slices.DeleteFunc(who.prompts, func(p *prompt) bool { return p == live })
 	who.publish(update{gone: live.ID, reason: reason})
@@ -213,12 +213,12 @@ func (a *Approver) remember(id string, e ending) {
 	a.oldest = (a.oldest + 1) % keptEnded
 }
 
-// person returns the entry of a folded user name. The caller holds the lock.
-func (a *Approver) person(user string) *person {
+// person returns the entry of a user. The caller holds the lock.
+func (a *Approver) person(user mfa.NameKey) *person {
 	who := a.people[user]
 	if who == nil {
 		if a.people == nil {
-			a.people = make(map[string]*person)
+			a.people = make(map[mfa.NameKey]*person)
 		}
 		who = &person{}
 		a.people[user] = who
@@ -227,7 +227,7 @@ func (a *Approver) person(user string) *person {
 }
 
 // forget drops an entry that holds nothing. The caller holds the lock.
-func (a *Approver) forget(user string) {
+func (a *Approver) forget(user mfa.NameKey) {
 	if who := a.people[user]; who != nil && len(who.prompts) == 0 && len(who.subs) == 0 {
 		delete(a.people, user)
 	}
@@ -243,7 +243,7 @@ func (a *Approver) Amend(promptID string, requests []mfa.PromptRequest) {
 		return
 	}
 	live.Requests = requests
-	a.people[mfa.Fold(live.User)].publish(update{prompt: live})
+	a.people[live.User.Key()].publish(update{prompt: live})
 }
 
 // Decide ends a prompt by a device's decision. The decision must be signed by a
@@ -261,11 +261,11 @@ func (a *Approver) Decide(ctx context.Context, d Decision) (DecisionResponse, er
 	if err != nil {
 		return DecisionResponse{}, err
 	}
-	live, told, err := a.find(d, mfa.Fold(device.User))
+	live, told, err := a.find(d, device.User.Key())
 	if live == nil {
 		return told, err
 	}
-	if err := verify(device.Key, d.input(live.User), d.Signature); err != nil {
+	if err := verify(device.Key, d.input(live.User.String()), d.Signature); err != nil {
 		return DecisionResponse{}, err
 	}
 	outcome, v, err := judge(live, d)
@@ -297,15 +297,15 @@ func (a *Approver) decided(live *prompt, how ending, v verdict) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.close(live, how, WithdrawnDecided) {
-		return a.over(live.ID, mfa.Fold(live.User))
+		return a.over(live.ID, live.User.Key())
 	}
 	live.verdict <- v
 	return nil
 }
 
 // find returns the live prompt that d decides, or what is to be told of one that
-// is over. user is the folded name of the device's person.
-func (a *Approver) find(d Decision, user string) (*prompt, DecisionResponse, error) {
+// is over. user is whose device it is.
+func (a *Approver) find(d Decision, user mfa.NameKey) (*prompt, DecisionResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	live := a.live[d.Prompt]
@@ -315,7 +315,7 @@ func (a *Approver) find(d Decision, user string) (*prompt, DecisionResponse, err
 		}
 		return nil, DecisionResponse{}, a.over(d.Prompt, user)
 	}
-	if mfa.Fold(live.User) != user {
+	if live.User.Key() != user {
 		return nil, DecisionResponse{}, ErrNotYours
 	}
 	if !live.Expires.IsZero() && !time.Now().Before(live.Expires) {
@@ -326,7 +326,7 @@ func (a *Approver) find(d Decision, user string) (*prompt, DecisionResponse, err
 
 // over returns why a decision on a prompt that is not live comes too late, always
 // an error. The caller holds the lock.
-func (a *Approver) over(id, user string) error {
+func (a *Approver) over(id string, user mfa.NameKey) error {
 	switch e := a.ended[id]; {
 	case e.err == nil: // or so many prompts ended since that it is forgotten
 		return ErrUnknownPrompt

@@ -38,7 +38,7 @@ func TestApproverConformance(t *testing.T) {
 
 // await waits until anna's prompt id is live, or is not.
 func await(ctx context.Context, a *push.Approver, id string, live bool) error {
-	sub := a.Subscribe("anna", push.MaxVersion)
+	sub := a.Subscribe(mfa.NameOf("anna"), push.MaxVersion)
 	defer sub.Close()
 	for {
 		select {
@@ -48,7 +48,7 @@ func await(ctx context.Context, a *push.Approver, id string, live bool) error {
 			sub.Take()
 		}
 		found := false
-		for _, p := range a.Live("anna", push.MaxVersion).Prompts {
+		for _, p := range a.Live(mfa.NameOf("anna"), push.MaxVersion).Prompts {
 			found = found || p.ID == id
 		}
 		if found == live {
@@ -86,7 +86,7 @@ func newRig(t testing.TB) *rig {
 
 func prompt(id, user, number string) mfa.Prompt {
 	now := time.Now()
-	return mfa.Prompt{ID: id, User: user, Client: "vpn", Number: number, Started: now, Expires: now.Add(55 * time.Second)}
+	return mfa.Prompt{ID: id, User: mfa.NameOf(user), Client: "vpn", Number: number, Started: now, Expires: now.Add(55 * time.Second)}
 }
 
 // start pushes in a bubble and returns when the prompt is live.
@@ -165,7 +165,7 @@ func TestDecideRefuses(t *testing.T) {
 					t.Errorf("got %+v, %v; want %v", told, err, c.want)
 				}
 				synctest.Wait()
-				if n := len(r.Live("anna", 2).Prompts); n != 2 {
+				if n := len(r.Live(mfa.NameOf("anna"), 2).Prompts); n != 2 {
 					t.Errorf("%d prompts live, want both", n)
 				}
 				cancel()
@@ -195,10 +195,10 @@ func TestOldDeviceMayDeny(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		done := r.start(t.Context(), prompt("p1", "anna", "42"))
-		if refused := r.Live("anna", 1).Prompts[0].Refused; !strings.Contains(refused, "cannot match numbers") {
+		if refused := r.Live(mfa.NameOf("anna"), 1).Prompts[0].Refused; !strings.Contains(refused, "cannot match numbers") {
 			t.Errorf("old device is told %q", refused)
 		}
-		if refused := r.Live("anna", 2).Prompts[0].Refused; refused != "" {
+		if refused := r.Live(mfa.NameOf("anna"), 2).Prompts[0].Refused; refused != "" {
 			t.Errorf("new device is told %q", refused)
 		}
 		d := signed(t, r.keys["annaold"], "anna", push.Decision{Version: 1, Device: "annaold", Prompt: "p1", Action: push.ActionDeny})
@@ -369,7 +369,7 @@ func TestLimit(t *testing.T) {
 
 type brokenStore struct{ push.Store }
 
-func (brokenStore) Devices(context.Context, string) ([]push.Device, error) {
+func (brokenStore) Devices(context.Context, mfa.Name) ([]push.Device, error) {
 	return nil, errors.New("disk on fire")
 }
 
@@ -383,8 +383,8 @@ func TestStoreFails(t *testing.T) {
 func TestSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		sub := r.Subscribe("ANNA", 2)
-		other := r.Subscribe("bob", 2)
+		sub := r.Subscribe(mfa.NameOf("ANNA"), 2)
+		other := r.Subscribe(mfa.NameOf("bob"), 2)
 		if u := sub.Take(); len(u) != 1 || u[0].Sync == nil || len(u[0].Sync.Prompts) != 0 {
 			t.Fatalf("first: %+v", u)
 		}
@@ -409,7 +409,7 @@ func TestSubscription(t *testing.T) {
 		}
 
 		p.Requests[0].EndUser = "the caller's again"
-		if got := r.Live("anna", 2).Prompts[0].Requests[0].EndUser; !strings.HasPrefix(got, "evil") {
+		if got := r.Live(mfa.NameOf("anna"), 2).Prompts[0].Requests[0].EndUser; !strings.HasPrefix(got, "evil") {
 			t.Errorf("the prompt shows what the caller wrote after the call: %q", got)
 		}
 
@@ -448,7 +448,7 @@ func TestSubscription(t *testing.T) {
 func TestSubscriptionOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		sub := r.Subscribe("anna", 2)
+		sub := r.Subscribe(mfa.NameOf("anna"), 2)
 		defer sub.Close()
 		sub.Take()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -500,7 +500,7 @@ func holdPrompts(t testing.TB, r *rig, n int, before uint64) uint64 {
 		})
 	}
 	for i := range n {
-		for len(r.Live(fmt.Sprint("user", i), 2).Prompts) == 0 {
+		for len(r.Live(mfa.NameOf(fmt.Sprint("user", i)), 2).Prompts) == 0 {
 			runtime.Gosched()
 		}
 	}
@@ -513,7 +513,7 @@ func holdPrompts(t testing.TB, r *rig, n int, before uint64) uint64 {
 // everybody has a device.
 type everybody struct{ push.Store }
 
-func (everybody) Devices(context.Context, string) ([]push.Device, error) {
+func (everybody) Devices(context.Context, mfa.Name) ([]push.Device, error) {
 	return make([]push.Device, 1), nil
 }
 

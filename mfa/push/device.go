@@ -7,13 +7,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // Device is a phone, browser or program that receives prompts. It holds its own
 // P-256 key, of which Key is the public half (PKIX, DER).
 type Device struct {
-	ID      string // opaque, unique
-	User    string // canonical name
+	ID      string   // opaque, unique
+	User    mfa.Name // canonical
 	Name    string
 	Key     []byte
 	Version int // of the device protocol that it last spoke
@@ -28,21 +30,21 @@ type Device struct {
 }
 
 // NewRegistration returns a device that stands for a user at another provider.
-func NewRegistration(user, provider, name string, now time.Time) Device {
+func NewRegistration(user mfa.Name, provider, name string, now time.Time) Device {
 	return Device{ID: newDeviceID(), User: user, Name: name, Provider: provider, Added: now}
 }
 
 // Registrations knows who is registered at which provider. DevicesOf may be
 // called concurrently, answers from memory and folds the name itself.
 type Registrations interface {
-	DevicesOf(ctx context.Context, user, provider string) ([]Device, error)
+	DevicesOf(ctx context.Context, user mfa.Name, provider string) ([]Device, error)
 }
 
 // Invitation lets one device enrol for User until Expires. Of its token only
 // the SHA-256 is stored.
 type Invitation struct {
 	Hash    [32]byte
-	User    string
+	User    mfa.Name
 	Expires time.Time
 }
 
@@ -74,7 +76,7 @@ var ErrNoDevice = errors.New("device unknown or removed")
 // Devices and Device answer from memory, fold names themselves, and know our own
 // devices alone: those of another provider have no key to sign with.
 type Store interface {
-	Devices(ctx context.Context, user string) ([]Device, error)
+	Devices(ctx context.Context, user mfa.Name) ([]Device, error)
 	// Device returns ErrNoDevice for one that is unknown or removed.
 	Device(ctx context.Context, id string) (Device, error)
 	// Invited returns a valid invitation, else ErrInvitation.

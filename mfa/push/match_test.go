@@ -31,7 +31,7 @@ func inApp(device, id string, action push.Action) push.Decision {
 func TestCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		sub := r.Subscribe("anna", 3)
+		sub := r.Subscribe(mfa.NameOf("anna"), 3)
 		defer sub.Close()
 		var noted []mfa.Approval
 		p := withCode("p1")
@@ -147,7 +147,7 @@ func TestSurface(t *testing.T) {
 				if !errors.Is(err, c.want) || c.want != nil && told != (push.DecisionResponse{}) {
 					t.Errorf("got %+v, %v; want %v", told, err, c.want)
 				}
-				if live := len(r.Live("anna", 3).Prompts); (live == 1) != (c.want != nil) {
+				if live := len(r.Live(mfa.NameOf("anna"), 3).Prompts); (live == 1) != (c.want != nil) {
 					t.Errorf("%d prompts live", live)
 				}
 			})
@@ -176,7 +176,7 @@ func TestOldDeviceSeesNoCode(t *testing.T) {
 		r := newRig(t)
 		r.start(t.Context(), withCode("p1"))
 		for version, want := range map[int]string{1: "cannot show a code", 2: "cannot show a code", 3: ""} {
-			if v := r.Live("anna", version).Prompts[0]; !strings.Contains(v.Refused, want) || (v.Refused == "") != (want == "") {
+			if v := r.Live(mfa.NameOf("anna"), version).Prompts[0]; !strings.Contains(v.Refused, want) || (v.Refused == "") != (want == "") {
 				t.Errorf("version %d is told %q", version, v.Refused)
 			}
 		}
@@ -191,7 +191,7 @@ func TestHidden(t *testing.T) {
 		p.Client, p.HideClient, p.HidePlace = "", true, true
 		p.Requests = []mfa.PromptRequest{{Time: time.Now()}}
 		r.start(t.Context(), p)
-		text, err := json.Marshal(r.Live("anna", 3).Prompts[0])
+		text, err := json.Marshal(r.Live(mfa.NameOf("anna"), 3).Prompts[0])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -224,7 +224,7 @@ func promptTitle(a *asked) string {
 // describePrompt says who signs in and from where.
 func describePrompt(a *asked) string {
 	return fmt.Sprintf("User %s, from %s. Valid until %s.",
-		Printable(a.User, maxText), view(&a.Prompt, VersionNumber).from(), a.Expires.Local().Format(time.TimeOnly))
+		Printable(a.User.String(), maxText), view(&a.Prompt, VersionNumber).from(), a.Expires.Local().Format(time.TimeOnly))
 }
 
 // choices returns number and two others of two digits, each as likely, in an

@@ -240,7 +240,7 @@ func TestNtfyChoiceOfTwoDevices(t *testing.T) {
 			shown <- struct{}{}
 		})
 	})
-	s.parts.Registrations = registered{"anna/chat": {{ID: "d1", User: "anna"}, {ID: "d2", User: "anna"}}}
+	s.parts.Registrations = registered{"anna/chat": {{ID: "d1", User: mfa.NameOf("anna")}, {ID: "d2", User: mfa.NameOf("anna")}}}
 	n := openNtfy(t, s, func(n *push.NtfySettings) { n.AllowChoice = true })
 	ctx, cancel := context.WithCancel(bounded(t))
 	done := make(chan error, 1)

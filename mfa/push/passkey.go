@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // Passkey is the WebAuthn credential that confirms the approvals of a device. It
@@ -67,12 +69,12 @@ func RemovalChallenge(version int, by, device string) []byte {
 
 // confirm returns nil when d needs no passkey or has the right one. A device that
 // has registered one is never believed without it, whatever the configuration is now.
-func (a *Approver) confirm(ctx context.Context, device Device, user string, d Decision) error {
+func (a *Approver) confirm(ctx context.Context, device Device, user mfa.Name, d Decision) error {
 	switch {
 	case d.Action != ActionApprove, device.Passkey == nil && !a.RequirePasskey:
 		return nil
 	case device.Passkey == nil, len(d.Assertion) == 0, a.Passkeys == nil:
 		return ErrPasskeyRequired
 	}
-	return a.Passkeys.VerifyPasskey(ctx, device, d.Challenge(user), d.Assertion)
+	return a.Passkeys.VerifyPasskey(ctx, device, d.Challenge(user.String()), d.Assertion)
 }

@@ -405,7 +405,7 @@ const (
 
 func view(p *mfa.Prompt, version int) PromptView {
 	v := PromptView{
-		ID: p.ID, User: p.User, Client: Printable(p.Client, maxText),
+		ID: p.ID, User: p.User.String(), Client: Printable(p.Client, maxText),
 		Started: p.Started.UTC(), Expires: p.Expires.UTC(), NumberRequired: p.Number != "", ShowsCode: p.Code != "",
 		HidesClient: p.HideClient, HidesPlace: p.HidePlace,
 	}

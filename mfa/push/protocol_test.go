@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 func TestSigningInputIsInjective(t *testing.T) {
@@ -199,7 +201,7 @@ func TestParseRequestAuthRefuses(t *testing.T) {
 
 func TestInvitationLink(t *testing.T) {
 	for _, base := range []string{"https://mfa.example.org", "http://127.0.0.1:8080", "https://example.org/mfa", "https://[2001:db8::1]:8443"} {
-		token, inv := NewInvitation("anna", time.Now())
+		token, inv := NewInvitation(mfa.NameOf("anna"), time.Now())
 		link := InvitationLink(base, token)
 		gotBase, gotToken, err := ParseInvitationLink(link)
 		if err != nil || gotBase != base || gotToken != token {

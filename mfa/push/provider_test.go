@@ -23,8 +23,8 @@ const providerSecret = "0123456789abcdef0123456789abcdef"
 // registered is push.Registrations: who is at which provider, by "user/provider".
 type registered map[string][]push.Device
 
-func (r registered) DevicesOf(_ context.Context, user, provider string) ([]push.Device, error) {
-	return r[mfa.Fold(user)+"/"+provider], nil
+func (r registered) DevicesOf(_ context.Context, user mfa.Name, provider string) ([]push.Device, error) {
+	return r[user.Key().String()+"/"+provider], nil
 }
 
 // site is a provider's server of somebody else's and our callbacks.
@@ -55,7 +55,7 @@ func newSite(t *testing.T, handler func(s *site) http.Handler) *site {
 	t.Cleanup(s.public.Close)
 	s.parts = push.ProviderParts{
 		Name: "chat", PublicURL: s.public.URL, Callbacks: s.callbacks,
-		Registrations: registered{"anna/chat": {{ID: "d1", User: "anna", Name: "anna's phone", Provider: "chat"}}},
+		Registrations: registered{"anna/chat": {{ID: "d1", User: mfa.NameOf("anna"), Name: "anna's phone", Provider: "chat"}}},
 		Resolve:       func(path string) string { return path },
 		ReadSecret: func(path string) (string, error) {
 			text, err := os.ReadFile(path)
@@ -123,7 +123,7 @@ func secretFile(t *testing.T, text string) string {
 
 func testPrompt(id, number string) mfa.Prompt {
 	now := time.Now()
-	return mfa.Prompt{ID: id, User: "anna", Client: "vpn", Number: number, Started: now, Expires: now.Add(time.Minute),
+	return mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Client: "vpn", Number: number, Started: now, Expires: now.Add(time.Minute),
 		Requests: []mfa.PromptRequest{{Time: now, Client: "vpn", EndUser: "198.51.100.7\x1b[2J", Source: "192.0.2.1:1"}}}
 }
 

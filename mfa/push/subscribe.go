@@ -28,7 +28,7 @@ type update struct {
 // Subscription is a device's view of its user's prompts. It starts with a sync.
 type Subscription struct {
 	a       *Approver
-	user    string // folded
+	user    mfa.NameKey
 	version int
 	ready   chan struct{} // capacity 1
 
@@ -39,8 +39,8 @@ type Subscription struct {
 
 // Subscribe returns the subscription of a device of user that speaks this
 // version. It costs no goroutine. Close it when the device is gone.
-func (a *Approver) Subscribe(user string, version int) *Subscription {
-	s := &Subscription{a: a, user: mfa.Fold(user), version: version, ready: make(chan struct{}, 1), resync: true}
+func (a *Approver) Subscribe(user mfa.Name, version int) *Subscription {
+	s := &Subscription{a: a, user: user.Key(), version: version, ready: make(chan struct{}, 1), resync: true}
 	s.ready <- struct{}{}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,14 +104,14 @@ func (p *person) publish(u update) {
 }
 
 // Live returns what waits for user now, as a device of this version sees it.
-func (a *Approver) Live(user string, version int) *PromptList {
+func (a *Approver) Live(user mfa.Name, version int) *PromptList {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.list(mfa.Fold(user), version)
+	return a.list(user.Key(), version)
 }
 
-// list returns the live prompts of a folded user name. The caller holds the lock.
-func (a *Approver) list(user string, version int) *PromptList {
+// list returns the live prompts of a user. The caller holds the lock.
+func (a *Approver) list(user mfa.NameKey, version int) *PromptList {
 	l := &PromptList{Time: now(), Prompts: []PromptView{}}
 	if who := a.people[user]; who != nil {
 		for _, p := range who.prompts {

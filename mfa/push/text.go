@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // Printable makes a text from the network fit to be shown: at most max runes,
@@ -80,7 +82,7 @@ func newDeviceID() string { return strings.ToLower(rand.Text()[:16]) }
 
 // NewInvitation returns an invitation for user and its token, 130 random bits,
 // which is nowhere kept: of the token the invitation has the hash alone.
-func NewInvitation(user string, expires time.Time) (token string, inv Invitation) {
+func NewInvitation(user mfa.Name, expires time.Time) (token string, inv Invitation) {
 	token = rand.Text()
 	return token, Invitation{Hash: sha256.Sum256([]byte(token)), User: user, Expires: expires}
 }

@@ -28,7 +28,7 @@ func TestDecisionBeforeEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Approver{Store: oneDevice{device: Device{ID: "d", User: "anna", Name: "phone", Key: pkix}}}
+	a := &Approver{Store: oneDevice{device: Device{ID: "d", User: mfa.NameOf("anna"), Name: "phone", Key: pkix}}}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	decide := func(id string) error {
@@ -40,7 +40,7 @@ func TestDecisionBeforeEnd(t *testing.T) {
 		return err
 	}
 	open := func(id string) *prompt {
-		live, err := a.open(mfa.Prompt{ID: id, User: "anna"})
+		live, err := a.open(mfa.Prompt{ID: id, User: mfa.NameOf("anna")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,18 +70,18 @@ func TestDecisionBeforeEnd(t *testing.T) {
 func TestEndedIsBounded(t *testing.T) {
 	a := &Approver{}
 	for i := range 3 * keptEnded {
-		a.remember(Encode([]byte{byte(i), byte(i >> 8)}), ending{user: "anna", err: ErrDecided})
+		a.remember(Encode([]byte{byte(i), byte(i >> 8)}), ending{user: mfa.NameOf("anna").Key(), err: ErrDecided})
 	}
 	if len(a.ended) != keptEnded || len(a.order) != keptEnded {
 		t.Errorf("%d and %d kept", len(a.ended), len(a.order))
 	}
 	last := 3*keptEnded - 1
 	for i, want := range map[int]error{last: ErrDecided, last - keptEnded + 1: ErrDecided, last - keptEnded: ErrUnknownPrompt} {
-		if got := a.over(Encode([]byte{byte(i), byte(i >> 8)}), "anna"); got != want {
+		if got := a.over(Encode([]byte{byte(i), byte(i >> 8)}), mfa.NameOf("anna").Key()); got != want {
 			t.Errorf("prompt %d is over: got %v; want %v", i, got, want)
 		}
 	}
-	if got := a.over(Encode([]byte{byte(last), byte(last >> 8)}), "bob"); got != ErrNotYours {
+	if got := a.over(Encode([]byte{byte(last), byte(last >> 8)}), mfa.NameOf("bob").Key()); got != ErrNotYours {
 		t.Errorf("another user's: got %v", got)
 	}
 }

@@ -105,14 +105,14 @@ func bubble(t *testing.T, f func(t *testing.T, w *WebPush, s *fakeService, logs 
 }
 
 func at(host string, n int) Device {
-	return Device{ID: fmt.Sprintf("dev%d", n), User: "anna", Web: &WebSubscription{
+	return Device{ID: fmt.Sprintf("dev%d", n), User: mfa.NameOf("anna"), Web: &WebSubscription{
 		Endpoint: fmt.Sprintf("https://%s%s/%d", host, secretPath, n), Key: mustDecode(vectorReceiver), Auth: mustDecode(vectorAuth)}}
 }
 
 const fcm, mozilla = "fcm.googleapis.com", "updates.push.services.mozilla.com"
 
 func ringing(id string, life time.Duration) *mfa.Prompt {
-	return &mfa.Prompt{ID: id, User: "anna", Started: time.Now(), Expires: time.Now().Add(life)}
+	return &mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Started: time.Now(), Expires: time.Now().Add(life)}
 }
 
 // TestRetries: what a service may take later is tried again, as long as the

@@ -152,7 +152,7 @@ func (s *Store) thin(ctx context.Context, now time.Time) (n int, err error) {
 			n++
 			if interim {
 				freed += size + rowOverhead
-				rows = append(rows, row{last, mfa.Fold(user)})
+				rows = append(rows, row{last, mfa.NameOf(user).Key().String()})
 			}
 			return nil
 		})

@@ -15,7 +15,7 @@ import (
 func reportEvent(n int, user, status string) mfa.Event {
 	return mfa.Event{
 		ID: fmt.Sprintf("login%d", n), Time: time.Now().Truncate(time.Microsecond).UTC(), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge",
-		User: user, EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
+		User: mfa.NameOf(user), EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
 		Session: &mfa.Session{Status: status, ID: fmt.Sprint(n), NAS: "gw1", Address: "10.8.0.7", Duration: time.Hour, InOctets: 1 << 40, OutOctets: 7, Cause: "User-Request"},
 	}
 }
@@ -51,7 +51,7 @@ func TestReportsInTrail(t *testing.T) {
 		}
 	}
 	login := loginEvent(1)
-	login.User, login.Token, login.Step = "anna", "", 0
+	login.User, login.Token, login.Step = mfa.NameOf("anna"), "", 0
 	must(t, s.Record(t.Context(), login))
 	last := reportEvent(3, "anna", "stop")
 	last.Client = "other"
@@ -64,18 +64,18 @@ func TestReportsInTrail(t *testing.T) {
 			want []string
 		}{
 			{Query{}, []string{"1", "2", "login", "3"}},
-			{Query{User: "ANNA"}, []string{"1", "login", "3"}},
-			{Query{User: "jürgen"}, []string{"2"}},
+			{Query{User: mfa.NameOf("ANNA")}, []string{"1", "login", "3"}},
+			{Query{User: mfa.NameOf("jürgen")}, []string{"2"}},
 			{Query{Client: "other"}, []string{"3"}},
 			{Query{Limit: 2}, []string{"login", "3"}},
-			{Query{User: "anna", Limit: 2}, []string{"login", "3"}},
+			{Query{User: mfa.NameOf("anna"), Limit: 2}, []string{"login", "3"}},
 			{Query{After: 1, Limit: 2}, []string{"1", "2"}},
 		} {
 			if got := sessions(t, s, tt.q); !slices.Equal(got, tt.want) {
 				t.Errorf("%+v: got %q, want %q", tt.q, got, tt.want)
 			}
 		}
-		entries, err := s.Events(t.Context(), Query{Client: "vpn", User: "anna"})
+		entries, err := s.Events(t.Context(), Query{Client: "vpn", User: mfa.NameOf("anna")})
 		must(t, err)
 		got := entries[0].Event
 		if *got.Session != *report.Session {

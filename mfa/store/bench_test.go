@@ -36,7 +36,7 @@ func openServer(tb testing.TB, dir string) *Store {
 func loginEvent(n int) mfa.Event {
 	return mfa.Event{
 		ID: fmt.Sprintf("k7f%09d", n), Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "edge",
-		User: fmt.Sprintf("user%05d@example.org", n%100_000), EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
+		User: mfa.NameOf(fmt.Sprintf("user%05d@example.org", n%100_000)), EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
 		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept, Method: "totp",
 		Token: fmt.Sprintf("tok%09d", n%100_000), Step: int64(57_000_000 + n), Primary: 12 * time.Microsecond,
 		Factor: 8 * time.Second, Total: 8*time.Second + time.Millisecond,
@@ -89,7 +89,7 @@ func fill(tb testing.TB, s *Store, n int) {
 		}
 		defer in.close()
 		for i := range n {
-			t := otp.NewTOTP(fmt.Sprintf("user%05d@example.org", i))
+			t := otp.NewTOTP(mfa.NameOf(fmt.Sprintf("user%05d@example.org", i)))
 			t.ID, t.Serial, t.Label = fmt.Sprintf("tok%09d", i), fmt.Sprintf("S%07d", i), "Feitian c200"
 			if err := in.add(ctx, t); err != nil {
 				return err

@@ -48,7 +48,7 @@ func (b *bypass) over(wall, now time.Time) bool {
 func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, ev mfa.Event) (_ mfa.Bypass, err error) {
 	defer wrap(&err, "store: bypass")
 	switch {
-	case b.Group == "" || b.Group == mfa.AllUsers:
+	case b.Group.IsZero() || b.Group.Everyone():
 		return b, errors.New("must be for a group")
 	case b.Reason == "":
 		return b, errors.New("must have a reason")
@@ -67,7 +67,7 @@ func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, 
 			return fmt.Errorf("must be one of at most %d", maxBypasses)
 		}
 		r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6)`,
-			b.Group, b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator)
+			b.Group.String(), b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator)
 		if err == nil {
 			b.ID, err = r.LastInsertId()
 		}
@@ -196,7 +196,9 @@ func pullBypasses(ctx context.Context, q querier) (list []bypass, err error) {
 	err = each(ctx, q, query, nil, func(r *sql.Rows) error {
 		var b bypass
 		var began, until, seen int64
-		err := r.Scan(&b.ID, &b.Group, &b.Client, &began, &until, &seen, &b.Reason, &b.Operator)
+		var group string
+		err := r.Scan(&b.ID, &group, &b.Client, &began, &until, &seen, &b.Reason, &b.Operator)
+		b.Group = mfa.GroupOf(group)
 		b.Began, b.Until, b.seen = fromMicros(began), fromMicros(until), fromMicros(seen)
 		list = append(list, b)
 		return err

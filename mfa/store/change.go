@@ -193,8 +193,8 @@ func (s *Store) reloadGlobal(ctx context.Context, q querier) error {
 }
 
 // ensureUser adds a user that is enrolled for the first time.
-func ensureUser(ctx context.Context, tx *sql.Tx, name string) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`, mfa.Fold(name), name)
+func ensureUser(ctx context.Context, tx *sql.Tx, name mfa.Name) error {
+	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`, name.Key().String(), name.String())
 	return err
 }
 

@@ -34,26 +34,26 @@ func TestCommandBesideServer(t *testing.T) {
 	dir := t.TempDir()
 	server, cli := openServer(t, dir), openCommand(t, dir)
 	ctx := t.Context()
-	tok := otp.NewTOTP("Anna")
+	tok := otp.NewTOTP(mfa.NameOf("Anna"))
 	hash := sha256.Sum256([]byte("invitation"))
 	addr := netip.MustParseAddr("203.0.113.10")
 	barred := loginEvent(1)
-	barred.User, barred.Reason, barred.Outcome = "anna", mfa.ReasonNotMe, mfa.Reject
+	barred.User, barred.Reason, barred.Outcome = mfa.NameOf("anna"), mfa.ReasonNotMe, mfa.Reject
 
 	for _, step := range []struct {
 		name string
 		do   func() error
 		seen func(mfa.User) bool
 	}{
-		{"token", func() error { return cli.AddToken(ctx, tok, admin("add")) }, func(u mfa.User) bool { return u.Codes == 1 && u.Name == "Anna" }},
-		{"default", func() error { return cli.SetDefaultMethod(ctx, "ANNA", mfa.MethodOTP, admin("default")) },
+		{"token", func() error { return cli.AddToken(ctx, tok, admin("add")) }, func(u mfa.User) bool { return u.Codes == 1 && u.Name.String() == "Anna" }},
+		{"default", func() error { return cli.SetDefaultMethod(ctx, mfa.NameOf("ANNA"), mfa.MethodOTP, admin("default")) },
 			func(u mfa.User) bool { return u.Default == mfa.MethodOTP }},
-		{"block", func() error { return cli.SetBlocked(ctx, "anna", true, admin("block")) }, func(u mfa.User) bool { return u.Blocked }},
-		{"unblock", func() error { return cli.SetBlocked(ctx, "anna", false, admin("unblock")) },
+		{"block", func() error { return cli.SetBlocked(ctx, mfa.NameOf("anna"), true, admin("block")) }, func(u mfa.User) bool { return u.Blocked }},
+		{"unblock", func() error { return cli.SetBlocked(ctx, mfa.NameOf("anna"), false, admin("unblock")) },
 			func(u mfa.User) bool { return !u.Blocked && !u.Unblocked.IsZero() }},
 		{"not me", func() error { return server.Record(ctx, barred) }, func(u mfa.User) bool { return slices.Equal(u.PushBlocked, []string{"edge"}) }},
 		{"its report is in the trail", func() error {
-			list, err := cli.Events(ctx, Query{User: "anna"})
+			list, err := cli.Events(ctx, Query{User: mfa.NameOf("anna")})
 			last := list[len(list)-1].Event
 			if err != nil || last.Kind != mfa.EventReport || last.ID != barred.ID || last.BlocksUser {
 				return fmt.Errorf("got %+v, %v", last, err)
@@ -62,28 +62,28 @@ func TestCommandBesideServer(t *testing.T) {
 		}, func(u mfa.User) bool { return !u.Blocked }},
 		{"not me, which blocks the user", func() error {
 			ev := barred
-			ev.User, ev.BlocksUser = "ANNA", true
+			ev.User, ev.BlocksUser = mfa.NameOf("ANNA"), true
 			return server.Record(ctx, ev)
-		}, func(u mfa.User) bool { return u.Blocked && u.Name == "Anna" }},
-		{"unblocked again", func() error { return cli.SetBlocked(ctx, "anna", false, admin("unblock")) },
+		}, func(u mfa.User) bool { return u.Blocked && u.Name.String() == "Anna" }},
+		{"unblocked again", func() error { return cli.SetBlocked(ctx, mfa.NameOf("anna"), false, admin("unblock")) },
 			func(u mfa.User) bool { return !u.Blocked && len(u.PushBlocked) == 1 }},
 		{"not me, of somebody who is not enrolled", func() error {
 			ev := barred
-			ev.User, ev.BlocksUser = "Zoe", true
+			ev.User, ev.BlocksUser = mfa.NameOf("Zoe"), true
 			if err := server.Record(ctx, ev); err != nil {
 				return err
 			}
-			u, err := cli.User(ctx, "zoe")
-			if !u.Blocked || u.Name != "Zoe" {
+			u, err := cli.User(ctx, mfa.NameOf("zoe"))
+			if !u.Blocked || u.Name.String() != "Zoe" {
 				return fmt.Errorf("got %+v, %v", u, err)
 			}
 			return err
 		}, func(mfa.User) bool { return true }},
-		{"another change", func() error { return cli.SetDefaultMethod(ctx, "anna", "", admin("default")) },
+		{"another change", func() error { return cli.SetDefaultMethod(ctx, mfa.NameOf("anna"), "", admin("default")) },
 			func(u mfa.User) bool { return u.Default == "" && len(u.PushBlocked) == 1 }},
-		{"cleared", func() error { return cli.ClearPushBlocks(ctx, "anna", admin("clear")) }, func(u mfa.User) bool { return len(u.PushBlocked) == 0 }},
+		{"cleared", func() error { return cli.ClearPushBlocks(ctx, mfa.NameOf("anna"), admin("clear")) }, func(u mfa.User) bool { return len(u.PushBlocked) == 0 }},
 		{"invitation and enrolment", func() error {
-			in := push.Invitation{Hash: hash, User: "Anna", Expires: time.Now().Add(time.Hour)}
+			in := push.Invitation{Hash: hash, User: mfa.NameOf("Anna"), Expires: time.Now().Add(time.Hour)}
 			_, err := server.Enroll(ctx, hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}})
 			if !errors.Is(err, push.ErrInvitation) {
 				return fmt.Errorf("enrolment without an invitation: %v", err)
@@ -101,8 +101,8 @@ func TestCommandBesideServer(t *testing.T) {
 			}
 			return nil
 		}, func(u mfa.User) bool { return u.Devices == 1 }},
-		{"device removed", func() error { return cli.RemoveDevice(ctx, "anna", "phone", admin("remove")) }, func(u mfa.User) bool { return u.Devices == 0 }},
-		{"token removed", func() error { return cli.RemoveToken(ctx, "anna", tok.ID, admin("remove")) }, func(u mfa.User) bool { return u.Codes == 0 }},
+		{"device removed", func() error { return cli.RemoveDevice(ctx, mfa.NameOf("anna"), "phone", admin("remove")) }, func(u mfa.User) bool { return u.Devices == 0 }},
+		{"token removed", func() error { return cli.RemoveToken(ctx, mfa.NameOf("anna"), tok.ID, admin("remove")) }, func(u mfa.User) bool { return u.Codes == 0 }},
 		{"latch", func() error {
 			server.Latch("vpn", addr, time.Now())
 			if !server.Latched("vpn", addr) || server.Latched("lan", addr) {
@@ -121,7 +121,7 @@ func TestCommandBesideServer(t *testing.T) {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		u, err := server.User(ctx, "aNNa")
+		u, err := server.User(ctx, mfa.NameOf("aNNa"))
 		must(t, err)
 		if !step.seen(u) {
 			t.Errorf("%s: the server has %+v", step.name, u)
@@ -133,7 +133,7 @@ func TestCommandBesideServer(t *testing.T) {
 	if err := server.Registered(ctx, "d1"); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("removed device: got %v; want ErrRejected", err)
 	}
-	entries, err := cli.Events(ctx, Query{User: "anna"})
+	entries, err := cli.Events(ctx, Query{User: mfa.NameOf("anna")})
 	must(t, err)
 	for _, e := range entries {
 		if e.Event.Kind == mfa.EventAdmin && e.Event.Text == "" {
@@ -149,7 +149,7 @@ func TestReloadKeepsSteps(t *testing.T) {
 	server, cli := openServer(t, dir), openCommand(t, dir)
 	tok := addToken(t, cli, "anna")
 	must(t, use(server, tok.ID, 100))
-	must(t, cli.SetDefaultMethod(t.Context(), "anna", mfa.MethodOTP, admin("default")))
+	must(t, cli.SetDefaultMethod(t.Context(), mfa.NameOf("anna"), mfa.MethodOTP, admin("default")))
 	for step, want := range map[int64]error{99: otp.ErrUsed, 100: otp.ErrUsed} {
 		if err := use(server, tok.ID, step); !errors.Is(err, want) {
 			t.Errorf("step %d: got %v; want %v", step, err, want)
@@ -165,12 +165,12 @@ func TestServerSilent(t *testing.T) {
 	server.wmu.Lock()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	err := cli.SetBlocked(ctx, "eve", true, admin("block"))
+	err := cli.SetBlocked(ctx, mfa.NameOf("eve"), true, admin("block"))
 	if !errors.Is(err, ErrNotSeen) {
 		t.Errorf("got %v; want ErrNotSeen", err)
 	}
 	server.wmu.Unlock()
-	waitFor(t, func() bool { u, _ := server.User(t.Context(), "eve"); return u.Blocked })
+	waitFor(t, func() bool { u, _ := server.User(t.Context(), mfa.NameOf("eve")); return u.Blocked })
 }
 
 // TestUnblockedBeforeClockBack: an unblocking that lies ahead of the clock would
@@ -178,10 +178,10 @@ func TestServerSilent(t *testing.T) {
 func TestUnblockedBeforeClockBack(t *testing.T) {
 	now := time.Now().Truncate(time.Microsecond)
 	s := quiet(t, Options{Dir: t.TempDir(), Now: func() time.Time { return now }})
-	must(t, s.SetBlocked(t.Context(), "anna", false, admin("unblock")))
+	must(t, s.SetBlocked(t.Context(), mfa.NameOf("anna"), false, admin("unblock")))
 	for _, tt := range []struct{ now, want time.Time }{{now, now.UTC()}, {now.Add(-time.Hour), time.Time{}}} {
 		now = tt.now
-		u, err := s.User(t.Context(), "anna")
+		u, err := s.User(t.Context(), mfa.NameOf("anna"))
 		must(t, err)
 		if !u.Unblocked.Equal(tt.want) {
 			t.Errorf("at %s: got unblocked at %s; want %s", tt.now, u.Unblocked, tt.want)
@@ -195,7 +195,7 @@ func TestPruneKeepsUnseenChanges(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	ctx := t.Context()
 	must(t, s.update(ctx, func(tx *sql.Tx) error {
-		if err := ensureUser(ctx, tx, "eve"); err != nil {
+		if err := ensureUser(ctx, tx, mfa.NameOf("eve")); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1`); err != nil {
@@ -206,7 +206,7 @@ func TestPruneKeepsUnseenChanges(t *testing.T) {
 	}))
 	must(t, s.prune(ctx))
 	must(t, s.catchUp(ctx))
-	u, err := s.User(ctx, "eve")
+	u, err := s.User(ctx, mfa.NameOf("eve"))
 	must(t, err)
 	if !u.Blocked {
 		t.Error("the server has not seen the block")
@@ -246,7 +246,7 @@ func TestImport(t *testing.T) {
 	ctx := t.Context()
 	var tokens []otp.Token
 	for i := range 700 {
-		tok := otp.NewTOTP(fmt.Sprintf("User%d", i))
+		tok := otp.NewTOTP(mfa.NameOf(fmt.Sprintf("User%d", i)))
 		tok.Serial = fmt.Sprintf("S%d", i)
 		tokens = append(tokens, tok)
 	}
@@ -266,12 +266,12 @@ func TestImport(t *testing.T) {
 			t.Errorf("token %d: got %v; want ErrDuplicate", i, refused[i])
 		}
 	}
-	list, err := server.ListTokens(ctx, "")
+	list, err := server.ListTokens(ctx, mfa.Name{})
 	must(t, err)
 	if len(list) != 697 || list[0].Secret != nil {
 		t.Errorf("got %d tokens, secret %v; want 697 without secrets", len(list), list[0].Secret)
 	}
-	u, err := server.User(ctx, "user699")
+	u, err := server.User(ctx, mfa.NameOf("user699"))
 	must(t, err)
 	if u.Codes != 1 {
 		t.Errorf("the server has %+v; want the last user's token", u)
@@ -292,7 +292,7 @@ func TestLater(t *testing.T) {
 	dir := t.TempDir()
 	s := openServer(t, dir)
 	hash := sha256.Sum256([]byte("x"))
-	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: "anna", Expires: time.Now().Add(time.Hour)}, admin("invite")))
+	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
 	_, err := s.Enroll(t.Context(), hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}, Version: 1})
 	must(t, err)
 	at := time.Now().Add(time.Minute).Truncate(time.Microsecond)
@@ -301,7 +301,7 @@ func TestLater(t *testing.T) {
 	must(t, s.Close())
 	s = openServer(t, dir)
 	d, err := s.Device(t.Context(), "d1")
-	if err != nil || d.Version != 2 || !d.Seen.Equal(at) || d.User != "anna" {
+	if err != nil || d.Version != 2 || !d.Seen.Equal(at) || d.User.String() != "anna" {
 		t.Errorf("got %+v, %v; want version 2, seen %s", d, err, at)
 	}
 	if !s.Latched("vpn", netip.MustParseAddr("203.0.113.10")) {

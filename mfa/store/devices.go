@@ -13,12 +13,12 @@ import (
 )
 
 // Devices implements push.Store. The keys belong to the store.
-func (s *Store) Devices(ctx context.Context, user string) ([]push.Device, error) {
+func (s *Store) Devices(ctx context.Context, user mfa.Name) ([]push.Device, error) {
 	return s.DevicesOf(ctx, user, "")
 }
 
 // DevicesOf implements push.Registrations.
-func (s *Store) DevicesOf(ctx context.Context, user, provider string) (list []push.Device, err error) {
+func (s *Store) DevicesOf(ctx context.Context, user mfa.Name, provider string) (list []push.Device, err error) {
 	defer wrap(&err, "store: devices")
 	err = s.view(ctx, user, func(a *account) {
 		if a == nil {
@@ -71,8 +71,8 @@ func (s *Store) Registered(ctx context.Context, id string) error {
 	return err
 }
 
-// ListDevices returns the devices of a user, or of everybody for "".
-func (s *Store) ListDevices(ctx context.Context, user string) (list []push.Device, err error) {
+// ListDevices returns the devices of a user, or of everybody for the zero Name.
+func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []push.Device, err error) {
 	defer wrap(&err, "store: devices")
 	err = s.list(ctx, user, func(a *account) {
 		for _, d := range a.devices {
@@ -85,9 +85,9 @@ func (s *Store) ListDevices(ctx context.Context, user string) (list []push.Devic
 // Invite stores an invitation.
 func (s *Store) Invite(ctx context.Context, in push.Invitation, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: invitation")
-	return s.change(ctx, []string{mfa.Fold(in.User)}, ev, func(tx *sql.Tx) error {
+	return s.change(ctx, []string{in.User.Key().String()}, ev, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES (?, ?, ?)`,
-			in.Hash[:], in.User, micros(in.Expires))
+			in.Hash[:], in.User.String(), micros(in.Expires))
 		return err
 	})
 }
@@ -101,7 +101,7 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ pus
 		return push.Device{}, err
 	}
 	d.User = in.User
-	key := mfa.Fold(in.User)
+	key := in.User.Key().String()
 	err = s.changeAs(ctx, []string{key}, func(tx *sql.Tx) (ev mfa.Event, err error) {
 		if _, err := s.invited(ctx, tx, hash); err != nil {
 			return ev, err
@@ -140,7 +140,7 @@ func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err
 	if d.Provider == "" || len(d.Key) > 0 {
 		return errors.New("a device of our own enrols itself")
 	}
-	key := mfa.Fold(d.User)
+	key := d.User.Key().String()
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
 		var n int
 		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ? AND provider = ?`, key, d.Provider).Scan(&n)
@@ -175,12 +175,13 @@ func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ push.Invitation, 
 // invited returns a valid invitation.
 func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (push.Invitation, error) {
 	in := push.Invitation{Hash: hash}
+	var name string
 	var expires int64
-	err := q.QueryRowContext(ctx, `SELECT name, expires FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&in.User, &expires)
+	err := q.QueryRowContext(ctx, `SELECT name, expires FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&name, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return push.Invitation{}, push.ErrInvitation
 	}
-	in.Expires = time.UnixMicro(expires).UTC()
+	in.User, in.Expires = mfa.NameOf(name), time.UnixMicro(expires).UTC()
 	return in, err
 }
 
@@ -197,9 +198,9 @@ func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []str
 
 // RemoveDevice removes the user's device with this id, or the one with this
 // name. push.ErrNoDevice if there is none.
-func (s *Store) RemoveDevice(ctx context.Context, user, idOrName string, ev mfa.Event) (err error) {
+func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: removing a device")
-	key := mfa.Fold(user)
+	key := user.Key().String()
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
 		var ids []string
 		const query = `SELECT id FROM devices WHERE user = ?1 AND id = ?2
@@ -244,7 +245,7 @@ func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.
 // another one has that name.
 func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) (err error) {
 	defer wrap(&err, "store: renaming a device")
-	key := mfa.Fold(by.User)
+	key := by.User.Key().String()
 	old, err := s.own(ctx, by, id)
 	if err != nil {
 		return err
@@ -266,7 +267,7 @@ func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name strin
 // itself. push.ErrNoDevice if that user has no device with this id.
 func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) (err error) {
 	defer wrap(&err, "store: removing a device")
-	key := mfa.Fold(by.User)
+	key := by.User.Key().String()
 	old, err := s.own(ctx, by, id)
 	if err != nil {
 		return err
@@ -280,7 +281,7 @@ func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) 
 // own returns a device of the user who holds by.
 func (s *Store) own(ctx context.Context, by push.Device, id string) (push.Device, error) {
 	d, err := s.Device(ctx, id)
-	if err == nil && mfa.Fold(d.User) != mfa.Fold(by.User) {
+	if err == nil && d.User.Key().String() != by.User.Key().String() {
 		err = push.ErrNoDevice
 	}
 	return d, err

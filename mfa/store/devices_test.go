@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -22,7 +23,7 @@ func TestInvitationEnrolsOne(t *testing.T) {
 	}
 	invite := func(text string, expires time.Time) [32]byte {
 		hash := sha256.Sum256([]byte(text))
-		must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: "anna", Expires: expires}, admin("invite")))
+		must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: expires}, admin("invite")))
 		return hash
 	}
 	late := invite("late", time.Now().Add(-time.Millisecond))
@@ -43,7 +44,7 @@ func TestInvitationEnrolsOne(t *testing.T) {
 		})
 	}
 	all.Wait()
-	devices, err := s.Devices(t.Context(), "anna")
+	devices, err := s.Devices(t.Context(), mfa.NameOf("anna"))
 	if enrolled.Load() != 1 || len(devices) != 1 || err != nil {
 		t.Errorf("one invitation enrolled %d devices: %v %v", enrolled.Load(), devices, err)
 	}
@@ -56,7 +57,7 @@ func TestDeviceNames(t *testing.T) {
 	ctx := t.Context()
 	enrol := func(user, id, name string) string {
 		t.Helper()
-		_, in := push.NewInvitation(user, time.Now().Add(time.Hour))
+		_, in := push.NewInvitation(mfa.NameOf(user), time.Now().Add(time.Hour))
 		must(t, s.Invite(ctx, in, admin("invited")))
 		d, err := s.Enroll(ctx, in.Hash, push.Device{ID: id, Name: name, Key: []byte(id), Version: 1, Added: time.Now()})
 		must(t, err)
@@ -75,7 +76,7 @@ func TestDeviceNames(t *testing.T) {
 		t.Errorf("renamed to a taken name: %v", err)
 	}
 	must(t, s.RenameDevice(ctx, by, "d1", "Phone"))
-	if err := s.AddDevice(ctx, push.NewRegistration("anna", "chat", "phone", time.Now()), admin("add")); !errors.Is(err, push.ErrNameTaken) {
+	if err := s.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "chat", "phone", time.Now()), admin("add")); !errors.Is(err, push.ErrNameTaken) {
 		t.Errorf("added with a taken name: %v", err)
 	}
 }

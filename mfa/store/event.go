@@ -74,7 +74,7 @@ func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
 	}
 	data, err := encodeEvent(&ev)
 	r := row{
-		user: ev.User, client: ev.Client, reason: string(ev.Reason), tries: int64(ev.Tries),
+		user: ev.User.String(), client: ev.Client, reason: string(ev.Reason), tries: int64(ev.Tries),
 		token: ev.Token, step: ev.Step, drift: int64(ev.Drift), used: used, data: data,
 	}
 	if notMe(&ev) {
@@ -88,7 +88,7 @@ func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
 
 // notMe reports whether ev is a login that its user reported.
 func notMe(ev *mfa.Event) bool {
-	return ev.Kind == mfa.EventLogin && ev.Reason == mfa.ReasonNotMe && ev.User != ""
+	return ev.Kind == mfa.EventLogin && ev.Reason == mfa.ReasonNotMe && !ev.User.IsZero()
 }
 
 // eventFormat is the first byte of data. Then come kind, plan, outcome, time

@@ -16,14 +16,14 @@ const historyLook = 2000
 // the right first factor and were written before the entry with this place (0:
 // all), newest first. next is the place to go on from, 0 at the end; there may be
 // fewer than limit, or none, and more to come.
-func (s *Store) Logins(ctx context.Context, user string, before int64, limit int) (_ []mfa.Event, next int64, err error) {
+func (s *Store) Logins(ctx context.Context, user mfa.Name, before int64, limit int) (_ []mfa.Event, next int64, err error) {
 	defer wrap(&err, "store: sign-ins")
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, 0, err
 	}
 	defer tx.Rollback()
-	h := history{user: mfa.Fold(user), last: before, limit: limit}
+	h := history{user: user.Key().String(), last: before, limit: limit}
 	if before <= 0 {
 		h.last = 1<<63 - 1
 	}
@@ -42,7 +42,7 @@ func (s *Store) Logins(ctx context.Context, user string, before int64, limit int
 
 // history collects a user's sign-ins, newest first.
 type history struct {
-	user   string // folded
+	user   string // the key
 	limit  int
 	last   int64 // place of the last row that was read
 	looked int

@@ -12,7 +12,7 @@ import (
 // ownEvent is a sign-in that began with the right password.
 func ownEvent(user, id string) mfa.Event {
 	ev := loginEvent(1)
-	ev.User, ev.ID, ev.Primary = user, id, time.Millisecond
+	ev.User, ev.ID, ev.Primary = mfa.NameOf(user), id, time.Millisecond
 	return ev
 }
 
@@ -33,7 +33,7 @@ func TestLogins(t *testing.T) {
 		not(func(ev *mfa.Event) { ev.Kind = mfa.EventAdmin }),
 		not(func(ev *mfa.Event) { ev.Kind = mfa.EventAccounting }),
 		not(func(ev *mfa.Event) { ev.Primary, ev.Reason = 0, mfa.ReasonStateUnknown }),
-		not(func(ev *mfa.Event) { ev.User = "annа" }), // with a Cyrillic letter
+		not(func(ev *mfa.Event) { ev.User = mfa.NameOf("annа") }), // with a Cyrillic letter
 		ownEvent("anna", "last"),
 	}
 	for folds := range 2 {
@@ -48,7 +48,7 @@ func TestLogins(t *testing.T) {
 			for limit := 1; limit <= 6; limit++ {
 				var got []string
 				for before, rounds := int64(0), 0; ; rounds++ {
-					events, next, err := s.Logins(t.Context(), "anna", before, limit)
+					events, next, err := s.Logins(t.Context(), mfa.NameOf("anna"), before, limit)
 					must(t, err)
 					if len(events) > limit || rounds > 10 {
 						t.Fatalf("limit %d: %d events, round %d", limit, len(events), rounds)
@@ -76,11 +76,11 @@ func TestLoginsBound(t *testing.T) {
 	session := ownEvent("anna", "session")
 	session.Kind = mfa.EventAccounting
 	put(t, s, slices.Repeat([]mfa.Event{session}, historyLook+10)...)
-	events, next, err := s.Logins(t.Context(), "anna", 0, 50)
+	events, next, err := s.Logins(t.Context(), mfa.NameOf("anna"), 0, 50)
 	if must(t, err); len(events) != 0 || next == 0 {
 		t.Fatalf("%d events, next %d", len(events), next)
 	}
-	events, next, err = s.Logins(t.Context(), "anna", next, 50)
+	events, next, err = s.Logins(t.Context(), mfa.NameOf("anna"), next, 50)
 	if must(t, err); len(events) != 1 || next != 0 || events[0].ID != "old" {
 		t.Errorf("then %v, next %d", events, next)
 	}

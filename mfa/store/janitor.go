@@ -85,7 +85,7 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 			}
 			n++
 			if user != "" {
-				users, ids = append(users, mfa.Fold(user)), append(ids, last)
+				users, ids = append(users, mfa.NameOf(user).Key().String()), append(ids, last)
 			}
 			if step.Valid {
 				if uses[id] == nil {

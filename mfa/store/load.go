@@ -17,7 +17,7 @@ import (
 // account is what memory holds of one user. It is replaced as a whole, but for
 // the tokens' next and drift and the devices' version and seen, which mu guards.
 type account struct {
-	name      string
+	name      mfa.Name
 	blocked   bool
 	unblocked int64
 	method    mfa.Method
@@ -28,7 +28,8 @@ type account struct {
 
 // token is otp.Token in less memory, its secret sealed.
 type token struct {
-	id, user         string
+	id               string
+	user             mfa.Name
 	sealed           []byte
 	serial, label    string
 	next             int64
@@ -58,7 +59,7 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 	at := func(user string) *account {
 		a := found[user]
 		if a == nil {
-			a = &account{name: user}
+			a = &account{name: mfa.NameOf(user)}
 			found[user] = a
 		}
 		return a
@@ -72,9 +73,10 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 				if err := r.Scan(&user, &name, &a.blocked, &a.unblocked, &a.method); err != nil {
 					return err
 				}
-				if a.name = user; name != user {
-					a.name = name
+				if name == user {
+					name = user // one text in memory
 				}
+				a.name = mfa.NameOf(name)
 				a.method = mfa.Method(same.text(string(a.method)))
 				found[user] = &a
 				return nil
@@ -339,8 +341,8 @@ func (s *Store) forget(a *account) {
 
 // view calls f with the account of a user, nil for an unknown one: the server's
 // from memory under mu, a command's as the database has it now.
-func (s *Store) view(ctx context.Context, user string, f func(*account)) error {
-	key := mfa.Fold(user)
+func (s *Store) view(ctx context.Context, user mfa.Name, f func(*account)) error {
+	key := user.Key().String()
 	if s.opt.Server {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
@@ -369,7 +371,7 @@ func (s *Store) read(ctx context.Context, filter string, args ...any) (map[strin
 }
 
 // User implements mfa.Directory.
-func (s *Store) User(ctx context.Context, name string) (mfa.User, error) {
+func (s *Store) User(ctx context.Context, name mfa.Name) (mfa.User, error) {
 	u := mfa.User{Name: name}
 	now := micros(s.opt.Now())
 	err := s.view(ctx, name, func(a *account) {
@@ -407,18 +409,18 @@ func (s *Store) User(ctx context.Context, name string) (mfa.User, error) {
 }
 
 // Users returns the names of all users that the store knows, sorted.
-func (s *Store) Users(ctx context.Context) ([]string, error) {
-	var names []string
+func (s *Store) Users(ctx context.Context) ([]mfa.Name, error) {
+	var names []mfa.Name
 	err := each(ctx, s.db, `SELECT name FROM users ORDER BY user`, nil, func(r *sql.Rows) error {
 		var name string
 		err := r.Scan(&name)
-		names = append(names, name)
+		names = append(names, mfa.NameOf(name))
 		return err
 	})
 	return names, err
 }
 
-// sorted returns the accounts in the order of the folded names.
+// sorted returns the accounts in the order of their keys.
 func sorted(accounts map[string]*account) []*account {
 	list := make([]*account, 0, len(accounts))
 	for _, user := range slices.Sorted(maps.Keys(accounts)) {

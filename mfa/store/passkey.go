@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -22,7 +21,7 @@ func (s *Store) AddPasskey(ctx context.Context, device push.Device, p push.Passk
 		return err
 	}
 	ev := ownChange(device, fmt.Sprintf("device %q has a passkey from now on", device.Name))
-	err = s.change(ctx, []string{mfa.Fold(device.User)}, ev, func(tx *sql.Tx) error {
+	err = s.change(ctx, []string{device.User.Key().String()}, ev, func(tx *sql.Tx) error {
 		var has bool
 		err := tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = ?`, device.ID).Scan(&has)
 		switch {

@@ -17,7 +17,7 @@ import (
 func addDevice(t *testing.T, s *Store, user, id string) push.Device {
 	t.Helper()
 	hash := sha256.Sum256([]byte(id))
-	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: user, Expires: time.Now().Add(time.Hour)}, admin("invite")))
+	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: time.Now().Add(time.Hour)}, admin("invite")))
 	d, err := s.Enroll(t.Context(), hash, push.Device{ID: id, Name: id + "'s name", Key: []byte("key"), Version: 2, Added: time.Now(), Seen: time.Now()})
 	must(t, err)
 	return d
@@ -44,7 +44,7 @@ func TestPasskeys(t *testing.T) {
 	}{
 		"a second one":               {anna, push.Passkey{ID: []byte("id2"), Key: []byte("cose")}, push.ErrPasskeyExists},
 		"the same one elsewhere":     {other, key, push.ErrPasskeyExists},
-		"a device that is not there": {push.Device{ID: "d9", User: "bob"}, push.Passkey{ID: []byte("id3"), Key: []byte("c")}, push.ErrNoDevice},
+		"a device that is not there": {push.Device{ID: "d9", User: mfa.NameOf("bob")}, push.Passkey{ID: []byte("id3"), Key: []byte("c")}, push.ErrNoDevice},
 	} {
 		if err := s.AddPasskey(t.Context(), c.device, c.key); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
@@ -73,7 +73,7 @@ func TestPasskeys(t *testing.T) {
 	if p := passkeyOf(t, s, "d1"); p == nil || p.Count != 9 || string(p.Key) != "cose" || !p.BackupEligible {
 		t.Errorf("after a restart: %+v", p)
 	}
-	if events, err := s.Events(t.Context(), Query{User: "anna"}); err != nil || !strings.Contains(events[len(events)-2].Event.Text, "has a passkey") ||
+	if events, err := s.Events(t.Context(), Query{User: mfa.NameOf("anna")}); err != nil || !strings.Contains(events[len(events)-2].Event.Text, "has a passkey") ||
 		events[len(events)-2].Event.DeviceID != "d1" {
 		t.Errorf("events: %+v, %v", events, err)
 	}
@@ -165,9 +165,9 @@ func TestOwnDevices(t *testing.T) {
 	if err := s.RemoveOwnDevice(t.Context(), mine, "d2"); !errors.Is(err, push.ErrNoDevice) {
 		t.Errorf("twice: %v", err)
 	}
-	events, err := s.Events(t.Context(), Query{User: "anna", Limit: 1})
+	events, err := s.Events(t.Context(), Query{User: mfa.NameOf("anna"), Limit: 1})
 	must(t, err)
-	if ev := events[0].Event; ev.Kind != mfa.EventAdmin || !strings.Contains(ev.Text, `"the lost one" (d2) removed`) || ev.DeviceID != "d1" || ev.User != "Anna" {
+	if ev := events[0].Event; ev.Kind != mfa.EventAdmin || !strings.Contains(ev.Text, `"the lost one" (d2) removed`) || ev.DeviceID != "d1" || ev.User.String() != "Anna" {
 		t.Errorf("event: %+v", ev)
 	}
 }

@@ -18,24 +18,24 @@ func TestOtherProviders(t *testing.T) {
 	dir := t.TempDir()
 	server, cli := openServer(t, dir), openCommand(t, dir)
 	ctx := t.Context()
-	d := push.NewRegistration("Anna", "chat", "work phone", time.Now())
+	d := push.NewRegistration(mfa.NameOf("Anna"), "chat", "work phone", time.Now())
 	must(t, cli.AddDevice(ctx, d, admin("add")))
 
 	for name, s := range map[string]*Store{"server": server, "command": cli} {
-		u, err := s.User(ctx, "ANNA")
+		u, err := s.User(ctx, mfa.NameOf("ANNA"))
 		must(t, err)
 		if u.Devices != 1 || !slices.Equal(u.Elsewhere, []string{"chat"}) {
 			t.Errorf("%s: got %+v", name, u)
 		}
-		got, err := s.DevicesOf(ctx, "anna", "chat")
-		if must(t, err); len(got) != 1 || got[0].ID != d.ID || got[0].Name != "work phone" || got[0].User != "Anna" || len(got[0].Key) != 0 {
+		got, err := s.DevicesOf(ctx, mfa.NameOf("anna"), "chat")
+		if must(t, err); len(got) != 1 || got[0].ID != d.ID || got[0].Name != "work phone" || got[0].User.String() != "Anna" || len(got[0].Key) != 0 {
 			t.Errorf("%s: got %+v", name, got)
 		}
-		own, err := s.Devices(ctx, "anna")
+		own, err := s.Devices(ctx, mfa.NameOf("anna"))
 		if must(t, err); len(own) != 0 {
 			t.Errorf("%s: our own: got %+v", name, own)
 		}
-		other, err := s.DevicesOf(ctx, "anna", "talk")
+		other, err := s.DevicesOf(ctx, mfa.NameOf("anna"), "talk")
 		if must(t, err); len(other) != 0 {
 			t.Errorf("%s: of another provider: got %+v", name, other)
 		}
@@ -44,19 +44,19 @@ func TestOtherProviders(t *testing.T) {
 		}
 		must(t, s.Registered(ctx, d.ID))
 	}
-	must(t, cli.RemoveDevice(ctx, "anna", "work phone", admin("remove")))
+	must(t, cli.RemoveDevice(ctx, mfa.NameOf("anna"), "work phone", admin("remove")))
 	if err := server.Registered(ctx, d.ID); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("removed: got %v", err)
 	}
 
 	for i := range maxRegistrations {
-		must(t, cli.AddDevice(ctx, push.NewRegistration("anna", "chat", fmt.Sprint(i), time.Now()), admin("add")))
+		must(t, cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "chat", fmt.Sprint(i), time.Now()), admin("add")))
 	}
-	if cli.AddDevice(ctx, push.NewRegistration("anna", "chat", "one more", time.Now()), admin("add")) == nil {
+	if cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "chat", "one more", time.Now()), admin("add")) == nil {
 		t.Error("there is no limit")
 	}
-	must(t, cli.AddDevice(ctx, push.NewRegistration("anna", "talk", "elsewhere", time.Now()), admin("add")))
-	if cli.AddDevice(ctx, push.NewRegistration("anna", "", "ours", time.Now()), admin("add")) == nil {
+	must(t, cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "talk", "elsewhere", time.Now()), admin("add")))
+	if cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "", "ours", time.Now()), admin("add")) == nil {
 		t.Error("a device of our own was added without a key")
 	}
 }

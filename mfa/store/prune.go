@@ -240,7 +240,7 @@ func (s *Store) pruneChunk(ctx context.Context, table string, from, cutoff, spar
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, mfa.Fold(users[i]), id); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, mfa.NameOf(users[i]).Key().String(), id); err != nil {
 				return err
 			}
 		}

@@ -19,7 +19,7 @@ type Entry struct {
 
 // Query selects events. The zero Query selects the newest.
 type Query struct {
-	User   string    // folded before it is compared; empty: everybody's
+	User   mfa.Name  // the zero Name: everybody's
 	Client string    // exact; empty: every client's
 	Since  time.Time // when it was written; zero: no bound
 	Until  time.Time // exclusive; zero: no bound
@@ -45,7 +45,7 @@ func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
 	}
 	defer tx.Rollback()
 	sel := q.selection()
-	user, parts := mfa.Fold(q.User), everybody()
+	user, parts := q.User.Key().String(), everybody()
 	if user != "" {
 		parts = userParts(user)
 	}
@@ -114,7 +114,7 @@ func (q Query) selection() selection {
 
 // part is a stretch of the trail with its own way to find events, in both of its
 // tables. Its parameters are ?1 and ?2, the bounds of ids (exclusive), ?3 the
-// client, empty for all, and ?4 the folded user.
+// client, empty for all, and ?4 the key of the user.
 type part struct {
 	id   string                // the column that is in order
 	from string                // TABLE stands for the table
@@ -127,14 +127,15 @@ func everybody() []part {
 
 // userParts finds a user's events by the index where they are folded, and by
 // looking at every row behind that. Names were stored as they came, and SQLite's
-// lower knows ASCII alone: a name with anything else is compared here.
+// lower knows ASCII alone: a name with anything else, or blanks that are no part
+// of it, is compared here.
 func userParts(user string) []part {
 	return []part{
 		{id: `u.id`, from: `event_user u CROSS JOIN TABLE e ON e.id = u.id WHERE u.user = ?4 AND u.id > ?1 AND u.id < ?2`},
 		{
 			id:   `e.id`,
-			from: `TABLE e WHERE e.id > max(?1, ` + foldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*')`,
-			keep: func(ev *mfa.Event) bool { return mfa.Fold(ev.User) == user },
+			from: `TABLE e WHERE e.id > max(?1, ` + foldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*' OR e.user GLOB '*  *' OR e.user <> trim(e.user))`,
+			keep: func(ev *mfa.Event) bool { return ev.User.Key().String() == user },
 		},
 	}
 }
@@ -180,10 +181,12 @@ func scanEvent(r *sql.Rows) (Entry, error) {
 	var e Entry
 	var data sql.RawBytes
 	ev := &e.Event
-	err := r.Scan(&e.Seq, &ev.User, &ev.Client, &ev.Reason, &ev.Tries, &ev.Token, &ev.Step, &ev.Drift, &data)
+	var user string
+	err := r.Scan(&e.Seq, &user, &ev.Client, &ev.Reason, &ev.Tries, &ev.Token, &ev.Step, &ev.Drift, &data)
 	if err != nil {
 		return e, err
 	}
+	ev.User = mfa.NameOf(user)
 	if err := decodeEvent(data, ev); err != nil {
 		return e, fmt.Errorf("event %d: %w", e.Seq, err)
 	}

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
@@ -88,11 +87,12 @@ func (k *keyring) open(sealed, bound []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// bound is the associated data of a token's secret: whose it is, and which.
+// bound is the associated data of a token's secret: whose it is, by the key of
+// the user, and which.
 func bound(user, id string) []byte {
 	b := make([]byte, 0, len("token")+len(user)+len(id)+2)
 	b = append(b, "token\x00"...)
-	b = append(b, mfa.Fold(user)...)
+	b = append(b, user...)
 	b = append(b, 0)
 	return append(b, id...)
 }

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/otp"
 )
 
 func secrets(t *testing.T, s *Store, user string) [][]byte {
 	t.Helper()
-	tokens, err := s.Tokens(t.Context(), user)
+	tokens, err := s.Tokens(t.Context(), mfa.NameOf(user))
 	must(t, err)
 	var list [][]byte
 	for _, tok := range tokens {
@@ -64,7 +65,7 @@ func TestTampering(t *testing.T) {
 			_, err := cli.db.Exec(tt.query)
 			must(t, err)
 			s := openServer(t, dir)
-			if tokens, err := s.Tokens(t.Context(), "anna"); !errors.Is(err, errSeal) || tokens != nil {
+			if tokens, err := s.Tokens(t.Context(), mfa.NameOf("anna")); !errors.Is(err, errSeal) || tokens != nil {
 				t.Errorf("got %d tokens, %v; want none and that a secret does not open", len(tokens), err)
 			}
 		})
@@ -219,7 +220,7 @@ func TestManyTokens(t *testing.T) {
 	for range otp.MaxTokens {
 		addToken(t, s, "anna")
 	}
-	if err := s.AddToken(t.Context(), otp.NewHOTP("anna"), admin("add")); !errors.Is(err, otp.ErrTooMany) {
+	if err := s.AddToken(t.Context(), otp.NewHOTP(mfa.NameOf("anna")), admin("add")); !errors.Is(err, otp.ErrTooMany) {
 		t.Errorf("got %v; want ErrTooMany", err)
 	}
 }

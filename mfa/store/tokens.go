@@ -18,7 +18,7 @@ import (
 
 // Tokens implements otp.Store. A secret that does not open is an error: the
 // login fails, and counts against nobody.
-func (s *Store) Tokens(ctx context.Context, user string) (_ []otp.Token, err error) {
+func (s *Store) Tokens(ctx context.Context, user mfa.Name) (_ []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
 	var list []otp.Token
 	err = s.view(ctx, user, func(a *account) {
@@ -37,7 +37,7 @@ func (s *Store) Tokens(ctx context.Context, user string) (_ []otp.Token, err err
 	ring := s.ring.Load()
 	for i := range list {
 		t := &list[i]
-		if t.Secret, err = ring.open(t.Secret, bound(t.User, t.ID)); err != nil {
+		if t.Secret, err = ring.open(t.Secret, bound(t.User.Key().String(), t.ID)); err != nil {
 			return nil, fmt.Errorf("token %s: %w", t.ID, err)
 		}
 	}
@@ -46,7 +46,7 @@ func (s *Store) Tokens(ctx context.Context, user string) (_ []otp.Token, err err
 
 // Forms implements otp.Store. In a command it reads the database; an error
 // there is a user without tokens.
-func (s *Store) Forms(user string) otp.Forms {
+func (s *Store) Forms(user mfa.Name) otp.Forms {
 	var f otp.Forms
 	_ = s.view(context.Background(), user, func(a *account) {
 		if a == nil {
@@ -78,7 +78,7 @@ func (s *Store) Use(ctx context.Context, u otp.Use, ev mfa.Event) error {
 func (s *Store) mark(u otp.Use) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.accounts[mfa.Fold(u.User)]
+	a := s.accounts[u.User.Key().String()]
 	if a == nil {
 		return otp.ErrUsed
 	}
@@ -96,9 +96,9 @@ func (s *Store) mark(u otp.Use) error {
 	return nil
 }
 
-// ListTokens returns the tokens of a user, or of everybody for "", without
+// ListTokens returns the tokens of a user, or of everybody for the zero Name, without
 // their secrets, by user and then id.
-func (s *Store) ListTokens(ctx context.Context, user string) (list []otp.Token, err error) {
+func (s *Store) ListTokens(ctx context.Context, user mfa.Name) (list []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
 	err = s.list(ctx, user, func(a *account) {
 		for i := range a.tokens {
@@ -109,8 +109,8 @@ func (s *Store) ListTokens(ctx context.Context, user string) (list []otp.Token, 
 }
 
 // list calls f for the account of user, or for all of them in order.
-func (s *Store) list(ctx context.Context, user string, f func(*account)) error {
-	if user != "" {
+func (s *Store) list(ctx context.Context, user mfa.Name, f func(*account)) error {
+	if !user.IsZero() {
 		return s.view(ctx, user, func(a *account) {
 			if a != nil {
 				f(a)
@@ -149,7 +149,7 @@ func (s *Store) ReplacePass(ctx context.Context, t otp.Token, ev mfa.Event) (err
 		return fmt.Errorf("token of kind %q is not a pass", t.Kind)
 	}
 	refused, err := s.addTokens(ctx, []otp.Token{t}, ev, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE user = ? AND kind = ?`, mfa.Fold(t.User), string(otp.Pass))
+		_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE user = ? AND kind = ?`, t.User.Key().String(), string(otp.Pass))
 		return err
 	})
 	return errors.Join(refused[0], err)
@@ -163,7 +163,7 @@ func (s *Store) addTokens(ctx context.Context, tokens []otp.Token, ev mfa.Event,
 	users := make([]string, 0, len(tokens))
 	for i := range tokens {
 		if refused[i] = tokens[i].Validate(); refused[i] == nil {
-			users = append(users, mfa.Fold(tokens[i].User))
+			users = append(users, tokens[i].User.Key().String())
 		}
 	}
 	if len(users) == 0 {
@@ -239,7 +239,7 @@ func (in *inserter) close() {
 }
 
 func (in *inserter) add(ctx context.Context, t otp.Token) error {
-	user := mfa.Fold(t.User)
+	user := t.User.Key().String()
 	if t.ID == "" {
 		t.ID = strings.ToLower(rand.Text()[:12])
 	}
@@ -255,7 +255,7 @@ func (in *inserter) add(ctx context.Context, t otp.Token) error {
 	if err != nil {
 		return err
 	}
-	if _, err := in.user.ExecContext(ctx, user, t.User); err != nil {
+	if _, err := in.user.ExecContext(ctx, user, t.User.String()); err != nil {
 		return err
 	}
 	_, err = in.insertToken.ExecContext(ctx, t.ID, user, string(t.Kind), sealed, t.Algorithm, t.Digits, t.Period, t.Next, t.Drift,
@@ -294,14 +294,14 @@ func (in *inserter) check(ctx context.Context, user string, secret []byte) error
 
 // RemoveToken removes the user's token with this id or serial number.
 // otp.ErrNoToken if there is none.
-func (s *Store) RemoveToken(ctx context.Context, user, idOrSerial string, ev mfa.Event) (err error) {
+func (s *Store) RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: removing a token")
 	if idOrSerial == "" {
 		return otp.ErrNoToken
 	}
-	key := mfa.Fold(user)
+	key := user.Key().String()
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
-		t := otp.Token{User: key}
+		t := otp.Token{User: user}
 		var sealed []byte
 		const query = `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?1 AND (id = ?2 OR serial = ?2) ORDER BY id <> ?2`
 		err := tx.QueryRowContext(ctx, query, key, idOrSerial).Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &sealed)
@@ -326,7 +326,7 @@ func (s *Store) keepUsed(ctx context.Context, tx *sql.Tx, t otp.Token, sealed []
 	if err != nil {
 		return err
 	}
-	if t.Secret, err = ring.open(sealed, bound(t.User, t.ID)); err != nil || t.Kind == otp.Pass {
+	if t.Secret, err = ring.open(sealed, bound(t.User.Key().String(), t.ID)); err != nil || t.Kind == otp.Pass {
 		return nil
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES (?, ?, ?)

@@ -11,7 +11,7 @@ import (
 
 // SetDefaultMethod sets what `method default` chooses; "" goes back to what
 // follows from the registered methods.
-func (s *Store) SetDefaultMethod(ctx context.Context, user string, m mfa.Method, ev mfa.Event) (err error) {
+func (s *Store) SetDefaultMethod(ctx context.Context, user mfa.Name, m mfa.Method, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: default method")
 	if m != "" && m != mfa.MethodPush && m != mfa.MethodOTP {
 		return fmt.Errorf("no such method: %q", m)
@@ -21,7 +21,7 @@ func (s *Store) SetDefaultMethod(ctx context.Context, user string, m mfa.Method,
 
 // SetBlocked blocks a user, or lets the user in again; then wrong codes and
 // denials from before are forgotten too.
-func (s *Store) SetBlocked(ctx context.Context, user string, blocked bool, ev mfa.Event) (err error) {
+func (s *Store) SetBlocked(ctx context.Context, user mfa.Name, blocked bool, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: block")
 	if blocked {
 		return s.setUser(ctx, user, ev, `UPDATE users SET blocked = 1 WHERE user = ?1`)
@@ -30,15 +30,15 @@ func (s *Store) SetBlocked(ctx context.Context, user string, blocked bool, ev mf
 }
 
 // ClearPushBlocks takes back every "this was not me" of a user.
-func (s *Store) ClearPushBlocks(ctx context.Context, user string, ev mfa.Event) (err error) {
+func (s *Store) ClearPushBlocks(ctx context.Context, user mfa.Name, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: push blocks")
 	return s.setUser(ctx, user, ev, `DELETE FROM push_blocks WHERE user = ?1`)
 }
 
-// setUser runs one statement whose first parameter is the folded name. A user
+// setUser runs one statement whose first parameter is the key of the user. A user
 // that is not enrolled is added: anybody can be blocked.
-func (s *Store) setUser(ctx context.Context, user string, ev mfa.Event, query string, args ...any) error {
-	key := mfa.Fold(user)
+func (s *Store) setUser(ctx context.Context, user mfa.Name, ev mfa.Event, query string, args ...any) error {
+	key := user.Key().String()
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
 		if err := ensureUser(ctx, tx, user); err != nil {
 			return err
@@ -48,14 +48,14 @@ func (s *Store) setUser(ctx context.Context, user string, ev mfa.Event, query st
 	})
 }
 
-// bar notes in memory that push is off for a user (folded) at a client group, and
+// bar notes in memory that push is off for a user at a client group, and
 // that the user is blocked where that is so. wmu is held.
 func (s *Store) bar(user, group string, blocked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.accounts[user]
 	if a == nil {
-		a = &account{name: user}
+		a = &account{name: mfa.NameOf(user)}
 		s.accounts[user] = a
 	}
 	a.blocked = a.blocked || blocked

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -48,7 +49,7 @@ func TestWebSubscription(t *testing.T) {
 	expect("other keys at the same endpoint", second)
 	must(t, s.DropWebSubscription(t.Context(), "a1", "https://push.example.org/old"))
 	expect("the end of an older one", second)
-	must(t, s.SetBlocked(t.Context(), "anna", true, admin("block")))
+	must(t, s.SetBlocked(t.Context(), mfa.NameOf("anna"), true, admin("block")))
 	expect("the account was read again", second)
 	must(t, s.Close())
 	s = openServer(t, dir)
@@ -60,7 +61,7 @@ func TestWebSubscription(t *testing.T) {
 	expect("unsubscribed", nil)
 
 	must(t, s.SetWebSubscription(t.Context(), "a2", first))
-	must(t, s.RemoveDevice(t.Context(), "anna", "a2", admin("remove")))
+	must(t, s.RemoveDevice(t.Context(), mfa.NameOf("anna"), "a2", admin("remove")))
 	var n int
 	must(t, s.db.QueryRow(`SELECT count(*) FROM devices WHERE endpoint <> ''`).Scan(&n))
 	if n != 0 {

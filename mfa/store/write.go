@@ -197,7 +197,7 @@ func (s *Store) commitRows(rows []row) error {
 	err := s.writer.insert(rows, s.opt.Now())
 	for i := range rows {
 		if r := &rows[i]; r.barred != "" {
-			s.bar(mfa.Fold(r.user), r.barred, r.blocks)
+			s.bar(mfa.NameOf(r.user).Key().String(), r.barred, r.blocks)
 		}
 	}
 	if err != nil {
@@ -299,7 +299,7 @@ func (w *writer) insertRows(rows []row, now time.Time) error {
 			return err
 		}
 		if r := &rows[i]; r.barred != "" {
-			args := []driver.NamedValue{{Ordinal: 1, Value: mfa.Fold(r.user)}, {Ordinal: 2, Value: r.barred}}
+			args := []driver.NamedValue{{Ordinal: 1, Value: mfa.NameOf(r.user).Key().String()}, {Ordinal: 2, Value: r.barred}}
 			if err := w.exec(stmtBar, args...); err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func admin(text string) mfa.Event { return mfa.Event{Text: text, Operator: "root
 
 func addToken(tb testing.TB, s *Store, user string) otp.Token {
 	tb.Helper()
-	tok := otp.NewTOTP(user)
+	tok := otp.NewTOTP(mfa.NameOf(user))
 	if err := s.AddToken(context.Background(), tok, admin("add")); err != nil {
 		tb.Fatal(err)
 	}
@@ -34,8 +34,8 @@ func addToken(tb testing.TB, s *Store, user string) otp.Token {
 
 func use(s *Store, token string, step int64) error {
 	ev := loginEvent(int(step))
-	ev.User = "anna"
-	return s.Use(context.Background(), otp.Use{User: "anna", Token: token, Step: step}, ev)
+	ev.User = mfa.NameOf("anna")
+	return s.Use(context.Background(), otp.Use{User: mfa.NameOf("anna"), Token: token, Step: step}, ev)
 }
 
 // steps returns how often each step of a token stands in the trail.
@@ -402,7 +402,7 @@ func child(dir string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	tokens, err := s.ListTokens(context.Background(), "anna")
+	tokens, err := s.ListTokens(context.Background(), mfa.NameOf("anna"))
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

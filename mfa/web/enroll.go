@@ -23,7 +23,7 @@ func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
 		s.uninvited(w, r, err, now)
 		return
 	}
-	answer(w, http.StatusOK, push.InvitationView{User: in.User, Expires: in.Expires.UTC(), Time: now.UTC()})
+	answer(w, http.StatusOK, push.InvitationView{User: in.User.String(), Expires: in.Expires.UTC(), Time: now.UTC()})
 }
 
 // invited reads the body into req and returns the invitation whose token it has.
@@ -62,10 +62,10 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 		s.uninvited(w, r, err, now)
 		return
 	}
-	s.Logger.Info("web: device enrolled", zap.String("user", dev.User), zap.String("device", dev.ID),
+	s.Logger.Info("web: device enrolled", zap.String("user", dev.User.String()), zap.String("device", dev.ID),
 		zap.String("name", dev.Name), zap.String("from", r.RemoteAddr))
 	answer(w, http.StatusCreated, push.EnrollResponse{
-		Device: dev.ID, User: dev.User, Name: dev.Name, Version: dev.Version,
+		Device: dev.ID, User: dev.User.String(), Name: dev.Name, Version: dev.Version,
 		MinVersion: push.MinVersion, MaxVersion: push.MaxVersion, Time: now.UTC(),
 	})
 }

@@ -233,7 +233,7 @@ func TestStreamOverTLS(t *testing.T) {
 		time.Sleep(time.Hour)
 		ctx, decided := context.WithCancel(t.Context())
 		go func() {
-			_, _ = s.Approver.Push(ctx, mfa.Prompt{ID: "p1", User: "anna", Expires: time.Now().Add(time.Minute)})
+			_, _ = s.Approver.Push(ctx, mfa.Prompt{ID: "p1", User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Minute)})
 		}()
 		if name := <-events; name != "prompt" {
 			t.Errorf("got %q", name)
@@ -404,7 +404,7 @@ func TestPhoneFollowsNoRedirect(t *testing.T) {
 	defer evil.Close()
 	srv := httptest.NewServer(http.RedirectHandler(evil.URL, http.StatusTemporaryRedirect))
 	defer srv.Close()
-	token, _ := push.NewInvitation("anna", time.Now())
+	token, _ := push.NewInvitation(mfa.NameOf("anna"), time.Now())
 	if _, err := push.Enroll(t.Context(), push.InvitationLink(srv.URL, token), "x", 2, nil); err == nil || reached || strings.Contains(err.Error(), token) {
 		t.Errorf("got %v, reached %v", err, reached)
 	}

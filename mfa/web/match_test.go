@@ -18,7 +18,7 @@ func (r *rig) promptCode(t *testing.T, id string) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.Approver.Push(t.Context(), mfa.Prompt{ID: id, User: "anna", Code: "493817", CodeExpires: time.Now().Add(time.Minute),
+		_, err := r.Approver.Push(t.Context(), mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Code: "493817", CodeExpires: time.Now().Add(time.Minute),
 			Started: time.Now(), Expires: time.Now().Add(time.Minute)})
 		done <- err
 	}()

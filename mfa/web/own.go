@@ -30,7 +30,7 @@ type History interface {
 	// Logins returns at most limit sign-ins of user that began with the right first
 	// factor, newest first, before a place (0: from the newest on), and the place to
 	// go on from, 0 at the end.
-	Logins(ctx context.Context, user string, before int64, limit int) (found []mfa.Event, next int64, err error)
+	Logins(ctx context.Context, user mfa.Name, before int64, limit int) (found []mfa.Event, next int64, err error)
 }
 
 const (
@@ -74,7 +74,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, c caller) {
 	defer s.reading.Add(-1)
 	events, next, err := s.History.Logins(r.Context(), c.User, before, historyPage)
 	if err != nil {
-		s.Logger.Error("web: history not read", zap.String("user", c.User), zap.Error(err))
+		s.Logger.Error("web: history not read", zap.String("user", c.User.String()), zap.Error(err))
 		refuse(w, err)
 		return
 	}
@@ -139,7 +139,7 @@ type deviceView struct {
 func (s *Server) devices(w http.ResponseWriter, r *http.Request, c caller) {
 	list, err := s.Store.Devices(r.Context(), c.User)
 	if err != nil {
-		s.Logger.Error("web: devices not read", zap.String("user", c.User), zap.Error(err))
+		s.Logger.Error("web: devices not read", zap.String("user", c.User.String()), zap.Error(err))
 		refuse(w, err)
 		return
 	}
@@ -205,7 +205,7 @@ var errNoOwnDevice = errors.New("this person has no such device")
 
 // changed logs and answers a change to a device.
 func (s *Server) changed(w http.ResponseWriter, r *http.Request, c caller, what string, err error) {
-	log := s.Logger.With(zap.String("user", c.User), zap.String("by", c.ID), zap.String("device", push.Printable(r.PathValue("id"), maxShown)),
+	log := s.Logger.With(zap.String("user", c.User.String()), zap.String("by", c.ID), zap.String("device", push.Printable(r.PathValue("id"), maxShown)),
 		zap.String("from", r.RemoteAddr))
 	if errors.Is(err, push.ErrNoDevice) {
 		err = errNoOwnDevice

@@ -24,7 +24,7 @@ type trail struct {
 	wait   chan struct{}
 }
 
-func (h *trail) Logins(_ context.Context, user string, before int64, limit int) ([]mfa.Event, int64, error) {
+func (h *trail) Logins(_ context.Context, user mfa.Name, before int64, limit int) ([]mfa.Event, int64, error) {
 	if h.begun != nil {
 		h.begun <- struct{}{}
 		<-h.wait
@@ -35,7 +35,7 @@ func (h *trail) Logins(_ context.Context, user string, before int64, limit int) 
 	var found []mfa.Event
 	for i, ev := range h.events {
 		place := int64(len(h.events) - i)
-		if before > 0 && place >= before || mfa.Fold(ev.User) != mfa.Fold(user) {
+		if before > 0 && place >= before || !ev.User.Is(user) {
 			continue
 		}
 		if len(found) == limit {
@@ -61,7 +61,7 @@ func TestHistory(t *testing.T) {
 	r := newRig(t)
 	at := time.Date(2026, 11, 22, 11, 20, 0, 0, time.FixedZone("", 3600))
 	ev := func(change func(*mfa.Event)) mfa.Event {
-		e := mfa.Event{ID: "l1", Time: at, Kind: mfa.EventLogin, User: "anna", Client: "vpn", EndUser: "198.51.100.7", Source: "192.0.2.1:9",
+		e := mfa.Event{ID: "l1", Time: at, Kind: mfa.EventLogin, User: mfa.NameOf("anna"), Client: "vpn", EndUser: "198.51.100.7", Source: "192.0.2.1:9",
 			Plan: mfa.PlanPush, Method: "push", Outcome: mfa.Accept, Reason: mfa.ReasonApproveDeny, Text: "internal"}
 		e.Device, e.DeviceID, e.Signature = "Anna's phone", "anna1", []byte("sig")
 		change(&e)
@@ -75,7 +75,7 @@ func TestHistory(t *testing.T) {
 		ev(func(e *mfa.Event) {
 			e.EndUser, e.Claimed, e.Outcome, e.Reason = "\x1b[2J<b>", true, mfa.Discard, mfa.ReasonPromptPending
 		}),
-		ev(func(e *mfa.Event) { e.User, e.Client = "bob", "bob's client" }),
+		ev(func(e *mfa.Event) { e.User, e.Client = mfa.NameOf("bob"), "bob's client" }),
 	}}
 	r.Server.History = h
 	resp := r.send(t, request{target: "/api/v1/history", sign: "anna1"})
@@ -121,7 +121,7 @@ func TestHistoryPages(t *testing.T) {
 	r := newRig(t)
 	h := &trail{}
 	for i := range 120 {
-		h.events = append(h.events, mfa.Event{ID: fmt.Sprint(i), User: "anna", Outcome: mfa.Accept})
+		h.events = append(h.events, mfa.Event{ID: fmt.Sprint(i), User: mfa.NameOf("anna"), Outcome: mfa.Accept})
 	}
 	r.Server.History = h
 	var got []string

@@ -87,8 +87,8 @@ var algorithms = []protocol.CredentialParameter{
 type account struct{ push.Device }
 
 func (a account) WebAuthnID() []byte          { return []byte(a.ID) }
-func (a account) WebAuthnName() string        { return push.Printable(a.User, maxShown) }
-func (a account) WebAuthnDisplayName() string { return push.Printable(a.User, maxShown) }
+func (a account) WebAuthnName() string        { return push.Printable(a.User.String(), maxShown) }
+func (a account) WebAuthnDisplayName() string { return push.Printable(a.User.String(), maxShown) }
 func (a account) WebAuthnCredentials() []webauthn.Credential {
 	if a.Passkey == nil {
 		return nil
@@ -222,7 +222,7 @@ func (s *Server) addPasskey(w http.ResponseWriter, r *http.Request, c caller) {
 		refuse(w, errNoPasskeys)
 		return
 	}
-	log := s.Logger.With(zap.String("user", c.User), zap.String("device", c.ID), zap.String("from", r.RemoteAddr))
+	log := s.Logger.With(zap.String("user", c.User.String()), zap.String("device", c.ID), zap.String("from", r.RemoteAddr))
 	p, err := s.Passkeys.register(r.Context(), c.Device, c.body)
 	if err != nil {
 		log.Warn("web: passkey refused", zap.Error(err))

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -161,14 +162,14 @@ func TestPasskeyOffersEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range maxOffers - 1 {
-			if _, err := p.offer(push.Device{ID: fmt.Sprint("d", i), User: "x"}, time.Now()); err != nil {
+			if _, err := p.offer(push.Device{ID: fmt.Sprint("d", i), User: mfa.NameOf("x")}, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := p.offer(push.Device{ID: "more", User: "x"}, time.Now()); err != errBusy {
+		if _, err := p.offer(push.Device{ID: "more", User: mfa.NameOf("x")}, time.Now()); err != errBusy {
 			t.Errorf("one more: %v", err)
 		}
-		if _, err := p.offer(push.Device{ID: "d0", User: "x"}, time.Now()); err != nil {
+		if _, err := p.offer(push.Device{ID: "d0", User: mfa.NameOf("x")}, time.Now()); err != nil {
 			t.Errorf("one again: %v", err)
 		}
 		time.Sleep(offerTime + time.Second)
@@ -177,7 +178,7 @@ func TestPasskeyOffersEnd(t *testing.T) {
 			t.Errorf("too late: %v", err)
 		}
 		for _, id := range []string{"more", "and more"} { // the first finds the room of anna1
-			if _, err := p.offer(push.Device{ID: id, User: "x"}, time.Now()); err != nil {
+			if _, err := p.offer(push.Device{ID: id, User: mfa.NameOf("x")}, time.Now()); err != nil {
 				t.Errorf("later: %v", err)
 			}
 		}

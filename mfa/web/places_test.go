@@ -157,8 +157,8 @@ func TestPromptPlaces(t *testing.T) {
 		"not vouched for":         {request: mfa.PromptRequest{EndUser: "198.51.100.7"}},
 		"not to be shown":         {request: mfa.PromptRequest{EndUser: "198.51.100.7", Address: address}, hide: true},
 	} {
-		p := mfa.Prompt{ID: id, User: "anna", Requests: []mfa.PromptRequest{c.request}, HidePlace: c.hide}
-		sub := r.Approver.Subscribe("anna", push.MaxVersion)
+		p := mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Requests: []mfa.PromptRequest{c.request}, HidePlace: c.hide}
+		sub := r.Approver.Subscribe(mfa.NameOf("anna"), push.MaxVersion)
 		<-sub.Ready()
 		sub.Take()
 		go func() { _, _ = r.Approver.Push(t.Context(), p) }()
@@ -184,8 +184,8 @@ func TestPromptPlaces(t *testing.T) {
 		t.Errorf("the stream has %s", data)
 	}
 	r.Server.History = &trail{events: []mfa.Event{
-		{ID: "a", User: "anna", EndUser: "198.51.100.7", Outcome: mfa.Accept},
-		{ID: "b", User: "anna", EndUser: "198.51.100.7", Claimed: true, Outcome: mfa.Accept},
+		{ID: "a", User: mfa.NameOf("anna"), EndUser: "198.51.100.7", Outcome: mfa.Accept},
+		{ID: "b", User: mfa.NameOf("anna"), EndUser: "198.51.100.7", Claimed: true, Outcome: mfa.Accept},
 	}}
 	var v historyView
 	if r.get(t, "anna1", "/api/v1/history", &v); v.Logins[0].Place != "Hamburg, Germany" || v.Logins[1].Place != "" {

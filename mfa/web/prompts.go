@@ -60,7 +60,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) {
 		refuse(w, push.ErrMalformed)
 		return
 	}
-	log := s.Logger.With(zap.String("user", c.User), zap.String("device", c.ID), zap.String("from", r.RemoteAddr),
+	log := s.Logger.With(zap.String("user", c.User.String()), zap.String("device", c.ID), zap.String("from", r.RemoteAddr),
 		zap.String("login", push.Printable(d.Prompt, 64)))
 	told, err := s.Approver.Decide(r.Context(), d)
 	switch {

@@ -62,7 +62,7 @@ func (r *rig) phone(device string) *push.Phone {
 	if err != nil {
 		panic(err)
 	}
-	return &push.Phone{Server: r.http.URL, Device: device, User: d.User, Version: push.MaxVersion, Key: r.keys[device]}
+	return &push.Phone{Server: r.http.URL, Device: device, User: d.User.String(), Version: push.MaxVersion, Key: r.keys[device]}
 }
 
 // prompt starts a prompt of anna and returns when it is live.
@@ -70,7 +70,7 @@ func (r *rig) prompt(t testing.TB, id, number string) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.Approver.Push(t.Context(), mfa.Prompt{ID: id, User: "anna", Client: "vpn", Number: number,
+		_, err := r.Approver.Push(t.Context(), mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Client: "vpn", Number: number,
 			Started: time.Now(), Expires: time.Now().Add(time.Minute), Requests: []mfa.PromptRequest{{Client: "vpn", EndUser: "198.51.100.7"}}})
 		done <- err
 	}()
@@ -81,7 +81,7 @@ func (r *rig) prompt(t testing.TB, id, number string) <-chan error {
 // await returns when the prompt is live.
 func (r *rig) await(t testing.TB, id string) {
 	t.Helper()
-	sub := r.Approver.Subscribe("anna", push.MaxVersion)
+	sub := r.Approver.Subscribe(mfa.NameOf("anna"), push.MaxVersion)
 	defer sub.Close()
 	for timeout := time.After(20 * time.Second); ; {
 		select {
@@ -90,7 +90,7 @@ func (r *rig) await(t testing.TB, id string) {
 		case <-timeout:
 			t.Fatalf("prompt %s is not live", id)
 		}
-		live := r.Approver.Live("anna", push.MaxVersion).Prompts
+		live := r.Approver.Live(mfa.NameOf("anna"), push.MaxVersion).Prompts
 		if slices.ContainsFunc(live, func(p push.PromptView) bool { return p.ID == id }) {
 			return
 		}
@@ -358,7 +358,7 @@ func TestEnroll(t *testing.T) {
 		t.Errorf("its first request: %+v, %v", l, err)
 	}
 	expired := push.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(-time.Second)))
-	guess, _ := push.NewInvitation("carol", time.Now())
+	guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
 	for name, link := range map[string]string{"used": link, "expired": expired, "guessed": push.InvitationLink(r.http.URL, guess)} {
 		var told *push.PhoneError
 		if _, err := push.Enroll(t.Context(), link, "x", push.MaxVersion, nil); !errors.As(err, &told) || told.Code != "invitation" || told.Status != 403 {
@@ -370,7 +370,7 @@ func TestEnroll(t *testing.T) {
 			t.Errorf("the log has a token: %s", text)
 		}
 	}
-	if devices, _ := r.store.Devices(t.Context(), "carol"); len(devices) != 1 {
+	if devices, _ := r.store.Devices(t.Context(), mfa.NameOf("carol")); len(devices) != 1 {
 		t.Errorf("%d devices", len(devices))
 	}
 }
@@ -396,7 +396,7 @@ func TestGuessLimit(t *testing.T) {
 	}
 	refused := 0
 	for i := range burst + 5 {
-		guess, _ := push.NewInvitation("carol", time.Now())
+		guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
 		ask := enroll
 		if i%2 == 0 {
 			ask = r.invitation(t)
@@ -442,7 +442,7 @@ func TestInvitationTells(t *testing.T) {
 	r := newRig(t)
 	tells := r.invitation(t)
 	token := r.store.Invite("carol", time.Now().Add(time.Hour))
-	guess, _ := push.NewInvitation("carol", time.Now())
+	guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
 	for range 2 { // asking uses nothing up
 		if got := tells(token); got != "carol" {
 			t.Errorf("got %q", got)

@@ -44,7 +44,7 @@ func (s *Server) unsubscribe(w http.ResponseWriter, r *http.Request, c caller) {
 }
 
 func (s *Server) subscribed(w http.ResponseWriter, c caller, what string, err error) {
-	log := s.Logger.With(zap.String("user", c.User), zap.String("device", c.ID))
+	log := s.Logger.With(zap.String("user", c.User.String()), zap.String("device", c.ID))
 	switch {
 	case err == nil:
 		log.Debug(what)

@@ -16,8 +16,8 @@ import (
 // methods may be called concurrently.
 type Memory struct {
 	mu     sync.Mutex
-	tokens map[string][]otp.Token // by folded name
-	used   map[string]int64       // how far removed tokens were used
+	tokens map[mfa.NameKey][]otp.Token
+	used   map[string]int64 // how far removed tokens were used
 	events []mfa.Event
 }
 
@@ -31,10 +31,10 @@ func (m *Memory) Events() []mfa.Event {
 }
 
 // Tokens implements otp.Store.
-func (m *Memory) Tokens(_ context.Context, user string) ([]otp.Token, error) {
+func (m *Memory) Tokens(_ context.Context, user mfa.Name) ([]otp.Token, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	tokens := slices.Clone(m.tokens[mfa.Fold(user)])
+	tokens := slices.Clone(m.tokens[user.Key()])
 	for i := range tokens {
 		tokens[i].Secret = bytes.Clone(tokens[i].Secret)
 	}
@@ -42,11 +42,11 @@ func (m *Memory) Tokens(_ context.Context, user string) ([]otp.Token, error) {
 }
 
 // Forms implements otp.Store.
-func (m *Memory) Forms(user string) otp.Forms {
+func (m *Memory) Forms(user mfa.Name) otp.Forms {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var f otp.Forms
-	for _, t := range m.tokens[mfa.Fold(user)] {
+	for _, t := range m.tokens[user.Key()] {
 		f = f.With(t)
 	}
 	return f
@@ -56,7 +56,7 @@ func (m *Memory) Forms(user string) otp.Forms {
 func (m *Memory) Use(_ context.Context, u otp.Use, ev mfa.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	tokens := m.tokens[mfa.Fold(ev.User)]
+	tokens := m.tokens[ev.User.Key()]
 	i := slices.IndexFunc(tokens, func(t otp.Token) bool { return t.ID == u.Token })
 	switch {
 	case i < 0, !u.Reusable && u.Step < tokens[i].Next:
@@ -73,7 +73,7 @@ func (m *Memory) AddToken(_ context.Context, t otp.Token, admin mfa.Event) error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t.Secret = bytes.Clone(t.Secret)
-	user := mfa.Fold(t.User)
+	user := t.User.Key()
 	for name, tokens := range m.tokens {
 		for _, o := range tokens {
 			if name == user && bytes.Equal(o.Secret, t.Secret) || t.Serial != "" && strings.EqualFold(o.Serial, t.Serial) {
@@ -97,7 +97,7 @@ func (m *Memory) ReplacePass(_ context.Context, t otp.Token, admin mfa.Event) er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t.Secret = bytes.Clone(t.Secret)
-	user := mfa.Fold(t.User)
+	user := t.User.Key()
 	kept := slices.DeleteFunc(slices.Clone(m.tokens[user]), func(o otp.Token) bool { return o.Kind == otp.Pass })
 	if len(kept) >= otp.MaxTokens {
 		return otp.ErrTooMany
@@ -106,31 +106,31 @@ func (m *Memory) ReplacePass(_ context.Context, t otp.Token, admin mfa.Event) er
 	return nil
 }
 
-func (m *Memory) set(user string, tokens []otp.Token, admin mfa.Event) {
+func (m *Memory) set(user mfa.NameKey, tokens []otp.Token, admin mfa.Event) {
 	if m.tokens == nil {
-		m.tokens = make(map[string][]otp.Token)
+		m.tokens = make(map[mfa.NameKey][]otp.Token)
 	}
 	m.tokens[user] = tokens
 	m.events = append(m.events, admin)
 }
 
 // RemoveToken removes a token by its id or serial number: ErrNoToken.
-func (m *Memory) RemoveToken(_ context.Context, user, idOrSerial string, admin mfa.Event) error {
+func (m *Memory) RemoveToken(_ context.Context, user mfa.Name, idOrSerial string, admin mfa.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	user = mfa.Fold(user)
-	kept := slices.DeleteFunc(slices.Clone(m.tokens[user]), func(t otp.Token) bool {
+	key := user.Key()
+	kept := slices.DeleteFunc(slices.Clone(m.tokens[key]), func(t otp.Token) bool {
 		return t.ID == idOrSerial || t.Serial != "" && t.Serial == idOrSerial
 	})
-	if len(kept) == len(m.tokens[user]) {
+	if len(kept) == len(m.tokens[key]) {
 		return otp.ErrNoToken
 	}
 	if m.used == nil {
 		m.used = make(map[string]int64)
 	}
-	for _, t := range m.tokens[user] {
+	for _, t := range m.tokens[key] {
 		m.used[mark(t)] = max(m.used[mark(t)], t.Next)
 	}
-	m.set(user, kept, admin)
+	m.set(key, kept, admin)
 	return nil
 }

@@ -18,7 +18,7 @@ type Store interface {
 	otp.Store
 	AddToken(ctx context.Context, t otp.Token, admin mfa.Event) error
 	ReplacePass(ctx context.Context, t otp.Token, admin mfa.Event) error
-	RemoveToken(ctx context.Context, user, idOrSerial string, admin mfa.Event) error
+	RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, admin mfa.Event) error
 }
 
 // RunStore checks the contract of otp.Store line by line. open returns an empty
@@ -49,20 +49,20 @@ func RunStore(t *testing.T, open func(t *testing.T) Store, reopen func(t *testin
 }
 
 func testEmpty(t *testing.T, s Store) {
-	if got, err := s.Tokens(t.Context(), "nobody"); err != nil || len(got) != 0 {
+	if got, err := s.Tokens(t.Context(), mfa.NameOf("nobody")); err != nil || len(got) != 0 {
 		t.Errorf("Tokens of nobody: got %d tokens, error %v; want none", len(got), err)
 	}
-	if got := s.Forms("nobody"); got != (otp.Forms{}) {
+	if got := s.Forms(mfa.NameOf("nobody")); got != (otp.Forms{}) {
 		t.Errorf("Forms of nobody: got %+v; want the zero Forms", got)
 	}
 }
 
 func testTokens(t *testing.T, s Store) {
-	totp, hotp := otp.NewTOTP("Alice@example.org"), otp.NewHOTP("Alice@example.org")
+	totp, hotp := otp.NewTOTP(mfa.NameOf("Alice@example.org")), otp.NewHOTP(mfa.NameOf("Alice@example.org"))
 	totp.Algorithm, totp.Digits, totp.Period, totp.Drift = otp.SHA512, 8, 60, -3
 	totp.Serial, totp.Label = "GALT 1142", "Thales OTP 110"
 	hotp.Next = 17
-	pass, _, err := otp.NewPass("Alice@example.org", time.Now().Truncate(time.Second), time.Hour, true)
+	pass, _, err := otp.NewPass(mfa.NameOf("Alice@example.org"), time.Now().Truncate(time.Second), time.Hour, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,32 +94,32 @@ func testTokens(t *testing.T, s Store) {
 }
 
 func testForms(t *testing.T, s Store) {
-	eight := otp.NewHOTP("bob")
+	eight := otp.NewHOTP(mfa.NameOf("bob"))
 	eight.Digits = 8
-	pass, _, _ := otp.NewPass("bob", time.Now().Add(-2*time.Hour), time.Hour, false)
+	pass, _, _ := otp.NewPass(mfa.NameOf("bob"), time.Now().Add(-2*time.Hour), time.Hour, false)
 	steps := []struct {
 		name string
 		do   func() error
 		want otp.Forms
 	}{
 		{"eight digits", func() error { return s.AddToken(t.Context(), eight, admin("totp add")) }, otp.Forms{Eight: true}},
-		{"and six", func() error { return s.AddToken(t.Context(), otp.NewTOTP("bob"), admin("totp add")) }, otp.Forms{Six: true, Eight: true}},
+		{"and six", func() error { return s.AddToken(t.Context(), otp.NewTOTP(mfa.NameOf("bob")), admin("totp add")) }, otp.Forms{Six: true, Eight: true}},
 		{"and an expired pass", func() error { return s.ReplacePass(t.Context(), pass, admin("tap issue")) }, otp.Forms{Six: true, Eight: true, Pass: pass.Digits}},
-		{"eight removed", func() error { return s.RemoveToken(t.Context(), "bob", eight.ID, admin("totp remove")) }, otp.Forms{Six: true, Pass: pass.Digits}},
-		{"pass removed", func() error { return s.RemoveToken(t.Context(), "bob", pass.ID, admin("tap revoke")) }, otp.Forms{Six: true}},
+		{"eight removed", func() error { return s.RemoveToken(t.Context(), mfa.NameOf("bob"), eight.ID, admin("totp remove")) }, otp.Forms{Six: true, Pass: pass.Digits}},
+		{"pass removed", func() error { return s.RemoveToken(t.Context(), mfa.NameOf("bob"), pass.ID, admin("tap revoke")) }, otp.Forms{Six: true}},
 	}
 	for _, st := range steps {
 		if err := st.do(); err != nil {
 			t.Fatalf("%s: %v", st.name, err)
 		}
-		if got := s.Forms("BOB"); got != st.want {
+		if got := s.Forms(mfa.NameOf("BOB")); got != st.want {
 			t.Errorf("%s: got %+v; want %+v", st.name, got, st.want)
 		}
 	}
 }
 
 func testUse(t *testing.T, s Store) {
-	token, other := otp.NewTOTP("carol"), otp.NewTOTP("carol")
+	token, other := otp.NewTOTP(mfa.NameOf("carol")), otp.NewTOTP(mfa.NameOf("carol"))
 	add(t, s, token, other)
 	uses := []struct {
 		name  string
@@ -149,8 +149,8 @@ func testUse(t *testing.T, s Store) {
 }
 
 func testUseRace(t *testing.T, s Store) {
-	token := otp.NewHOTP("dave")
-	once, _, _ := otp.NewPass("dave", time.Now(), time.Hour, true)
+	token := otp.NewHOTP(mfa.NameOf("dave"))
+	once, _, _ := otp.NewPass(mfa.NameOf("dave"), time.Now(), time.Hour, true)
 	add(t, s, token)
 	if err := s.ReplacePass(t.Context(), once, admin("tap issue")); err != nil {
 		t.Fatal(err)
@@ -193,14 +193,14 @@ func race(t *testing.T, s Store, token otp.Token, step int64) int {
 }
 
 func testUseGone(t *testing.T, s Store) {
-	token := otp.NewTOTP("erin")
-	pass, _, _ := otp.NewPass("erin", time.Now(), time.Hour, false)
+	token := otp.NewTOTP(mfa.NameOf("erin"))
+	pass, _, _ := otp.NewPass(mfa.NameOf("erin"), time.Now(), time.Hour, false)
 	add(t, s, token)
 	if err := s.ReplacePass(t.Context(), pass, admin("tap issue")); err != nil {
 		t.Fatal(err)
 	}
 	for _, gone := range []otp.Token{token, pass} {
-		if err := s.RemoveToken(t.Context(), "erin", gone.ID, admin("totp remove")); err != nil {
+		if err := s.RemoveToken(t.Context(), mfa.NameOf("erin"), gone.ID, admin("totp remove")); err != nil {
 			t.Fatal(err)
 		}
 		if err := use(t.Context(), s, gone, 1, 0); !errors.Is(err, otp.ErrUsed) {
@@ -210,7 +210,7 @@ func testUseGone(t *testing.T, s Store) {
 }
 
 func testPass(t *testing.T, s Store) {
-	old, _, _ := otp.NewPass("frank", time.Now(), time.Hour, false)
+	old, _, _ := otp.NewPass(mfa.NameOf("frank"), time.Now(), time.Hour, false)
 	if err := s.ReplacePass(t.Context(), old, admin("tap issue")); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func testPass(t *testing.T, s Store) {
 	if got, _ := find(tokens(t, s, "frank"), old.ID); got.Next != 0 {
 		t.Errorf("a pass for many logins: got next %d; want 0", got.Next)
 	}
-	once, _, _ := otp.NewPass("FRANK", time.Now(), time.Hour, true)
+	once, _, _ := otp.NewPass(mfa.NameOf("FRANK"), time.Now(), time.Hour, true)
 	if err := s.ReplacePass(t.Context(), once, admin("tap issue")); err != nil {
 		t.Fatal(err)
 	}
@@ -240,10 +240,10 @@ func testPass(t *testing.T, s Store) {
 }
 
 func testRegister(t *testing.T, s Store) {
-	first := otp.NewTOTP("grace")
+	first := otp.NewTOTP(mfa.NameOf("grace"))
 	first.Serial = "A-100"
 	add(t, s, first)
-	copied, serial := otp.NewTOTP("Grace"), otp.NewTOTP("heidi")
+	copied, serial := otp.NewTOTP(mfa.NameOf("Grace")), otp.NewTOTP(mfa.NameOf("heidi"))
 	copied.Secret, serial.Serial = first.Secret, "a-100"
 	for _, d := range []struct {
 		name  string
@@ -254,9 +254,9 @@ func testRegister(t *testing.T, s Store) {
 		}
 	}
 	for range otp.MaxTokens - 1 {
-		add(t, s, otp.NewTOTP("grace"))
+		add(t, s, otp.NewTOTP(mfa.NameOf("grace")))
 	}
-	if err := s.AddToken(t.Context(), otp.NewTOTP("GRACE"), admin("totp add")); !errors.Is(err, otp.ErrTooMany) {
+	if err := s.AddToken(t.Context(), otp.NewTOTP(mfa.NameOf("GRACE")), admin("totp add")); !errors.Is(err, otp.ErrTooMany) {
 		t.Errorf("token %d: got %v; want ErrTooMany", otp.MaxTokens+1, err)
 	}
 	if got := len(tokens(t, s, "grace")); got != otp.MaxTokens {
@@ -265,7 +265,7 @@ func testRegister(t *testing.T, s Store) {
 }
 
 func testRemove(t *testing.T, s Store) {
-	byID, bySerial := otp.NewTOTP("ivan"), otp.NewTOTP("ivan")
+	byID, bySerial := otp.NewTOTP(mfa.NameOf("ivan")), otp.NewTOTP(mfa.NameOf("ivan"))
 	bySerial.Serial = "S1"
 	add(t, s, byID, bySerial)
 	for _, r := range []struct {
@@ -279,7 +279,7 @@ func testRemove(t *testing.T, s Store) {
 		{"ivan", byID.ID, otp.ErrNoToken},
 		{"ivan", "S1", nil},
 	} {
-		if err := s.RemoveToken(t.Context(), r.user, r.which, admin("totp remove")); !errors.Is(err, r.want) {
+		if err := s.RemoveToken(t.Context(), mfa.NameOf(r.user), r.which, admin("totp remove")); !errors.Is(err, r.want) {
 			t.Errorf("remove %q of %s: got %v; want %v", r.which, r.user, err, r.want)
 		}
 	}
@@ -291,7 +291,7 @@ func testRemove(t *testing.T, s Store) {
 // testAgain registers a secret that was removed: what was used stays used, also
 // for another user.
 func testAgain(t *testing.T, s Store) {
-	for _, first := range []otp.Token{otp.NewTOTP("mia"), otp.NewHOTP("mia")} {
+	for _, first := range []otp.Token{otp.NewTOTP(mfa.NameOf("mia")), otp.NewHOTP(mfa.NameOf("mia"))} {
 		add(t, s, first)
 		if err := use(t.Context(), s, first, 100, 0); err != nil {
 			t.Fatal(err)
@@ -301,8 +301,8 @@ func testAgain(t *testing.T, s Store) {
 			if err := s.RemoveToken(t.Context(), last.User, last.ID, admin("totp remove")); err != nil {
 				t.Fatal(err)
 			}
-			again := otp.NewTOTP("")
-			again.User, again.Kind, again.Period, again.Secret = user, first.Kind, first.Period, first.Secret
+			again := otp.NewTOTP(mfa.Name{})
+			again.User, again.Kind, again.Period, again.Secret = mfa.NameOf(user), first.Kind, first.Period, first.Secret
 			add(t, s, again)
 			if err := use(t.Context(), s, again, int64(100+i), 0); !errors.Is(err, otp.ErrUsed) {
 				t.Errorf("%s again, for %s: use of a used step: got %v; want ErrUsed", first.Kind, user, err)
@@ -316,9 +316,9 @@ func testAgain(t *testing.T, s Store) {
 }
 
 func testRestart(t *testing.T, s Store, reopen func(t *testing.T, s Store) Store) {
-	totp, hotp, gone := otp.NewTOTP("kim"), otp.NewHOTP("kim"), otp.NewTOTP("kim")
-	once, _, _ := otp.NewPass("kim", time.Now(), time.Hour, true)
-	many, _, _ := otp.NewPass("leo", time.Now(), time.Hour, false)
+	totp, hotp, gone := otp.NewTOTP(mfa.NameOf("kim")), otp.NewHOTP(mfa.NameOf("kim")), otp.NewTOTP(mfa.NameOf("kim"))
+	once, _, _ := otp.NewPass(mfa.NameOf("kim"), time.Now(), time.Hour, true)
+	many, _, _ := otp.NewPass(mfa.NameOf("leo"), time.Now(), time.Hour, false)
 	add(t, s, totp, hotp, gone)
 	for _, pass := range []otp.Token{once, many} {
 		if err := s.ReplacePass(t.Context(), pass, admin("tap issue")); err != nil {
@@ -334,7 +334,7 @@ func testRestart(t *testing.T, s Store, reopen func(t *testing.T, s Store) Store
 			t.Fatal(err)
 		}
 	}
-	if err := s.RemoveToken(t.Context(), "kim", gone.ID, admin("totp remove")); err != nil {
+	if err := s.RemoveToken(t.Context(), mfa.NameOf("kim"), gone.ID, admin("totp remove")); err != nil {
 		t.Fatal(err)
 	}
 	for _, round := range []string{"first", "second"} { // the second one finds what the first one folded
@@ -354,7 +354,7 @@ func testRestart(t *testing.T, s Store, reopen func(t *testing.T, s Store) Store
 		if got, _ := find(tokens(t, s, "kim"), totp.ID); got.Next != 106 || got.Drift != 2 {
 			t.Errorf("%s restart: got next %d, drift %d; want 106, 2", round, got.Next, got.Drift)
 		}
-		if got := s.Forms("kim"); !got.Six || got.Pass != once.Digits {
+		if got := s.Forms(mfa.NameOf("kim")); !got.Six || got.Pass != once.Digits {
 			t.Errorf("%s restart: got forms %+v; want six digits and a pass", round, got)
 		}
 	}
@@ -374,7 +374,7 @@ func add(t *testing.T, s Store, tokens ...otp.Token) {
 
 func tokens(t *testing.T, s Store, user string) []otp.Token {
 	t.Helper()
-	got, err := s.Tokens(t.Context(), user)
+	got, err := s.Tokens(t.Context(), mfa.NameOf(user))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func find(tokens []otp.Token, id string) (otp.Token, bool) {
 
 // show writes a token with its times in UTC, so that two can be compared.
 func show(t otp.Token) string {
-	t.User = mfa.Fold(t.User)
+	t.User = t.User.Key().Name()
 	t.NotBefore, t.Expires, t.Created = t.NotBefore.UTC(), t.Expires.UTC(), t.Created.UTC()
 	return fmt.Sprintf("%+v", t)
 }
@@ -401,12 +401,12 @@ func show(t otp.Token) string {
 func use(ctx context.Context, s Store, token otp.Token, step int64, drift int) error {
 	u := otp.Use{User: token.User, Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
 	return s.Use(ctx, u, mfa.Event{
-		ID: otp.NewTOTP("").ID, Time: time.Now(), Kind: mfa.EventLogin, User: token.User,
+		ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventLogin, User: token.User,
 		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
 		Method: string(token.Kind), Token: token.ID, Step: step, Drift: drift,
 	})
 }
 
 func admin(text string) mfa.Event {
-	return mfa.Event{ID: otp.NewTOTP("").ID, Time: time.Now(), Kind: mfa.EventAdmin, Text: text, Operator: "tester"}
+	return mfa.Event{ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventAdmin, Text: text, Operator: "tester"}
 }

@@ -53,7 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 
 func right(t *testing.T, s Subject) {
 	for _, name := range append([]string{s.User}, s.Aliases...) {
-		id, err := s.Checker.Check(t.Context(), name, mfa.Password(s.Password))
+		id, err := s.Checker.Check(t.Context(), mfa.NameOf(name), mfa.Password(s.Password))
 		if err != nil {
 			t.Errorf("%q, right password: %v", name, err)
 			continue
@@ -61,7 +61,7 @@ func right(t *testing.T, s Subject) {
 		if !reflect.DeepEqual(id, s.Want) {
 			t.Errorf("%q: identity\n got %+v\nwant %+v", name, id, s.Want)
 		}
-		if id.Name == "" || !id.Known {
+		if id.Name.String() == "" || !id.Known {
 			t.Errorf("%q: a right password must give a name and Known; got %+v", name, id)
 		}
 	}
@@ -80,7 +80,7 @@ func rejected(t *testing.T, s Subject) {
 		{"unknown user, empty", s.Unknown, ""},
 		{"no user", "", s.Password},
 	} {
-		id, err := s.Checker.Check(t.Context(), c.user, mfa.Password(c.password))
+		id, err := s.Checker.Check(t.Context(), mfa.NameOf(c.user), mfa.Password(c.password))
 		denied(t, c.name, id, err, mfa.ErrRejected, mfa.ErrUnsupported)
 		if err != nil && strings.Contains(err.Error(), s.Password) {
 			t.Errorf("%s: the error holds the password", c.name)
@@ -89,14 +89,16 @@ func rejected(t *testing.T, s Subject) {
 }
 
 func unsupported(t *testing.T, s Subject) {
-	id, err := s.Checker.Check(t.Context(), s.User, mfa.Unsupported{What: "CHAP"})
+	id, err := s.Checker.Check(t.Context(), mfa.NameOf(s.User), mfa.Unsupported{What: "CHAP"})
 	denied(t, "CHAP", id, err, mfa.ErrUnsupported, mfa.ErrRejected)
-	id, err = s.Checker.Check(t.Context(), s.User, nil)
+	id, err = s.Checker.Check(t.Context(), mfa.NameOf(s.User), nil)
 	denied(t, "nil", id, err, mfa.ErrUnsupported, mfa.ErrRejected)
 }
 
 func mschapv2(t *testing.T, s Subject) {
-	check := func(user string, c mfa.MSCHAPv2) (mfa.Identity, error) { return s.Checker.Check(t.Context(), user, c) }
+	check := func(user string, c mfa.MSCHAPv2) (mfa.Identity, error) {
+		return s.Checker.Check(t.Context(), mfa.NameOf(user), c)
+	}
 	if s.NoMSCHAPv2 != "" {
 		id, err := check(s.NoMSCHAPv2, Response(t, s.NoMSCHAPv2, s.Password))
 		denied(t, "no hash to examine it with", id, err, mfa.ErrUnsupported, mfa.ErrRejected)
@@ -164,25 +166,25 @@ func disabled(t *testing.T, s Subject) {
 	if s.Disabled == "" {
 		t.Skip("the checker has no disabled users")
 	}
-	id, err := s.Checker.Check(t.Context(), s.Disabled, mfa.Password(s.DisabledPassword))
+	id, err := s.Checker.Check(t.Context(), mfa.NameOf(s.Disabled), mfa.Password(s.DisabledPassword))
 	if err != nil || !id.Disabled || !id.Known {
 		t.Errorf("right password: got %+v, %v; want Disabled", id, err)
 	}
-	id, err = s.Checker.Check(t.Context(), s.Disabled, mfa.Password(s.DisabledPassword+"x"))
+	id, err = s.Checker.Check(t.Context(), mfa.NameOf(s.Disabled), mfa.Password(s.DisabledPassword+"x"))
 	denied(t, "wrong password of a disabled user", id, err, mfa.ErrRejected, mfa.ErrUnsupported)
 }
 
 func endedContext(t *testing.T, s Subject) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	id, err := s.Checker.Check(ctx, s.User, mfa.Password(s.Password))
+	id, err := s.Checker.Check(ctx, mfa.NameOf(s.User), mfa.Password(s.Password))
 	denied(t, "ended context", id, err, context.Canceled, mfa.ErrRejected)
 }
 
 // concurrent checks right and wrong passwords side by side: none may get
 // another's answer, and an Identity that was returned stays as it was.
 func concurrent(t *testing.T, s Subject) {
-	first, err := s.Checker.Check(t.Context(), s.User, mfa.Password(s.Password))
+	first, err := s.Checker.Check(t.Context(), mfa.NameOf(s.User), mfa.Password(s.Password))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +197,7 @@ func concurrent(t *testing.T, s Subject) {
 			if i%2 == 1 {
 				password = fmt.Sprint(s.Password, i)
 			}
-			_, err := s.Checker.Check(t.Context(), s.User, mfa.Password(password))
+			_, err := s.Checker.Check(t.Context(), mfa.NameOf(s.User), mfa.Password(password))
 			if i%2 == 0 && err != nil || i%2 == 1 && !errors.Is(err, mfa.ErrRejected) {
 				t.Errorf("check %d: %v", i, err)
 			}

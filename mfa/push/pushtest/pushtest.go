@@ -69,7 +69,7 @@ func waiting(t *testing.T) context.Context {
 
 func (r Rig) prompt(id, number string) mfa.Prompt {
 	now := time.Now()
-	return mfa.Prompt{ID: id, User: r.User, Client: "vpn", Number: number, Started: now,
+	return mfa.Prompt{ID: id, User: mfa.NameOf(r.User), Client: "vpn", Number: number, Started: now,
 		Expires: now.Add(time.Minute), Requests: []mfa.PromptRequest{{Time: now, Client: "vpn", EndUser: "198.51.100.7"}}}
 }
 
@@ -189,7 +189,7 @@ func contextHasEnded(t *testing.T, r Rig) {
 
 func noDevice(t *testing.T, r Rig) {
 	p := r.prompt("nobody", "")
-	p.User = r.Nobody
+	p.User = mfa.NameOf(r.Nobody)
 	ctx := waiting(t)
 	_, err := r.Pusher.Push(ctx, p)
 	if err == nil || ctx.Err() != nil {

@@ -37,7 +37,7 @@ func (s *Store) Add(t testing.TB, user, id string, version int) *ecdsa.PrivateKe
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.put(push.Device{ID: id, User: user, Name: id + "'s name", Key: pkix, Version: version, Added: time.Now(), Seen: time.Now()})
+	s.put(push.Device{ID: id, User: mfa.NameOf(user), Name: id + "'s name", Key: pkix, Version: version, Added: time.Now(), Seen: time.Now()})
 	return key
 }
 
@@ -59,7 +59,7 @@ func (s *Store) Remove(id string) {
 
 // Invite stores an invitation and returns its token.
 func (s *Store) Invite(user string, expires time.Time) string {
-	token, inv := push.NewInvitation(user, expires)
+	token, inv := push.NewInvitation(mfa.NameOf(user), expires)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.invitations == nil {
@@ -70,12 +70,12 @@ func (s *Store) Invite(user string, expires time.Time) string {
 }
 
 // Devices implements push.Store.
-func (s *Store) Devices(_ context.Context, user string) ([]push.Device, error) {
+func (s *Store) Devices(_ context.Context, user mfa.Name) ([]push.Device, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []push.Device
 	for _, d := range s.devices {
-		if mfa.Fold(d.User) == mfa.Fold(user) {
+		if d.User.Key() == user.Key() {
 			list = append(list, d)
 		}
 	}
@@ -186,7 +186,7 @@ func (s *Store) own(by push.Device, id string, f func(push.Device)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, ok := s.devices[id]
-	if !ok || mfa.Fold(d.User) != mfa.Fold(by.User) {
+	if !ok || d.User.Key() != by.User.Key() {
 		return push.ErrNoDevice
 	}
 	f(d)

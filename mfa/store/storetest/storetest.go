@@ -21,10 +21,10 @@ type Store interface {
 	mfa.Directory
 	AddToken(ctx context.Context, t otp.Token, admin mfa.Event) error
 	ReplacePass(ctx context.Context, t otp.Token, admin mfa.Event) error
-	RemoveToken(ctx context.Context, user, idOrSerial string, admin mfa.Event) error
-	SetBlocked(ctx context.Context, user string, blocked bool, admin mfa.Event) error
-	SetDefaultMethod(ctx context.Context, user string, m mfa.Method, admin mfa.Event) error
-	ClearPushBlocks(ctx context.Context, user string, admin mfa.Event) error
+	RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, admin mfa.Event) error
+	SetBlocked(ctx context.Context, user mfa.Name, blocked bool, admin mfa.Event) error
+	SetDefaultMethod(ctx context.Context, user mfa.Name, m mfa.Method, admin mfa.Event) error
+	ClearPushBlocks(ctx context.Context, user mfa.Name, admin mfa.Event) error
 }
 
 // Harness makes stores for the suite.
@@ -41,7 +41,7 @@ type Harness struct {
 func Run(t *testing.T, h Harness) {
 	t.Run("UnknownUser", func(t *testing.T) {
 		u := user(t, h.Open(t, time.Now), "Nobody")
-		if u.Name != "Nobody" || u.Blocked || u.Devices+u.Codes != 0 || u.HasPass || u.Pass || u.Default != "" || u.PushBlocked != nil || !u.Unblocked.IsZero() {
+		if u.Name.String() != "Nobody" || u.Blocked || u.Devices+u.Codes != 0 || u.HasPass || u.Pass || u.Default != "" || u.PushBlocked != nil || !u.Unblocked.IsZero() {
 			t.Errorf("got %+v; want the zero User with the name", u)
 		}
 	})
@@ -55,7 +55,7 @@ func Run(t *testing.T, h Harness) {
 
 func user(t *testing.T, s mfa.Directory, name string) mfa.User {
 	t.Helper()
-	u, err := s.User(t.Context(), name)
+	u, err := s.User(t.Context(), mfa.NameOf(name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +75,13 @@ func admin(text string) mfa.Event {
 
 func methods(t *testing.T, h Harness) {
 	s := h.Open(t, time.Now)
-	totp, hotp := otp.NewTOTP("Anna@Example.org"), otp.NewHOTP("Anna@Example.org")
+	totp, hotp := otp.NewTOTP(mfa.NameOf("Anna@Example.org")), otp.NewHOTP(mfa.NameOf("Anna@Example.org"))
 	do(t, s.AddToken(t.Context(), totp, admin("add")))
 	do(t, s.AddToken(t.Context(), hotp, admin("add")))
-	do(t, s.SetDefaultMethod(t.Context(), "ANNA@example.org", mfa.MethodOTP, admin("default")))
+	do(t, s.SetDefaultMethod(t.Context(), mfa.NameOf("ANNA@example.org"), mfa.MethodOTP, admin("default")))
 	for _, s := range []Store{s, h.Reopen(t, s)} {
 		u := user(t, s, "anna@example.ORG")
-		if u.Name != "Anna@Example.org" || u.Codes != 2 || u.Default != mfa.MethodOTP || u.HasPass {
+		if u.Name.String() != "Anna@Example.org" || u.Codes != 2 || u.Default != mfa.MethodOTP || u.HasPass {
 			t.Errorf("got %+v; want Anna@Example.org with two codes, default otp", u)
 		}
 		if other := user(t, s, "anna"); other.Codes != 0 {
@@ -93,7 +93,7 @@ func methods(t *testing.T, h Harness) {
 func pass(t *testing.T, h Harness) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s := h.Open(t, func() time.Time { return now })
-	p, _, err := otp.NewPass("bob", now.Add(time.Hour), time.Hour, true)
+	p, _, err := otp.NewPass(mfa.NameOf("bob"), now.Add(time.Hour), time.Hour, true)
 	do(t, err)
 	do(t, s.ReplacePass(t.Context(), p, admin("issue")))
 	for _, step := range []struct {
@@ -105,7 +105,7 @@ func pass(t *testing.T, h Harness) {
 			t.Errorf("%s after: got %+v; want Pass %t, HasPass, no codes", step.after, u, step.want)
 		}
 	}
-	do(t, s.RemoveToken(t.Context(), "bob", p.ID, admin("revoke")))
+	do(t, s.RemoveToken(t.Context(), mfa.NameOf("bob"), p.ID, admin("revoke")))
 	if u := user(t, s, "bob"); u.HasPass || u.Pass {
 		t.Errorf("revoked: got %+v; want no pass", u)
 	}
@@ -114,7 +114,7 @@ func pass(t *testing.T, h Harness) {
 func blocked(t *testing.T, h Harness) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s := h.Open(t, func() time.Time { return now })
-	do(t, s.SetBlocked(t.Context(), "Eve", true, admin("block")))
+	do(t, s.SetBlocked(t.Context(), mfa.NameOf("Eve"), true, admin("block")))
 	if u := user(t, s, "eve"); !u.Blocked || !u.Unblocked.IsZero() {
 		t.Errorf("got %+v; want blocked, never unblocked", u)
 	}
@@ -122,7 +122,7 @@ func blocked(t *testing.T, h Harness) {
 	if u := user(t, s, "EVE"); !u.Blocked {
 		t.Errorf("after a restart: got %+v; want blocked", u)
 	}
-	do(t, s.SetBlocked(t.Context(), "eve", false, admin("unblock")))
+	do(t, s.SetBlocked(t.Context(), mfa.NameOf("eve"), false, admin("unblock")))
 	if u := user(t, s, "eve"); u.Blocked || u.Unblocked.IsZero() {
 		t.Errorf("got %+v; want not blocked, with the time", u)
 	}
@@ -153,7 +153,7 @@ func notMe(t *testing.T, h Harness) {
 	ev.BlocksUser = false
 	s = h.Open(t, time.Now)
 	do(t, s.Record(t.Context(), ev))
-	do(t, s.ClearPushBlocks(t.Context(), "carol", admin("clear")))
+	do(t, s.ClearPushBlocks(t.Context(), mfa.NameOf("carol"), admin("clear")))
 	if u := user(t, s, "carol"); u.PushBlocked != nil {
 		t.Errorf("cleared: got %q; want nothing", u.PushBlocked)
 	}
@@ -162,7 +162,7 @@ func notMe(t *testing.T, h Harness) {
 func login(user string) mfa.Event {
 	return mfa.Event{
 		ID: "l1", Time: time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC), Kind: mfa.EventLogin, Client: "vpn", Group: "edge",
-		User: user, EndUser: "198.51.100.7", Source: "203.0.113.1:1024", Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
+		User: mfa.NameOf(user), EndUser: "198.51.100.7", Source: "203.0.113.1:1024", Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
 	}
 }
 
@@ -208,7 +208,7 @@ func concurrent(t *testing.T, h Harness) {
 				if err := s.Record(t.Context(), ev); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.User(t.Context(), "anna"); err != nil {
+				if _, err := s.User(t.Context(), mfa.NameOf("anna")); err != nil {
 					t.Error(err)
 				}
 			}
