@@ -6,8 +6,9 @@ PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /de
 
 .PHONY: build run test fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
 
+# Static: it runs on any Linux, in an empty container too.
 build:
-	$(GO) build -trimpath -o bin/radmatch ./cmd/radmatch
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/radmatch ./cmd/radmatch
 
 run: build
 	test -e radmatch.yaml || bin/radmatch quickstart
@@ -25,6 +26,7 @@ fuzz:
 check:
 	test -z "$$(gofmt -l cmd config mfa otp radius)" || { gofmt -d cmd config mfa otp radius; exit 1; }
 	$(GO) vet ./...
+	for os in darwin freebsd; do GOOS=$$os $(GO) build ./... && GOOS=$$os $(GO) vet ./... || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) run ./cmd/radmatch config describe --markdown | diff -u docs/configuration.md -

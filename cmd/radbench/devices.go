@@ -55,7 +55,7 @@ func (b *bench) pushBench(ctx context.Context) error {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
-	if need := uint64(b.devices) + 500; limit.Cur < need {
+	if need := uint64(b.devices) + 500; uint64(limit.Cur) < need { // signed on FreeBSD
 		return fmt.Errorf("%d devices need %d open files, the limit is %d: raise it (ulimit -Hn)", b.devices, need, limit.Cur)
 	}
 	b.pushes = b.devices

@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
 )
@@ -32,11 +30,12 @@ func (p *serverProcess) mount(size string) {
 	if err := os.MkdirAll(p.path("data"), 0o700); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", p.path("data"), "tmpfs", 0, "mode=0700,size="+size); err != nil {
+	unmount, err := mountTmpfs(p.path("data"), "mode=0700,size="+size)
+	if err != nil {
 		mustRun(p.t, "mount: "+err.Error())
 	}
 	p.t.Cleanup(func() {
-		if err := unix.Unmount(p.path("data"), unix.MNT_DETACH); err != nil {
+		if err := unmount(); err != nil {
 			p.t.Error(err)
 		}
 	})
@@ -119,7 +118,7 @@ func TestReadOnly(t *testing.T) {
 	p.mount("4m")
 	readOnly := func() {
 		t.Helper()
-		if err := unix.Mount("", p.path("data"), "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		if err := remount(p.path("data"), true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +131,7 @@ func TestReadOnly(t *testing.T) {
 	}
 	readOnly()
 	refuses("serve")
-	if err := unix.Mount("", p.path("data"), "", unix.MS_REMOUNT, ""); err != nil {
+	if err := remount(p.path("data"), false); err != nil {
 		t.Fatal(err)
 	}
 	p.addTOTP("alice")

@@ -2,14 +2,11 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-
-	"golang.org/x/sys/unix"
 )
 
 // profileCPU begins a CPU profile and returns what ends it.
@@ -61,13 +58,4 @@ func tuneGC() {
 		runtime.ReadMemStats(&m)
 		debug.SetMemoryLimit(max(memoryAim, 3*int64(m.Sys-m.HeapReleased)))
 	}
-}
-
-// forbidCores keeps secrets and codes out of core files, and other users'
-// debuggers out of the process.
-func forbidCores() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("forbid core files: %w", err)
-	}
-	return nil
 }

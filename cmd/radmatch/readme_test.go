@@ -1,6 +1,7 @@
 package main
 
 import (
+	"debug/elf"
 	"encoding/base32"
 	"os"
 	"os/exec"
@@ -48,6 +49,26 @@ func TestReadme(t *testing.T) {
 	} {
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+	needsNoLibrary(t, filepath.Join(checkout, "bin/radmatch"))
+}
+
+// needsNoLibrary: a program is static, and so runs on any Linux.
+func needsNoLibrary(t *testing.T, program string) {
+	t.Helper()
+	f, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	libraries, err := f.ImportedLibraries()
+	if err != nil || len(libraries) != 0 {
+		t.Errorf("the program needs %v, %v", libraries, err)
+	}
+	for _, part := range f.Progs {
+		if part.Type == elf.PT_INTERP {
+			t.Error("the program is linked dynamically")
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (f *FreeRADIUS) Start() error {
 	f.cmd = exec.Command(f.program, "-f", "-n", "radiusd", "-d", f.conf, "-l", f.log())
 	f.cmd.Env = append(os.Environ(), "HOME_CONF="+f.conf, "HOME_DIR="+f.dir, "HOME_PORT="+port, "HOME_SECRET="+f.secret)
 	// A test that is killed takes its server along.
-	f.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	f.cmd.SysProcAttr = diesWithTest()
 	if err := f.cmd.Start(); err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (s *Slapd) Start() error {
 	s.cmd = exec.Command(s.program, "-h", s.Plain+" "+s.TLS, "-f", filepath.Join(s.Dir, "slapd.conf"), "-d", "0")
 	s.cmd.Stdout, s.cmd.Stderr = &log, &log
 	// A test that is killed takes its server along.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = diesWithTest()
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
