@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,10 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 	if reason == ReasonRemembered {
 		l.Text = approved.text()
 	}
+	if err := r.fits(&identity); err != nil && plan != PlanDeny {
+		plan, reason, l.Text = PlanDeny, ReasonReplyTooLong, err.Error() // before anybody is asked
+		l.Plan, l.Reason = plan, reason
+	}
 	w := newWait(l, r.Client)
 	switch plan {
 	case PlanNone:
@@ -100,7 +105,7 @@ func (e *Engine) refuse(ctx context.Context, r *Request, user Name, d Decision) 
 	err := e.Refusals.Record(context.WithoutCancel(ctx), Event{
 		ID: d.LoginID, Time: now, Kind: EventLogin,
 		Client: r.Client.Name, Group: r.Client.Group, User: user, EndUser: r.EndUser, Claimed: r.claimed(), Source: r.Source,
-		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Text: npsText(d.Reason, user),
+		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Text: cmp.Or(r.unsupported(d.Reason), npsText(d.Reason, user)),
 	})
 	d.Err = errors.Join(d.Err, err)
 	return d
@@ -371,6 +376,10 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 	text, ok := p.Cred.(Password)
 	if !ok {
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: a challenge is answered with PAP", ErrUnsupported)}))
+		return
+	}
+	if err := p.fits(e.Pending.promised(p.State)); err != nil { // with more Proxy-State than the packet before it
+		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonReplyTooLong, Err: err}))
 		return
 	}
 	c, gone, waits := e.Pending.answer(p, text)

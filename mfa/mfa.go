@@ -303,8 +303,38 @@ type Request struct {
 	// client's budget. The zero time: not known.
 	GivesUp time.Time
 	NAS     string // NAS-Identifier or NAS-IP-Address as sent, for the log
+	Answer  Fitter // nil: every answer fits
 
 	superseded atomic.Bool
+}
+
+// unsupported names the kind of credential that was refused as such, for the trail.
+func (r *Request) unsupported(reason Reason) string {
+	if reason != ReasonUnsupported {
+		return ""
+	}
+	switch c := r.Cred.(type) {
+	case Unsupported:
+		return ErrUnsupported.Error() + ": " + c.What
+	case MSCHAPv2:
+		return ErrUnsupported.Error() + ": MS-CHAPv2"
+	}
+	return ""
+}
+
+// Fitter measures the Access-Accept to a request before it is promised: an answer
+// that cannot be sent is a rejection, and the trail must not say otherwise.
+type Fitter interface {
+	// Fits returns what keeps these attributes and keys from being sent.
+	Fits(attributes []Attribute, keys *MSCHAPKeys) error
+}
+
+// fits is Fits, for a request that has a Fitter.
+func (r *Request) fits(identity *Identity) error {
+	if r.Answer == nil {
+		return nil
+	}
+	return r.Answer.Fits(identity.Attributes, identity.MSCHAP)
 }
 
 // claimed reports whether EndUser is only what the person's machine says of

@@ -216,6 +216,17 @@ func (t *Pending) answer(p packet, answer Password) (c *challenge, gone []packet
 	return c, nil, false
 }
 
+// promised returns what an Access-Accept to the answer of a challenge would carry,
+// nothing for a State that is not there.
+func (t *Pending) promised(state string) *Identity {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.states[state]; c != nil {
+		return &Identity{Attributes: c.w.Identity.Attributes}
+	}
+	return &Identity{}
+}
+
 // replace ends c, whose answer was wrong or led to another question of the
 // primary, and makes the next challenge of the same login for the packets that
 // waited on it.

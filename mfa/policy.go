@@ -90,6 +90,7 @@ const (
 	ReasonPrimaryError      Reason = "primary_error"
 	ReasonMFAError          Reason = "mfa_error"
 	ReasonInternalError     Reason = "internal_error"
+	ReasonReplyTooLong      Reason = "reply_too_long" // the reply attributes do not fit into an answer to this client
 	ReasonWrongCode         Reason = "wrong_code"
 	ReasonCodeUsed          Reason = "code_used"
 	ReasonCodesLocked       Reason = "codes_locked"

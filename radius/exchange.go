@@ -35,6 +35,8 @@ type exchange struct {
 	id      byte
 	auth    [authSize]byte
 	secret  *Secret
+	eap     bool // an EAP conversation, which eapID is the place in
+	eapID   byte
 	proxy   []byte // the request's Proxy-State attributes, in order
 	forward []byte // its attributes for an upstream; nil where the client has none
 	resting bool   // decided: it holds a place among the delays, not among the pending

@@ -226,6 +226,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 		x.oob = append([]byte(nil), a.oob...)
 	}
 	x.proxy = r.proxy()
+	x.eap, x.eapID = r.eap, r.eapID
 	if x.client.upstream {
 		x.forward = appendForwarded(nil, r)
 	}
@@ -238,7 +239,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 		q.GivesUp = now.Add(budget)
 	}
 	x.texts(r)
-	q.Cred = x.credential(r)
+	q.Cred, q.Answer = x.credential(r), x
 }
 
 // texts sets the request's strings, which share one allocation.

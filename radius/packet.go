@@ -91,6 +91,7 @@ type request struct {
 	msChallenge, ms2Response []byte
 	proxyStates              int // attributes
 	eap                      bool
+	eapID                    byte   // of its EAP packet, for an EAP-Failure
 	otherCredential          string // a kind that is not examined
 	credentials              int    // kinds and repetitions
 	repeated                 string // an attribute that may stand once and stands twice
@@ -148,6 +149,9 @@ func (r *request) attribute(typ byte, value []byte) {
 	case typeEAPMessage:
 		if !r.eap { // may be split over several attributes, RFC 3579 §3.1
 			r.eap = true
+			if len(value) > 1 {
+				r.eapID = value[1]
+			}
 			r.other("EAP")
 		}
 	case typeState:

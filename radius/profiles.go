@@ -140,7 +140,7 @@ var profiles = []*Profile{
 		Raise:        "the third column of its server file: 60, which is the most",
 		Signing:      "pam_radius signs from 3.0 on, and cannot before",
 		Quirks: []string{
-			"It reads answers up to 1,024 octets and shows the first Reply-Message: radmatch cuts the text; reply attributes that do not fit make the login fail, which the log says.",
+			"It reads answers up to 1,024 octets and shows the first Reply-Message: radmatch cuts the text; reply attributes that do not fit make the login fail (reply_too_long).",
 			"The answer to a challenge is sent once, without retries.",
 			"Calling-Station-Id is PAM_RHOST: a host name where sshd has UseDNS yes, and no address then.",
 			"Versions before 3.0 do not sign their requests: they join no prompt, and no exemption by address holds for them.",

@@ -65,16 +65,21 @@ func newWriter(b []byte, code layeh.Code, id byte, auth []byte, secret *Secret) 
 // seal completes the length and the Message-Authenticator, which is computed
 // over the Request Authenticator in the header (RFC 3579 §3.2).
 func (w *writer) seal() error {
-	if w.err == nil && len(w.b) > w.most {
-		w.err = fmt.Errorf("answer is longer than the %d octets that the client reads", w.most)
-	}
-	if w.err != nil {
-		return w.err
+	if err := w.fits(0); err != nil {
+		return err
 	}
 	binary.BigEndian.PutUint16(w.b[2:], uint16(len(w.b)))
 	sum := w.secret.sign(w.b, maOffset)
 	copy(w.b[maOffset:], sum[:])
 	return nil
+}
+
+// fits says what keeps the packet, with so many octets more, from being sent.
+func (w *writer) fits(more int) error {
+	if w.err == nil && len(w.b)+more > w.most {
+		w.err = fmt.Errorf("answer is longer than the %d octets that the client reads", w.most)
+	}
+	return w.err
 }
 
 // sealAnswer is seal, and then the Response Authenticator (RFC 2865 §3).
@@ -233,7 +238,9 @@ func (x *exchange) answer(b []byte, d *mfa.Decision) []byte {
 		x.writeReject(&w, d)
 	}
 	// Last, so that a text is cut rather than an attribute missed.
-	w.message(x.client.Profile, d.Message, w.most-len(w.b)-len(x.proxy))
+	if !x.eap { // RFC 3579 §2.6.5
+		w.message(x.client.Profile, d.Message, w.most-len(w.b)-len(x.proxy))
+	}
 	w.b = append(w.b, x.proxy...)
 	p, err := w.sealAnswer()
 	if err == nil {
@@ -241,11 +248,38 @@ func (x *exchange) answer(b []byte, d *mfa.Decision) []byte {
 	}
 	*d = mfa.Decision{LoginID: d.LoginID, Reason: mfa.ReasonInternalError, Err: errors.Join(d.Err, err)}
 	w = newWriter(b, layeh.CodeAccessReject, x.id, x.auth[:], x.secret)
+	x.writeReject(&w, d)
 	w.b = append(w.b, x.proxy...)
 	if p, err = w.sealAnswer(); err != nil {
 		return nil // cannot be: a signed request with this Proxy-State was not longer
 	}
 	return p
+}
+
+// Fits implements mfa.Fitter. Most answers carry nothing.
+func (x *exchange) Fits(attributes []mfa.Attribute, keys *mfa.MSCHAPKeys) error {
+	_, mschap := x.req.Cred.(mfa.MSCHAPv2)
+	if len(attributes) == 0 && !mschap && len(x.proxy) == 0 {
+		return nil
+	}
+	buf := x.server.buffer()
+	defer x.server.free(buf)
+	w := newWriter(buf[:0], layeh.CodeAccessAccept, x.id, x.auth[:], x.secret)
+	w.most = x.client.Profile.maxAnswer()
+	x.writeAccept(&w, &mfa.Decision{Attributes: attributes, MSCHAP: keys})
+	return w.fits(len(x.proxy))
+}
+
+// Fits says what keeps reply attributes from being sent to a client that is asked
+// by PAP and behind no proxy.
+func (p *Profile) Fits(attributes []mfa.Attribute) error {
+	var auth [authSize]byte
+	w := newWriter(nil, layeh.CodeAccessAccept, 0, auth[:], NewSecret(nil))
+	w.most = p.maxAnswer()
+	for _, a := range attributes {
+		w.add(a)
+	}
+	return w.fits(0)
 }
 
 func (x *exchange) writeAccept(w *writer, d *mfa.Decision) {
@@ -294,8 +328,15 @@ func (x *exchange) writeChallenge(w *writer, d *mfa.Decision) {
 
 func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
+// eapFailure is the code of an EAP-Failure (RFC 3748 §4.2).
+const eapFailure = 4
+
 func (x *exchange) writeReject(w *writer, d *mfa.Decision) {
 	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
 		w.mschapError(cred.Ident, errorCode(d.Err), d.Message)
+	}
+	if x.eap {
+		// RFC 3579 §2.6.3. A NAS that hears nothing of EAP leaves the device waiting.
+		w.attribute(typeEAPMessage, []byte{eapFailure, x.eapID, 0, 4})
 	}
 }

@@ -171,6 +171,73 @@ func TestMessageIsCut(t *testing.T) {
 	}
 }
 
+// What Fits lets through is an Accept on the wire, and nothing else is: to the octet,
+// beside Proxy-State, and with what is encrypted.
+func TestFits(t *testing.T) {
+	pam, err := LookupProfile("pam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Client) { c.Profile = pam })
+		var fits error
+		var attributes []mfa.Attribute
+		r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
+			fits = q.Answer.Fits(attributes, nil)
+			reply(mfa.Decision{Outcome: mfa.Accept, Attributes: attributes})
+		}
+		accepts, rejects := 0, 0
+		for n := range byte(80) {
+			proxy := []mfa.Attribute{{Type: typeProxyState, Value: bytes.Repeat([]byte{1}, int(n%40))}}
+			attributes = []mfa.Attribute{
+				{Type: 25, Value: bytes.Repeat([]byte{1}, 253)}, {Type: 25, Value: bytes.Repeat([]byte{1}, 253)},
+				{Vendor: 9, Type: 1, Value: bytes.Repeat([]byte{1}, 240)}, {Type: typeTunnelPassword, Tag: 1, Value: []byte("secret")},
+				{Type: 11, Value: bytes.Repeat([]byte{1}, 120+int(n))},
+			}
+			r.arrive(r.ask(n, n, func(q *Query) { q.Attributes = proxy }))
+			synctest.Wait()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			code := r.answer(int(n), n, n).Code
+			if (fits == nil) != (code == AccessAccept) {
+				t.Fatalf("%d: Fits says %v, the answer is %v", n, fits, code)
+			}
+			if code == AccessAccept {
+				accepts++
+			} else {
+				rejects++
+			}
+		}
+		if accepts == 0 || rejects == 0 {
+			t.Errorf("%d accepts, %d rejects: the limit is not among them", accepts, rejects)
+		}
+	})
+}
+
+// The refusal of EAP is an EAP-Failure to the packet that came, without a
+// Reply-Message beside it (RFC 3579 §2.6.3, §2.6.5).
+func TestEAPFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Message: "Sign-in failed."}) }
+		for i, eap := range []string{"\x02\x4d\x00\x09\x01nemo", "\x02"} {
+			id := byte(i)
+			r.arrive(raw(AccessRequest, id, id, emptyMA(), avp(typeUserName, "nemo"), avp(typeEAPMessage, eap)))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			a := r.answer(i, id, id)
+			got := find(a.packet, AttributeType{Type: typeEAPMessage})
+			want := []byte{4, 0x4d, 0, 4}
+			if len(eap) < 2 {
+				want[1] = 0
+			}
+			if a.Code != AccessReject || !bytes.Equal(got, want) || a.Message() != "" {
+				t.Errorf("%v with EAP-Message %x and %q, want %x", a.Code, got, a.Message(), want)
+			}
+		}
+	})
+}
+
 func TestAnswerThatDoesNotFit(t *testing.T) {
 	long := make([]mfa.Attribute, 16)
 	for i := range long {

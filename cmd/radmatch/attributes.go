@@ -6,6 +6,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -73,4 +74,43 @@ func (a *app) checkAttributes(cfg *config.Config) error {
 			cfg.Resolve(cfg.Dictionaries), d.Len(), len(d.Unsendable()))
 	}
 	return nil
+}
+
+// warnReplies warns of clients that cannot be sent the reply attributes of a user in
+// a users file, with those of the user's groups. What other primaries have for a user
+// only a login shows.
+func (a *app) warnReplies(cfg *config.Config) {
+	d, err := openDictionary(cfg)
+	if err != nil {
+		return // said before
+	}
+	files := map[string]*password.File{}
+	for _, p := range cfg.Primaries {
+		if s, ok := p.Settings.(*password.FileSettings); ok {
+			if f, err := password.OpenFile(cfg.Resolve(s.Path), d.ParseAttribute, password.NewGate()); err == nil {
+				files[p.Name] = f
+			}
+		}
+	}
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		profile, err := newProfile(c)
+		replies, bad := groupReplies(c.MFA.GroupReplies, d)
+		if err != nil || bad != nil || files[c.Primary] == nil || len(replies) == 0 && profile.MaxAnswer == 0 {
+			continue // the users file alone was measured when it was read
+		}
+		policy := &mfa.Client{GroupReplies: replies}
+		first, count := "", 0
+		for identity := range files[c.Primary].Identities() {
+			if err := profile.Fits(policy.Reply(&identity)); err != nil {
+				if count++; count == 1 {
+					first = fmt.Sprintf("%s: %v", identity.Name, err)
+				}
+			}
+		}
+		if count > 0 {
+			fmt.Fprintf(a.stdout, "client %s: warning: the reply attributes of %d users cannot be sent, their logins are rejected (%s): %s\n",
+				c.Name, count, mfa.ReasonReplyTooLong, first)
+		}
+	}
 }

@@ -61,6 +61,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		return err
 	}
 	a.warnBudgets(cfg)
+	a.warnReplies(cfg)
 	if err := a.checkPages(cfg); err != nil {
 		return err
 	}

@@ -166,7 +166,11 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 		return nil, err
 	}
 	x.describe(e, &identity, user)
-	for _, a := range c.Reply(&identity) {
+	reply := c.Reply(&identity)
+	if err := rc.Profile.Fits(reply); err != nil {
+		e.TooLong = err.Error()
+	}
+	for _, a := range reply {
 		name, value := x.dictionary.FormatAttribute(a)
 		e.Reply = append(e.Reply, name+" = "+value)
 	}

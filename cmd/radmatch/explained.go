@@ -29,6 +29,7 @@ type explained struct {
 	Locked   mfa.Reason       `json:"locked,omitempty"`   // codes_locked
 	Logins   []explainedLogin `json:"logins,omitempty"`
 	Reply    []string         `json:"reply_attributes,omitempty"`
+	TooLong  string           `json:"reply_too_long,omitempty"` // why they cannot be sent to this client
 
 	policy *mfa.Client
 }
@@ -168,6 +169,9 @@ func (e *explained) printReply(w io.Writer) {
 	}
 	if len(e.Reply) == 0 {
 		fmt.Fprintln(w, "  an Access-Accept carries no attributes of the user or a group")
+	}
+	if e.TooLong != "" {
+		fmt.Fprintf(w, "  these attributes cannot be sent, every login is rejected (%s): %s\n", mfa.ReasonReplyTooLong, e.TooLong)
 	}
 	fmt.Fprintln(w)
 }

@@ -172,8 +172,8 @@ func TestPAMAsDelivered(t *testing.T) {
 	}
 }
 
-// TestPAMLongAnswer: an Accept that the module could not read fails at once, and
-// the log says why.
+// TestPAMLongAnswer: an Accept that the module could not read is a rejection, in the
+// trail too, before a code is asked for; check and explain say so beforehand.
 func TestPAMLongAnswer(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+pamClient(30))
@@ -183,10 +183,24 @@ func TestPAMLongAnswer(t *testing.T) {
 	}
 	p.write("users.yaml", strings.Replace(scriptUsers, "      - {Class: alice-class}\n", classes.String(), 1))
 	p.addTOTP("alice")
+	const why = "answer is longer than the 1024 octets that the client reads"
+	if out := p.cli("check"); !strings.Contains(out, "warning: the reply attributes of 1 users cannot be sent, their logins are rejected (reply_too_long): alice: "+why) {
+		t.Errorf("check says\n%s", out)
+	}
+	if out := p.cli("explain", "alice"); !strings.Contains(out, "every login is rejected (reply_too_long): "+why) {
+		t.Errorf("explain says\n%s", out)
+	}
+	if out := p.cli("explain", "bob"); strings.Contains(out, "reply_too_long") {
+		t.Errorf("explain says of a user without attributes\n%s", out)
+	}
 	p.start()
 	s := p.pam("alice", 30)
 	s.types("Password:", testPassword)
-	s.types("Enter your verification code.", totp("alice", 0))
 	s.ends(false)
-	p.await("server.log", "answer is longer than the 1024 octets that the client reads")
+	if n := p.counts("alice"); n["reject reply_too_long"] != 1 || len(n) != 1 {
+		t.Errorf("events %v", n)
+	}
+	if ev := p.events("alice")[0]; ev.Text != why {
+		t.Errorf("event %+v", ev)
+	}
 }

@@ -109,6 +109,17 @@ func (f *File) Shared(other *File) iter.Seq[mfa.Name] {
 	}
 }
 
+// Identities yields the users, with all that a login of theirs would have.
+func (f *File) Identities() iter.Seq[mfa.Identity] {
+	return func(yield func(mfa.Identity) bool) {
+		for _, u := range f.all {
+			if !yield(u.identity()) {
+				return
+			}
+		}
+	}
+}
+
 // CheckReplies calls check once for each list of reply attributes, and returns
 // what it finds with the line of the first user who has that list, as OpenFile does.
 func (f *File) CheckReplies(path string, check func([]mfa.Attribute) error) error {
