@@ -34,7 +34,7 @@ func TestReplyTooLong(t *testing.T) {
 			}
 		},
 		"of a user who may not sign in": func(t *testing.T, r *rig) {
-			r.client.AllowGroups = []string{"nobody"}
+			r.client.AllowGroups = GroupsOf("nobody")
 			q := r.request("bob")
 			q.Answer = tooLong{}
 			r.send(q).want(Reject, ReasonNotAllowed)

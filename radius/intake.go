@@ -247,11 +247,11 @@ func (x *exchange) texts(r *request) {
 	var room [512]byte
 	b := x.from.AppendTo(room[:0])
 	source := len(b)
-	b = append(b, r.user...)
+	b = r.appendText(b, r.user)
 	user := len(b)
 	b = append(b, r.state...)
 	state := len(b)
-	b = x.client.Profile.appendSeat(b, r.raw)
+	b = x.client.Profile.appendSeat(b, r.raw, r.ma != 0)
 	endUser := len(b)
 	b = r.appendNAS(b)
 	s := string(b)
@@ -262,7 +262,7 @@ func (x *exchange) texts(r *request) {
 // appendNAS appends what the NAS calls itself.
 func (r *request) appendNAS(b []byte) []byte {
 	if len(r.nasID) > 0 {
-		return append(b, r.nasID...)
+		return r.appendText(b, r.nasID)
 	}
 	if addr, ok := netip.AddrFromSlice(r.nasAddr); ok {
 		return addr.AppendTo(b)
@@ -298,7 +298,7 @@ func (x *exchange) credential(r *request) mfa.Credential {
 		return mfa.Unsupported{What: "two of " + r.repeated}
 	case len(r.user) == 0:
 		return errNoUser
-	case !utf8.Valid(r.user):
+	case !utf8.ValidString(x.req.User.Sent()):
 		x.req.User = mfa.NameOf(strings.ToValidUTF8(x.req.User.Sent(), "\uFFFD"))
 		return errUserText
 	case len(x.proxy) > maxProxyState:
@@ -343,7 +343,8 @@ func (x *exchange) unprovenMSCHAP() mfa.Credential {
 
 // pap decrypts the password. One that is not text never reaches a primary: it is
 // what a wrong shared secret makes of a password, and the user's failed tries in
-// the directory must not count it.
+// the directory must not count it. Only a signature tells that the secret is right,
+// and that octets which are not UTF-8 are another encoding.
 func (x *exchange) pap(r *request) mfa.Credential {
 	var room [maxPassword]byte
 	plain, ok := decryptPassword(room[:0], r.password, r.auth(), x.secret)
@@ -353,9 +354,13 @@ func (x *exchange) pap(r *request) mfa.Credential {
 	if utf8.Valid(plain) {
 		return mfa.Password(plain)
 	}
-	hint := "probably a wrong shared secret"
+	hint := "probably a wrong shared secret; where it is right, the client sends another encoding than UTF-8, which is read only in signed requests"
 	if r.ma != 0 {
-		hint = "the shared secret is right; the client must send passwords in UTF-8"
+		var room [maxPassword * utf8.UTFMax]byte
+		if text, ok := appendText(room[:0], plain); ok {
+			return mfa.Password(text)
+		}
+		hint = "the shared secret is right, but the password is neither UTF-8 nor Windows-1252"
 	}
 	s := x.server
 	if s.refusals.allow(refusal{x.client.Name, "password", netip.Addr{}}, x.req.Received) {

@@ -67,17 +67,18 @@ func first(p []byte, fields []Field) (Field, []byte) {
 
 // appendSeat appends the text of the end-user field of packet. What is not text
 // names nobody: two such values must not look alike.
-func (p *Profile) appendSeat(b, packet []byte) []byte {
+func (p *Profile) appendSeat(b, packet []byte, authentic bool) []byte {
 	f, v := first(packet, p.EndUser)
 	if f.binary || p.PortInSeat {
 		if addr := p.read(f, v); addr.IsValid() {
 			return addr.AppendTo(b)
 		}
 	}
-	if f.binary || !utf8.Valid(v) {
+	if f.binary || !authentic && !utf8.Valid(v) {
 		return b
 	}
-	return append(b, v...)
+	b, _ = appendText(b, v)
+	return b
 }
 
 // address is the end user's address in packet, the zero Addr where there is

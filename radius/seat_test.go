@@ -80,7 +80,7 @@ func TestSeat(t *testing.T) {
 			if got := p.address(packet); got != want {
 				t.Errorf("address %v, want %v", got, want)
 			}
-			if got := string(p.appendSeat(nil, packet)); got != test.seat {
+			if got := string(p.appendSeat(nil, packet, false)); got != test.seat {
 				t.Errorf("seat %q, want %q", got, test.seat)
 			}
 		})
@@ -169,7 +169,7 @@ func FuzzSeat(f *testing.F) {
 					w.vendor(fields[0].Vendor, fields[0].Type, v)
 				}
 				p.address(w.b)
-				p.appendSeat(nil, w.b)
+				p.appendSeat(nil, w.b, false)
 			}
 		}
 	})

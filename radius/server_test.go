@@ -357,15 +357,15 @@ func TestSecretRotation(t *testing.T) {
 func TestPasswordIsNotText(t *testing.T) {
 	for _, tt := range []struct{ name, hint string }{
 		{"unsigned", "probably a wrong shared secret"},
-		{"signed", "must send passwords in UTF-8"},
+		{"signed", "neither UTF-8 nor Windows-1252"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 				for id := range byte(3) {
-					p := raw(AccessRequest, id, id, avp(typeUserName, "nemo"), pap("\xff\xfe", id, testSecret))
+					p := raw(AccessRequest, id, id, avp(typeUserName, "nemo"), pap("\xff\x01", id, testSecret))
 					if tt.name == "signed" {
-						p = raw(AccessRequest, id, id, emptyMA(), avp(typeUserName, "nemo"), pap("\xff\xfe", id, testSecret))
+						p = raw(AccessRequest, id, id, emptyMA(), avp(typeUserName, "nemo"), pap("\xff\x01", id, testSecret))
 					}
 					r.arrive(p)
 				}
@@ -403,7 +403,7 @@ func TestRequestFields(t *testing.T) {
 		r.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret),
 			avp(typeState, "abc"), avp(typeCallingStationID, "198.51.100.3"), avp(typeNASIPAddress, "\xc0\x00\x02\x07")))
 		r.arrive(raw(AccessRequest, 2, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret),
-			avp(typeCallingStationID, "\xff"), avp(typeNASIdentifier, "gw1")))
+			avp(typeCallingStationID, "\xff\x01"), avp(typeNASIdentifier, "gw1")))
 		synctest.Wait()
 		for _, c := range r.auth.seen() {
 			if c.Client != r.client.Policy || c.Source != nas.String() || c.User.String() != "nemo" || !c.Signed || c.Received != time.Now() {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -102,16 +101,12 @@ func parseSession(p []byte) *mfa.Session {
 	return s
 }
 
-// toText is a text of the network as the trail keeps it. Its length is that of an
-// attribute.
-func toText(v []byte) string { return strings.ToValidUTF8(string(v), "\uFFFD") }
-
 // sessionEvent is the line of the trail for a report. It has the id of the login
 // where a Class of ours proves it.
 func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Session, now time.Time) mfa.Event {
 	ev := mfa.Event{
 		Kind: mfa.EventAccounting, Time: now, Client: c.Name, Group: c.Policy.Group,
-		User: mfa.NameOf(toText(r.user)), EndUser: string(c.Profile.appendSeat(nil, r.raw)), Source: a.from.String(), Session: session,
+		User: mfa.NameOf(toText(r.user)), EndUser: string(c.Profile.appendSeat(nil, r.raw, true)), Source: a.from.String(), Session: session,
 	}
 	for typ, v := range attributes(r.raw) {
 		switch {

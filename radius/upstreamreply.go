@@ -145,8 +145,8 @@ func (a *acceptance) add(attr mfa.Attribute) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if a.groupsIn.Type != 0 && a.groupsIn == (AttributeType{attr.Vendor, attr.Type}) && len(attr.Value) > 0 && utf8.Valid(attr.Value) {
-		a.groups = append(a.groups, mfa.GroupOf(string(attr.Value)))
+	if a.groupsIn.Type != 0 && a.groupsIn == (AttributeType{attr.Vendor, attr.Type}) && len(attr.Value) > 0 {
+		a.groups = append(a.groups, mfa.GroupOf(toText(attr.Value)))
 	}
 	a.attributes = append(a.attributes, attr)
 	return nil

@@ -164,7 +164,7 @@ mfa: {reject_delay: 500ms}
 		s.start(signIn("alice", ""))
 	}
 	p.seat("127.0.0.1").silent()
-	signed := `"client":"signs","source":"127.0.0.1","reason":"wrong_message_authenticator","hint":"probably a wrong shared secret"`
+	signed := `"client":"signs","source":"127.0.0.1","reason":"wrong_message_authenticator","hint":"probably a wrong shared secret; `
 
 	old := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
 	var sent []request
