@@ -164,7 +164,7 @@ mfa: {reject_delay: 500ms}
 		s.start(signIn("alice", ""))
 	}
 	p.seat("127.0.0.1").silent()
-	signed := `"client":"signs","source":"127.0.0.1","reason":"wrong_message_authenticator","hint":"probably a wrong shared secret; `
+	signed := `"client":"signs","source":"127.0.0.1","reason":"wrong_message_authenticator","hint":"probably a wrong shared secret"`
 
 	old := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
 	var sent []request
@@ -180,7 +180,7 @@ mfa: {reject_delay: 500ms}
 			t.Fatalf("%v, %v; want Access-Reject", a.Code, err)
 		}
 	}
-	unsigned := `"a password is not UTF-8","client":"old","source":"127.0.0.2","hint":"probably a wrong shared secret"`
+	unsigned := `"a password is not UTF-8","client":"old","source":"127.0.0.2","hint":"probably a wrong shared secret; `
 	p.awaitEvent("bob", "reject unsupported_credential", 20)
 	for _, line := range []string{signed, unsigned} {
 		p.await("server.log", line)
