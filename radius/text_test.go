@@ -30,8 +30,8 @@ func TestWindows1252(t *testing.T) {
 				}
 				return
 			}
-			if c.User != "Jürgen" || c.Cred != mfa.Password("Zürich-été7€") || c.EndUser != "Büro" || c.NAS != "Tür" {
-				t.Errorf("user %q from %q at %q; password right: %v", c.User, c.EndUser, c.NAS, c.Cred == mfa.Password("Zürich-été7€"))
+			if c.User.Sent() != "Jürgen" || c.Cred != mfa.Password("Zürich-été7€") || c.EndUser != "Büro" || c.NAS != "Tür" {
+				t.Errorf("user %q from %q at %q; password right: %v", c.User.Sent(), c.EndUser, c.NAS, c.Cred == mfa.Password("Zürich-été7€"))
 			}
 		})
 	}
