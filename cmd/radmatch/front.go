@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/textfile"
@@ -24,15 +25,35 @@ type front struct {
 	server     *http.Server
 	listener   net.Listener
 	proxies    []netip.Prefix // believed about who is behind them
+	conns      int            // at once
 	pair       *web.KeyPair   // nil: no certificate files
 	acme       *web.ACME      // nil: no ACME
 	challenges *http.Server   // nil: no HTTP-01
 	plain      net.Listener   // of challenges
 }
 
+// challengeConns is how many connections the listener of ACME's challenges has at
+// once: an authority needs a handful.
+const challengeConns = 64
+
+// connLimit is how many connections listen.web has at once. A tenth of the
+// process's descriptors, and no fewer than 256, belong to the database, RADIUS and
+// the connections to the directory.
+func connLimit() int {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return web.MaxConns
+	}
+	n := int(min(files.Cur, 1<<20))
+	return max(64, min(web.MaxConns, n-max(256, n/10)))
+}
+
+// streamLimit is how many of the connections may be event streams.
+func streamLimit(conns int) int { return conns * 4 / 5 }
+
 // openFront listens, and serves nothing yet.
 func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, log *zap.Logger) (*front, error) {
-	f := &front{server: web.NewHTTPServer(handler, log), proxies: cfg.Web.TrustedProxies}
+	f := &front{server: web.NewHTTPServer(handler, log), proxies: cfg.Web.TrustedProxies, conns: connLimit()}
 	t := cfg.Web.TLS
 	var err error
 	switch {
@@ -85,7 +106,7 @@ func (f *front) secure() bool { return f.pair != nil || f.acme != nil }
 // serve serves until close. What ends a listener before goes to failed.
 func (f *front) serve(failed chan<- error) {
 	go func() {
-		l := web.LimitListener(f.listener, f.proxies)
+		l := web.LimitListener(f.listener, f.proxies, f.conns)
 		serve := f.server.Serve
 		if f.secure() {
 			serve = func(l net.Listener) error { return f.server.ServeTLS(l, "", "") }
@@ -98,7 +119,7 @@ func (f *front) serve(failed chan<- error) {
 		return
 	}
 	go func() {
-		if err := f.challenges.Serve(web.LimitListener(f.plain, nil)); !errors.Is(err, http.ErrServerClosed) {
+		if err := f.challenges.Serve(web.LimitListener(f.plain, nil, challengeConns)); !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("web: %w", err)
 		}
 	}()

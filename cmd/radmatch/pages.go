@@ -17,6 +17,7 @@ func newPages(cfg *config.Config, approver *push.Approver, st *store.Store, log 
 	pages := &web.Server{
 		Approver: approver, Store: st, Devices: st, History: st, Logger: log,
 		Started: time.Now(), PublicURL: cfg.PublicURL(), TrustedProxies: cfg.Web.TrustedProxies,
+		MaxStreams: streamLimit(connLimit()),
 	}
 	var err error
 	if pages.Passkeys, err = openPasskeys(cfg, st); err != nil {

@@ -104,7 +104,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 		return err
 	}
 	server.Swap(first.Service)
-	front, err := listen(ctx, cfg, server, routes(pages.Handler(), l.callbacks.Handler()), log)
+	front, err := listen(ctx, cfg, server, routes(pages.Handler(), pages.Meter(l.callbacks.Handler())), log)
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,10 @@
 package web
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-
-	"golang.org/x/net/netutil"
 )
 
 // proxies are whose X-Forwarded-For is believed.
@@ -65,83 +61,79 @@ func (s *Server) believe(next http.Handler) http.Handler {
 	})
 }
 
-// limited returns the network that limits of its own hold for. A proxy has none,
-// nor has this machine, where a proxy may be that nobody has named: all people
-// come from there.
-func (p proxies) limited(remote string) netip.Prefix {
+// limited returns the networks that limits of their own hold for, the narrowest
+// first. A proxy has none, nor has this machine, where a proxy may be that nobody
+// has named: all people come from there.
+func (p proxies) limited(remote string) []netip.Prefix {
 	n := network(remote)
-	if n.IsValid() && (n.Addr().IsLoopback() || p.include(n.Addr())) {
+	if !n.IsValid() || n.Addr().IsLoopback() || p.include(n.Addr()) {
+		return nil
+	}
+	return within(n)
+}
+
+// network is what one stranger surely holds: an IPv4 address, an IPv6 /64.
+func network(remote string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
 		return netip.Prefix{}
 	}
-	return n
+	addr, bits := ap.Addr().Unmap().WithZone(""), 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // bits fit the family
+	return p
 }
 
-// maxAddressConns is how many connections one address has. A whole company may
-// be behind one, and a stranger is to be kept from taking them all.
-const maxAddressConns = maxConns / 4
-
-// LimitListener bounds the connections that l has accepted at once, all together
-// and those of one address (an IPv6 /64). Trusted proxies have no limit of their own.
-func LimitListener(l net.Listener, trusted []netip.Prefix) net.Listener {
-	return netutil.LimitListener(&addressListener{Listener: l, trusted: trusted, limit: maxAddressConns}, maxConns)
+// within returns n and, for IPv6, what a stranger may hold as well: providers hand
+// out a /56 for the asking, and a /48 to whoever has a site.
+func within(n netip.Prefix) []netip.Prefix {
+	if n.Addr().Is4() {
+		return []netip.Prefix{n}
+	}
+	wider := func(bits int) netip.Prefix {
+		p, _ := n.Addr().Prefix(bits) // bits fit the family
+		return p
+	}
+	return []netip.Prefix{n, wider(56), wider(48)}
 }
 
-// addressListener closes connections of an address that has too many.
-type addressListener struct {
-	net.Listener
-	trusted proxies
-	limit   int
-
-	mu   sync.Mutex
-	open map[netip.Prefix]int
+// times is how many times the limit of an address goes for a network.
+func times(n netip.Prefix) int {
+	if n.Bits() == 48 {
+		return 2
+	}
+	return 1
 }
 
-// Accept implements net.Listener.
-func (l *addressListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
+// tally counts what networks hold. The zero value is ready to be read.
+type tally map[netip.Prefix]int
+
+// full returns the first of the networks that holds as much as it may, where an
+// address may hold limit; an invalid one if there is none.
+func (t tally) full(networks []netip.Prefix, limit int) netip.Prefix {
+	for _, n := range networks {
+		if t[n] >= limit*times(n) {
+			return n
 		}
-		from := l.trusted.limited(c.RemoteAddr().String())
-		if !from.IsValid() {
-			return c, nil
+	}
+	return netip.Prefix{}
+}
+
+func (t *tally) add(networks []netip.Prefix) {
+	if *t == nil {
+		*t = make(tally)
+	}
+	for _, n := range networks {
+		(*t)[n]++
+	}
+}
+
+func (t tally) remove(networks []netip.Prefix) {
+	for _, n := range networks {
+		if t[n]--; t[n] <= 0 {
+			delete(t, n)
 		}
-		if l.take(from) {
-			return &addressConn{Conn: c, done: sync.OnceFunc(func() { l.free(from) })}, nil
-		}
-		_ = c.Close() // the peer's loss
 	}
-}
-
-func (l *addressListener) take(from netip.Prefix) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[from] >= l.limit {
-		return false
-	}
-	if l.open == nil {
-		l.open = make(map[netip.Prefix]int)
-	}
-	l.open[from]++
-	return true
-}
-
-func (l *addressListener) free(from netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[from]--; l.open[from] == 0 {
-		delete(l.open, from)
-	}
-}
-
-type addressConn struct {
-	net.Conn
-	done func()
-}
-
-// Close implements net.Conn.
-func (c *addressConn) Close() error {
-	defer c.done()
-	return c.Conn.Close()
 }

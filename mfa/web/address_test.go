@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
@@ -88,7 +91,7 @@ func TestBehindProxy(t *testing.T) {
 
 func TestAddressStreams(t *testing.T) {
 	var s streams
-	a, b := netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("198.51.100.8/32")
+	a, b := prefixes("198.51.100.7/32"), prefixes("198.51.100.8/32")
 	const limit, perAddress = 100, 2
 	first := s.add("d1", a, limit, perAddress)
 	if first == nil || s.add("d2", a, limit, perAddress) == nil {
@@ -101,7 +104,7 @@ func TestAddressStreams(t *testing.T) {
 		t.Error("another address has none")
 	}
 	for i := range 10 { // this machine, or a proxy: no limit of its own
-		if s.add(string(rune('a'+i)), netip.Prefix{}, limit, perAddress) == nil {
+		if s.add(string(rune('a'+i)), nil, limit, perAddress) == nil {
 			t.Fatal("a proxy is limited")
 		}
 	}
@@ -129,54 +132,162 @@ type addressed struct {
 
 func (c addressed) RemoteAddr() net.Addr { return c.from }
 
-func TestAddressConnections(t *testing.T) {
-	inner := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-	l := &addressListener{Listener: inner, trusted: prefixes("192.0.2.1/32"), limit: 2}
-	connect := func(from string) (client net.Conn) {
-		client, server := net.Pipe()
-		inner.conns <- addressed{server, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
-		return client
+// doorRig is a door, and who comes to it.
+type doorRig struct {
+	*door
+	inner *pipeListener
+}
+
+func newDoor(t *testing.T, d *door) *doorRig {
+	r := &doorRig{d, &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}}
+	d.Listener = r.inner
+	d.connects = rates{every: rate.Inf, burst: 1}
+	return r
+}
+
+// enter has somebody connect, who is let in.
+func (r *doorRig) enter(t *testing.T, from string) (client net.Conn, server *conn) {
+	t.Helper()
+	client, inner := net.Pipe()
+	r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
+	c, err := r.Accept()
+	if err != nil {
+		t.Fatal(err)
 	}
-	accepted := make(chan net.Conn)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				close(accepted)
-				return
-			}
-			accepted <- c
+	return client, c.(*conn)
+}
+
+// closed reports whether the other side has closed the connection.
+func closed(client net.Conn) bool {
+	_ = client.SetReadDeadline(time.Now().Add(time.Second))
+	_, err := client.Read(make([]byte, 1))
+	return err == io.EOF
+}
+
+// TestDoor: strangers push out each other, never a device, and no network holds more
+// than its share.
+func TestDoor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{trusted: prefixes("192.0.2.1/32"), limit: 10, strangersLimit: 6, addressLimit: 2})
+		one, _ := r.enter(t, "198.51.100.7:1")
+		two, _ := r.enter(t, "198.51.100.7:2")
+		_, three := r.enter(t, "198.51.100.7:3")
+		if !closed(one) || closed(two) {
+			t.Error("a third connection of one address takes not the place of its first")
 		}
-	}()
-	taken := func(from string) net.Conn {
-		t.Helper()
-		connect(from)
-		return <-accepted
+		three.device()
+		r.enter(t, "198.51.100.7:4")
+		if closed(two) {
+			t.Error("a device's connection counts as a stranger's")
+		}
+		// One /64, one /56, and a /48 that has twice as much.
+		var six []net.Conn
+		for _, from := range []string{"[2001:db8:0:0::1]:1", "[2001:db8:0:0::2]:1", "[2001:db8:0:1::1]:1", "[2001:db8:0:100::1]:1", "[2001:db8:0:200::1]:1", "[2001:db8:0:300::1]:1"} {
+			c, _ := r.enter(t, from)
+			six = append(six, c)
+		}
+		for i, want := range []bool{true, true, false, false, false, false} {
+			if got := closed(six[i]); got != want {
+				t.Errorf("connection %d of a /48: closed %v", i, got)
+			}
+		}
+		if closed(two) {
+			t.Error("the oldest gave way before there was need")
+		}
+		// A proxy has no share of its own, but strangers are few all together.
+		for range 4 {
+			r.enter(t, "192.0.2.1:1")
+		}
+		if !closed(two) || r.strangers.Len() != 6 {
+			t.Errorf("%d strangers, the oldest is there", r.strangers.Len())
+		}
+	})
+}
+
+// TestDoorFull: where devices have all connections nobody comes in, and a place is
+// free again once, however often a connection is closed.
+func TestDoorFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 3, strangersLimit: 2, addressLimit: 2})
+		var devices []*conn
+		for range 3 {
+			_, c := r.enter(t, "198.51.100.7:1")
+			c.device()
+			devices = append(devices, c)
+		}
+		refused, inner := net.Pipe()
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:1"))}
+		go r.Accept()
+		synctest.Wait()
+		if !closed(refused) {
+			t.Error("a fourth connection")
+		}
+		for range 2 {
+			_ = devices[0].Close()
+		}
+		again, inner := net.Pipe() // by the Accept that waits
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:2"))}
+		synctest.Wait()
+		if closed(again) || r.count != 3 {
+			t.Errorf("%d connections after one was closed twice", r.count)
+		}
+	})
+}
+
+// TestConnectRate: how often an address connects is bounded too.
+func TestConnectRate(t *testing.T) {
+	d := &door{limit: 10, strangersLimit: 6, addressLimit: 2, connects: rates{every: connectRate, burst: 3}}
+	now := time.Now()
+	for i, want := range []bool{true, true, true, false} {
+		c := &conn{door: d, from: prefixes("198.51.100.7/32"), Conn: addressed{}}
+		if _, ok := d.enter(c, now); ok != want {
+			t.Errorf("connection %d: %v", i, ok)
+		}
 	}
-	one := taken("198.51.100.7:1")
-	taken("198.51.100.7:2")
-	refused := connect("198.51.100.7:3")
-	if _, err := refused.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("a third connection of one address: %v", err)
-	}
-	taken("198.51.100.8:1")
-	taken("[2001:db8::1]:1")
-	taken("[2001:db8::2]:1")
-	if _, err := connect("[2001:db8::3]:1").Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("a third connection of one /64: %v", err)
-	}
-	for range 5 {
-		taken("192.0.2.1:1") // the proxy
-		taken("127.0.0.1:1") // maybe one
-	}
-	_ = one.Close()
-	_ = one.Close()
-	taken("198.51.100.7:4")
-	if _, err := connect("198.51.100.7:5").Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("a connection that was closed twice counts twice: %v", err)
-	}
-	_ = inner.Close()
-	<-accepted
+}
+
+// TestStrangerIsShort: a connection that no device has proved its own ends after
+// some seconds, that of a device not.
+func TestStrangerIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 10, strangersLimit: 6, addressLimit: 6})
+		st := &pushtest.Store{}
+		key := st.Add(t, "anna", "anna1", push.MaxVersion)
+		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
+		srv := NewHTTPServer(s.Handler(), nil)
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(r.door) }()
+		auth, err := push.SignRequest(key, push.MaxVersion, "anna1", time.Now(), "GET", "/api/v1/prompts", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			request string
+			alive   bool
+		}{
+			"stranger": {"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", false},
+			"device":   {"GET /api/v1/prompts HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth + "\r\n\r\n", true},
+		} {
+			client, inner := net.Pipe()
+			r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:1"))}
+			if _, err := io.WriteString(client, c.request); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+			if err != nil || answer.StatusCode != 200 {
+				t.Fatalf("%s: %v, %v", name, answer, err)
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = client.SetReadDeadline(time.Now().Add(strangerIdle + time.Second))
+			_, err = client.Read(make([]byte, 1))
+			if alive := err != io.EOF; alive != c.alive {
+				t.Errorf("%s: alive %v, %v", name, alive, err)
+			}
+			_ = client.Close()
+		}
+		_ = srv.Close()
+		<-served
+	})
 }
 
 // TestSlowHeaders: a connection that sends its request drop by drop is closed.

@@ -27,9 +27,10 @@ func (s *Server) device(next func(http.ResponseWriter, *http.Request, caller)) h
 		c, err := s.authenticate(w, r)
 		if err != nil {
 			s.Logger.Debug("web: request refused", zap.String("path", r.URL.Path), zap.String("from", r.RemoteAddr), zap.Error(err))
-			refuse(w, err)
+			refuse(w, s.failed(w, r, err))
 			return
 		}
+		connOf(r).device()
 		next(w, r, c)
 	}
 }

@@ -3,13 +3,11 @@ package web
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
-	"net/netip"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/radmatch/radmatch/mfa/push"
 )
@@ -101,87 +99,28 @@ func contentType(r *http.Request) error {
 	return nil
 }
 
-// Tries at enrolment: a burst, then one each interval. A token has 130 bits, so
-// that this only keeps the log quiet; it is not what stops a guess.
+// Tries at enrolment that fail: a burst, then one each interval. A token has 130
+// bits, so that this only keeps the log quiet; it is not what stops a guess.
 const (
-	burst         = 20
-	interval      = 3 * time.Second
-	burstAll      = 200
-	intervalAll   = 100 * time.Millisecond
-	maxAddresses  = 4096
-	forgetGuesses = burst * interval // after this a bucket is full again
+	guessBurst    = 20
+	guessInterval = 3 * time.Second
+	allBurst      = 200
+	allInterval   = 100 * time.Millisecond
 )
 
-// guesses limits failed tries per address and overall. The zero value is ready.
+// guesses limits failed tries per address and overall.
 type guesses struct {
-	mu        sync.Mutex
-	all       bucket
-	addresses map[netip.Prefix]*bucket
-	swept     time.Time
+	all *rate.Limiter
+	by  rates
 }
 
-// bucket counts tries that drain with time.
-type bucket struct {
-	level float64 // tries that still count
-	at    time.Time
-}
-
-func (b *bucket) drain(interval time.Duration, now time.Time) {
-	if d := now.Sub(b.at); d > 0 {
-		b.level = max(0, b.level-float64(d)/float64(interval))
-		b.at = now
-	}
+func newGuesses() guesses {
+	return guesses{all: rate.NewLimiter(rate.Every(allInterval), allBurst), by: rates{every: rate.Every(guessInterval), burst: guessBurst}}
 }
 
 // take counts a try and reports whether it is one of few.
 func (g *guesses) take(remote string, now time.Time) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	n := network(remote)
 	// First overall: that also bounds how fast strangers fill the table.
-	if g.all.drain(intervalAll, now); g.all.level+1 > burstAll {
-		return false
-	}
-	b := g.address(remote, now)
-	if b == nil || b.level+1 > burst {
-		return false
-	}
-	b.level++
-	g.all.level++
-	return true
-}
-
-// address returns the drained bucket of an address, nil where the table is full.
-func (g *guesses) address(remote string, now time.Time) *bucket {
-	key := network(remote)
-	b := g.addresses[key]
-	if b == nil {
-		if len(g.addresses) >= maxAddresses && now.Sub(g.swept) > interval {
-			g.swept = now
-			maps.DeleteFunc(g.addresses, func(_ netip.Prefix, b *bucket) bool { return now.Sub(b.at) > forgetGuesses })
-		}
-		if len(g.addresses) >= maxAddresses {
-			return nil
-		}
-		if g.addresses == nil {
-			g.addresses = make(map[netip.Prefix]*bucket)
-		}
-		b = &bucket{at: now}
-		g.addresses[key] = b
-	}
-	b.drain(interval, now)
-	return b
-}
-
-// network is what one stranger surely holds: an IPv4 address, an IPv6 /64.
-func network(remote string) netip.Prefix {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr, bits := ap.Addr().Unmap().WithZone(""), 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits) // bits fit the family
-	return p
+	return n.IsValid() && g.all.AllowN(now, 1) && g.by.allow(within(n), now)
 }

@@ -19,7 +19,8 @@ import (
 // events streams what happens to a user's prompts until the device goes, is
 // removed, or the server ends.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
-	limit, perAddress := cmp.Or(s.MaxStreams, defaultStreams), cmp.Or(s.MaxAddressStreams, defaultStreams/4)
+	limit := cmp.Or(s.MaxStreams, defaultStreams)
+	perAddress := cmp.Or(s.MaxAddressStreams, limit/4)
 	end := s.streams.add(c.ID, proxies(s.TrustedProxies).limited(r.RemoteAddr), limit, perAddress)
 	if end == nil {
 		refuse(w, errBusy)

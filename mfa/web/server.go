@@ -32,7 +32,7 @@ type Server struct {
 	TrustedProxies []netip.Prefix
 	// MaxStreams is how many event streams are open at once; 0: 20,000.
 	MaxStreams int
-	// MaxAddressStreams is the same for one address; 0: 5,000.
+	// MaxAddressStreams is the same for one address; 0: a quarter of them.
 	MaxAddressStreams int
 	// Started is when this server began. What was signed before may have been taken
 	// by the one before it, which took its nonces along, and is refused; zero: nothing.
@@ -41,20 +41,21 @@ type Server struct {
 	// the stream of a removed device ends at the latest; 0: 15 s.
 	Heartbeat time.Duration
 
-	streams streams
-	nonces  nonces
-	guesses guesses
-	reading atomic.Int32 // histories that are read
+	streams  streams
+	nonces   nonces
+	guesses  guesses
+	unsigned rates        // of requests that no device has signed
+	reading  atomic.Int32 // histories that are read
 }
 
 // The limits of what a stranger can send.
 const (
 	maxBody         = 8 << 10
 	maxHeaderBytes  = 16 << 10
-	maxConns        = 25_000
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second // to read a request, and to write an answer or one event
-	idleTimeout     = time.Minute
+	idleTimeout     = time.Minute      // between two requests of a device or a proxy
+	strangerIdle    = 5 * time.Second
 	defaultStreams  = 20_000
 	defaultInterval = 15 * time.Second
 )
@@ -75,7 +76,8 @@ func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
 	return &http.Server{
-		Handler:           h,
+		Handler:           oneAtATime(h),
+		ConnContext:       withConn,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout, // a stream sets its own, write by write
@@ -95,11 +97,9 @@ func (s *Server) Handler() http.Handler {
 	if s.Logger == nil {
 		s.Logger = zap.NewNop()
 	}
+	s.guesses, s.unsigned = newGuesses(), strangers()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", health)
-	page(mux)
-	mux.HandleFunc("POST /api/v1/invitation", s.invitation)
-	mux.HandleFunc("POST /api/v1/enroll", s.enroll)
+	mux.Handle("/", s.Meter(s.open()))
 	mux.HandleFunc("GET /api/v1/prompts", s.device(s.poll))
 	mux.HandleFunc("GET /api/v1/events", s.device(s.events))
 	mux.HandleFunc("HEAD /api/v1/events", notFound)
@@ -113,7 +113,6 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/push/key", s.webPush(s.pushKey))
 	mux.HandleFunc("POST /api/v1/push/subscription", s.webPush(s.subscribe))
 	mux.HandleFunc("DELETE /api/v1/push/subscription", s.webPush(s.unsubscribe))
-	mux.HandleFunc("/api/", notFound)
 
 	origins := http.NewCrossOriginProtection()
 	if u, err := url.Parse(s.PublicURL); err == nil && u.Scheme != "" && u.Host != "" {
@@ -126,6 +125,17 @@ func (s *Server) Handler() http.Handler {
 		fail(w, http.StatusForbidden, "cross_origin", "This request comes from another site's page.")
 	}))
 	return s.recover(s.believe(s.headers(origins.Handler(mux))))
+}
+
+// open returns what is answered without a signature.
+func (s *Server) open() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", health)
+	page(mux)
+	mux.HandleFunc("POST /api/v1/invitation", s.invitation)
+	mux.HandleFunc("POST /api/v1/enroll", s.enroll)
+	mux.HandleFunc("/api/", notFound)
+	return mux
 }
 
 // contentPolicy lets the page use its own files and this server, and nothing

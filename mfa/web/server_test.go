@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -389,13 +390,13 @@ func TestGuessLimit(t *testing.T) {
 			return err.Error()
 		}
 	}
-	for range burst + 5 {
+	for range guessBurst + 5 {
 		if got := enroll(r.store.Invite("carol", time.Now().Add(time.Hour))); got != "enrolled" {
 			t.Fatalf("a right one: %s", got)
 		}
 	}
 	refused := 0
-	for i := range burst + 5 {
+	for i := range guessBurst + 5 {
 		guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
 		ask := enroll
 		if i%2 == 0 {
@@ -406,11 +407,11 @@ func TestGuessLimit(t *testing.T) {
 		}
 	}
 	if refused < 3 { // some drain while the test runs
-		t.Errorf("%d of %d guesses refused", refused, burst+5)
+		t.Errorf("%d of %d guesses refused", refused, guessBurst+5)
 	}
 	// Nor do they keep anybody out who has a good one, at that address or, all
 	// together, elsewhere.
-	r.guesses.all = bucket{level: burstAll, at: time.Now().Add(time.Hour)}
+	r.guesses.all.SetBurst(0)
 	good := r.store.Invite("carol", time.Now().Add(time.Hour))
 	if got := r.invitation(t)(good); got != "carol" {
 		t.Errorf("a good one is looked at: %s", got)
@@ -497,10 +498,10 @@ func TestSignedBeforeTheStart(t *testing.T) {
 	}
 }
 
-func TestGuessBuckets(t *testing.T) {
-	var g guesses
+func TestGuessRates(t *testing.T) {
+	g := newGuesses()
 	now := time.Now()
-	for i := range burst {
+	for i := range guessBurst {
 		if !g.take("192.0.2.1:1000", now) {
 			t.Fatalf("try %d refused", i)
 		}
@@ -513,31 +514,79 @@ func TestGuessBuckets(t *testing.T) {
 		"one more":          {"192.0.2.1:2000", now, false},
 		"mapped":            {"[::ffff:192.0.2.1]:1", now, false},
 		"another address":   {"192.0.2.2:1000", now, true},
-		"after an interval": {"192.0.2.1:1000", now.Add(interval), true},
+		"after an interval": {"192.0.2.1:1000", now.Add(guessInterval), true},
 	} {
 		if got := g.take(c.remote, c.at); got != c.want {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}
-	g = guesses{}
-	for i := range burst {
-		g.take(fmt.Sprintf("[2001:db8:1:2::%x]:1", i), now)
-	}
-	if g.take("[2001:db8:1:2:ffff::1]:1", now) {
-		t.Error("a /64 has more tries than an address")
-	}
-	g = guesses{}
-	allowed := 0
-	for i := range 10_000 {
-		if g.take(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250), now) {
-			allowed++
+	for name, c := range map[string]struct {
+		format string
+		want   int
+	}{
+		"a /64":     {"[2001:db8:1:2::%x]:1", guessBurst},
+		"a /56":     {"[2001:db8:1:%x::1]:1", guessBurst},
+		"a /48":     {"[2001:db8:1:%x00::1]:1", 2 * guessBurst},
+		"addresses": {"192.0.2.%d:1", allBurst},
+	} {
+		g, allowed := newGuesses(), 0
+		for i := range 250 {
+			if g.take(fmt.Sprintf(c.format, i), now) {
+				allowed++
+			}
+		}
+		if allowed != c.want {
+			t.Errorf("%s has %d tries, want %d", name, allowed, c.want)
 		}
 	}
-	if allowed != burstAll || len(g.addresses) > burstAll {
-		t.Errorf("%d allowed overall, %d addresses kept", allowed, len(g.addresses))
+}
+
+// TestRatesAreBounded: strangers from everywhere fill no memory, those who came
+// before keep what they have, and later there is room again.
+func TestRatesAreBounded(t *testing.T) {
+	r := rates{every: 1, burst: 2}
+	now := time.Now()
+	from := func(i int) []netip.Prefix { return within(network(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250))) }
+	for i := range 2 * maxRates {
+		if allowed := r.allow(from(i), now); allowed != (i < maxRates+2) { // the rest share two
+			t.Fatalf("network %d: %v", i, allowed)
+		}
 	}
-	if !g.take("192.0.2.9:1", now.Add(forgetGuesses+time.Second)) {
-		t.Error("refused for good")
+	if len(r.networks) != maxRates {
+		t.Errorf("%d networks", len(r.networks))
+	}
+	if !r.allow(from(2*maxRates+1), now.Add(time.Minute)) || len(r.networks) > 1 {
+		t.Errorf("%d networks a minute later", len(r.networks))
+	}
+}
+
+// TestUnsignedRate: what no device has signed is bounded by address, also through a
+// trusted proxy; a signed request of the same address is not.
+func TestUnsignedRate(t *testing.T) {
+	r := newRigWith(t, func(s *Server, _ *pushtest.Store) { s.TrustedProxies = prefixes("127.0.0.1/32") })
+	r.unsigned.burst, r.unsigned.every = 5, 0.001
+	from := func(address string) http.Header { return http.Header{"X-Forwarded-For": {address}} }
+	for i, q := range []request{
+		{target: "/"}, {target: "/nothing"}, {target: "/api/v1/enroll"}, {target: "/api/v1/prompts", header: from("198.51.100.7")},
+		{target: "/", header: http.Header{"Authorization": {"Radmatch x"}, "X-Forwarded-For": {"198.51.100.7"}}},
+	} {
+		if q.header == nil {
+			q.header = from("198.51.100.7")
+		}
+		if status, _, _ := r.do(t, q); status == 429 {
+			t.Fatalf("request %d is one too many", i)
+		}
+	}
+	for _, target := range []string{"/", "/healthz", "/api/v1/prompts"} {
+		if status, b, h := r.do(t, request{target: target, header: from("198.51.100.7")}); status != 429 || b.Code != "too_many_requests" || h.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %q %v", target, status, b.Code, h)
+		}
+	}
+	if status, _, _ := r.do(t, request{target: "/", header: from("198.51.100.8")}); status != 200 {
+		t.Errorf("another address: %d", status)
+	}
+	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", header: from("198.51.100.7")}); status != 200 {
+		t.Errorf("a device at that address: %d", status)
 	}
 }
 

@@ -15,7 +15,7 @@ const maxDeviceStreams = 2
 type streams struct {
 	mu        sync.Mutex
 	open      map[string][]open // by device
-	addresses map[netip.Prefix]int
+	addresses tally
 	count     int
 	closed    bool
 }
@@ -23,28 +23,27 @@ type streams struct {
 // open is one stream.
 type open struct {
 	stop chan struct{} // closed to end it
-	from netip.Prefix
+	from []netip.Prefix
 }
 
-// add registers a stream that comes from a network; an invalid one has no limit
-// of its own. It returns nil where there are too many.
-func (s *streams) add(device string, from netip.Prefix, limit, addressLimit int) chan struct{} {
+// add registers a stream that comes from networks; where there are none, they have
+// no limit of their own. It returns nil where there are too many.
+func (s *streams) add(device string, from []netip.Prefix, limit, addressLimit int) chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if mine := s.open[device]; len(mine) == maxDeviceStreams {
 		close(mine[0].stop)
 		s.drop(device, mine[0].stop)
 	}
-	if s.closed || s.count >= limit || from.IsValid() && s.addresses[from] >= addressLimit {
+	if s.closed || s.count >= limit || s.addresses.full(from, addressLimit).IsValid() {
 		return nil
 	}
 	if s.open == nil {
 		s.open = make(map[string][]open)
-		s.addresses = make(map[netip.Prefix]int)
 	}
 	o := open{stop: make(chan struct{}), from: from}
 	s.open[device] = append(s.open[device], o)
-	s.addresses[from]++
+	s.addresses.add(from)
 	s.count++
 	return o.stop
 }
@@ -61,10 +60,7 @@ func (s *streams) drop(device string, stop chan struct{}) {
 	if i < 0 {
 		return
 	}
-	from := s.open[device][i].from
-	if s.addresses[from]--; s.addresses[from] == 0 {
-		delete(s.addresses, from)
-	}
+	s.addresses.remove(s.open[device][i].from)
 	s.count--
 	if s.open[device] = slices.Delete(s.open[device], i, i+1); len(s.open[device]) == 0 {
 		delete(s.open, device)

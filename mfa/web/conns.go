@@ -1,0 +1,201 @@
+package web
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MaxConns is how many connections are worth having: an event stream of each of
+// 20,000 devices, and what they and strangers need beside.
+const MaxConns = 25_000
+
+// maxStrangers is how many connections there are at once that no device has
+// proved to be its own, and maxAddressStrangers how many of one address. A
+// connection is a device's after its first signed request, within milliseconds.
+const (
+	maxStrangers        = 2048
+	maxAddressStrangers = maxStrangers / 4
+)
+
+// How often an address may connect: each time costs a handshake. Devices behind
+// one address come back together when a server has restarted.
+const (
+	connectRate  = 100 // a second
+	connectBurst = 2000
+)
+
+// LimitListener bounds the connections that l has accepted at once, all together
+// and those that are no device's. Where these are too many, the oldest of them
+// gives way: a device that comes has its turn, whatever strangers hold. Trusted
+// proxies and this machine have no limit of their own.
+func LimitListener(l net.Listener, trusted []netip.Prefix, conns int) net.Listener {
+	few := min(maxStrangers, max(1, conns/5))
+	return &door{
+		Listener: l, trusted: trusted, limit: conns, strangersLimit: few, addressLimit: min(maxAddressStrangers, max(1, few/4)),
+		connects: rates{every: connectRate, burst: connectBurst},
+	}
+}
+
+// door is a listener that closes connections, new ones or old ones, where there
+// are too many.
+type door struct {
+	net.Listener
+	trusted        proxies
+	limit          int // of all
+	strangersLimit int
+	addressLimit   int // of the strangers
+	connects       rates
+
+	mu        sync.Mutex
+	count     int
+	strangers list.List // of *conn, the oldest first
+	networks  tally     // of the strangers
+}
+
+// Accept implements net.Listener.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		inner, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: inner, door: d, from: d.trusted.limited(inner.RemoteAddr().String())}
+		old, ok := d.enter(c, time.Now())
+		if old != nil {
+			_ = old.Conn.Close() // whoever serves it sees that and closes it too
+		}
+		if ok {
+			return c, nil
+		}
+		_ = inner.Close() // the peer's loss
+	}
+}
+
+// enter lets a connection in, perhaps in place of an old one, which is to be
+// closed.
+func (d *door) enter(c *conn, now time.Time) (old *conn, ok bool) {
+	if !d.connects.allow(c.from, now) {
+		return nil, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch n := d.networks.full(c.from, d.addressLimit); {
+	case n.IsValid():
+		old = d.oldest(func(s *conn) bool { return len(s.from) > 0 && n.Contains(s.from[0].Addr()) })
+	case d.strangers.Len() >= d.strangersLimit, d.count >= d.limit:
+		old = d.oldest(func(*conn) bool { return true })
+	}
+	if old != nil {
+		d.forget(old)
+	}
+	if d.count >= d.limit { // all are devices'
+		return old, false
+	}
+	d.count++
+	c.held = true
+	c.place = d.strangers.PushBack(c)
+	d.networks.add(c.from)
+	return old, true
+}
+
+// oldest returns the oldest stranger that fits. The caller holds the lock.
+func (d *door) oldest(fits func(*conn) bool) *conn {
+	for e := d.strangers.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*conn); fits(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// known takes a connection out of the strangers. The caller holds the lock.
+func (d *door) known(c *conn) {
+	if c.place != nil {
+		d.strangers.Remove(c.place)
+		c.place = nil
+		d.networks.remove(c.from)
+	}
+}
+
+// forget takes a connection out, once. The caller holds the lock.
+func (d *door) forget(c *conn) {
+	if c.held {
+		c.held = false
+		d.count--
+		d.known(c)
+	}
+}
+
+// conn is a connection of a door.
+type conn struct {
+	net.Conn
+	door *door
+	from []netip.Prefix
+
+	held  bool          // it counts; under the lock of the door
+	place *list.Element // among the strangers; nil: a device's, or not held
+
+	reads  atomic.Uint64 // that brought something
+	served uint64        // reads when the last request began; of the goroutine that serves
+	hasty  atomic.Bool   // the peer does not wait for answers: nothing more is read
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.door.mu.Lock()
+	c.door.forget(c)
+	c.door.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// device says that the connection is a device's.
+func (c *conn) device() {
+	if c == nil {
+		return
+	}
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	c.door.known(c)
+}
+
+// SetReadDeadline implements net.Conn. A deadline that is later than any request
+// may take is that between two requests, which a stranger has less of.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if len(c.from) > 0 && time.Until(t) > requestTimeout+time.Second && c.stranger() {
+		t = time.Now().Add(strangerIdle)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *conn) stranger() bool {
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	return c.place != nil
+}
+
+// connKey is where a request's context has its connection.
+type connKey struct{}
+
+// withConn is http.Server's ConnContext.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	if ours, ok := c.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, ours)
+	}
+	return ctx
+}
+
+// connOf returns the connection of a request, nil where no door let it in.
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
+}
