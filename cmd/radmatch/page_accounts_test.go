@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,13 @@ func TestPageAccounts(t *testing.T) {
 	before := page.kept()["this"]
 	if before.User != "alice" {
 		t.Fatalf("kept: %+v", page.kept())
+	}
+	// As a page that knew one account alone has kept it.
+	if err := page.eval(`new Promise((resolve) => { indexedDB.open('radmatch').onsuccess = (e) => {
+		const store = e.target.result.transaction('device', 'readwrite').objectStore('device');
+		store.get('this').onsuccess = (e) => { const {key, device, user, name} = e.target.result; store.put({key, device, user, name}, 'this').onsuccess = () => resolve(); };
+	}; })`, nil); err != nil {
+		t.Fatal(err)
 	}
 	page.visit("about:blank")
 	page.visit(p.link("bob"))
@@ -131,6 +139,24 @@ func TestPageAccounts(t *testing.T) {
 	gets(t, answer, "Access-Accept")
 	if kept := page.kept(); len(kept) != 1 {
 		t.Errorf("kept: %+v", kept)
+	}
+}
+
+// TestPageManyAccounts: a browser's few connections are enough for all of them.
+func TestPageManyAccounts(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, pageSite)
+	users := p.addUsers("user", 8)
+	p.start()
+	b := startBrowser(t)
+	page := b.enrolled(t, p, users[0], "Phone")
+	for _, user := range users[1:] {
+		page.another(p.link(user), "Phone")
+	}
+	for _, user := range users {
+		answer := p.login("127.0.0.1", fmt.Sprintf("User-Name = %q", user), withPassword)
+		page.click("Approve")
+		gets(t, answer, "Access-Accept")
 	}
 }
 

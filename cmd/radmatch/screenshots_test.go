@@ -43,7 +43,7 @@ func TestScreenshots(t *testing.T) {
 		t.Helper()
 		for on, d := range displays {
 			page.look(d)
-			page.until("scrollTo(0, 0) ?? document.fonts.status === 'loaded'")
+			page.until("(scrollTo(0, 0), document.getElementById('main').scrollTo(0, 0), document.fonts.status === 'loaded')")
 			if err := os.WriteFile(filepath.Join(dir, name+"-"+on+".png"), small(t, page.shot()), 0o644); err != nil {
 				t.Fatal(err)
 			}
