@@ -40,7 +40,7 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 	case refused == nil:
 		e.proceed(ctx, p, identity, code, nil)
 	case !e.relay(ctx, p, code, refused):
-		p.reply(e.refuse(ctx, r, r.User, *refused))
+		p.reply(e.refuse(ctx, r, whose(refused.Err, r.User), *refused))
 	}
 }
 

@@ -260,7 +260,7 @@ func (p *primary) Check(_ context.Context, who Name, cred Credential) (Identity,
 			return id, nil
 		}
 	}
-	return Identity{}, fmt.Errorf("password of %q: %w", user, ErrRejected)
+	return Identity{}, &UserError{User: id.Name, Err: fmt.Errorf("password of %q: %w", user, ErrRejected)}
 }
 
 // ask returns the user's name without its domain, and the groups.

@@ -42,6 +42,29 @@ func (e *AccountError) Is(target error) bool { return target == ErrRejected }
 // Unwrap returns what the directory said.
 func (e *AccountError) Unwrap() error { return e.Err }
 
+// UserError is an error of a primary together with the name by which it knows the
+// user: however the name was spelled, a wrong password counts for that one. Of a user
+// whom it does not know it has what its rules make of the name, so that nobody
+// learns from the count who exists.
+type UserError struct {
+	User Name
+	Err  error
+}
+
+func (e *UserError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *UserError) Unwrap() error { return e.Err }
+
+// whose is the name that an error of a primary tells, else the one that was typed.
+func whose(err error, typed Name) Name {
+	var of *UserError
+	if errors.As(err, &of) && !of.User.IsZero() {
+		return of.User
+	}
+	return typed
+}
+
 // PrimaryChallenge is a primary's own question, as the error of Check or
 // Continue. Whoever ignores it denies.
 type PrimaryChallenge struct {

@@ -97,7 +97,9 @@ func (e *Engine) refusal(r *Request, err error) *Decision {
 	case errors.As(err, &skipped):
 		return &Decision{Reason: ReasonTooManyAttempts, Err: err, Delay: skipped.delay}
 	case errors.Is(err, ErrRejected):
-		e.Pending.memory.forget(r.User.Key()) // somebody else may be at the door
+		// Somebody else may be at the door.
+		e.Pending.memory.forget(r.User.Key())
+		e.Pending.memory.forget(whose(err, r.User).Key())
 		reason, message := rejection(err)
 		return &Decision{Reason: reason, Message: message, Err: err}
 	case errors.Is(err, ErrUnsupported):

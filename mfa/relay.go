@@ -107,7 +107,9 @@ func (w *wait) conclude(refused *Decision) (Decision, Event, ending) {
 	if d.Message == "" {
 		d.Message = messageRejected
 	}
-	return d, w.event(d.Outcome, d.Reason, time.Now()), record
+	ev := w.event(d.Outcome, d.Reason, time.Now())
+	ev.User = whose(refused.Err, w.User)
+	return d, ev, record
 }
 
 // merge makes one packet of those that brought the same answer under several

@@ -277,18 +277,25 @@ func (t *try) enter(ctx context.Context, key tryKey) error {
 	return err
 }
 
-// verdict brings in the name by which the primary knows the user. What spelling was
-// typed must make no difference: where the turn of that name is refused, nobody
-// hears whether the password was right.
+// verdict brings in the name by which the primary knows the user, which comes with
+// a rejection too. What spelling was typed must make no difference: where the turn of
+// that name is refused, nobody hears whether the password was right.
 func (t *try) verdict(ctx context.Context, identity *Identity, err error) error {
-	if t == nil || err != nil || identity.Name.IsZero() {
+	user := identity.Name
+	if err != nil {
+		user = whose(err, Name{})
+	}
+	if t == nil || user.IsZero() {
 		return err
 	}
 	key := t.keys[0]
-	if key.user = identity.Name.Key(); key == t.keys[0] {
-		return nil
+	if key.user = user.Key(); key == t.keys[0] {
+		return err
 	}
-	return t.enter(ctx, key)
+	if refused := t.enter(ctx, key); refused != nil {
+		return &UserError{User: user, Err: refused}
+	}
+	return err
 }
 
 // end is called with each answer; the first one counts. It returns how long after

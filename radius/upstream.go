@@ -303,10 +303,11 @@ func (u *Upstream) verdict(r *reply, user mfa.Name, cred mfa.Credential) (mfa.Id
 		}
 		return id, nil
 	case AccessReject:
+		err := errUpstreamReject
 		if mschap {
-			return mfa.Identity{}, r.mschapReject()
+			err = r.mschapReject()
 		}
-		return mfa.Identity{}, errUpstreamReject
+		return mfa.Identity{}, &mfa.UserError{User: u.CanonicalName(user), Err: err}
 	case AccessChallenge:
 		if r.State() == "" {
 			return mfa.Identity{}, fmt.Errorf("radius %s: its Access-Challenge has no State", r.server.address)

@@ -156,7 +156,7 @@ func (f *File) checkPassword(ctx context.Context, user mfa.Name, password string
 	case u == nil:
 		return mfa.Identity{}, errUnknownUser // even if it is the stand-in's password
 	case !right:
-		return mfa.Identity{}, errWrongPassword
+		return mfa.Identity{}, &mfa.UserError{User: u.name, Err: errWrongPassword}
 	}
 	return u.identity(), nil
 }
@@ -186,7 +186,7 @@ func (f *File) checkMSCHAPv2(user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error
 	case !hasNT:
 		return mfa.Identity{}, errNoNTHash
 	case !right:
-		return mfa.Identity{}, errWrongPassword
+		return mfa.Identity{}, &mfa.UserError{User: u.name, Err: errWrongPassword}
 	}
 	id := u.identity()
 	id.MSCHAP = h.keys(name)

@@ -144,15 +144,33 @@ func (l *LDAP) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (m
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	return l.recent.check(ctx, user, string(password), func() (mfa.Identity, error) {
+	return l.recent.check(ctx, attemptBy{name: user.Key()}, string(password), func() (mfa.Identity, error) {
 		ctx, cancel := l.limit(ctx)
 		defer cancel()
-		id, err := l.signIn(ctx, name, string(password))
-		if l.ntlm != nil && staysRefused(err) {
-			l.wrong.learn(user, string(password), err, time.Now())
+		found, err := l.find(ctx, name)
+		if err != nil {
+			return mfa.Identity{}, l.of(name, err)
 		}
-		return id, err
+		// However the name is spelled, one attempt at an entry is one bind.
+		return l.recent.check(ctx, attemptBy{dn: found.entry.dn}, string(password), func() (mfa.Identity, error) {
+			id, err := l.signIn(ctx, found, string(password))
+			if errors.Is(err, mfa.ErrRejected) {
+				err = &mfa.UserError{User: found.name, Err: err}
+			}
+			if l.ntlm != nil && staysRefused(err) {
+				l.wrong.learn(found.name, string(password), err, time.Now())
+			}
+			return id, err
+		})
 	})
+}
+
+// of adds to a rejection what a user would be called whom the directory does not have.
+func (l *LDAP) of(name loginName, err error) error {
+	if !errors.Is(err, mfa.ErrRejected) {
+		return err
+	}
+	return &mfa.UserError{User: l.called(name.bare), Err: err}
 }
 
 // limit bounds the whole of a check, waiting included.
@@ -160,13 +178,9 @@ func (l *LDAP) limit(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, time.Duration(len(l.pool.servers))*l.settings.ConnectTimeout+3*l.settings.Timeout)
 }
 
-// signIn is one check from the search to the groups.
-func (l *LDAP) signIn(ctx context.Context, name loginName, password string) (mfa.Identity, error) {
-	user, err := l.find(ctx, name)
-	if err != nil {
-		return mfa.Identity{}, err
-	}
-	err = l.pool.run(ctx, binding, func(ctx context.Context, c *ldapConn) error {
+// signIn is one check of a user who was found, from the bind to the groups.
+func (l *LDAP) signIn(ctx context.Context, user ldapUser, password string) (mfa.Identity, error) {
+	err := l.pool.run(ctx, binding, func(ctx context.Context, c *ldapConn) error {
 		return c.bind(ctx, user.entry.dn, password)
 	})
 	if result := (*ldapResult)(nil); errors.As(err, &result) {
@@ -287,10 +301,21 @@ func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name login
 	asked := slices.ContainsFunc(slices.Concat(login.matches(name)...), func(m match) bool {
 		return strings.EqualFold(m.attribute, login.nameAttribute()) && mfa.NameOf(m.value).Is(mfa.NameOf(own))
 	})
-	if !asked || len(found) > 1 {
-		query.filter, query.most = "("+login.nameAttribute()+"="+escapeLDAP(own)+")", 2
+	// By its form, a name must be found too: the directory then takes the spellings
+	// that have this form for equal, and no two of its entries can become one user.
+	plain := mfa.NameOf(own).Key().String()
+	odd := plain != strings.ToLower(own)
+	if !asked || len(found) > 1 || odd {
+		called := own
+		if odd {
+			called = plain
+		}
+		query.filter, query.most = "("+login.nameAttribute()+"="+escapeLDAP(called)+")", 2
 		if found, err = c.search(ctx, query); err != nil {
 			return ldapUser{}, searchFailed(err)
+		}
+		if odd && len(found) == 0 {
+			return ldapUser{}, fmt.Errorf("the directory calls %q %q, but does not find it as %q: the name has characters that it holds apart and nobody can see", cutText(entry.dn), own, plain)
 		}
 		if len(found) != 1 || found[0].dn != entry.dn {
 			return ldapUser{}, fmt.Errorf("%q is called %q, as others are: %w", cutText(entry.dn), own, errAmbiguous)
@@ -320,11 +345,15 @@ func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, d *directory, own str
 }
 
 // named is a user of this directory, with the canonical name.
-func (l *LDAP) named(e *ldapEntry, own string) ldapUser {
-	if l.settings.CanonicalDomain != "" {
-		own += "@" + l.settings.CanonicalDomain
+func (l *LDAP) named(e *ldapEntry, own string) ldapUser { return ldapUser{e, l.called(own)} }
+
+// called is the canonical name of a user whom the directory calls own.
+func (l *LDAP) called(own string) mfa.Name {
+	name := mfa.NameOf(own)
+	if l.settings.CanonicalDomain == "" {
+		return name
 	}
-	return ldapUser{e, mfa.NameOf(own)}
+	return mfa.NameOf(name.String() + "@" + l.settings.CanonicalDomain)
 }
 
 // searchFailed is what the result of a search for a user means.

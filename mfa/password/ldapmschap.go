@@ -2,6 +2,7 @@ package password
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,13 +26,13 @@ func (l *LDAP) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2)
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	if err := l.wrong.refuses(user, c, time.Now()); err != nil {
-		return mfa.Identity{}, err
-	}
 	limited, cancel := l.limit(ctx)
 	defer cancel()
 	found, err := l.find(limited, name)
 	if err != nil {
+		return mfa.Identity{}, l.of(name, err)
+	}
+	if err := l.wrong.refuses(found.name, user, c, time.Now()); err != nil {
 		return mfa.Identity{}, err
 	}
 	account := found.entry.values("sAMAccountName")
@@ -39,6 +40,9 @@ func (l *LDAP) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2)
 		return mfa.Identity{}, errNoAccount
 	}
 	keys, err := l.ntlm.check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user), c)
+	if errors.Is(err, mfa.ErrRejected) {
+		err = &mfa.UserError{User: found.name, Err: err}
+	}
 	if err != nil {
 		return mfa.Identity{}, err
 	}

@@ -51,17 +51,25 @@ func newRecent() *recent {
 	return r
 }
 
-func (r *recent) attempt(name mfa.Name, password string) attempt {
+// attemptBy is whose password it is: a name that was typed, or an entry.
+type attemptBy struct {
+	name mfa.NameKey
+	dn   string
+}
+
+func (r *recent) attempt(by attemptBy, password string) attempt {
 	mac := hmac.New(sha256.New, r.key)
-	mac.Write([]byte(name.Key().String()))
+	mac.Write([]byte(by.name.String()))
 	mac.Write([]byte{0}) // in no name
+	mac.Write([]byte(by.dn))
+	mac.Write([]byte{0}) // in no DN
 	mac.Write([]byte(password))
 	return attempt(mac.Sum(nil))
 }
 
 // check returns what check returns, or returned just before.
-func (r *recent) check(ctx context.Context, name mfa.Name, password string, check func() (mfa.Identity, error)) (mfa.Identity, error) {
-	a := r.attempt(name, password)
+func (r *recent) check(ctx context.Context, by attemptBy, password string, check func() (mfa.Identity, error)) (mfa.Identity, error) {
+	a := r.attempt(by, password)
 	for {
 		mine, other, err := r.begin(a)
 		if err != nil {

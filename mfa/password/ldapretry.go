@@ -18,7 +18,7 @@ const maxWrongHashes = 4
 // methods may be called concurrently; its zero value is ready.
 type wrongHashes struct {
 	mu sync.Mutex
-	of map[mfa.NameKey][]wrongHash // by user as typed
+	of map[mfa.NameKey][]wrongHash // by canonical name
 }
 
 type wrongHash struct {
@@ -58,12 +58,12 @@ func (w *wrongHashes) sweep(now time.Time) bool {
 
 // refuses returns the error of the password that a response was made from, nil
 // where that is none of the wrong ones.
-func (w *wrongHashes) refuses(user mfa.Name, c mfa.MSCHAPv2, now time.Time) error {
+func (w *wrongHashes) refuses(of, sent mfa.Name, c mfa.MSCHAPv2, now time.Time) error {
 	w.mu.Lock()
-	list := w.of[user.Key()] // nobody writes to it
+	list := w.of[of.Key()] // nobody writes to it
 	w.mu.Unlock()
 	for _, wrong := range list {
-		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(user), c), c.NTResponse[:]) == 1 {
+		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(sent), c), c.NTResponse[:]) == 1 {
 			return wrong.err
 		}
 	}

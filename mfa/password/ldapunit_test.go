@@ -308,7 +308,7 @@ func TestRecent(t *testing.T) {
 		r := newRecent()
 		runs := 0
 		try := func(name, password string, result error) error {
-			_, err := r.check(t.Context(), mfa.NameOf(name), password, func() (mfa.Identity, error) {
+			_, err := r.check(t.Context(), attemptBy{name: mfa.NameOf(name).Key()}, password, func() (mfa.Identity, error) {
 				runs++
 				time.Sleep(time.Second)
 				return mfa.Identity{Name: mfa.NameOf(name)}, result
@@ -354,7 +354,7 @@ func TestRecent(t *testing.T) {
 			t.Errorf("50 at once were %d checks", runs)
 		}
 		for i := range maxRefusals + 10 {
-			r.refused[r.attempt(mfa.NameOf("x"), fmt.Sprint(i))] = refusal{wrong, time.Now().Add(time.Hour)}
+			r.refused[r.attempt(attemptBy{dn: "x"}, fmt.Sprint(i))] = refusal{wrong, time.Now().Add(time.Hour)}
 		}
 		try("y", "z", wrong)
 		if len(r.refused) > maxRefusals {
@@ -371,7 +371,7 @@ func TestRecentGivesUp(t *testing.T) {
 		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := r.check(hurried, mfa.NameOf("alice"), "right", func() (mfa.Identity, error) {
+			_, err := r.check(hurried, attemptBy{dn: "uid=alice"}, "right", func() (mfa.Identity, error) {
 				<-hurried.Done()
 				return mfa.Identity{}, hurried.Err()
 			})
@@ -380,7 +380,7 @@ func TestRecentGivesUp(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		id, err := r.check(t.Context(), mfa.NameOf("alice"), "right", func() (mfa.Identity, error) { return mfa.Identity{Name: mfa.NameOf("alice")}, nil })
+		id, err := r.check(t.Context(), attemptBy{dn: "uid=alice"}, "right", func() (mfa.Identity, error) { return mfa.Identity{Name: mfa.NameOf("alice")}, nil })
 		if err != nil || id.Name.String() != "alice" {
 			t.Errorf("got %v, %v", id, err)
 		}

@@ -105,6 +105,7 @@ func (n *None) Find(_ context.Context, named mfa.Name) (mfa.Identity, error) {
 	name := user
 	if len(n.domains) > 0 {
 		l := splitLogin(user)
+		l.bare = mfa.NameOf(l.bare).String()
 		switch {
 		case l.bare == "" || hasDomain(l.bare):
 			return mfa.Identity{}, errNoneName

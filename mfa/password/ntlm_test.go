@@ -454,23 +454,23 @@ func TestNTLMSettings(t *testing.T) {
 // PAP is refused, for some seconds, and no other.
 func TestWrongHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &LDAP{settings: &LDAPSettings{DefaultDomain: "EXAMPLE"}, ntlm: &ntlm{}}
+		var w wrongHashes
 		wrong := fmt.Errorf("no: %w", mfa.ErrRejected)
-		learn := func(user, password string) { l.wrong.learn(mfa.NameOf(user), password, wrong, time.Now()) }
+		learn := func(user, password string) { w.learn(mfa.NameOf(user), password, wrong, time.Now()) }
 		refused := func(user, password string) bool {
-			return l.wrong.refuses(mfa.NameOf(user), passwordtest.Response(t, responseName(mfa.NameOf(user)), password), time.Now()) != nil
+			return w.refuses(mfa.NameOf(user), mfa.NameOf(user), passwordtest.Response(t, user, password), time.Now()) != nil
 		}
-		learn(`EXAMPLE\alice`, "mistyped")
-		if _, err := l.Check(t.Context(), mfa.NameOf(`example\ALICE`), passwordtest.Response(t, "ALICE", "mistyped")); !errors.Is(err, wrong) {
+		learn("alice", "mistyped")
+		if err := w.refuses(mfa.NameOf("Alice"), mfa.NameOf(`example\ALICE`), passwordtest.Response(t, "ALICE", "mistyped"), time.Now()); !errors.Is(err, wrong) {
 			t.Errorf("the same wrong password by MS-CHAPv2: %v", err)
 		}
-		for user, password := range map[string]string{`EXAMPLE\alice`: "right", "alice": "mistyped", `EXAMPLE\bob`: "mistyped"} {
+		for user, password := range map[string]string{"alice": "right", "bob": "mistyped"} {
 			if refused(user, password) {
 				t.Errorf("%s, %q is refused without a question", user, password)
 			}
 		}
 		time.Sleep(refusalTime)
-		if refused(`EXAMPLE\alice`, "mistyped") {
+		if refused("alice", "mistyped") {
 			t.Error("a password stays wrong")
 		}
 		for i := range maxWrongHashes + 1 {
@@ -482,7 +482,7 @@ func TestWrongHashes(t *testing.T) {
 		for i := range maxRefusals + 1 {
 			learn(fmt.Sprint(i), "x")
 		}
-		if n := len(l.wrong.of); n > maxRefusals {
+		if n := len(w.of); n > maxRefusals {
 			t.Errorf("wrong passwords of %d users are remembered", n)
 		}
 	})
