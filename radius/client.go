@@ -189,7 +189,7 @@ func untag(a mfa.Attribute) mfa.Attribute {
 // Caller sends queries to one server. Its methods may be called concurrently;
 // each call has a socket of its own, as many devices do.
 type Caller struct {
-	Addr   string     // host:port
+	Addr   string     // host:port; of a name its first address
 	Local  netip.Addr // to send from; the zero Addr leaves it to the system
 	Secret *Secret
 	First  time.Duration // until the first retransmission; 0: 2 s

@@ -47,6 +47,9 @@ type AccountingServer struct {
 	Name   string
 	Addr   string // host:port
 	Secret *Secret
+
+	once sync.Once
+	host host
 }
 
 // errNoRoom is a report that does not fit in a packet with its Acct-Delay-Time.
@@ -139,19 +142,34 @@ func (f *Forwarder) drop(why string) {
 	}
 }
 
-// send sends c and waits for the acknowledgement.
+// send sends c to the addresses of the server until one acknowledges it.
 func (s *AccountingServer) send(ctx context.Context, c *copied) error {
+	s.once.Do(func() { s.host.addr = s.Addr })
 	id := byte(mathrand.Uint32())
 	packet, err := c.request(id, time.Since(c.received))
 	if err != nil {
 		return err
 	}
 	auth := s.Secret.signAccounting(packet)
-	caller := Caller{Addr: s.Addr, Secret: s.Secret, First: time.Second, Total: forwardTry}
-	_, err = caller.transact(ctx, packet, func(datagram []byte) (Answer, error) {
-		return parseAcknowledgement(datagram, id, auth, s.Secret)
-	})
+	targets, err := s.targets(ctx)
+	for _, at := range targets {
+		caller := Caller{Addr: at, Secret: s.Secret, First: time.Second, Total: forwardTry / time.Duration(len(targets))}
+		_, err = caller.transact(ctx, packet, func(datagram []byte) (Answer, error) {
+			return parseAcknowledgement(datagram, id, auth, s.Secret)
+		})
+		if err == nil {
+			s.host.answered(at)
+			return nil
+		}
+	}
+	s.host.missed()
 	return err
+}
+
+func (s *AccountingServer) targets(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, forwardTry)
+	defer cancel()
+	return s.host.targets(ctx)
 }
 
 // request is c as our own request: without what was between its NAS and us, and

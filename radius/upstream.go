@@ -29,7 +29,7 @@ type UpstreamSettings struct {
 
 // UpstreamServer is one server of a primary of type `radius`.
 type UpstreamServer struct {
-	Address    string       `yaml:"address" required:"true" example:"nps1.example.org:1812" doc:"HOST or HOST:PORT; the port is 1812 where there is none."`
+	Address    string       `yaml:"address" required:"true" example:"nps1.example.org:1812" doc:"HOST or HOST:PORT; the port is 1812 where there is none. All addresses of a name are tried until one answers."`
 	Secret     mfa.Password `yaml:"secret" example:"a-long-random-secret-of-32-chars" doc:"The shared secret, at least 8 octets, better 32."`
 	SecretFile string       `yaml:"secret_file" example:"secrets/nps" doc:"A file that holds the secret in place of secret."`
 }
@@ -167,7 +167,7 @@ func NewUpstream(s *UpstreamSettings, d *Dictionary, log *zap.Logger) (*Upstream
 			return nil, fmt.Errorf("servers[%d].secret: %w", i, err)
 		}
 		u.servers = append(u.servers, &upstreamServer{
-			Upstream: u, address: address, secret: NewSecret([]byte(s.Servers[i].Secret)), opening: make(chan struct{}, 1),
+			Upstream: u, address: address, host: host{addr: address}, secret: NewSecret([]byte(s.Servers[i].Secret)), opening: make(chan struct{}, 1),
 		})
 	}
 	return u, nil
@@ -220,6 +220,7 @@ func isForwarded(password mfa.Password) bool {
 // carry is what an upstream's challenge needs to be answered.
 type carry struct {
 	server string
+	at     string // its address that has asked: another one may be another machine
 	state  string
 }
 
@@ -237,9 +238,16 @@ func (u *Upstream) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryCh
 		if s.address != from.server {
 			continue
 		}
-		r, err := u.ask(ctx, u.query(ctx, user, answer, from.state), []*upstreamServer{s})
-		if err != nil {
+		if err := ctx.Err(); err != nil {
 			return mfa.Identity{}, err
+		}
+		limit := u.timeout
+		if last, ok := ctx.Deadline(); ok {
+			limit = min(limit, time.Until(last))
+		}
+		r, err := s.exchangeWith(ctx, []string{from.at}, u.query(ctx, user, answer, from.state), limit, false)
+		if err != nil {
+			return mfa.Identity{}, fmt.Errorf("radius %s: %w", s.address, err)
 		}
 		return u.verdict(&r, user, answer)
 	}
@@ -313,7 +321,7 @@ func (u *Upstream) verdict(r *reply, user mfa.Name, cred mfa.Credential) (mfa.Id
 			return mfa.Identity{}, fmt.Errorf("radius %s: its Access-Challenge has no State", r.server.address)
 		}
 		return mfa.Identity{}, &mfa.PrimaryChallenge{
-			Message: challengeText(r.Message()), Echo: r.Echo(), Carry: carry{server: r.server.address, state: r.State()},
+			Message: challengeText(r.Message()), Echo: r.Echo(), Carry: carry{server: r.server.address, at: r.at, state: r.State()},
 		}
 	}
 	return mfa.Identity{}, fmt.Errorf("radius %s: unexpected %v", r.server.address, r.Code)

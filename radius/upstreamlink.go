@@ -29,6 +29,7 @@ const (
 // addresses. A goroutine reads it until it was idle for a while.
 type link struct {
 	server *upstreamServer
+	at     string // the address that it leads to
 	conn   net.Conn
 
 	mu        sync.Mutex

@@ -402,9 +402,9 @@ func TestUpstreamBound(t *testing.T) {
 	if _, n := used(); n != 0 {
 		t.Errorf("%d identifiers are not given back", n)
 	}
-	full := &upstreamServer{Upstream: u, address: h.addr, secret: s.secret, opening: make(chan struct{}, 1)}
+	full := &upstreamServer{Upstream: u, address: h.addr, host: host{addr: h.addr}, secret: s.secret, opening: make(chan struct{}, 1)}
 	for range linksPerServer {
-		full.links = append(full.links, &link{server: full, used: idsPerLink})
+		full.links = append(full.links, &link{server: full, at: h.addr, used: idsPerLink})
 	}
 	if _, err := full.exchange(t.Context(), &Query{Code: AccessRequest, User: "x"}, time.Second, false); !errors.Is(err, errBusy) {
 		t.Errorf("all identifiers of all sockets in use: %v", err)

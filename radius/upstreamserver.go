@@ -19,7 +19,8 @@ import (
 // upstreamServer is one server of an Upstream, with what is known of it.
 type upstreamServer struct {
 	*Upstream
-	address string
+	address string // as configured, with its port
+	host    host
 	secret  *Secret
 	opening chan struct{} // capacity 1: who is in it opens a link
 
@@ -49,33 +50,77 @@ var (
 type reply struct {
 	Answer
 	server *upstreamServer
+	at     string // the address of the server that it came from
 	auth   [authSize]byte
 }
 
-// exchange asks the server for at most limit. It retransmits as RFC 5080 §2.2.1
-// says, sooner where the limit is short. hasty says that there is another server
-// to ask: then a port that nothing listens on is not waited for.
+// exchange asks the server for at most limit. hasty says that there is another
+// server to ask: then a port that nothing listens on is not waited for.
 func (s *upstreamServer) exchange(ctx context.Context, q *Query, limit time.Duration, hasty bool) (reply, error) {
+	began := time.Now()
+	targets, err := s.targets(ctx, began.Add(limit))
+	if err == nil {
+		return s.exchangeWith(ctx, targets, q, limit, hasty)
+	}
+	if s.counts(ctx, err, limit, began) {
+		s.missed(began)
+	}
+	return reply{}, err
+}
+
+// targets are the addresses of the server that are to be asked.
+func (s *upstreamServer) targets(ctx context.Context, end time.Time) ([]string, error) {
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	return s.host.targets(ctx)
+}
+
+// exchangeWith asks one address of the server after the other. Each has an equal
+// part of what is left of limit.
+func (s *upstreamServer) exchangeWith(ctx context.Context, targets []string, q *Query, limit time.Duration, hasty bool) (reply, error) {
 	client := mfa.ClientOf(ctx)
 	if !s.shares.take(client, questionsPerClient) {
 		return reply{}, errBusy
 	}
 	defer s.shares.give(client)
 	began := time.Now()
-	c, err := s.begin(ctx, q, began.Add(limit))
-	var answer Answer
-	if err == nil {
-		defer c.link.end(c, c.id())
-		answer, err = c.await(ctx, began.Add(limit), hasty)
-	}
-	if err != nil {
-		if s.counts(ctx, err, limit, began) {
-			s.missed(began)
+	end := began.Add(limit)
+	var failed error
+	for i, at := range targets {
+		others := len(targets) - i - 1
+		r, err := s.askAt(ctx, at, q, time.Until(end)/time.Duration(others+1), hasty || others > 0)
+		if err == nil {
+			s.answered(at)
+			return r, nil
 		}
+		if len(targets) > 1 {
+			err = fmt.Errorf("%s: %w", at, err)
+		}
+		failed = errors.Join(failed, err)
+		if ctx.Err() != nil || errors.Is(err, errBusy) {
+			break
+		}
+	}
+	if s.counts(ctx, failed, limit, began) {
+		s.missed(began)
+	}
+	return reply{}, failed
+}
+
+// askAt asks one address for at most limit. It retransmits as RFC 5080 §2.2.1
+// says, sooner where the limit is short.
+func (s *upstreamServer) askAt(ctx context.Context, at string, q *Query, limit time.Duration, hasty bool) (reply, error) {
+	end := time.Now().Add(limit)
+	c, err := s.begin(ctx, at, q, end)
+	if err != nil {
 		return reply{}, err
 	}
-	s.answered()
-	return reply{Answer: answer, server: s, auth: c.auth}, nil
+	defer c.link.end(c, c.id())
+	answer, err := c.await(ctx, end, hasty)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{Answer: answer, server: s, at: at, auth: c.auth}, nil
 }
 
 // longEnough is after how long an answer that did not come says something of the
@@ -141,9 +186,9 @@ func (c *question) fault(refused bool) error {
 	return ErrNoAnswer
 }
 
-// begin finds a link with a free identifier, or opens one.
-func (s *upstreamServer) begin(ctx context.Context, q *Query, end time.Time) (*question, error) {
-	c, opens, err := s.take(q)
+// begin finds a link to an address with a free identifier, or opens one.
+func (s *upstreamServer) begin(ctx context.Context, at string, q *Query, end time.Time) (*question, error) {
+	c, opens, err := s.take(at, q)
 	if c != nil || err != nil {
 		return c, err
 	}
@@ -158,14 +203,14 @@ func (s *upstreamServer) begin(ctx context.Context, q *Query, end time.Time) (*q
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if c, _, err = s.take(q); c != nil || err != nil {
+	if c, _, err = s.take(at, q); c != nil || err != nil {
 		return c, err // somebody else has opened one meanwhile
 	}
-	conn, err := s.dial(ctx, s.address)
+	conn, err := s.dial(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{server: s, conn: conn}
+	l := &link{server: s, at: at, conn: conn}
 	c, err = l.newQuestion(q, idsPerLink)
 	if err != nil {
 		conn.Close()
@@ -178,19 +223,29 @@ func (s *upstreamServer) begin(ctx context.Context, q *Query, end time.Time) (*q
 	return c, nil
 }
 
-// take begins a question on an open link, from a random one on. Where all have
-// questionsPerLink, another should be opened while there may be more.
-func (s *upstreamServer) take(q *Query) (c *question, opens bool, err error) {
+// take begins a question on an open link to an address, from a random one on. Where
+// all have questionsPerLink, another should be opened while there may be more.
+func (s *upstreamServer) take(at string, q *Query) (c *question, opens bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	opens = len(s.links) < linksPerServer
+	there := 0
+	for _, l := range s.links {
+		if l.at == at {
+			there++
+		}
+	}
+	opens = there < linksPerServer
 	most := questionsPerLink
 	if !opens {
 		most = idsPerLink
 	}
 	n := len(s.links)
-	for i, at := 0, mathrand.IntN(max(n, 1)); i < n; i++ {
-		if c, err = s.links[(at+i)%n].newQuestion(q, most); c != nil || err != nil {
+	for i, from := 0, mathrand.IntN(max(n, 1)); i < n; i++ {
+		l := s.links[(from+i)%n]
+		if l.at != at {
+			continue
+		}
+		if c, err = l.newQuestion(q, most); c != nil || err != nil {
 			return c, opens, err
 		}
 	}
@@ -204,7 +259,8 @@ func (s *upstreamServer) forget(l *link) {
 }
 
 // answered is called for each valid answer: the server lives.
-func (s *upstreamServer) answered() {
+func (s *upstreamServer) answered(at string) {
+	s.host.answered(at)
 	s.heard.Store(time.Now().UnixNano())
 	if s.dead.Load() && s.dead.Swap(false) {
 		s.log.Info("an upstream server answers again", zap.String("server", s.address))
@@ -221,6 +277,7 @@ func (s *upstreamServer) missed(began time.Time) {
 	if heard >= began.UnixNano() {
 		return
 	}
+	s.host.missed()
 	if s.lastMiss < heard {
 		s.misses = 0
 	}
@@ -282,19 +339,19 @@ func (s *upstreamServer) probes() bool {
 	return s.probing
 }
 
-// askStatus sends a Status-Server.
+// askStatus sends a Status-Server to one address after the other, each for at most limit.
 func (s *upstreamServer) askStatus(ctx context.Context, limit time.Duration) error {
-	c, err := s.begin(ctx, &Query{Code: StatusServer, tail: s.nasIdentifier}, time.Now().Add(limit))
-	if err != nil {
-		return err
+	targets, err := s.targets(ctx, time.Now().Add(limit))
+	for _, at := range targets {
+		var r reply
+		r, err = s.askAt(ctx, at, &Query{Code: StatusServer, tail: s.nasIdentifier}, limit, false)
+		if err == nil {
+			s.status.Store(true)
+			s.answered(r.at)
+			return nil
+		}
 	}
-	defer c.link.end(c, c.id())
-	if _, err = c.await(ctx, time.Now().Add(limit), false); err != nil {
-		return err
-	}
-	s.status.Store(true)
-	s.answered()
-	return nil
+	return err
 }
 
 // idle is how long a link stays open unused.
@@ -314,8 +371,7 @@ func (s *upstreamServer) close() {
 	}
 }
 
-// dialUDP opens a socket at a port that the kernel chooses. A name is looked up
-// again for each.
+// dialUDP opens a socket at a port that the kernel chooses.
 func dialUDP(ctx context.Context, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "udp", address)
 }

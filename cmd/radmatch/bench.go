@@ -84,7 +84,7 @@ Never against a server in production: it fills the audit trail.`,
 }
 
 func (a *app) bench(ctx context.Context, b *bench) error {
-	if err := b.prepare(a); err != nil {
+	if err := b.prepare(ctx, a); err != nil {
 		return err
 	}
 	report, err := b.run(ctx)
@@ -99,7 +99,7 @@ func (a *app) bench(ctx context.Context, b *bench) error {
 }
 
 // prepare checks the flags and reads the files that they name.
-func (b *bench) prepare(a *app) error {
+func (b *bench) prepare(ctx context.Context, a *app) error {
 	const help = "radmatch bench --help"
 	switch {
 	case b.mode != benchTOTP && b.mode != benchPassword && b.mode != benchPush && b.mode != benchStatus:
@@ -122,15 +122,27 @@ func (b *bench) prepare(a *app) error {
 	}
 	if b.addr != "" && b.secretFile != "" {
 		secret, err := textfile.Secret(b.secretFile)
+		if err != nil {
+			return err
+		}
 		b.secret = radius.NewSecret([]byte(secret))
-		return err
+		addresses, err := radius.Addresses(ctx, b.addr)
+		if err != nil {
+			return err
+		}
+		var ways []loginCaller
+		for _, address := range addresses {
+			ways = append(ways, loginCaller{caller: &radius.Caller{Addr: address, Secret: b.secret}})
+		}
+		b.addr = answering(ctx, ways).caller.Addr
+		return nil
 	}
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
 	l := login{server: b.addr}
-	_, caller, err := l.caller(cfg)
+	_, caller, err := l.reach(ctx, cfg)
 	if err != nil {
 		return err
 	}

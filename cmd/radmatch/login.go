@@ -66,7 +66,7 @@ func (a *app) login(ctx context.Context, l *login) error {
 	if err != nil {
 		return err
 	}
-	client, caller, err := l.caller(cfg)
+	client, caller, err := l.reach(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -143,9 +143,17 @@ func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query,
 	return answer, nil
 }
 
-// caller finds the client that this machine can be, and the server's address.
-func (l *login) caller(cfg *config.Config) (string, *radius.Caller, error) {
-	hint := fmt.Sprintf("radmatch explain %s, or give a client the address of this machine", l.user)
+// loginCaller is one way to ask the server: from one address of this machine to
+// one of the server's, as the client that has that address.
+type loginCaller struct {
+	client string
+	caller *radius.Caller
+}
+
+// reach returns the client that this machine can be, and how it asks the server.
+// Of a server whose name has several addresses it takes the first one that
+// answers a Status-Server; where none does, the first.
+func (l *login) reach(ctx context.Context, cfg *config.Config) (string, *radius.Caller, error) {
 	server := l.server
 	if server == "" {
 		if len(cfg.Listen.RADIUS) == 0 {
@@ -153,13 +161,56 @@ func (l *login) caller(cfg *config.Config) (string, *radius.Caller, error) {
 		}
 		server = reachable(cfg.Listen.RADIUS[0])
 	}
-	sources, err := localAddresses(cfg, server)
+	addresses, err := radius.Addresses(ctx, server)
 	if err != nil {
 		return "", nil, usageError("radmatch login --server HOST:PORT", "server %q: %w", server, err)
 	}
+	var ways []loginCaller
+	var unreachable error
+	for _, address := range addresses {
+		way, err := l.way(cfg, address)
+		switch {
+		case err == nil:
+			ways = append(ways, way)
+		case unreachable == nil:
+			unreachable = err
+		}
+	}
+	if len(ways) == 0 {
+		return "", nil, unreachable
+	}
+	use := answering(ctx, ways)
+	return use.client, use.caller, nil
+}
+
+// answering returns the first way on which the server answers a Status-Server;
+// where it does on none, the first.
+func answering(ctx context.Context, ways []loginCaller) loginCaller {
+	for i := 0; len(ways) > 1 && i < len(ways); i++ {
+		if ways[i].answers(ctx) {
+			return ways[i]
+		}
+	}
+	return ways[0]
+}
+
+// answers reports whether the server is there.
+func (w *loginCaller) answers(ctx context.Context) bool {
+	try := radius.Caller{Addr: w.caller.Addr, Local: w.caller.Local, Secret: w.caller.Secret, First: 300 * time.Millisecond, Total: time.Second}
+	_, err := try.Exchange(ctx, &radius.Query{Code: radius.StatusServer})
+	return err == nil
+}
+
+// way finds the client that this machine can be towards an address of the server.
+func (l *login) way(cfg *config.Config, server string) (loginCaller, error) {
+	hint := fmt.Sprintf("radmatch explain %s, or give a client the address of this machine", l.user)
+	sources, err := localAddresses(cfg, server)
+	if err != nil {
+		return loginCaller{}, usageError("radmatch login --server HOST:PORT", "server %q: %w", server, err)
+	}
 	table, err := loginTable(cfg)
 	if err != nil {
-		return "", nil, err
+		return loginCaller{}, err
 	}
 	for _, source := range sources {
 		c, ok := table.Lookup(source)
@@ -167,18 +218,18 @@ func (l *login) caller(cfg *config.Config) (string, *radius.Caller, error) {
 			continue
 		}
 		i := clientIndex(cfg, c.Name)
-		return c.Name, &radius.Caller{
+		return loginCaller{c.Name, &radius.Caller{
 			Addr: server, Local: source, Secret: radius.NewSecret(c.Secrets[0]),
 			Total: cfg.Clients[i].MFA.PushTimeout + loginPatience,
-		}, nil
+		}}, nil
 	}
 	switch {
 	case l.client == "":
-		return "", nil, usageError(hint, "no client has an address of this machine")
+		return loginCaller{}, usageError(hint, "no client has an address of this machine")
 	case clientIndex(cfg, l.client) < 0:
-		return "", nil, usageError(hint, "no client is named %q", l.client)
+		return loginCaller{}, usageError(hint, "no client is named %q", l.client)
 	}
-	return "", nil, usageError(hint, "client %q has no address of this machine, or another client has it with a longer prefix", l.client)
+	return loginCaller{}, usageError(hint, "client %q has no address of this machine, or another client has it with a longer prefix", l.client)
 }
 
 // loginTable finds clients as the server does.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -123,5 +124,32 @@ func TestLogin(t *testing.T) {
 				t.Error("the code is shown")
 			}
 		})
+	}
+}
+
+// TestLoginSeveralAddresses: of a server whose name has several addresses the one
+// that answers is asked.
+func TestLoginSeveralAddresses(t *testing.T) {
+	addr := loginServer(t, authenticatorFunc(func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{}) }))
+	_, port, _ := net.SplitHostPort(addr)
+	silent, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.91", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	way := func(host string) loginCaller {
+		return loginCaller{host, &radius.Caller{Addr: net.JoinHostPort(host, port), Local: netip.MustParseAddr("127.0.0.1"), Secret: radius.NewSecret([]byte("new-secret"))}}
+	}
+	nobody, hung, there := way("127.0.0.90"), way("127.0.0.91"), way("127.0.0.1")
+	for _, tt := range []struct {
+		ways []loginCaller
+		want loginCaller
+	}{
+		{[]loginCaller{there}, there}, {[]loginCaller{nobody}, nobody}, {[]loginCaller{nobody, there}, there},
+		{[]loginCaller{hung, there}, there}, {[]loginCaller{there, hung}, there}, {[]loginCaller{nobody, hung}, nobody},
+	} {
+		if got := answering(t.Context(), tt.ways); got != tt.want {
+			t.Errorf("%v: got %v, want %v", tt.ways, got.client, tt.want.client)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,7 +144,7 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 		case errors.Is(err, errUnknownName):
 			unknown = append(unknown, push.Printable(names[i].String(), 128))
 		case err != nil:
-			silent = cmp.Or(silent, err)
+			silent = err
 			notKnown++
 		}
 	}
