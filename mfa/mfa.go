@@ -29,7 +29,7 @@ var (
 // ErrRejected. Only where Proven, that is after a right password, may the user
 // be told (rule 7); the text comes from the fixed list of message.go by Reason.
 type AccountError struct {
-	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours, logon_workstation, account_restricted, no_dial_in
+	Reason Reason // password_expired, must_change_password, account_disabled, account_expired, account_locked, logon_hours, logon_workstation, account_restricted, no_dial_in, reply_invalid
 	Proven bool   // the password was right
 	Err    error  // what the directory said, for the log
 }

@@ -41,6 +41,19 @@ func (d *Dictionary) ParseAttribute(name, value string) (mfa.Attribute, error) {
 	return a, nil
 }
 
+// ParseDirectoryAttribute is ParseAttribute for a value of a directory. Active
+// Directory keeps the static address of an account as a signed integer
+// (msRADIUSFramedIPAddress): -1062731519 is 192.168.1.1.
+func (d *Dictionary) ParseDirectoryAttribute(name, value string) (mfa.Attribute, error) {
+	bare, _, _ := strings.Cut(name, ":")
+	if def, err := d.lookup(bare); err == nil && (def.format == "ipaddr" || def.format == "combo-ip") {
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil && n >= math.MinInt32 && n <= math.MaxUint32 {
+			value = netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(n)))).String()
+		}
+	}
+	return d.ParseAttribute(name, value)
+}
+
 func (d *Dictionary) parseAttribute(name, value string) (mfa.Attribute, error) {
 	bare, tagText, tagged := strings.Cut(name, ":")
 	def, err := d.lookup(bare)

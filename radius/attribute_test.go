@@ -144,3 +144,31 @@ func FuzzParseAttribute(f *testing.F) {
 		FormatAttribute(got[1])
 	})
 }
+
+// Active Directory keeps addresses as signed integers.
+func TestParseDirectoryAttribute(t *testing.T) {
+	for _, tt := range []struct{ name, value, want string }{
+		{"Framed-IP-Address", "-1062731519", "c0a80101"},
+		{"Framed-IP-Address", "167772167", "0a000007"},
+		{"Framed-IP-Address", "3232235777", "c0a80101"},
+		{"Framed-IP-Address", "-1", "ffffffff"},
+		{"Framed-IP-Address", "192.168.1.1", "c0a80101"},
+		{"Framed-IP-Netmask", "-256", "ffffff00"},
+		{"Framed-IP-Address", "4294967296", ""},
+		{"Framed-IP-Address", "-2147483649", ""},
+		{"Framed-IP-Address", "1.5", ""},
+		{"Framed-IP-Address", "", ""},
+		{"Session-Timeout", "-1", ""},
+		{"Session-Timeout", "60", "0000003c"},
+		{"Filter-Id", "-1062731519", "2d31303632373331353139"},
+		{"No-Such-Attribute", "1", ""},
+	} {
+		a, err := StandardDictionary().ParseDirectoryAttribute(tt.name, tt.value)
+		if got := hex.EncodeToString(a.Value); got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%s %q: got %s, %v; want %s", tt.name, tt.value, got, err, tt.want)
+		}
+	}
+	if _, err := StandardDictionary().ParseAttribute("Framed-IP-Address", "-1062731519"); err == nil {
+		t.Error("a file may hold a number in place of an address")
+	}
+}

@@ -78,7 +78,7 @@ func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.Passwo
 
 func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.PasswordChecker, error) {
 	return password.OpenLDAP(s, password.LDAPParts{
-		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseAttribute, CheckReply: radius.CheckReply, Logger: p.log,
+		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseDirectoryAttribute, CheckReply: radius.CheckReply, Logger: p.log,
 	})
 }
 

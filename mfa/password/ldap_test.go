@@ -229,8 +229,9 @@ userPassword: right horse
 	}
 }
 
-// TestLDAPReply: a value that cannot be sent is no answer: it may be what keeps
-// the user out of a network. One that is not there is none.
+// TestLDAPReply: a value that cannot be sent is a refusal: it may be what keeps
+// the user out of a network. One that is not there is none. Connect sees it before
+// the user does.
 func TestLDAPReply(t *testing.T) {
 	s := startSlapd(t)
 	var many strings.Builder
@@ -247,7 +248,19 @@ func TestLDAPReply(t *testing.T) {
 	l := openLDAP(t, set)
 	for _, user := range []string{"bob", "twin"} {
 		_, err := check(t, l, user, passwordtest.SlapdPassword)
-		noAnswer(t, user, err)
+		if account := (*mfa.AccountError)(nil); !errors.As(err, &account) || account.Reason != mfa.ReasonReplyInvalid || !account.Proven {
+			t.Errorf("%s: got %v", user, err)
+		}
+		if _, err := check(t, l, user, "wrong horse"); !errors.Is(err, mfa.ErrRejected) || errors.As(err, new(*mfa.AccountError)) {
+			t.Errorf("%s, a wrong password: got %v", user, err)
+		}
+	}
+	failed := (*mfa.ConnectError)(nil)
+	if err := l.Connect(t.Context()); !errors.As(err, &failed) || failed.Step != "reply" || !strings.Contains(err.Error(), "uid=") {
+		t.Errorf("Connect says %v", err)
+	}
+	if name, _, err := l.FindName(t.Context(), "bob"); err != nil || name != "Bob" {
+		t.Errorf("what an operator does for such a user: %q, %v", name, err)
 	}
 	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil || id.Attributes != nil {
 		t.Errorf("a user without the attribute: %+v, %v", id.Attributes, err)

@@ -450,8 +450,9 @@ func disabledInAD(e *ldapEntry) bool {
 	return err != nil || control&accountDisable != 0
 }
 
-// reply makes attributes of the answer. A value that cannot be sent is an error:
-// it may be what keeps the user out of a network.
+// reply makes attributes of the answer. A value that cannot be sent is a refusal:
+// it may be what keeps the user out of a network, and no other server could send it.
+// How much fits into the answer depends on the client, and is measured there.
 func (l *LDAP) reply(d *directory, e *ldapEntry) ([]mfa.Attribute, error) {
 	var attributes []mfa.Attribute
 	for _, r := range d.reply {
@@ -462,19 +463,22 @@ func (l *LDAP) reply(d *directory, e *ldapEntry) ([]mfa.Attribute, error) {
 		}
 		for _, value := range e.values(r.From) {
 			a, err := l.encode(r.Attribute, value)
+			if err == nil {
+				err = l.check([]mfa.Attribute{a})
+			}
 			if err != nil {
-				return nil, fmt.Errorf("reply: %s from %s: %w", r.Attribute, r.From, err)
+				return nil, invalidReply(fmt.Errorf("%s from %s: %w", r.Attribute, r.From, err))
 			}
 			if attributes = append(attributes, a); len(attributes) > maxReply {
-				return nil, fmt.Errorf("reply: more than %d attributes", maxReply)
+				return nil, invalidReply(fmt.Errorf("more than %d attributes", maxReply))
 			}
 		}
 	}
-	if len(attributes) == 0 {
-		return nil, nil
-	}
-	if err := l.check(attributes); err != nil {
-		return nil, fmt.Errorf("reply: %w", err)
-	}
 	return attributes, nil
+}
+
+// invalidReply is the refusal of a user whose reply attributes cannot be sent. It
+// comes after the right password.
+func invalidReply(err error) error {
+	return &mfa.AccountError{Reason: mfa.ReasonReplyInvalid, Proven: true, Err: fmt.Errorf("reply: %w", err)}
 }
