@@ -106,7 +106,7 @@ func TestUpstreamSeveralAddresses(t *testing.T) {
 		}
 		for i := range 3 {
 			began := time.Now()
-			if _, err := u.Check(t.Context(), "alice", mfa.Password("right horse")); err != nil {
+			if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 				t.Errorf("%s: login %d: %v", name, i, err)
 			}
 			if took := time.Since(began); i > 0 && took > s.timeout/2 {
@@ -139,13 +139,13 @@ func TestUpstreamQuestionOfAnAddress(t *testing.T) {
 	s := u.servers[0]
 	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.79")}
 	s.host.lookup = func(context.Context, string) ([]netip.Addr, error) { return addresses, nil }
-	_, err := u.Check(t.Context(), "alice", mfa.Password("right horse"))
+	_, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"))
 	question := new(mfa.PrimaryChallenge)
 	if !errors.As(err, &question) {
 		t.Fatal(err)
 	}
 	s.host.learn(addresses[1:], port) // the name means another machine now
-	if _, err := u.Continue(t.Context(), "alice", question, "246"); err != nil {
+	if _, err := u.Continue(t.Context(), mfa.NameOf("alice"), question, "246"); err != nil {
 		t.Error(err)
 	}
 	if asked() {

@@ -259,7 +259,7 @@ func TestLDAPReply(t *testing.T) {
 	if err := l.Connect(t.Context()); !errors.As(err, &failed) || failed.Step != "reply" || !strings.Contains(err.Error(), "uid=") {
 		t.Errorf("Connect says %v", err)
 	}
-	if name, _, err := l.FindName(t.Context(), "bob"); err != nil || name != "Bob" {
+	if name, _, err := l.FindName(t.Context(), mfa.NameOf("bob")); err != nil || name.String() != "Bob" {
 		t.Errorf("what an operator does for such a user: %q, %v", name, err)
 	}
 	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil || id.Attributes != nil {
