@@ -91,7 +91,7 @@ const (
 	ReasonMFAError          Reason = "mfa_error"
 	ReasonInternalError     Reason = "internal_error"
 	ReasonReplyTooLong      Reason = "reply_too_long" // the reply attributes do not fit into an answer to this client
-	ReasonReplyInvalid      Reason = "reply_invalid" // the primary has a value that cannot be sent as the attribute that it should become
+	ReasonReplyInvalid      Reason = "reply_invalid"  // the primary has a value that cannot be sent as the attribute that it should become
 	ReasonWrongCode         Reason = "wrong_code"
 	ReasonCodeUsed          Reason = "code_used"
 	ReasonCodesLocked       Reason = "codes_locked"
