@@ -189,7 +189,7 @@ const (
 type Lockout struct {
 	Codes  int           `yaml:"codes" default:"10" min:"3" max:"100" doc:"How many wrong codes."`
 	Window time.Duration `yaml:"window" default:"15m" min:"1s" max:"24h" doc:"Within what time."`
-	For    time.Duration `yaml:"for" default:"15m" min:"1s" max:"7d" doc:"How long the codes stay locked."`
+	For    time.Duration `yaml:"for" default:"15m" min:"1s" max:"7d" doc:"How long the codes stay locked. Each lock in a row is twice as long as the one before, up to 24h; a right code ends the row, and 100 wrong codes in a row lock until user unblock."`
 }
 
 // Fatigue stops prompts to a user.

@@ -275,10 +275,12 @@ func TestAppended(t *testing.T) {
 		},
 		"locked codes": func(t *testing.T, r *rig) {
 			r.appends(AppendSuffix)
-			for range 10 {
+			for range 9 {
 				r.sendTyped("bob", "right000000").want(Reject, ReasonWrongCode)
 				time.Sleep(maxRejectDelay)
 			}
+			r.sendTyped("bob", "right000000").want(Reject, ReasonCodesLocked)
+			time.Sleep(maxRejectDelay)
 			r.sendTyped("bob", "right123456").want(Reject, ReasonCodesLocked)
 			if r.codes.tries() != 10 {
 				t.Errorf("%d codes examined", r.codes.tries())

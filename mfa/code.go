@@ -9,13 +9,28 @@ import (
 
 // askCode opens a login that waits for a passcode.
 func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user User) {
-	if e.Limits.codes.locked(w.User.Key(), w.Opened, user.Unblocked) {
+	if e.codesLocked(w, user) {
 		e.end(ctx, w, p, Reject, ReasonCodesLocked)
 		return
 	}
 	if e.openDialog(ctx, w, p) {
 		e.challenge(ctx, w, p, messageEnterCode)
 	}
+}
+
+// endsRow is what the event of a right code says where there is a row of wrong ones
+// to end; nil where there is none.
+func (e *Engine) endsRow(user Name) *WrongCodes {
+	if e.Limits.codes.of(user.Key()).Row == 0 {
+		return nil
+	}
+	return &WrongCodes{}
+}
+
+// codesLocked reports whether no code of the user is examined now.
+func (e *Engine) codesLocked(w *wait, user User) bool {
+	counted := e.Limits.codes.of(w.User.Key())
+	return counted.locked(w.Opened, user.Unblocked)
 }
 
 // examine checks a passcode. The user's count goes up before the code is looked
@@ -37,14 +52,20 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 			return e.refuseCode(c, ReasonCodesLocked, now)
 		}
 		if a := e.Pending.matched(w, Password(code)); a != nil {
-			e.Limits.codes.refund(key, now)
+			d, ev, how := e.accept(ctx, w, a, now)
+			if d.Outcome == Accept {
+				ev.WrongCodes = e.endsRow(w.User)
+				e.Limits.codes.right(key, now)
+			} else {
+				e.Limits.codes.refund(key, now)
+			}
 			w.typed = c
-			return e.accept(ctx, w, a, now)
+			return d, ev, how
 		}
 		err = e.verify(ctx, w, code, now)
 		switch {
 		case err == nil:
-			e.Limits.codes.refund(key, now)
+			e.Limits.codes.right(key, now)
 			w.typed = c
 			return w.decide(Accept, w.Reason), Event{}, committed
 		case !errors.Is(err, ErrRejected):
@@ -52,7 +73,15 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 			d := w.noAnswer(err)
 			return d, w.event(d.Outcome, d.Reason, now), record
 		}
-		e.Limits.codes.settle(key, now, e.Lockout)
+		w.counts = &e.Limits.codes
+		counted := e.Limits.codes.wrong(key, now, e.Lockout)
+		if counted.locked(now, user.Unblocked) {
+			w.Wrong++
+			e.tire(w, ReasonCodesLocked, user, now)
+			d, ev, how := e.refuseCode(c, ReasonCodesLocked, now)
+			d.Err, ev.WrongCodes = err, &counted
+			return d, ev, how
+		}
 		return e.wrongCode(c, user, err, now)
 	})
 }

@@ -286,8 +286,13 @@ func TestLockout(t *testing.T) {
 	}
 	table(t, map[string]func(*testing.T, *rig){
 		"ten wrong codes lock the codes": func(t *testing.T, r *rig) {
-			a := guess(r, 10)
-			r.sendAnswer(a, "123456").want(Reject, ReasonCodesLocked)
+			guess(r, 9)
+			a := r.send(r.request("bob"))
+			r.sendAnswer(a, "000000").want(Reject, ReasonCodesLocked) // the tenth was examined, and ends it
+			if ev := r.journal.last(t); ev.Tries != 1 || ev.WrongCodes == nil || ev.WrongCodes.Row != 10 {
+				t.Errorf("event: %+v", ev)
+			}
+			r.sendAnswer(a, "123456").want(Reject, "")
 			r.send(r.request("bob")).want(Reject, ReasonCodesLocked)
 			if r.codes.tries() != 10 {
 				t.Errorf("%d codes were examined", r.codes.tries())

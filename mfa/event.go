@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -30,12 +31,29 @@ func (ev Event) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Report is what a login that ended with "this was not me" leaves for those who
-// must act on it: the event that monitoring looks for.
-func (ev Event) Report() Event {
+// NotMe reports whether ev is a login that its user reported.
+func (ev *Event) NotMe() bool {
+	return ev.Kind == EventLogin && ev.Reason == ReasonNotMe && !ev.User.IsZero()
+}
+
+// Reports reports whether ev leaves a Report.
+func (ev *Event) Reports() bool {
+	return ev.NotMe() || ev.WrongCodes != nil && ev.WrongCodes.Alarm
+}
+
+// Report is what a login that ended with "this was not me", or locked its user's
+// codes, leaves for those who must act on it: the event that monitoring looks for.
+func (ev *Event) Report() Event {
 	text := "somebody else has the password of this user; no push at " + cmp.Or(ev.Group, ev.Client) + " until `radmatch user unblock`"
-	if ev.BlocksUser {
+	switch w := ev.WrongCodes; {
+	case ev.BlocksUser:
 		text = "somebody else has the password of this user; the user is blocked until `radmatch user unblock`"
+	case ev.NotMe():
+	case w.Row >= maxWrongRow:
+		text = fmt.Sprintf("%d wrong codes in a row: the codes are locked until `radmatch user unblock`", w.Row)
+	default:
+		text = fmt.Sprintf("%d wrong codes: the codes are locked until %s. Unless it was the user, somebody else has the password",
+			w.Row, w.Until.UTC().Format(time.RFC3339))
 	}
 	return Event{
 		ID: ev.ID, Time: ev.Time, Kind: EventReport, Client: ev.Client, Group: ev.Group, User: ev.User,

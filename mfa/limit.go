@@ -17,14 +17,14 @@ type Rule struct {
 // prompts, prompts of any kind, wrong passwords. It outlives every engine, so a reload forgets
 // nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
-	codes   tallies[NameKey]
+	codes   codeLocks
 	prompts tallies[NameKey] // that the user did not approve
 	rang    tallies[NameKey] // all prompts, however they ended
 	tries   tries            // of passwords
 }
 
 // maxTallies bounds each table (about 20 MiB at the most). Only a right
-// password makes an entry in codes and prompts.
+// password makes an entry in prompts and rang.
 const maxTallies = 100_000
 
 // tallies is a table of sliding windows.
@@ -160,8 +160,7 @@ func (l *Limits) Restore(events []Event, codes, prompts, rings Rule, now time.Ti
 		age := now.Sub(ev.Time)
 		for range ev.Tries {
 			if age < codes.Window+codes.For {
-				l.codes.take(key, ev.Time, time.Time{}, codes)
-				l.codes.settle(key, ev.Time, codes)
+				l.codes.restore(key, ev.Time, codes)
 			}
 		}
 		if ev.Kind == EventLogin && ev.Plan.prompts() && tiresome(ev.Reason) && age < prompts.Window+prompts.For {
@@ -171,6 +170,17 @@ func (l *Limits) Restore(events []Event, codes, prompts, rings Rule, now time.Ti
 		if (ev.Kind == EventLogin || ev.Kind == EventUnclaimed) && ev.Plan.prompts() && age < rings.Window {
 			l.rang.take(key, ev.Time, time.Time{}, rings)
 		}
+	}
+}
+
+// RestoreCodes brings in the wrong codes that are on disk, by the form of the name. It is
+// called after Restore.
+func (l *Limits) RestoreCodes(all map[NameKey]WrongCodes) {
+	for user := range l.codes.m {
+		l.codes.set(user, all[user]) // none: a right code, or an unblocking, has ended the row
+	}
+	for user, w := range all {
+		l.codes.set(user, w)
 	}
 }
 

@@ -159,8 +159,8 @@ func TestRestore(t *testing.T) {
 			l.Restore(tt.events, codes, prompts, Rule{Max: 30, Window: prompts.Window}, now)
 			u := User{Name: NameOf("bob")}
 			limited := l.prompts.locked(NameOf("bob").Key(), now, u.Unblocked)
-			if l.CodesLocked(u, now) != tt.codes || limited != tt.prompts {
-				t.Errorf("codes locked %v, push limited %v", l.CodesLocked(u, now), limited)
+			if _, locked := l.CodesLocked(u, now); locked != tt.codes || limited != tt.prompts {
+				t.Errorf("codes locked %v, push limited %v", locked, limited)
 			}
 		})
 	}
@@ -182,10 +182,7 @@ func TestRejectionsAreAlike(t *testing.T) {
 			r.users.set("bob", func(u *User) { u.Codes, u.Devices, u.PushBlocked = 0, 1, []string{"edge"} })
 		},
 		"codes are locked": func(r *rig, q *Request) {
-			for range r.Lockout.Max {
-				r.Limits.codes.take(NameOf("bob").Key(), time.Now(), time.Time{}, r.Lockout)
-			}
-			r.Limits.codes.settle(NameOf("bob").Key(), time.Now(), r.Lockout)
+			r.lockCodes("bob")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,9 +202,16 @@ func TestRejectionsAreAlike(t *testing.T) {
 }
 
 // counted returns how many times the key was taken and not refunded.
-func (t *tallies[K]) counted(key K) int {
-	if e := t.m[key]; e != nil {
+func (l *codeLocks) counted(key NameKey) int {
+	if e := l.m[key]; e != nil {
 		return len(e.times)
 	}
 	return 0
+}
+
+// lockCodes has the user's codes locked by wrong ones.
+func (r *rig) lockCodes(user string) {
+	for range r.Lockout.Max {
+		r.Limits.codes.restore(NameOf(user).Key(), time.Now(), r.Lockout)
+	}
 }

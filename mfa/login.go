@@ -49,6 +49,7 @@ type wait struct {
 	turn    chan struct{}   // capacity 1: who is in it may end the login
 	code    string          // that came with the password, while the primary still asks
 	asks    bool            // a primary's question is open: who it is, is what a stranger has typed
+	counts  *codeLocks      // where its wrong codes are counted; nil: it has none
 	typed   *challenge      // whose answer was the code that lets in; set in the login's turn
 	match   Password        // what a device shows once it has approved, and the person must type; empty: nothing
 	life    context.Context // the prompt's; no packet's and no request's is its parent
@@ -148,6 +149,10 @@ func (w *wait) event(o Outcome, r Reason, now time.Time) Event {
 	}
 	if len(w.Requests) > 1 {
 		ev.Requests = w.Requests
+	}
+	if w.counts != nil {
+		counted := w.counts.of(w.User.Key())
+		ev.WrongCodes = &counted
 	}
 	return ev
 }

@@ -18,7 +18,7 @@ const matchDigits = 6
 // askDeviceForCode opens a login whose device shows a code. It rings at no device
 // while the person could not type that code.
 func (e *Engine) askDeviceForCode(ctx context.Context, w *wait, p packet, user User) {
-	if e.Limits.codes.locked(w.User.Key(), w.Opened, user.Unblocked) {
+	if e.codesLocked(w, user) {
 		e.end(ctx, w, p, Reject, ReasonCodesLocked)
 		return
 	}
@@ -76,7 +76,9 @@ func (e *Engine) verify(ctx context.Context, w *wait, answer string, now time.Ti
 	if w.match != "" && !e.Codes.HasForm(w.User, answer) {
 		return ErrRejected // it can only have been the device's
 	}
-	return e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, answer, w.event(Accept, w.Reason, now))
+	ev := w.event(Accept, w.Reason, now)
+	ev.WrongCodes = e.endsRow(w.User)
+	return e.Codes.VerifyCode(context.WithoutCancel(ctx), w.User, answer, ev)
 }
 
 // askForCode is what an approval leads to where its code must be typed: answers

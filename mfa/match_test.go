@@ -206,10 +206,7 @@ func TestCodeFromDevice(t *testing.T) {
 		},
 		"codes are locked": func(t *testing.T, r *rig) {
 			r.hidesMessage(r.client)
-			for range r.Lockout.Max {
-				r.Limits.codes.take(NameOf("alice").Key(), time.Now(), time.Time{}, r.Lockout)
-			}
-			r.Limits.codes.settle(NameOf("alice").Key(), time.Now(), r.Lockout)
+			r.lockCodes("alice")
 			r.send(r.request("alice")).want(Reject, ReasonCodesLocked)
 			if n := len(r.phone.all()); n != 0 {
 				t.Errorf("%d devices ring for nothing", n)

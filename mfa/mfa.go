@@ -186,9 +186,9 @@ type CodeVerifier interface {
 }
 
 // Journal is the audit trail. Record returns nil when ev is on disk. It may be
-// called concurrently. An EventLogin with Reason ReasonNotMe also blocks push
-// for its user and group, with BlocksUser the user, and records its Report, all
-// in the same commit.
+// called concurrently. What Event.Reports has an event of kind EventReport in the same
+// commit. An EventLogin with Reason ReasonNotMe also blocks push
+// for its user and group, and with BlocksUser the user, in it too.
 type Journal interface {
 	Record(ctx context.Context, ev Event) error
 }
@@ -488,20 +488,23 @@ type Event struct {
 	Outcome Outcome   `json:"outcome"`
 	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number, code
 	Approval
-	Token     string          `json:"token,omitempty"`          // id of the token whose step was used
-	Step      int64           `json:"step,omitempty"`           // the used step or counter
-	Drift     int             `json:"drift,omitempty"`          // steps that the token was off
-	Tries     int             `json:"tries,omitempty"`          // wrong codes
-	Rounds    int             `json:"primary_rounds,omitempty"` // answers to questions of the primary
-	Primary   time.Duration   `json:"primary_ns"`               // spent on the first factor
-	Factor    time.Duration   `json:"factor_ns"`                // spent on the second factor, the person included
-	Total     time.Duration   `json:"total_ns"`                 // from the first packet
-	Count     int             `json:"count,omitempty"`          // > 1: that many alike, summed up under attack
-	Requests  []PromptRequest `json:"requests,omitempty"`
-	Text      string          `json:"text,omitempty"`
-	Operator  string          `json:"operator,omitempty"` // operating-system user of an administrative change
-	NumberSet bool            `json:"number_matching,omitempty"`
-	Session   *Session        `json:"session,omitempty"` // EventAccounting only
+	Token string `json:"token,omitempty"` // id of the token whose step was used
+	Step  int64  `json:"step,omitempty"`  // the used step or counter
+	Drift int    `json:"drift,omitempty"` // steps that the token was off
+	Tries int    `json:"tries,omitempty"` // wrong codes
+	// WrongCodes are the user's, after this login: in the trail, and in the same commit
+	// what they are from then on. nil: as before.
+	WrongCodes *WrongCodes     `json:"wrong_codes,omitempty"`
+	Rounds     int             `json:"primary_rounds,omitempty"` // answers to questions of the primary
+	Primary    time.Duration   `json:"primary_ns"`               // spent on the first factor
+	Factor     time.Duration   `json:"factor_ns"`                // spent on the second factor, the person included
+	Total      time.Duration   `json:"total_ns"`                 // from the first packet
+	Count      int             `json:"count,omitempty"`          // > 1: that many alike, summed up under attack
+	Requests   []PromptRequest `json:"requests,omitempty"`
+	Text       string          `json:"text,omitempty"`
+	Operator   string          `json:"operator,omitempty"` // operating-system user of an administrative change
+	NumberSet  bool            `json:"number_matching,omitempty"`
+	Session    *Session        `json:"session,omitempty"` // EventAccounting only
 	// BlocksUser: the person's "this was not me" blocks the user.
 	BlocksUser bool `json:"blocks_user,omitempty"`
 }
@@ -528,8 +531,9 @@ const (
 	EventLogin     EventKind = "login"
 	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
 	EventAdmin     EventKind = "admin"
-	// EventReport is a person's "this was not me": somebody else has the password.
-	// It stands beside the event of that login, with its id.
+	// EventReport is what somebody should look at: a person's "this was not me", which
+	// says that somebody else has the password, or that codes were locked. It stands
+	// beside the event of that login, with its id.
 	EventReport EventKind = "report"
 	// EventAccounting is what a NAS reports of a session. It decides nothing.
 	EventAccounting EventKind = "accounting"

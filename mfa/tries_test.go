@@ -60,9 +60,8 @@ func TestRightPasswordIsAsSlowAsWrong(t *testing.T) {
 			return r.request("bob")
 		},
 		"codes are locked": func(r *rig) *Request {
-			fill(&r.Limits.codes, NameOf("bob").Key(), time.Now(), r.Lockout)
 			r.Lockout.For = 24 * time.Hour
-			r.Limits.codes.settle(NameOf("bob").Key(), time.Now(), r.Lockout)
+			r.lockCodes("bob")
 			return r.request("bob")
 		},
 		"a wrong appended code": func(r *rig) *Request {

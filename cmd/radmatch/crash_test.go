@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/push"
@@ -70,12 +71,52 @@ fatigue: {prompts: 1}
 	s.expect(signIn("alice", ""), radius.AccessReject)
 	s.expect(signIn("bob", ""), radius.AccessReject) // recently denied
 	s.expect(signIn("bob", "192.0.2.9"), radius.AccessChallenge)
-	if got := p.counts("alice"); got["reject codes_locked"] != 1 {
+	if got := p.counts("alice"); got["reject codes_locked"] != 2 { // the third wrong one, and this
 		t.Errorf("events of alice %v, want codes_locked", got)
 	}
 	if !p.enroll("bob").prompt().NumberRequired { // no plain approve/deny any more
 		t.Error("bob need not type a number")
 	}
+}
+
+// The second lock is longer than the first, over the death of the server, and the
+// first one is reported. A right code in between makes it the first again.
+func TestKilledBetweenLocks(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3, window: 1m, for: 1s}
+`)
+	p.addTOTP("alice")
+	lock := func(want int) {
+		t.Helper()
+		p.start()
+		s := p.seat("127.0.0.1")
+		s.threeWrongCodes("alice")
+		var last *mfa.WrongCodes
+		reports := strings.Count(p.cli("events", "--json", "--user", "alice"), `"kind":"report"`)
+		for _, ev := range p.events("alice") {
+			if ev.WrongCodes != nil {
+				last = ev.WrongCodes
+			}
+		}
+		if last == nil || last.Locks != want || last.Row != 3*want || last.Until.Sub(last.Since) != time.Second<<(want-1) || reports != 1 {
+			t.Fatalf("lock %d: %+v, %d reports", want, last, reports)
+		}
+		s.expect(signIn("alice", ""), radius.AccessReject)
+		p.kill()
+		time.Sleep(time.Until(last.Until))
+	}
+	lock(1)
+	lock(2)
+	p.start()
+	s := p.seat("127.0.0.1")
+	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
+	s.expect(answerTo("alice", a.State(), totp("alice", 0)), radius.AccessAccept)
+	p.kill()
+	p.start()
+	s = p.seat("127.0.0.1")
+	a = s.expect(signIn("alice", ""), radius.AccessChallenge)
+	s.expect(answerTo("alice", a.State(), "000000"), radius.AccessChallenge)
+	s.expect(answerTo("alice", s.expect(signIn("alice", ""), radius.AccessChallenge).State(), totp("alice", 1)), radius.AccessAccept)
 }
 
 // What came after an unblocking is not forgiven either, though the lock that was
@@ -101,7 +142,7 @@ fatigue: {prompts: 1}
 	p.start()
 	s = p.seat("127.0.0.1")
 	s.expect(signIn("alice", ""), radius.AccessReject)
-	if got := p.counts("alice"); got["reject codes_locked"] != 1 {
+	if got := p.counts("alice"); got["reject codes_locked"] != 3 { // each third wrong one, and this
 		t.Errorf("events of alice %v, want codes_locked", got)
 	}
 	a := s.expect(signIn("bob", "192.0.2.9"), radius.AccessChallenge)

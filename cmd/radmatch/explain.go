@@ -191,7 +191,7 @@ func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.Us
 		e.Required = mfa.Required(e.policy, f)
 		e.Logins = append(e.Logins, decide(e.policy, w.credential, f))
 	}
-	if x.engine.Limits.CodesLocked(user, now) {
+	if _, locked := x.engine.Limits.CodesLocked(user, now); locked {
 		e.Locked = mfa.ReasonCodesLocked
 	}
 }

@@ -214,7 +214,9 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 		}
 	}
 	l.Restore(counts, lockout, fatigue, ringsRule(cfg), now)
-	return nil
+	wrong, err := st.WrongCodes(ctx)
+	l.RestoreCodes(wrong)
+	return err
 }
 
 // resume goes on with the prompts of a server that was killed. Their devices and

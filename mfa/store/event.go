@@ -22,10 +22,11 @@ type row struct {
 	token  string
 	step   int64
 	drift  int64
-	used   bool   // step is used up by this event
-	data   []byte // the fields that have no column
-	barred string // the client group that push is off for from now on
-	blocks bool   // the user is blocked from now on
+	used   bool            // step is used up by this event
+	data   []byte          // the fields that have no column
+	barred string          // the client group that push is off for from now on
+	blocks bool            // the user is blocked from now on
+	wrong  *mfa.WrongCodes // nil: as before
 
 	mark    []byte // not nil: a report of a session, for the table accounting
 	interim bool
@@ -77,18 +78,14 @@ func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
 		user: ev.User.String(), client: ev.Client, reason: string(ev.Reason), tries: int64(ev.Tries),
 		token: ev.Token, step: ev.Step, drift: int64(ev.Drift), used: used, data: data,
 	}
-	if notMe(&ev) {
+	r.wrong = ev.WrongCodes
+	if ev.NotMe() {
 		r.blocks = ev.BlocksUser
 		if r.barred = ev.Group; r.barred == "" {
 			r.barred = ev.Client
 		}
 	}
 	return r, err
-}
-
-// notMe reports whether ev is a login that its user reported.
-func notMe(ev *mfa.Event) bool {
-	return ev.Kind == mfa.EventLogin && ev.Reason == mfa.ReasonNotMe && !ev.User.IsZero()
 }
 
 // eventFormat is the first byte of data. Then come kind, plan, outcome, time
@@ -111,6 +108,7 @@ type rest struct {
 	Session   *mfa.Session        `json:"session,omitempty"`
 	Claimed   bool                `json:"claimed,omitempty"`
 	Blocks    bool                `json:"blocks_user,omitempty"`
+	Wrong     *mfa.WrongCodes     `json:"wrong_codes,omitempty"`
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
@@ -131,7 +129,7 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.BlocksUser && !ev.Claimed {
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.BlocksUser && !ev.Claimed && ev.WrongCodes == nil {
 		return b, nil
 	}
 	extra, err := json.Marshal(rest{
@@ -139,6 +137,7 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session, Rounds: ev.Rounds,
 		Claimed: ev.Claimed,
 		Blocks:  ev.BlocksUser,
+		Wrong:   ev.WrongCodes,
 	})
 	return append(b, extra...), err
 }
@@ -178,6 +177,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session, ev.Rounds = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session, x.Rounds
 	ev.Claimed = x.Claimed
 	ev.BlocksUser = x.Blocks
+	ev.WrongCodes = x.Wrong
 	return nil
 }
 

@@ -165,7 +165,7 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 
 // enqueue queues the row of ev, and behind it the report that follows from it.
 func (s *Store) enqueue(ev mfa.Event, r row) (*batch, error) {
-	if r.barred == "" {
+	if !ev.Reports() {
 		return s.queue.add(r)
 	}
 	report, err := s.newRow(ev.Report(), false)
@@ -242,6 +242,8 @@ const (
 	stmtAccounting
 	stmtBar
 	stmtBlock
+	stmtWrong
+	stmtRight
 	statements
 )
 
@@ -254,6 +256,8 @@ var statementTexts = [statements]string{
 	stmtAccounting: insertAccounting,
 	stmtBar:        insertBar,
 	stmtBlock:      insertBlock,
+	stmtWrong:      insertWrong,
+	stmtRight:      "DELETE FROM wrong_codes WHERE user = ?",
 }
 
 const (
@@ -296,6 +300,9 @@ func (w *writer) insertRows(rows []row, now time.Time) error {
 	for i := range rows {
 		id = max(id+1, now.UnixMicro())
 		if err := w.insertRow(id, &rows[i]); err != nil {
+			return err
+		}
+		if err := w.wrongCodes(&rows[i]); err != nil {
 			return err
 		}
 		if r := &rows[i]; r.barred != "" {
