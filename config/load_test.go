@@ -149,7 +149,7 @@ func TestDefaults(t *testing.T) {
 	}
 	no := false
 	m := MFA{
-		RequireMatch: true, Append: "off", AppendDelim: ",", Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
+		RequireMatch: true, Credentials: []string{"pap", "mschapv2"}, Append: "off", AppendDelim: ",", Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
 		OnPrimaryError: "discard", OnMFAError: "discard", RejectDelay: time.Second, RequireMA: RequireAuto,
 		RequireNASType: true,
 		Exempt:         Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},
@@ -478,4 +478,36 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("config %v and error %v", c, err)
 		}
 	})
+}
+
+// TestWayAroundNumber: MS-CHAPv2 beside a number in the prompt is warned of.
+func TestWayAroundNumber(t *testing.T) {
+	shows, hides := "prompts: true\nshows_reply_message: true\n", "prompts: true\nshows_reply_message: false\n"
+	for name, tt := range map[string]struct {
+		keys string
+		warn bool
+	}{
+		"both open":        {shows + "number_in_prompt: true", true},
+		"PAP alone":        {shows + "number_in_prompt: true\ncredentials: [pap]", false},
+		"required":         {shows + "number_in_prompt: true\nrequire_number_matching: true", false},
+		"no prompt":        {"prompts: false\nnumber_in_prompt: true", false},
+		"hidden text":      {hides + "number_from_device: true", true},
+		"hidden, PAP only": {hides + "number_from_device: true\ncredentials: [pap]", false},
+		"neither":          {shows + "append: off", false},
+	} {
+		keys := "    " + strings.ReplaceAll(tt.keys, "\n", "\n    ") + "\n"
+		c, err := loadText(t, minimal+keys, testKnown())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		warned := slices.ContainsFunc(c.Warnings, func(p Problem) bool { return strings.Contains(p.Rule, "MS-CHAPv2") })
+		if warned != tt.warn {
+			t.Errorf("%s: warnings %v", name, c.Warnings)
+		}
+	}
+	for _, bad := range []string{"[]", "[chap]"} {
+		if _, err := loadText(t, minimal+"    credentials: "+bad+"\n", testKnown()); err == nil || !strings.Contains(err.Error(), "clients[0].credentials") {
+			t.Errorf("credentials: %s: %v", bad, err)
+		}
+	}
 }

@@ -171,6 +171,9 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 	if d := m.AppendDelim; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.failed(key("append_delimiter")) {
 		r.add(key("append_delimiter"), quote(d), "must be 1 to 4 of the characters %s", delimiters)
 	}
+	if len(m.Credentials) == 0 && !r.failed(key("credentials")) {
+		r.add(key("credentials"), "[]", "must have an entry: pap, mschapv2 or both")
+	}
 	if m.RequireMA == RequireNo && r.set(at+".require_message_authenticator") {
 		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
 	}
@@ -206,6 +209,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkGateway(r, cl, key, known)
 		c.checkEffective(r, key, &cl.MFA)
 		c.checkSeat(r, cl, key)
+		c.checkMatching(r, cl, key)
 		if cl.ExemptClient {
 			r.warn(key+".exempt_client", "its users sign in with the password alone")
 		}
@@ -391,4 +395,19 @@ func (c *Config) label(i int) string {
 		return "client " + name
 	}
 	return index("clients", i)
+}
+
+// checkMatching warns where a protocol that can show no number leads past number
+// matching.
+func (c *Config) checkMatching(r *report, cl *Client, key string) {
+	m := &cl.MFA
+	which, on := "number_in_prompt", m.NumberInPrompt && cl.Prompts && cl.ReplyMessage
+	if !on {
+		which, on = "number_from_device", m.NumberFromDevice && cl.Prompts && !cl.ReplyMessage
+	}
+	if !on || m.RequireNumber || !slices.Contains(m.Credentials, "mschapv2") {
+		return
+	}
+	r.warn(key+"."+which, "a login by MS-CHAPv2 cannot show it and gets plain approve/deny, which somebody who has the password may choose: "+
+		"set credentials: [pap], or require_number_matching: true")
 }

@@ -16,6 +16,9 @@ type Client struct {
 	Prompts      bool // can show an Access-Challenge and send the answer
 	ShowsMessage bool // shows Reply-Message to the person
 	NoPassword   bool // sends requests without any credential (RD Gateway)
+	// NoPAP and NoMSCHAP are the protocols that policy does not take here.
+	NoPAP    bool
+	NoMSCHAP bool
 	// StaticChallenge: what comes as a password may be password and passcode in
 	// OpenVPN's SCRV1 form.
 	StaticChallenge bool
@@ -56,14 +59,17 @@ type Client struct {
 	ShowLocation        Feature
 	NumberInPrompt      bool
 	NumberFromDevice    bool
-	RequireUserMatch    bool
-	Join                bool
-	Remember            time.Duration // how long an approval spares the same seat a prompt
-	PushTimeout         time.Duration
-	ChallengeTTL        time.Duration
-	OnPrimaryError      Outcome // Discard or Reject
-	OnMFAError          Outcome // Discard or Reject
-	RejectDelay         time.Duration
+	// RequireMatching: no plain approve/deny here, not by MS-CHAPv2 and for nobody who is
+	// excluded either. A device rings with a number or for a code, or not at all.
+	RequireMatching  bool
+	RequireUserMatch bool
+	Join             bool
+	Remember         time.Duration // how long an approval spares the same seat a prompt
+	PushTimeout      time.Duration
+	ChallengeTTL     time.Duration
+	OnPrimaryError   Outcome // Discard or Reject
+	OnMFAError       Outcome // Discard or Reject
+	RejectDelay      time.Duration
 }
 
 // Feature is a setting that groups are included in and excluded from, as in Entra.
@@ -82,3 +88,31 @@ func (f Feature) Applies(groups []Group) bool {
 }
 
 func inGroup(list, groups []Group) bool { return !MatchGroup(list, groups).IsZero() }
+
+// takes reports whether policy takes the protocol of a request, by whether it is PAP
+// or carries no credential.
+func (c *Client) takes(pap, none bool) bool {
+	switch {
+	case none:
+		return true // what may send none is the profile's
+	case pap:
+		return !c.NoPAP
+	}
+	return !c.NoMSCHAP
+}
+
+// refuses names the protocol of a credential that policy does not take; empty: it
+// does. Such a password never reaches the primary.
+func (c *Client) refuses(cred Credential) string {
+	switch cred.(type) {
+	case Password:
+		if c.NoPAP {
+			return "PAP"
+		}
+	case MSCHAPv2:
+		if c.NoMSCHAP {
+			return "MS-CHAPv2"
+		}
+	}
+	return ""
+}

@@ -60,9 +60,10 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 	}
 	approved := e.remembered(ctx, r, &identity, user, l.Opened)
 	_, pap := r.Cred.(Password)
+	_, none := r.Cred.(NoCredential)
 	plan, reason, _ := Decide(r.Client, e.Facts(r.Client, &Attempt{
 		Identity: &identity, User: user, Address: r.Address, Remembered: approved != nil, At: l.Opened,
-		PAP: pap, Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
+		PAP: pap, None: none, Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
 	}))
 	l.Plan, l.Reason = plan, reason
 	if reason == ReasonRemembered {

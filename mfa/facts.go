@@ -10,6 +10,7 @@ type Attempt struct {
 	Identity *Identity
 	User     User
 	PAP      bool       // the request carries a PAP password
+	None     bool       // it carries no credential: else it is MS-CHAPv2
 	Appended bool       // a text that may be a passcode came with the password
 	OwnCode  bool       // it has the form of one of the user's codes
 	Address  netip.Addr // as Request.Address
@@ -23,7 +24,7 @@ type Attempt struct {
 func (e *Engine) Facts(c *Client, a *Attempt) *Facts {
 	f := &Facts{
 		Identity: a.Identity, User: a.User, Address: a.Address, Remembered: a.Remembered,
-		PAP: a.PAP, CarriesCode: a.PAP && (c.Prompts || a.Appended), AppendedCode: a.PAP && a.OwnCode,
+		PAP: a.PAP, None: a.None, CarriesCode: a.PAP && (c.Prompts || a.Appended), AppendedCode: a.PAP && a.OwnCode,
 		PushLimited: e.Limits.prompts.locked(a.Identity.Name.Key(), a.At, a.User.Unblocked),
 		// A request that joins a live prompt sends no new one.
 		RingLimited: e.Limits.rang.full(a.Identity.Name.Key(), a.At, a.User.Unblocked, e.Rings) && !e.Pending.rings(a.Identity.Name),

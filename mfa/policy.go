@@ -62,6 +62,7 @@ const (
 	ReasonAppendedCode         Reason = "appended_code"
 	ReasonNumberMatch          Reason = "number_match"
 	ReasonCodeMatch            Reason = "code_match"
+	ReasonMatchingRequired     Reason = "number_matching_required"
 	ReasonApproveDeny          Reason = "approve_deny"
 	ReasonNoUsableMethod       Reason = "no_usable_method"
 	ReasonOTPUnsupported       Reason = "otp_unsupported"
@@ -117,6 +118,7 @@ type Facts struct {
 	Identity    *Identity
 	User        User
 	PAP         bool // the request carries a PAP password
+	None        bool // it carries no credential: else it is MS-CHAPv2
 	CarriesCode bool // this login can bring a passcode to us
 	// AppendedCode: what came with the password has the form of one of the user's codes.
 	AppendedCode bool
@@ -200,6 +202,9 @@ func (u *User) otpElseDeny() Plan {
 
 // planTable is written nowhere. Its lines are those of docs/login.md.
 var planTable = [...]Line{
+	{1, "the client does not take this protocol", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonUnsupported, !c.takes(f.PAP, f.None)
+	}},
 	{1, "the user is blocked or disabled", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanDeny, ReasonUserBlocked, f.User.Blocked || f.Identity.Disabled
 	}},
@@ -260,6 +265,16 @@ var planTable = [...]Line{
 	}},
 	{9, "number matching applies, and the client's prompt takes the code that the device shows", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanCode, ReasonCodeMatch, takesCode(c, f) && numberMatching(c, f) && c.NumberFromDevice
+	}},
+	{9, "number matching is required here", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		plan := f.User.otpElseDeny()
+		switch {
+		case showsNumber(c, f):
+			plan = PlanNumber
+		case takesCode(c, f):
+			plan = PlanCode
+		}
+		return plan, ReasonMatchingRequired, canPush(c, f) && c.RequireMatching
 	}},
 	{10, "a device is registered at the push provider of this client", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanPush, ReasonApproveDeny, canPush(c, f)

@@ -131,6 +131,21 @@ func TestDecide(t *testing.T) {
 		{name: "code, the user is excluded from number matching", client: func(c *Client) { code(c); c.NumberMatching.Exclude = GroupsOf("old") }, user: both, groups: []string{"old"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "fatigue, and the prompt takes a code", client: func(c *Client) { code(c); c.NumberFromDevice = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanCode, reason: ReasonPushLimited, line: 8},
 		{name: "fatigue, and the devices show no code", client: func(c *Client) { code(c); c.ShowsCodes = false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "number required, and shown", client: func(c *Client) { number(c); c.RequireMatching = true }, user: User{Devices: 1}, plan: PlanNumber, reason: ReasonNumberMatch, line: 9},
+		{name: "number required, by MS-CHAPv2", client: func(c *Client) { number(c); c.RequireMatching = true }, user: User{Devices: 1}, facts: mschap, plan: PlanDeny, reason: ReasonMatchingRequired, line: 9},
+		{name: "number required, by MS-CHAPv2, with a code", client: func(c *Client) { number(c); c.RequireMatching = true }, user: both, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 9},
+		{name: "number required, and the key for the prompt is off", client: func(c *Client) { number(c); c.RequireMatching, c.NumberInPrompt, c.TypesNumbers = true, false, true }, user: User{Devices: 1}, plan: PlanNumber, reason: ReasonMatchingRequired, line: 9},
+		{name: "number required, of who is excluded", client: func(c *Client) {
+			number(c)
+			c.RequireMatching, c.TypesNumbers, c.NumberMatching.Exclude = true, true, GroupsOf("old")
+		}, groups: []string{"old"}, user: User{Devices: 1}, plan: PlanNumber, reason: ReasonMatchingRequired, line: 9},
+		{name: "number required, and the device shows a code", client: func(c *Client) { code(c); c.RequireMatching, c.NumberFromDevice = true, false }, user: User{Devices: 1}, plan: PlanCode, reason: ReasonMatchingRequired, line: 9},
+		{name: "number required, and the client shows nothing", client: func(c *Client) { push(c); c.Prompts, c.RequireMatching = false, true }, user: User{Devices: 1}, plan: PlanDeny, reason: ReasonMatchingRequired, line: 9},
+		{name: "number required, and the prompt can ask for a passcode", client: func(c *Client) { push(c); c.RequireMatching = true }, user: both, plan: PlanOTP, reason: ReasonMatchingRequired, line: 9},
+		{name: "MS-CHAPv2 is not taken", client: func(c *Client) { push(c); c.NoMSCHAP, c.ExemptClient = true, true }, user: User{Devices: 1}, facts: mschap, plan: PlanDeny, reason: ReasonUnsupported, line: 1},
+		{name: "PAP is, then", client: func(c *Client) { push(c); c.NoMSCHAP = true }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "PAP is not taken", client: func(c *Client) { push(c); c.NoPAP = true }, user: User{Devices: 1}, plan: PlanDeny, reason: ReasonUnsupported, line: 1},
+		{name: "a request without a credential is neither", client: func(c *Client) { push(c); c.NoPAP, c.NoMSCHAP = true, true }, user: User{Devices: 1}, facts: func(f *Facts) { f.PAP, f.None = false, true }, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "push", client: push, user: User{Devices: 2}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "a code came with the password", client: push, user: both, facts: appended, plan: PlanOTP, reason: ReasonAppendedCode, line: 9},
 		{name: "a code came with the password, and a number would be shown", client: number, user: both, facts: appended, plan: PlanOTP, reason: ReasonAppendedCode, line: 9},
@@ -338,4 +353,40 @@ func TestFeatureApplies(t *testing.T) {
 			t.Errorf("%s: got %v", tt.name, got)
 		}
 	}
+}
+
+// Where a number is due or required, no protocol leads to a plain approve/deny.
+func TestNoWayAroundTheNumber(t *testing.T) {
+	table(t, map[string]func(*testing.T, *rig){
+		"required": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt, r.client.RequireMatching = true, true
+			r.send(r.mschap("alice", 1)).want(Reject, ReasonMatchingRequired)
+			r.rings(0)
+			r.send(r.request("alice")).want(Challenge, ReasonNumberMatch)
+			if g := r.rings(1); g.Number == "" {
+				t.Error("a plain prompt")
+			}
+		},
+		"PAP alone": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt, r.client.NoMSCHAP = true, true
+			r.send(r.mschap("alice", 1)).want(Reject, ReasonUnsupported)
+			if r.primary.calls != 0 {
+				t.Error("the primary was asked")
+			}
+			r.rings(0)
+		},
+		"MS-CHAPv2 alone": func(t *testing.T, r *rig) {
+			r.client.NoPAP = true
+			r.send(r.request("alice")).want(Reject, ReasonUnsupported)
+			if r.primary.calls != 0 {
+				t.Error("the primary was asked")
+			}
+			r.send(r.mschap("alice", 1)).wantWaits()
+		},
+		"an answer to a challenge is no password": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			r.client.NoPAP = true
+			r.sendAnswer(a, "123456").want(Accept, "")
+		},
+	})
 }

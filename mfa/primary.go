@@ -12,6 +12,9 @@ func (e *Engine) primary(ctx context.Context, p *packet) (identity Identity, cod
 	r := p.Request
 	ctx, cancel := r.Client.bounded(ctx, r)
 	defer cancel()
+	if what := r.Client.refuses(r.Cred); what != "" {
+		return Identity{}, "", &Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: %s is not taken from this client", ErrUnsupported, what)}
+	}
 	var err error
 	if p.try, err = e.Limits.try(ctx, r); err != nil {
 		return Identity{}, "", e.refusal(r, err)

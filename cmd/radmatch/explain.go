@@ -212,7 +212,7 @@ func ways(c *mfa.Client, user mfa.User) []way {
 	}
 	list = append(list, way{"MS-CHAPv2", mfa.Attempt{}})
 	if c.NoPassword {
-		list = append(list, way{"no password", mfa.Attempt{}})
+		list = append(list, way{"no password", mfa.Attempt{None: true}})
 	}
 	return list
 }

@@ -58,6 +58,7 @@ func (e *explained) settings(groups []mfa.Group) {
 		{"override_number_matching_with_otp", fmt.Sprintf("%t, from %s", c.Override, c.OverrideOrigin)},
 		{"number_in_prompt", fmt.Sprint(c.NumberInPrompt)},
 		{"number_from_device", fmt.Sprint(c.NumberFromDevice)},
+		{"require_number_matching", fmt.Sprint(c.RequireMatching)},
 		{"policy.number_matching", featureText(c.NumberMatching, groups)},
 		{"policy.show_application_name", featureText(c.ShowApplicationName, groups)},
 		{"policy.show_location", featureText(c.ShowLocation, groups)},

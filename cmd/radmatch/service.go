@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
@@ -203,6 +204,9 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 		ShowLocation:     feature(cfg.Policy.ShowLocation),
 		NumberInPrompt:   c.MFA.NumberInPrompt,
 		NumberFromDevice: c.MFA.NumberFromDevice,
+		RequireMatching:  c.MFA.RequireNumber,
+		NoPAP:            !slices.Contains(c.MFA.Credentials, "pap"),
+		NoMSCHAP:         !slices.Contains(c.MFA.Credentials, "mschapv2"),
 		RequireUserMatch: c.MFA.RequireMatch,
 		Join:             c.MFA.Join,
 		Remember:         c.MFA.Remember,
