@@ -76,6 +76,10 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 	w := newWait(l, r.Client)
 	switch plan {
 	case PlanNone:
+		if e.Pending.drained() { // as every other new login
+			e.shed(ctx, w, p, overload)
+			return
+		}
 		e.end(ctx, w, p, Accept, reason)
 	case PlanOTP:
 		if code != "" {
@@ -175,7 +179,12 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	switch what {
 	case opened:
 		if e.limited(w, user) {
-			e.end(ctx, w, p, Reject, ReasonPushLimited)
+			if !e.join(ctx, w, p) {
+				return
+			}
+			e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+				return w.decide(Reject, ReasonPushLimited), w.event(Reject, ReasonPushLimited, time.Now()), record
+			})
 			return
 		}
 		e.Limits.rang.take(w.User.Key(), w.Opened, user.Unblocked, e.Rings)
@@ -209,18 +218,24 @@ func (e *Engine) wait(ctx context.Context, w *wait, p packet, user User) {
 	e.hold(ctx, w, p)
 }
 
-// hold lets p wait without an answer. A login that has ended in between gives
-// none: nothing joins after a decision.
+// hold lets p wait for a device without an answer.
 func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
 	p.try.passed()
+	if e.join(ctx, w, p) {
+		e.watch(w, p.Request)
+		e.claim(ctx, w)
+	}
+}
+
+// join has p answered with the login, and reports whether it is. One that has ended
+// in between gives none: nothing joins after a decision.
+func (e *Engine) join(ctx context.Context, w *wait, p packet) bool {
 	gone, ok := e.Pending.hold(w, p)
 	giveUp(gone)
 	if !ok {
 		p.reply(e.refuse(ctx, p.Request, w.User, Decision{Outcome: Discard, Reason: ReasonPromptPending}))
-		return
 	}
-	e.watch(w, p.Request)
-	e.claim(ctx, w)
+	return ok
 }
 
 // claim is called after a packet began to wait: an approval that came while

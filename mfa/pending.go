@@ -370,6 +370,12 @@ func (t *Pending) Drain() {
 	t.draining = true
 }
 
+func (t *Pending) drained() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.draining
+}
+
 var (
 	errShutdown = errors.New("shutting down")
 	errSettled  = errors.New("login ended")

@@ -275,3 +275,29 @@ func TestEntropy(t *testing.T) {
 		}
 	}
 }
+
+// While the server drains nobody new gets in, who needs no second factor neither:
+// the NAS is to ask another server.
+func TestDrainedAcceptsNobodyNew(t *testing.T) {
+	for name, exempt := range map[string]func(r *rig){
+		"the client is exempt":         func(r *rig) { r.client.ExemptClient = true },
+		"nothing is registered":        func(r *rig) { r.client.RequireUserMatch = false },
+		"a group is exempt":            func(r *rig) { r.client.ExemptGroups, r.primary.groups = GroupsOf("staff"), []string{"staff"} },
+		"a code came with it":          func(r *rig) { r.appends(AppendDelimiter); r.users.set("carol", func(u *User) { u.Codes = 1 }) },
+		"a device has to approve":      func(r *rig) { r.users.set("carol", func(u *User) { u.Devices = 1 }) },
+		"the primary asks what is due": func(r *rig) { r.asks() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				exempt(r)
+				r.Pending.Drain()
+				q := r.request("carol")
+				if r.client.AppendsCode() {
+					q.Cred = Password("right,123456")
+				}
+				r.send(q).want(Discard, ReasonOverload)
+				r.rings(0)
+			})
+		})
+	}
+}
