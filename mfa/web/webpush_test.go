@@ -191,6 +191,27 @@ func TestSubscriptionIsOver(t *testing.T) {
 	}
 }
 
+// TestSharedSubscription: a browser has one subscription, which the devices of all
+// its accounts share; when one of them goes, the other still rings.
+func TestSharedSubscription(t *testing.T) {
+	r := newWebPushRig(t)
+	shared := string(r.service.Subscribe("browser"))
+	for _, device := range []string{"bob1", "anna1"} {
+		if status, b, _ := r.do(t, request{method: "POST", target: "/api/v1/push/subscription", body: shared, sign: device}); status != http.StatusNoContent {
+			t.Fatalf("%s subscribes: %d %+v", device, status, b)
+		}
+	}
+	r.prompt(t, "p1", "")
+	if m := r.service.Next(); m.Subscriber != "browser" || !strings.Contains(m.Text, "p1") {
+		t.Errorf("got %+v", m)
+	}
+	r.store.Remove("bob1")
+	r.prompt(t, "p2", "")
+	if m := r.service.Next(); m.Subscriber != "browser" || !strings.Contains(m.Text, "p2") {
+		t.Errorf("after the other account has gone: got %+v", m)
+	}
+}
+
 // TestSubscribeRefuses: what would have the server ask another host, or is not
 // signed, changes nothing.
 func TestSubscribeRefuses(t *testing.T) {
