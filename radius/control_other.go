@@ -4,6 +4,7 @@ package radius
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,4 +26,4 @@ func (k *socket) control(_, _ string, raw syscall.RawConn) error {
 	return err
 }
 
-func replyControl([]byte) []byte { return nil }
+func readControl([]byte) (reply []byte, at time.Time) { return nil, time.Time{} }

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -20,7 +21,27 @@ type arrival struct {
 	accounting bool // on an accounting address
 	listener   uint16
 	from       netip.AddrPort
-	oob        []byte // selects the source address of the answer; read in place
+	oob        []byte    // selects the source address of the answer; read in place
+	at         time.Time // when the kernel took it, by the clock of the day; zero: not known
+}
+
+// age is how long the datagram lay in the socket's queue.
+func (a *arrival) age(now time.Time) time.Duration {
+	if a.at.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(a.at))
+}
+
+// unknownPatience is after how long in the queue a login is not worth beginning where
+// nothing says how long the client waits: devices send again sooner.
+const unknownPatience = 10 * time.Second
+
+// patience is how long the client waits for an answer. What has lain in the queue for
+// longer, because the server or its machine stood still, nobody waits for any more: it
+// would ring a device for nothing. A report of a session is none the worse for it.
+func (c *client) patience() time.Duration {
+	return cmp.Or(c.Profile.Budget, unknownPatience)
 }
 
 // receive takes one datagram through the intake. It returns before the request
@@ -56,6 +77,10 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	count := svc.counters[c.index]
 	count.packets.Add(1)
 	count.lastSeen.Store(now.UnixNano())
+	if !a.accounting && a.age(now) >= c.patience() {
+		s.refuse(c, count, discardStale, source, now)
+		return
+	}
 	if a.accounting {
 		if why := s.account(&a, c, count, p, now); why != keep {
 			s.refuse(c, count, why, source, now)
@@ -195,6 +220,7 @@ var discardHints = [discardReasons]string{
 	discardUnsignedStatus:      "Status-Server must be signed (RFC 5997)",
 	discardSignature:           "probably a wrong shared secret",
 	discardTakeover:            "an unsigned packet used the identifier of a signed one that is not over",
+	discardStale:               "the server stood still, or has too much to do; what its clients wait for no more is dropped",
 	discardOverload:            "see limits.pending and limits.pending_per_client",
 	discardStatusRate:          "the client sends Status-Server more than 20 times a second",
 	discardAccountingSignature: "probably a wrong shared secret",
@@ -236,7 +262,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 		q.Address = x.client.Profile.address(r.raw)
 	}
 	if budget := x.client.Profile.Budget; budget > 0 {
-		q.GivesUp = now.Add(budget)
+		q.GivesUp = now.Add(budget - a.age(now))
 	}
 	x.texts(r)
 	q.Cred, q.Answer = x.credential(r), x

@@ -180,15 +180,12 @@ func (s *Server) read(k *socket) {
 	pause := time.Duration(0)
 	a := arrival{out: k, accounting: k.accounting, listener: k.listener}
 	for {
-		n, noob, err := 0, 0, error(nil)
-		if k.wildcard {
-			n, noob, _, a.from, err = k.conn.ReadMsgUDPAddrPort(datagram[:], oob[:])
-		} else {
-			n, a.from, err = k.conn.ReadFromUDPAddrPort(datagram[:])
-		}
+		var n, noob int
+		var err error
+		n, noob, _, a.from, err = k.conn.ReadMsgUDPAddrPort(datagram[:], oob[:])
 		if err == nil {
 			pause = 0
-			a.oob = replyControl(oob[:noob])
+			a.oob, a.at = readControl(oob[:noob])
 			s.receive(a, datagram[:n])
 			continue
 		}

@@ -57,6 +57,7 @@ const (
 	discardUnsignedStatus
 	discardSignature
 	discardTakeover
+	discardStale
 	discardOverload
 	discardStatusRate
 	discardAccountingSignature
@@ -77,6 +78,7 @@ var discardNames = [discardReasons]string{
 	discardUnsignedStatus:      "unsigned_status_server",
 	discardSignature:           "wrong_message_authenticator",
 	discardTakeover:            "unsigned_reuse_of_signed_identifier",
+	discardStale:               "client_waits_no_more",
 	discardOverload:            "overload",
 	discardStatusRate:          "status_server_rate",
 	discardAccountingSignature: "wrong_accounting_authenticator",

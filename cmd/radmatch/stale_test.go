@@ -1,0 +1,30 @@
+package main
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/radius"
+)
+
+// A server that stood still answers what its clients still wait for, and no more.
+func TestStoodStill(t *testing.T) {
+	t.Parallel()
+	p := startServer(t, siteHead+`clients:
+  - {name: short, addresses: [127.0.0.1], secret: `+testSecret+`, exempt_client: true, budget: 1s}
+  - {name: long, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true, budget: 60s}
+mfa: {reject_delay: 500ms}
+`)
+	short, long := p.seat("127.0.0.1"), p.seat("127.0.0.2")
+	short.expect(signIn("alice", ""), radius.AccessAccept)
+	p.signal(syscall.SIGSTOP)
+	short.start(signIn("alice", ""))
+	waits := long.start(signIn("alice", ""))
+	time.Sleep(1100 * time.Millisecond) // the client's time
+	p.signal(syscall.SIGCONT)
+	long.gets(waits, radius.AccessAccept)
+	short.silent()
+	short.expect(signIn("alice", ""), radius.AccessAccept)
+	p.await("server.log", `"client":"short","source":"127.0.0.1","reason":"client_waits_no_more"`)
+}
