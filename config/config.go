@@ -59,7 +59,7 @@ type Web struct {
 	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Who listens between the two reads invitations and prompts."`
 	// Web Push.
 	PushServices []string `yaml:"push_services" default:"fcm.googleapis.com,updates.push.services.mozilla.com,*.notify.windows.com,*.push.apple.com,web.push.apple.com" doc:"Web Push, which rings a locked phone: the push services of browsers that this server sends to, each HOST, *.DOMAIN, or HOST:PORT of one of your own. An empty list: no Web Push. See docs/push.md."`
-	PushContact  string   `yaml:"push_contact" example:"mailto:postmaster@example.org" doc:"Where operators of push services reach you, mailto: or https:. Unset: public_url, if it is https."`
+	PushContact  string   `yaml:"push_contact" example:"mailto:postmaster@example.org" doc:"Where operators of push services reach you, mailto: or https:. Unset: public_url, if it is https. At a full host name: Apple refuses localhost and bare names."`
 	PushCAFile   string   `yaml:"push_ca_file" example:"push-ca.pem" doc:"A file of CA certificates (PEM) for push services of your own, in place of the system's."`
 }
 

@@ -54,6 +54,9 @@ func TestWebPushKeys(t *testing.T) {
 	for text, want := range map[string]bool{
 		"mailto:postmaster@example.org": true, "https://example.org/contact": true,
 		"postmaster@example.org": false, "mailto:": false, "mailto:Post <a@b.c>": false, "http://example.org": false, "https://": false, "https://a:b@c": false,
+		"https://a:b@example.org": false, "mailto:root@localhost": false, "mailto:root@mail": false, "https://localhost": false, "https://LOCALHOST.": false,
+		"https://radmatch": false, "https://mfa.localhost": false, "https://192.0.2.1": false, "https://[2001:db8::1]": false, "https://example.org.": true,
+		"https://mfa.example.org:8443": true,
 	} {
 		if got := isContact(text); got != want {
 			t.Errorf("contact %q: got %v", text, got)
@@ -65,6 +68,7 @@ func TestWebPushKeys(t *testing.T) {
 	}{
 		{Web{PublicURL: "https://mfa.example.org"}, "https://mfa.example.org"},
 		{Web{PublicURL: "http://mfa.example.org"}, ""},
+		{Web{PublicURL: "https://radmatch"}, ""},
 		{Web{PublicURL: "https://mfa.example.org", PushContact: "mailto:a@b.c"}, "mailto:a@b.c"},
 	} {
 		if got := (&Config{Web: tt.web}).PushContact(); got != tt.want {

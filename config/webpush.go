@@ -33,7 +33,7 @@ func (c *Config) checkWebPush(r *report) {
 		seen[s] = true
 	}
 	if r.set(contact) && !r.failed(contact) && !isContact(c.Web.PushContact) {
-		r.add(contact, quote(c.Web.PushContact), "must be mailto:NAME@HOST or https://HOST")
+		r.add(contact, quote(c.Web.PushContact), "must be mailto:NAME@HOST or https://HOST, where HOST is a full name such as example.org: Apple refuses others")
 	}
 	c.Web.PushCAFile = c.Resolve(c.Web.PushCAFile)
 	if len(c.Web.PushServices) == 0 && !r.failed(services) {
@@ -58,15 +58,27 @@ func isPushService(s string) bool {
 func isContact(s string) bool {
 	if address, ok := strings.CutPrefix(s, "mailto:"); ok {
 		a, err := mail.ParseAddress(address)
-		return err == nil && a.Address == address
+		return err == nil && a.Address == address && isFullName(address[strings.LastIndexByte(address, '@')+1:])
 	}
 	u, err := url.Parse(s)
-	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil
+	return err == nil && u.Scheme == "https" && u.User == nil && isFullName(u.Hostname())
+}
+
+// isFullName reports whether host is the name of a host in a domain. Apple's service
+// refuses a contact at localhost, at a bare name or at an address, and with it every push.
+func isFullName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	label, top := strings.LastIndexByte(host, '.'), ""
+	if label > 0 {
+		top = host[label+1:]
+	}
+	_, err := strconv.Atoi(top) // of an IPv4 address
+	return top != "" && err != nil && top != "localhost" && top != "localdomain" && !strings.ContainsAny(host, ":[] ")
 }
 
 // PushContact is how push services learn whom to write to, empty for nobody.
 func (c *Config) PushContact() string {
-	if c.Web.PushContact == "" && strings.HasPrefix(c.Web.PublicURL, "https://") {
+	if c.Web.PushContact == "" && isContact(c.Web.PublicURL) {
 		return c.Web.PublicURL
 	}
 	return c.Web.PushContact

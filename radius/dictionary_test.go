@@ -157,6 +157,8 @@ func TestDictionaryProblems(t *testing.T) {
 		{"flag", "ATTRIBUTE X 250 string shiny", `ATTRIBUTE X: unknown flag "shiny"`},
 		{"another", "ATTRIBUTE Filter-Id 200 string", `is another attribute already, in dictionary/standard.dictionary:`},
 		{"no vendor", "BEGIN-VENDOR Nobody", `BEGIN-VENDOR: must be a VENDOR`},
+		{"no begin", "VENDOR Acme 64999\nATTRIBUTE Acme-Role 1 string", `:2: ATTRIBUTE Acme-Role: would be User-Name, number 1 of the standard ones: it must stand between BEGIN-VENDOR Acme and END-VENDOR`},
+		{"behind the end", "VENDOR Acme 64999\nBEGIN-VENDOR Acme\nEND-VENDOR Acme\nATTRIBUTE Acme-Class 25 octets", `:4: ATTRIBUTE Acme-Class: would be Class`},
 		{"no end", "BEGIN-VENDOR Cisco", `END-VENDOR or END-TLV is missing`},
 		{"two", "BEGIN-VENDOR Cisco\nBEGIN-VENDOR Aruba\nEND-VENDOR Cisco", `:2: BEGIN-VENDOR: must stand behind END-VENDOR Cisco`},
 		{"other end", "BEGIN-VENDOR Cisco\nEND-VENDOR Aruba\nEND-VENDOR Cisco", `:2: END-VENDOR: must name the vendor`},

@@ -61,6 +61,7 @@ type dictionaryFile struct {
 	name   string
 	line   int
 	vendor *vendor
+	named  string // the last VENDOR of this file
 	tlvs   int    // BEGIN-TLV that are open
 	within string // why what stands here cannot be sent
 }
@@ -231,7 +232,7 @@ func (f *dictionaryFile) defineVendor(words []string) {
 		f.problem("VENDOR %s: is %d already, in %s", v.name, old.number, old.where)
 		return
 	}
-	f.vendors[key] = v
+	f.vendors[key], f.named = v, v.name
 }
 
 func (f *dictionaryFile) beginVendor(words []string) {
@@ -287,13 +288,26 @@ func (f *dictionaryFile) attribute(words []string) {
 			f.flag(def, flag)
 		}
 	}
-	if !f.numberOf(def, words[1]) {
+	if !f.numberOf(def, words[1]) || f.hidesStandard(def) {
 		return
 	}
 	if def.salt = def.salt || isSalted(def.vendor, def.typ); def.salt && def.tag && def.format != "string" && def.format != "octets" {
 		def.refuse("an encrypted value with a tag must be text")
 	}
 	f.define(def)
+}
+
+// hidesStandard refuses a vendor's attribute that would be one of the standard ones,
+// because BEGIN-VENDOR was forgotten: User-Name would be sent for it. Files without a
+// VENDOR may give standard attributes other names.
+func (f *dictionaryFile) hidesStandard(def *definition) bool {
+	same := f.types[AttributeType{Type: def.typ}]
+	if f.vendor != nil || f.named == "" || def.unsendable != "" || same == nil || strings.EqualFold(same.name, def.name) {
+		return false
+	}
+	f.problem("ATTRIBUTE %s: would be %s, number %d of the standard ones: it must stand between BEGIN-VENDOR %s and END-VENDOR",
+		def.name, same.name, def.typ, f.named)
+	return true
 }
 
 // refuse says why no answer can carry the attribute. The first reason stays.
