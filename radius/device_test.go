@@ -56,6 +56,7 @@ func devices() []*device {
 		{profile: "pam", tries: repeat(1, 3*second), once: true, ports: true, seat: calling("198.51.100.7"), read: readAsPAM},
 		{profile: "strongswan", tries: []time.Duration{2 * second, 2800 * time.Millisecond, 3920 * time.Millisecond, 5488 * time.Millisecond},
 			seat: calling("198.51.100.7[%d]"), typed: "arctangent123456"},
+		{profile: "pppd", tries: repeat(3, 10*second), ports: true, seat: calling("198.51.100.7"), typed: "arctangent,123456"},
 		{profile: "pfsense", tries: repeat(3, 5*second), ports: true, seat: calling("198.51.100.7:%d"), typed: "arctangent,123456"},
 		{profile: "mikrotik", tries: repeat(3, 300*time.Millisecond), seat: calling("198.51.100.7"), typed: "arctangent,123456"},
 	}

@@ -341,6 +341,10 @@ func (x *exchange) credential(r *request) mfa.Credential {
 		return errSeveral
 	case r.otherCredential != "":
 		return mfa.Unsupported{What: r.otherCredential}
+	case r.state != nil && r.password != nil && len(r.password) == 0:
+		// So, against RFC 2865 §5.2, radcli sends a field that was left empty: "OK". At
+		// a first attempt anybody could have it counted as a wrong password.
+		return mfa.Password("")
 	case r.password != nil:
 		return x.pap(r)
 	case r.ms2Response != nil && r.ma == 0 && x.client.RequireMA == RequireAuto:

@@ -23,8 +23,8 @@ mfa: {reject_delay: 500ms}
 `, testSecret, timeout)
 }
 
-// pamSession is a run of pamtester with the real pam_radius, in a mount
-// namespace with an /etc/pam.d of its own.
+// pamSession is a run of a program that asks in a terminal: pamtester with the
+// real pam_radius, in a mount namespace with an /etc/pam.d of its own, and others.
 type pamSession struct {
 	t     testing.TB
 	in    io.WriteCloser
@@ -76,36 +76,49 @@ func (p *serverProcess) pam(user string, timeout int) *pamSession {
 	write(filepath.Join(dir, "pam.d", "radmatch"), service)
 	cmd := exec.Command(unshare, "--mount", "--propagation", "private", "sh", "-c",
 		`mount --bind "$1" /etc/pam.d && exec "$2" radmatch "$3" authenticate`, "sh", filepath.Join(dir, "pam.d"), tester, user)
+	return startSession(p.t, cmd)
+}
+
+// startSession starts a program that asks, and ends it with the test.
+func startSession(t testing.TB, cmd *exec.Cmd) *pamSession {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s := &pamSession{t: p.t, in: in, shown: &screen{}, done: make(chan error, 1)}
+	s := &pamSession{t: t, in: in, shown: &screen{}, done: make(chan error, 1)}
 	cmd.Stdout, cmd.Stderr = s.shown, s.shown
+	cmd.WaitDelay = time.Second // children of a server may hold its output
 	if err := cmd.Start(); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		s.done <- cmd.Wait()
 	}()
-	p.t.Cleanup(func() {
+	t.Cleanup(func() {
 		cmd.Process.Kill()
 		<-ended
 	})
 	return s
 }
 
+// shows waits until the program has printed a text.
+func (s *pamSession) shows(text string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(s.shown.String(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("no %q:\n%s", text, s.shown)
+		}
+	}
+}
+
 // types waits for a prompt and types a line: the module reads all that is there,
 // so that an answer must not come before its question.
 func (s *pamSession) types(prompt, line string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(s.shown.String(), prompt); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("no prompt %q:\n%s", prompt, s.shown)
-		}
-	}
+	s.shows(prompt)
 	if _, err := io.WriteString(s.in, line+"\n"); err != nil {
 		s.t.Fatalf("%v:\n%s", err, s.shown)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -26,6 +27,38 @@ func TestProfilesCommand(t *testing.T) {
 		}
 		if !strings.Contains(string(page), "\n## "+p.Name+"\n") && !p.NoPassword { // which has a page of its own
 			t.Errorf("docs/clients.md has no section %s", p.Name)
+		}
+	}
+}
+
+// TestProfileSettings: what a profile says to set is what its section shows, with
+// which TestClients signs in.
+func TestProfileSettings(t *testing.T) {
+	setting := regexp.MustCompile(`^[a-z_-]+( = | |=|: )[0-9a-z]+$`)
+	page, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"openvpn", "ocserv", "strongswan", "pppd"} {
+		p, err := radius.LookupProfile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, _ := strings.Cut(string(page), "\n## "+name+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		section = strings.Join(strings.Fields(section), " ")
+		n := 0
+		for _, what := range regexp.MustCompile(`[;,] |\.(conf|cnf): `).Split(p.Raise, -1) {
+			if !setting.MatchString(what) {
+				continue
+			}
+			n++
+			if !strings.Contains(section, what) {
+				t.Errorf("%s: %q is not in its section", name, what)
+			}
+		}
+		if n < 2 {
+			t.Errorf("%s: no settings in %q", name, p.Raise)
 		}
 	}
 }

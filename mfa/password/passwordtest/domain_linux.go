@@ -2,13 +2,11 @@ package passwordtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,72 +27,25 @@ type Domain struct {
 	dc, winbindd *exec.Cmd
 }
 
-// insideDomain tells the process of InDomain that it is the inner one.
-const insideDomain = "RADMATCH_TEST_DOMAIN"
-
-// domainAddress is the domain controller's: Samba resolves no name to a loopback
-// address. It is of those that documentation has (RFC 5737), on the loopback
-// device of a network namespace of its own.
-const domainAddress = "192.0.2.10"
-
-// InDomain runs test on a host of a new Active Directory domain, which test may
-// do with as it likes. The test program runs itself once more for that, in
-// namespaces of its own: there the well-known ports are free, /run and the files
-// of /etc that matter are other ones, and all that was started ends with it. It
+// InDomain runs test on a host of a new Active Directory domain, by InHost. It
 // takes some ten seconds. t must be a test of the top level that does nothing else.
 func InDomain(t *testing.T, test func(t *testing.T, d *Domain)) {
 	t.Helper()
-	if os.Getenv(insideDomain) != "" {
-		test(t, openDomain(t))
-		return
-	}
-	for _, program := range []string{"samba", "samba-tool", "winbindd", "ntlm_auth", "net", "wbinfo", "ldapmodify", "ip", "unshare", "mount"} {
-		if _, err := exec.LookPath(program); err != nil {
-			mustRun(t, program+" is missing: run testdata/install-peers as root")
-		}
-	}
+	NeedPrograms(t, "samba", "samba-tool", "winbindd", "ntlm_auth", "net", "wbinfo", "ldapmodify")
 	if _, err := os.Stat("/usr/share/samba/setup/provision.ldif"); err != nil {
 		mustRun(t, "what samba-tool provisions with is missing: run testdata/install-peers as root")
 	}
-	if os.Geteuid() != 0 {
-		mustRun(t, "a domain of its own needs root")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^"+regexp.QuoteMeta(t.Name())+"$")
-	cmd.Env = append(os.Environ(), insideDomain+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in the domain: %v\n%s", err, out)
-	}
-	if !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Fatalf("the test did not run in the domain:\n%s", out)
-	}
-	t.Logf("in the domain:\n%s", out)
-}
-
-// mustRun skips the test, but with CI=true it fails it.
-func mustRun(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s (with CI=true no test may skip)", reason)
-	}
-	t.Skip(reason)
+	InHost(t, func(t *testing.T) { test(t, openDomain(t)) })
 }
 
 // openDomain makes the host and the domain in it.
 func openDomain(t *testing.T) *Domain {
 	t.Helper()
 	d := &Domain{
-		Dir: "/mnt", Host: "dc1.ad.example.org", Realm: "AD.EXAMPLE.ORG", NetBIOS: "AD",
+		Dir: hostDir, Host: "dc1.ad.example.org", Realm: "AD.EXAMPLE.ORG", NetBIOS: "AD",
 		BaseDN: "DC=ad,DC=example,DC=org", Password: "Right.horse1",
 	}
 	d.CAFile = d.path("ca.pem")
-	isolate(t, d.Dir)
 	d.host(t)
 	d.provision(t)
 	d.StartDC(t)
@@ -113,25 +64,11 @@ func (d *Domain) write(t *testing.T, name, text string) {
 	}
 }
 
-// isolate mounts what shall be this process's own. Nobody else sees it, and it is
-// gone with the process. dir has a short name: paths of Samba's sockets, of which
-// only 107 octets are used, begin with it.
-func isolate(t *testing.T, dir string) {
-	t.Helper()
-	err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
-	if err == nil {
-		err = errors.Join(syscall.Mount("proc", "/proc", "proc", 0, ""), syscall.Mount("none", dir, "tmpfs", 0, "mode=755"))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // host makes this process's namespaces a host.
 func (d *Domain) host(t *testing.T) {
 	t.Helper()
-	d.write(t, "hosts", fmt.Sprintf("127.0.0.1 localhost\n%s %s dc1\n", domainAddress, d.Host))
-	d.write(t, "resolv.conf", "nameserver "+domainAddress+"\n")
+	d.write(t, "hosts", fmt.Sprintf("127.0.0.1 localhost\n%s %s dc1\n", HostAddress, d.Host))
+	d.write(t, "resolv.conf", "nameserver "+HostAddress+"\n")
 	d.write(t, "krb5.conf", "[libdefaults]\ndefault_realm = "+d.Realm+"\ndns_lookup_kdc = true\n")
 	steps := []error{
 		bind(d.path("resolv.conf"), "/etc/resolv.conf"), // may be a link into /run
@@ -148,8 +85,6 @@ func (d *Domain) host(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run(t, "", "ip", "link", "set", "lo", "up")
-	run(t, "", "ip", "address", "add", domainAddress+"/24", "dev", "lo")
 }
 
 func bind(file, over string) error {

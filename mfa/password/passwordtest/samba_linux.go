@@ -80,7 +80,7 @@ func (d *Domain) provision(t *testing.T) {
 	d.certify(t)
 	run(t, "", "samba-tool", "domain", "provision", "--targetdir="+d.path("dc"),
 		"--realm="+d.Realm, "--domain="+d.NetBIOS, "--adminpass="+d.Password,
-		"--server-role=dc", "--dns-backend=SAMBA_INTERNAL", "--host-name=dc1", "--host-ip="+domainAddress,
+		"--server-role=dc", "--dns-backend=SAMBA_INTERNAL", "--host-name=dc1", "--host-ip="+HostAddress,
 		"--option=interfaces=lo", "--option=bind interfaces only=yes")
 	d.write(t, "dc.conf", d.expand(dcConf))
 }
@@ -97,7 +97,7 @@ func (d *Domain) certify(t *testing.T) {
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: d.Host},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		DNSNames: []string{d.Host}, IPAddresses: []net.IP{net.ParseIP(domainAddress)},
+		DNSNames: []string{d.Host}, IPAddresses: []net.IP{net.ParseIP(HostAddress)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	caKey, key := newKey(t), newKey(t)
@@ -135,7 +135,7 @@ func (d *Domain) StartDC(t *testing.T) {
 	d.dc = d.start(t, "dc.log", "unshare", "--mount", "sh", "-c",
 		`mount -t tmpfs none /run && mkdir /run/samba && exec samba --foreground --no-process-group --configfile="$0"`, d.path("dc.conf"))
 	for _, port := range []string{"53", "88", "135", "389", "445", "636"} {
-		until(t, "domain controller, port "+port, func() bool { return listens(domainAddress + ":" + port) })
+		until(t, "domain controller, port "+port, func() bool { return listens(HostAddress + ":" + port) })
 	}
 }
 
@@ -143,7 +143,7 @@ func (d *Domain) StartDC(t *testing.T) {
 func (d *Domain) KillDC(t *testing.T) {
 	t.Helper()
 	d.kill(t, d.dc)
-	until(t, "end of the domain controller", func() bool { return !listens(domainAddress+":389") && !listens(domainAddress+":445") })
+	until(t, "end of the domain controller", func() bool { return !listens(HostAddress+":389") && !listens(HostAddress+":445") })
 }
 
 // PauseDC stops the domain controller without closing anything, and goes on with it.
