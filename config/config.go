@@ -111,7 +111,7 @@ type Client struct {
 	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
 	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
 	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one. With the profile rdgateway, and several: none."`
-	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here. Empty: everyone."`
+	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here, by name or, in LDAP, by DN. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
 	// What the device can do. The profile has a value for each.
 	Prompts      bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
@@ -151,13 +151,13 @@ type MFA struct {
 
 // Exempt is who needs no second factor.
 type Exempt struct {
-	Groups    []string       `yaml:"groups" default:"" doc:"Groups whose members need no second factor."`
+	Groups    []string       `yaml:"groups" default:"" doc:"Groups, by name or DN, whose members need no second factor."`
 	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses (IP or prefix) need no second factor. Only the attribute of the profile in a signed request counts, never the address of the client. Where it is missing nobody is exempt."`
 }
 
 // GroupReply is the reply attributes of a group.
 type GroupReply struct {
-	Group string  `yaml:"group" required:"true" example:"staff" doc:"The group; all_users is everyone."`
+	Group string  `yaml:"group" required:"true" example:"staff" doc:"The group, by name or DN; all_users is everyone."`
 	Reply Replies `yaml:"reply" required:"true" example:"[{Filter-Id: employees}]" doc:"Attributes by name, each with a value or a list of values; a tag stands behind a colon. Or a list of such sections. Of a type that the user has, or a group before this one, none is added."`
 }
 
@@ -173,7 +173,7 @@ type Reply struct {
 
 // Required is who always needs a second factor.
 type Required struct {
-	Groups    []string       `yaml:"groups" default:"" doc:"Groups whose members always need a second factor; all_users is everyone."`
+	Groups    []string       `yaml:"groups" default:"" doc:"Groups, by name or DN, whose members always need a second factor; all_users is everyone."`
 	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses always need a second factor, and so do those whose address is not known."`
 }
 
@@ -239,8 +239,8 @@ type Policy struct {
 // Feature is on for the members of some groups.
 type Feature struct {
 	State   string   `yaml:"state" default:"enabled" enum:"enabled,disabled,default" doc:"default means enabled."`
-	Include []string `yaml:"include" default:"all_users" doc:"Groups; all_users is everyone."`
-	Exclude []string `yaml:"exclude" default:"" doc:"Groups; wins over include."`
+	Include []string `yaml:"include" default:"all_users" doc:"Groups, by name or DN; all_users is everyone."`
+	Exclude []string `yaml:"exclude" default:"" doc:"Groups, by name or DN; wins over include."`
 }
 
 // Enabled reports whether the feature is on at all.

@@ -30,11 +30,14 @@ func oneOf(words []string) string {
 	return "one of " + strings.Join(words, ", ")
 }
 
+// Suggest is suggest, for what the configuration names.
+func Suggest(word string, words []string) string { return suggest(word, words) }
+
 // suggest is `; did you mean "…"` with the nearest of words, or nothing.
 func suggest(word string, words []string) string {
 	best, least := "", 1+min(2, len(word)/2)
 	for _, w := range words {
-		if d := distance(strings.ToLower(word), w); d < least {
+		if d := distance(strings.ToLower(word), strings.ToLower(w)); d < least {
 			best, least = w, d
 		}
 	}

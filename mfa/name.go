@@ -63,42 +63,6 @@ func (k NameKey) IsZero() bool { return k.form == "" }
 // Name returns a Name that is spelled as its form.
 func (k NameKey) Name() Name { return Name{sent: k.form, form: k.form} }
 
-// Group is the name of a group of users, in its form as a Name is.
-type Group struct{ name Name }
-
-// GroupOf brings the name of a group into its form.
-func GroupOf(spelling string) Group { return Group{NameOf(spelling)} }
-
-// GroupsOf brings the names of groups into their form.
-func GroupsOf(spellings ...string) []Group {
-	if len(spellings) == 0 {
-		return nil
-	}
-	groups := make([]Group, len(spellings))
-	for i, s := range spellings {
-		groups[i] = GroupOf(s)
-	}
-	return groups
-}
-
-// Is reports whether both are one group.
-func (g Group) Is(other Group) bool { return g.name.Is(other.name) }
-
-// Everyone reports whether this is AllUsers.
-func (g Group) Everyone() bool { return g.name.form == AllUsers }
-
-// IsZero reports whether there is no name.
-func (g Group) IsZero() bool { return g.name.IsZero() }
-
-// String returns the spelling.
-func (g Group) String() string { return g.name.String() }
-
-// MarshalText writes the spelling.
-func (g Group) MarshalText() ([]byte, error) { return g.name.MarshalText() }
-
-// UnmarshalText reads a spelling.
-func (g *Group) UnmarshalText(b []byte) error { return g.name.UnmarshalText(b) }
-
 // formOf does not allocate where the spelling is in its form already.
 func formOf(s string) string {
 	lower := true

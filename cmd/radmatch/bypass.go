@@ -51,6 +51,7 @@ the client allows stays out. A bypass wins over "require" in the configuration.`
 		},
 	}
 	c.Flags().StringVar(&group, "group", "", "the group whose members need no second factor (required)")
+	a.literalFlag(c)
 	c.Flags().StringVar(&b.Client, "client", "", "only at this client")
 	c.Flags().DurationVar(&d, "for", 0, "how long, 1s to 24h (required)")
 	c.Flags().StringVar(&b.Reason, "reason", "", "why, for the audit trail (required)")
@@ -98,6 +99,9 @@ func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration) er
 	defer st.Close()
 	if b.Client != "" && !slices.ContainsFunc(cfg.Clients, func(c config.Client) bool { return c.Name == b.Client }) {
 		return usageError("radmatch clients", "bypass: no client %q in %s", b.Client, a.configFile)
+	}
+	if err := a.checkGroup(ctx, cfg, b.Group, b.Client); err != nil {
+		return err
 	}
 	b.Operator = operator()
 	if b, err = st.BeginBypass(ctx, b, d, adminEvent(mfa.Name{}, "")); err != nil {

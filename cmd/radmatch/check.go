@@ -156,6 +156,9 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 			report("names", err, "")
 		}
 	}
+	if err := a.checkGroups(ctx, cfg); err != nil {
+		report("groups", err, "")
+	}
 	a.checkPublic(ctx, cfg)
 	if !failed {
 		service, err := newService(cfg, &l)

@@ -195,7 +195,7 @@ func ambiguousName(typed mfa.Name, found []candidate) error {
 
 // literalFlag gives a command whose arguments name a user the flag --literal.
 func (a *app) literalFlag(c *cobra.Command) {
-	c.PersistentFlags().BoolVar(&a.literal, "literal", false, "take the name of the user as it is typed, and do not ask the primary for it")
+	c.PersistentFlags().BoolVar(&a.literal, "literal", false, "take the name as it is typed, and do not ask the primary for it")
 }
 
 // withUser calls f with the database and with what the primary calls the user whom

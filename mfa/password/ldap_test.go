@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -393,5 +394,59 @@ func TestLDAPAliases(t *testing.T) {
 		if err := l.Connect(t.Context()); (err == nil) != (tt.connect == "") || err != nil && !strings.Contains(err.Error(), tt.connect) {
 			t.Errorf("%s: Connect says %v, want %q", tt.name, err, tt.connect)
 		}
+	}
+}
+
+// TestLDAPGroupsByDN: a list may name the DN of a group, which nobody can make a
+// second time; an entry that is only called like it is another group.
+func TestLDAPGroupsByDN(t *testing.T) {
+	s := startSlapd(t)
+	const real, planted = "cn=staff,ou=groups,dc=example,dc=org", "ou=users,dc=example,dc=org"
+	err := s.Add("dn: cn=admins,ou=groups,dc=example,dc=org\nchangetype: add\nobjectClass: groupOfNames\ncn: admins\nmember: uid=Bob,ou=users,dc=example,dc=org\n\n" +
+		"dn: cn=admins," + planted + "\nchangetype: add\nobjectClass: groupOfNames\ncn: admins\nmember: uid=alice,ou=users,dc=example,dc=org\n\n" +
+		`dn: cn=cn\3dadmins\2cou\3dgroups\2cdc\3dexample\2cdc\3dorg,` + planted + "\nchangetype: add\nobjectClass: groupOfNames\ncn: cn=admins,ou=groups,dc=example,dc=org\nmember: uid=alice,ou=users,dc=example,dc=org\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"search", "member_of"} {
+		set := settings(s)
+		set.Groups, set.GroupBaseDN = mode, ""
+		l := openLDAP(t, set)
+		in := func(user, group string) bool {
+			id, err := l.Find(t.Context(), mfa.NameOf(user))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(id.Groups, mfa.GroupOf(group).Is)
+		}
+		for _, tt := range []struct {
+			user, group string
+			want        bool
+		}{
+			{"alice", "admins", true}, // by name, the planted one is as good
+			{"alice", "cn=admins,ou=groups,dc=example,dc=org", false},
+			{"alice", "cn=admins," + planted, true},
+			{"alice", "CN=Staff, OU=Groups, DC=example, DC=org", true},
+			{"bob", "cn=admins,ou=groups,dc=example,dc=org", true},
+			{"bob", "cn=admins," + planted, false},
+			{"bob", real, false},
+		} {
+			if got := in(tt.user, tt.group); got != tt.want {
+				t.Errorf("%s: %s in %s: %t", mode, tt.user, tt.group, got)
+			}
+		}
+	}
+	l := openLDAP(t, settings(s))
+	for group, want := range map[string]bool{
+		"staff": true, "STAFF": true, real: true, "cn=Staff,ou=Groups,dc=example,dc=org": true, "posix": true,
+		"stuff": false, "alice": false, "Alice Example": false, "cn=admins," + planted: false, "cn=nobody,ou=groups,dc=example,dc=org": false,
+		"uid=alice,ou=users,dc=example,dc=org": false, "*": false,
+	} {
+		if got, err := l.HasGroup(t.Context(), mfa.GroupOf(group)); got != want || err != nil {
+			t.Errorf("HasGroup(%s): %t, %v", group, got, err)
+		}
+	}
+	if names, err := l.GroupNames(t.Context()); err != nil || !slices.Contains(names, "staff") || slices.Contains(names, "Alice Example") {
+		t.Errorf("groups: %q, %v", names, err)
 	}
 }

@@ -1,6 +1,7 @@
 package password
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -407,7 +408,7 @@ func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error
 	if l.settings.Groups == "none" {
 		return id, nil
 	}
-	var groups []string
+	var groups []group
 	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
 		groups, err = l.groupsOf(d.ad).find(ctx, c, user.entry)
 		return err
@@ -415,8 +416,10 @@ func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	slices.Sort(groups)
-	id.Groups = mfa.GroupsOf(slices.Compact(groups)...)
+	slices.SortFunc(groups, func(a, b group) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.dn, b.dn)) })
+	for _, g := range slices.Compact(groups) {
+		id.Groups = append(id.Groups, mfa.GroupIn(g.name, g.dn))
+	}
 	return id, nil
 }
 

@@ -39,8 +39,8 @@ type groupSearcher interface {
 	search(ctx context.Context, q ldapQuery) ([]ldapEntry, error)
 }
 
-// find returns the names of the user's groups, each once.
-func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *ldapEntry) ([]string, error) {
+// find returns the user's groups, each once.
+func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *ldapEntry) ([]group, error) {
 	switch g.mode {
 	case "token_groups":
 		return g.tokenGroups(ctx, c, user)
@@ -64,7 +64,7 @@ func memberFilter(dn string) string {
 // searched goes from group to group: from the DNs of the first ones, or from the
 // filters that find them. A group that was seen is not looked at again, so that
 // a cycle ends.
-func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filters []string) ([]string, error) {
+func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filters []string) ([]group, error) {
 	level, err := g.named(ctx, c, dns)
 	if err != nil {
 		return nil, err
@@ -75,20 +75,20 @@ func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filter
 	}
 	level = append(level, groupsIn(found)...)
 	seen := map[string]bool{}
-	var names []string
+	var groups []group
 	for depth := 0; ; depth++ {
 		var fresh []string
 		for _, e := range level {
 			if key := strings.ToLower(e.dn); !seen[key] {
 				seen[key] = true
-				names, fresh = append(names, e.name), append(fresh, e.dn)
+				groups, fresh = append(groups, e), append(fresh, e.dn)
 			}
 		}
 		switch {
-		case len(names) > maxGroups:
+		case len(groups) > maxGroups:
 			return nil, errGroups
 		case len(fresh) == 0 || !g.nested:
-			return names, nil
+			return groups, nil
 		case depth == maxDepth:
 			return nil, fmt.Errorf("groups are nested deeper than %d", maxDepth)
 		}
@@ -178,7 +178,7 @@ func groupName(e *ldapEntry) string {
 
 // tokenGroups asks AD, which resolves nesting and the primary group by itself
 // (MS-ADTS §3.1.1.4.5.19). The attribute is only there in a search of the entry itself.
-func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ldapEntry) ([]string, error) {
+func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ldapEntry) ([]group, error) {
 	found, err := c.search(ctx, ldapQuery{base: user.dn, alone: true, filter: "(objectClass=*)", attributes: []string{"tokenGroups"}, most: 1})
 	if err != nil || len(found) != 1 {
 		return nil, errors.Join(errors.New("tokenGroups"), err)
@@ -190,25 +190,26 @@ func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ld
 	case len(sids) > maxSIDs:
 		return nil, errGroups
 	}
-	names, unknown := g.sids.names(sids, time.Now())
+	groups, unknown := g.sids.groups(sids, time.Now())
 	var filters []string
 	for _, sid := range unknown {
 		filters = append(filters, "(objectSid="+escapeOctets(sid)+")")
 	}
-	groups, err := g.search(ctx, c, "(objectClass=group)", filters, "objectSid", "sAMAccountName")
+	entries, err := g.search(ctx, c, "(objectClass=group)", filters, "objectSid", "sAMAccountName")
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range groups {
+	for _, e := range entries {
 		if sid, name := e.values("objectSid"), e.values("sAMAccountName"); len(sid) == 1 && len(name) == 1 {
-			g.sids.learn(sid[0], name[0], time.Now())
-			names = append(names, name[0])
+			known := group{e.dn, name[0]}
+			g.sids.learn(sid[0], known, time.Now())
+			groups = append(groups, known)
 		}
 	}
-	if len(names) > maxGroups {
+	if len(groups) > maxGroups {
 		return nil, errGroups
 	}
-	return names, nil
+	return groups, nil
 }
 
 // escapeOctets makes every octet of a binary value its hexadecimal form.
@@ -220,38 +221,38 @@ func escapeOctets(value string) string {
 	return b.String()
 }
 
-// sidNames remembers what SIDs are called: a SID is never given to another
-// group, so that at worst a group is known by the name that it had before. Its
-// methods may be called concurrently.
+// sidNames remembers which groups SIDs are: a SID is never given to another
+// group, so that at worst a group is known by the name or the place that it had
+// before. Its methods may be called concurrently.
 type sidNames struct {
 	mu    sync.Mutex
 	known map[string]sidName
 }
 
 type sidName struct {
-	name  string
+	group
 	until time.Time
 }
 
-// names returns the names of the known ones and the SIDs of the others.
-func (s *sidNames) names(sids []string, now time.Time) (names, unknown []string) {
+// groups returns the known ones, and the SIDs of the others.
+func (s *sidNames) groups(sids []string, now time.Time) (groups []group, unknown []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sid := range sids {
 		if k, ok := s.known[sid]; ok && now.Before(k.until) {
-			names = append(names, k.name)
+			groups = append(groups, k.group)
 		} else {
 			unknown = append(unknown, sid)
 		}
 	}
-	return names, unknown
+	return groups, unknown
 }
 
-func (s *sidNames) learn(sid, name string, now time.Time) {
+func (s *sidNames) learn(sid string, g group, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.known) >= maxKnownSIDs {
 		clear(s.known)
 	}
-	s.known[sid] = sidName{name, now.Add(sidTime)}
+	s.known[sid] = sidName{g, now.Add(sidTime)}
 }

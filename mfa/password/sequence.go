@@ -19,6 +19,9 @@ type Member interface {
 	// FindName and FindNamed are those of a Sequence.
 	FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error)
 	FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error)
+	// HasGroup and GroupNames are those of a Sequence.
+	HasGroup(ctx context.Context, g mfa.Group) (bool, error)
+	GroupNames(ctx context.Context) ([]string, error)
 	// Lists reports whether it takes names of this domain for its users.
 	Lists(domain string) bool
 }

@@ -33,6 +33,10 @@ func (m *memberFake) Find(ctx context.Context, user mfa.Name) (mfa.Identity, err
 	return m.Check(ctx, user, nil)
 }
 
+func (m *memberFake) HasGroup(context.Context, mfa.Group) (bool, error) { return false, nil }
+
+func (m *memberFake) GroupNames(context.Context) ([]string, error) { return nil, nil }
+
 func (m *memberFake) FindName(ctx context.Context, typed mfa.Name) (mfa.Name, bool, error) {
 	id, err := m.Check(ctx, typed, nil)
 	return id.Name, true, err

@@ -58,7 +58,7 @@ func right(t *testing.T, s Subject) {
 			t.Errorf("%q, right password: %v", name, err)
 			continue
 		}
-		if !reflect.DeepEqual(id, s.Want) {
+		if !reflect.DeepEqual(spelled(id), s.Want) {
 			t.Errorf("%q: identity\n got %+v\nwant %+v", name, id, s.Want)
 		}
 		if id.Name.String() == "" || !id.Known {
@@ -115,7 +115,7 @@ func mschapv2(t *testing.T, s Subject) {
 	}
 	keys(t, s, good, id.MSCHAP)
 	id.MSCHAP = nil
-	if !reflect.DeepEqual(id, s.Want) {
+	if !reflect.DeepEqual(spelled(id), s.Want) {
 		t.Errorf("identity\n got %+v\nwant %+v", id, s.Want)
 	}
 	mschapv2Rejected(t, s, check)
@@ -239,4 +239,15 @@ func swapCase(s string) string {
 		return l
 	}
 	return strings.ToUpper(s)
+}
+
+// spelled is an identity whose groups are known by their names alone: where a
+// directory has them is its own matter.
+func spelled(id mfa.Identity) mfa.Identity {
+	var groups []mfa.Group
+	for _, g := range id.Groups {
+		groups = append(groups, mfa.GroupOf(g.String()))
+	}
+	id.Groups = groups
+	return id
 }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
+)
+
+// groupKnower is a primary that can be asked for its groups. One that is none, such
+// as an upstream, tells the groups of a user at the login alone.
+type groupKnower interface {
+	HasGroup(ctx context.Context, g mfa.Group) (bool, error)
+	GroupNames(ctx context.Context) ([]string, error)
+}
+
+var (
+	_ groupKnower = (*password.File)(nil)
+	_ groupKnower = (*password.LDAP)(nil)
+	_ groupKnower = (*password.None)(nil)
+	_ groupKnower = (password.Sequence)(nil)
+)
+
+// checkGroups warns of groups in the configuration that the primary of the client
+// does not know: a name that is misspelt lets nobody in, or requires nothing.
+func (a *app) checkGroups(ctx context.Context, cfg *config.Config) error {
+	r, err := newResolver(cfg)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(ctx, namesTime)
+	defer cancel()
+	said := map[string]bool{}
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		for _, l := range groupLists(cfg, c) {
+			for _, text := range l.groups {
+				if said[l.key+"\x00"+text+"\x00"+c.Primary] {
+					continue
+				}
+				said[l.key+"\x00"+text+"\x00"+c.Primary] = true
+				if why := r.unknownGroup(ctx, c.Primary, mfa.GroupOf(text)); why != "" {
+					fmt.Fprintf(a.stdout, "client %s: warning: %s: %s\n", c.Name, l.key, why)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// groupList is a key with groups in it.
+type groupList struct {
+	key    string
+	groups []string
+}
+
+func groupLists(cfg *config.Config, c *config.Client) []groupList {
+	lists := []groupList{{"allow_groups", c.AllowGroups}, {"exempt.groups", c.MFA.Exempt.Groups}, {"require.groups", c.MFA.Require.Groups}}
+	for _, g := range c.MFA.GroupReplies {
+		lists = append(lists, groupList{"group_replies", []string{g.Group}})
+	}
+	features := map[string]config.Feature{
+		"number_matching": cfg.Policy.NumberMatching, "show_application_name": cfg.Policy.ShowApplicationName, "show_location": cfg.Policy.ShowLocation,
+	}
+	for _, name := range slices.Sorted(maps.Keys(features)) {
+		lists = append(lists, groupList{"policy." + name + ".include", features[name].Include}, groupList{"policy." + name + ".exclude", features[name].Exclude})
+	}
+	return lists
+}
+
+// unknownGroup says that a primary does not know a group, and which one may be
+// meant. It is empty where the primary does, cannot be asked, or gives no answer,
+// which is said of the primary itself.
+func (r *resolver) unknownGroup(ctx context.Context, primary string, g mfa.Group) string {
+	knower, ok := r.built[primary].(groupKnower)
+	if !ok || g.Everyone() {
+		return ""
+	}
+	has, err := knower.HasGroup(ctx, g)
+	if err != nil || has {
+		return ""
+	}
+	text := fmt.Sprintf("primary %s knows no group %s", primary, strconv.Quote(push.Printable(g.String(), maxBypassText)))
+	if names, err := knower.GroupNames(ctx); err == nil {
+		text += config.Suggest(g.String(), names)
+	}
+	return text
+}
+
+// checkGroup refuses a group for a bypass that none of the primaries knows at
+// which it would count.
+func (a *app) checkGroup(ctx context.Context, cfg *config.Config, g mfa.Group, client string) error {
+	if a.literal {
+		return nil
+	}
+	r, err := newResolver(cfg)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	why := ""
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		if client != "" && c.Name != client {
+			continue
+		}
+		unknown := r.unknownGroup(ctx, c.Primary, g)
+		if unknown == "" {
+			return nil
+		}
+		why = unknown
+	}
+	if why == "" {
+		return nil
+	}
+	return withHint("--literal takes the group as it is typed", fmt.Errorf("bypass: %s", why))
+}
