@@ -1,6 +1,8 @@
 package otp
 
 import (
+	"crypto/subtle"
+	"errors"
 	"sync"
 	"time"
 
@@ -8,17 +10,21 @@ import (
 )
 
 const (
-	resyncAhead = 50               // counters that are searched
+	resyncAhead = 50               // HOTP: counters that are searched
 	resyncTime  = 10 * time.Minute // from the first code to the second
 	resyncMost  = 4096             // tokens remembered at once; what is full sheds the new
+	syncAhead   = 1000             // HOTP: counters that an operator's two codes are searched in
 )
 
-// resync brings back HOTP tokens that are out of step (RFC 4226 §7.4), within 50
-// counters by two codes in a row. The first of the two is rejected, and counts
-// as wrong. One code alone will not do, because so many candidates make a guess
-// that much easier. A TOTP token is not brought back so: codes that were seen in
-// passing must not outlive its window. The zero value is ready; its methods may
-// be called concurrently.
+// resync brings back tokens that are out of step, by two codes in a row (RFC 4226
+// §7.4): a HOTP token within 50 counters, a TOTP token whose clock is at most
+// maxDrift off, as one that comes from the box after years. The first of the two
+// is rejected, and counts as wrong. One code alone will not do, because so many
+// candidates make a guess that much easier, and because one code is seen in
+// passing. Two of a TOTP token must come one after the other as its clock shows
+// them, and both after every code that was ever accepted; the second is accepted
+// and the offset kept. The zero value is ready; its methods may be called
+// concurrently.
 type resync struct {
 	mu    sync.Mutex
 	first map[string]firstCode // by token
@@ -27,18 +33,19 @@ type resync struct {
 // firstCode is the first of the two codes.
 type firstCode struct {
 	step    int64
+	off     int64 // TOTP: steps from the true time
 	expires time.Time
 }
 
-// find looks for a in the wide windows of all HOTP tokens.
+// find looks for a in the wide windows of all tokens.
 func (r *resync) find(tokens []Token, a answer, now time.Time) finding {
 	best := finding{err: mfa.ErrRejected}
 	for i := range tokens {
-		f := tokens[i].examineWide(a)
+		f := tokens[i].examineWide(a, now)
 		if f.err == nil && !r.second(&f, now) {
 			f.err = errResyncHalf
 		}
-		if best.err == mfa.ErrRejected {
+		if best.err == mfa.ErrRejected || f.err == nil && best.err == errResyncHalf {
 			best = f
 		}
 	}
@@ -46,14 +53,22 @@ func (r *resync) find(tokens []Token, a answer, now time.Time) finding {
 }
 
 // examineWide compares a with all codes from which t may be resynchronised.
-func (t *Token) examineWide(a answer) finding {
-	if t.check() != nil || t.Kind != HOTP || len(a.text) != t.Digits {
+func (t *Token) examineWide(a answer, now time.Time) finding {
+	if t.check() != nil || t.Kind == Pass || len(a.text) != t.Digits {
 		return finding{err: mfa.ErrRejected}
 	}
 	var g generator
 	g.reset(t)
-	step, used := g.scan(a.value, t.Next-lookBehind, t.Next+resyncAhead, t.Next)
-	return t.found(step, used, 0)
+	if t.Kind == HOTP {
+		step, used := g.scan(a.value, t.Next-lookBehind, t.Next+resyncAhead, t.Next)
+		return t.found(step, used, 0)
+	}
+	clock, limit := t.clock(now), int64(t.maxDrift())
+	step, _ := g.scan(a.value, max(clock-limit, t.Next), clock+limit, t.Next)
+	if step < 0 {
+		return finding{err: mfa.ErrRejected}
+	}
+	return finding{token: t, step: step, drift: int(step - clock)}
 }
 
 // second reports whether f is the very next code after a first one of its
@@ -61,8 +76,12 @@ func (t *Token) examineWide(a answer) finding {
 func (r *resync) second(f *finding, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	this := firstCode{step: f.step, expires: now.Add(resyncTime)}
+	if f.token.Kind == TOTP {
+		this.off = f.step - f.token.clock(now)
+	}
 	first, ok := r.first[f.token.ID]
-	if ok && now.Before(first.expires) && f.step == first.step+1 {
+	if ok && now.Before(first.expires) && f.step == first.step+1 && this.off-first.off >= -1 && this.off-first.off <= 1 {
 		delete(r.first, f.token.ID)
 		return true
 	}
@@ -72,7 +91,7 @@ func (r *resync) second(f *finding, now time.Time) bool {
 	if r.first == nil {
 		r.first = make(map[string]firstCode)
 	}
-	r.first[f.token.ID] = firstCode{step: f.step, expires: now.Add(resyncTime)}
+	r.first[f.token.ID] = this
 	return false
 }
 
@@ -87,4 +106,38 @@ func (r *resync) room(now time.Time) bool {
 		}
 	}
 	return len(r.first) < resyncMost
+}
+
+// ErrSync means that two codes are not those of one token, one after the other.
+var ErrSync = errors.New("no token shows these two codes in a row")
+
+// Synchronise finds the token of tokens that shows the two codes one after the
+// other now, up to ten minutes off or a thousand counters ahead, and what an
+// operator who has it in hand uses up so. Its error is ErrSync.
+func Synchronise(tokens []Token, first, second string, now time.Time) (Use, error) {
+	var buf1, buf2 [maxCode]byte
+	a, b := normalise(buf1[:], first), normalise(buf2[:], second)
+	for i := range tokens {
+		t := &tokens[i]
+		if t.check() != nil || t.Kind == Pass || !a.digits || !b.digits || len(a.text) != t.Digits || len(b.text) != t.Digits {
+			continue
+		}
+		low, high, clock := t.Next, t.Next+syncAhead, int64(0)
+		if t.Kind == TOTP {
+			clock = t.clock(now)
+			low, high = max(clock-int64(t.maxDrift())-1, t.Next), clock+int64(t.maxDrift())-1
+		}
+		var g generator
+		g.reset(t)
+		for step := low; step <= high; step++ {
+			if subtle.ConstantTimeEq(g.code(step), a.value)&subtle.ConstantTimeEq(g.code(step+1), b.value) == 1 {
+				u := Use{User: t.User, Token: t.ID, Step: step + 1}
+				if t.Kind == TOTP {
+					u.Drift = int(step + 1 - clock)
+				}
+				return u, nil
+			}
+		}
+	}
+	return Use{}, ErrSync
 }

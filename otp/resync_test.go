@@ -44,11 +44,16 @@ func TestResyncBounded(t *testing.T) {
 
 // TestResyncOfGuesses: wrong codes leave nothing behind.
 func TestResyncOfGuesses(t *testing.T) {
-	token := Token{ID: "a", Kind: HOTP, Secret: rfcSecret(20), Algorithm: SHA1, Digits: 6}
+	counter := Token{ID: "a", Kind: HOTP, Secret: rfcSecret(20), Algorithm: SHA1, Digits: 6}
+	timed := Token{ID: "b", Kind: TOTP, Secret: rfcSecret(20), Algorithm: SHA1, Digits: 6, Period: 30}
 	right := map[int32]bool{}
 	var g generator
-	g.reset(&token)
+	g.reset(&counter)
+	now := time.Unix(1<<30, 0)
 	for step := range int64(resyncAhead + 1) {
+		right[g.code(step)] = true
+	}
+	for step := timed.clock(now) - 20; step <= timed.clock(now)+20; step++ {
 		right[g.code(step)] = true
 	}
 	var r resync
@@ -57,7 +62,7 @@ func TestResyncOfGuesses(t *testing.T) {
 			continue
 		}
 		a := answer{text: []byte("000000"), digits: true, value: value}
-		if f := r.find([]Token{token}, a, time.Now()); f.err == nil {
+		if f := r.find([]Token{counter, timed}, a, now); f.err == nil {
 			t.Fatalf("%06d is accepted", value)
 		}
 	}

@@ -37,7 +37,7 @@ var (
 // (Token.Drift) or of the true time, so that neither a token that runs slow nor
 // a phone whose clock was put right is locked out. The drift follows by one step
 // an accepted code, up to ten minutes. A HOTP code is right up to ten counters
-// ahead; a token that is further ahead comes back with two codes in a row, see resync.
+// ahead. A token that is further off comes back with two codes in a row, see resync.
 //
 // A right code of a step that was used, or lies before one that was, is
 // ErrRejected joined with mfa.ErrCodeUsed. A clock that is set back changes

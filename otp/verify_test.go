@@ -301,18 +301,101 @@ func TestHOTPResync(t *testing.T) {
 	}
 }
 
-// TestTOTPFarOff: codes of a clock that is far off stay wrong, however many come
-// in a row. Else codes read off a token in passing, or ahead of time with its
-// clock set forward, would be good for twenty minutes.
-func TestTOTPFarOff(t *testing.T) {
-	for _, off := range []int64{-20, -7, -2, 2, 7, 20} {
-		token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
-		d := newDesk(t, token)
-		for i := range 5 {
-			d.want(fmt.Sprintf("%d steps off, code %d", off, i+1), code(t, token, d.step(token)+off), "wrong")
-			d.now = d.now.Add(30 * time.Second)
+// TestTOTPResync: a token whose clock is far off comes back with two codes in a
+// row, the first of which is rejected; its offset is kept, no code is good twice.
+func TestTOTPResync(t *testing.T) {
+	const step = 30 * time.Second
+	tests := []struct {
+		name   string
+		off    int64 // of the token's clock, in steps
+		second int64 // the second code, in steps from the first
+		pause  time.Duration
+		want   string
+	}{
+		{"four minutes slow", -8, 1, step, "ok"},
+		{"ten minutes fast", 20, 1, step, "ok"},
+		{"ten minutes slow", -20, 1, step, "ok"},
+		{"eleven minutes slow", -22, 1, step, "wrong"},
+		{"eleven minutes fast", 22, 1, step, "wrong"},
+		{"two steps slow", -2, 1, step, "ok"},
+		{"typed at the end of a step and at the beginning", -8, 1, time.Second, "ok"},
+		{"the second typed late", -8, 1, 2 * step, "ok"},
+		{"the second typed too late", -8, 1, 3 * step, "wrong"},
+		{"the same code twice", -8, 0, step, "wrong"},
+		{"one between", -8, 2, 2 * step, "wrong"},
+		{"backwards", -8, -1, step, "wrong"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
+			d := newDesk(t, token)
+			first := d.step(token) + tt.off
+			d.want("first", code(t, token, first), "wrong")
+			d.now = d.now.Add(tt.pause)
+			d.want("second", code(t, token, first+tt.second), tt.want)
+			if tt.want != "ok" {
+				d.want("the true time", code(t, token, d.step(token)), "ok")
+				return
+			}
+			if got, want := d.token(token.ID).Drift, int(first+1-d.step(token)); got != want {
+				t.Errorf("got drift %d; want %d", got, want)
+			}
+			for _, used := range []int64{first, first + 1} {
+				if got := d.verify(code(t, token, used)); got == "ok" {
+					t.Errorf("step %d is accepted again", used-first)
+				}
+			}
+			d.now = d.now.Add(time.Minute)
+			d.want("third, a minute later", code(t, token, first+3), "ok")
+		})
+	}
+}
+
+// TestTOTPResyncNotBehind: two codes in a row that lie before one that was used
+// bring nothing back, such as those that somebody has seen.
+func TestTOTPResyncNotBehind(t *testing.T) {
+	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
+	d := newDesk(t, token)
+	now := d.step(token)
+	d.want("the owner's", code(t, token, now), "ok")
+	for _, off := range []int64{-9, -8, -7, -6} {
+		if got := d.verify(code(t, token, now+off)); got == "ok" {
+			t.Errorf("the code of %d steps ago is accepted", -off)
 		}
-		d.want("the true time", code(t, token, d.step(token)), "ok")
+	}
+}
+
+func TestSynchronise(t *testing.T) {
+	timed, counter := fixed(otp.NewTOTP(mfa.NameOf("alice"))), otp.NewHOTP(mfa.NameOf("alice"))
+	now := start.Unix() / 30
+	timed.Next = now - 10
+	tests := []struct {
+		name          string
+		token         otp.Token
+		first, second int64
+		drift         int
+		ok            bool
+	}{
+		{"right", timed, now, now + 1, 1, true},
+		{"slow", timed, now - 8, now - 7, -7, true},
+		{"fast", timed, now + 19, now + 20, 20, true},
+		{"too fast", timed, now + 20, now + 21, 0, false},
+		{"used", timed, now - 11, now - 10, 0, false},
+		{"one between", timed, now, now + 2, 0, false},
+		{"HOTP", counter, 700, 701, 0, true},
+		{"HOTP, too far", counter, 1001, 1002, 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tokens := []otp.Token{otp.NewTOTP(mfa.NameOf("alice")), tt.token}
+			u, err := otp.Synchronise(tokens, code(t, tt.token, tt.first), code(t, tt.token, tt.second), start)
+			if (err == nil) != tt.ok || err == nil && (u.Step != tt.second || u.Drift != tt.drift || u.Token != tt.token.ID) {
+				t.Errorf("got %+v, %v", u, err)
+			}
+		})
+	}
+	if _, err := otp.Synchronise([]otp.Token{timed}, "", "", start); err == nil {
+		t.Error("no codes synchronise")
 	}
 }
 

@@ -24,11 +24,11 @@ import (
 func (a *app) totpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "totp",
-		Short:   "OATH tokens: add, import, list, remove",
+		Short:   "OATH tokens: add, import, list, sync, remove",
 		Example: "  radmatch totp add anna\n  radmatch totp import tokens.csv\n  radmatch totp list anna\n  radmatch totp remove anna",
 	}
 	a.literalFlag(c)
-	c.AddCommand(a.totpAddCommand(), a.totpImportCommand(), a.totpListCommand(), a.totpRemoveCommand())
+	c.AddCommand(a.totpAddCommand(), a.totpImportCommand(), a.totpListCommand(), a.totpSyncCommand(), a.totpRemoveCommand())
 	return c
 }
 

@@ -292,6 +292,20 @@ func (in *inserter) check(ctx context.Context, user string, secret []byte) error
 	return rows.Err()
 }
 
+// SyncToken uses up the steps of a token up to that of u and keeps its drift, for
+// an operator who has it in hand. otp.ErrUsed if a login has used that one, or the
+// one before it.
+func (s *Store) SyncToken(ctx context.Context, u otp.Use, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: synchronising a token")
+	key := u.User.Key().String()
+	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
+		const query = `UPDATE tokens SET next = ?3 + 1, drift = ?4 WHERE id = ?1 AND user = ?2 AND next < ?3 AND kind <> ?5
+			AND NOT EXISTS (SELECT 1 FROM events WHERE id > ` + foldedMark + ` AND token = ?1 AND step >= ?3 - 1)`
+		r, err := tx.ExecContext(ctx, query, u.Token, key, u.Step, u.Drift, string(otp.Pass))
+		return changed(r, err, otp.ErrUsed)
+	})
+}
+
 // RemoveToken removes the user's token with this id or serial number.
 // otp.ErrNoToken if there is none.
 func (s *Store) RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, ev mfa.Event) (err error) {

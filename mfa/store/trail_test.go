@@ -393,3 +393,40 @@ func setAny(t *testing.T, v reflect.Value) {
 		t.Fatalf("the test cannot set a %s", v.Type())
 	}
 }
+
+// TestSyncToken: an operator's synchronising uses up steps as a login does, and
+// brings back none that a login has used, folded or not.
+func TestSyncToken(t *testing.T) {
+	for _, folds := range []bool{false, true} {
+		t.Run(fmt.Sprint("folds=", folds), func(t *testing.T) {
+			dir := t.TempDir()
+			s := quiet(t, Options{Dir: dir})
+			tok := addToken(t, s, "anna")
+			ev := loginEvent(1)
+			ev.Token, ev.Step = tok.ID, 100
+			put(t, s, ev)
+			if folds {
+				must(t, s.foldAll(t.Context()))
+			}
+			sync := func(step int64) error {
+				return s.SyncToken(t.Context(), otp.Use{User: mfa.NameOf("Anna"), Token: tok.ID, Step: step, Drift: -8}, admin("sync"))
+			}
+			for _, step := range []int64{99, 100, 101} {
+				if err := sync(step); !errors.Is(err, otp.ErrUsed) {
+					t.Errorf("step %d: got %v; want ErrUsed", step, err)
+				}
+			}
+			must(t, sync(102))
+			for _, s := range []*Store{s, openCommand(t, dir)} {
+				tokens, err := s.Tokens(t.Context(), mfa.NameOf("anna"))
+				must(t, err)
+				if tokens[0].Next != 103 || tokens[0].Drift != -8 {
+					t.Errorf("got next %d, drift %d; want 103, -8", tokens[0].Next, tokens[0].Drift)
+				}
+			}
+			if err := s.mark(otp.Use{User: mfa.NameOf("anna"), Token: tok.ID, Step: 102}); !errors.Is(err, otp.ErrUsed) {
+				t.Errorf("the second code at a login: got %v; want ErrUsed", err)
+			}
+		})
+	}
+}

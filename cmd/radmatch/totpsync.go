@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func (a *app) totpSyncCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "sync USER CODE CODE",
+		Short: "Bring a token back that is out of step",
+		Long: `Bring a token of USER back by two codes that it shows one after the other, the second
+of them just now: one whose clock is up to ten minutes off, or that has counted up to
+1000 codes further. How far off it is stays with the token. Both codes are used up.
+
+A user can do the same at a login: the first of two codes in a row is refused, the
+second is accepted.`,
+		Example: "  radmatch totp sync anna 123456 654321",
+		Args:    exactArgs(3, "radmatch totp sync USER CODE CODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
+				return a.syncTOTP(cmd.Context(), st, user, args[1], args[2])
+			})
+		},
+	}
+}
+
+func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, first, second string) error {
+	tokens, err := st.Tokens(ctx, user)
+	if err != nil {
+		return err
+	}
+	u, err := otp.Synchronise(tokens, first, second, time.Now())
+	if err == nil {
+		err = st.SyncToken(ctx, u, adminEvent(user, fmt.Sprintf("token %s synchronised: %s", u.Token, offset(tokens, u))))
+	}
+	switch {
+	case errors.Is(err, otp.ErrSync), errors.Is(err, otp.ErrUsed):
+		return withHint("radmatch totp list "+user.String()+"; two codes one after the other, the last of them just now; is the clock of this machine right?",
+			fmt.Errorf("totp sync: %w", err))
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(a.stdout, "Token %s of %s: %s\n", u.Token, push.Printable(user.String(), 128), offset(tokens, u))
+	return nil
+}
+
+// offset says how far off the token is that u belongs to.
+func offset(tokens []otp.Token, u otp.Use) string {
+	for _, t := range tokens {
+		if t.ID != u.Token || t.Kind != otp.TOTP {
+			continue
+		}
+		switch off := time.Duration(u.Drift*t.Period) * time.Second; {
+		case off < 0:
+			return fmt.Sprintf("its clock is about %v slow", -off)
+		case off > 0:
+			return fmt.Sprintf("its clock is about %v fast", off)
+		}
+		return "its clock is right"
+	}
+	return fmt.Sprintf("its next counter is %d", u.Step+1)
+}
