@@ -112,6 +112,10 @@ const (
 	ReasonShutdown          Reason = "shutdown"
 )
 
+// ReasonDeviceAdded is the reason of an administrative event: a user has a new
+// device, which their other devices show.
+const ReasonDeviceAdded Reason = "device_added"
+
 // Facts is what the plan is decided from; Engine.Facts makes them. Decide is pure:
 // the same facts give the same plan.
 type Facts struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -21,7 +22,7 @@ func (a *app) deviceCommand() *cobra.Command {
 		Example: "  radmatch device invite anna\n  radmatch device add anna --provider chat\n  radmatch device list anna\n  radmatch device remove anna 'old phone'",
 	}
 	a.literalFlag(c)
-	c.AddCommand(a.deviceInviteCommand(), a.deviceAddCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
+	c.AddCommand(a.deviceInviteCommand(), a.deviceInvitationsCommand(), a.deviceUninviteCommand(), a.deviceAddCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
 	return c
 }
 
@@ -38,7 +39,9 @@ func (a *app) deviceInviteCommand() *cobra.Command {
 		Use:   "invite USER",
 		Short: "Make a link that enrols one device",
 		Long: `Make a link, and its QR code, that enrols one device of USER. It works once. Who
-has it is USER as far as push goes: hand it over as carefully as a password.`,
+has it is USER as far as push goes: hand it over as carefully as a password. It takes
+the place of an older one of USER that was not used; "user block" and the removal of
+a device end it too.`,
 		Example: "  radmatch device invite anna\n  radmatch device invite anna --lifetime 1h",
 		Args:    rangeArgs(1, 1, "radmatch device invite USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,7 +72,9 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 	expires := time.Now().Add(lifetime)
 	token, inv := push.NewInvitation(user, expires)
 	ev := adminEvent(user, fmt.Sprintf("device invitation, valid for %v", lifetime))
-	if err := st.Invite(ctx, inv, ev); err != nil {
+	if err := st.Invite(ctx, inv, ev); errors.Is(err, store.ErrBlocked) {
+		return withHint("radmatch user unblock "+user.String(), fmt.Errorf("device: invite %q: %w", user, err))
+	} else if err != nil {
 		return fmt.Errorf("device: invite %q: %w", user, err)
 	}
 	link := push.InvitationLink(cfg.PublicURL(), token)

@@ -82,16 +82,6 @@ func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []push.Dev
 	return list, err
 }
 
-// Invite stores an invitation.
-func (s *Store) Invite(ctx context.Context, in push.Invitation, ev mfa.Event) (err error) {
-	defer wrap(&err, "store: invitation")
-	return s.change(ctx, []string{in.User.Key().String()}, ev, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES (?, ?, ?)`,
-			in.Hash[:], in.User.String(), micros(in.Expires))
-		return err
-	})
-}
-
 // Enroll implements push.Store. It records the enrolment as an event.
 func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ push.Device, err error) {
 	defer wrap(&err, "store: enrolment")
@@ -117,7 +107,7 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ pus
 			return ev, err
 		}
 		d.Name = push.FreeName(d.Name, names)
-		ev = mfa.Event{User: d.User, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
+		ev = mfa.Event{User: d.User, Reason: mfa.ReasonDeviceAdded, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
 		ev.Device, ev.DeviceID = d.Name, d.ID
 		_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			d.ID, key, d.Name, d.Key, d.Version, micros(d.Added), micros(d.Seen))
@@ -141,6 +131,7 @@ func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err
 		return errors.New("a device of our own enrols itself")
 	}
 	key := d.User.Key().String()
+	ev.Reason = mfa.ReasonDeviceAdded
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
 		var n int
 		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ? AND provider = ?`, key, d.Provider).Scan(&n)
@@ -166,25 +157,6 @@ func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err
 	})
 }
 
-// Invited implements push.Store.
-func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ push.Invitation, err error) {
-	defer wrap(&err, "store: invitation")
-	return s.invited(ctx, s.db, hash)
-}
-
-// invited returns a valid invitation.
-func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (push.Invitation, error) {
-	in := push.Invitation{Hash: hash}
-	var name string
-	var expires int64
-	err := q.QueryRowContext(ctx, `SELECT name, expires FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&name, &expires)
-	if errors.Is(err, sql.ErrNoRows) {
-		return push.Invitation{}, push.ErrInvitation
-	}
-	in.User, in.Expires = mfa.NameOf(name), time.UnixMicro(expires).UTC()
-	return in, err
-}
-
 // deviceNames returns the names of a user's devices, but for one of them.
 func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []string, err error) {
 	err = each(ctx, tx, `SELECT name FROM devices WHERE user = ? AND id <> ?`, []any{user, but}, func(r *sql.Rows) error {
@@ -197,7 +169,8 @@ func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []str
 }
 
 // RemoveDevice removes the user's device with this id, or the one with this
-// name. push.ErrNoDevice if there is none.
+// name, and ends the user's invitations: whoever holds one could enrol the device
+// anew. push.ErrNoDevice if there is none.
 func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: removing a device")
 	key := user.Key().String()
@@ -219,7 +192,10 @@ func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string
 		case len(ids) > 1:
 			return fmt.Errorf("%d devices of user %q are named %q: name one by its id", len(ids), user, idOrName)
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ?`, ids[0])
+		if _, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ?`, ids[0]); err != nil {
+			return err
+		}
+		_, err = endInvitations(ctx, tx, key)
 		return err
 	})
 }
@@ -264,7 +240,8 @@ func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name strin
 }
 
 // RemoveOwnDevice removes a device of the user who holds by, which may be by
-// itself. push.ErrNoDevice if that user has no device with this id.
+// itself, and ends that user's invitations. push.ErrNoDevice if that user has no
+// device with this id.
 func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) (err error) {
 	defer wrap(&err, "store: removing a device")
 	key := by.User.Key().String()
@@ -274,7 +251,11 @@ func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) 
 	}
 	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
-		return changed(r, err, push.ErrNoDevice)
+		if err := changed(r, err, push.ErrNoDevice); err != nil {
+			return err
+		}
+		_, err = endInvitations(ctx, tx, key)
+		return err
 	})
 }
 

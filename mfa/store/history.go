@@ -13,7 +13,7 @@ import (
 const historyLook = 2000
 
 // Logins returns the newest sign-ins of a user, at most limit, that began with
-// the right first factor and were written before the entry with this place (0:
+// the right first factor, and new devices of that user, that were written before the entry with this place (0:
 // all), newest first. next is the place to go on from, 0 at the end; there may be
 // fewer than limit, or none, and more to come.
 func (s *Store) Logins(ctx context.Context, user mfa.Name, before int64, limit int) (_ []mfa.Event, next int64, err error) {
@@ -76,7 +76,7 @@ func (h *history) read(ctx context.Context, q querier, p part) error {
 // then is its user the one who has that name, and not whoever typed it.
 func ownLogin(ev *mfa.Event) bool {
 	switch {
-	case ev.Kind == mfa.EventUnclaimed:
+	case ev.Kind == mfa.EventUnclaimed, ev.Kind == mfa.EventAdmin && ev.Reason == mfa.ReasonDeviceAdded:
 		return true
 	case ev.Kind != mfa.EventLogin || ev.Count > 1:
 		return false

@@ -20,13 +20,25 @@ func (s *Store) SetDefaultMethod(ctx context.Context, user mfa.Name, m mfa.Metho
 }
 
 // SetBlocked blocks a user, or lets the user in again; then wrong codes and
-// denials from before are forgotten too.
+// denials from before are forgotten too. Both end the user's invitations: a block
+// that a "this was not me" has set leaves them to the unblocking.
 func (s *Store) SetBlocked(ctx context.Context, user mfa.Name, blocked bool, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: block")
-	if blocked {
-		return s.setUser(ctx, user, ev, `UPDATE users SET blocked = 1 WHERE user = ?1`)
+	key := user.Key().String()
+	query, args := `UPDATE users SET blocked = 1 WHERE user = ?1`, []any{key}
+	if !blocked {
+		query, args = `UPDATE users SET blocked = 0, unblocked = ?2 WHERE user = ?1`, []any{key, micros(s.opt.Now())}
 	}
-	return s.setUser(ctx, user, ev, `UPDATE users SET blocked = 0, unblocked = ?2 WHERE user = ?1`, micros(s.opt.Now()))
+	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
+		if err := ensureUser(ctx, tx, user); err != nil {
+			return err
+		}
+		if _, err := endInvitations(ctx, tx, key); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	})
 }
 
 // ClearPushBlocks takes back every "this was not me" of a user.

@@ -28,7 +28,7 @@ type DeviceKeeper interface {
 // History reads a person's sign-ins. It may be called concurrently.
 type History interface {
 	// Logins returns at most limit sign-ins of user that began with the right first
-	// factor, newest first, before a place (0: from the newest on), and the place to
+	// factor, and events of a new device (mfa.ReasonDeviceAdded), newest first, before a place (0: from the newest on), and the place to
 	// go on from, 0 at the end.
 	Logins(ctx context.Context, user mfa.Name, before int64, limit int) (found []mfa.Event, next int64, err error)
 }
@@ -110,6 +110,8 @@ func (s *Server) login(ev *mfa.Event) loginView {
 	switch {
 	case ev.Kind == mfa.EventUnclaimed:
 		v.Reason = "unclaimed"
+	case ev.Kind == mfa.EventAdmin:
+		v.Outcome, v.Method = "added", ""
 	case ev.Outcome == mfa.Accept && ev.Plan == mfa.PlanNone:
 		v.Method = "none"
 	case ev.Method == "totp", ev.Method == "hotp", ev.Method == "tap":

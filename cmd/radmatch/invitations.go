@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
+)
+
+func (a *app) deviceInvitationsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "invitations [USER]",
+		Short:   "List invitations that were not used",
+		Example: "  radmatch device invitations\n  radmatch device invitations anna",
+		Args:    rangeArgs(0, 1, "radmatch device invitations [USER]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
+				return a.listInvitations(cmd.Context(), st, user)
+			})
+		},
+	}
+}
+
+func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Name) error {
+	list, err := st.Invitations(ctx, user)
+	if err != nil {
+		return fmt.Errorf("device: invitations: %w", err)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(a.stderr, "no invitations")
+		return nil
+	}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "USER\tEXPIRES")
+	for _, in := range list {
+		fmt.Fprintf(t, "%s\t%s\n", push.Printable(in.User.String(), 128), in.Expires.Local().Format(time.DateTime))
+	}
+	return t.Flush()
+}
+
+func (a *app) deviceUninviteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "uninvite USER",
+		Short:   "Take an invitation back",
+		Long:    "Take back the invitation of USER that was not used: its link enrols nothing from then on.",
+		Example: "  radmatch device uninvite anna",
+		Args:    exactArgs(1, "radmatch device uninvite USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
+				err := st.Uninvite(cmd.Context(), user, adminEvent(user, "device invitation taken back"))
+				if errors.Is(err, store.ErrNotFound) {
+					return withHint("radmatch device invitations", fmt.Errorf("device: uninvite: %w", err))
+				}
+				if err == nil {
+					fmt.Fprintf(a.stdout, "The invitation of %s works no longer\n", push.Printable(user.String(), 128))
+				}
+				return err
+			})
+		},
+	}
+}
