@@ -226,6 +226,9 @@ func (a *app) explainFailure(err error) {
 	u, ok := err.(*unreachable)
 	if !ok {
 		fmt.Fprintln(a.stdout, err)
+		if e := (*exitError)(nil); errors.As(err, &e) && e.hint != "" {
+			fmt.Fprintf(a.stdout, "  hint: %s\n", e.hint)
+		}
 		return
 	}
 	servers := []error{u.err}
@@ -254,6 +257,9 @@ func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (s
 		return "", err
 	}
 	defer st.Close()
+	if err := st.Verify(ctx); err != nil {
+		return "", damageHint(err)
+	}
 	users, err := st.Users(ctx)
 	if err != nil {
 		return "", err

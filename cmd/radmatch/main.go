@@ -59,10 +59,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if a.becomeRoot != nil {
-		if back := a.becomeRoot(); err == nil {
-			err = back
-		}
+	if back := a.asRoot(); err == nil {
+		err = back
 	}
 	if err == nil {
 		return exitOK
@@ -164,6 +162,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		a.eventsCommand(),
 		a.clientsCommand(),
 		a.rekeyCommand(),
+		a.backupCommand(),
 		a.configCommand(),
 		a.benchCommand(),
 		a.versionCommand(),

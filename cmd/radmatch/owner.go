@@ -42,6 +42,16 @@ func (a *app) becomeOwner(dir string, lasting bool) error {
 	return nil
 }
 
+// asRoot ends what becomeOwner began, where it did.
+func (a *app) asRoot() error {
+	if a.becomeRoot == nil {
+		return nil
+	}
+	back := a.becomeRoot
+	a.becomeRoot = nil
+	return back()
+}
+
 // become takes the ids on, in the order that lets it: to give root up comes
 // last, to be root again comes first.
 func become(uid, gid int, groups []int, setGID, setUID func(int) error) error {

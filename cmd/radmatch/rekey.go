@@ -15,7 +15,7 @@ func (a *app) rekeyCommand() *cobra.Command {
 		Short: "Seal the tokens' secrets with a new key",
 		Long: `rekey makes a new key in data_dir/seal.key, seals every token with it and takes
 the old key out of the file. The server may run. A backup of the database from
-before needs the old key file.`,
+before needs the key file from before: make a new one with "backup --with-key".`,
 		Example: "  radmatch rekey",
 		Args:    rangeArgs(0, 0, "radmatch rekey"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.rekey(cmd.Context()) },

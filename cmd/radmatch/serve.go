@@ -139,6 +139,9 @@ func openServerStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (
 		Dir: cfg.DataDir, Server: true, Logger: log, Keep: cfg.Events.Keep, MaxSize: int64(cfg.Events.MaxSize),
 	})
 	if err != nil {
+		if hinted := damageHint(err); hinted != err {
+			return nil, hinted
+		}
 		return nil, withHint("radmatch check --connect", err)
 	}
 	return st, nil

@@ -23,7 +23,7 @@ func (a *app) openStore(ctx context.Context, cfg *config.Config) (*store.Store, 
 	if errors.Is(err, os.ErrPermission) {
 		return nil, withHint("run it as the user that radmatch serve runs as", err)
 	}
-	return st, err
+	return st, damageHint(err)
 }
 
 // hasDatabase reports whether there is one. Opening it would make it, and as root

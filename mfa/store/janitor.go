@@ -14,6 +14,10 @@ import (
 const (
 	janitorEvery = 250 * time.Millisecond
 	pruneEvery   = time.Minute
+	// failedRest is how long the janitor rests where something failed, and
+	// failedEvery how often it says so.
+	failedRest  = time.Second
+	failedEvery = 5 * time.Minute
 	// foldIdle is how long no row must have come before events are folded.
 	foldIdle = 200 * time.Millisecond
 	// foldForced is how many events may wait for an idle moment. They are read
@@ -29,7 +33,7 @@ const (
 func (s *Store) janitor(ctx context.Context) {
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
-	var pruned time.Time
+	var pruned, said time.Time
 	var failed bool
 	for {
 		select {
@@ -37,18 +41,41 @@ func (s *Store) janitor(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := errors.Join(s.flush(ctx), s.flushPrompts(ctx))
-		if err == nil {
-			err = s.foldWhileIdle(ctx)
-		}
-		if err == nil && time.Since(pruned) >= pruneEvery {
+		// Each for itself: what is damaged or full keeps none of the others.
+		err := errors.Join(s.flush(ctx), s.flushPrompts(ctx), s.foldWhileIdle(ctx))
+		if time.Since(pruned) >= pruneEvery {
 			pruned = time.Now()
-			err = s.prune(ctx)
+			err = errors.Join(err, s.prune(ctx))
 		}
-		if err != nil && !failed && ctx.Err() == nil {
-			s.log.Error("housekeeping of the database failed; trying on", zap.Error(err))
+		if ctx.Err() != nil {
+			return
 		}
-		failed = err != nil
+		if err != nil && (!failed || time.Since(said) >= failedEvery) {
+			said = time.Now()
+			s.sayFailed(err)
+		}
+		if failed = err != nil; failed && !pause(ctx, failedRest) {
+			return
+		}
+	}
+}
+
+// sayFailed logs that housekeeping failed, and what to do about it.
+func (s *Store) sayFailed(err error) {
+	if IsDamage(err) {
+		s.log.Error("the database is damaged: logins go on while they can, but nothing is folded or removed any more; restore it (docs/operating.md)", zap.Error(err))
+		return
+	}
+	s.log.Error("housekeeping of the database failed; trying on", zap.Error(err))
+}
+
+// pause waits for d, and reports whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 )
@@ -20,6 +21,9 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	version, err := schemaVersion(ctx, s.db)
+	if err == nil && version == 0 {
+		version, err = s.dumped(ctx, len(files))
+	}
 	if err != nil {
 		return err
 	}
@@ -36,7 +40,47 @@ func (s *Store) migrate(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", files[n], err)
 		}
 	}
-	return nil
+	return s.noteVersion(ctx, len(files))
+}
+
+// dumped looks for a database that came out of sqlite3's .dump, which leaves its
+// version out, and gives it that back.
+func (s *Store) dumped(ctx context.Context, known int) (version int, err error) {
+	var tables, meta int
+	const query = `SELECT count(*), count(*) FILTER (WHERE name = 'meta') FROM sqlite_schema WHERE type = 'table'`
+	if err := s.db.QueryRowContext(ctx, query).Scan(&tables, &meta); err != nil || tables == 0 {
+		return 0, err
+	}
+	if meta > 0 {
+		err = s.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&version)
+	}
+	if meta == 0 || errors.Is(err, sql.ErrNoRows) {
+		// Another process may be making it at this moment.
+		if version, err = schemaVersion(ctx, s.db); err != nil || version > 0 {
+			return version, err
+		}
+		return 0, fmt.Errorf("%s has tables but no schema version, as sqlite3's .dump leaves it: set PRAGMA user_version to that of the original (%d with this version)", databaseFile, known)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return version, s.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+		return err
+	})
+}
+
+// noteVersion keeps the version in a table too.
+func (s *Store) noteVersion(ctx context.Context, version int) error {
+	var noted int
+	err := s.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&noted)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) || noted == version {
+		return err
+	}
+	return s.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?)`, version)
+		return err
+	})
 }
 
 // step runs one migration, unless another process has done so by now.
