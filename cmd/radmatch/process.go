@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 )
 
@@ -37,25 +35,4 @@ func tell(state string) {
 	}
 	defer c.Close()
 	_, _ = c.Write([]byte(state))
-}
-
-// The heap may grow further between collections than Go lets it by itself: most
-// of it is users and tokens, which never become garbage, and p99 follows the
-// collector. Above memoryAim, or three times what is there at the start where
-// that is more, the collector works harder instead. GOGC and GOMEMLIMIT in the
-// environment win.
-const (
-	gcPercent = 400
-	memoryAim = 368 << 20 // octets: 20,000 waiting pushes stay below 400 MiB
-)
-
-func tuneGC() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		debug.SetMemoryLimit(max(memoryAim, 3*int64(m.Sys-m.HeapReleased)))
-	}
 }

@@ -74,11 +74,15 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err := a.becomeOwner(cfg.DataDir, true); err != nil {
 		return err
 	}
+	mem := newMemory(connLimit())
 	st, err := openServerStore(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
+	if err := mem.fit(cfg, log); err != nil {
+		return err
+	}
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", zap.Stringer("problem", w))
 	}
@@ -110,10 +114,14 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	}
 	// The load has peaked above what serving needs, above all with many users.
 	debug.FreeOSMemory()
-	tuneGC()
+	if err := mem.ready(); err != nil {
+		front.close()
+		return err
+	}
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	work := start(working, server, front, st, l)
+	work.Go(func() { mem.run(working) })
 	failed := make(chan error, 2)
 	front.serve(failed)
 	err = a.announce(readyFile, server, front, log)
