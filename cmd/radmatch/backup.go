@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -54,7 +55,7 @@ func (a *app) backup(ctx context.Context, file string, withKey bool) error {
 	if err != nil {
 		return damageHint(fmt.Errorf("backup: %w", err))
 	}
-	if err := st.Note(ctx, adminEvent("", fmt.Sprintf("backup written to %s", filepath.Base(file)))); err != nil {
+	if err := st.Note(ctx, adminEvent(mfa.Name{}, fmt.Sprintf("backup written to %s", filepath.Base(file)))); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	if err := errors.Join(st.Close(), a.asRoot()); err != nil {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -48,7 +49,7 @@ func TestBackup(t *testing.T) {
 	}
 	must(t, os.WriteFile(filepath.Join(dir, keyFile), keys, 0o600))
 	copied := openServer(t, dir)
-	tokens, err := copied.Tokens(t.Context(), "anna")
+	tokens, err := copied.Tokens(t.Context(), mfa.NameOf("anna"))
 	must(t, err)
 	if len(tokens) != 1 || string(tokens[0].Secret) != string(tok.Secret) || tokens[0].Next < 20 {
 		t.Errorf("got %d tokens", len(tokens))
@@ -155,7 +156,7 @@ func TestDumped(t *testing.T) {
 	}
 	forget("")
 	s := openServer(t, dir)
-	if tokens, err := s.Tokens(t.Context(), "anna"); err != nil || len(tokens) != 1 {
+	if tokens, err := s.Tokens(t.Context(), mfa.NameOf("anna")); err != nil || len(tokens) != 1 {
 		t.Errorf("got %d tokens, %v", len(tokens), err)
 	}
 	if v, err := schemaVersion(t.Context(), s.db); err != nil || v == 0 {
