@@ -37,6 +37,7 @@ type exchange struct {
 	secret  *Secret
 	eap     bool // an EAP conversation, which eapID is the place in
 	eapID   byte
+	session uint64 // see sessionKey
 	proxy   []byte // the request's Proxy-State attributes, in order
 	forward []byte // its attributes for an upstream; nil where the client has none
 	resting bool   // decided: it holds a place among the delays, not among the pending
@@ -116,6 +117,9 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 	now := time.Now()
 	took := now.Sub(x.req.Received)
 	current := s.answers.finish(x, p, now)
+	if current && d.Outcome == mfa.Accept {
+		s.sessions.note(x.session, d.LoginID, now)
+	}
 	if current && len(p) > 0 {
 		if err := x.out.send(p, x.from, x.oob); err != nil && !s.closed.Load() {
 			s.log.Warn("an answer was not sent", zap.String("client", x.client.Name), zap.Error(err))

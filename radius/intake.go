@@ -265,6 +265,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 		q.GivesUp = now.Add(budget - a.age(now))
 	}
 	x.texts(r)
+	x.session = x.server.sessionKey(x.client, q.User, r.session)
 	q.Cred, q.Answer = x.credential(r), x
 }
 

@@ -88,6 +88,7 @@ type request struct {
 	user, password, state    []byte
 	service                  uint32
 	nasID, nasAddr           []byte
+	session                  []byte // Acct-Session-Id
 	msChallenge, ms2Response []byte
 	proxyStates              int // attributes
 	eap                      bool
@@ -158,6 +159,8 @@ func (r *request) attribute(typ byte, value []byte) {
 		r.once(&r.state, value, "State")
 	case typeProxyState:
 		r.proxyStates++
+	case typeAcctSessionID:
+		r.session = value
 	case typeNASIdentifier:
 		r.nasID = value
 	case typeNASIPAddress, typeNASIPv6Address:

@@ -43,6 +43,7 @@ type Server struct {
 	pending   atomic.Int64
 	delayed   atomic.Int64 // rejections that wait for their time
 	lines     lines
+	sessions  sessions
 	panics    atomic.Uint64
 	unknown   atomic.Uint64
 	malformed atomic.Uint64

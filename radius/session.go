@@ -102,7 +102,7 @@ func parseSession(p []byte) *mfa.Session {
 }
 
 // sessionEvent is the line of the trail for a report. It has the id of the login
-// where a Class of ours proves it.
+// where a Class of ours proves it, or the session was named with the login.
 func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Session, now time.Time) mfa.Event {
 	ev := mfa.Event{
 		Kind: mfa.EventAccounting, Time: now, Client: c.Name, Group: c.Policy.Group,
@@ -115,6 +115,9 @@ func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Se
 		case typ == typeAcctDelayTime && len(v) == 4:
 			ev.Time = now.Add(-min(time.Duration(binary.BigEndian.Uint32(v))*time.Second, maxDelay))
 		}
+	}
+	if ev.ID == "" {
+		ev.ID = s.sessions.login(s.sessionKey(c, ev.User, r.session), now)
 	}
 	return ev
 }

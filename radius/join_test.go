@@ -1,0 +1,78 @@
+package radius
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// A device that sends no Class back, but its Acct-Session-Id with the login, has its
+// reports joined to it: those of the same user and session alone, and only where the
+// login was accepted.
+func TestSessionJoinsLogin(t *testing.T) {
+	const login = "OP7UOCF4GCX2WWIU"
+	for _, tt := range []struct {
+		name, user, session string
+		outcome             mfa.Outcome
+		class               string
+		want                string
+	}{
+		{"the same", "nemo", "A1", mfa.Accept, "", login},
+		{"spelled otherwise", "NEMO", "A1", mfa.Accept, "", login},
+		{"another session", "nemo", "A2", mfa.Accept, "", ""},
+		{"another user", "mono", "A1", mfa.Accept, "", ""},
+		{"no session", "nemo", "", mfa.Accept, "", ""},
+		{"rejected", "nemo", "A1", mfa.Reject, "", ""},
+		{"a Class wins", "nemo", "A1", mfa.Accept, classOf([]byte("key"), "edge", "OTHER"), "OTHER"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccountant(t)
+				a.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) {
+					reply(mfa.Decision{Outcome: tt.outcome, LoginID: login})
+				}
+				a.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret), avp(typeAcctSessionID, "A1")))
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				attributes := [][]byte{integer(typeAcctStatusType, 1), avp(typeUserName, tt.user)}
+				if tt.session != "" {
+					attributes = append(attributes, avp(typeAcctSessionID, tt.session))
+				}
+				if tt.class != "" {
+					attributes = append(attributes, avp(typeClass, tt.class))
+				}
+				a.account(reportOf(7, attributes...))
+				synctest.Wait()
+				if got := a.recorder.recorded(); len(got) != 1 || got[0].ID != tt.want {
+					t.Errorf("got %+v, want login %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// The sessions that are remembered are bounded, and those that are reported on stay.
+func TestSessionsAreBounded(t *testing.T) {
+	var s sessions
+	now := time.Unix(1e9, 0)
+	s.note(1, "FIRST", now)
+	for i := range uint64(3 * maxSessions) {
+		s.note(i+2, strings.Repeat("x", 4), now)
+		if i%1000 == 0 && s.login(1, now) != "FIRST" {
+			t.Fatalf("forgotten after %d", i)
+		}
+	}
+	if n := len(s.now) + len(s.old); n > 2*maxSessions {
+		t.Errorf("%d are kept", n)
+	}
+	s.note(2, "SECOND", now)
+	for day := range 3 {
+		s.note(3, "THIRD", now.AddDate(0, 0, day+1))
+	}
+	if got := s.login(2, now.AddDate(0, 0, 4)); got != "" {
+		t.Errorf("kept for days: %q", got)
+	}
+}
