@@ -141,13 +141,14 @@ type doorRig struct {
 func newDoor(t *testing.T, d *door) *doorRig {
 	r := &doorRig{d, &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}}
 	d.Listener = r.inner
-	d.connects = rates{every: rate.Inf, burst: 1}
+	d.connects, d.freed = rates{every: rate.Inf, burst: 1}, make(chan struct{}, 1)
 	return r
 }
 
 // enter has somebody connect, who is let in.
 func (r *doorRig) enter(t *testing.T, from string) (client net.Conn, server *conn) {
 	t.Helper()
+	time.Sleep(grace) // that of all before is over
 	client, inner := net.Pipe()
 	r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
 	c, err := r.Accept()
@@ -236,14 +237,52 @@ func TestDoorFull(t *testing.T) {
 
 // TestConnectRate: how often an address connects is bounded too.
 func TestConnectRate(t *testing.T) {
-	d := &door{limit: 10, strangersLimit: 6, addressLimit: 2, connects: rates{every: connectRate, burst: 3}}
-	now := time.Now()
-	for i, want := range []bool{true, true, true, false} {
-		c := &conn{door: d, from: prefixes("198.51.100.7/32"), Conn: addressed{}}
-		if _, ok := d.enter(c, now); ok != want {
-			t.Errorf("connection %d: %v", i, ok)
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 10, strangersLimit: 6, addressLimit: 6})
+		r.connects = rates{every: 0.1, burst: 3}
+		var clients []net.Conn
+		for range 3 {
+			c, _ := r.enter(t, "198.51.100.7:1")
+			clients = append(clients, c)
 		}
-	}
+		refused, inner := net.Pipe()
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:2"))}
+		go r.Accept()
+		synctest.Wait()
+		if !closed(refused) || closed(clients[0]) {
+			t.Error("a fourth connection within seconds")
+		}
+		_ = r.inner.Close()
+	})
+}
+
+// TestDoorWaits: who comes when strangers have all their places, each within its
+// grace, waits for the first that is free, and pushes nobody out before.
+func TestDoorWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 10, strangersLimit: 2, addressLimit: 2})
+		first, server := r.enter(t, "198.51.100.7:1")
+		second, _ := r.enter(t, "198.51.100.8:1") // a grace later
+		third, inner := net.Pipe()
+		start := time.Now()
+		accepted := make(chan time.Duration, 2)
+		accept := func() {
+			_, _ = r.Accept()
+			accepted <- time.Since(start)
+		}
+		server.device() // so that one place is free
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.9:1"))}
+		accept()
+		_, inner = net.Pipe()
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.10:1"))}
+		accept()
+		if a, b := <-accepted, <-accepted; a != 0 || b != grace {
+			t.Errorf("they waited %v and %v", a, b)
+		}
+		if closed(first) || !closed(second) || closed(third) {
+			t.Error("the oldest stranger is not the one who gave way")
+		}
+	})
 }
 
 // TestStrangerIsShort: a connection that no device has proved its own ends after

@@ -24,6 +24,10 @@ const (
 	maxAddressStrangers = maxStrangers / 4
 )
 
+// grace is how long a stranger's connection stays whoever comes: time enough for a
+// device to sign, also when thousands come back at once.
+const grace = time.Second
+
 // How often an address may connect: each time costs a handshake. Devices behind
 // one address come back together when a server has restarted.
 const (
@@ -33,13 +37,13 @@ const (
 
 // LimitListener bounds the connections that l has accepted at once, all together
 // and those that are no device's. Where these are too many, the oldest of them
-// gives way: a device that comes has its turn, whatever strangers hold. Trusted
-// proxies and this machine have no limit of their own.
+// gives way after its grace, and who comes waits so long: a device has its turn,
+// whatever strangers hold. Trusted proxies and this machine have no limit of their own.
 func LimitListener(l net.Listener, trusted []netip.Prefix, conns int) net.Listener {
 	few := min(maxStrangers, max(1, conns/5))
 	return &door{
 		Listener: l, trusted: trusted, limit: conns, strangersLimit: few, addressLimit: min(maxAddressStrangers, max(1, few/4)),
-		connects: rates{every: connectRate, burst: connectBurst},
+		connects: rates{every: connectRate, burst: connectBurst}, freed: make(chan struct{}, 1),
 	}
 }
 
@@ -52,6 +56,7 @@ type door struct {
 	strangersLimit int
 	addressLimit   int // of the strangers
 	connects       rates
+	freed          chan struct{} // has room for one; told when there are fewer strangers
 
 	mu        sync.Mutex
 	count     int
@@ -67,9 +72,10 @@ func (d *door) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &conn{Conn: inner, door: d, from: d.trusted.limited(inner.RemoteAddr().String())}
-		old, ok := d.enter(c, time.Now())
-		if old != nil {
-			_ = old.Conn.Close() // whoever serves it sees that and closes it too
+		ok := d.connects.allow(c.from, time.Now())
+		for pause := time.Duration(1); ok && pause > 0; {
+			pause, ok = d.enter(c, time.Now())
+			d.await(pause)
 		}
 		if ok {
 			return c, nil
@@ -78,31 +84,47 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// enter lets a connection in, perhaps in place of an old one, which is to be
-// closed.
-func (d *door) enter(c *conn, now time.Time) (old *conn, ok bool) {
-	if !d.connects.allow(c.from, now) {
-		return nil, false
-	}
+// enter lets a connection in, perhaps in place of an old one, or says how long it
+// has to wait at most.
+func (d *door) enter(c *conn, now time.Time) (pause time.Duration, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch n := d.networks.full(c.from, d.addressLimit); {
-	case n.IsValid():
-		old = d.oldest(func(s *conn) bool { return len(s.from) > 0 && n.Contains(s.from[0].Addr()) })
+	var old *conn
+	crowded := d.networks.full(c.from, d.addressLimit)
+	switch {
+	case crowded.IsValid():
+		old = d.oldest(func(s *conn) bool { return len(s.from) > 0 && crowded.Contains(s.from[0].Addr()) })
 	case d.strangers.Len() >= d.strangersLimit, d.count >= d.limit:
 		old = d.oldest(func(*conn) bool { return true })
 	}
-	if old != nil {
+	switch {
+	case old == nil && d.count >= d.limit: // all are devices'
+		return 0, false
+	case old != nil && now.Sub(old.since) < grace:
+		// One network does not have the others wait.
+		return grace - now.Sub(old.since), !crowded.IsValid()
+	case old != nil:
 		d.forget(old)
-	}
-	if d.count >= d.limit { // all are devices'
-		return old, false
+		_ = old.Conn.Close() // whoever serves it sees that and closes it too
 	}
 	d.count++
-	c.held = true
+	c.held, c.since = true, now
 	c.place = d.strangers.PushBack(c)
 	d.networks.add(c.from)
-	return old, true
+	return 0, true
+}
+
+// await waits until there are fewer strangers, or for so long.
+func (d *door) await(pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-d.freed:
+	}
 }
 
 // oldest returns the oldest stranger that fits. The caller holds the lock.
@@ -121,6 +143,10 @@ func (d *door) known(c *conn) {
 		d.strangers.Remove(c.place)
 		c.place = nil
 		d.networks.remove(c.from)
+		select {
+		case d.freed <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -139,6 +165,7 @@ type conn struct {
 	door *door
 	from []netip.Prefix
 
+	since time.Time
 	held  bool          // it counts; under the lock of the door
 	place *list.Element // among the strangers; nil: a device's, or not held
 
