@@ -37,6 +37,40 @@ type peer struct {
 	origin string
 }
 
+// cancel ends the login whose challenge p answers with what nobody typed: the person
+// has closed the window. It reports false where there is no such login, or others
+// wait for it. A prompt counts as one that was not answered, so that nobody rings
+// without end.
+func (e *Engine) cancel(ctx context.Context, p packet) bool {
+	c := e.Pending.takeAlone(p)
+	if c == nil {
+		return false
+	}
+	w := c.w
+	user, _ := e.Directory.User(ctx, w.User) // without an answer nothing is forgiven
+	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
+		now := time.Now()
+		e.tire(w, ReasonPushNoResponse, user, now)
+		ev := w.event(Reject, ReasonAbandoned, now)
+		ev.Text = "the answer to the challenge was no text: the user has cancelled"
+		return w.decide(Reject, ReasonAbandoned), ev, record
+	})
+	return true
+}
+
+// takeAlone takes the challenge that p answers, where nobody else waits for its login.
+func (t *Pending) takeAlone(p packet) *challenge {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.find(p)
+	if c == nil || c.answered || c.w.deciding || len(c.w.held) > 0 || len(c.w.challenges) > 1 || c.w.approved != nil {
+		return nil
+	}
+	c.answered = true
+	c.packets = append(c.packets, p)
+	return c
+}
+
 // peers returns the table and the key under which w is counted: its user, or while
 // a primary asks, who asks from where. The name is then what anybody can type: it
 // must not take the places of its owner.

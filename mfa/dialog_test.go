@@ -192,3 +192,48 @@ func TestQuestionsCountByOrigin(t *testing.T) {
 		},
 	})
 }
+
+// A client whose user cancels answers the challenge with octets that nobody typed:
+// that ends the login, and nobody else's.
+func TestCancelled(t *testing.T) {
+	cancel := func(r *rig, a *answer) *Request {
+		q := r.reply(a, "")
+		q.Cred = Unsupported{What: "no text", NoText: true}
+		return q
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"a passcode dialog": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			r.send(cancel(r, a)).want(Reject, ReasonAbandoned)
+			if r.Pending.Len() != 0 || r.codes.tries() != 0 {
+				t.Errorf("%d wait, %d codes were examined", r.Pending.Len(), r.codes.tries())
+			}
+			r.sendAnswer(a, "123456").want(Reject, ReasonStateUnknown)
+		},
+		"a number": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			for range r.Fatigue.Max {
+				r.send(cancel(r, r.send(r.request("alice")))).want(Reject, ReasonAbandoned)
+			}
+			if g := r.rings(r.Fatigue.Max); !g.withdrawn() {
+				t.Error("the device still rings")
+			}
+			r.send(r.request("alice")).want(Reject, ReasonPushLimited) // cancelled ones count
+		},
+		"others wait": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
+			other := r.send(r.request("alice"))
+			r.send(cancel(r, a)).want(Reject, ReasonUnsupported)
+			r.rings(1).decides(nil)
+			r.sendAnswer(other, "").want(Accept, "")
+		},
+		"somebody else's State": func(t *testing.T, r *rig) {
+			a := r.send(r.request("bob"))
+			q := cancel(r, a)
+			q.User = NameOf("alice")
+			r.send(q).want(Reject, ReasonUnsupported)
+			r.sendAnswer(a, "123456").want(Accept, "")
+		},
+	})
+}

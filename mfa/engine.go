@@ -390,6 +390,9 @@ func (e *Engine) tire(w *wait, reason Reason, user User, now time.Time) {
 // must not reach a primary.
 func (e *Engine) answer(ctx context.Context, p packet) {
 	text, ok := p.Cred.(Password)
+	if u, _ := p.Cred.(Unsupported); u.NoText && e.cancel(ctx, p) {
+		return
+	}
 	if !ok {
 		p.reply(e.refuse(ctx, p.Request, p.User, Decision{Reason: ReasonUnsupported, Err: fmt.Errorf("%w: a challenge is answered with PAP", ErrUnsupported)}))
 		return

@@ -227,7 +227,7 @@ func TestFirstFactor(t *testing.T) {
 			}
 		},
 		"unsupported": func(t *testing.T, r *rig) {
-			for _, cred := range []Credential{Unsupported{"chap"}, NoCredential{}, nil} {
+			for _, cred := range []Credential{Unsupported{What: "chap"}, NoCredential{}, nil} {
 				q := r.request("bob")
 				q.Cred = cred
 				r.send(q).want(Reject, ReasonUnsupported)

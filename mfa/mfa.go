@@ -248,7 +248,12 @@ type MSCHAPv2 struct {
 type NoCredential struct{}
 
 // Unsupported is a credential that radmatch does not examine; What names it for the log.
-type Unsupported struct{ What string }
+type Unsupported struct {
+	What string
+	// NoText: it answers a challenge with octets that nobody typed, as a client does
+	// whose user cancels.
+	NoText bool
+}
 
 func (Password) credential()     {}
 func (MSCHAPv2) credential()     {}

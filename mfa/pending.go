@@ -199,8 +199,8 @@ func (t *Pending) register(w *wait, state string, user NameKey) *challenge {
 func (t *Pending) answer(p packet, answer Password) (c *challenge, gone []packet, waits bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c = t.states[p.State]
-	if c == nil || c.user != p.User.Key() || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
+	c = t.find(p)
+	if c == nil {
 		return nil, nil, false
 	}
 	if c.answered {
@@ -225,6 +225,15 @@ func (t *Pending) promised(state string) *Identity {
 		return &Identity{Attributes: c.w.Identity.Attributes}
 	}
 	return &Identity{}
+}
+
+// find returns the challenge that p answers, or nil. t.mu is held.
+func (t *Pending) find(p packet) *challenge {
+	c := t.states[p.State]
+	if c == nil || c.user != p.User.Key() || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
+		return nil
+	}
+	return c
 }
 
 // replace ends c, whose answer was wrong or led to another question of the

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"strconv"
@@ -310,6 +311,7 @@ var (
 	errPasswordForm   mfa.Credential = mfa.Unsupported{What: "malformed User-Password"}
 	errPasswordText   mfa.Credential = mfa.Unsupported{What: "password is not UTF-8"}
 	errMSCHAPUnsigned mfa.Credential = mfa.Unsupported{What: "MS-CHAPv2 in an unsigned request"}
+	errAnswerText     mfa.Credential = mfa.Unsupported{What: "the answer to a challenge is no text", NoText: true}
 	errMSCHAPForm     mfa.Credential = mfa.Unsupported{What: "malformed MS-CHAPv2"}
 	errNone           mfa.Credential = mfa.Unsupported{What: "no credential"}
 	errTwoMachines    mfa.Credential = mfa.Unsupported{What: "no credential, and two of MS-Machine-Name"}
@@ -384,6 +386,11 @@ func (x *exchange) pap(r *request) mfa.Credential {
 	}
 	if utf8.Valid(plain) {
 		return mfa.Password(plain)
+	}
+	if r.state != nil && bytes.ContainsFunc(plain, unicode.IsControl) {
+		// What pam_radius sends where the person cancels: with this secret the challenge
+		// before it was read, and nobody has typed it.
+		return errAnswerText
 	}
 	hint := "probably a wrong shared secret; where it is right, the client sends another encoding than UTF-8, which is read only in signed requests"
 	if r.ma != 0 {
