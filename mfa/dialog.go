@@ -37,6 +37,42 @@ type peer struct {
 	origin string
 }
 
+// maxKnocks is how often one login may ask whether the prompt in its way is gone.
+const maxKnocks = 8
+
+// knock says at an unsigned client that another prompt of the user is open: it may be
+// that of a window that was closed, and to join it the request would have to be
+// signed. It reports false where the client can show no challenge. A signed request
+// hears nothing, as its NAS may send it again under other identifiers.
+func (e *Engine) knock(ctx context.Context, w *wait, p packet) bool {
+	_, pap := p.Cred.(Password)
+	if p.Signed || !pap || !p.Client.Prompts || w.Knocks >= maxKnocks {
+		return false
+	}
+	l := w.Login
+	l.Plan, l.Reason, l.Number, l.Requests = PlanDeny, ReasonPromptPending, "", nil
+	l.Knocks++
+	k := newWait(l, p.Client)
+	k.knocks = true
+	if e.openDialog(ctx, k, p) {
+		e.challenge(ctx, k, p, messageAnother)
+	}
+	return true
+}
+
+// knockAgain goes on with a login whose user says that the other prompt is gone: from
+// the plan on, with a prompt of its own.
+func (e *Engine) knockAgain(ctx context.Context, c *challenge) {
+	var packets []packet
+	e.Pending.settle(ctx, c.w, func() (Decision, Event, ending) {
+		packets = e.Pending.remove(c.w, Decision{})
+		return Decision{}, Event{}, goesOn
+	})
+	if len(packets) > 0 {
+		e.proceed(ctx, merge(packets, c), c.w.Identity, "", &c.w.Login)
+	}
+}
+
 // cancel ends the login whose challenge p answers with what nobody typed: the person
 // has closed the window. It reports false where there is no such login, or others
 // wait for it. A prompt counts as one that was not answered, so that nobody rings

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A person closes the passcode window, as often as they like, and tries again: the
@@ -234,6 +235,81 @@ func TestCancelled(t *testing.T) {
 			q.User = NameOf("alice")
 			r.send(q).want(Reject, ReasonUnsupported)
 			r.sendAnswer(a, "123456").want(Accept, "")
+		},
+	})
+}
+
+// Who hangs up and tries again, at a client that does not sign, hears that the first
+// request is still open, and gets a prompt of their own when it is answered.
+func TestHangUpAndRetry(t *testing.T) {
+	unsigned := func(r *rig) *Request {
+		q := r.request("alice")
+		q.Signed, q.EndUser = false, ""
+		return q
+	}
+	ok := func(r *rig, a *answer) *answer {
+		q := r.reply(a, "")
+		q.Signed, q.EndUser = false, ""
+		return r.send(q)
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"then approve both": func(t *testing.T, r *rig) {
+			dead := r.send(unsigned(r))
+			again := r.send(unsigned(r))
+			if d := again.want(Challenge, ReasonPromptPending); d.Message != messageAnother {
+				t.Errorf("message %q", d.Message)
+			}
+			id := again.want(Challenge, "").LoginID
+			early := ok(r, again) // before it was answered
+			early.want(Challenge, ReasonPromptPending)
+			r.rings(1).decides(nil)
+			dead.want(Accept, "")
+			last := ok(r, early)
+			last.wantWaits()
+			if g := r.rings(2); g.ID != id {
+				t.Errorf("login %s goes on as %s", id, g.ID)
+			} else {
+				g.decides(nil)
+			}
+			last.want(Accept, ReasonApproveDeny)
+		},
+		"an approval is for one": func(t *testing.T, r *rig) {
+			r.send(unsigned(r))
+			again := r.send(unsigned(r))
+			r.rings(1).decides(nil)
+			ok(r, again) // by itself it gets nobody in
+			r.rings(2).decides(ErrRejected)
+			if n := r.journal.count(ReasonApproveDeny); n != 1 {
+				t.Errorf("%d were accepted", n)
+			}
+		},
+		"blocked meanwhile": func(_ *testing.T, r *rig) {
+			r.send(unsigned(r))
+			again := r.send(unsigned(r))
+			r.users.set("alice", func(u *User) { u.Blocked = true })
+			ok(r, again).want(Reject, ReasonUserBlocked)
+		},
+		"not for ever": func(_ *testing.T, r *rig) {
+			r.client.PushTimeout = time.Hour
+			r.send(unsigned(r))
+			again := r.send(unsigned(r))
+			for range maxKnocks - 1 {
+				again = ok(r, again)
+			}
+			ok(r, again).want(Reject, ReasonPromptPending)
+		},
+		"no prompt can be shown": func(_ *testing.T, r *rig) {
+			r.client.Prompts = false
+			r.send(unsigned(r))
+			r.send(unsigned(r)).want(Reject, ReasonPromptPending)
+		},
+		"nobody answers": func(t *testing.T, r *rig) {
+			r.send(unsigned(r))
+			r.send(unsigned(r))
+			time.Sleep(4 * time.Minute)
+			if n := r.journal.count(ReasonChallengeExpired); n != 1 {
+				t.Errorf("%d expired", n)
+			}
 		},
 	})
 }

@@ -45,13 +45,13 @@ func (e *Engine) Authenticate(ctx context.Context, r *Request, reply func(Decisi
 }
 
 // proceed is a login from the plan on: the first factor was right. A login that
-// the primary's own questions came before goes on as relayed.
+// questions came before, the primary's or ours, goes on as relayed.
 func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code string, relayed *Login) {
 	p.identity = &identity
 	r := p.Request
 	l := e.login(r, &identity, "")
 	if relayed != nil {
-		l.ID, l.Started, l.Rounds = relayed.ID, relayed.Started, relayed.Rounds
+		l.ID, l.Started, l.Rounds, l.Knocks = relayed.ID, relayed.Started, relayed.Rounds, relayed.Knocks
 	}
 	user, err := e.Directory.User(ctx, identity.Name)
 	if err != nil {
@@ -157,7 +157,13 @@ func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
 	d := Decision{LoginID: w.ID}
 	switch what {
 	case promptPending:
-		d.Outcome, d.Reason = Discard, ReasonPromptPending
+		if e.knock(ctx, w, p) {
+			return
+		}
+		d.Reason = ReasonPromptPending
+		if p.Signed {
+			d.Outcome = Discard
+		}
 	case recentlyDenied:
 		d.Reason = ReasonRecentlyDenied
 	case tooManyLogins:
@@ -414,6 +420,8 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 		}
 		e.watch(c.w, p.Request)
 		e.claim(ctx, c.w)
+	case c.w.knocks:
+		e.knockAgain(ctx, c)
 	case c.asks != nil:
 		e.carryOn(ctx, c, p, text)
 	default:

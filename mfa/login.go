@@ -18,6 +18,7 @@ type Login struct {
 	Number     string
 	Wrong      int // wrong codes so far
 	Rounds     int // answers to questions of the primary
+	Knocks     int // how often another prompt was in the way
 	Expires    time.Time
 }
 
@@ -50,6 +51,7 @@ type wait struct {
 	code    string          // that came with the password, while the primary still asks
 	asks    bool            // a primary's question is open: who it is, is what a stranger has typed
 	counts  *codeLocks      // where its wrong codes are counted; nil: it has none
+	knocks  bool            // it waits until another prompt is out of the way
 	typed   *challenge      // whose answer was the code that lets in; set in the login's turn
 	match   Password        // what a device shows once it has approved, and the person must type; empty: nothing
 	life    context.Context // the prompt's; no packet's and no request's is its parent

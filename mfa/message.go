@@ -17,6 +17,7 @@ const (
 	messageApproveBad  = "That code was not accepted. Approve the request and press OK, or enter a new code."
 	messageDeviceCode  = "Approve the request on your device, then enter the code that it shows."
 	messageDeviceBad   = "That code was not accepted. Enter the code that your device shows."
+	messageAnother     = "Another request is open on your device. Answer it, then press OK."
 	messageNumberWrong = "That code was not accepted. Type %s in your authenticator and press OK, or enter a new code."
 )
 

@@ -184,9 +184,11 @@ mfa: {reject_delay: 500ms}
 	here, there := p.seat("127.0.0.1"), p.seat("127.0.0.2")
 	here.start(signIn("alice", "203.0.113.66"))
 	here.start(signIn("alice", ""))
-	here.send(here.build(signIn("alice", "192.0.2.1")).unsigned())
+	unsigned := here.build(signIn("alice", "192.0.2.1")).unsigned()
+	here.send(unsigned)
+	here.gets(unsigned, radius.AccessChallenge) // another request is open
 	there.start(signIn("alice", "192.0.2.1"))
-	p.awaitEvent("alice", "discard prompt_pending", 4)
+	p.awaitEvent("alice", "discard prompt_pending", 3)
 	wrong := signIn("alice", "192.0.2.1")
 	wrong.Cred = mfa.Password("left horse")
 	here.expect(wrong, radius.AccessReject)
