@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -26,8 +25,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `check reads the configuration and prints every problem and every warning, one a line,
 and for each client who is asked for a passcode in place of a push, and why, and what its
 device is taken to do.
-With --connect it also opens the database, each primary and each push provider, and
-fetches web.public_url as a phone would; that a phone cannot is a warning.
+With --connect it also opens the database, each primary and each push provider, tries
+the addresses to listen on (not those that the running server holds), and fetches
+web.public_url as a phone would; that a phone cannot is a warning.
 
 Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
 		Example: "  radmatch check\n  radmatch check --connect -c /etc/radmatch/radmatch.yaml",
@@ -65,8 +65,13 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	if err := a.checkPages(cfg); err != nil {
 		return err
 	}
+	a.noteOwner(cfg)
 	if connect {
 		return a.checkConnect(ctx, cfg)
+	}
+	if err := servable(cfg); err != nil {
+		fmt.Fprintln(a.stdout, err)
+		return &exitError{code: exitConfig}
 	}
 	fmt.Fprintf(a.stdout, "%s can be served; --connect also tries what it names\n", cfg.File)
 	return nil
@@ -160,12 +165,9 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 		report("groups", err, "")
 	}
 	a.checkPublic(ctx, cfg)
+	failed = a.checkListen(ctx, cfg) || failed
 	if !failed {
-		service, err := newService(cfg, &l)
-		report(cfg.File, err, "can be served")
-		if err == nil {
-			return service.primaries.Close()
-		}
+		report(cfg.File, servable(cfg), "can be served")
 	}
 	if failed {
 		return &exitError{code: exitConfig}
@@ -231,25 +233,41 @@ func (a *app) explainFailure(err error) {
 		}
 		return
 	}
-	servers := []error{u.err}
-	if several, ok := u.err.(interface{ Unwrap() []error }); ok {
-		servers = several.Unwrap()
-	}
-	for _, err := range servers {
+	for _, err := range splitErrors(u.err) {
 		fmt.Fprintf(a.stdout, "%s: %s\n", u.where, push.Printable(err.Error(), 500)) // a server may have worded it
-		if failed := (*mfa.ConnectError)(nil); errors.As(err, &failed) && failed.Hint != "" {
-			fmt.Fprintf(a.stdout, "  hint: %s\n", failed.Hint)
+		if hint := hintOf(err); hint != "" {
+			fmt.Fprintf(a.stdout, "  hint: %s\n", hint)
 		}
 	}
+}
+
+// splitErrors returns the errors that were joined in one, none for nil.
+func splitErrors(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return several.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// hintOf is what a provider says can be done about its error; it may be empty.
+func hintOf(err error) string {
+	var failed *mfa.ConnectError
+	if errors.As(err, &failed) {
+		return failed.Hint
+	}
+	return ""
 }
 
 // checkStore opens the database. It does not make one: a folder made by root
 // would keep the server out.
 func (a *app) checkStore(ctx context.Context, cfg *config.Config, l *lasting) (state string, err error) {
+	if err := tryDataDir(cfg); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(cfg.DataDir); errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(filepath.Dir(cfg.DataDir)); err != nil {
-			return "", fmt.Errorf("store %s: %w", cfg.DataDir, err)
-		}
 		return "is not there yet; the first start makes it", nil
 	}
 	st, err := a.openStore(ctx, cfg)

@@ -76,6 +76,8 @@ func TestDocumentedDirectory(t *testing.T) {
 	}
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "vpn-secret"), "8-PtwkGzXq2vNc4LrT\n")
+	writeFile(t, filepath.Join(dir, "ad-password"), "of the account that searches\n")
+	writeFile(t, filepath.Join(dir, "ad-ca.pem"), string(newAuthority(t).pem))
 	site := strings.ReplaceAll(blocks[0][1], "/etc/radmatch", dir)
 	site = strings.Replace(site, "clients:\n", blocks[1][1]+"clients:\n", 1)
 	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), site)
@@ -162,7 +164,9 @@ func TestNoConfig(t *testing.T) {
 }
 
 func TestCheckOverride(t *testing.T) {
-	file := writeFile(t, filepath.Join(t.TempDir(), "radmatch.yaml"), goodConfig)
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "users.yaml"), scriptUsers)
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), goodConfig)
 	const note = "NPS extensions before 1.2.2216.1"
 	for _, tt := range []struct {
 		env, want string
@@ -198,7 +202,8 @@ func TestCheckWarnsOfUsers(t *testing.T) {
 }
 
 func TestCheckConnect(t *testing.T) {
-	goodConfig := strings.Replace(goodConfig, "mfa.example.org", "127.0.0.1:9", 1) // it is fetched
+	goodConfig := strings.Replace(goodConfig, "mfa.example.org", "127.0.0.1:9", 1) + // it is fetched
+		"listen: {radius: ['127.0.0.1:0'], web: '127.0.0.1:0'}\n"
 	users := "users:\n  - name: alice\n    password: \"{NT}8846f7eaee8fb117ad06bdd830b7586c\"\n"
 	for _, tt := range []struct {
 		name, config, users string
@@ -211,7 +216,8 @@ func TestCheckConnect(t *testing.T) {
 			"radmatch.yaml:2: primaries[0]: ", "users.yaml:4: users[1].password: ", "users.yaml:5: users[2].nam: ", "push phone: ok\n"}},
 		{"no users", goodConfig, "", exitConfig, []string{"radmatch.yaml:2: primaries[0]: ", "no such file or directory"}},
 		{"data_dir is a file", goodConfig + "data_dir: users.yaml\n", users, exitConfig, []string{"users.yaml: ", "primary local: 1 users\n"}},
-		{"nowhere to put data_dir", goodConfig + "data_dir: none/data\n", users, exitConfig, []string{"none/data: ", "no such file"}},
+		{"data_dir in a file", goodConfig + "data_dir: users.yaml/data\n", users, exitConfig, []string{"radmatch.yaml:7: data_dir: must be a folder that can be made", "not a directory"}},
+		{"data_dir where none can be made", goodConfig + "data_dir: /proc/radmatch/data\n", users, exitConfig, []string{"radmatch.yaml:7: data_dir: must be a folder that can be made"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -70,7 +70,7 @@ func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, lo
 		f.server.TLSConfig = f.acme.TLSConfig()
 	}
 	if f.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Web); err != nil {
-		return nil, withHint("another program has the address: change listen.web", err)
+		return nil, withHint(listenHint(err, "listen.web"), err)
 	}
 	if t.ACME.HTTPListen == "" || f.acme == nil {
 		return f, nil
@@ -78,7 +78,7 @@ func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, lo
 	f.challenges = web.NewHTTPServer(f.acme.Challenges(http.RedirectHandler(cfg.PublicURL(), http.StatusFound)), log)
 	if f.plain, err = (&net.ListenConfig{}).Listen(ctx, "tcp", t.ACME.HTTPListen); err != nil {
 		f.listener.Close()
-		return nil, withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change web.tls.acme.http_listen", err)
+		return nil, withHint(listenHint(err, "web.tls.acme.http_listen"), err)
 	}
 	return f, nil
 }

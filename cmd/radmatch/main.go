@@ -32,6 +32,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -149,6 +150,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		a.quickstartCommand(),
 		a.serveCommand(),
 		a.checkCommand(),
+		a.reloadCommand(),
 		a.loginCommand(),
 		a.explainCommand(),
 		a.hashCommand(),

@@ -107,7 +107,7 @@ func deviceText(c *config.Client) string {
 	budget := value("budget", waits(c.Budget))
 	switch {
 	case c.Budget == 0:
-		budget = "as long as is learned (radmatch clients)"
+		budget = "for an unknown time (budget is not set)"
 	case c.Origin("budget") == "profile "+c.Profile:
 		budget += " as delivered"
 	}

@@ -63,7 +63,7 @@ func TestQuickstart(t *testing.T) {
 			t.Errorf("%s has the password", name)
 		}
 	}
-	code, out, _ = command(t, "check", "--connect", "-c", filepath.Join(dir, "radmatch.yaml"))
+	code, out, _ = command(t, "check", "-c", filepath.Join(dir, "radmatch.yaml"))
 	if code != exitOK || !strings.Contains(out, "can be served") {
 		t.Errorf("check: exit %d\n%s", code, out)
 	}

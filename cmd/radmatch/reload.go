@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"reflect"
 	"runtime/debug"
 	"strings"
@@ -9,24 +11,56 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
 )
 
+// serving is what the server tells commands about itself.
+type serving struct {
+	st  *store.Store
+	log *zap.Logger
+	store.Serving
+}
+
+// newServing tells them what is served from now on.
+func newServing(cfg *config.Config, st *store.Store, log *zap.Logger) *serving {
+	s := &serving{st: st, log: log, Serving: store.Serving{PID: os.Getpid(), Clients: len(cfg.Clients)}}
+	for _, l := range listens(cfg) {
+		s.Listens = append(s.Listens, l.String())
+	}
+	s.announce()
+	return s
+}
+
+func (s *serving) announce() {
+	if err := s.st.Announce(s.Serving); err != nil {
+		s.log.Warn("commands cannot see what is served", zap.Error(err))
+	}
+}
+
 // reload goes on with the configuration as it is now, or with the old one where
-// it is broken; the log says so. started is what the server was started with.
-func (a *app) reload(started *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel) {
+// it is broken; the log says so, and s. started is what the server was started with.
+func (a *app) reload(started *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, s *serving) {
+	s.Reloads++
+	s.Problems, s.Restart = nil, nil
+	defer s.announce()
 	next, err := a.rebuild(l, server)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
+			s.Problems = append(s.Problems, strings.TrimSpace(line))
 			l.log.Error("reload failed, the old configuration stays", zap.String("problem", strings.TrimSpace(line)))
 		}
 		return
 	}
-	for _, key := range needsRestart(started, next) {
+	s.Clients, s.Restart = len(next.Clients), needsRestart(started, next)
+	for _, key := range s.Restart {
 		l.log.Warn("this key takes effect at the next start", zap.String("key", key))
 	}
 	level.SetLevel(logLevel(next.Log.Level))
 	l.log.Info("reloaded", zap.Int("clients", len(next.Clients)))
+	tryDirectories(next, l.serving, l.log)
 }
 
 // rebuild builds everything anew and swaps it in at once, or changes nothing.
@@ -72,4 +106,23 @@ func needsRestart(old, next *config.Config) []string {
 	differs("events", old.Events, next.Events)
 	differs("log.format", old.Log.Format, next.Log.Format)
 	return keys
+}
+
+// tryDirectories says in the log which directory cannot be asked now: a server starts
+// without it, and the first login would be the first to tell.
+func tryDirectories(cfg *config.Config, built primaries, log *zap.Logger) {
+	for _, e := range cfg.Primaries {
+		directory, ok := built[e.Name].(*password.LDAP)
+		if !ok {
+			continue
+		}
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), connectTime)
+			defer cancel()
+			for _, err := range splitErrors(directory.Connect(ctx)) {
+				log.Warn("a directory cannot be asked now; logins will try it again",
+					zap.String("primary", e.Name), zap.String("problem", push.Printable(err.Error(), 500)), zap.String("hint", hintOf(err)))
+			}
+		}()
+	}
 }

@@ -124,11 +124,13 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	work.Go(func() { mem.run(working) })
 	failed := make(chan error, 2)
 	front.serve(failed)
+	state := newServing(cfg, st, log)
 	err = a.announce(readyFile, server, front, log)
 	if err == nil {
+		tryDirectories(cfg, l.serving, log)
 		err = wait(ctx, failed, hup, func() {
 			front.reload()
-			a.reload(cfg, l, server, level)
+			a.reload(cfg, l, server, level, state)
 		})
 	}
 	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
@@ -254,11 +256,11 @@ func listen(ctx context.Context, cfg *config.Config, server *radius.Server, page
 	}
 	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
 		front.close()
-		return nil, withHint("another program has the address, or a port below 1024 needs CAP_NET_BIND_SERVICE: change listen.radius", err)
+		return nil, withHint(listenHint(err, "listen.radius"), err)
 	}
 	if err := server.ListenAccounting(ctx, cfg.Listen.Accounting); err != nil {
 		front.close()
-		return nil, withHint("another program has the address: change listen.accounting", err)
+		return nil, withHint(listenHint(err, "listen.accounting"), err)
 	}
 	return front, nil
 }
