@@ -117,7 +117,7 @@ type Client struct {
 	Prompts      bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
 	ReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the person. Unset: as its profile."`
 	EndUser      []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the person's seat; the first that a request carries counts. Unset: those of its profile."`
-	Address      []string      `yaml:"address" example:"Calling-Station-Id" doc:"The attributes that hold the address of the person; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
+	Address      []string      `yaml:"address_attribute" example:"Calling-Station-Id" doc:"The attributes that hold the address of the end user; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
 	Budget       time.Duration `yaml:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
 	MFA          MFA           `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
 

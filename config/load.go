@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -126,6 +127,7 @@ func readFile(file string) ([]byte, error) {
 // The errors of the YAML parser. Those of parserText count lines from 0.
 var (
 	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): `)
+	indentText = regexp.MustCompile(`^(did not find expected (key|'-' indicator)|mapping values are not allowed in this context|found a tab character that violates indentation)$`)
 	parserText = regexp.MustCompile(`^did not find expected (node content|key|',' or|'-' indicator|<)`)
 	anchorText = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
@@ -167,7 +169,10 @@ func (r *report) syntax(err error, data []byte) {
 		text = text[len(m[0]):]
 	}
 	text = strings.TrimPrefix(text, "yaml: ")
-	if parserText.MatchString(text) {
+	if indentText.MatchString(text) {
+		line = failingLine(data, text)
+		text = "the indentation does not fit the lines above: " + text
+	} else if parserText.MatchString(text) {
 		line++
 	} else if m := anchorText.FindStringSubmatch(text); m != nil {
 		text = "text that begins with * must be in quotes"
@@ -175,6 +180,34 @@ func (r *report) syntax(err error, data []byte) {
 		line = 1 + bytes.Count(before, []byte("\n"))
 	}
 	r.addAt(line, "", "%s", text)
+}
+
+// failingLine is the first line with which the parser fails as it does. Of a line
+// that is indented wrongly the parser names where its list or section begins.
+func failingLine(data []byte, text string) int {
+	var ends []int
+	for i, b := range data {
+		if b == '\n' || i == len(data)-1 {
+			ends = append(ends, i+1)
+		}
+	}
+	fails := func(i int) bool { return strings.HasSuffix(syntaxError(data[:ends[i]]), text) }
+	return 1 + min(sort.Search(len(ends), fails), len(ends)-1)
+}
+
+// syntaxError is what the parser says of data; empty: nothing.
+func syntaxError(data []byte) string {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		switch {
+		case errors.Is(err, io.EOF):
+			return ""
+		case err != nil:
+			return err.Error()
+		}
+	}
 }
 
 // decode lays what the file has over the defaults and fills c. The values have

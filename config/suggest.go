@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,18 @@ func suggestKey(key string, fs []field) string {
 		here = append(here, f.key)
 	}
 	return suggest(key, here)
+}
+
+// clientPath is the path of an entry of clients.
+var clientPath = regexp.MustCompile(`^clients\[\d+\]$`)
+
+// renamed says what a key is called that had another name before.
+func renamed(path, key string) string {
+	if clientPath.MatchString(path) && key == "address" {
+		return `; did you mean "addresses", where the client sends from, or "address_attribute", which attributes ` +
+			`hold the end user's address (called address before)`
+	}
+	return ""
 }
 
 // oneOf is "one of a, b", or the only word.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -51,7 +52,7 @@ func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
 		default:
 			// The value is not shown: it may be a secret under a misspelt key.
 			t.lines[key] = p.key.Line
-			t.add(key, "", "unknown key%s", suggestKey(name, fs))
+			t.add(key, "", "unknown key%s", cmp.Or(renamed(path, name), suggestKey(name, fs)))
 		}
 	}
 	for _, f := range fs {

@@ -204,7 +204,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkSecret(r, &cl.Secret, cl.SecretFile, key)
 		c.checkProfile(r, cl, key, known)
 		checkFields(r, known, key+".end_user", cl.EndUser)
-		checkFields(r, known, key+".address", cl.Address)
+		checkFields(r, known, key+".address_attribute", cl.Address)
 		c.checkPrimary(r, cl, key, known)
 		c.checkGateway(r, cl, key, known)
 		c.checkEffective(r, key, &cl.MFA)
@@ -261,14 +261,14 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 
 // checkSeat warns of rules by address where no address is ever known.
 func (c *Config) checkSeat(r *report, cl *Client, key string) {
-	if len(cl.Address) > 0 || r.failed(key+".address", key+".profile") {
+	if len(cl.Address) > 0 || r.failed(key+".address_attribute", key+".profile") {
 		return
 	}
 	if at := key + ".exempt.addresses"; len(cl.MFA.Exempt.Addresses) > 0 && r.set(at) {
-		r.warn(at, "the address of the end user is never known (profile %s, see address): nobody is exempt by it", cl.Profile)
+		r.warn(at, "the address of the end user is never known (profile %s, see address_attribute): nobody is exempt by it", cl.Profile)
 	}
 	if at := key + ".require.addresses"; len(cl.MFA.Require.Addresses) > 0 && r.set(at) {
-		r.warn(at, "the address of the end user is never known (profile %s, see address): everybody needs a second factor", cl.Profile)
+		r.warn(at, "the address of the end user is never known (profile %s, see address_attribute): everybody needs a second factor", cl.Profile)
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// Bypass spares the members of one group the second factor for a time: what an
-// operator does when the second factor is out of order. It is explicit, so that
-// it wins over `require`; it never skips the first factor, nor a block.
+// Bypass spares one user, or the members of one group, the second factor for a
+// time: what an operator does when the second factor is out of order. It is
+// explicit, so that it wins over `require`; it never skips the first factor, nor a
+// block. It has either a Group or a User.
 type Bypass struct {
 	ID       int64
 	Group    Group     // never AllUsers
+	User     Name      // canonical
 	Client   string    // where; empty: at every client
 	Began    time.Time // by the wall clock
 	Until    time.Time
@@ -25,7 +27,15 @@ func (b *Bypass) String() string {
 	if b.Client != "" {
 		where = "client " + b.Client
 	}
-	return fmt.Sprintf("group %q at %s until %s: %s", b.Group, where, b.Until.UTC().Format(time.RFC3339), b.Reason)
+	return fmt.Sprintf("%s at %s until %s: %s", b.Whom(), where, b.Until.UTC().Format(time.RFC3339), b.Reason)
+}
+
+// Whom names the user or the group.
+func (b *Bypass) Whom() string {
+	if !b.User.IsZero() {
+		return fmt.Sprintf("user %q", b.User)
+	}
+	return fmt.Sprintf("group %q", b.Group)
 }
 
 // Bypasses knows the bypasses that are in force.
@@ -35,9 +45,16 @@ type Bypasses interface {
 	Bypasses() []Bypass
 }
 
-// spares reports whether the bypass is for this login.
+// spares reports whether the bypass is for this login. A name that no primary has
+// confirmed is nobody's.
 func (b *Bypass) spares(c *Client, f *Facts) bool {
-	return !b.Group.Everyone() && (b.Client == "" || b.Client == c.Name) && inGroup([]Group{b.Group}, f.Identity.Groups)
+	switch {
+	case b.Client != "" && b.Client != c.Name:
+		return false
+	case !b.User.IsZero():
+		return b.Group.IsZero() && f.Identity.Known && b.User.Is(f.Identity.Name)
+	}
+	return !b.Group.Everyone() && inGroup([]Group{b.Group}, f.Identity.Groups)
 }
 
 // BypassFor returns the bypass that spares a login the second factor, nil where none does.

@@ -14,3 +14,8 @@ func (l *Limits) CodesLocked(u User, now time.Time) (until time.Time, locked boo
 	}
 	return w.Until, true
 }
+
+// PushLimited reports whether the fatigue limit stops prompts to the user now.
+func (l *Limits) PushLimited(u User, now time.Time) bool {
+	return l.prompts.locked(u.Name.Key(), now, u.Unblocked)
+}

@@ -158,9 +158,8 @@ func TestRestore(t *testing.T) {
 			var l Limits
 			l.Restore(tt.events, codes, prompts, Rule{Max: 30, Window: prompts.Window}, now)
 			u := User{Name: NameOf("bob")}
-			limited := l.prompts.locked(NameOf("bob").Key(), now, u.Unblocked)
-			if _, locked := l.CodesLocked(u, now); locked != tt.codes || limited != tt.prompts {
-				t.Errorf("codes locked %v, push limited %v", locked, limited)
+			if _, locked := l.CodesLocked(u, now); locked != tt.codes || l.PushLimited(u, now) != tt.prompts {
+				t.Errorf("codes locked %v, push limited %v", locked, l.PushLimited(u, now))
 			}
 		})
 	}

@@ -66,13 +66,15 @@ var npsResults = map[Reason]string{
 	ReasonNoUsableMethod:   "AuthenticationMethodNotSupported",
 }
 
-// npsText is the event text where the NPS extension has one.
+// npsText is the event text where the NPS extension has one: its result code, by
+// which searches that were made for it find the event, without the name of a product
+// that most sites never had.
 func npsText(reason Reason, user Name) string {
 	if reason == ReasonOTPUnsupported {
 		return "Challenge requested in Authentication Ext for User " + user.String()
 	}
 	if code, ok := npsResults[reason]; ok {
-		return "Access Rejected for user " + user.String() + " with Azure MFA response: " + code
+		return "Access Rejected for user " + user.String() + " with MFA response: " + code
 	}
 	return ""
 }

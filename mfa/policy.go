@@ -224,7 +224,7 @@ var planTable = [...]Line{
 	{2, "a group of the user is exempt, and no second factor is required", exempt(ReasonExemptGroup, func(c *Client, f *Facts) bool {
 		return inGroup(c.ExemptGroups, f.Identity.Groups)
 	})},
-	{2, "a bypass is in force for a group of the user", func(c *Client, f *Facts) (Plan, Reason, bool) {
+	{2, "a bypass is in force for the user or a group of the user", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, ReasonBypass, BypassFor(c, f) != nil
 	}},
 	{2, "an approval from the same seat is remembered, and no second factor is required", exempt(ReasonRemembered, func(_ *Client, f *Facts) bool {

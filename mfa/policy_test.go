@@ -65,6 +65,11 @@ func TestDecide(t *testing.T) {
 		{name: "bypass of another group", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass("admins", ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "bypass at another client", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass("staff", "gateway"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "bypass of everyone is none", client: push, user: User{Devices: 1}, groups: []string{"staff"}, facts: bypass(AllUsers, ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "bypass of the user", client: push, user: both, facts: bypassUser("Alice", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
+		{name: "bypass of the user at another client", client: push, user: User{Devices: 1}, facts: bypassUser("alice", "gateway"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "bypass of another user", client: push, user: User{Devices: 1}, facts: bypassUser("alicia", ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "bypass of a user whom no primary knows", client: push, facts: func(f *Facts) { bypassUser("alice", "")(f); f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
+		{name: "blocked wins over a bypass of the user", user: User{Blocked: true}, facts: bypassUser("alice", ""), plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "bypass wins over require", client: func(c *Client) { push(c); c.RequireGroups = GroupsOf("staff") }, user: both, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
 		{name: "blocked wins over bypass", user: User{Blocked: true}, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "disabled wins over bypass", groups: []string{"staff"}, facts: func(f *Facts) { bypass("staff", "")(f); f.Identity.Disabled = true }, plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
@@ -183,6 +188,10 @@ func bypass(group, client string) func(*Facts) {
 	return func(f *Facts) {
 		f.Bypasses = []Bypass{{Group: GroupOf("nobody")}, {Group: GroupOf(group), Client: client}}
 	}
+}
+
+func bypassUser(user, client string) func(*Facts) {
+	return func(f *Facts) { f.Bypasses = []Bypass{{User: NameOf("nobody")}, {User: NameOf(user), Client: client}} }
 }
 
 func prefixes(list ...string) (ps []netip.Prefix) {

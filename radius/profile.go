@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ type Profile struct {
 	// Budget is how long the client waits for an answer as it is delivered, with
 	// all that it sends again. 0: not known.
 	Budget time.Duration
+	// Enough is the longest that it helps to wait where that is below EnoughTime:
+	// something behind the device gives up by itself. 0: EnoughTime.
+	Enough time.Duration
 	// OneMessage: only the first Reply-Message of an answer is shown.
 	OneMessage bool
 	// MaxAnswer is the longest answer that the client reads, in octets; 0: any.
@@ -51,6 +55,12 @@ func (p *Profile) maxAnswer() int {
 		return p.MaxAnswer
 	}
 	return maxPacketSize
+}
+
+// TooShort reports whether a client that waits so long gives up before a user can
+// answer, though it could be made to wait longer.
+func (p *Profile) TooShort(wait time.Duration) bool {
+	return wait > 0 && wait < cmp.Or(p.Enough, EnoughTime)
 }
 
 // AttributeType identifies an attribute; Vendor 0 is the standard space.

@@ -1,9 +1,11 @@
 package radius
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestProfiles: each profile is whole, and its fields can be named in a file.
@@ -29,5 +31,36 @@ func TestProfiles(t *testing.T) {
 				t.Errorf("profile %s: %q does not fit in a table", p.Name, s)
 			}
 		}
+	}
+}
+
+// TestDocumentedBudgets: a device that waits as long as its page says is not warned of.
+func TestDocumentedBudgets(t *testing.T) {
+	text, err := os.ReadFile("../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := strings.Split(string(text), "\n## ")
+	budget := regexp.MustCompile("`budget: ([0-9]+s)`")
+	said := 0
+	for _, p := range Profiles() {
+		texts := p.Raise
+		for _, s := range sections {
+			if strings.HasPrefix(s, p.Name+"\n") {
+				texts += s
+			}
+		}
+		for _, m := range budget.FindAllStringSubmatch(texts, -1) {
+			said++
+			if d, err := time.ParseDuration(m[1]); err != nil || p.TooShort(d) {
+				t.Errorf("%s: its page says budget: %s, and check warns of that (%v)", p.Name, m[1], err)
+			}
+		}
+		if p.Budget > 0 && p.Budget < 10*time.Second && !p.TooShort(p.Budget) {
+			t.Errorf("%s waits %s, and check does not warn", p.Name, p.Budget)
+		}
+	}
+	if said < 8 {
+		t.Errorf("only %d budgets were found", said)
 	}
 }

@@ -56,6 +56,7 @@ var profiles = []*Profile{
 		EndUser:      []Field{paloAltoSource, callingStation},
 		Address:      []Field{paloAltoSource, callingStation},
 		Budget:       9 * time.Second,
+		Enough:       20 * time.Second, // GlobalProtect gives up
 		Waits:        "3 s, 3 times; GlobalProtect itself gives up after about 25 s",
 		Raise:        "in the RADIUS server profile Timeout 20 and Retries 1; budget: 20s",
 		Quirks: []string{
@@ -72,6 +73,7 @@ var profiles = []*Profile{
 		EndUser:      []Field{callingStation},
 		Address:      []Field{callingStation},
 		Budget:       3 * time.Second,
+		Enough:       28 * time.Second,
 		Waits:        "authTimeout 3 s",
 		Raise:        "set authentication radiusAction NAME -authTimeout 60; set ns timeout -newConnIdleTimeout 65",
 		Quirks: []string{
@@ -155,6 +157,7 @@ var profiles = []*Profile{
 		PortInSeat: true,
 		Budget:     14 * time.Second,
 		MFA:        map[string]any{"append": "suffix"},
+		Enough:     28 * time.Second,
 		Waits:      "2, 2.8, 3.9 and 5.5 s: 4 tries",
 		Raise:      "strongswan.d/charon/eap-radius.conf: retransmit_timeout = 15, retransmit_base = 1, retransmit_tries = 1, sockets = 50; budget: 28s, which is the most",
 		Quirks: []string{

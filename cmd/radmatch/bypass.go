@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,58 +25,93 @@ import (
 const maxBypassText = 200
 
 func (a *app) bypassCommand() *cobra.Command {
-	const usage = "radmatch bypass --group GROUP --for 30m --reason TEXT"
+	const usage = "radmatch bypass --group GROUP --for 30m --reason TEXT, or --user USER"
 	var b mfa.Bypass
-	var group string
+	var group, user string
 	var d time.Duration
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "bypass",
-		Short: "Spare a group the second factor for a time, in an emergency",
-		Long: `bypass lets the members of one group sign in with the password only, for at most 24
-hours: for the day on which the second factor is out of order. It ends by itself. Each
-such login has the reason "bypass" in the audit trail, the bypass itself an event with
-your name; the log repeats it every 5 minutes and "radmatch check" shows it.
+		Short: "Spare a group or a user the second factor for a time, in an emergency",
+		Long: `bypass lets one user, or the members of one group, sign in with the password only, for
+at most 24 hours: for the day on which the second factor is out of order. It ends by
+itself. Each such login has the reason "bypass" in the audit trail, the bypass itself an
+event with your name; the log repeats it every 5 minutes and "radmatch check" shows it.
 
 The password is still checked, and who is blocked, disabled or in none of the groups that
 the client allows stays out. A bypass wins over "require" in the configuration.`,
 		Example: "  radmatch bypass --group staff --for 30m --reason \"push service is down, INC-4711\"\n" +
 			"  radmatch bypass --group staff --client vpn --for 2h --reason \"phones without network\"\n" +
+			"  radmatch bypass --user anna --client rdg --for 8h --reason \"lost phone, INC-4712\"\n" +
 			"  radmatch bypass list\n  radmatch bypass end 1",
 		Args: exactArgs(0, usage),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b.Group = mfa.GroupOf(group)
+			b.Group, b.User = mfa.GroupOf(group), mfa.NameOf(user)
 			if err := checkBypass(&b, d); err != nil {
 				return usageError(usage, "bypass: %w", err)
 			}
-			return a.beginBypass(cmd.Context(), b, d)
+			return a.beginBypass(cmd.Context(), b, d, asJSON)
 		},
 	}
-	c.Flags().StringVar(&group, "group", "", "the group whose members need no second factor (required)")
+	c.Flags().StringVar(&group, "group", "", "the group whose members need no second factor")
+	c.Flags().StringVar(&user, "user", "", "the user who needs none, in place of a group")
 	a.literalFlag(c)
+	jsonFlag(c, &asJSON)
 	c.Flags().StringVar(&b.Client, "client", "", "only at this client")
 	c.Flags().DurationVar(&d, "for", 0, "how long, 1s to 24h (required)")
 	c.Flags().StringVar(&b.Reason, "reason", "", "why, for the audit trail (required)")
 	c.AddCommand(
-		&cobra.Command{
-			Use:     "list",
-			Short:   "Show the bypasses that are in force",
-			Example: "  radmatch bypass list",
-			Args:    exactArgs(0, "radmatch bypass list"),
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return a.withStore(cmd.Context(), func(st *store.Store) error { return a.listBypasses(cmd.Context(), st) })
-			},
-		},
+		a.bypassListCommand(),
 		a.bypassEndCommand(),
 	)
 	return c
 }
 
+func (a *app) bypassListCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "Show the bypasses that are in force",
+		Example: "  radmatch bypass list\n  radmatch bypass list --json",
+		Args:    exactArgs(0, "radmatch bypass list"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withStore(cmd.Context(), func(st *store.Store) error { return a.listBypasses(cmd.Context(), st, asJSON) })
+		},
+	}
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// bypassReport is a bypass for machines.
+type bypassReport struct {
+	ID       int64     `json:"id"`
+	Group    string    `json:"group,omitempty"`
+	User     string    `json:"user,omitempty"`
+	Client   string    `json:"client,omitempty"` // empty: every client
+	Began    time.Time `json:"began"`
+	Until    time.Time `json:"until"`
+	Left     float64   `json:"left_s"`
+	Operator string    `json:"operator"`
+	Reason   string    `json:"reason"`
+}
+
+func newBypassReport(b *mfa.Bypass, left time.Duration) bypassReport {
+	return bypassReport{b.ID, b.Group.String(), b.User.String(), b.Client, b.Began, b.Until, max(0, left.Seconds()), b.Operator, b.Reason}
+}
+
 // checkBypass says what is wrong with what was typed.
 func checkBypass(b *mfa.Bypass, d time.Duration) error {
-	for _, x := range []struct{ flag, text string }{{"group", b.Group.String()}, {"reason", b.Reason}} {
+	whom := struct{ flag, text string }{"group", b.Group.String()}
+	switch {
+	case !b.User.IsZero() && !b.Group.IsZero():
+		return errors.New("--group and --user must not stand together")
+	case !b.User.IsZero():
+		whom.flag, whom.text = "user", b.User.String()
+	}
+	for _, x := range []struct{ flag, text string }{whom, {"reason", b.Reason}} {
 		switch {
 		case strings.TrimSpace(x.text) == "":
-			return fmt.Errorf("--%s must be there", x.flag)
+			return fmt.Errorf("--%s must be there", strings.Replace(x.flag, "group", "group or --user", 1))
 		case len(x.text) > maxBypassText:
 			return fmt.Errorf("--%s must be at most %d octets long", x.flag, maxBypassText)
 		case strings.ContainsFunc(x.text, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }):
@@ -91,7 +127,7 @@ func checkBypass(b *mfa.Bypass, d time.Duration) error {
 	return nil
 }
 
-func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration) error {
+func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, asJSON bool) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
@@ -100,15 +136,26 @@ func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration) er
 	if b.Client != "" && !slices.ContainsFunc(cfg.Clients, func(c config.Client) bool { return c.Name == b.Client }) {
 		return usageError("radmatch clients", "bypass: no client %q in %s", b.Client, a.configFile)
 	}
-	if err := a.checkGroup(ctx, cfg, b.Group, b.Client); err != nil {
+	if b.User.IsZero() {
+		err = a.checkGroup(ctx, cfg, b.Group, b.Client)
+	} else {
+		b.User, err = a.resolveUser(ctx, cfg, b.User.Sent())
+	}
+	if err != nil {
 		return err
 	}
 	b.Operator = operator()
 	if b, err = st.BeginBypass(ctx, b, d, adminEvent(mfa.Name{}, "")); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Bypass %d: members of %q need no second factor at %s until %s\nTo end it before: radmatch bypass end %d\n",
-		b.ID, b.Group, bypassPlace(&b), b.Until.Local().Format(time.DateTime), b.ID)
+	if asJSON {
+		if err := a.printJSON(newBypassReport(&b, d)); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.stdout, "Bypass %d: %s at %s until %s\nTo end it before: radmatch bypass end %d\n",
+			b.ID, bypassWhom(&b), bypassPlace(&b), b.Until.Local().Format(time.DateTime), b.ID)
+	}
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
 		if r := c.MFA.Require; (b.Client == "" || b.Client == c.Name) && (len(r.Addresses) > 0 || !mfa.MatchGroup(mfa.GroupsOf(r.Groups...), []mfa.Group{b.Group}).IsZero()) {
@@ -118,6 +165,14 @@ func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration) er
 	return nil
 }
 
+// bypassWhom says who needs no second factor.
+func bypassWhom(b *mfa.Bypass) string {
+	if !b.User.IsZero() {
+		return fmt.Sprintf("user %q needs no second factor", push.Printable(b.User.String(), 128))
+	}
+	return fmt.Sprintf("members of %q need no second factor", push.Printable(b.Group.String(), maxBypassText))
+}
+
 func bypassPlace(b *mfa.Bypass) string {
 	if b.Client == "" {
 		return "every client"
@@ -125,20 +180,28 @@ func bypassPlace(b *mfa.Bypass) string {
 	return "client " + push.Printable(b.Client, 64)
 }
 
-func (a *app) listBypasses(ctx context.Context, st *store.Store) error {
+func (a *app) listBypasses(ctx context.Context, st *store.Store, asJSON bool) error {
 	list, left, err := st.StoredBypasses(ctx)
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		for i := range list {
+			if err := a.printJSON(newBypassReport(&list[i], left[i])); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(a.stdout, "no bypass is in force")
 		return nil
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tGROUP\tWHERE\tUNTIL\tLEFT\tBY\tREASON")
+	fmt.Fprintln(t, "ID\tGROUP\tUSER\tWHERE\tUNTIL\tLEFT\tBY\tREASON")
 	for i := range list {
 		b := &list[i]
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, push.Printable(b.Group.String(), maxBypassText), bypassPlace(b),
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, cmp.Or(push.Printable(b.Group.String(), maxBypassText), "-"), cmp.Or(push.Printable(b.User.String(), 128), "-"), bypassPlace(b),
 			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText))
 	}
 	return t.Flush()
@@ -217,8 +280,8 @@ func (a *app) checkBypasses(ctx context.Context, w io.Writer, cfg *config.Config
 	}
 	for i := range list {
 		if b := &list[i]; left[i] > 0 {
-			fmt.Fprintf(w, "WARNING: BYPASS %d: members of %q need no second factor at %s until %s (%s: %s); radmatch bypass end %d\n", b.ID,
-				b.Group, bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID)
+			fmt.Fprintf(w, "WARNING: BYPASS %d: %s at %s until %s (%s: %s); radmatch bypass end %d\n", b.ID,
+				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID)
 		}
 	}
 }

@@ -113,7 +113,7 @@ func TestCheckBypass(t *testing.T) {
 		want          string
 	}{
 		{"good", "Domain Users", "Störung, INC-4711", 24 * time.Hour, ""},
-		{"no group", " ", "x", time.Hour, "--group must be there"},
+		{"no group", " ", "x", time.Hour, "--group or --user must be there"},
 		{"no reason", "staff", "\t", time.Hour, "--reason must be there"},
 		{"everyone", "All_Users", "x", time.Hour, "must be one group"},
 		{"short", "staff", "x", time.Millisecond, "--for must be from 1s"},

@@ -36,7 +36,7 @@ func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 		for _, b := range st.Bypasses() {
 			current[b.ID] = b
 			if _, old := known[b.ID]; remind || !old {
-				warnBypass(log, "a bypass is in force: members of this group need no second factor", &b)
+				warnBypass(log, "a bypass is in force: no second factor is asked for", &b)
 			}
 		}
 		if remind {
@@ -44,7 +44,7 @@ func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 		}
 		for id, b := range known {
 			if _, still := current[id]; !still {
-				warnBypass(log, "a bypass is over: members of this group need a second factor again", &b)
+				warnBypass(log, "a bypass is over: a second factor is asked for again", &b)
 			}
 		}
 		known = current
@@ -62,6 +62,6 @@ func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 }
 
 func warnBypass(log *zap.Logger, message string, b *mfa.Bypass) {
-	log.Warn(message, zap.Int64("bypass", b.ID), zap.String("group", b.Group.String()), zap.String("client", cmp.Or(b.Client, "every client")),
+	log.Warn(message, zap.Int64("bypass", b.ID), zap.String("for", b.Whom()), zap.String("client", cmp.Or(b.Client, "every client")),
 		zap.Time("until", b.Until), zap.String("operator", b.Operator), zap.String("reason", b.Reason))
 }

@@ -120,7 +120,7 @@ func (a *app) warnBudgets(cfg *config.Config) {
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
 		profile, err := radius.LookupProfile(c.Profile)
-		if err != nil || c.Budget == 0 || c.Budget >= radius.EnoughTime {
+		if err != nil || !profile.TooShort(c.Budget) {
 			continue
 		}
 		fmt.Fprintf(a.stdout, "client %s: warning: it waits %s for an answer (%s), a person needs %s: %s; then set budget to that\n",

@@ -50,6 +50,8 @@ type clientReport struct {
 	Origin     string          `json:"budget_origin,omitempty"` // where that comes from
 	Latched    []latchedReport `json:"latched,omitempty"`
 	Signing    string          `json:"-"` // what to do about unsigned requests
+
+	tooShort bool // it gives up before a user can answer
 }
 
 type latchedReport struct {
@@ -109,7 +111,7 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 		c := &cfg.Clients[i]
 		r := at(c.Name)
 		if p, err := radius.LookupProfile(c.Profile); err == nil {
-			r.Signing = p.SigningHint()
+			r.Signing, r.tooShort = p.SigningHint(), p.TooShort(c.Budget)
 		}
 		if c.Budget > 0 {
 			r.Budget, r.Origin = c.Budget, c.Origin("budget")
@@ -165,7 +167,7 @@ func (a *app) printWaiting(r *clientReport) {
 	if r.Late > 0 {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
 	}
-	if r.Configured && r.Budget > 0 && r.Budget < radius.EnoughTime {
+	if r.tooShort {
 		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.Budget), r.Origin, radius.EnoughTime)
 	}
 }

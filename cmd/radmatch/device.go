@@ -91,23 +91,29 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 }
 
 func (a *app) deviceListCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:     "list [USER]",
 		Short:   "List devices",
 		Example: "  radmatch device list\n  radmatch device list anna",
 		Args:    rangeArgs(0, 1, "radmatch device list [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
-				return a.listDevices(cmd.Context(), st, user)
+				return a.listDevices(cmd.Context(), st, user, asJSON)
 			})
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (a *app) listDevices(ctx context.Context, st *store.Store, user mfa.Name) error {
+func (a *app) listDevices(ctx context.Context, st *store.Store, user mfa.Name, asJSON bool) error {
 	devices, err := st.ListDevices(ctx, user)
 	if err != nil {
 		return fmt.Errorf("device: list: %w", err)
+	}
+	if asJSON {
+		return printEach(a, devices, newDeviceReport)
 	}
 	if len(devices) == 0 {
 		fmt.Fprintln(a.stderr, "no devices")

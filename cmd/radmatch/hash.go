@@ -85,11 +85,15 @@ func (a *app) readPassword() (string, error) {
 }
 
 func (a *app) askPassword(f *os.File, prompt string) (string, error) {
-	fmt.Fprint(a.stderr, prompt)
-	b, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(a.stderr)
+	restore, err := echoOff(f)
 	if err != nil {
 		return "", fmt.Errorf("terminal: %w", err)
 	}
-	return string(b), nil
+	fmt.Fprint(a.stderr, prompt)
+	line, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(a.stderr)
+	if err := errors.Join(err, restore()); err != nil {
+		return "", fmt.Errorf("terminal: %w", err)
+	}
+	return string(line), nil
 }

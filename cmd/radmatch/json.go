@@ -26,6 +26,16 @@ func (a *app) printJSON(v any) error {
 	return err
 }
 
+// printEach prints the entries of a list for machines, one a line.
+func printEach[T, R any](a *app, list []T, report func(*T) R) error {
+	for i := range list {
+		if err := a.printJSON(report(&list[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // plainJSON is v as JSON on one line. What steers a terminal is escaped, which the
 // encoder does for ASCII controls only.
 func plainJSON(v any) (string, error) {

@@ -327,32 +327,32 @@ func (k *asker) line(ctx context.Context, prompt string, echo bool) (string, err
 	if k.terminal == nil {
 		return k.read()
 	}
-	fd := int(k.terminal.Fd())
-	state, err := term.GetState(fd)
-	if err != nil {
-		return "", err
+	restore := func() error { return nil }
+	if !echo {
+		var err error
+		if restore, err = echoOff(k.terminal); err != nil {
+			return "", err
+		}
 	}
+	// Only now: what is typed before would stand there for all to see.
 	fmt.Fprint(k.out, prompt)
 	var text string
+	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if echo {
-			text, err = k.read()
-			return
-		}
-		var b []byte
-		b, err = term.ReadPassword(fd)
-		text = string(b)
-		fmt.Fprintln(k.out)
+		text, err = k.read()
 	}()
 	select {
 	case <-done:
-		return text, err
-	case <-ctx.Done():
-		_ = term.Restore(fd, state) // the reader is left behind: the program ends
-		return "", ctx.Err()
+	case <-ctx.Done(): // the reader is left behind: the program ends
+		text, err = "", ctx.Err()
 	}
+	if !echo {
+		err = errors.Join(err, restore())
+		fmt.Fprintln(k.out)
+	}
+	return text, err
 }
 
 func (k *asker) read() (string, error) {

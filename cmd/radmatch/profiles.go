@@ -23,8 +23,8 @@ func (a *app) profilesCommand() *cobra.Command {
 		Long: `Print what radmatch knows of each make of VPN concentrator, gateway or host: the values of
 profile. The budget is how long a device waits on
 which nothing was set; radmatch answers before it ends. Each value can be
-overridden in the client: prompts, shows_reply_message, end_user, address, budget and
-the keys of mfa:.`,
+overridden in the client: prompts, shows_reply_message, end_user, address_attribute,
+budget and the keys of mfa:.`,
 		Example: "  radmatch config profiles",
 		Args:    exactArgs(0, "radmatch config profiles"),
 		RunE: func(*cobra.Command, []string) error {
@@ -113,7 +113,7 @@ func deviceText(c *config.Client) string {
 	}
 	return fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
 		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),
-		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address", cmp.Or(strings.Join(c.Address, ", "), "none")),
+		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address_attribute", cmp.Or(strings.Join(c.Address, ", "), "none")),
 		budget)
 }
 
@@ -124,7 +124,7 @@ func profileKeys(p *radius.Profile) map[string]any {
 		keys = make(map[string]any)
 	}
 	keys["prompts"], keys["shows_reply_message"] = p.Prompts, p.ReplyMessage
-	keys["end_user"], keys["address"] = fieldNames(p.EndUser), fieldNames(p.Address)
+	keys["end_user"], keys["address_attribute"] = fieldNames(p.EndUser), fieldNames(p.Address)
 	if p.Budget > 0 {
 		keys["budget"] = p.Budget
 	}
@@ -151,7 +151,7 @@ func newProfile(c *config.Client) (*radius.Profile, error) {
 		return nil, fmt.Errorf("end_user: %w", err)
 	}
 	if p.Address, err = parseFields(c.Address); err != nil {
-		return nil, fmt.Errorf("address: %w", err)
+		return nil, fmt.Errorf("address_attribute: %w", err)
 	}
 	return &p, nil
 }

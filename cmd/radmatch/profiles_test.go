@@ -77,7 +77,7 @@ func TestClientOverProfile(t *testing.T) {
     profile: strongswan
     prompts: true
     end_user: [Tunnel-Client-Endpoint]
-    address: []
+    address_attribute: []
     budget: 1m
 `, 1)
 	if text == goodConfig {

@@ -21,8 +21,9 @@ func TestReadme(t *testing.T) {
 	}
 	checkout := copyTree(t)
 	commands := quickStart(t)
-	want := []string{"make run", "bin/radmatch login alice", "bin/radmatch phone enroll", "bin/radmatch phone watch",
-		"bin/radmatch method default alice otp", "bin/radmatch login alice", "radclient", "radclient"}
+	want := []string{"make run", "bin/radmatch login alice", "bin/radmatch device invite alice", "bin/radmatch phone enroll",
+		"bin/radmatch phone watch", "bin/radmatch method default alice otp", "bin/radmatch login alice", "radclient", "radclient",
+		"bin/radmatch hash", "bin/radmatch reload", "bin/radmatch totp add bob"}
 	if len(commands) != len(want) {
 		t.Fatalf("the quick start has %d commands, want %d: %q", len(commands), len(want), commands)
 	}
@@ -32,8 +33,9 @@ func TestReadme(t *testing.T) {
 		}
 	}
 	script := strings.NewReplacer(
-		"@RUN@", commands[0], "@LOGIN@", commands[1], "@ENROLL@", commands[2], "@WATCH@", commands[3],
-		"@OTP@", commands[4], "@FIRST@", commands[6], "@SECOND@", commands[7],
+		"@RUN@", commands[0], "@LOGIN@", commands[1], "@INVITE@", commands[2], "@ENROLL@", commands[3], "@WATCH@", commands[4],
+		"@OTP@", commands[5], "@FIRST@", commands[7], "@SECOND@", commands[8],
+		"@BOB@", commands[9], "@RELOAD@", commands[10], "@TOTP@", commands[11],
 	).Replace(readmeScript)
 	cmd := exec.CommandContext(t.Context(), "unshare", "-rn", "--fork", "--pid", "--mount-proc", "--kill-child", "bash", "-c", script)
 	cmd.Dir = checkout
@@ -46,6 +48,7 @@ func TestReadme(t *testing.T) {
 		"(?s)login: .*Access-Challenge.*Access-Accept",
 		"(?s)radclient: .*Received Access-Accept",
 		"(?s)push: .*Access-Accept",
+		"(?s)bob: .*Access-Challenge.*Access-Accept",
 	} {
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("no %q in:\n%s", want, out)
@@ -90,7 +93,10 @@ link=$(grep -o "http://[^' ]*enroll#[A-Z2-7]*" run.log | head -1)
 code() { SECRET=$secret STEPS=$1 $CODE | sed -n 's/^code //p'; }
 
 enroll() { @ENROLL@; }
+# The browser takes the first invitation, the terminal the next one.
+HOME=$PWD/browser bin/radmatch phone enroll "$link" >browser.log
 export HOME=$PWD
+link=$(@INVITE@ | grep -o "http://[^' ]*enroll#[A-Z2-7]*" | head -1)
 eval "$(declare -f enroll | sed "s|'http[^']*'|'$link'|")"; enroll
 printf 'approve\n' | @WATCH@ --approve --once &
 echo push: "$(printf '%s\n' "$password" | @LOGIN@)"
@@ -102,6 +108,13 @@ first() { @FIRST@; }
 second() { @SECOND@; }
 state=$(eval "$(declare -f first | sed "s/PASSWORD/$password/")"; first | sed -n 's/.*State = \(0x[0-9a-f]*\).*/\1/p' || true)
 echo radclient: "$(eval "$(declare -f second | sed "s/CODE/$(code 0)/; s/STATE/$state/")"; second)"
+
+bob() { @BOB@; }
+printf 'a horse of bob\n' | bob
+@RELOAD@
+@TOTP@ >bob.log
+secret=$(sed -n 's/.*[?&]secret=\([A-Z2-7]*\).*/\1/p' bob.log | head -1)
+echo bob: "$(printf 'a horse of bob\n%s\n' "$(code 0)" | bin/radmatch login bob)"
 `
 
 // TestReadmeCode is no test of its own: it prints a code for the script.

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,11 +18,11 @@ import (
 func (a *app) tapCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "tap",
-		Short:   "Temporary Access Pass: issue, revoke",
+		Short:   "Temporary Access Pass: issue, list, revoke",
 		Example: "  radmatch tap issue anna --lifetime 8h\n  radmatch tap revoke anna",
 	}
 	a.literalFlag(c)
-	c.AddCommand(a.tapIssueCommand(), a.tapRevokeCommand())
+	c.AddCommand(a.tapIssueCommand(), a.tapListCommand(), a.tapRevokeCommand())
 	return c
 }
 
@@ -66,6 +68,46 @@ func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duratio
 	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
 		shown, push.Printable(t.User.String(), 128), uses, t.Expires.Local().Format(time.DateTime))
 	return nil
+}
+
+func (a *app) tapListCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "list [USER]",
+		Short:   "List passes",
+		Example: "  radmatch tap list\n  radmatch tap list anna --json",
+		Args:    rangeArgs(0, 1, "radmatch tap list [USER]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
+				return a.listPasses(cmd.Context(), st, user, asJSON)
+			})
+		},
+	}
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+func (a *app) listPasses(ctx context.Context, st *store.Store, user mfa.Name, asJSON bool) error {
+	tokens, err := st.ListTokens(ctx, user)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	passes := slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.Kind != otp.Pass })
+	if asJSON {
+		return printEach(a, passes, func(t *otp.Token) passReport { return newPassReport(t, now) })
+	}
+	if len(passes) == 0 {
+		fmt.Fprintln(a.stderr, "no passes")
+		return nil
+	}
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "USER\tID\tISSUED\tSTATE")
+	for i := range passes {
+		p := &passes[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", push.Printable(p.User.String(), 128), p.ID, p.Created.Local().Format(time.DateTime), describePass(p, now))
+	}
+	return t.Flush()
 }
 
 func (a *app) tapRevokeCommand() *cobra.Command {

@@ -279,7 +279,8 @@ func (a *app) readCSV(name string) ([]otp.Row, []otp.RowError, error) {
 }
 
 func (a *app) totpListCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:     "list [USER]",
 		Short:   "List tokens",
 		Example: "  radmatch totp list\n  radmatch totp list anna",
@@ -290,6 +291,9 @@ func (a *app) totpListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return printEach(a, tokens, newTokenReport)
+				}
 				if len(tokens) == 0 {
 					fmt.Fprintln(a.stderr, "no tokens")
 					return nil
@@ -298,6 +302,8 @@ func (a *app) totpListCommand() *cobra.Command {
 			})
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
 // codeTokens returns the tokens of a user, or of all, without the passes.

@@ -17,13 +17,14 @@ import (
 func (a *app) userCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "user",
-		Short:   "A user's methods and blocks: show, block, unblock",
+		Short:   "A user's methods and blocks: show, list, block, unblock",
 		Example: "  radmatch user show anna\n  radmatch user block anna\n  radmatch user unblock anna",
 	}
 	a.literalFlag(c)
 	c.AddCommand(
-		a.userSubcommand("show", "Show the methods and blocks of a user", a.showUser),
-		a.userSubcommand("block", "Let a user in no more, whatever password and code are typed", a.blockUser),
+		a.userShowCommand(),
+		a.userListCommand(),
+		a.userBlockCommand(),
 		a.userSubcommand("unblock", "Lift every block of a user: this one, \"this was not me\", and locked codes", a.unblockUser),
 	)
 	return c
@@ -44,48 +45,38 @@ func (a *app) userSubcommand(name, short string, f func(context.Context, *store.
 	}
 }
 
-func (a *app) showUser(ctx context.Context, st *store.Store, name mfa.Name) error {
-	u, err := st.User(ctx, name)
-	if err != nil {
-		return err
-	}
-	devices, err := st.ListDevices(ctx, name)
-	if err != nil {
-		return err
-	}
-	tokens, err := codeTokens(ctx, st, name)
-	if err != nil {
-		return err
-	}
-	pass, err := passOf(ctx, st, name)
-	if err != nil {
-		return err
-	}
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	row := func(key, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
-	row("user", "%s", push.Printable(u.Name.String(), 128))
-	row("blocked", "%s", yesNo(u.Blocked))
-	row("default", "%s", defaultMethod(u))
-	for _, d := range devices {
-		if d.Provider != "" {
-			row("device", "%s %s, at %s", d.ID, push.Printable(d.Name, 64), d.Provider)
-			continue
+func (a *app) userShowCommand() *cobra.Command {
+	var asJSON bool
+	c := a.userSubcommand("show", "Show the methods, blocks, locks and last logins of a user", func(ctx context.Context, st *store.Store, name mfa.Name) error {
+		r, err := a.newUserReport(ctx, st, name)
+		if err != nil {
+			return err
 		}
-		row("device", "%s %s, last seen %s", d.ID, push.Printable(d.Name, 64), d.Seen.Local().Format(time.DateTime))
-	}
-	for _, o := range tokens {
-		row("token", "%s %s", o.ID, describeToken(&o))
-	}
-	if pass != nil {
-		row("pass", "%s %s", pass.ID, describePass(pass, time.Now()))
-	}
-	for _, group := range u.PushBlocked {
-		row("no push at", "%s: the user has reported a login there", push.Printable(group, 64))
-	}
-	if len(devices)+len(tokens) == 0 && pass == nil {
-		row("methods", "none")
-	}
-	return t.Flush()
+		if asJSON {
+			return a.printJSON(r)
+		}
+		t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		r.print(t)
+		return t.Flush()
+	})
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// textBlocked begins the event of a block; its reason may follow.
+const textBlocked = "user blocked"
+
+func (a *app) userBlockCommand() *cobra.Command {
+	var reason string
+	c := a.userSubcommand("block", "Let a user in no more, whatever password and code are typed", func(ctx context.Context, st *store.Store, name mfa.Name) error {
+		if reason != push.Printable(reason, maxBypassText) {
+			return usageError("radmatch user block USER --reason TEXT", "user block: --reason must be at most %d characters that print, on one line", maxBypassText)
+		}
+		return a.blockUser(ctx, st, name, reason)
+	})
+	c.Example += "\n  radmatch user block anna --reason \"left the company, INC-4711\""
+	c.Flags().StringVar(&reason, "reason", "", "why, for the audit trail and user show")
+	return c
 }
 
 // defaultMethod says what a login asks for first, and why.
@@ -125,12 +116,16 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-func (a *app) blockUser(ctx context.Context, st *store.Store, name mfa.Name) error {
+func (a *app) blockUser(ctx context.Context, st *store.Store, name mfa.Name, reason string) error {
 	before, err := st.User(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := st.SetBlocked(ctx, name, true, adminEvent(name, "user blocked")); err != nil {
+	text := textBlocked
+	if reason != "" {
+		text += ": " + reason
+	}
+	if err := st.SetBlocked(ctx, name, true, adminEvent(name, text)); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Blocked %s\n", push.Printable(name.String(), 128))

@@ -48,8 +48,8 @@ func (b *bypass) over(wall, now time.Time) bool {
 func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, ev mfa.Event) (_ mfa.Bypass, err error) {
 	defer wrap(&err, "store: bypass")
 	switch {
-	case b.Group.IsZero() || b.Group.Everyone():
-		return b, errors.New("must be for a group")
+	case b.Group.IsZero() == b.User.IsZero() || b.Group.Everyone():
+		return b, errors.New("must be for one group or one user")
 	case b.Reason == "":
 		return b, errors.New("must have a reason")
 	case d <= 0 || d > MaxBypass:
@@ -57,7 +57,7 @@ func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, 
 	}
 	b.Began = s.opt.Now().UTC().Truncate(time.Microsecond)
 	b.Until = b.Began.Add(d).Truncate(time.Microsecond)
-	ev.Client, ev.Text = b.Client, "bypass begun: "+b.String()
+	ev.User, ev.Client, ev.Text = b.User, b.Client, "bypass begun: "+b.String()
 	err = s.change(ctx, nil, ev, func(tx *sql.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM bypasses`).Scan(&n); err != nil {
@@ -66,8 +66,8 @@ func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, 
 		if n >= maxBypasses {
 			return fmt.Errorf("must be one of at most %d", maxBypasses)
 		}
-		r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6)`,
-			b.Group.String(), b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator)
+		r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, user) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
+			b.Group.String(), b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator, b.User.String())
 		if err == nil {
 			b.ID, err = r.LastInsertId()
 		}
@@ -85,7 +85,7 @@ func (s *Store) EndBypass(ctx context.Context, id int64, ev mfa.Event) (err erro
 	}
 	for _, b := range list {
 		if b.ID == id {
-			ev.Client, ev.Text = b.Client, "bypass ended: "+b.String()
+			ev.User, ev.Client, ev.Text = b.User, b.Client, "bypass ended: "+b.String()
 		}
 	}
 	return s.removeBypass(ctx, id, ev)
@@ -142,7 +142,7 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 			note = note || wall.Sub(b.seen) >= seenEvery
 			continue
 		}
-		ev := mfa.Event{Time: wall, Client: b.Client, Text: "bypass ended by itself: " + b.String()}
+		ev := mfa.Event{Time: wall, User: b.User, Client: b.Client, Text: "bypass ended by itself: " + b.String()}
 		if err := s.removeBypass(ctx, b.ID, ev); err != nil && !errors.Is(err, ErrNotFound) { // a command was first
 			return err
 		}
@@ -192,13 +192,13 @@ func (s *Store) readBypasses(ctx context.Context, q querier) error {
 }
 
 func pullBypasses(ctx context.Context, q querier) (list []bypass, err error) {
-	const query = `SELECT id, grp, client, began, until, seen, reason, operator FROM bypasses ORDER BY id`
+	const query = `SELECT id, grp, client, began, until, seen, reason, operator, user FROM bypasses ORDER BY id`
 	err = each(ctx, q, query, nil, func(r *sql.Rows) error {
 		var b bypass
 		var began, until, seen int64
-		var group string
-		err := r.Scan(&b.ID, &group, &b.Client, &began, &until, &seen, &b.Reason, &b.Operator)
-		b.Group = mfa.GroupOf(group)
+		var group, user string
+		err := r.Scan(&b.ID, &group, &b.Client, &began, &until, &seen, &b.Reason, &b.Operator, &user)
+		b.Group, b.User = mfa.GroupOf(group), mfa.NameOf(user)
 		b.Began, b.Until, b.seen = fromMicros(began), fromMicros(until), fromMicros(seen)
 		list = append(list, b)
 		return err

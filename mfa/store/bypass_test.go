@@ -187,6 +187,7 @@ func TestBypassBounds(t *testing.T) {
 		d time.Duration
 	}{
 		"no group":  {mfa.Bypass{Reason: "test"}, time.Hour},
+		"both":      {mfa.Bypass{Group: mfa.GroupOf("staff"), User: mfa.NameOf("anna"), Reason: "test"}, time.Hour},
 		"all users": {mfa.Bypass{Group: mfa.GroupOf(mfa.AllUsers), Reason: "test"}, time.Hour},
 		"no reason": {mfa.Bypass{Group: mfa.GroupOf("staff")}, time.Hour},
 		"no time":   {good, 0},

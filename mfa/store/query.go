@@ -65,12 +65,13 @@ func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
 }
 
 // EventsSince returns what counts against users since t, oldest first: wrong
-// codes and prompts that were denied, not answered or taken back. The engine's limits are
+// codes and prompts that were denied, not answered, taken back or ended by codes. The engine's limits are
 // rebuilt from it at start.
 func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
-	const where = `events e WHERE id >= ? AND (tries > 0 OR reason IN (?, ?, ?, ?, ?))`
-	args := []any{t.UnixMicro(), mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout}
+	const where = `events e WHERE id >= ? AND (tries > 0 OR reason IN (?, ?, ?, ?, ?, ?, ?))`
+	args := []any{t.UnixMicro(), mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout,
+		mfa.ReasonCodeUsed, mfa.ReasonCodesLocked}
 	var found []mfa.Event
 	err = each(ctx, s.db, selectEvents+where+` ORDER BY id`, args, func(r *sql.Rows) error {
 		e, err := scanEvent(r)

@@ -221,6 +221,7 @@ func TestEventsSince(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	reasons := []mfa.Reason{
 		mfa.ReasonDefaultOTP, mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout, mfa.ReasonWrongPassword,
+		mfa.ReasonCodeUsed, mfa.ReasonCodesLocked,
 	}
 	begin := time.Now().Add(-time.Second)
 	for i, r := range reasons {
@@ -228,7 +229,7 @@ func TestEventsSince(t *testing.T) {
 		ev.Reason = r
 		put(t, s, ev)
 	}
-	ev := loginEvent(9)
+	ev := loginEvent(len(reasons))
 	ev.Tries = 2
 	put(t, s, ev)
 	got, err := s.EventsSince(t.Context(), begin)
@@ -237,7 +238,7 @@ func TestEventsSince(t *testing.T) {
 	for _, ev := range got {
 		list = append(list, fmt.Sprint(ev.Reason, ev.Tries))
 	}
-	if got, want := fmt.Sprint(list), "[push_denied0 wrong_number0 not_me0 push_no_response0 nas_timeout0 default_otp2]"; got != want {
+	if got, want := fmt.Sprint(list), "[push_denied0 wrong_number0 not_me0 push_no_response0 nas_timeout0 code_used0 codes_locked0 default_otp2]"; got != want {
 		t.Errorf("got %s; want %s", got, want)
 	}
 	if got, err := s.EventsSince(t.Context(), time.Now().Add(time.Minute)); err != nil || got != nil {
