@@ -119,6 +119,7 @@ var profiles = []*Profile{
 		EndUser:      []Field{callingStation},
 		Address:      []Field{callingStation},
 		Budget:       30 * time.Second,
+		Enough:       5 * time.Second, // then it is asked to press OK, and is free
 		Waits:        "radius_timeout 10 s, radius_retries 3, which is the number of tries",
 		Raise:        "radiusclient.conf: radius_timeout 60, radius_retries 1; ocserv.conf: auth-timeout = 240; budget: 5s, so that a push stops nobody else",
 		Signing:      "radcli 1.2.11, as in Debian 12, cannot sign; later versions do",
@@ -173,6 +174,7 @@ var profiles = []*Profile{
 		EndUser: []Field{callingStation},
 		Address: []Field{callingStation},
 		Budget:  30 * time.Second,
+		Enough:  28 * time.Second,
 		MFA:     map[string]any{"append": "delimiter"},
 		Waits:   "radius_timeout 10 s, radius_retries 3; a PAP client gives up after 30 s (3 s, 10 times)",
 		Raise:   "radiusclient.conf: radius_timeout 28, radius_retries 1; budget: 28s, which is the most with PAP",
