@@ -207,10 +207,6 @@ func (s *Store) pruneTable(ctx context.Context, table string, cutoff, spare int6
 	return all, nil
 }
 
-// counting are the events that the limits are rebuilt from, see EventsSince.
-const counting = `(coalesce(tries, 0) > 0 OR coalesce(reason, '') IN ('` + string(mfa.ReasonPushDenied) + `', '` + string(mfa.ReasonWrongNumber) +
-	`', '` + string(mfa.ReasonNotMe) + `', '` + string(mfa.ReasonPushNoResponse) + `'))`
-
 // pruneChunk removes some of the oldest folded rows after from.
 func (s *Store) pruneChunk(ctx context.Context, table string, from, cutoff, spare int64) (n int, last int64, err error) {
 	query := `SELECT id, coalesce(user, ''), coalesce(length(user), 0) + coalesce(length(client), 0) + length(data) FROM ` + table +

@@ -64,16 +64,19 @@ func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
 	return found, nil
 }
 
+// counting selects what the limits are rebuilt from. Such an event stays in the
+// trail longer than others, see pruneSize.
+const counting = `(coalesce(tries, 0) > 0 OR coalesce(reason, '') IN ('` + string(mfa.ReasonPushDenied) + `', '` + string(mfa.ReasonWrongNumber) +
+	`', '` + string(mfa.ReasonNotMe) + `', '` + string(mfa.ReasonPushNoResponse) + `', '` + string(mfa.ReasonNASTimeout) +
+	`', '` + string(mfa.ReasonCodeUsed) + `', '` + string(mfa.ReasonCodesLocked) + `'))`
+
 // EventsSince returns what counts against users since t, oldest first: wrong
 // codes and prompts that were denied, not answered, taken back or ended by codes. The engine's limits are
 // rebuilt from it at start.
 func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
-	const where = `events e WHERE id >= ? AND (tries > 0 OR reason IN (?, ?, ?, ?, ?, ?, ?))`
-	args := []any{t.UnixMicro(), mfa.ReasonPushDenied, mfa.ReasonWrongNumber, mfa.ReasonNotMe, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout,
-		mfa.ReasonCodeUsed, mfa.ReasonCodesLocked}
 	var found []mfa.Event
-	err = each(ctx, s.db, selectEvents+where+` ORDER BY id`, args, func(r *sql.Rows) error {
+	err = each(ctx, s.db, selectEvents+`events e WHERE id >= ? AND `+counting+` ORDER BY id`, []any{t.UnixMicro()}, func(r *sql.Rows) error {
 		e, err := scanEvent(r)
 		if e.Event.Kind != mfa.EventReport { // it has the reason of its login
 			found = append(found, e.Event)
