@@ -67,10 +67,11 @@ func BypassFor(c *Client, f *Facts) *Bypass {
 	return nil
 }
 
-// exempt is the decision of a standing exemption: `require` wins over it.
+// exempt is the decision of a standing exemption: `require` wins over it, and it is
+// for nobody whose name is not sure, who could be blocked under another one.
 func exempt(reason Reason, fits func(c *Client, f *Facts) bool) func(*Client, *Facts) (Plan, Reason, bool) {
 	return func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanNone, reason, fits(c, f) && Required(c, f) == ""
+		return PlanNone, reason, f.Identity.Known && fits(c, f) && Required(c, f) == ""
 	}
 }
 

@@ -42,7 +42,7 @@ func TestExemptAlways(t *testing.T) {
 				exemptAddress := bit(4) && (address == addresses[1] || address == addresses[3])
 				exempt := !required && (bit(0) || bit(3) || exemptAddress)
 				lax := !required && !bit(7) && !bit(1) && bit(2)
-				want := !bit(8) && !bit(9) && (exempt || bypassed || lax)
+				want := !bit(8) && !bit(9) && bit(2) && (exempt || bypassed || lax)
 				if got := plan == PlanNone; got != want {
 					t.Fatalf("without a second factor: %v, want %v\n%s", got, want, what)
 				}

@@ -91,7 +91,7 @@ func TestGateway(t *testing.T) {
 		},
 		"not known to the primary, and a match is not required": func(t *testing.T, r *rig, c *Client) {
 			c.RequireUserMatch = false
-			r.send(r.desktop(c, "stranger")).want(Reject, ReasonNotRegistered)
+			r.send(r.desktop(c, "stranger")).want(Reject, ReasonUnsureName)
 		},
 		"known to the primary, and a match is not required": func(t *testing.T, r *rig, c *Client) {
 			c.RequireUserMatch = false

@@ -47,6 +47,7 @@ type Reason string
 const (
 	ReasonUserBlocked          Reason = "user_blocked"
 	ReasonNotAllowed           Reason = "not_allowed"
+	ReasonUnsureName           Reason = "unsure_name"
 	ReasonExemptClient         Reason = "exempt_client"
 	ReasonExemptAddress        Reason = "exempt_address"
 	ReasonExemptGroup          Reason = "exempt_group"
@@ -215,6 +216,13 @@ var planTable = [...]Line{
 	{1, "the user is not in a group that this client allows", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanDeny, ReasonNotAllowed, len(c.AllowGroups) > 0 && !inGroup(c.AllowGroups, f.Identity.Groups)
 	}},
+	{1, "no method is registered, and the primary cannot tell for sure whose name this is", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		reason := ReasonUnsureName
+		if c.RequireUserMatch || Required(c, f) != "" {
+			reason = ReasonNotRegistered
+		}
+		return PlanDeny, reason, !f.Identity.Known && !f.User.registered()
+	}},
 	{2, "the client is exempt, and no second factor is required", exempt(ReasonExemptClient, func(c *Client, _ *Facts) bool {
 		return c.ExemptClient
 	})},
@@ -225,13 +233,14 @@ var planTable = [...]Line{
 		return inGroup(c.ExemptGroups, f.Identity.Groups)
 	})},
 	{2, "a bypass is in force for the user or a group of the user", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanNone, ReasonBypass, BypassFor(c, f) != nil
+		b := BypassFor(c, f) // one for this user means this name, also one that is not sure
+		return PlanNone, ReasonBypass, b != nil && (f.Identity.Known || !b.User.IsZero())
 	}},
-	{2, "an approval from the same seat is remembered, and no second factor is required", exempt(ReasonRemembered, func(_ *Client, f *Facts) bool {
-		return f.Remembered
-	})},
-	{3, "no method is registered, and a match or a second factor is required or the user is unknown", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || !f.Identity.Known || Required(c, f) != "")
+	{2, "an approval from the same seat is remembered, and no second factor is required", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanNone, ReasonRemembered, f.Remembered && Required(c, f) == ""
+	}},
+	{3, "no method is registered, and a match or a second factor is required", func(c *Client, f *Facts) (Plan, Reason, bool) {
+		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || Required(c, f) != "")
 	}},
 	{4, "no method is registered, and none is required", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, ReasonNotRegisteredAllowed, !f.User.registered()

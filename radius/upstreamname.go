@@ -45,13 +45,15 @@ func checkDomain(d string) error {
 }
 
 // canonical returns the one name of the user who is called name. sure is false
-// where the server may know the same user under another name too.
+// where the server may know the same user under another name too: what stands
+// before the @ of a userPrincipalName need not be the sAMAccountName.
 func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err error) {
 	user, domain := name, ""
+	upn := false
 	if i := strings.IndexByte(name, '\\'); i >= 0 {
 		domain, user = name[:i], name[i+1:]
 	} else if i := strings.LastIndexByte(name, '@'); i >= 0 {
-		user, domain = name[:i], name[i+1:]
+		user, domain, upn = name[:i], name[i+1:], true
 	}
 	if user == "" || !utf8.ValidString(name) || strings.TrimSpace(user) != user || strings.ContainsAny(user, `\@/`) ||
 		strings.ContainsFunc(user, unicode.IsControl) {
@@ -67,9 +69,9 @@ func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err e
 		return mfa.NameOf(user + "@" + spelling), false, nil
 	}
 	if n.canonicalDomain != "" {
-		return mfa.NameOf(user + "@" + n.canonicalDomain), isASCII(user), nil
+		return mfa.NameOf(user + "@" + n.canonicalDomain), isASCII(user) && !upn, nil
 	}
-	return mfa.NameOf(user), isASCII(user), nil // Windows finds álice for alice
+	return mfa.NameOf(user), isASCII(user) && !upn, nil // Windows finds álice for alice
 }
 
 func isASCII(s string) bool {

@@ -61,6 +61,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		return err
 	}
 	a.warnBudgets(cfg)
+	a.warnUnsureNames(cfg)
 	a.warnReplies(cfg)
 	if err := a.checkPages(cfg); err != nil {
 		return err
@@ -125,6 +126,33 @@ func (a *app) warnBudgets(cfg *config.Config) {
 		}
 		fmt.Fprintf(a.stdout, "client %s: warning: it waits %s for an answer (%s), a person needs %s: %s; then set budget to that\n",
 			c.Name, waits(c.Budget), c.Origin("budget"), radius.EnoughTime, profile.Raise)
+	}
+}
+
+// warnUnsureNames warns of clients that let users in without a second factor by the
+// word of a RADIUS server, which need not say whom it knows by a name.
+func (a *app) warnUnsureNames(cfg *config.Config) {
+	upstream := map[string]bool{}
+	for _, e := range cfg.Primaries {
+		_, upstream[e.Name] = e.Settings.(*radius.UpstreamSettings)
+	}
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		var key string
+		switch x := c.MFA.Exempt; {
+		case !upstream[c.Primary]:
+			continue
+		case !c.MFA.RequireMatch:
+			key = "require_user_match: false"
+		case c.ExemptClient:
+			key = "exempt_client"
+		case len(x.Groups)+len(x.Addresses) > 0:
+			key = "exempt"
+		default:
+			continue
+		}
+		fmt.Fprintf(a.stdout, "client %s: warning: %s counts for sure names alone: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/upstream.md, \"Who the user is\"\n",
+			c.Name, key, c.Primary, mfa.ReasonUnsureName)
 	}
 }
 

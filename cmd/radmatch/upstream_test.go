@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 	"github.com/radmatch/radmatch/radius"
@@ -76,4 +77,40 @@ func benchPasswords(t *testing.T, p *serverProcess, logins int) benchReport {
 		t.Errorf("%d of %d were accepted: %s", r.Accepted, logins, strings.TrimSpace(out))
 	}
 	return r
+}
+
+// TestUpstreamUnsureName: one account has two names, and the server does not say that
+// it is one: the second name is no way around a block or a second factor.
+func TestUpstreamUnsureName(t *testing.T) {
+	t.Parallel()
+	needPeer(t, "freeradius")
+	upstream, err := passwordtest.NewFreeRADIUS(t.TempDir(), "../../testdata/freeradius", testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(upstream.Close)
+	p := newServer(t, fmt.Sprintf(`listen: {radius: ["127.0.0.1:0"], web: "127.0.0.1:0"}
+data_dir: data
+primaries:
+  - {name: nps, type: radius, default_domain: EXAMPLE, canonical_domain: example.org, servers: [{address: "%s", secret: %s}]}
+clients:
+  - {name: lax, addresses: [127.0.0.1], secret: %[2]s, require_user_match: false}
+  - {name: exempt, addresses: [127.0.0.2], secret: %[2]s, exempt_client: true, require_user_match: false}
+mfa: {reject_delay: 500ms}
+`, upstream.Addr, testSecret))
+	p.start()
+	if out := p.cli("check"); strings.Count(out, string(mfa.ReasonUnsureName)) != 2 {
+		t.Errorf("check warns not of both clients: %s", out)
+	}
+	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
+		s := p.seat(from)
+		s.expect(signIn("alice", ""), radius.AccessAccept)
+		s.expect(signIn("dora@example.org", ""), radius.AccessAccept) // User-Name is dora
+		s.expect(signIn("alice@example.org", ""), radius.AccessReject)
+		events := p.events("alice@example.org")
+		if ev := events[len(events)-1]; ev.Reason != mfa.ReasonUnsureName {
+			t.Errorf("from %s: the event has %s", from, ev.Reason)
+		}
+	}
+	p.stop()
 }
