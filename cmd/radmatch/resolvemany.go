@@ -119,6 +119,9 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	defer st.Close()
+	if err := a.warnClashes(ctx, st); err != nil {
+		return err
+	}
 	names, err := registered(ctx, st)
 	if err != nil || len(names) == 0 {
 		return err
@@ -156,6 +159,17 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 		fmt.Fprintf(a.stdout, "note: whether a primary knows %d of the registered users is not known: %v\n", notKnown, silent)
 	}
 	return nil
+}
+
+// warnClashes warns of users who were several before their names were compared as
+// directories do it.
+func (a *app) warnClashes(ctx context.Context, st *store.Store) error {
+	clashes, err := st.Clashes(ctx)
+	for _, c := range clashes {
+		fmt.Fprintf(a.stdout, "warning: user %s was kept apart from %q, which is the same name: what is registered there counts for nobody, and the user was blocked; see radmatch user show, register what is missing, then radmatch user unblock, which removes the rest\n",
+			push.Printable(c.User.String(), 128), c.Others)
+	}
+	return err
 }
 
 // registered are the users who have a method, or are blocked.

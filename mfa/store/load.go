@@ -123,6 +123,8 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			return nil, err
 		}
 	}
+	// What reform has left under another key counts for nobody.
+	maps.DeleteFunc(found, func(user string, _ *account) bool { return mfa.NameOf(user).Key().String() != user })
 	return found, nil
 }
 

@@ -201,7 +201,10 @@ func (s *Store) openDatabase(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	return s.openKeys(ctx)
+	if err := s.openKeys(ctx); err != nil {
+		return err
+	}
+	return s.reform(ctx)
 }
 
 // notLost refuses to begin anew beside the keys of a database that was there: an

@@ -36,6 +36,11 @@ func (s *Store) SetBlocked(ctx context.Context, user mfa.Name, blocked bool, ev 
 		if _, err := endInvitations(ctx, tx, key); err != nil {
 			return err
 		}
+		if !blocked {
+			if err := dropOdd(ctx, tx, key); err != nil {
+				return err
+			}
+		}
 		_, err := tx.ExecContext(ctx, query, args...)
 		return err
 	})

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// keyed are the tables that hold what belongs to a user.
+var keyed = [...]string{"users", "tokens", "devices", "push_blocks"}
+
+// reform brings the keys of users into their form, once: before, a key was the name
+// in lower case. Two users who now have one form are not made one: what is under
+// the other keys counts for nobody, and the user is blocked until an operator has
+// looked.
+func (s *Store) reform(ctx context.Context) error {
+	const done = `SELECT value FROM meta WHERE key = 'names'`
+	var is int
+	if err := s.db.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
+		return err
+	}
+	return s.update(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
+			return err
+		}
+		odd, err := oddKeys(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for form, keys := range odd {
+			if err := s.reformUser(ctx, tx, form, keys); err != nil {
+				return err
+			}
+		}
+		if err := reformTrail(ctx, tx); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = 1 WHERE key = 'names'`)
+		return err
+	})
+}
+
+// oddKeys are the keys that are no forms, by the form that their names have.
+func oddKeys(ctx context.Context, q querier) (map[string][]string, error) {
+	odd := map[string][]string{}
+	var union []string
+	for _, table := range keyed {
+		union = append(union, `SELECT user FROM `+table)
+	}
+	err := each(ctx, q, strings.Join(union, ` UNION `)+` ORDER BY 1`, nil, func(r *sql.Rows) error {
+		var key string
+		err := r.Scan(&key)
+		if form := mfa.NameOf(key).Key().String(); err == nil && form != key {
+			odd[form] = append(odd[form], key)
+		}
+		return err
+	})
+	return odd, err
+}
+
+// reformUser moves what is under one odd key to the form, or blocks the user where
+// there is more than one user to become it.
+func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []string) error {
+	there := 0
+	for _, table := range keyed {
+		var n int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user = ?`, form).Scan(&n); err != nil {
+			return err
+		}
+		there += n
+	}
+	if form != "" && there == 0 && len(keys) == 1 {
+		moved, err := s.moveUser(ctx, tx, keys[0], form)
+		if err != nil || moved {
+			return err
+		}
+	}
+	if form == "" {
+		return nil // no name at all: nobody can sign in by it
+	}
+	name := mfa.NameOf(form)
+	_, err := tx.ExecContext(ctx, `INSERT INTO users (user, name, blocked) VALUES (?, ?, 1) ON CONFLICT (user) DO UPDATE SET blocked = 1`, form, name.String())
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", quoted(keys))
+	s.log.Warn("names of two users are one", zap.String("user", form), zap.Strings("others", keys), zap.String("text", text))
+	return s.insertAdmin(ctx, tx, mfa.Event{User: name, Text: text, Operator: "radmatch"})
+}
+
+// moveUser gives the secrets of a user their new owner. It moves nothing where one
+// does not open.
+func (s *Store) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved bool, err error) {
+	ring, key, err := s.sealer(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	sealed := map[string][]byte{}
+	opens := true
+	err = each(ctx, tx, `SELECT id, secret FROM tokens WHERE user = ?`, []any{from}, func(r *sql.Rows) error {
+		var id string
+		var old []byte
+		if err := r.Scan(&id, &old); err != nil {
+			return err
+		}
+		secret, err := ring.open(old, bound(from, id))
+		if err != nil {
+			opens = false
+			return nil
+		}
+		sealed[id], err = ring.seal(key, secret, bound(to, id))
+		return err
+	})
+	if err != nil || !opens {
+		return false, err
+	}
+	for id, secret := range sealed {
+		if _, err := tx.ExecContext(ctx, `UPDATE tokens SET secret = ? WHERE id = ?`, secret, id); err != nil {
+			return false, err
+		}
+	}
+	for _, table := range keyed {
+		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET user = ? WHERE user = ?`, to, from); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// reformTrail brings the index of the trail into the new form. It only says whose
+// events there are.
+func reformTrail(ctx context.Context, tx *sql.Tx) error {
+	odd := map[string]string{}
+	err := each(ctx, tx, `SELECT DISTINCT user FROM event_user`, nil, func(r *sql.Rows) error {
+		var key string
+		err := r.Scan(&key)
+		if form := mfa.NameOf(key).Key().String(); err == nil && form != key {
+			odd[key] = form
+		}
+		return err
+	})
+	for key, form := range odd {
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `UPDATE OR REPLACE event_user SET user = ? WHERE user = ?`, form, key)
+		}
+	}
+	return err
+}
+
+// Clash is a user who was several before names had a form.
+type Clash struct {
+	User   mfa.Name
+	Others []string // keys whose methods and blocks count for nobody
+}
+
+// Clashes returns the users whose names were kept apart and are one.
+func (s *Store) Clashes(ctx context.Context) (list []Clash, err error) {
+	defer wrap(&err, "store: names")
+	odd, err := oddKeys(ctx, s.db)
+	for form, keys := range odd {
+		list = append(list, Clash{mfa.NameOf(form), keys})
+	}
+	slices.SortFunc(list, func(a, b Clash) int { return strings.Compare(a.User.String(), b.User.String()) })
+	return list, err
+}
+
+// dropOdd removes what other keys of the same name hold.
+func dropOdd(ctx context.Context, tx *sql.Tx, form string) error {
+	odd, err := oddKeys(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, key := range odd[form] {
+		for _, table := range keyed {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE user = ?`, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func quoted(keys []string) string {
+	list := make([]string, len(keys))
+	for i, k := range keys {
+		list[i] = fmt.Sprintf("%q", k)
+	}
+	return strings.Join(list, ", ")
+}

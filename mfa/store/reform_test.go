@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// older makes the database what a program before version 9 left: the users in keys
+// have the tokens and devices of those that they are made from, under odd keys.
+func older(t *testing.T, s *Store, keys map[string]string) {
+	t.Helper()
+	must(t, s.update(t.Context(), func(tx *sql.Tx) error {
+		for from, to := range keys {
+			moved, err := s.moveUser(t.Context(), tx, from, to)
+			if err != nil || !moved {
+				t.Fatal(moved, err)
+			}
+		}
+		_, err := tx.ExecContext(t.Context(), `UPDATE meta SET value = 0 WHERE key = 'names'`)
+		return err
+	}))
+}
+
+// TestReform: what is stored under an odd key is under the form afterwards, and its
+// secret opens; where two users have one form nothing is merged, and nobody gets in.
+func TestReform(t *testing.T) {
+	dir, ctx := t.TempDir(), context.Background()
+	s := openCommand(t, dir)
+	for _, user := range []string{"anna", "bob", "bob2", "carla"} {
+		must(t, s.AddToken(ctx, otp.NewTOTP(mfa.NameOf(user)), admin("add")))
+	}
+	older(t, s, map[string]string{"anna": "anna ", "bob2": "bob\u00a0"})
+	must(t, s.Close())
+
+	s = openCommand(t, dir)
+	if tokens, err := s.Tokens(ctx, mfa.NameOf("Anna")); err != nil || len(tokens) != 1 || len(tokens[0].Secret) == 0 {
+		t.Errorf("anna: %d tokens, %v", len(tokens), err)
+	}
+	if u, err := s.User(ctx, mfa.NameOf("anna")); err != nil || u.Blocked || u.Codes != 1 {
+		t.Errorf("anna: %+v, %v", u, err)
+	}
+	if u, err := s.User(ctx, mfa.NameOf("bob ")); err != nil || !u.Blocked || u.Codes != 1 {
+		t.Errorf("bob, who was two users: %+v, %v", u, err)
+	}
+	if u, err := s.User(ctx, mfa.NameOf("carla")); err != nil || u.Blocked || u.Codes != 1 {
+		t.Errorf("carla: %+v, %v", u, err)
+	}
+	clashes, err := s.Clashes(ctx)
+	if err != nil || len(clashes) != 1 || clashes[0].User.String() != "bob" || len(clashes[0].Others) != 1 || clashes[0].Others[0] != "bob\u00a0" {
+		t.Errorf("clashes: %+v, %v", clashes, err)
+	}
+	events, err := s.Events(ctx, Query{User: mfa.NameOf("bob")})
+	if err != nil || !strings.Contains(events[len(events)-1].Event.Text, "user unblock") {
+		t.Errorf("events of bob: %+v, %v", events, err)
+	}
+	must(t, s.SetBlocked(ctx, mfa.NameOf("bob"), false, admin("unblock")))
+	if clashes, err := s.Clashes(ctx); err != nil || len(clashes) != 0 {
+		t.Errorf("after unblock: %+v, %v", clashes, err)
+	}
+	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 1 {
+		t.Errorf("bob, unblocked: %+v, %v", u, err)
+	}
+}
