@@ -68,7 +68,7 @@ func TestDecide(t *testing.T) {
 		{name: "bypass of the user", client: push, user: both, facts: bypassUser("Alice", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
 		{name: "bypass of the user at another client", client: push, user: User{Devices: 1}, facts: bypassUser("alice", "gateway"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "bypass of another user", client: push, user: User{Devices: 1}, facts: bypassUser("alicia", ""), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
-		{name: "bypass of a user whom no primary knows", client: push, facts: func(f *Facts) { bypassUser("alice", "")(f); f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 3},
+		{name: "bypass of a user whom no primary knows", client: push, facts: func(f *Facts) { bypassUser("alice", "")(f); f.Identity.Known = false }, plan: PlanDeny, reason: ReasonUnsureName, line: 1},
 		{name: "blocked wins over a bypass of the user", user: User{Blocked: true}, facts: bypassUser("alice", ""), plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
 		{name: "bypass wins over require", client: func(c *Client) { push(c); c.RequireGroups = GroupsOf("staff") }, user: both, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanNone, reason: ReasonBypass, line: 2},
 		{name: "blocked wins over bypass", user: User{Blocked: true}, groups: []string{"staff"}, facts: bypass("staff", ""), plan: PlanDeny, reason: ReasonUserBlocked, line: 1},
