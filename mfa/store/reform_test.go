@@ -10,7 +10,7 @@ import (
 	"github.com/radmatch/radmatch/otp"
 )
 
-// older makes the database what a program before version 9 left: the users in keys
+// older makes the database what a program before version 10 left: the users in keys
 // have the tokens and devices of those that they are made from, under odd keys.
 func older(t *testing.T, s *Store, keys map[string]string) {
 	t.Helper()
