@@ -53,7 +53,7 @@ func (d *describer) field(f field, indent string) {
 		d.sections(f, indent)
 	default:
 		mark := "#"
-		if f.required() || f.typ == secretsType {
+		if f.required() || f.typ == secretsType || f.tag.Get("shown") != "" {
 			mark = ""
 		}
 		fmt.Fprintf(&d.b, "%s%s%s: %s\n", indent, mark, f.key, d.text(f))

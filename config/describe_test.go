@@ -43,11 +43,11 @@ clients: [{name: vpn, addresses: [203.0.113.0/24], secret: `+describedSecret+`}]
 }
 
 // TestDescribeIsTrue: with every key uncommented, the file still loads, so that
-// what it shows is right. Of secret and secret_file one must go, and of acme and
-// cert_file with key_file.
+// what it shows is right. Of secret and secret_file one must go, of addresses and
+// behind, and of acme and cert_file with key_file.
 func TestDescribeIsTrue(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+: )`).ReplaceAllString(Describe(testKnown(), describedSecret), "$1$2")
-	text = regexp.MustCompile(`(?m)^ *(secret_file|cert_file|key_file): .*\n`).ReplaceAllString(text, "")
+	text = regexp.MustCompile(`(?m)^ *(secret_file|cert_file|key_file|behind|nas): .*\n`).ReplaceAllString(text, "")
 	if _, err := loadText(t, text, testKnown()); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}

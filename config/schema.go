@@ -68,7 +68,7 @@ func (k Known) entrySchema(f field) node {
 	switch f.typ.Elem() {
 	case clientType:
 		n := k.sectionSchema(append(k.clientFields(), fields(reflect.TypeFor[MFA]())...))
-		n["oneOf"] = []node{{"required": []string{"secret"}}, {"required": []string{"secret_file"}}}
+		n["oneOf"] = []node{{"required": []string{"addresses", "secret"}}, {"required": []string{"addresses", "secret_file"}}, {"required": []string{"behind", "nas"}}}
 		return n
 	case providerType:
 		return k.providerSchema(f)

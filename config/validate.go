@@ -201,7 +201,9 @@ func (c *Config) checkClients(r *report, known Known) {
 			cl.MFA.Push = c.MFA.Push
 		}
 		checkName(r, key+".name", cl.Name, seen)
-		c.checkSecret(r, &cl.Secret, cl.SecretFile, key)
+		if cl.Behind == "" {
+			c.checkSecret(r, &cl.Secret, cl.SecretFile, key)
+		}
 		c.checkProfile(r, cl, key, known)
 		checkFields(r, known, key+".end_user", cl.EndUser)
 		checkFields(r, known, key+".address_attribute", cl.Address)
@@ -215,6 +217,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		}
 	}
 	c.checkAddresses(r)
+	c.checkBehind(r, known)
 	c.checkGroups(r)
 	c.checkShared(r)
 }
@@ -329,7 +332,11 @@ func (c *Config) checkAddresses(r *report) {
 		if r.bad[index("clients", i)] {
 			continue
 		}
-		if len(cl.Addresses) == 0 && !r.failed(key) {
+		switch {
+		case len(cl.Addresses) > 0 || cl.Behind != "" || r.failed(key):
+		case !r.set(key):
+			r.add(key, "", "must be there")
+		default:
 			r.add(key, "", "must have an address")
 		}
 		for j, p := range cl.Addresses {

@@ -11,6 +11,9 @@ import (
 type Client struct {
 	Name  string
 	Group string // clients of one group share open prompts; the name where none is set
+	// Behind is the client whose part of what bounds questions to a primary is this
+	// one's too: a proxy has one part, however many are behind it. Empty: its own.
+	Behind string
 
 	// Abilities, from the profile.
 	Prompts      bool // can show an Access-Challenge and send the answer

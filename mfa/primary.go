@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,10 +57,11 @@ func ForClient(ctx context.Context, c *Client) context.Context {
 	return context.WithValue(ctx, clientKey{}, c)
 }
 
-// ClientOf returns the name of the client that ctx is for, empty where it is for none.
+// ClientOf returns the name of the client whose part a question with ctx takes,
+// empty where it is for none.
 func ClientOf(ctx context.Context) string {
 	if c, ok := ctx.Value(clientKey{}).(*Client); ok {
-		return c.Name
+		return cmp.Or(c.Behind, c.Name)
 	}
 	return ""
 }

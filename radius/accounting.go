@@ -70,8 +70,9 @@ type report struct {
 
 // account takes a packet that came to an accounting address through the intake.
 // It keeps nothing of p, which it writes to during the call.
-func (s *Server) account(a *arrival, c *client, count *counters, p []byte, now time.Time) discard {
+func (s *Server) account(a *arrival, svc *service, c *client, p []byte, now time.Time) discard {
 	var r request
+	outer, count := c, svc.counters[c.index]
 	if why := r.scan(p, s.MaxAttributes); why != keep {
 		return why
 	}
@@ -97,10 +98,13 @@ func (s *Server) account(a *arrival, c *client, count *counters, p []byte, now t
 		s.reports.busy.Add(-1)
 		return discardOverload // the NAS sends it again
 	}
+	if c.behind != nil {
+		c, count, _ = svc.through(a, c, &r, now)
+	}
 	rep := &report{
-		out: a.out, from: a.from, oob: slices.Clone(a.oob), client: c.Name, count: count, secret: c.secrets[i],
+		out: a.out, from: a.from, oob: slices.Clone(a.oob), client: c.Name, count: count, secret: outer.secrets[i],
 		id: r.id, auth: [authSize]byte(r.auth()), proxy: r.proxy(),
-		event: s.sessionEvent(a, c, &r, session, now), mark: markOf(c.Name, p),
+		event: s.sessionEvent(a, c, &r, session, now), mark: markOf(outer.Name, p),
 	}
 	if s.Accounting.Forwarder != nil {
 		rep.packet = slices.Clone(p)

@@ -38,6 +38,13 @@ func ParseRequire(s string) (Require, error) {
 type Client struct {
 	Name     string
 	Prefixes []netip.Prefix
+	// Behind is the name of another client, the proxy that this one's requests come
+	// through. Then it has neither Prefixes nor Secrets nor RequireMA of its own. A
+	// signed request of that client is its, if the NAS-Identifier is one of
+	// Identifiers or, failing that, the address of the NAS is in NASPrefixes.
+	Behind      string
+	Identifiers []string
+	NASPrefixes []netip.Prefix
 	// Secrets is the shared secret, or two while it is rotated, the current one
 	// first. A signed request tells which of the two it uses; for an unsigned one,
 	// which cannot tell, only the first is valid.
@@ -51,13 +58,10 @@ type Client struct {
 	Policy     *mfa.Client // for the Authenticator
 }
 
-// Table finds the client of a source address: the longest prefix wins. It is
-// immutable.
+// Table finds the client of a source address, and those behind it. It is immutable.
 type Table struct {
 	clients  []*client
-	prefixes map[netip.Prefix]*client
-	bits4    []int // lengths in use, longest first
-	bits6    []int
+	networks networks
 }
 
 // client is a Client as the server uses it.
@@ -65,13 +69,15 @@ type client struct {
 	Client
 	index    int // in its table
 	secrets  []*Secret
-	upstream bool // its primary is an Upstream
+	upstream bool    // its primary is an Upstream
+	behind   *behind // nil: no client is behind it
 }
 
 // NewTable checks clients and makes their table. The same prefix twice, a client
-// without prefix or secret, and the same name twice are errors.
+// without prefix or secret that is behind no other, and the same name twice are
+// errors.
 func NewTable(clients []Client) (*Table, error) {
-	t := &Table{prefixes: make(map[netip.Prefix]*client)}
+	t := &Table{}
 	names := make(map[string]bool)
 	for _, c := range clients {
 		if names[c.Name] {
@@ -82,9 +88,11 @@ func NewTable(clients []Client) (*Table, error) {
 			return nil, fmt.Errorf("client %q: %w", c.Name, err)
 		}
 	}
-	byLength := func(a, b int) int { return b - a }
-	slices.SortFunc(t.bits4, byLength)
-	slices.SortFunc(t.bits6, byLength)
+	for _, c := range t.clients {
+		if err := t.place(c); err != nil {
+			return nil, fmt.Errorf("client %q: %w", c.Name, err)
+		}
+	}
 	return t, nil
 }
 
@@ -92,9 +100,11 @@ func (t *Table) add(c Client) error {
 	switch {
 	case c.Name == "":
 		return errors.New("has no name")
-	case len(c.Prefixes) == 0:
+	case c.Behind != "" && (len(c.Prefixes) > 0 || len(c.Secrets) > 0):
+		return errors.New("has an address or a secret, and is behind another client")
+	case c.Behind == "" && len(c.Prefixes) == 0:
 		return errors.New("has no address")
-	case len(c.Secrets) == 0 || len(c.Secrets) > 2:
+	case c.Behind == "" && (len(c.Secrets) == 0 || len(c.Secrets) > 2):
 		return fmt.Errorf("must have one secret, or two while it is rotated; has %d", len(c.Secrets))
 	case c.Profile == nil || c.Policy == nil:
 		return errors.New("has no profile or no policy")
@@ -108,23 +118,42 @@ func (t *Table) add(c Client) error {
 		own.secrets = append(own.secrets, NewSecret(s))
 	}
 	for _, p := range c.Prefixes {
-		if !p.IsValid() {
-			return errors.New("has an invalid address")
-		}
-		p = canonicalPrefix(p)
-		if other, ok := t.prefixes[p]; ok {
-			return fmt.Errorf("address %s is already that of client %q", p, other.Name)
-		}
-		t.prefixes[p] = own
-		bits := &t.bits6
-		if p.Addr().Is4() {
-			bits = &t.bits4
-		}
-		if !slices.Contains(*bits, p.Bits()) {
-			*bits = append(*bits, p.Bits())
+		if err := t.networks.add(p, own); err != nil {
+			return err
 		}
 	}
 	t.clients = append(t.clients, own)
+	return nil
+}
+
+// networks finds the client of an address: the longest prefix wins. The zero value
+// has none.
+type networks struct {
+	prefixes map[netip.Prefix]*client
+	bits4    []int // lengths in use, longest first
+	bits6    []int
+}
+
+func (n *networks) add(p netip.Prefix, own *client) error {
+	if !p.IsValid() {
+		return errors.New("has an invalid address")
+	}
+	p = canonicalPrefix(p)
+	if other, ok := n.prefixes[p]; ok {
+		return fmt.Errorf("address %s is already that of client %q", p, other.Name)
+	}
+	if n.prefixes == nil {
+		n.prefixes = make(map[netip.Prefix]*client)
+	}
+	n.prefixes[p] = own
+	bits := &n.bits6
+	if p.Addr().Is4() {
+		bits = &n.bits4
+	}
+	if !slices.Contains(*bits, p.Bits()) {
+		*bits = append(*bits, p.Bits())
+		slices.SortFunc(*bits, func(a, b int) int { return b - a })
+	}
 	return nil
 }
 
@@ -139,24 +168,24 @@ func canonicalPrefix(p netip.Prefix) netip.Prefix {
 
 // Lookup returns the client that source belongs to.
 func (t *Table) Lookup(source netip.Addr) (*Client, bool) {
-	if c := t.lookup(source); c != nil {
+	if c := t.networks.lookup(source); c != nil {
 		return &c.Client, true
 	}
 	return nil, false
 }
 
-func (t *Table) lookup(source netip.Addr) *client {
+func (n *networks) lookup(source netip.Addr) *client {
 	source = source.Unmap().WithZone("")
-	lengths := t.bits6
+	lengths := n.bits6
 	if source.Is4() {
-		lengths = t.bits4
+		lengths = n.bits4
 	}
 	for _, bits := range lengths {
 		p, err := source.Prefix(bits)
 		if err != nil {
 			continue
 		}
-		if c, ok := t.prefixes[p]; ok {
+		if c, ok := n.prefixes[p]; ok {
 			return c
 		}
 	}

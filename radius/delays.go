@@ -19,7 +19,7 @@ func (s *Server) maxDelayed() int64 { return int64(max(8, s.MaxPending/2)) }
 // rests moves a request that is decided from the pending ones to those whose
 // rejection waits. It reports false where too many wait.
 func (x *exchange) rests() bool {
-	s, c := x.server, x.count
+	s, c := x.server, x.outer
 	most := s.maxDelayed()
 	all, ofClient, unsigned := s.delayed.Add(1), c.delayed.Add(1), int64(0)
 	if !x.req.Signed {
@@ -40,9 +40,9 @@ func (x *exchange) rests() bool {
 
 // wakes gives the place of a waiting rejection back.
 func (x *exchange) wakes() {
-	x.count.delayed.Add(-1)
+	x.outer.delayed.Add(-1)
 	if !x.req.Signed {
-		x.count.delayedUnsigned.Add(-1)
+		x.outer.delayedUnsigned.Add(-1)
 	}
 	x.server.delayed.Add(-1)
 	x.server.rested()
@@ -53,6 +53,6 @@ func (x *exchange) leave() {
 	if x.resting {
 		x.wakes()
 	} else {
-		x.server.release(x.count)
+		x.server.release(x.outer)
 	}
 }

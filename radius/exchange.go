@@ -28,6 +28,7 @@ type exchange struct {
 	server  *Server
 	client  *client
 	count   *counters
+	outer   *counters // holds its place: that of the proxy for who is behind one
 	entry   *entry
 	out     sender
 	from    netip.AddrPort

@@ -70,7 +70,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	}
 	now := time.Now()
 	source := a.from.Addr().Unmap().WithZone("")
-	c := svc.Table.lookup(source)
+	c := svc.Table.networks.lookup(source)
 	if c == nil {
 		s.stranger(source, now)
 		return
@@ -83,7 +83,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		return
 	}
 	if a.accounting {
-		if why := s.account(&a, c, count, p, now); why != keep {
+		if why := s.account(&a, svc, c, p, now); why != keep {
 			s.refuse(c, count, why, source, now)
 		}
 		return
@@ -95,8 +95,12 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	if why == keep {
 		secret, why = s.authenticate(c, count, &r, source, now)
 	}
+	outer := count // it bounds what those behind it hold
+	if why == keep && c.behind != nil && r.ma != 0 && r.code == layeh.CodeAccessRequest {
+		c, count, why = svc.through(&a, c, &r, now)
+	}
 	if why == keep {
-		x, why = s.deduplicate(&a, &r, count, now)
+		x, why = s.deduplicate(&a, &r, count, outer, now)
 	}
 	if why != keep {
 		s.refuse(c, count, why, source, now)
@@ -105,13 +109,28 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	if x == nil {
 		return // a retransmission, dealt with
 	}
-	x.server, x.client, x.count, x.secret = s, c, count, secret
+	x.server, x.client, x.count, x.outer, x.secret = s, c, count, outer, secret
 	x.fill(&a, &r, now)
 	if r.code == layeh.CodeStatusServer {
 		x.status()
 		return
 	}
 	s.workers.do(task{x, svc.Authenticator})
+}
+
+// through returns the client behind c that an authentic request is of, or c, with its
+// counters. Who is behind may wait less long.
+func (svc *service) through(a *arrival, c *client, r *request, now time.Time) (*client, *counters, discard) {
+	if inner := c.behind.find(r); inner != nil {
+		c = inner
+		count := svc.counters[c.index]
+		count.packets.Add(1)
+		count.lastSeen.Store(now.UnixNano())
+		if !a.accounting && a.age(now) >= c.patience() {
+			return c, count, discardStale
+		}
+	}
+	return c, svc.counters[c.index], keep
 }
 
 // authenticate checks the code and the signature. It returns the secret that the
@@ -153,7 +172,7 @@ func (s *Server) unsigned(c *client, r *request, source netip.Addr) discard {
 
 // deduplicate returns the exchange of a new request, or nil for a retransmission,
 // which is answered here if it has an answer.
-func (s *Server) deduplicate(a *arrival, r *request, count *counters, now time.Time) (*exchange, discard) {
+func (s *Server) deduplicate(a *arrival, r *request, count, outer *counters, now time.Time) (*exchange, discard) {
 	status := r.code == layeh.CodeStatusServer
 	if status && s.draining.Load() {
 		return nil, keep
@@ -161,9 +180,9 @@ func (s *Server) deduplicate(a *arrival, r *request, count *counters, now time.T
 	signed := r.ma != 0
 	admit := func() bool {
 		if status {
-			return count.takeStatus(now) && s.admit(count, true)
+			return outer.takeStatus(now) && s.admit(outer, true)
 		}
-		return s.admit(count, r.state != nil)
+		return s.admit(outer, r.state != nil)
 	}
 	k := makeKey(a.from, a.listener, byte(r.code), r.id)
 	verdict, x, answer := s.answers.begin(k, r.auth(), s.answers.login(r), signed, now, admit)
@@ -420,7 +439,7 @@ func (x *exchange) status() {
 		x.count.status.Add(1)
 		x.out.send(p, x.from, x.oob)
 	}
-	s.release(x.count) // not deferred: after a panic abandon does it
+	s.release(x.outer) // not deferred: after a panic abandon does it
 }
 
 // maxPrintable bounds a text from the network in a log line, in runes.

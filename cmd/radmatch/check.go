@@ -124,6 +124,9 @@ func (a *app) warnBudgets(cfg *config.Config) {
 		if err != nil || !profile.TooShort(c.Budget) {
 			continue
 		}
+		if c.Behind != "" && c.Origin("budget") == "client "+c.Behind {
+			continue // said of the proxy
+		}
 		fmt.Fprintf(a.stdout, "client %s: warning: it waits %s for an answer (%s), a person needs %s: %s; then set budget to that\n",
 			c.Name, waits(c.Budget), c.Origin("budget"), radius.EnoughTime, profile.Raise)
 	}

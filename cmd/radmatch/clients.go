@@ -30,6 +30,9 @@ func (a *app) clientsCommand() *cobra.Command {
 that have signed a request. With require_message_authenticator: auto an unsigned
 request from such an address is refused, until "clients unlatch" forgets it.
 
+A client behind another has a line of its own. What that one counts as PACKETS has
+those of both, and its signing is of both.
+
 WAITS is how long the client waits for an answer as radmatch reckons: its budget
 in the configuration, else its profile's; - where neither says it.`,
 		Example: "  radmatch clients\n  radmatch clients --json\n  radmatch clients unlatch vpn 203.0.113.10",
@@ -46,6 +49,8 @@ type clientReport struct {
 	store.ClientStats
 	Configured bool            `json:"configured"`
 	Addresses  []string        `json:"addresses,omitempty"`
+	Behind     string          `json:"behind,omitempty"`        // the client that is its proxy
+	NAS        []string        `json:"nas,omitempty"`           // how it is told there
 	Budget     time.Duration   `json:"budget_ns,omitempty"`     // in effect: how long it waits for an answer
 	Origin     string          `json:"budget_origin,omitempty"` // where that comes from
 	Latched    []latchedReport `json:"latched,omitempty"`
@@ -99,7 +104,7 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 	}
 	for i := range cfg.Clients {
 		r := at(cfg.Clients[i].Name)
-		r.Configured = true
+		r.Configured, r.Behind, r.NAS = true, cfg.Clients[i].Behind, cfg.Clients[i].NAS
 		for _, p := range cfg.Clients[i].Addresses {
 			r.Addresses = append(r.Addresses, fmt.Sprint(p))
 		}
@@ -138,6 +143,9 @@ func (a *app) printClients(reports []*clientReport) error {
 		name := push.Printable(r.Client, 64)
 		if !r.Configured {
 			name += " (not in the configuration)"
+		}
+		if r.Behind != "" {
+			name += " (behind " + r.Behind + ")"
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
 			r.Signed, r.Unsigned, r.Mean.Round(roundTo(r.Mean)), r.Max.Round(roundTo(r.Max)),

@@ -144,7 +144,7 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 		return nil, err
 	}
 	c := rc.Policy
-	e := &explained{Client: c.Name, Profile: rc.Profile.Name, Primary: cc.Primary, policy: c, Typed: x.name}
+	e := &explained{Client: c.Name, Profile: rc.Profile.Name, Primary: cc.Primary, policy: c, Typed: x.name, Behind: cc.Behind, NAS: strings.Join(cc.NAS, ", ")}
 	finder, ok := c.Primary.(mfa.IdentityFinder)
 	if !ok {
 		e.Note = "its primary cannot look a user up without a password"

@@ -14,6 +14,8 @@ import (
 // explained is what explain says of one client.
 type explained struct {
 	Client  string `json:"client"`
+	Behind  string `json:"behind,omitempty"` // the client that is its proxy
+	NAS     string `json:"nas,omitempty"`    // how it is told there
 	Profile string `json:"profile"`
 	Primary string `json:"primary"`
 	Typed   string `json:"typed"`          // USER of the command line
@@ -89,6 +91,9 @@ func joinGroups(groups []mfa.Group) string {
 
 func (e *explained) print(w io.Writer) error {
 	fmt.Fprintf(w, "client %s (profile %s, primary %s)\n", e.Client, e.Profile, e.Primary)
+	if e.Behind != "" {
+		fmt.Fprintf(w, "  behind client %s: signed requests of NAS %s\n", e.Behind, push.Printable(e.NAS, 300))
+	}
 	switch {
 	case e.Note != "":
 		fmt.Fprintf(w, "  %s\n", e.Note)

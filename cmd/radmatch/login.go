@@ -229,6 +229,10 @@ func (l *login) way(cfg *config.Config, server string) (loginCaller, error) {
 	case clientIndex(cfg, l.client) < 0:
 		return loginCaller{}, usageError(hint, "no client is named %q", l.client)
 	}
+	if proxy := cfg.Clients[clientIndex(cfg, l.client)].Behind; proxy != "" {
+		return loginCaller{}, usageError(fmt.Sprintf("radmatch explain %s --client %s", l.user, l.client),
+			"client %q is behind client %q: only a request with its NAS-Identifier or its address of a NAS is its", l.client, proxy)
+	}
 	return loginCaller{}, usageError(hint, "client %q has no address of this machine, or another client has it with a longer prefix", l.client)
 }
 
@@ -237,6 +241,9 @@ func loginTable(cfg *config.Config) (*radius.Table, error) {
 	var clients []radius.Client
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
+		if c.Behind != "" {
+			continue
+		}
 		own := radius.Client{Name: c.Name, Prefixes: c.Addresses, Profile: &radius.Profile{}, Policy: &mfa.Client{}}
 		for _, s := range c.Secret {
 			own.Secrets = append(own.Secrets, []byte(s))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -111,7 +112,11 @@ func deviceText(c *config.Client) string {
 	case c.Origin("budget") == "profile "+c.Profile:
 		budget += " as delivered"
 	}
-	return fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
+	behind := ""
+	if c.Behind != "" {
+		behind = fmt.Sprintf("behind client %s as NAS %s, ", c.Behind, push.Printable(strings.Join(c.NAS, ", "), 300))
+	}
+	return behind + fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
 		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),
 		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address_attribute", cmp.Or(strings.Join(c.Address, ", "), "none")),
 		budget)

@@ -152,6 +152,8 @@ func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, prima
 		Name: c.Name, Prefixes: c.Addresses, RequireMA: require,
 		RejectDelay: c.MFA.RejectDelay, Profile: profile, Policy: policy, AnyNASType: !c.MFA.RequireNASType,
 	}
+	client.Behind = c.Behind
+	client.Identifiers, client.NASPrefixes = c.ByNAS()
 	for _, s := range c.Secret {
 		client.Secrets = append(client.Secrets, []byte(s))
 	}
@@ -193,7 +195,7 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 	}
 	override, origin := c.OverrideOTP()
 	return &mfa.Client{
-		Name: c.Name, Group: c.Group,
+		Name: c.Name, Group: c.Group, Behind: c.Behind,
 		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
 		StaticChallenge: profile.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
 		AllowGroups: mfa.GroupsOf(c.AllowGroups...), ExemptClient: c.ExemptClient,

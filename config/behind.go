@@ -1,0 +1,143 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// maxIdentifier is the longest value of an attribute (RFC 2865 §5).
+const maxIdentifier = 253
+
+// ByNAS returns how a client behind a proxy is told: by NAS-Identifier, and by the
+// address of the NAS.
+func (c *Client) ByNAS() (identifiers []string, addresses []netip.Prefix) {
+	for _, text := range c.NAS {
+		if p, err := parsePrefix(text); err == nil {
+			addresses = append(addresses, p)
+		} else {
+			identifiers = append(identifiers, text)
+		}
+	}
+	return identifiers, addresses
+}
+
+// ofProxy are the keys that the proxy has for all who are behind it.
+var ofProxy = []string{"addresses", "secret", "secret_file", "require_message_authenticator"}
+
+// checkBehind checks the clients behind a proxy, and has none wait longer than that.
+func (c *Config) checkBehind(r *report, known Known) {
+	owner := map[string]string{} // of a proxy and how it tells the client: the key
+	for i := range c.Clients {
+		cl, key := &c.Clients[i], index("clients", i)
+		if cl.Behind == "" {
+			if r.set(key + ".nas") {
+				r.add(key+".nas", "", "must not be there without behind: a client is told by its addresses")
+			}
+			continue
+		}
+		for _, k := range ofProxy {
+			if at := key + "." + k; r.set(at) {
+				r.add(at, "", "must not stand beside behind: that of client %s counts", cl.Behind)
+			}
+		}
+		if len(cl.NAS) == 0 && !r.failed(key+".nas") {
+			r.add(key+".nas", "", "must have an entry: the NAS-Identifier or the address that the device sends")
+		}
+		c.checkNAS(r, cl, key, owner)
+		outer := c.outerOf(r, cl, key+".behind")
+		if outer == nil {
+			continue
+		}
+		cl.MFA.RequireMA = outer.MFA.RequireMA
+		if outer.MFA.RequireMA == RequireNo {
+			r.warn(key+".behind", "client %s need not sign (require_message_authenticator: no), and only signed requests are of client %s", outer.Name, cl.Name)
+		}
+		warnLoose(r, cl, key, known)
+		capBudget(r, cl, outer, key)
+	}
+}
+
+// outerOf returns the proxy that a client is behind.
+func (c *Config) outerOf(r *report, cl *Client, key string) *Client {
+	i := slices.IndexFunc(c.Clients, func(o Client) bool { return o.Name == cl.Behind })
+	switch {
+	case r.failed(key):
+	case i < 0:
+		var have []string
+		for _, o := range c.Clients {
+			if o.Behind == "" && o.Name != "" {
+				have = append(have, o.Name)
+			}
+		}
+		r.add(key, quote(cl.Behind), "must be the name of another client%s", suggest(cl.Behind, have))
+	case cl.Name == cl.Behind:
+		r.add(key, quote(cl.Behind), "must be the name of another client")
+	case c.Clients[i].Behind != "":
+		r.add(key, quote(cl.Behind), "must not be a client that is behind another itself")
+	default:
+		return &c.Clients[i]
+	}
+	return nil
+}
+
+// checkNAS checks how a client is told. owner has the keys of those before.
+func (c *Config) checkNAS(r *report, cl *Client, key string, owner map[string]string) {
+	for i, text := range cl.NAS {
+		at := index(key+".nas", i)
+		p, err := parsePrefix(text)
+		host, _, _ := strings.Cut(text, "/")
+		_, noAddress := netip.ParseAddr(host)
+		switch {
+		case r.failed(at):
+			continue
+		case err != nil && noAddress == nil:
+			r.add(at, quote(text), "%s", err) // nobody calls a device so
+			continue
+		case err != nil && (text == "" || len(text) > maxIdentifier):
+			r.add(at, quote(text), "must be an address, a prefix, or a NAS-Identifier of 1 to %d octets", maxIdentifier)
+			continue
+		case err != nil && strings.HasPrefix(text, "radmatch "):
+			r.add(at, quote(text), "must not begin so: radmatch's own commands do")
+			continue
+		case err == nil:
+			text = p.String()
+		}
+		text = cl.Behind + "\x00" + text
+		if first, ok := owner[text]; ok {
+			r.add(at, quote(cl.NAS[i]), "must be there once behind client %s; line %d has it (%s)", cl.Behind, r.line(first), first)
+			continue
+		}
+		owner[text] = at
+	}
+}
+
+// warnLoose warns of what the name of a NAS alone should not give.
+func warnLoose(r *report, cl *Client, key string, known Known) {
+	warn := func(k, what string) {
+		r.warn(key+k, "%s, and any device behind client %s that the proxy lets use its name is this client", what, cl.Behind)
+	}
+	switch {
+	case slices.Contains(known.NoPassword, cl.Profile):
+		warn(".profile", "it needs no password")
+	case cl.ExemptClient:
+		warn(".exempt_client", "it needs no second factor")
+	case r.set(key + ".exempt"):
+		warn(".exempt", "it exempts users from the second factor")
+	}
+}
+
+// capBudget has a client wait no longer than its proxy: who gives up first decides.
+func capBudget(r *report, cl, outer *Client, key string) {
+	at := key + ".budget"
+	if outer.Budget == 0 || cl.Budget > 0 && cl.Budget <= outer.Budget || r.failed(at) {
+		return
+	}
+	if r.set(at) {
+		r.add(at, quote(showDuration(cl.Budget)), "must be at most the budget of client %s, %s: the proxy gives up then", outer.Name, showDuration(outer.Budget))
+		return
+	}
+	cl.Budget = outer.Budget
+	cl.origins["budget"] = fmt.Sprintf("client %s", outer.Name)
+}
