@@ -249,6 +249,9 @@ func TestDecideAlways(t *testing.T) {
 	}
 }
 
+// Made once, for millions of combinations.
+var alice, inG, exemptG, allowOther = NameOf("alice"), GroupsOf("g"), GroupsOf("G"), GroupsOf("other")
+
 // combination takes each bit of n as one fact.
 func combination(n int) (*Client, *Facts) {
 	bit := func() bool { b := n&1 == 1; n >>= 1; return b }
@@ -259,7 +262,7 @@ func combination(n int) (*Client, *Facts) {
 		return 0
 	}
 	c := &Client{Name: "vpn", Group: "edge", NumberMatching: everyone}
-	f := &Facts{Identity: &Identity{Name: NameOf("alice"), Groups: GroupsOf("g")}}
+	f := &Facts{Identity: &Identity{Name: alice, Groups: inG}}
 	u := &f.User
 	u.Devices, u.Codes, u.Blocked, u.HasPass = count(), count(), bit(), bit()
 	u.Pass = u.HasPass && bit()
@@ -273,10 +276,10 @@ func combination(n int) (*Client, *Facts) {
 	c.Prompts, c.Override, c.NumberInPrompt, c.RequireUserMatch = bit(), bit(), bit(), bit()
 	c.ShowsMessage, c.TypesNumbers, c.NumberFromDevice, c.ShowsCodes = c.Prompts && bit(), bit(), bit(), true
 	if bit() {
-		c.ExemptGroups = GroupsOf("G")
+		c.ExemptGroups = exemptG
 	}
 	if bit() {
-		c.AllowGroups = GroupsOf("other")
+		c.AllowGroups = allowOther
 	}
 	if bit() {
 		c.Pusher = &phone{}
