@@ -88,6 +88,9 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity Identity, code 
 			e.askCode(ctx, w, p, user)
 		}
 	case PlanPush, PlanNumber:
+		if relayed == nil && e.repeat(ctx, w, p, user) {
+			return
+		}
 		e.askDevice(ctx, w, p, user)
 	case PlanCode:
 		e.askDeviceForCode(ctx, w, p, user)
@@ -308,12 +311,14 @@ func (e *Engine) approve(ctx context.Context, w *wait) {
 		d, ev, how := e.accept(ctx, w, e.Pending.approval(w), now)
 		switch {
 		case d.Outcome != Accept:
+			return d, ev, how
 		case w.match != "":
 			return e.askForCode(w)
 		case !e.Pending.waiting(w):
 			e.Pending.keep(w, now)
 			return Decision{}, Event{}, goesOn
 		}
+		ev.Packets = e.Pending.packets(w)
 		return d, ev, how
 	})
 }

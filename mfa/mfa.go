@@ -318,12 +318,15 @@ type Attribute struct {
 type Request struct {
 	Received time.Time
 	Client   *Client
-	Source   string // address and port it came from, for the log
-	Signed   bool   // carried a valid Message-Authenticator
-	User     Name   // User-Name
-	Cred     Credential
-	State    string // of the challenge that this answers, else empty
-	EndUser  string // the profile's end-user field as sent, empty if absent
+	Source   string // address and port it came from
+	// ID and Authenticator are the packet's (RFC 2865 §3). The zero Authenticator: not known.
+	ID            byte
+	Authenticator [16]byte
+	Signed        bool // carried a valid Message-Authenticator
+	User          Name // User-Name
+	Cred          Credential
+	State         string // of the challenge that this answers, else empty
+	EndUser       string // the profile's end-user field as sent, empty if absent
 	// Address is the end user's, from the profile's address attribute of a signed
 	// request. It is invalid where that is missing, cannot be read or is unsigned.
 	Address netip.Addr
@@ -510,6 +513,9 @@ type Event struct {
 	Operator   string          `json:"operator,omitempty"` // operating-system user of an administrative change
 	NumberSet  bool            `json:"number_matching,omitempty"`
 	Session    *Session        `json:"session,omitempty"` // EventAccounting only
+	// Packets are fingerprints of the requests that the approval of a prompt let in, for
+	// the server's next start: one of them that is sent again needs no other prompt.
+	Packets [][]byte `json:"-"`
 	// BlocksUser: the person's "this was not me" blocks the user.
 	BlocksUser bool `json:"blocks_user,omitempty"`
 }

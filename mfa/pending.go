@@ -49,7 +49,8 @@ type Pending struct {
 	denied   map[string]time.Time // join key without the demand to be signed, until when
 	random   entropy
 
-	memory memory
+	memory   memory
+	accepted accepted
 }
 
 // opening is what became of a login that asked to be opened.
@@ -340,6 +341,7 @@ func (t *Pending) Run(ctx context.Context) {
 }
 
 func (t *Pending) sweep(ctx context.Context, now time.Time) {
+	t.accepted.expire(now)
 	t.endAll(ctx, t.expired(now), func(w *wait) (Decision, Event, ending) { return w.lapse(t.approval(w), now) })
 }
 

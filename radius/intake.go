@@ -278,6 +278,7 @@ func (x *exchange) fill(a *arrival, r *request, now time.Time) {
 	}
 	q := &x.req
 	q.Received, q.Client, q.Signed = now, x.client.Policy, r.ma != 0
+	q.ID, q.Authenticator = x.id, x.auth
 	if q.Signed {
 		q.Address = x.client.Profile.address(r.raw)
 	}

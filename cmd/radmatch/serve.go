@@ -232,14 +232,21 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 	return err
 }
 
-// resume goes on with the prompts of a server that was killed. Their devices and
-// clients cannot reach this one yet.
+// resume goes on with the prompts of a server that was killed, and with what it had
+// not answered. Their devices and clients cannot reach this one yet.
 func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error {
-	denied, err := st.EventsSince(ctx, time.Now().Add(-time.Minute))
+	now := time.Now()
+	since := now.Add(-time.Minute)
+	denied, err := st.EventsSince(ctx, since)
 	if err != nil {
 		return err
 	}
-	l.pending.RestoreDenied(denied, time.Now())
+	l.pending.RestoreDenied(denied, now)
+	accepted, err := st.AcceptedSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	l.pending.RestoreAccepted(accepted, now)
 	open, err := st.OpenPrompts(ctx)
 	if err != nil {
 		return err

@@ -109,6 +109,7 @@ type rest struct {
 	Claimed   bool                `json:"claimed,omitempty"`
 	Blocks    bool                `json:"blocks_user,omitempty"`
 	Wrong     *mfa.WrongCodes     `json:"wrong_codes,omitempty"`
+	Packets   [][]byte            `json:"packets,omitempty"`
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
@@ -129,7 +130,7 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(d))
 	}
 	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.BlocksUser && !ev.Claimed && ev.WrongCodes == nil {
+		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.BlocksUser && !ev.Claimed && ev.WrongCodes == nil && len(ev.Packets) == 0 {
 		return b, nil
 	}
 	extra, err := json.Marshal(rest{
@@ -138,6 +139,7 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 		Claimed: ev.Claimed,
 		Blocks:  ev.BlocksUser,
 		Wrong:   ev.WrongCodes,
+		Packets: ev.Packets,
 	})
 	return append(b, extra...), err
 }
@@ -178,6 +180,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 	ev.Claimed = x.Claimed
 	ev.BlocksUser = x.Blocks
 	ev.WrongCodes = x.Wrong
+	ev.Packets = x.Packets
 	return nil
 }
 

@@ -86,6 +86,21 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, er
 	return found, err
 }
 
+// AcceptedSince returns the accepted prompts since t that name the packets they let
+// in, oldest first.
+func (s *Store) AcceptedSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
+	defer wrap(&err, "store: events")
+	var found []mfa.Event
+	err = each(ctx, s.db, selectEvents+`events e WHERE id >= ? ORDER BY id`, []any{t.UnixMicro()}, func(r *sql.Rows) error {
+		e, err := scanEvent(r)
+		if e.Event.Outcome == mfa.Accept && len(e.Event.Packets) > 0 {
+			found = append(found, e.Event)
+		}
+		return err
+	})
+	return found, err
+}
+
 // LastEvent returns the place of the newest entry, 0 for an empty trail.
 func (s *Store) LastEvent(ctx context.Context) (seq int64, err error) {
 	defer wrap(&err, "store: events")
