@@ -145,7 +145,7 @@ func (l *LDAP) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (m
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	return l.recent.check(ctx, attemptBy{name: user.Key()}, string(password), func() (mfa.Identity, error) {
+	return l.recent.check(ctx, attemptBy{typed: user.String()}, string(password), func() (mfa.Identity, error) {
 		ctx, cancel := l.limit(ctx)
 		defer cancel()
 		found, err := l.find(ctx, name)
@@ -253,116 +253,6 @@ func (l *LDAP) Close() error {
 		l.ntlm.close()
 	}
 	return nil
-}
-
-// ldapUser is a user that was found.
-type ldapUser struct {
-	entry *ldapEntry
-	name  mfa.Name // canonical
-}
-
-// find searches a user by what was typed.
-func (l *LDAP) find(ctx context.Context, name loginName) (ldapUser, error) {
-	return l.findWith(ctx, func(ctx context.Context, c *ldapConn, d *directory) (ldapUser, error) {
-		return l.findBy(ctx, c, d, name)
-	})
-}
-
-// findWith is a search for one user, who must not be called like one of another primary.
-func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapConn, *directory) (ldapUser, error)) (user ldapUser, err error) {
-	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
-		user, err = find(ctx, c, d)
-		return err
-	})
-	switch {
-	case err != nil:
-		return ldapUser{}, err
-	case l.Taken != nil && l.Taken(user.name):
-		return ldapUser{}, fmt.Errorf("user %q of the directory has the name of a user of another primary", user.name)
-	}
-	return user, nil
-}
-
-func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name loginName) (ldapUser, error) {
-	login := &d.login
-	query := ldapQuery{base: l.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
-	found, err := c.search(ctx, query)
-	if err != nil {
-		return ldapUser{}, searchFailed(err)
-	}
-	entry, err := login.choose(name, found)
-	if err != nil {
-		return ldapUser{}, err
-	}
-	own, err := login.nameOf(entry)
-	if err != nil {
-		return ldapUser{}, err
-	}
-	// The search has shown that nobody else is called so, if it asked for that.
-	asked := slices.ContainsFunc(slices.Concat(login.matches(name)...), func(m match) bool {
-		return strings.EqualFold(m.attribute, login.nameAttribute()) && mfa.NameOf(m.value).Is(mfa.NameOf(own))
-	})
-	// By its form, a name must be found too: the directory then takes the spellings
-	// that have this form for equal, and no two of its entries can become one user.
-	plain := mfa.NameOf(own).Key().String()
-	odd := plain != strings.ToLower(own)
-	if !asked || len(found) > 1 || odd {
-		called := own
-		if odd {
-			called = plain
-		}
-		query.filter, query.most = "("+login.nameAttribute()+"="+escapeLDAP(called)+")", 2
-		if found, err = c.search(ctx, query); err != nil {
-			return ldapUser{}, searchFailed(err)
-		}
-		if odd && len(found) == 0 {
-			return ldapUser{}, fmt.Errorf("the directory calls %q %q, but does not find it as %q: the name has characters that it holds apart and nobody can see", cutText(entry.dn), own, plain)
-		}
-		if len(found) != 1 || found[0].dn != entry.dn {
-			return ldapUser{}, fmt.Errorf("%q is called %q, as others are: %w", cutText(entry.dn), own, errAmbiguous)
-		}
-	}
-	return l.named(entry, own), nil
-}
-
-// findNamed searches the user whom the directory calls own, without canonical_domain.
-func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, d *directory, own string) (ldapUser, error) {
-	login := &d.login
-	filter := "(" + login.nameAttribute() + "=" + escapeLDAP(own) + ")"
-	found, err := c.search(ctx, ldapQuery{base: l.settings.BaseDN, filter: login.users(filter), attributes: d.attributes, most: 2})
-	switch {
-	case err != nil:
-		return ldapUser{}, searchFailed(err)
-	case len(found) == 0:
-		return ldapUser{}, errNoUser
-	case len(found) > 1:
-		return ldapUser{}, errAmbiguous
-	}
-	called, err := login.nameOf(&found[0])
-	if err == nil && !mfa.NameOf(called).Is(mfa.NameOf(own)) { // one of several values, and not the one that names the user
-		err = errNoUser
-	}
-	return l.named(&found[0], called), err
-}
-
-// named is a user of this directory, with the canonical name.
-func (l *LDAP) named(e *ldapEntry, own string) ldapUser { return ldapUser{e, l.called(own)} }
-
-// called is the canonical name of a user whom the directory calls own.
-func (l *LDAP) called(own string) mfa.Name {
-	name := mfa.NameOf(own)
-	if l.settings.CanonicalDomain == "" {
-		return name
-	}
-	return mfa.NameOf(name.String() + "@" + l.settings.CanonicalDomain)
-}
-
-// searchFailed is what the result of a search for a user means.
-func searchFailed(err error) error {
-	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
-		return errAmbiguous
-	}
-	return fmt.Errorf("search: %w", err)
 }
 
 // attributes are those of a user that are needed.

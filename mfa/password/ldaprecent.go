@@ -51,15 +51,13 @@ func newRecent() *recent {
 	return r
 }
 
-// attemptBy is whose password it is: a name that was typed, or an entry.
-type attemptBy struct {
-	name mfa.NameKey
-	dn   string
-}
+// attemptBy is whose password it is: a name as it was typed, because the directory
+// may hold two spellings of one form apart, or an entry.
+type attemptBy struct{ typed, dn string }
 
 func (r *recent) attempt(by attemptBy, password string) attempt {
 	mac := hmac.New(sha256.New, r.key)
-	mac.Write([]byte(by.name.String()))
+	mac.Write([]byte(by.typed))
 	mac.Write([]byte{0}) // in no name
 	mac.Write([]byte(by.dn))
 	mac.Write([]byte{0}) // in no DN

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // directory is what is known of one after it was asked once: its flavor, and what
@@ -16,6 +17,7 @@ type directory struct {
 	login      ldapLogin
 	reply      []LDAPReply // in the order of the settings
 	attributes []string    // of a user that are needed
+	foldsCase  atomic.Bool // it has found a name with capitals by the small ones
 }
 
 // The flavors of directories.

@@ -308,7 +308,7 @@ func TestRecent(t *testing.T) {
 		r := newRecent()
 		runs := 0
 		try := func(name, password string, result error) error {
-			_, err := r.check(t.Context(), attemptBy{name: mfa.NameOf(name).Key()}, password, func() (mfa.Identity, error) {
+			_, err := r.check(t.Context(), attemptBy{typed: name}, password, func() (mfa.Identity, error) {
 				runs++
 				time.Sleep(time.Second)
 				return mfa.Identity{Name: mfa.NameOf(name)}, result
@@ -326,7 +326,7 @@ func TestRecent(t *testing.T) {
 			{"alice", "right", 0, nil, 1},
 			{"alice", "right", 0, nil, 2},
 			{"alice", "wrong", 0, wrong, 3},
-			{"ALICE", "wrong", 5 * time.Second, wrong, 3},
+			{"alice", "wrong", 5 * time.Second, wrong, 3},
 			{"alice", "wronger", 0, wrong, 4},
 			{"bob", "wrong", 0, wrong, 5},
 			{"alice", "wrong", refusalTime, wrong, 6},

@@ -1,0 +1,145 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/radmatch/radmatch/mfa"
+)
+
+// ldapUser is a user that was found.
+type ldapUser struct {
+	entry *ldapEntry
+	name  mfa.Name // canonical
+}
+
+// find searches a user by what was typed.
+func (l *LDAP) find(ctx context.Context, name loginName) (ldapUser, error) {
+	return l.findWith(ctx, func(ctx context.Context, c *ldapConn, d *directory) (ldapUser, error) {
+		return l.findBy(ctx, c, d, name)
+	})
+}
+
+// findWith is a search for one user, who must not be called like one of another primary.
+func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapConn, *directory) (ldapUser, error)) (user ldapUser, err error) {
+	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
+		user, err = find(ctx, c, d)
+		return err
+	})
+	switch {
+	case err != nil:
+		return ldapUser{}, err
+	case l.Taken != nil && l.Taken(user.name):
+		return ldapUser{}, fmt.Errorf("user %q of the directory has the name of a user of another primary", user.name)
+	}
+	return user, nil
+}
+
+func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name loginName) (ldapUser, error) {
+	login := &d.login
+	query := ldapQuery{base: l.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
+	found, err := c.search(ctx, query)
+	if err != nil {
+		return ldapUser{}, searchFailed(err)
+	}
+	entry, err := login.choose(name, found)
+	if err != nil {
+		return ldapUser{}, err
+	}
+	own, err := login.nameOf(entry)
+	if err != nil {
+		return ldapUser{}, err
+	}
+	// The search has shown that nobody else is called so, if it asked for that.
+	asked := slices.ContainsFunc(slices.Concat(login.matches(name)...), func(m match) bool {
+		return strings.EqualFold(m.attribute, login.nameAttribute()) && mfa.NameOf(m.value).Is(mfa.NameOf(own))
+	})
+	plain := mfa.NameOf(own).Key().String()
+	if !asked || len(found) > 1 || d.mayHoldApart(own, plain) {
+		if err := l.aloneAs(ctx, c, d, entry, own, plain); err != nil {
+			return ldapUser{}, err
+		}
+	}
+	return l.named(entry, own), nil
+}
+
+// mayHoldApart reports whether the directory may take own and its form for two
+// names. Letters of ASCII it takes for equal in both cases, once it has done so.
+func (d *directory) mayHoldApart(own, plain string) bool {
+	return own != plain && !(d.foldsCase.Load() && lowerASCII(own) == plain)
+}
+
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// aloneAs fails where more entries than this one are called so. By its form, a name
+// must be found too: the directory then takes the spellings that have this form for
+// equal, and no two of its entries can become one user.
+func (l *LDAP) aloneAs(ctx context.Context, c *ldapConn, d *directory, entry *ldapEntry, own, plain string) error {
+	query := ldapQuery{base: l.settings.BaseDN, filter: "(" + d.login.nameAttribute() + "=" + escapeLDAP(plain) + ")", attributes: d.attributes, most: 2}
+	found, err := c.search(ctx, query)
+	switch {
+	case err != nil:
+		return searchFailed(err)
+	case len(found) == 0:
+		return fmt.Errorf("the directory calls %q %q, but does not find it as %q: it holds apart what is one name here", cutText(entry.dn), own, plain)
+	case len(found) > 1 || found[0].dn != entry.dn:
+		return fmt.Errorf("%q is called %q, as others are: %w", cutText(entry.dn), own, errAmbiguous)
+	}
+	if own != plain && lowerASCII(own) == plain {
+		d.foldsCase.Store(true)
+	}
+	return nil
+}
+
+// findNamed searches the user whom the directory calls own, without canonical_domain.
+func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, d *directory, own string) (ldapUser, error) {
+	login := &d.login
+	filter := "(" + login.nameAttribute() + "=" + escapeLDAP(own) + ")"
+	found, err := c.search(ctx, ldapQuery{base: l.settings.BaseDN, filter: login.users(filter), attributes: d.attributes, most: 2})
+	switch {
+	case err != nil:
+		return ldapUser{}, searchFailed(err)
+	case len(found) == 0:
+		return ldapUser{}, errNoUser
+	case len(found) > 1:
+		return ldapUser{}, errAmbiguous
+	}
+	called, err := login.nameOf(&found[0])
+	if err == nil && !mfa.NameOf(called).Is(mfa.NameOf(own)) { // one of several values, and not the one that names the user
+		err = errNoUser
+	}
+	if plain := mfa.NameOf(called).Key().String(); err == nil && d.mayHoldApart(called, plain) {
+		err = l.aloneAs(ctx, c, d, &found[0], called, plain)
+	}
+	return l.named(&found[0], called), err
+}
+
+// named is a user of this directory, with the canonical name.
+func (l *LDAP) named(e *ldapEntry, own string) ldapUser { return ldapUser{e, l.called(own)} }
+
+// called is the canonical name of a user whom the directory calls own.
+func (l *LDAP) called(own string) mfa.Name {
+	name := mfa.NameOf(own)
+	if l.settings.CanonicalDomain == "" {
+		return name
+	}
+	return mfa.NameOf(name.String() + "@" + l.settings.CanonicalDomain)
+}
+
+// searchFailed is what the result of a search for a user means.
+func searchFailed(err error) error {
+	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
+		return errAmbiguous
+	}
+	return fmt.Errorf("search: %w", err)
+}
