@@ -236,17 +236,25 @@ func TestDefaultMethod(t *testing.T) {
 // whatever the order of the lines.
 func TestDecideAlways(t *testing.T) {
 	const bits = 23
-	for n := range 1 << bits {
-		c, f := combination(n)
-		plan, reason, line := Decide(c, f)
-		for _, problem := range wrongPlan(c, f, plan, reason) {
-			t.Fatalf("combination %#x: %s (%s %s line %d)\nclient %+v\nfacts %+v", n, problem, plan, reason, line.N, c, f)
+	always := func(step int, change func(*Client)) {
+		for n := 0; n < 1<<bits; n += step {
+			c, f := combination(n)
+			change(c)
+			plan, reason, line := Decide(c, f)
+			for _, problem := range wrongPlan(c, f, plan, reason) {
+				t.Fatalf("combination %#x: %s (%s %s line %d)\nclient %+v\nfacts %+v", n, problem, plan, reason, line.N, c, f)
+			}
+			if again, r, _ := Decide(c, f); again != plan || r != reason {
+				t.Fatalf("combination %#x: not pure", n)
+			}
+			firstFit(t, c, f, line)
 		}
-		if again, r, _ := Decide(c, f); again != plan || r != reason {
-			t.Fatalf("combination %#x: not pure", n)
-		}
-		firstFit(t, c, f, line)
 	}
+	always(1, func(*Client) {})
+	// An odd step sees every combination of up to a dozen bits, and is fast.
+	always(7, func(c *Client) { c.RequireMatching = true })
+	always(31, func(c *Client) { c.NoPAP = true })
+	always(31, func(c *Client) { c.NoMSCHAP = true })
 }
 
 // Made once, for millions of combinations.
@@ -301,6 +309,8 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	registered := u.Devices > 0 || u.Codes > 0 || u.HasPass
 	out := u.Blocked || f.Identity.Disabled || len(c.AllowGroups) > 0
 	rule(!out || plan == PlanDeny, "who is out gets in")
+	rule(c.takes(f.PAP, f.None) || plan == PlanDeny && reason == ReasonUnsupported, "a protocol that the client does not take")
+	rule(plan != PlanPush || !c.RequireMatching, "a plain approve/deny where a number is required")
 	rule(plan != PlanNone || exempt || !registered, "a registered user needs no factor")
 	rule(plan != PlanNone || exempt || !c.RequireUserMatch && f.Identity.Known, "somebody unknown needs no factor")
 	rule(plan != PlanOTP || f.CarriesCode, "a code that the login cannot carry")
@@ -308,8 +318,8 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(!plan.prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
 	rule(!plan.prompts() || len(u.PushBlocked) == 0, "a prompt after \"not me\"")
 	rule(!plan.prompts() || plan == PlanCode || plan == PlanNumber && c.TypesNumbers || !f.PushLimited, "a prompt after too many that a blind tap may approve")
-	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited), "a code that cannot be typed")
-	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited), "a number that is not shown")
+	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a code that cannot be typed")
+	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a number that is not shown")
 	rule(!plan.prompts() || !f.AppendedCode, "a prompt beside a code that came with the password")
 	rule(!plan.prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
 	rule(!plan.prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")
