@@ -52,14 +52,14 @@ func groupReplies(entries []config.GroupReply, d *radius.Dictionary) ([]mfa.Grou
 func (a *app) checkAttributes(cfg *config.Config) error {
 	d, err := openDictionary(cfg)
 	if err != nil {
-		fmt.Fprintln(a.stdout, err)
+		a.findError(err, "")
 		return &exitError{code: exitConfig}
 	}
 	said := map[string]bool{}
 	say := func(entries []config.GroupReply) {
 		if _, err := groupReplies(entries, d); err != nil && !said[err.Error()] {
 			said[err.Error()] = true
-			fmt.Fprintln(a.stdout, err)
+			a.findError(err, "")
 		}
 	}
 	say(cfg.MFA.GroupReplies)
@@ -70,8 +70,8 @@ func (a *app) checkAttributes(cfg *config.Config) error {
 		return &exitError{code: exitConfig}
 	}
 	if cfg.Dictionaries != "" {
-		fmt.Fprintf(a.stdout, "dictionaries %s: %d attributes with those that are built in, %d of which no answer can carry\n",
-			cfg.Resolve(cfg.Dictionaries), d.Len(), len(d.Unsendable()))
+		a.find(foundOK, "dictionaries "+cfg.Resolve(cfg.Dictionaries),
+			fmt.Sprintf("%d attributes with those that are built in, %d of which no answer can carry", d.Len(), len(d.Unsendable())), "")
 	}
 	return nil
 }
@@ -109,8 +109,8 @@ func (a *app) warnReplies(cfg *config.Config) {
 			}
 		}
 		if count > 0 {
-			fmt.Fprintf(a.stdout, "client %s: warning: the reply attributes of %d users cannot be sent, their logins are rejected (%s): %s\n",
-				c.Name, count, mfa.ReasonReplyTooLong, first)
+			a.find(foundWarning, "client "+c.Name, fmt.Sprintf("the reply attributes of %d users cannot be sent, their logins are rejected (%s): %s",
+				count, mfa.ReasonReplyTooLong, first), "")
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) backupCommand() *cobra.Command {
-	var withKey bool
+	var withKey, asJSON bool
 	c := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write a copy of the database",
@@ -31,14 +31,21 @@ docs/operating.md says how to restore one.`,
 		Example: "  radmatch backup /var/backups/radmatch.db\n  radmatch backup --with-key radmatch.db",
 		Args:    exactArgs(1, "radmatch backup FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.backup(cmd.Context(), args[0], withKey)
+			return a.backup(cmd.Context(), args[0], withKey, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&withKey, "with-key", false, "write the key file too, as FILE.key")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
-func (a *app) backup(ctx context.Context, file string, withKey bool) error {
+// backupReport is what was written, for machines.
+type backupReport struct {
+	File    string `json:"file"`
+	KeyFile string `json:"key_file,omitempty"`
+}
+
+func (a *app) backup(ctx context.Context, file string, withKey, asJSON bool) error {
 	dir, err := config.DataDir(a.configFile)
 	if err != nil {
 		return a.explainConfig(err)
@@ -68,6 +75,13 @@ func (a *app) backup(ctx context.Context, file string, withKey bool) error {
 	}
 	if err := place(temp, file); err != nil {
 		return fmt.Errorf("backup: %w", err)
+	}
+	if asJSON {
+		wrote := backupReport{File: file}
+		if withKey {
+			wrote.KeyFile = file + ".key"
+		}
+		return a.printJSON(wrote)
 	}
 	fmt.Fprintf(a.stdout, "Wrote %s\n", file)
 	if withKey {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -263,25 +262,25 @@ func (a *app) endBypasses(ctx context.Context, st *store.Store, ids []int64) err
 
 // checkBypasses warns of the bypasses in the database, if there is one. Without
 // --connect a database that cannot be read is no problem of the configuration.
-func (a *app) checkBypasses(ctx context.Context, w io.Writer, cfg *config.Config) {
+func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) {
 	if !hasDatabase(cfg) {
 		return
 	}
 	st, err := a.openStore(ctx, cfg)
 	if err != nil {
-		fmt.Fprintf(w, "note: whether a bypass is in force is not known: %v\n", err)
+		a.find(foundNote, "", fmt.Sprintf("whether a bypass is in force is not known: %v", err), "")
 		return
 	}
 	defer st.Close()
 	list, left, err := st.StoredBypasses(ctx)
 	if err != nil {
-		fmt.Fprintf(w, "note: whether a bypass is in force is not known: %v\n", err)
+		a.find(foundNote, "", fmt.Sprintf("whether a bypass is in force is not known: %v", err), "")
 		return
 	}
 	for i := range list {
 		if b := &list[i]; left[i] > 0 {
-			fmt.Fprintf(w, "WARNING: BYPASS %d: %s at %s until %s (%s: %s); radmatch bypass end %d\n", b.ID,
-				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID)
+			a.find(foundBypass, strconv.FormatInt(b.ID, 10), fmt.Sprintf("%s at %s until %s (%s: %s); radmatch bypass end %d",
+				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID), "")
 		}
 	}
 }

@@ -37,20 +37,22 @@ Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
 		},
 	}
 	c.Flags().BoolVar(&connect, "connect", false, "try the database, each primary and each push provider")
+	jsonFlag(c, &a.findJSON)
 	return c
 }
 
 func (a *app) check(ctx context.Context, connect bool) error {
 	cfg, err := readConfig(a.configFile)
-	if err != nil {
-		fmt.Fprintln(a.stdout, err)
+	if problems := (config.Problems)(nil); errors.As(err, &problems) {
+		a.findProblems(problems)
+		return &exitError{code: exitConfig}
+	} else if err != nil {
+		a.findError(err, "")
 		return &exitError{code: exitConfig}
 	}
-	for _, w := range cfg.Warnings {
-		fmt.Fprintln(a.stdout, w)
-	}
+	a.findProblems(cfg.Warnings)
 	a.warnUsers(cfg)
-	a.checkBypasses(ctx, a.stdout, cfg)
+	a.checkBypasses(ctx, cfg)
 	if err := a.checkClients(cfg); err != nil {
 		return err
 	}
@@ -71,10 +73,10 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		return a.checkConnect(ctx, cfg)
 	}
 	if err := servable(cfg); err != nil {
-		fmt.Fprintln(a.stdout, err)
+		a.findError(err, "")
 		return &exitError{code: exitConfig}
 	}
-	fmt.Fprintf(a.stdout, "%s can be served; --connect also tries what it names\n", cfg.File)
+	a.find(foundOK, "", cfg.File+" can be served; --connect also tries what it names", "")
 	return nil
 }
 
@@ -88,7 +90,7 @@ func (a *app) warnUsers(cfg *config.Config) {
 		}
 		file := cfg.Resolve(s.Path)
 		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
-			fmt.Fprintf(a.stdout, "%s: warning: everyone on this machine can read the hashes in it: chmod 640 %s\n", file, file)
+			a.find(foundWarning, file, "everyone on this machine can read the hashes in it: chmod 640 "+file, "")
 		}
 	}
 }
@@ -96,6 +98,9 @@ func (a *app) warnUsers(cfg *config.Config) {
 // checkClients prints where the override of each client comes from, and what its
 // device is taken to do.
 func (a *app) checkClients(cfg *config.Config) error {
+	if a.findJSON {
+		return printEach(a, cfg.Clients, newCheckedClient)
+	}
 	unset := false
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for i := range cfg.Clients {
@@ -110,7 +115,7 @@ func (a *app) checkClients(cfg *config.Config) error {
 		return err
 	}
 	if unset {
-		fmt.Fprintln(a.stdout, "note: where it is unset, NPS extensions before 1.2.2216.1 behave as FALSE, as radmatch does, and later ones as TRUE")
+		a.find(foundNote, "", "where it is unset, NPS extensions before 1.2.2216.1 behave as FALSE, as radmatch does, and later ones as TRUE", "")
 	}
 	return nil
 }
@@ -127,8 +132,8 @@ func (a *app) warnBudgets(cfg *config.Config) {
 		if c.Behind != "" && c.Origin("budget") == "client "+c.Behind {
 			continue // said of the proxy
 		}
-		fmt.Fprintf(a.stdout, "client %s: warning: it waits %s for an answer (%s), a person needs %s: %s; then set budget to that\n",
-			c.Name, waits(c.Budget), c.Origin("budget"), radius.EnoughTime, profile.Raise)
+		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("it waits %s for an answer (%s), a person needs %s: %s; then set budget to that",
+			waits(c.Budget), c.Origin("budget"), radius.EnoughTime, profile.Raise), "")
 	}
 }
 
@@ -154,8 +159,8 @@ func (a *app) warnUnsureNames(cfg *config.Config) {
 		default:
 			continue
 		}
-		fmt.Fprintf(a.stdout, "client %s: warning: %s counts for sure names alone: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/upstream.md, \"Who the user is\"\n",
-			c.Name, key, c.Primary, mfa.ReasonUnsureName)
+		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("%s counts for sure names alone: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/upstream.md, \"Who the user is\"",
+			key, c.Primary, mfa.ReasonUnsureName), "")
 	}
 }
 
@@ -169,7 +174,7 @@ func (a *app) checkConnect(ctx context.Context, cfg *config.Config) error {
 			a.explainFailure(err)
 			return
 		}
-		fmt.Fprintf(a.stdout, "%s: %s\n", what, ok)
+		a.find(foundOK, what, ok, "")
 	}
 	var err error
 	if l.parts, err = commandParts(cfg); err != nil {
@@ -258,17 +263,15 @@ func (e *unreachable) Error() string { return e.where + ": " + e.err.Error() }
 func (a *app) explainFailure(err error) {
 	u, ok := err.(*unreachable)
 	if !ok {
-		fmt.Fprintln(a.stdout, err)
-		if e := (*exitError)(nil); errors.As(err, &e) && e.hint != "" {
-			fmt.Fprintf(a.stdout, "  hint: %s\n", e.hint)
+		hint := ""
+		if e := (*exitError)(nil); errors.As(err, &e) {
+			hint = e.hint
 		}
+		a.findError(err, hint)
 		return
 	}
 	for _, err := range splitErrors(u.err) {
-		fmt.Fprintf(a.stdout, "%s: %s\n", u.where, push.Printable(err.Error(), 500)) // a server may have worded it
-		if hint := hintOf(err); hint != "" {
-			fmt.Fprintf(a.stdout, "  hint: %s\n", hint)
-		}
+		a.find(foundError, u.where, push.Printable(err.Error(), 500), hintOf(err)) // a server may have worded it
 	}
 }
 

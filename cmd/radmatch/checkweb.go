@@ -29,27 +29,27 @@ func (a *app) checkWeb(cfg *config.Config) error {
 	t := cfg.Web.TLS
 	if t.ACME.CAFile != "" {
 		if _, err := textfile.Roots(t.ACME.CAFile); err != nil {
-			fmt.Fprintf(a.stdout, "%s: %v\n", cfg.Where("web.tls.acme.ca_file"), err)
+			a.find(foundError, cfg.Where("web.tls.acme.ca_file"), err.Error(), "")
 			return &exitError{code: exitConfig}
 		}
 	}
 	if u, err := url.Parse(cfg.PublicURL()); err == nil && u.Scheme == "http" && len(cfg.Push) > 0 {
-		fmt.Fprintf(a.stdout, "phones: %s is HTTP: a phone's browser has no keys (WebCrypto), no service worker and no Web Push there. "+
-			"Only a browser on this machine, at localhost, and radmatch phone can be enrolled\n  hint: docs/push.md, \"TLS\"\n", cfg.PublicURL())
+		a.find(foundNote, "phones", cfg.PublicURL()+" is HTTP: a phone's browser has no keys (WebCrypto), no service worker and no Web Push there. "+
+			"Only a browser on this machine, at localhost, and radmatch phone can be enrolled", `docs/push.md, "TLS"`)
 	}
 	if !t.Files() {
 		return nil
 	}
 	pair, err := web.ReadKeyPair(t.CertFile, t.KeyFile)
 	if err != nil {
-		fmt.Fprintf(a.stdout, "%s: %v\n", cfg.Where("web.tls.cert_file"), err)
+		a.find(foundError, cfg.Where("web.tls.cert_file"), err.Error(), "")
 		return &exitError{code: exitConfig}
 	}
 	for _, problem := range certificateProblems(pair, publicHost(cfg), time.Now()) {
-		fmt.Fprintf(a.stdout, "%s: warning: %s\n", cfg.Where("web.tls.cert_file"), problem)
+		a.find(foundWarning, cfg.Where("web.tls.cert_file"), problem, "")
 	}
 	if info, err := os.Stat(t.KeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
-		fmt.Fprintf(a.stdout, "%s: warning: everyone on this machine can read the key: chmod 640 %s\n", cfg.Where("web.tls.key_file"), t.KeyFile)
+		a.find(foundWarning, cfg.Where("web.tls.key_file"), "everyone on this machine can read the key: chmod 640 "+t.KeyFile, "")
 	}
 	return nil
 }
@@ -119,11 +119,11 @@ func (a *app) checkPublic(ctx context.Context, cfg *config.Config) {
 	defer cancel()
 	state, err := fetchHealth(ctx, cfg.Web.PublicURL)
 	if err == nil {
-		fmt.Fprintf(a.stdout, "web %s: %s\n", cfg.Web.PublicURL, state)
+		a.find(foundOK, "web "+cfg.Web.PublicURL, state, "")
 		return
 	}
 	what, hint := explainFetch(err, cfg)
-	fmt.Fprintf(a.stdout, "web %s: warning: devices will not get through, as seen from here: %s\n  hint: %s\n", cfg.Web.PublicURL, what, hint)
+	a.find(foundWarning, "web "+cfg.Web.PublicURL, "devices will not get through, as seen from here: "+what, hint)
 }
 
 // statusError is an answer that is not radmatch's.

@@ -34,7 +34,7 @@ const (
 
 func (a *app) deviceInviteCommand() *cobra.Command {
 	var lifetime time.Duration
-	var noQR bool
+	var noQR, asJSON bool
 	c := &cobra.Command{
 		Use:   "invite USER",
 		Short: "Make a link that enrols one device",
@@ -51,15 +51,23 @@ a device end it too.`,
 			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
 				return usageError("radmatch device invite USER", "device invite: %w", err)
 			}
-			return a.inviteDevice(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, !noQR)
+			return a.inviteDevice(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, !noQR, asJSON)
 		},
 	}
 	c.Flags().DurationVar(&lifetime, "lifetime", defaultInvitation, "how long the link works")
 	c.Flags().BoolVar(&noQR, "no-qr", false, "only the link")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
-func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Duration, qr bool) error {
+// invitationReport is an invitation for machines. The link is there once, when it is made.
+type invitationReport struct {
+	User    string    `json:"user"`
+	Link    string    `json:"link,omitempty"`
+	Expires time.Time `json:"expires"`
+}
+
+func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Duration, qr, asJSON bool) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
@@ -78,6 +86,9 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 		return fmt.Errorf("device: invite %q: %w", user, err)
 	}
 	link := push.InvitationLink(cfg.PublicURL(), token)
+	if asJSON {
+		return a.printJSON(invitationReport{user.String(), link, expires})
+	}
 	fmt.Fprintf(a.stdout, "%s\n\n", link)
 	if qr {
 		if err := printQR(a.stdout, link); err != nil {

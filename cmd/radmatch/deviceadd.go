@@ -17,6 +17,7 @@ import (
 
 func (a *app) deviceAddCommand() *cobra.Command {
 	var provider, name string
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "add USER --provider NAME",
 		Short: "Register a user at another push provider",
@@ -38,11 +39,12 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 			if name != push.Printable(name, maxDeviceName) {
 				return usageError("--name 'work phone'", "device add: --name must be at most %d characters that print", maxDeviceName)
 			}
-			return a.addDevice(cmd.Context(), mfa.NameOf(args[0]).String(), provider, name)
+			return a.addDevice(cmd.Context(), mfa.NameOf(args[0]).String(), provider, name, asJSON)
 		},
 	}
 	c.Flags().StringVar(&provider, "provider", "", "the name of an entry of push")
 	c.Flags().StringVar(&name, "name", "", "what events and commands call it; unset: as the provider")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -52,7 +54,13 @@ const maxDeviceName = 64
 // subscriber is a push provider that a device subscribes to.
 type subscriber interface{ Subscription(d push.Device) string }
 
-func (a *app) addDevice(ctx context.Context, typed, provider, name string) error {
+// addedDevice is a new device with what is shown of it once.
+type addedDevice struct {
+	deviceReport
+	Topic string `json:"topic,omitempty"` // to subscribe to
+}
+
+func (a *app) addDevice(ctx context.Context, typed, provider, name string, asJSON bool) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
 		return err
@@ -76,9 +84,16 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string) error
 		}
 		return withHint(hint, fmt.Errorf("device: add for %q: %w", user, err))
 	}
-	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user.String(), 128), provider)
+	topic := ""
 	if s, ok := p.(subscriber); ok {
-		fmt.Fprintf(a.stdout, "Subscribe to this topic, and tell it to nobody: %s\n", s.Subscription(d))
+		topic = s.Subscription(d)
+	}
+	if asJSON {
+		return a.printJSON(addedDevice{newDeviceReport(&d), topic})
+	}
+	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user.String(), 128), provider)
+	if topic != "" {
+		fmt.Fprintf(a.stdout, "Subscribe to this topic, and tell it to nobody: %s\n", topic)
 	}
 	return nil
 }

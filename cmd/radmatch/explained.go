@@ -60,11 +60,24 @@ func (e *explained) settings(groups []mfa.Group) {
 		{"override_number_matching_with_otp", fmt.Sprintf("%t, from %s", c.Override, c.OverrideOrigin)},
 		{"number_in_prompt", fmt.Sprint(c.NumberInPrompt)},
 		{"number_from_device", fmt.Sprint(c.NumberFromDevice)},
+		{"credentials", credentialText(c)},
 		{"require_number_matching", fmt.Sprint(c.RequireMatching)},
 		{"policy.number_matching", featureText(c.NumberMatching, groups)},
 		{"policy.show_application_name", featureText(c.ShowApplicationName, groups)},
 		{"policy.show_location", featureText(c.ShowLocation, groups)},
 	}
+}
+
+// credentialText lists the protocols that a client may take a password by.
+func credentialText(c *mfa.Client) string {
+	var list []string
+	if !c.NoPAP {
+		list = append(list, "pap")
+	}
+	if !c.NoMSCHAP {
+		list = append(list, "mschapv2")
+	}
+	return strings.Join(list, ", ")
 }
 
 // featureText says whether a feature is on for a member of groups, and why.

@@ -47,7 +47,7 @@ func (a *app) checkGroups(ctx context.Context, cfg *config.Config) error {
 				}
 				said[l.key+"\x00"+text+"\x00"+c.Primary] = true
 				if why := r.unknownGroup(ctx, c.Primary, mfa.GroupOf(text)); why != "" {
-					fmt.Fprintf(a.stdout, "client %s: warning: %s: %s\n", c.Name, l.key, why)
+					a.find(foundWarning, "client "+c.Name, l.key+": "+why, "")
 				}
 			}
 		}

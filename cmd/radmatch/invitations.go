@@ -15,23 +15,31 @@ import (
 )
 
 func (a *app) deviceInvitationsCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:     "invitations [USER]",
 		Short:   "List invitations that were not used",
 		Example: "  radmatch device invitations\n  radmatch device invitations anna",
 		Args:    rangeArgs(0, 1, "radmatch device invitations [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
-				return a.listInvitations(cmd.Context(), st, user)
+				return a.listInvitations(cmd.Context(), st, user, asJSON)
 			})
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Name) error {
+func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Name, asJSON bool) error {
 	list, err := st.Invitations(ctx, user)
 	if err != nil {
 		return fmt.Errorf("device: invitations: %w", err)
+	}
+	if asJSON {
+		return printEach(a, list, func(in *push.Invitation) invitationReport {
+			return invitationReport{User: in.User.String(), Expires: in.Expires}
+		})
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(a.stderr, "no invitations")

@@ -51,6 +51,7 @@ Exit codes: 0 accepted, 4 rejected, 5 no answer.`,
 	c.Flags().StringVar(&l.server, "server", "", "address of the server, HOST:PORT (default: the first of listen.radius)")
 	c.Flags().StringVar(&l.endUser, "from", "", "Calling-Station-Id to send (default: the address it sends from)")
 	c.Flags().BoolVar(&l.stdin, "password-stdin", false, "read password and answers from standard input, even from a terminal")
+	jsonFlag(c, &l.json)
 	c.Flags().BoolVar(&l.mschap, "mschapv2", false, "prove the password by MS-CHAPv2 in place of PAP")
 	return c
 }
@@ -58,7 +59,7 @@ Exit codes: 0 accepted, 4 rejected, 5 no answer.`,
 // login is one run of the command.
 type login struct {
 	user, client, server, endUser string
-	stdin, mschap                 bool
+	stdin, mschap, json           bool
 }
 
 func (a *app) login(ctx context.Context, l *login) error {
@@ -94,9 +95,16 @@ func (a *app) login(ctx context.Context, l *login) error {
 			return err
 		}
 	}
-	fmt.Fprintf(a.stdout, "Access-Request to %s from %s as client %s\n", caller.Addr, caller.Local, client)
+	if !l.json {
+		fmt.Fprintf(a.stdout, "Access-Request to %s from %s as client %s\n", caller.Addr, caller.Local, client)
+	}
 	for range maxRounds {
-		answer, err := a.round(ctx, caller, q, dictionary)
+		answer, took, err := exchange(ctx, caller, q)
+		if err == nil {
+			r := newRoundReport(&answer, took, dictionary)
+			r.Client, r.Server, r.From = client, caller.Addr, caller.Local
+			err = a.printRound(&r, l.json)
+		}
 		if err != nil {
 			return err
 		}
@@ -119,17 +127,35 @@ func (a *app) login(ctx context.Context, l *login) error {
 	return fmt.Errorf("%d rounds and no decision", maxRounds)
 }
 
-// round sends one request and shows the answer.
-func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query, d *radius.Dictionary) (radius.Answer, error) {
+// roundReport is one answer of the server, for machines.
+type roundReport struct {
+	Client     string            `json:"client"`
+	Server     string            `json:"server"`
+	From       netip.Addr        `json:"from"`
+	Answer     string            `json:"answer"`
+	Took       float64           `json:"took_ms"`
+	Attributes []answerAttribute `json:"attributes"`
+
+	took time.Duration
+}
+
+type answerAttribute struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// exchange sends one request.
+func exchange(ctx context.Context, caller *radius.Caller, q *radius.Query) (radius.Answer, time.Duration, error) {
 	start := time.Now()
 	answer, err := caller.Exchange(ctx, q)
 	if errors.Is(err, radius.ErrNoAnswer) {
-		return answer, &exitError{code: exitNoAnswer, err: err, hint: "is the server running? Its log says why it discards a packet"}
+		err = &exitError{code: exitNoAnswer, err: err, hint: "is the server running? Its log says why it discards a packet"}
 	}
-	if err != nil {
-		return answer, err
-	}
-	fmt.Fprintf(a.stdout, "%s after %s\n", answer.Code, time.Since(start).Round(time.Millisecond))
+	return answer, time.Since(start), err
+}
+
+func newRoundReport(answer *radius.Answer, took time.Duration, d *radius.Dictionary) roundReport {
+	r := roundReport{Answer: answer.Code.String(), Took: float64(took) / float64(time.Millisecond), Attributes: []answerAttribute{}, took: took}
 	for _, attribute := range answer.Attributes() {
 		name, value := d.FormatAttribute(attribute)
 		switch name {
@@ -138,9 +164,20 @@ func (a *app) round(ctx context.Context, caller *radius.Caller, q *radius.Query,
 		case "MS-CHAP2-Success", "MS-MPPE-Send-Key", "MS-MPPE-Recv-Key", "Message-Authenticator":
 			continue // proofs and keys tell a person nothing
 		}
-		fmt.Fprintf(a.stdout, "    %s = %s\n", name, value)
+		r.Attributes = append(r.Attributes, answerAttribute{name, value})
 	}
-	return answer, nil
+	return r
+}
+
+func (a *app) printRound(r *roundReport, asJSON bool) error {
+	if asJSON {
+		return a.printJSON(r)
+	}
+	fmt.Fprintf(a.stdout, "%s after %s\n", r.Answer, r.took.Round(time.Millisecond))
+	for _, x := range r.Attributes {
+		fmt.Fprintf(a.stdout, "    %s = %s\n", x.Name, x.Value)
+	}
+	return nil
 }
 
 // loginCaller is one way to ask the server: from one address of this machine to

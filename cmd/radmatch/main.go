@@ -46,6 +46,7 @@ type app struct {
 	stderr     io.Writer
 	configFile string // -c
 	literal    bool   // --literal: names of users are not looked up
+	findJSON   bool   // check --json
 
 	becomeRoot func() error // not nil: root works as the owner of data_dir, see becomeOwner
 }

@@ -62,17 +62,17 @@ func (a *app) checkPages(cfg *config.Config) error {
 	switch _, _, err := cfg.RelyingParty(); {
 	case len(cfg.Push) == 0:
 	case cfg.Web.Passkeys == "required":
-		fmt.Fprintln(a.stdout, "note: web.passkeys is required: devices without a passkey, radmatch phone among them, cannot approve")
+		a.find(foundNote, "", "web.passkeys is required: devices without a passkey, radmatch phone among them, cannot approve", "")
 	case cfg.Web.Passkeys != "off" && err != nil:
-		fmt.Fprintf(a.stdout, "note: there are no passkeys: %v\n", err)
+		a.find(foundNote, "", fmt.Sprintf("there are no passkeys: %v", err), "")
 	}
 	p, err := openPlaces(cfg, zap.NewNop())
 	if err != nil {
-		fmt.Fprintln(a.stdout, err)
+		a.findError(err, "")
 		return &exitError{code: exitConfig}
 	}
 	if p != nil {
-		fmt.Fprintf(a.stdout, "geoip_database: %s\n", p.Kind())
+		a.find(foundOK, "geoip_database", fmt.Sprint(p.Kind()), "")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) profilesCommand() *cobra.Command {
-	var markdown bool
+	var markdown, asJSON bool
 	c := &cobra.Command{
 		Use:   "profiles",
 		Short: "Print what radmatch knows of each make of VPN concentrator",
@@ -29,14 +29,45 @@ budget and the keys of mfa:.`,
 		Example: "  radmatch config profiles",
 		Args:    exactArgs(0, "radmatch config profiles"),
 		RunE: func(*cobra.Command, []string) error {
-			if markdown {
+			switch {
+			case markdown:
 				return profilesMarkdown(a.stdout)
+			case asJSON:
+				return printEach(a, radius.Profiles(), newProfileReport)
 			}
 			return profilesText(a.stdout)
 		},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print the table of docs/clients.md")
+	jsonFlag(c, &asJSON)
+	c.MarkFlagsMutuallyExclusive("markdown", "json")
 	return c
+}
+
+// profileReport is a profile for machines.
+type profileReport struct {
+	Name      string   `json:"profile"`
+	Device    string   `json:"device"`
+	Prompts   bool     `json:"prompts"`
+	Reply     bool     `json:"shows_reply_message"`
+	EndUser   []string `json:"end_user"`
+	Address   []string `json:"address_attribute"`
+	Budget    float64  `json:"budget_s,omitempty"` // missing: not known
+	Waits     string   `json:"waits"`
+	Raise     string   `json:"set"`
+	Append    string   `json:"append,omitempty"`
+	Challenge bool     `json:"static_challenge"`
+	Quirks    []string `json:"quirks,omitempty"`
+}
+
+func newProfileReport(at **radius.Profile) profileReport {
+	p := *at
+	r := profileReport{Name: p.Name, Device: p.Device, Prompts: p.Prompts, Reply: p.ReplyMessage, EndUser: fieldNames(p.EndUser), Address: fieldNames(p.Address),
+		Budget: p.Budget.Seconds(), Waits: p.Waits, Raise: p.Raise, Challenge: p.StaticChallenge, Quirks: p.Quirks}
+	if v, ok := p.MFA["append"]; ok {
+		r.Append = fmt.Sprint(v)
+	}
+	return r
 }
 
 func profilesText(w io.Writer) error {

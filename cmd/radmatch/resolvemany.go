@@ -152,11 +152,11 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	if len(unknown) > 0 {
-		fmt.Fprintf(a.stdout, "warning: %d registered users are called otherwise at the primary, or have left: %s: what is registered for them counts for nobody; radmatch user show NAME --literal\n",
-			len(unknown), few(unknown))
+		a.find(foundWarning, "", fmt.Sprintf("%d registered users are called otherwise at the primary, or have left: %s: what is registered for them counts for nobody; radmatch user show NAME --literal",
+			len(unknown), few(unknown)), "")
 	}
 	if notKnown > 0 {
-		fmt.Fprintf(a.stdout, "note: whether a primary knows %d of the registered users is not known: %v\n", notKnown, silent)
+		a.find(foundNote, "", fmt.Sprintf("whether a primary knows %d of the registered users is not known: %v", notKnown, silent), "")
 	}
 	return nil
 }
@@ -166,8 +166,8 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 func (a *app) warnClashes(ctx context.Context, st *store.Store) error {
 	clashes, err := st.Clashes(ctx)
 	for _, c := range clashes {
-		fmt.Fprintf(a.stdout, "warning: user %s was kept apart from %q, which is the same name: what is registered there counts for nobody, and the user was blocked; see radmatch user show, register what is missing, then radmatch user unblock, which removes the rest\n",
-			push.Printable(c.User.String(), 128), c.Others)
+		a.find(foundWarning, "", fmt.Sprintf("user %s was kept apart from %q, which is the same name: what is registered there counts for nobody, and the user was blocked; see radmatch user show, register what is missing, then radmatch user unblock, which removes the rest",
+			push.Printable(c.User.String(), 128), c.Others), "")
 	}
 	return err
 }

@@ -115,7 +115,7 @@ func own(info fs.FileInfo) bool {
 // noteOwner says for whom the outcome of a check holds, where data_dir is another user's.
 func (a *app) noteOwner(cfg *config.Config) {
 	if info, err := os.Stat(cfg.DataDir); err == nil && !own(info) {
-		fmt.Fprintf(a.stdout, "note: data_dir %s belongs to another user, who alone can serve there: run check as that user too\n", cfg.DataDir)
+		a.find(foundNote, "", "data_dir "+cfg.DataDir+" belongs to another user, who alone can serve there: run check as that user too", "")
 	}
 }
 
@@ -145,12 +145,12 @@ func (a *app) checkListen(ctx context.Context, cfg *config.Config) (failed bool)
 	running, _ := store.ReadServing(cfg.DataDir)
 	for _, l := range listens(cfg) {
 		if running != nil && running.Holds(l.network, l.address) {
-			fmt.Fprintf(a.stdout, "%s %s: held by the running server, process %d\n", l.key, l.address, running.PID)
+			a.find(foundOK, l.key+" "+l.address, fmt.Sprintf("held by the running server, process %d", running.PID), "")
 			continue
 		}
 		if err := tryListen(ctx, l); err != nil {
 			failed = true
-			fmt.Fprintf(a.stdout, "%s: cannot be listened on: %v\n  hint: %s\n", cfg.Where(l.key), err, listenHint(err, l.key))
+			a.find(foundError, cfg.Where(l.key), fmt.Sprintf("cannot be listened on: %v", err), listenHint(err, l.key))
 		}
 	}
 	return failed

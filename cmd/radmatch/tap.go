@@ -28,7 +28,7 @@ func (a *app) tapCommand() *cobra.Command {
 
 func (a *app) tapIssueCommand() *cobra.Command {
 	var lifetime time.Duration
-	var once bool
+	var once, asJSON bool
 	c := &cobra.Command{
 		Use:   "issue USER",
 		Short: "Issue a pass in place of the user's old one",
@@ -38,15 +38,22 @@ The password is still needed.`,
 		Example: "  radmatch tap issue anna\n  radmatch tap issue anna --lifetime 72h\n  radmatch tap issue anna --once",
 		Args:    exactArgs(1, "radmatch tap issue USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.issuePass(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, once)
+			return a.issuePass(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, once, asJSON)
 		},
 	}
 	c.Flags().DurationVar(&lifetime, "lifetime", otp.DefaultPassLifetime, "how long it is valid: 10m to 720h")
 	c.Flags().BoolVar(&once, "once", false, "good for one login")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
-func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duration, once bool) error {
+// issuedPass is a new pass with what is shown of it once.
+type issuedPass struct {
+	passReport
+	Pass string `json:"pass"`
+}
+
+func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duration, once, asJSON bool) error {
 	t, shown, err := otp.NewPass(mfa.NameOf(typed), time.Now(), lifetime, once)
 	if err == nil {
 		err = t.Validate()
@@ -64,6 +71,9 @@ func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duratio
 	})
 	if err != nil {
 		return fmt.Errorf("tap issue: %w", err)
+	}
+	if asJSON {
+		return a.printJSON(issuedPass{newPassReport(&t, time.Now()), shown})
 	}
 	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
 		shown, push.Printable(t.User.String(), 128), uses, t.Expires.Local().Format(time.DateTime))

@@ -353,7 +353,7 @@ func TestCheckPublic(t *testing.T) {
 		}
 	}
 	p := newServer(t, siteHead+siteClient)
-	if out, code := p.output("check", "--connect"); code != exitOK || !strings.Contains(out, "phones: http://127.0.0.1:0 is HTTP") {
+	if out, code := p.output("check", "--connect"); code != exitOK || !strings.Contains(out, "phones: note: http://127.0.0.1:0 is HTTP") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 }

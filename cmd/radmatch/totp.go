@@ -40,7 +40,7 @@ type totpFlags struct {
 	hotp               bool
 	counter            int64
 	label, issuer      string
-	noQR               bool
+	noQR, json         bool
 }
 
 func (a *app) totpAddCommand() *cobra.Command {
@@ -70,7 +70,15 @@ list of processes; --secret-file cannot be seen.`,
 	fl.StringVar(&f.label, "label", "", "what it is, as totp list shows it")
 	fl.StringVar(&f.issuer, "issuer", "radmatch", "what the app shows above the code")
 	fl.BoolVar(&f.noQR, "no-qr", false, "print no QR code")
+	jsonFlag(c, &f.json)
 	return c
+}
+
+// addedToken is a new token with what enrols it in an app, which is shown once.
+type addedToken struct {
+	tokenReport
+	URL    string `json:"url,omitempty"` // empty with Secret: the secret was given
+	Secret string `json:"secret,omitempty"`
 }
 
 func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
@@ -95,6 +103,13 @@ func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
 	}
 	if t.Weak() {
 		fmt.Fprintf(a.stderr, "radmatch: warning: the secret has %d bits; RFC 4226 demands 128\n", 8*len(t.Secret))
+	}
+	if f.json {
+		added := addedToken{tokenReport: newTokenReport(&t), URL: url}
+		if !given {
+			added.Secret = otp.FormatSecret(t.Secret)
+		}
+		return a.printJSON(added)
 	}
 	if !given {
 		if err := a.showToken(&t, url, f.noQR); err != nil {
@@ -189,7 +204,8 @@ func describeToken(t *otp.Token) string {
 }
 
 func (a *app) totpImportCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "import CSV",
 		Short: "Register the tokens of an Entra CSV file",
 		Long: `Register all tokens of a file as Entra takes it, with this first line:
@@ -210,12 +226,25 @@ takes the names as they are.`,
 		Example: "  radmatch totp import tokens.csv",
 		Args:    exactArgs(1, "radmatch totp import CSV"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.importTOTP(cmd.Context(), args[0])
+			return a.importTOTP(cmd.Context(), args[0], asJSON)
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (a *app) importTOTP(ctx context.Context, name string) error {
+// importReport is the outcome of an import for machines.
+type importReport struct {
+	Imported int      `json:"imported"`
+	Bad      []badRow `json:"bad"`
+}
+
+type badRow struct {
+	Line    int    `json:"line"`
+	Problem string `json:"problem"`
+}
+
+func (a *app) importTOTP(ctx context.Context, name string, asJSON bool) error {
 	rows, bad, err := a.readCSV(name)
 	if err != nil {
 		return withHint("radmatch totp import --help", fmt.Errorf("totp import: %w", err))
@@ -258,7 +287,17 @@ func (a *app) importTOTP(ctx context.Context, name string) error {
 			fmt.Fprintf(a.stderr, "%s:%d: warning: the secret has %d bits; RFC 4226 demands 128\n", name, r.Line, 8*len(r.Token.Secret))
 		}
 	}
-	fmt.Fprintf(a.stdout, "%d imported, %d bad\n", added, len(bad))
+	if asJSON {
+		report := importReport{added, make([]badRow, len(bad))}
+		for i, b := range bad {
+			report.Bad[i] = badRow(b)
+		}
+		if err := a.printJSON(report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.stdout, "%d imported, %d bad\n", added, len(bad))
+	}
 	if len(bad) > 0 {
 		return &exitError{code: exitFailure}
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 func (a *app) totpSyncCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "sync USER CODE CODE",
 		Short: "Bring a token back that is out of step",
 		Long: `Bring a token of USER back by two codes that it shows one after the other, the second
@@ -28,18 +29,20 @@ second is accepted.`,
 		Args:    exactArgs(3, "radmatch totp sync USER CODE CODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
-				return a.syncTOTP(cmd.Context(), st, user, args[1], args[2])
+				return a.syncTOTP(cmd.Context(), st, user, [2]string{args[1], args[2]}, asJSON)
 			})
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, first, second string) error {
+func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, codes [2]string, asJSON bool) error {
 	tokens, err := st.Tokens(ctx, user)
 	if err != nil {
 		return err
 	}
-	u, err := otp.Synchronise(tokens, first, second, time.Now())
+	u, err := otp.Synchronise(tokens, codes[0], codes[1], time.Now())
 	if err == nil {
 		err = st.SyncToken(ctx, u, adminEvent(user, fmt.Sprintf("token %s synchronised: %s", u.Token, offset(tokens, u))))
 	}
@@ -50,8 +53,33 @@ func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, firs
 	case err != nil:
 		return err
 	}
+	if asJSON {
+		return a.printJSON(newSyncReport(user, tokens, u))
+	}
 	fmt.Fprintf(a.stdout, "Token %s of %s: %s\n", u.Token, push.Printable(user.String(), 128), offset(tokens, u))
 	return nil
+}
+
+// syncReport is a token that was brought back, for machines.
+type syncReport struct {
+	User string `json:"user"`
+	ID   string `json:"id"`
+	Off  *int   `json:"clock_off_s,omitempty"`  // totp: more than 0 is fast
+	Next *int64 `json:"next_counter,omitempty"` // hotp
+}
+
+func newSyncReport(user mfa.Name, tokens []otp.Token, u otp.Use) syncReport {
+	r := syncReport{User: user.String(), ID: u.Token}
+	for i := range tokens {
+		if t := &tokens[i]; t.ID == u.Token && t.Kind == otp.TOTP {
+			off := u.Drift * t.Period
+			r.Off = &off
+			return r
+		}
+	}
+	next := u.Step + 1
+	r.Next = &next
+	return r
 }
 
 // offset says how far off the token is that u belongs to.

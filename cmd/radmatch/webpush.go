@@ -66,16 +66,16 @@ func (a *app) checkWebPush(ctx context.Context, cfg *config.Config, devices []pu
 		subscribed += h.Devices
 		switch {
 		case errors.Is(h.Err, push.ErrPushService):
-			fmt.Fprintf(a.stdout, "web push %s: warning: %d devices, not rung: it is not in web.push_services\n", h.Host, h.Devices)
+			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not rung: it is not in web.push_services", h.Devices), "")
 		case h.Err != nil:
-			fmt.Fprintf(a.stdout, "web push %s: warning: %d devices, not reached: %v\n", h.Host, h.Devices, h.Err)
-			fmt.Fprintf(a.stdout, "  hint: let this machine connect to %s; until then only open pages get their requests\n", h.Host)
+			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not reached: %v", h.Devices, h.Err),
+				fmt.Sprintf("let this machine connect to %s; until then only open pages get their requests", h.Host))
 		default:
-			fmt.Fprintf(a.stdout, "web push %s: %d devices, reached\n", h.Host, h.Devices)
+			a.find(foundOK, "web push "+h.Host, fmt.Sprintf("%d devices, reached", h.Devices), "")
 		}
 	}
 	if subscribed == 0 {
-		fmt.Fprintln(a.stdout, "web push: no device has subscribed")
+		a.find(foundOK, "web push", "no device has subscribed", "")
 	}
 	return nil
 }

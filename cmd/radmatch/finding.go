@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/radmatch/radmatch/config"
+)
+
+// The kinds of what check says.
+const (
+	foundError   = "error" // it cannot be served
+	foundWarning = "warning"
+	foundNote    = "note"
+	foundBypass  = "bypass" // in force
+	foundOK      = "ok"
+)
+
+// finding is one thing that check says, for machines. It is about a place in the
+// configuration or about something else, such as a client or a primary.
+type finding struct {
+	Kind  string `json:"kind"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	Key   string `json:"key,omitempty"`
+	About string `json:"about,omitempty"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// find prints a finding. What it is about is often a place, as config.Where has it.
+func (a *app) find(kind, about, text, hint string) {
+	if a.findJSON {
+		_ = a.printJSON(newFinding(a.configFile, kind, about, text, hint))
+		return
+	}
+	switch {
+	case kind == foundBypass:
+		about = "WARNING: BYPASS " + about + ": "
+	case about != "":
+		about += ": "
+	}
+	if kind == foundWarning || kind == foundNote {
+		text = kind + ": " + text
+	}
+	fmt.Fprintln(a.stdout, about+text)
+	if hint != "" {
+		fmt.Fprintf(a.stdout, "  hint: %s\n", hint)
+	}
+}
+
+// newFinding takes the place in file, FILE:LINE: key, from the front.
+func newFinding(file, kind, about, text, hint string) finding {
+	f := finding{Kind: kind, About: about, Text: text, Hint: hint}
+	whole := text
+	if about != "" {
+		whole = about + ": " + text
+	}
+	at, ok := strings.CutPrefix(whole, file+":")
+	number, rest, found := strings.Cut(at, ": ")
+	line, err := strconv.Atoi(number)
+	if !ok || !found || err != nil {
+		return f
+	}
+	f.File, f.Line, f.About, f.Text = file, line, "", rest
+	if key, rest, ok := strings.Cut(rest, ": "); ok && !strings.Contains(key, " ") {
+		f.Key, f.Text = key, rest
+	}
+	return f
+}
+
+// findError prints an error, each of its lines a finding.
+func (a *app) findError(err error, hint string) {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		if i < len(lines)-1 {
+			a.find(foundError, "", line, "")
+			continue
+		}
+		a.find(foundError, "", line, hint)
+	}
+}
+
+// findProblems prints what the configuration says of itself.
+func (a *app) findProblems(ps config.Problems) {
+	for _, p := range ps {
+		if !a.findJSON {
+			fmt.Fprintln(a.stdout, p)
+			continue
+		}
+		f := finding{Kind: foundError, File: p.File, Line: p.Line, Key: p.Key, Text: p.Rule}
+		if p.Warning {
+			f.Kind = foundWarning
+		}
+		if p.Got != "" {
+			f.Text += "; got " + p.Got
+		}
+		_ = a.printJSON(f)
+	}
+}
+
+// checkedClient is a client as check takes it, for machines.
+type checkedClient struct {
+	Kind           string   `json:"kind"` // client
+	Client         string   `json:"client"`
+	Profile        string   `json:"profile"`
+	Override       bool     `json:"override_number_matching_with_otp"`
+	OverrideOrigin string   `json:"override_origin"`
+	Prompts        bool     `json:"prompts"`
+	ReplyMessage   bool     `json:"shows_reply_message"`
+	EndUser        []string `json:"end_user"`
+	Address        []string `json:"address_attribute"`
+	Budget         float64  `json:"budget_s,omitempty"` // missing: not known
+	BudgetOrigin   string   `json:"budget_origin,omitempty"`
+}
+
+func newCheckedClient(c *config.Client) checkedClient {
+	r := checkedClient{Kind: "client", Client: c.Name, Profile: c.Profile, Prompts: c.Prompts, ReplyMessage: c.ReplyMessage,
+		EndUser: append([]string{}, c.EndUser...), Address: append([]string{}, c.Address...)}
+	r.Override, r.OverrideOrigin = c.OverrideOTP()
+	if c.Budget > 0 {
+		r.Budget, r.BudgetOrigin = c.Budget.Seconds(), c.Origin("budget")
+	}
+	return r
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/radmatch/radmatch/config"
+)
+
+// noJSON are the commands without --json, each with the reason. One that prints data
+// has no reason.
+var noJSON = map[string]string{
+	"quickstart":      "prints what a person does next",
+	"serve":           "its log has log.format",
+	"hash":            "prints one hash",
+	"phone enroll":    "a program for a person",
+	"phone watch":     "a program for a person",
+	"config describe": "prints a configuration file",
+	"config schema":   "prints JSON",
+	"method default":  "says what it did",
+	"user block":      "says what it did",
+	"user unblock":    "says what it did",
+	"totp remove":     "says what it did",
+	"tap revoke":      "says what it did",
+	"device remove":   "says what it did",
+	"device uninvite": "says what it did",
+	"bypass end":      "says what it did",
+	"clients unlatch": "says what it did",
+	"rekey":           "says what it did",
+}
+
+// TestJSONFlags: every command that prints data has --json, the manual lists it, and
+// no exception is left over.
+func TestJSONFlags(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, listed, _ := strings.Cut(string(manual), "With `--json` a command prints one object a line:")
+	listed, _, _ = strings.Cut(listed, "\n\n")
+	left := map[string]bool{}
+	for name := range noJSON {
+		left[name] = true
+	}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		_, name, _ := strings.Cut(c.CommandPath(), " ")
+		groups := c.HasSubCommands() && c.ValidateArgs([]string{"nonsense"}) == nil // see demandSubcommand
+		if groups || name == "help" || strings.HasPrefix(name, "completion") {
+			return
+		}
+		has := c.Flags().Lookup("json") != nil
+		switch {
+		case left[name] && has:
+			t.Errorf("%s has --json: it is no exception", name)
+		case left[name]:
+			delete(left, name)
+		case !has:
+			t.Errorf("%s has no --json", name)
+		case has && !strings.Contains(listed, "`"+name+"`"):
+			t.Errorf("docs/operating.md does not list `%s` among what has --json", name)
+		}
+	}
+	walk((&app{}).rootCommand())
+	for name := range left {
+		t.Errorf("there is no command %q", name)
+	}
+}
+
+// TestFinding: what check says keeps its place in the file.
+func TestFinding(t *testing.T) {
+	cfg := &config.Config{File: "r.yaml"}
+	for _, tt := range []struct {
+		about, text string
+		want        finding
+	}{
+		{cfg.Where("data_dir"), "must be: a folder", finding{File: "r.yaml", Key: "data_dir", Text: "must be: a folder"}},
+		{"", "r.yaml:12: clients[0].secret_file: must be readable", finding{File: "r.yaml", Line: 12, Key: "clients[0].secret_file", Text: "must be readable"}},
+		{"", "r.yaml:12: is no YAML: tab", finding{File: "r.yaml", Line: 12, Text: "is no YAML: tab"}},
+		{"", "dial tcp 127.0.0.1:389: refused", finding{Text: "dial tcp 127.0.0.1:389: refused"}},
+		{"client vpn", "it waits 5s", finding{About: "client vpn", Text: "it waits 5s"}},
+		{"", "r.yaml can be served", finding{Text: "r.yaml can be served"}},
+	} {
+		if got := newFinding("r.yaml", "", tt.about, tt.text, ""); got != tt.want {
+			t.Errorf("newFinding(%q, %q) = %+v, want %+v", tt.about, tt.text, got, tt.want)
+		}
+	}
+}
