@@ -61,6 +61,10 @@ func (s *Store) copyTo(ctx context.Context, file string) error {
 // checkCopy reads a copy through, and opens its proof with the keys. errSeal means
 // that they do not fit.
 func checkCopy(ctx context.Context, file string, ring *keyring) error {
+	file, err := filepath.Abs(file) // a URL takes the first folder of another path for a host
+	if err != nil {
+		return err
+	}
 	u := url.URL{Scheme: "file", Path: file, RawQuery: "mode=ro&immutable=1"}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
