@@ -32,7 +32,7 @@ func (a *app) becomeOwner(dir string, lasting bool) error {
 	} else {
 		a.becomeRoot = func() error { return become(0, os.Getgid(), groups, setGID, setUID) }
 	}
-	own := []int{gid}
+	var own []int
 	if gid, own, err = groupsOf(uid, gid); err == nil {
 		err = become(uid, gid, own, setGID, setUID)
 	}
