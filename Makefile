@@ -16,7 +16,7 @@ run: build
 
 test:
 	testdata/install-peers
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m ./...
 	testdata/fuzz 3s
 
 # Each fuzz target for longer than `make test` takes.

@@ -125,7 +125,9 @@ func TestConfigDescribe(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("exit %d", code)
 	}
-	file := writeFile(t, filepath.Join(t.TempDir(), "radmatch.yaml"), text)
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
+	writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
 	if code, out, _ := command(t, "check", "-c", file); code != exitOK {
 		t.Errorf("exit %d\n%s", code, out)
 	}

@@ -99,13 +99,18 @@ mfa: {reject_delay: 500ms}
 				p.awaitEvent("alice", elsewhere, before+1)
 				p.kill()
 				p.start()
-				ph = p.enroll("alice")
+				if !blocks { // nobody enrols who is blocked
+					ph = p.enroll("alice")
+				}
 			}
 			list := p.reports("alice")
 			if len(list) != 1 || list[0].Client != "vpn" || list[0].EndUser != "192.0.2.1" || list[0].Reason != mfa.ReasonNotMe || list[0].BlocksUser != blocks {
 				t.Errorf("reports %+v", list)
 			}
 			p.cli("user", "unblock", "alice")
+			if blocks {
+				ph = p.enroll("alice")
+			}
 			s = p.seat("127.0.0.1")
 			r = s.start(signIn("alice", "192.0.2.4"))
 			ph.approve()

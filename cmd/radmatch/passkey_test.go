@@ -232,7 +232,7 @@ func TestOwnDevicesAndHistory(t *testing.T) {
 	var history struct {
 		Logins []struct{ Client, Outcome, Method, Device, EndUser string }
 	}
-	if status, code := a.call("GET", "/api/v1/history", nil, &history); status != 200 || len(history.Logins) != 1 {
+	if status, code := a.call("GET", "/api/v1/history", nil, &history); status != 200 || len(history.Logins) != 2 || history.Logins[1].Outcome != "added" {
 		t.Fatalf("%d %s %+v", status, code, history)
 	}
 	if l := history.Logins[0]; l.Client != "vpn" || l.Outcome != "accept" || l.Method != "push" || l.Device != "alice's" {

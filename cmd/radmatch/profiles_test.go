@@ -85,6 +85,7 @@ func TestClientOverProfile(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
+	writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
 	code, out, _ := command(t, "check", "-c", file)
 	for _, want := range []string{
 		"client gate:   profile strongswan: prompts no, shows Reply-Message no, end user Calling-Station-Id, address Calling-Station-Id, waits 14s as delivered\n",

@@ -135,7 +135,7 @@ func TestUserByAnotherName(t *testing.T) {
 	s := newShop(t)
 	s.primary(`{name: local, type: none, default_domain: CORP, domains: [example.org]}`)
 	for _, args := range [][]string{
-		{"user", "block", "anna@example.org"}, {"totp", "add", `CORP\anna`, "--no-qr"}, {"tap", "issue", "anna@corp"},
+		{"user", "block", "anna@example.org"}, {"user", "unblock", "anna@example.org"}, {"totp", "add", `CORP\anna`, "--no-qr"}, {"tap", "issue", "anna@corp"},
 		{"method", "default", "anna@example.org", "otp"}, {"device", "invite", "anna@example.org", "--no-qr"}, {"events", "--user", "anna@example.org"},
 	} {
 		out, errs, code := s.run("", args...)

@@ -93,7 +93,7 @@ func TestUserBlock(t *testing.T) {
 	if code != exitOK || out != "Blocked anna\n" || !strings.Contains(errs, "no method registered") {
 		t.Errorf("block: got exit %d, %q, %q; want a note", code, out, errs)
 	}
-	if out := s.ok("user", "show", "Anna"); !regexp.MustCompile(`blocked +yes\n`).MatchString(out) || !regexp.MustCompile(`methods +none\n`).MatchString(out) {
+	if out := s.ok("user", "show", "Anna"); !regexp.MustCompile(`blocked +yes, \S+ \S+ by \S+\n`).MatchString(out) || !regexp.MustCompile(`methods +none\n`).MatchString(out) {
 		t.Errorf("user show:\n%s", out)
 	}
 	s.server(func(ctx context.Context, st *store.Store) { // "this was not me"

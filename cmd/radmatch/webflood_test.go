@@ -136,7 +136,9 @@ func TestIdleConnections(t *testing.T) {
 	if open > 2048+200 {
 		t.Errorf("%d descriptors are open for %d connections of strangers", open, idle)
 	}
-	if grown > 100<<20 {
+	// About 60 MiB; the race detector holds several times as much. All of them would
+	// be three times that.
+	if grown > 300<<20 {
 		t.Errorf("%d connections of strangers hold %d octets", idle, grown)
 	}
 	median, lost := s.logins(50)
