@@ -154,6 +154,15 @@ func openServerStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (
 		}
 		return nil, withHint("radmatch check --connect", err)
 	}
+	clashes, err := st.Clashes(ctx)
+	for _, c := range clashes {
+		log.Warn("what is registered under other spellings of a user counts for nobody: radmatch user show, then radmatch user unblock",
+			zap.Stringer("user", c.User), zap.Strings("others", c.Others))
+	}
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
 	return st, nil
 }
 

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/radmatch/radmatch/mfa"
 )
 
@@ -90,7 +88,6 @@ func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []
 		return err
 	}
 	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", quoted(keys))
-	s.log.Warn("names of two users are one", zap.String("user", form), zap.Strings("others", keys), zap.String("text", text))
 	return s.insertAdmin(ctx, tx, mfa.Event{User: name, Text: text, Operator: "radmatch"})
 }
 

@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -34,6 +37,13 @@ func TestReform(t *testing.T) {
 	for _, user := range []string{"anna", "bob", "bob2", "carla"} {
 		must(t, s.AddToken(ctx, otp.NewTOTP(mfa.NameOf(user)), admin("add")))
 	}
+	for _, user := range []string{"anna", "bob", "bob2"} {
+		must(t, s.AddDevice(ctx, push.NewRegistration(mfa.NameOf(user), "chat", "phone of "+user, time.Now()), admin("add")))
+	}
+	must(t, s.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn')`)
+		return err
+	}))
 	older(t, s, map[string]string{"anna": "anna ", "bob2": "bob\u00a0"})
 	must(t, s.Close())
 
@@ -50,6 +60,17 @@ func TestReform(t *testing.T) {
 	if u, err := s.User(ctx, mfa.NameOf("carla")); err != nil || u.Blocked || u.Codes != 1 {
 		t.Errorf("carla: %+v, %v", u, err)
 	}
+	for user, device := range map[string]string{"anna": "phone of anna", "bob": "phone of bob"} {
+		if list, err := s.ListDevices(ctx, mfa.NameOf(user)); err != nil || len(list) != 1 || list[0].Name != device {
+			t.Errorf("%s: devices %+v, %v", user, list, err)
+		}
+	}
+	if u, err := s.User(ctx, mfa.NameOf("anna")); err != nil || !slices.Equal(u.PushBlocked, []string{"vpn"}) {
+		t.Errorf("the push block of anna: %+v, %v", u, err)
+	}
+	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || len(u.PushBlocked) > 0 {
+		t.Errorf("the push block of the other bob: %+v, %v", u, err)
+	}
 	clashes, err := s.Clashes(ctx)
 	if err != nil || len(clashes) != 1 || clashes[0].User.String() != "bob" || len(clashes[0].Others) != 1 || clashes[0].Others[0] != "bob\u00a0" {
 		t.Errorf("clashes: %+v, %v", clashes, err)
@@ -62,7 +83,14 @@ func TestReform(t *testing.T) {
 	if clashes, err := s.Clashes(ctx); err != nil || len(clashes) != 0 {
 		t.Errorf("after unblock: %+v, %v", clashes, err)
 	}
-	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 1 {
+	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 1 || u.Devices != 1 || len(u.PushBlocked) > 0 {
 		t.Errorf("bob, unblocked: %+v, %v", u, err)
+	}
+	for _, table := range keyed {
+		var n int
+		must(t, s.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user LIKE 'bob%' AND user <> 'bob'`).Scan(&n))
+		if n != 0 {
+			t.Errorf("%d rows of the other bob stay in %s", n, table)
+		}
 	}
 }
