@@ -172,6 +172,7 @@ func trail(t *testing.T, h Harness) {
 	full.Approval = mfa.Approval{Device: "phone", DeviceID: "d1", Signature: []byte{0, 1, 2}}
 	full.Method, full.Token, full.Drift, full.Tries = "push", "t1", -2, 3
 	full.Primary, full.Factor, full.Total, full.Count = 1, time.Second, time.Minute, 7
+	full.Packets = [][]byte{{1, 2}, {3}}
 	full.Requests = []mfa.PromptRequest{{Time: full.Time, Client: "vpn", EndUser: "x", Source: "y"}}
 	full.Text, full.Operator, full.NumberSet, full.Rounds, full.Claimed, full.BlocksUser = "text", "root", true, 2, true, true
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[mfa.Event]()) {
