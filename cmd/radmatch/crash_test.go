@@ -83,7 +83,7 @@ fatigue: {prompts: 1}
 // first one is reported. A right code in between makes it the first again.
 func TestKilledBetweenLocks(t *testing.T) {
 	t.Parallel()
-	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3, window: 1m, for: 1s}
+	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3, window: 1m, for: 5s}
 `)
 	p.addTOTP("alice")
 	lock := func(want int) {
@@ -91,6 +91,7 @@ func TestKilledBetweenLocks(t *testing.T) {
 		p.start()
 		s := p.seat("127.0.0.1")
 		s.threeWrongCodes("alice")
+		s.expect(signIn("alice", ""), radius.AccessReject)
 		var last *mfa.WrongCodes
 		reports := strings.Count(p.cli("events", "--json", "--user", "alice"), `"kind":"report"`)
 		for _, ev := range p.events("alice") {
@@ -98,10 +99,9 @@ func TestKilledBetweenLocks(t *testing.T) {
 				last = ev.WrongCodes
 			}
 		}
-		if last == nil || last.Locks != want || last.Row != 3*want || last.Until.Sub(last.Since) != time.Second<<(want-1) || reports != 1 {
+		if last == nil || last.Locks != want || last.Row != 3*want || last.Until.Sub(last.Since) != 5*time.Second<<(want-1) || reports != 1 {
 			t.Fatalf("lock %d: %+v, %d reports", want, last, reports)
 		}
-		s.expect(signIn("alice", ""), radius.AccessReject)
 		p.kill()
 		time.Sleep(time.Until(last.Until))
 	}
