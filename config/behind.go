@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -82,6 +83,11 @@ func (c *Config) outerOf(r *report, cl *Client, key string) *Client {
 	return nil
 }
 
+// nearAddress is what somebody wrote who meant an address, such as 10.0.0.300, 10.0/16,
+// 10.0.0.1-9 or 2001:db8::/x. As a NAS-Identifier it would be taken without a word,
+// and the device would be a stranger. A MAC address is none of them.
+var nearAddress = regexp.MustCompile(`^\s*(\d{1,3}(\.[\d*x]{1,3}){2,}\.?\s*([/:-].*)?|\d{1,3}(\.\d{1,3})?/\d+|\[?[\da-fA-F:]*::.*)\s*$`)
+
 // checkNAS checks how a client is told. owner has the keys of those before.
 func (c *Config) checkNAS(r *report, cl *Client, key string, owner map[string]string) {
 	for i, text := range cl.NAS {
@@ -97,6 +103,12 @@ func (c *Config) checkNAS(r *report, cl *Client, key string, owner map[string]st
 			continue
 		case err != nil && (text == "" || len(text) > maxIdentifier):
 			r.add(at, quote(text), "must be an address, a prefix, or a NAS-Identifier of 1 to %d octets", maxIdentifier)
+			continue
+		case err != nil && nearAddress.MatchString(text):
+			r.add(at, quote(text), "must be an address or a prefix: it looks like one, and no device's NAS-Identifier does")
+			continue
+		case err != nil && strings.TrimSpace(text) != text:
+			r.add(at, quote(text), "must have no blanks around it")
 			continue
 		case err != nil && strings.HasPrefix(text, "radmatch "):
 			r.add(at, quote(text), "must not begin so: radmatch's own commands do")

@@ -109,7 +109,7 @@ type Client struct {
 	Secret       Secrets        `yaml:"secret" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed (unsigned requests are read with the first)."`
 	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret, one a line, at most two."`
 	Behind       string         `yaml:"behind" example:"proxy" doc:"The name of the client that is the proxy before this device. Then nas must be there, and neither addresses nor a secret. See docs/proxies.md."`
-	NAS          []string       `yaml:"nas" example:"branch-7" doc:"How the device behind the proxy is told in signed requests: addresses (IP or prefix) are those of NAS-IP-Address and NAS-IPv6-Address, anything else is a NAS-Identifier, which comes first."`
+	NAS          []string       `yaml:"nas" example:"branch-7" doc:"How the device behind the proxy is told in signed requests: addresses (IP or prefix) are those of NAS-IP-Address and NAS-IPv6-Address, anything else that does not look like an address is a NAS-Identifier, which comes first."`
 	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
 	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
 	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one. With the profile rdgateway, and several: none."`

@@ -63,6 +63,23 @@ func (k NameKey) IsZero() bool { return k.form == "" }
 // Name returns a Name that is spelled as its form.
 func (k NameKey) Name() Name { return Name{sent: k.form, form: k.form} }
 
+// alike is the form without accents. A primary that says nothing of whom it has
+// refused, such as another RADIUS server before Windows, may take thousands of
+// spellings for one name: guesses by all of them count together.
+func (k NameKey) alike() NameKey {
+	for i := range len(k.form) {
+		if k.form[i] >= utf8.RuneSelf {
+			return NameKey{strings.Map(func(r rune) rune {
+				if unicode.Is(unicode.Mn, r) {
+					return -1
+				}
+				return r
+			}, norm.NFD.String(k.form))}
+		}
+	}
+	return k
+}
+
 // formOf does not allocate where the spelling is in its form already.
 func formOf(s string) string {
 	lower := true

@@ -45,3 +45,25 @@ func TestSpellingsAreOneUser(t *testing.T) {
 		})
 	}
 }
+
+// TestAccentsCountAlike: where the primary does not say whom it has refused, the
+// spellings that Windows takes for one name are no way to more guesses.
+func TestAccentsCountAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for i, name := range []string{"alice", "\u00e1lice", "ALIC\u00c9", "al\u1ec9ce", "a\u0300\u0301lice", "\uff21l\u00efce"} {
+			q := r.request(name)
+			q.Cred = Password("wrong")
+			got := r.send(q).want(Reject, ReasonWrongPassword)
+			if want := slowed(time.Second, i+1); got.Delay != want {
+				t.Errorf("%q: the rejection waits %s; want %s", name, got.Delay, want)
+			}
+			time.Sleep(maxRejectDelay)
+		}
+		q := r.request("anna")
+		q.Cred = Password("wrong")
+		if got := r.send(q).want(Reject, ReasonWrongPassword); got.Delay != time.Second {
+			t.Errorf("another user waits %s", got.Delay)
+		}
+	})
+}

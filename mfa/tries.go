@@ -237,7 +237,7 @@ func slowed(delay time.Duration, n int) time.Duration {
 	return min(delay, maxRejectDelay)
 }
 
-// try is one password on its way: under the name that was typed, and under the one
+// try is one password on its way: under the name that was typed, without accents, and under the one
 // that the primary knows the user by. It is over with the first answer, or when
 // the login waits for a device.
 type try struct {
@@ -260,7 +260,7 @@ func (l *Limits) try(ctx context.Context, r *Request) (*try, error) {
 		return nil, nil
 	}
 	t := &try{tries: &l.tries, delay: r.Client.RejectDelay}
-	key := tryKey{user: r.User.Key(), endUser: r.EndUser, signed: r.Signed}
+	key := tryKey{user: r.User.Key().alike(), endUser: r.EndUser, signed: r.Signed}
 	if r.EndUser == "" {
 		key.client = r.Client.Name
 	}

@@ -55,9 +55,11 @@ func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err e
 	} else if i := strings.LastIndexByte(name, '@'); i >= 0 {
 		user, domain, upn = name[:i], name[i+1:], true
 	}
-	if user == "" || !utf8.ValidString(name) || strings.TrimSpace(user) != user || strings.ContainsAny(user, `\@/`) ||
+	// A slash: Windows also reads example.org/people/alice. What is one of these signs
+	// in the form, as ＠ is, must not make another domain's name of it.
+	form := mfa.NameOf(user).Key().String()
+	if form == "" || !utf8.ValidString(name) || strings.TrimSpace(user) != user || strings.ContainsAny(form, `\@/`) ||
 		strings.ContainsFunc(user, unicode.IsControl) {
-		// A slash: Windows also reads example.org/people/alice.
 		return mfa.Name{}, false, errors.New("not a user name that can be told from others")
 	}
 	if user != name && !slices.Contains(n.home, mfa.NameOf(domain).Key()) {

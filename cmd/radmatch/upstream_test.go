@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -105,12 +107,43 @@ mfa: {reject_delay: 500ms}
 	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
 		s := p.seat(from)
 		s.expect(signIn("alice", ""), radius.AccessAccept)
-		s.expect(signIn("dora@example.org", ""), radius.AccessAccept) // User-Name is dora
+		s.expect(signIn("dora.smith@example.org", ""), radius.AccessAccept) // User-Name is dora
 		s.expect(signIn("alice@example.org", ""), radius.AccessReject)
 		events := p.events("alice@example.org")
 		if ev := events[len(events)-1]; ev.Reason != mfa.ReasonUnsureName {
 			t.Errorf("from %s: the event has %s", from, ev.Reason)
 		}
 	}
+	// How docs/upstream.md tells whether a server returns User-Name.
+	for typed, user := range map[string]string{"dora.smith@example.org": "dora@example.org", "alice@example.org": "alice@example.org"} {
+		login := p.command(nil, "login", typed, "--server", p.radius[0], "--password-stdin")
+		login.Stdin = strings.NewReader(testPassword + "\n")
+		out, _ := login.CombinedOutput()
+		var ev mfa.Event
+		if err := json.Unmarshal([]byte(p.cli("events", "--limit", "1", "--json")), &ev); err != nil || ev.User.String() != user {
+			t.Errorf("login as %s: the event is of %q, %v:\n%s", typed, ev.User, err, out)
+		}
+	}
 	p.stop()
+}
+
+// TestUpstreamPage: the entry of docs/upstream.md is one that FreeRADIUS was given.
+func TestUpstreamPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/upstream.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := os.ReadFile("../../testdata/freeradius/users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, entry, ok := strings.Cut(string(page), "In its `users` file:\n\n  ```\n")
+	entry, _, end := strings.Cut(entry, "  ```")
+	if entry = strings.ReplaceAll(entry, "\n  ", "\n"); !ok || !end || !strings.Contains(entry, "User-Name = ") {
+		t.Fatalf("the page has no entry: %q", entry)
+	}
+	form := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(entry)), "…", "[0-9a-f]{32}")
+	if !regexp.MustCompile(`(?m)^` + form + `$`).Match(users) {
+		t.Errorf("FreeRADIUS was not given %q", entry)
+	}
 }

@@ -22,6 +22,7 @@ func TestActiveDirectory(t *testing.T) {
 		t.Run("sign in", func(t *testing.T) { testDomainSignIn(t, d) })
 		t.Run("refused", func(t *testing.T) { testDomainRefused(t, d) })
 		t.Run("names", func(t *testing.T) { testDomainNames(t, d) })
+		t.Run("spellings", func(t *testing.T) { testDomainSpellings(t, d) })
 		t.Run("connect", func(t *testing.T) { testDomainConnect(t, d) })
 		t.Run("ntlm", func(t *testing.T) { testDomainNTLM(t, d) })
 		t.Run("three protocols", func(t *testing.T) { testDomainThreeProtocols(t, d) })
@@ -170,6 +171,52 @@ func testDomainNames(t *testing.T, d *passwordtest.Domain) {
 			t.Helper()
 			if id.Name.String() != c.want || c.want == "" && !errors.Is(err, mfa.ErrRejected) {
 				t.Errorf("%s by %s: got %q, %v; want %q", c.name, protocol, id.Name, err, c.want)
+			}
+		})
+	}
+}
+
+// testDomainSpellings: what TestSpellingsLDAP is for OpenLDAP, by both protocols.
+func testDomainSpellings(t *testing.T, d *passwordtest.Domain) {
+	d.AddNear(t)
+	admin := append(d.Admin(t), "-b", d.BaseDN)
+	for _, c := range []struct {
+		what, attribute string
+		name            func(i int) string // of the account with index i
+		asked           string             // of the directory, for a spelling
+		forms           []string
+	}{
+		{"account", "sAMAccountName", func(i int) string { return passwordtest.NearNames[i] }, "%s", []string{"%s", `ad\%s`, "%s@Ad.Example.Org"}},
+		{"logon name", "userPrincipalName", func(i int) string { return fmt.Sprintf("near%d", i) }, "%s@ad.example.org", []string{"%s@ad.example.org"}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			l, users := domainLDAP(t, d, func(s *LDAPSettings) { s.Groups, s.Reply = "none", nil }), passwordtest.NewOneUser(t)
+			var asked, typed []string
+			for n := range passwordtest.NearNames {
+				for i, s := range passwordtest.Spellings(c.name(n), 12) {
+					asked, typed = append(asked, fmt.Sprintf(c.asked, s)), append(typed, fmt.Sprintf(c.forms[i%len(c.forms)], s))
+				}
+			}
+			accepted := 0
+			for i, dns := range passwordtest.Owners(t, c.attribute, asked, admin...) {
+				account := ""
+				if len(dns) == 1 {
+					account = dns[0]
+					accepted++
+				}
+				in := users.Spelled(l, account, typed[i], d.Password, fmt.Sprint("wrong ", i))
+				sent := mfa.NameOf(typed[i])
+				id, err := l.Check(t.Context(), sent, passwordtest.Response(t, responseName(sent), d.Password))
+				if err == nil {
+					users.Is(account, typed[i], id.Name)
+				}
+				if in != (err == nil) {
+					t.Errorf("%q gets in by PAP: %t; by MS-CHAPv2: %v", typed[i], in, err)
+				}
+			}
+			t.Logf("%d of %d spellings mean an account; %d of %d accounts get in", accepted, len(typed), len(users.Keys), len(passwordtest.NearNames))
+			if len(users.Keys) < 15 {
+				t.Errorf("only %d accounts get in: %v", len(users.Keys), users.Keys)
 			}
 		})
 	}

@@ -55,7 +55,7 @@ func (s *LDAPSettings) parseLogin(name string) (loginName, error) {
 	}
 	n := splitLogin(name)
 	switch {
-	case strings.TrimSpace(n.bare) == "" || strings.Contains(n.bare, `\`):
+	case mfa.NameOf(n.bare).IsZero() || strings.Contains(n.bare, `\`):
 		return loginName{}, errNoUser
 	case hasDomain(name) && !s.Lists(n.domain):
 		return loginName{}, errDomain
@@ -174,7 +174,7 @@ func (l ldapLogin) nameOf(e *ldapEntry) (string, error) {
 	} else if rdn, value := ldapRDN(e.dn); rdn == strings.ToLower(attribute) {
 		name = value
 	}
-	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if mfa.NameOf(name).IsZero() || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fmt.Errorf("%q has %d values of %s, and must have one that can be a name", cutText(e.dn), len(values), attribute)
 	}
 	return name, nil

@@ -3,6 +3,7 @@ package passwordtest
 import (
 	"encoding/base64"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -160,6 +161,31 @@ func (d *Domain) rid(t *testing.T, group string) string {
 // Modify changes the directory, as its administrator.
 func (d *Domain) Modify(t *testing.T, ldif string) {
 	t.Helper()
+	run(t, ldif, "ldapmodify", append([]string{"-x"}, d.Admin(t)...)...)
+}
+
+// Admin returns arguments by which OpenLDAP's programs ask as the administrator.
+func (d *Domain) Admin(t *testing.T) []string {
+	t.Helper()
 	d.write(t, "admin", d.Password)
-	run(t, ldif, "ldapmodify", "-x", "-H", "ldaps://"+d.Host, "-D", "Administrator@"+d.Realm, "-y", d.path("admin"))
+	return []string{"-H", "ldaps://" + d.Host, "-D", "Administrator@" + d.Realm, "-y", d.path("admin")}
+}
+
+// AddNear adds the accounts of NearNames, as far as the directory takes them: some
+// are one account to it. The logon name of the one with index 3 is near3.
+func (d *Domain) AddNear(t *testing.T) {
+	t.Helper()
+	base64Of := base64.StdEncoding.EncodeToString
+	password, _ := rfc2759.ToUTF16([]byte(`"` + d.Password + `"`))
+	var b strings.Builder
+	for i, name := range NearNames {
+		fmt.Fprintf(&b, "dn: %s\nchangetype: add\nobjectClass: user\nuserAccountControl: 512\nsAMAccountName:: %s\nunicodePwd:: %s\nuserPrincipalName: near%d@%s\n\n",
+			d.DN(fmt.Sprintf("no name %d", i)), base64Of([]byte(name)), base64Of(password), i, strings.ToLower(d.Realm))
+	}
+	cmd := exec.CommandContext(t.Context(), "ldapmodify", append([]string{"-x", "-c"}, d.Admin(t)...)...)
+	cmd.Stdin = strings.NewReader(b.String())
+	out, _ := cmd.CombinedOutput() // fails for those that it does not take
+	if n := strings.Count(string(out), "adding new entry"); n != len(NearNames) {
+		t.Fatalf("ldapmodify has tried %d of %d: %s", n, len(NearNames), out)
+	}
 }
