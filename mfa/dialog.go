@@ -31,6 +31,56 @@ func (e *Engine) supersede(ctx context.Context, w *wait) {
 	})
 }
 
+// clear ends the prompt that is in the way of w, from the same origin, where nobody can
+// be let in by it any more: the user has dialled again, and what they approve must not
+// be the request that is dead.
+func (e *Engine) clear(ctx context.Context, o, w *wait) (cleared bool) {
+	if o.origin() != w.origin() || !e.Pending.dead(o) {
+		return false
+	}
+	user, _ := e.Directory.User(ctx, w.User) // without an answer nothing is forgiven
+	e.Pending.settle(ctx, o, func() (Decision, Event, ending) {
+		if !e.Pending.dead(o) {
+			return Decision{}, Event{}, goesOn
+		}
+		cleared = true
+		return e.givenUp(o, ReasonSuperseded, user, "the client gave it up, and the user signed in anew")
+	})
+	return cleared
+}
+
+// givenUp ends a login whose user waits for it no more. A prompt counts, and is in the
+// trail, as one that was not answered, so that nobody rings without end by giving up;
+// but the user may try again at once.
+func (e *Engine) givenUp(w *wait, reason Reason, user User, text string) (Decision, Event, ending) {
+	now := time.Now()
+	ev := w.event(Reject, reason, now)
+	if w.prompts() {
+		ev = w.pushEvent(Reject, ReasonPushNoResponse, Approval{}, now)
+		e.tire(w, ev.Reason, user, now)
+	}
+	ev.Text = text
+	return w.decide(Reject, reason), ev, record
+}
+
+// dead reports whether the NAS has given up every packet of a prompt that nothing can
+// join, that no challenge can lead back to, and that no device has approved.
+func (t *Pending) dead(w *wait) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.done || w.approved != nil || w.client.Join && w.Key != "" {
+		return false
+	}
+	packets := slices.Clone(w.held)
+	for _, c := range w.challenges {
+		if !c.answered {
+			return false
+		}
+		packets = append(packets, c.packets...)
+	}
+	return len(packets) > 0 && waiting(packets) == 0 // none: it is about to be held
+}
+
 // peer is the key of a table of logins: a user or an origin.
 type peer struct {
 	user   NameKey
@@ -75,21 +125,15 @@ func (e *Engine) knockAgain(ctx context.Context, c *challenge) {
 
 // cancel ends the login whose challenge p answers with what nobody typed: the person
 // has closed the window. It reports false where there is no such login, or others
-// wait for it. A prompt counts as one that was not answered, so that nobody rings
-// without end.
+// wait for it.
 func (e *Engine) cancel(ctx context.Context, p packet) bool {
 	c := e.Pending.takeAlone(p)
 	if c == nil {
 		return false
 	}
-	w := c.w
-	user, _ := e.Directory.User(ctx, w.User) // without an answer nothing is forgiven
-	e.Pending.settle(ctx, w, func() (Decision, Event, ending) {
-		now := time.Now()
-		e.tire(w, ReasonPushNoResponse, user, now)
-		ev := w.event(Reject, ReasonAbandoned, now)
-		ev.Text = "the answer to the challenge was no text: the user has cancelled"
-		return w.decide(Reject, ReasonAbandoned), ev, record
+	user, _ := e.Directory.User(ctx, c.w.User) // without an answer nothing is forgiven
+	e.Pending.settle(ctx, c.w, func() (Decision, Event, ending) {
+		return e.givenUp(c.w, ReasonAbandoned, user, "the answer to the challenge was no text: the user has cancelled")
 	})
 	return true
 }

@@ -220,6 +220,7 @@ func TestCancelled(t *testing.T) {
 				t.Error("the device still rings")
 			}
 			r.send(r.request("alice")).want(Reject, ReasonPushLimited) // cancelled ones count
+			r.forgivesNothing(t)
 		},
 		"others wait": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
@@ -310,6 +311,92 @@ func TestHangUpAndRetry(t *testing.T) {
 			if n := r.journal.count(ReasonChallengeExpired); n != 1 {
 				t.Errorf("%d expired", n)
 			}
+		},
+	})
+}
+
+// forgivesNothing says that a server that starts now still limits alice's prompts.
+func (r *rig) forgivesNothing(t *testing.T) {
+	t.Helper()
+	var next Limits
+	next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.Rings, time.Now())
+	if u, _ := r.users.User(t.Context(), NameOf("alice")); !next.PushLimited(u, time.Now()) {
+		t.Error("a restart forgives prompts that were given up")
+	}
+}
+
+// A prompt whose packets the NAS has given up, and that nobody can join, ends for a
+// newer request of its origin: what the user approves is the request that lives.
+func TestDeadPrompt(t *testing.T) {
+	unsigned := func(r *rig) *Request {
+		q := r.request("alice")
+		q.Signed = false
+		return q
+	}
+	dead := func(r *rig) *answer {
+		a := r.send(unsigned(r))
+		a.req.Supersede()
+		return a
+	}
+	table(t, map[string]func(*testing.T, *rig){
+		"ends for the newer": func(t *testing.T, r *rig) {
+			r.client.Prompts = false
+			dead(r)
+			a := r.send(unsigned(r))
+			a.wantWaits()
+			live := r.rings(2)
+			if !r.phone.all()[0].withdrawn() {
+				t.Error("the dead prompt still rings")
+			}
+			live.decides(nil)
+			a.want(Accept, ReasonApproveDeny)
+			if n := r.journal.count(ReasonPushNoResponse); n != 1 {
+				t.Errorf("%d events of prompts that were given up; want 1", n)
+			}
+		},
+		"an approval of the dead one is for nobody": func(t *testing.T, r *rig) {
+			dead(r)
+			r.rings(1).decides(nil)
+			r.send(unsigned(r)).want(Challenge, ReasonPromptPending)
+			r.rings(1)
+		},
+		"without join": func(_ *testing.T, r *rig) {
+			r.client.Join = false
+			a := r.send(r.request("alice"))
+			a.req.Supersede()
+			r.send(r.request("alice")).wantWaits()
+			r.rings(2)
+		},
+		"elsewhere": func(_ *testing.T, r *rig) {
+			dead(r)
+			q := unsigned(r)
+			q.EndUser = "203.0.113.66"
+			r.send(q).want(Challenge, ReasonPromptPending)
+			q = r.request("alice")
+			r.send(q).want(Discard, ReasonPromptPending)
+			r.rings(1)
+		},
+		"one that can be joined stays": func(_ *testing.T, r *rig) {
+			a := r.send(r.request("alice"))
+			a.req.Supersede()
+			r.send(unsigned(r)).want(Challenge, ReasonPromptPending)
+			r.rings(1)
+		},
+		"one whose challenge is out stays": func(_ *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(unsigned(r))
+			a.req.Supersede()
+			r.send(unsigned(r)).want(Challenge, ReasonPromptPending)
+			r.rings(1)
+		},
+		"not without end": func(t *testing.T, r *rig) {
+			r.client.Prompts = false
+			for range r.Fatigue.Max {
+				dead(r)
+			}
+			r.send(unsigned(r)).want(Reject, ReasonPushLimited)
+			r.rings(r.Fatigue.Max)
+			r.forgivesNothing(t)
 		},
 	})
 }

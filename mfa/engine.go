@@ -185,6 +185,9 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user User) {
 	}
 	w.Requests = []PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source, Address: p.Address}}
 	o, what := e.Pending.open(w, p, p.Client.Join)
+	if what == promptPending && e.clear(ctx, o, w) {
+		o, what = e.Pending.open(w, p, p.Client.Join)
+	}
 	switch what {
 	case opened:
 		if e.limited(w, user) {

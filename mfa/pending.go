@@ -66,7 +66,8 @@ const (
 )
 
 // open registers w, a login that rings, or joins p to the open prompt of the same
-// seat. With opened and joined it returns the login that p is to wait for.
+// seat. With opened and joined it returns the login that p is to wait for, with
+// promptPending the one that is in its way.
 func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,7 +79,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 			continue
 		}
 		if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding || w.matches() && !o.matches() {
-			return nil, promptPending
+			return o, promptPending
 		}
 		if len(o.Requests) < maxShown {
 			o.Requests = append(o.Requests, w.Requests...)

@@ -50,6 +50,11 @@ func (a *app) check(ctx context.Context, connect bool) error {
 		a.findError(err, "")
 		return &exitError{code: exitConfig}
 	}
+	// What serve would do, and can read and listen on from then on.
+	if err := a.becomeOwner(cfg.DataDir, false); err != nil {
+		a.findError(dataDirError(cfg, err), "")
+		return &exitError{code: exitConfig}
+	}
 	a.findProblems(cfg.Warnings)
 	a.warnUsers(cfg)
 	a.checkBypasses(ctx, cfg)

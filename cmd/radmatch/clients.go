@@ -206,7 +206,8 @@ func (a *app) printSigning(r *clientReport) {
 }
 
 func (a *app) clientsUnlatchCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "unlatch NAME [ADDR]",
 		Short: "Forget that a client, or one of its addresses, has signed",
 		Long: `With require_message_authenticator: auto, an address that has once signed a request
@@ -214,11 +215,19 @@ is refused when it does not sign. Unlatch it after the client was replaced by on
 that cannot sign. Until it signs again, forged answers can be passed off on it.`,
 		Example: "  radmatch clients unlatch vpn\n  radmatch clients unlatch vpn 203.0.113.10",
 		Args:    rangeArgs(1, 2, "radmatch clients unlatch NAME [ADDR]"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.unlatch(cmd.Context(), args) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.unlatch(cmd.Context(), args, asJSON) },
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (a *app) unlatch(ctx context.Context, args []string) error {
+// unlatchReport is how many addresses were unlatched, for machines.
+type unlatchReport struct {
+	Client    string `json:"client"`
+	Unlatched int    `json:"unlatched"`
+}
+
+func (a *app) unlatch(ctx context.Context, args []string, asJSON bool) error {
 	name, text := args[0], "every address of client "+args[0]+" unlatched"
 	var addr netip.Addr
 	if len(args) > 1 {
@@ -228,20 +237,19 @@ func (a *app) unlatch(ctx context.Context, args []string) error {
 		}
 		text = "address " + addr.String() + " of client " + name + " unlatched"
 	}
-	_, st, err := a.openConfigured(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
 	ev := adminEvent(mfa.Name{}, text)
 	ev.Client = name
-	n, err := st.Unlatch(ctx, name, addr, ev)
-	if errors.Is(err, store.ErrNotFound) {
-		return withHint("radmatch clients", err)
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stdout, "%d unlatched\n", n)
-	return nil
+	return a.withStore(ctx, func(st *store.Store) error {
+		n, err := st.Unlatch(ctx, name, addr, ev)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return withHint("radmatch clients", err)
+		case err != nil:
+			return err
+		case asJSON:
+			return a.printJSON(unlatchReport{name, n})
+		}
+		fmt.Fprintf(a.stdout, "%d unlatched\n", n)
+		return nil
+	})
 }

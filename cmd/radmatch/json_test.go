@@ -28,8 +28,6 @@ var noJSON = map[string]string{
 	"device remove":   "says what it did",
 	"device uninvite": "says what it did",
 	"bypass end":      "says what it did",
-	"clients unlatch": "says what it did",
-	"rekey":           "says what it did",
 }
 
 // TestJSONFlags: every command that prints data has --json, the manual lists it, and

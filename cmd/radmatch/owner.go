@@ -5,7 +5,10 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa/store"
 )
@@ -40,6 +43,19 @@ func (a *app) becomeOwner(dir string, lasting bool) error {
 		return fmt.Errorf("become the owner of %s, user %d: %w", dir, uid, err)
 	}
 	return nil
+}
+
+// warnReload says what root has read and a server that has become the owner of
+// data_dir cannot read again: until that is mended, each reload will fail.
+func (a *app) warnReload(log *zap.Logger) {
+	_, err := a.loadConfig()
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		log.Warn("reloads will fail: the owner of data_dir, who serves, cannot read what root has read",
+			zap.String("problem", strings.TrimSpace(line)))
+	}
 }
 
 // asRoot ends what becomeOwner began, where it did.

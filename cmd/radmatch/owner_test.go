@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,5 +120,74 @@ func TestFilesOfRoot(t *testing.T) {
 		if st := info.Sys().(*syscall.Stat_t); st.Uid != serviceUser || st.Gid != serviceUser {
 			t.Errorf("%s belongs to %d:%d; want %d", f.Name(), st.Uid, st.Gid, serviceUser)
 		}
+	}
+}
+
+// TestRootChecksAsOwner: what root can read and the owner of data_dir cannot is no
+// good to serve with: check says so, and a server that root has started says that its
+// reloads will fail.
+func TestRootChecksAsOwner(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient)
+	p.giveData()
+	for _, args := range [][]string{{"check"}, {"check", "--connect"}, {"serve"}} {
+		out, err := p.command(nil, args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "users.yaml: permission denied") {
+			t.Errorf("%q, users.yaml is root's: %v: %s", args, err, out)
+		}
+	}
+	for _, err := range []error{os.Chmod(p.path("users.yaml"), 0o644), os.Chmod(p.dir, 0o777)} { // --ready-file
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := p.command(nil, "check").CombinedOutput(); err != nil {
+		t.Errorf("check: %v: %s", err, out)
+	}
+	p.start()
+	p.stop()
+	if log := p.log(); !strings.Contains(log, "reloads will fail") || !strings.Contains(log, "radmatch.yaml") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// TestReloadSignalsNobodyElse: the owner of data_dir cannot have root's reload signal a
+// process of root's, or all of them.
+func TestReloadSignalsNobodyElse(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, siteHead+siteClient)
+	p.giveData()
+	if err := os.Chmod(p.path("users.yaml"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	victim := exec.Command("sleep", "600")
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer victim.Process.Kill()
+	lock, err := os.OpenFile(p.path("data/lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{victim.Process.Pid, -victim.Process.Pid, 0} {
+		text := strconv.Itoa(pid)
+		if err := errors.Join(os.WriteFile(p.path("data/lock"), []byte(text), 0o644), os.WriteFile(p.path("data/serving.json"), []byte(`{"pid":`+text+`}`), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		reload := p.command(nil, "reload")
+		reload.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // 0 would mean this test too
+		out, err := reload.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "operation not permitted") && !strings.Contains(string(out), "no server serves") {
+			t.Errorf("process %d: %v: %s", pid, err, out)
+		}
+	}
+	victim.Process.Kill()
+	victim.Wait()
+	if by := victim.ProcessState.Sys().(syscall.WaitStatus).Signal(); by != syscall.SIGKILL {
+		t.Errorf("root's process ended by %v", by)
 	}
 }

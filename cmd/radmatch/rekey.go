@@ -7,10 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store"
 )
 
 func (a *app) rekeyCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "rekey",
 		Short: "Seal the tokens' secrets with a new key",
 		Long: `rekey makes a new key in data_dir/seal.key, seals every token with it and takes
@@ -18,20 +20,27 @@ the old key out of the file. The server may run. A backup of the database from
 before needs the key file from before: make a new one with "backup --with-key".`,
 		Example: "  radmatch rekey",
 		Args:    rangeArgs(0, 0, "radmatch rekey"),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.rekey(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.rekey(cmd.Context(), asJSON) },
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (a *app) rekey(ctx context.Context) error {
-	_, st, err := a.openConfigured(ctx)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	n, err := st.Rekey(ctx, adminEvent(mfa.Name{}, "tokens sealed with a new key"))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stdout, "%d tokens sealed with a new key\n", n)
-	return nil
+// rekeyReport is what was sealed, for machines.
+type rekeyReport struct {
+	Tokens int `json:"tokens"`
+}
+
+func (a *app) rekey(ctx context.Context, asJSON bool) error {
+	return a.withStore(ctx, func(st *store.Store) error {
+		n, err := st.Rekey(ctx, adminEvent(mfa.Name{}, "tokens sealed with a new key"))
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return a.printJSON(rekeyReport{n})
+		}
+		fmt.Fprintf(a.stdout, "%d tokens sealed with a new key\n", n)
+		return nil
+	})
 }

@@ -48,11 +48,13 @@ func (a *app) reloadServer(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	// For good: whom to signal is in a file of that user's, who must not choose one of
+	// root's processes.
+	if err := a.becomeOwner(cfg.DataDir, true); err != nil {
+		return err
+	}
 	if err := servable(cfg); err != nil {
 		return &exitError{code: exitConfig, err: fmt.Errorf("the old configuration stays:\n%w", err), hint: "radmatch check --connect"}
-	}
-	if err := a.becomeOwner(cfg.DataDir, false); err != nil {
-		return err
 	}
 	outcome, err := signalReload(ctx, cfg)
 	if err != nil {

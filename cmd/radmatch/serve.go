@@ -71,8 +71,12 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	if err := forbidCores(); err != nil {
 		return err
 	}
+	root := os.Geteuid() == 0
 	if err := a.becomeOwner(cfg.DataDir, true); err != nil {
 		return err
+	}
+	if root && os.Geteuid() != 0 {
+		a.warnReload(log)
 	}
 	mem := newMemory(connLimit())
 	st, err := openServerStore(ctx, cfg, log)

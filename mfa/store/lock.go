@@ -71,7 +71,7 @@ func lockPID(path string) int {
 		return 0
 	}
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
-	return pid
+	return max(pid, 0) // a negative one would mean a group of processes
 }
 
 // acknowledge tells commands that memory holds all changes up to id. It is not

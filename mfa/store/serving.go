@@ -75,7 +75,7 @@ func ReadServing(dir string) (*Serving, error) {
 		return nil, err
 	}
 	var v Serving
-	if err := json.Unmarshal(b, &v); err != nil || v.PID != pid {
+	if err := json.Unmarshal(b, &v); err != nil || v.PID != pid || pid == 0 {
 		return nil, err // of a server before
 	}
 	return &v, nil
