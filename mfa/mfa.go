@@ -241,6 +241,17 @@ type MSCHAPv2 struct {
 	AuthChallenge [16]byte
 	PeerChallenge [16]byte
 	NTResponse    [24]byte
+	// Octets is the name as the client has sent it, where that was not UTF-8: the
+	// response was computed with it.
+	Octets string
+}
+
+// NameOf is the name with which the response of user was computed.
+func (c *MSCHAPv2) NameOf(user Name) string {
+	if c.Octets != "" {
+		return c.Octets
+	}
+	return user.Sent()
 }
 
 // NoCredential is a signed request that carries no credential attribute of any

@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
@@ -38,13 +41,16 @@ type RowError struct {
 // error means that the file cannot be read as such a file at all.
 //
 // Makers and spreadsheets change such files, and what they do is taken as it was
-// meant: a byte order mark, UTF-16, CR LF, other spellings and another order of the
+// meant: a byte order mark, UTF-16, Windows-1252, CR LF, other spellings and another order of the
 // columns, further ones, semicolons or tabs for commas, "sep=;", rows that are one
 // quoted field, fields like ="0123", blank lines and empty columns. What they have
 // destroyed is an error of its row. A field cannot hold a line break, so that an
 // unclosed quote spoils its own line alone.
 func ReadCSV(r io.Reader) ([]Row, []RowError, error) {
 	file, err := textfile.ReadFrom(r, 0, maxCSV)
+	if err == nil && !utf8.Valid(file) {
+		file, err = charmap.Windows1252.NewDecoder().Bytes(file)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("file %w", err)
 	}

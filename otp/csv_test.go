@@ -126,6 +126,14 @@ func TestMakersCSV(t *testing.T) {
 				"3: the secret was rounded by a spreadsheet: take it from the maker's file\n"},
 		{"another number of digits", row("upn,serial number,secret key,time interval,digits,algorithm\nbob,1,SECRET,30,7,\nann,2,SECRET,30,6,MD5\n"),
 			"2: digits must be 6 or 8; got \"7\"\n3: hash function must be SHA1, SHA256 or SHA512; got \"MD5\"\n"},
+		{"Windows-1252, as a spreadsheet saves CSV", row("upn;serial number;secret key;time interval;manufacturer;model\r\nJ\xfcrgen;1;SECRET;30;Ger\xe4te;\x80\r\nx\x81y;2;SECRET;30;;\r\n"),
+			"Jürgen 1 30 SHA1 6 Geräte €\n3: the user has a character that is damaged: save the file as UTF-8\n"},
+		{"a secret in groups, with no-break spaces and dashes", row("upn,serial number,secret key,time interval\nbob,0060234567," +
+			secretA[:4] + "\u00a0" + secretA[4:8] + "\u2013" + secretA[8:] + ",30\n"), "bob 0060234567 30 SHA1 6 \n"},
+		{"tokens that count among them", row("upn,serial number,secret key,time interval,Token Type\nann,1,SECRET,30,OATH-HOTP\nbob,0060234567,SECRET,30,TOTP hardware\ncy,2,SECRET,30,event-based\n"),
+			"bob 0060234567 30 SHA1 6 \n" +
+				"2: the token counts (\"OATH-HOTP\"), and such files are of tokens with a clock: radmatch totp add --hotp\n" +
+				"4: the token counts (\"event-based\"), and such files are of tokens with a clock: radmatch totp add --hotp\n"},
 		{"more than the header", row("upn,serial number,secret key,time interval\nbob,1,SECRET,30,x\n"), "2: must have 4 fields; got 5\n"},
 	}
 	for _, tt := range tests {

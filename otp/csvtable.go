@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/radmatch/radmatch/mfa"
 )
@@ -25,6 +26,7 @@ const (
 	colHex // the secret, in hexadecimal
 	colAlgorithm
 	colDigits
+	colKind
 	columns
 )
 
@@ -40,6 +42,7 @@ var columnNames = [columns][]string{
 	colHex:       {"secretkeyhex", "secrethex", "seedhex", "hexsecret", "hexseed"},
 	colAlgorithm: {"hashfunction", "algorithm", "hash", "hashalgorithm"},
 	colDigits:    {"digits", "otplength", "codelength", "otpdigits"},
+	colKind:      {"type", "tokentype", "otptype", "oathtype", "otpmode", "mode"},
 }
 
 // table is how the rows of one file are read.
@@ -124,6 +127,9 @@ func columnOf(header string) (column, bool) {
 // scientific is what a spreadsheet makes of a long number.
 var scientific = regexp.MustCompile(`^[0-9]+([.,][0-9]+)?[Ee][+-][0-9]+$`)
 
+// counts is how a file calls a token that has a counter in place of a clock.
+var counts = regexp.MustCompile(`(?i)hotp|event|counter`)
+
 // token reads one row.
 func (t *table) token(line []byte) (Token, error) {
 	fields, err := split(line, t.separator)
@@ -140,6 +146,12 @@ func (t *table) token(line []byte) (Token, error) {
 			return fields[at]
 		}
 		return ""
+	}
+	if counts.MatchString(get(colKind)) {
+		return Token{}, fmt.Errorf("the token counts (%.20q), and such files are of tokens with a clock: radmatch totp add --hotp", get(colKind))
+	}
+	if strings.ContainsRune(get(colUser), utf8.RuneError) {
+		return Token{}, errors.New("the user has a character that is damaged: save the file as UTF-8")
 	}
 	o := newToken(mfa.NameOf(get(colUser)), TOTP)
 	o.Serial = get(colSerial)

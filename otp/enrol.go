@@ -118,11 +118,11 @@ func isPass(text []byte) bool {
 }
 
 // ParseSecret reads a base32 secret as vendors and apps print it: either case,
-// with or without padding, spaces and hyphens; at most 128 characters and at
+// with or without padding, spaces, hyphens and what a paste brings; at most 128 characters and at
 // least 10 bytes. Its errors do not repeat the secret.
 func ParseSecret(s string) ([]byte, error) {
 	s = strings.Map(func(r rune) rune {
-		if r == '-' || r == ' ' || r == '\t' {
+		if r == '-' || r >= '\u2010' && r <= '\u2015' || r == '\t' || unicode.In(r, unicode.Zs, unicode.Cf) {
 			return -1
 		}
 		return unicode.ToUpper(r)

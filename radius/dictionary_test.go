@@ -159,6 +159,8 @@ func TestDictionaryProblems(t *testing.T) {
 		{"no vendor", "BEGIN-VENDOR Nobody", `BEGIN-VENDOR: must be a VENDOR`},
 		{"no begin", "VENDOR Acme 64999\nATTRIBUTE Acme-Role 1 string", `:2: ATTRIBUTE Acme-Role: would be User-Name, number 1 of the standard ones: it must stand between BEGIN-VENDOR Acme and END-VENDOR`},
 		{"behind the end", "VENDOR Acme 64999\nBEGIN-VENDOR Acme\nEND-VENDOR Acme\nATTRIBUTE Acme-Class 25 octets", `:4: ATTRIBUTE Acme-Class: would be Class`},
+		{"no begin, vendor elsewhere", "ATTRIBUTE Cisco-Role 1 string", `:1: ATTRIBUTE Cisco-Role: would be User-Name, number 1 of the standard ones: it must stand between BEGIN-VENDOR Cisco and END-VENDOR`},
+		{"no begin, vendor behind", "$INCLUDE x.dictionary\nATTRIBUTE Cisco-Role-Two 25 octets", `:2: ATTRIBUTE Cisco-Role-Two: would be Class`},
 		{"no end", "BEGIN-VENDOR Cisco", `END-VENDOR or END-TLV is missing`},
 		{"two", "BEGIN-VENDOR Cisco\nBEGIN-VENDOR Aruba\nEND-VENDOR Cisco", `:2: BEGIN-VENDOR: must stand behind END-VENDOR Cisco`},
 		{"other end", "BEGIN-VENDOR Cisco\nEND-VENDOR Aruba\nEND-VENDOR Cisco", `:2: END-VENDOR: must name the vendor`},
@@ -180,6 +182,15 @@ func TestDictionaryProblems(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+	if _, err := readFiles(fstest.MapFS{
+		"a.dictionary": {Data: []byte("ATTRIBUTE Acme-Role 1 string\n")}, // read before its vendor
+		"b.dictionary": {Data: []byte("VENDOR Acme 64999\n")},
+	}); err == nil || !strings.Contains(err.Error(), "a.dictionary:1: ATTRIBUTE Acme-Role: would be User-Name") {
+		t.Errorf("a vendor of another file: %v", err)
+	}
+	if _, err := readFiles(oneFile("ATTRIBUTE Client-Port 5 integer\nATTRIBUTE Class 25 string\nVALUE Service-Type Framed-User 2\nVENDOR Acme 64999\nATTRIBUTE Acme-Role 1 string Acme\n")); err != nil {
+		t.Errorf("other names, as dictionary.compat has them: %v", err)
 	}
 	if _, err := readFiles(oneFile(strings.Repeat("nonsense\n", 1000))); strings.Count(err.Error(), "\n") != maxProblems || !strings.Contains(err.Error(), "and 900 more") {
 		t.Errorf("the problems are not bounded: %d", strings.Count(err.Error(), "\n"))

@@ -51,6 +51,7 @@ type dictionaryReader struct {
 	seen   map[string]bool
 	own    map[*definition]bool // made here: the others belong to another Dictionary too
 	values []valueLine
+	others []otherName
 	found  []error
 	more   int
 }
@@ -97,6 +98,7 @@ func (d *Dictionary) read(files fs.FS, folder string) error {
 			r.found = append(r.found, fmt.Errorf("%s: %w", path.Join(folder, name), err))
 		}
 	}
+	r.checkOthers()
 	for _, v := range r.values {
 		v.at.line = v.line
 		v.at.addValue(v)
@@ -295,19 +297,6 @@ func (f *dictionaryFile) attribute(words []string) {
 		def.refuse("an encrypted value with a tag must be text")
 	}
 	f.define(def)
-}
-
-// hidesStandard refuses a vendor's attribute that would be one of the standard ones,
-// because BEGIN-VENDOR was forgotten: User-Name would be sent for it. Files without a
-// VENDOR may give standard attributes other names.
-func (f *dictionaryFile) hidesStandard(def *definition) bool {
-	same := f.types[AttributeType{Type: def.typ}]
-	if f.vendor != nil || f.named == "" || def.unsendable != "" || same == nil || strings.EqualFold(same.name, def.name) {
-		return false
-	}
-	f.problem("ATTRIBUTE %s: would be %s, number %d of the standard ones: it must stand between BEGIN-VENDOR %s and END-VENDOR",
-		def.name, same.name, def.typ, f.named)
-	return true
 }
 
 // refuse says why no answer can carry the attribute. The first reason stays.

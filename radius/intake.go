@@ -377,6 +377,9 @@ func (x *exchange) credential(r *request) mfa.Credential {
 		if !ok {
 			return errMSCHAPForm
 		}
+		if !utf8.Valid(r.user) { // x.req.User is, of a signed request
+			cred.Octets = string(r.user)
+		}
 		return cred
 	}
 	return x.withoutCredential(r)

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,31 @@ func TestWindows1252(t *testing.T) {
 				t.Errorf("user %q from %q at %q; password right: %v", c.User.Sent(), c.EndUser, c.NAS, c.Cred == mfa.Password("Zürich-été7€"))
 			}
 		})
+	}
+}
+
+// An MS-CHAPv2 response was computed with the octets of the name that the client has.
+func TestWindows1252MSCHAPv2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		const name = "J\xfcrgen"
+		p := r.ask(1, 1, func(q *Query) { q.User, q.Cred = name, mfa.MSCHAPv2{Ident: 3} })
+		r.arrive(p)
+		synctest.Wait()
+		c := r.auth.seen()[0]
+		if cred, ok := c.Cred.(mfa.MSCHAPv2); !ok || c.User.Sent() != "Jürgen" || cred.NameOf(c.User) != name {
+			t.Errorf("user %q, %#v", c.User.Sent(), c.Cred)
+		}
+	})
+	h := newHome(t)
+	u, _ := upstreamOf(t, nil, h)
+	_, err := u.Check(t.Context(), mfa.NameOf("Jürgen"), mfa.MSCHAPv2{Octets: "J\xfcrgen"})
+	if asked := h.requests(); !errors.Is(err, mfa.ErrRejected) || len(asked) != 1 || asked[0].user != "J\xfcrgen" {
+		t.Errorf("an upstream is asked %d times: %v", len(asked), err)
+	}
+	h.accept = func(_ *homeRequest, w *writer) { w.text(typeUserName, "J\xfcrgen") }
+	if id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil || id.Name.String() != "Jürgen" {
+		t.Errorf("an upstream says %v, %v", id.Name, err)
 	}
 }
 

@@ -256,6 +256,9 @@ func (u *Upstream) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryCh
 
 func (u *Upstream) query(ctx context.Context, user mfa.Name, cred mfa.Credential, state string) *Query {
 	q := &Query{Code: AccessRequest, User: user.Sent(), Cred: cred, State: state, tail: u.nasIdentifier}
+	if c, ok := cred.(mfa.MSCHAPv2); ok {
+		q.User = c.NameOf(user)
+	}
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		q.tail = append(q.tail[:len(q.tail):len(q.tail)], x.forward...)
 	}

@@ -61,7 +61,7 @@ func (a *acceptance) attribute(typ byte, value []byte) error {
 	case typ == typeReplyMessage:
 		return nil // texts for the person come from a fixed list
 	case typ == typeUserName:
-		if a.user = string(value); len(value) == 0 {
+		if a.user = toText(value); len(value) == 0 {
 			return errors.New("its User-Name is empty")
 		}
 	case use != useReply:

@@ -64,7 +64,7 @@ func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)
 // domain is not asked about a response made from what was just wrong by PAP.
 func checkBoth(t *testing.T, l *LDAP, user, password string, each func(protocol string, id mfa.Identity, err error)) {
 	t.Helper()
-	response := passwordtest.Response(t, responseName(mfa.NameOf(user)), password)
+	response := passwordtest.Response(t, responseName(mfa.NameOf(user), mfa.MSCHAPv2{}), password)
 	id, err := l.Check(t.Context(), mfa.NameOf(user), response)
 	each("MS-CHAPv2", id, err)
 	id, err = l.Check(t.Context(), mfa.NameOf(user), mfa.Password(password))

@@ -179,7 +179,7 @@ func (f *File) checkMSCHAPv2(user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error
 	if u != nil {
 		h, hasNT = u.hash.(ntHash)
 	}
-	name, right := h.matchMSCHAPv2(user.Sent(), c)
+	name, right := h.matchMSCHAPv2(c.NameOf(user), c)
 	switch {
 	case u == nil:
 		return mfa.Identity{}, errUnknownUser

@@ -110,6 +110,26 @@ func TestMSCHAPv2Domain(t *testing.T) {
 	}
 }
 
+// A client that sends the name in another encoding computes with just these octets.
+func TestMSCHAPv2Octets(t *testing.T) {
+	f := open(t, `users: [{name: Jürgen, password: "`+testNT+`"}]`)
+	for _, sent := range []string{"J\xfcrgen", "CORP\\J\xfcrgen"} {
+		bare := strings.TrimPrefix(sent, `CORP\`)
+		c := passwordtest.Response(t, bare, testPassword)
+		if _, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c); !errors.Is(err, errWrongPassword) {
+			t.Errorf("%q: the name as it was not sent: %v", sent, err)
+		}
+		c.Octets = sent
+		id, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c)
+		if err != nil || id.MSCHAP.Name != bare || id.Name.String() != "Jürgen" {
+			t.Errorf("%q: got %+v, %v", sent, id, err)
+		}
+		if name := responseName(mfa.NameOf("Jürgen"), c); name != bare {
+			t.Errorf("%q: winbind is asked with %q", sent, name)
+		}
+	}
+}
+
 // The example of RFC 2759 §9.2.
 func TestRFC2759(t *testing.T) {
 	f := open(t, `users: [{name: User, password: "{NT}44EBBA8D5312B8D611474411F56989AE"}]`)

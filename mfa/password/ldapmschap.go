@@ -39,7 +39,7 @@ func (l *LDAP) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2)
 	if len(account) != 1 {
 		return mfa.Identity{}, errNoAccount
 	}
-	keys, err := l.ntlm.check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user), c)
+	keys, err := l.ntlm.check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user, c), c)
 	if errors.Is(err, mfa.ErrRejected) {
 		err = &mfa.UserError{User: found.name, Err: err}
 	}
@@ -59,7 +59,7 @@ func (l *LDAP) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2)
 // responseName is the name that a client computes its response with: without
 // DOMAIN\ (RFC 2759 §4). To try the whole name too, for clients that do
 // otherwise, would be a second wrong password for the domain to count.
-func responseName(user mfa.Name) string {
-	sent := user.Sent()
+func responseName(user mfa.Name, c mfa.MSCHAPv2) string {
+	sent := c.NameOf(user)
 	return sent[strings.LastIndexByte(sent, '\\')+1:]
 }

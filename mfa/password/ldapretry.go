@@ -63,7 +63,7 @@ func (w *wrongHashes) refuses(of, sent mfa.Name, c mfa.MSCHAPv2, now time.Time) 
 	list := w.of[of.Key()] // nobody writes to it
 	w.mu.Unlock()
 	for _, wrong := range list {
-		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(sent), c), c.NTResponse[:]) == 1 {
+		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(sent, c), c), c.NTResponse[:]) == 1 {
 			return wrong.err
 		}
 	}
