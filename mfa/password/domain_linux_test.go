@@ -206,7 +206,7 @@ func testDomainSpellings(t *testing.T, d *passwordtest.Domain) {
 				}
 				in := users.Spelled(l, account, typed[i], d.Password, fmt.Sprint("wrong ", i))
 				sent := mfa.NameOf(typed[i])
-				id, err := l.Check(t.Context(), sent, passwordtest.Response(t, responseName(sent), d.Password))
+				id, err := l.Check(t.Context(), sent, passwordtest.Response(t, responseName(sent, mfa.MSCHAPv2{}), d.Password))
 				if err == nil {
 					users.Is(account, typed[i], id.Name)
 				}
