@@ -4,6 +4,10 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Puts standard input between the marks of the profiles' table.
 PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /dev/stdin'
 
+# Tests of every combination: beside the race detector, which has nothing to find
+# there, -short takes a sample.
+EXHAUSTIVE = ^(TestDecideAlways|TestNameForm)$$
+
 .PHONY: build run test fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
 
 # Static: it runs on any Linux, in an empty container too.
@@ -16,7 +20,8 @@ run: build
 
 test:
 	testdata/install-peers
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -short -timeout 30m ./...
+	$(GO) test -run '$(EXHAUSTIVE)' ./mfa
 	testdata/fuzz 3s
 
 # Each fuzz target for longer than `make test` takes.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -307,21 +308,29 @@ func (t *tree) scalar(n *yaml.Node, f field, key string) (any, bool) {
 // The ends of keys whose values must be exact, and of those that name files with
 // secrets.
 var (
-	exactKeys  = regexp.MustCompile(`(secret|password|dn|filter|url|urls|path|file)(\[\d+\])?$`)
-	secretKeys = regexp.MustCompile(`(secret|password|token|key)_file$`)
+	exactKeys  = []string{"secret", "password", "dn", "filter", "url", "urls", "path", "file"}
+	secretKeys = []string{"secret_file", "password_file", "token_file", "key_file"}
 )
+
+// endsIn reports whether key, without the index of a list, ends in one of ends.
+func endsIn(key string, ends []string) bool {
+	if strings.HasSuffix(key, "]") {
+		key = key[:strings.LastIndexByte(key, '[')]
+	}
+	return slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(key, end) })
+}
 
 // odd warns of a value that was hardly meant so.
 func (t *tree) odd(key, value string) {
 	switch {
-	case exactKeys.MatchString(key):
+	case endsIn(key, exactKeys):
 		if rule := textfile.Odd(value); rule != "" {
 			t.warn(key, "%s", rule)
 		}
 	case textfile.Variable(value):
 		t.warn(key, "it looks like a variable: nothing is put in its place, it is taken as it stands")
 	}
-	if secretKeys.MatchString(key) && key != "web.tls.key_file" {
+	if endsIn(key, secretKeys) && key != "web.tls.key_file" {
 		t.secretFiles = append(t.secretFiles, secretFile{key, value})
 	}
 }

@@ -17,7 +17,9 @@ const curly = "‘’‚‛“”„‟«»‹›′″"
 
 // Variable reports whether a value looks like the name of something that another
 // program would have put in its place. Nothing here does.
-func Variable(value string) bool { return variable.MatchString(value) }
+func Variable(value string) bool {
+	return strings.ContainsAny(value, "$%{") && variable.MatchString(value)
+}
 
 // Odd says what in a secret or another value that must be exact was hardly meant
 // so; "" where there is nothing. It does not repeat the value.
