@@ -41,6 +41,15 @@ func (n Name) IsZero() bool { return n.form == "" }
 // String returns the spelling, without the blanks around it.
 func (n Name) String() string { return strings.TrimFunc(n.sent, unicode.IsSpace) }
 
+// Printable returns the name in a spelling for people and authenticator apps: its form
+// where a directory's own spelling has blanks of another kind, or what cannot be seen.
+func (n Name) Printable() Name {
+	if strings.ContainsFunc(n.String(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return n.Key().Name()
+	}
+	return n
+}
+
 // Sent returns the name octet for octet as it came: MS-CHAPv2 computes with it,
 // and a primary is asked with it.
 func (n Name) Sent() string { return n.sent }

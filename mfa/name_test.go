@@ -60,6 +60,13 @@ func TestNameShows(t *testing.T) {
 	if n.String() != "Anna  Lind" || n.Sent() != "\u00a0Anna  Lind " || n.Key().String() != "anna lind" || n.Key().Name().Key() != n.Key() {
 		t.Errorf("got %q, %q, %q", n, n.Sent(), n.Key())
 	}
+	for spelling, want := range map[string]string{
+		"Anna  Lind ": "Anna  Lind", "René": "René", "Jo\u0308rg\u00a0 Lind": "jörg lind", "Zero\u200bWidth": "zerowidth", "Al\u00adice": "alice", "a\xff": "a\xff",
+	} {
+		if p := NameOf(spelling).Printable(); p.String() != want || !p.Is(NameOf(spelling)) {
+			t.Errorf("%q is shown as %q", spelling, p)
+		}
+	}
 	for _, blank := range []string{"", " \t\u00a0", "\u00ad\u200b", "\x00"} {
 		if n := NameOf(blank); !n.IsZero() || !n.Key().IsZero() || n.Key() != (NameKey{}) {
 			t.Errorf("%q is a name", blank)

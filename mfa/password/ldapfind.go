@@ -129,7 +129,7 @@ func (l *LDAP) named(e *ldapEntry, own string) ldapUser { return ldapUser{e, l.c
 
 // called is the canonical name of a user whom the directory calls own.
 func (l *LDAP) called(own string) mfa.Name {
-	name := mfa.NameOf(own)
+	name := mfa.NameOf(own).Printable()
 	if l.settings.CanonicalDomain == "" {
 		return name
 	}

@@ -243,7 +243,7 @@ func (l *loader) add(u *fileUser, path string, n *yaml.Node) {
 		l.problem(n, path+".name", "must be unique, whatever its case: the same user is on line %d; got %q", first.line, u.name)
 		return
 	}
-	u.line = l.line(n)
+	u.name, u.line = u.name.Printable(), l.line(n)
 	l.file.users[key] = u
 	l.file.all = append(l.file.all, u)
 }
