@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 )
@@ -11,8 +12,9 @@ import (
 type Client struct {
 	Name  string
 	Group string // clients of one group share open prompts; the name where none is set
-	// Behind is the client whose part of what bounds questions to a primary is this
-	// one's too: a proxy has one part, however many are behind it. Empty: its own.
+	// Behind is the client whose part of what bounds pending logins, and questions to
+	// a primary, is this one's too: a proxy has one part, however many are behind it.
+	// Empty: its own.
 	Behind string
 
 	// Abilities, from the profile.
@@ -119,3 +121,6 @@ func (c *Client) refuses(cred Credential) string {
 	}
 	return ""
 }
+
+// share is the name of the client whose part of what is bounded this one takes.
+func (c *Client) share() string { return cmp.Or(c.Behind, c.Name) }

@@ -45,7 +45,7 @@ type Pending struct {
 	users    map[peer][]*wait // by user: dialogs, and at most one prompt
 	asked    map[peer][]*wait // dialogs of a primary that has yet to say who it is, by origin
 	states   map[string]*challenge
-	clients  map[string]int
+	clients  map[string]int       // logins, by Client.share
 	denied   map[string]time.Time // join key without the demand to be signed, until when
 	random   entropy
 
@@ -98,9 +98,10 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 	return w, opened
 }
 
-// full reports whether no more logins may wait. t.mu is held.
+// full reports whether no more logins may wait. Who is behind a proxy fills the part of
+// the proxy. t.mu is held.
 func (t *Pending) full(w *wait) bool {
-	return t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient
+	return t.draining || len(t.logins) >= t.Max || t.clients[w.client.share()] >= t.MaxPerClient
 }
 
 // init makes the tables. t.mu is held.
@@ -121,7 +122,7 @@ func (t *Pending) add(w *wait) {
 	t.logins[w] = struct{}{}
 	table, key := t.peers(w)
 	table[key] = append(table[key], w)
-	t.clients[w.Client]++
+	t.clients[w.client.share()]++
 	if !w.prompts() {
 		w.deadline = w.Expires
 	}

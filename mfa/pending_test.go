@@ -88,6 +88,30 @@ func TestOverload(t *testing.T) {
 	})
 }
 
+// However many devices are behind a proxy, the logins that wait at them fill the part of
+// the proxy, and leave room for the other clients.
+func TestOverloadBehindProxy(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Pending.Max, r.Pending.MaxPerClient = 4, 2
+		send := func(user string, c *Client) *answer {
+			r.users.set(user, func(u *User) { u.Codes = 1 })
+			q := r.request(user)
+			q.Client = c
+			return r.send(q)
+		}
+		branch, lab := r.newClient("branch", "branch"), r.newClient("lab", "lab")
+		branch.Behind, lab.Behind = r.client.Name, r.client.Name
+		first := send("u1", branch)
+		send("u2", lab).want(Challenge, "")
+		for _, c := range []*Client{r.client, branch, lab} {
+			send("u3", c).want(Discard, ReasonOverload)
+		}
+		send("u4", r.newClient("mail", "mail")).want(Challenge, "")
+		r.sendAnswer(first, "123456").want(Accept, "")
+		send("u3", lab).want(Challenge, "")
+	})
+}
+
 // TestStorm lets many people, and some who know their passwords, do everything
 // at once. The rig checks that each request has one reply, each login one event
 // and nobody got in before it; here the sums must add up too.

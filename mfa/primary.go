@@ -1,7 +1,6 @@
 package mfa
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +60,7 @@ func ForClient(ctx context.Context, c *Client) context.Context {
 // empty where it is for none.
 func ClientOf(ctx context.Context) string {
 	if c, ok := ctx.Value(clientKey{}).(*Client); ok {
-		return cmp.Or(c.Behind, c.Name)
+		return c.share()
 	}
 	return ""
 }

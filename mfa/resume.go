@@ -103,7 +103,7 @@ func (e *Engine) Resume(ctx context.Context, kept []OpenPrompt, clients map[stri
 func (t *Pending) resume(w *wait) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.draining || len(t.logins) >= t.Max || t.clients[w.Client] >= t.MaxPerClient || len(t.users[peer{user: w.User.Key()}]) > 0 {
+	if t.full(w) || len(t.users[peer{user: w.User.Key()}]) > 0 {
 		return false
 	}
 	t.add(w)

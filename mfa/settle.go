@@ -104,8 +104,9 @@ func (t *Pending) remove(w *wait, d Decision) []packet {
 	}
 	t.forget(w)
 	delete(t.logins, w)
-	if t.clients[w.Client]--; t.clients[w.Client] == 0 {
-		delete(t.clients, w.Client)
+	share := w.client.share()
+	if t.clients[share]--; t.clients[share] == 0 {
+		delete(t.clients, share)
 	}
 	table, key := t.peers(w)
 	table[key] = slices.DeleteFunc(table[key], func(o *wait) bool { return o == w })
