@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/otp"
 )
 
-// keyed are the tables that hold what belongs to a user.
+// keyed are the tables that hold what belongs to a user. Those that are younger than the
+// form, wrong_codes and bypasses, never had another key.
 var keyed = [...]string{"users", "tokens", "devices", "push_blocks"}
 
 // reform brings the keys of users into their form, once: before, a key was the name
@@ -87,8 +89,39 @@ func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", quoted(keys))
+	had := make([]string, len(keys))
+	for i, key := range keys {
+		if had[i], err = s.shelve(ctx, tx, key); err != nil {
+			return err
+		}
+	}
+	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", strings.Join(had, ", "))
 	return s.insertAdmin(ctx, tx, mfa.Event{User: name, Text: text, Operator: "radmatch"})
+}
+
+// shelve lets the tokens of an odd key be registered anew, with what was used of them,
+// and says what there is.
+func (s *Store) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, err error) {
+	sealed := map[*otp.Token][]byte{}
+	err = each(ctx, tx, `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?`, []any{key}, func(r *sql.Rows) error {
+		t, secret := new(otp.Token), []byte(nil)
+		err := r.Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &secret)
+		sealed[t] = secret
+		return err
+	})
+	for t, secret := range sealed {
+		if err == nil {
+			err = s.keepUsed(ctx, tx, key, *t, secret)
+		}
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `UPDATE tokens SET serial = '' WHERE user = ?`, key)
+	}
+	devices := 0
+	if err == nil {
+		err = tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ?`, key).Scan(&devices)
+	}
+	return fmt.Sprintf("%q (tokens: %d, devices: %d)", key, len(sealed), devices), err
 }
 
 // moveUser gives the secrets of a user their new owner. It moves nothing where one
@@ -161,7 +194,9 @@ func (s *Store) Clashes(ctx context.Context) (list []Clash, err error) {
 	defer wrap(&err, "store: names")
 	odd, err := oddKeys(ctx, s.db)
 	for form, keys := range odd {
-		list = append(list, Clash{mfa.NameOf(form), keys})
+		if form != "" { // no name at all: it is in nobody's way
+			list = append(list, Clash{mfa.NameOf(form), keys})
+		}
 	}
 	slices.SortFunc(list, func(a, b Clash) int { return strings.Compare(a.User.String(), b.User.String()) })
 	return list, err
@@ -181,12 +216,4 @@ func dropOdd(ctx context.Context, tx *sql.Tx, form string) error {
 		}
 	}
 	return nil
-}
-
-func quoted(keys []string) string {
-	list := make([]string, len(keys))
-	for i, k := range keys {
-		list[i] = fmt.Sprintf("%q", k)
-	}
-	return strings.Join(list, ", ")
 }

@@ -34,14 +34,17 @@ func older(t *testing.T, s *Store, keys map[string]string) {
 func TestReform(t *testing.T) {
 	dir, ctx := t.TempDir(), context.Background()
 	s := openCommand(t, dir)
+	tokens := map[string]otp.Token{}
 	for _, user := range []string{"anna", "bob", "bob2", "carla"} {
-		must(t, s.AddToken(ctx, otp.NewTOTP(mfa.NameOf(user)), admin("add")))
+		token := otp.NewTOTP(mfa.NameOf(user))
+		token.Serial, tokens[user] = "no "+user, token
+		must(t, s.AddToken(ctx, token, admin("add")))
 	}
 	for _, user := range []string{"anna", "bob", "bob2"} {
 		must(t, s.AddDevice(ctx, push.NewRegistration(mfa.NameOf(user), "chat", "phone of "+user, time.Now()), admin("add")))
 	}
 	must(t, s.update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn')`)
+		_, err := tx.ExecContext(ctx, `INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn'); UPDATE tokens SET next = 4711 WHERE user = 'bob2'`)
 		return err
 	}))
 	older(t, s, map[string]string{"anna": "anna ", "bob2": "bob\u00a0"})
@@ -76,14 +79,22 @@ func TestReform(t *testing.T) {
 		t.Errorf("clashes: %+v, %v", clashes, err)
 	}
 	events, err := s.Events(ctx, Query{User: mfa.NameOf("bob")})
-	if err != nil || !strings.Contains(events[len(events)-1].Event.Text, "user unblock") {
+	if text := events[len(events)-1].Event.Text; err != nil || !strings.Contains(text, "user unblock") || !strings.Contains(text, `"bob\u00a0" (tokens: 1, devices: 1)`) {
 		t.Errorf("events of bob: %+v, %v", events, err)
+	}
+	// The token of the other bob is registered anew, before the block goes: what was
+	// used of it stays used.
+	anew := tokens["bob2"]
+	anew.ID, anew.User = "anew", mfa.NameOf("bob")
+	must(t, s.AddToken(ctx, anew, admin("add")))
+	if list, err := s.Tokens(ctx, mfa.NameOf("bob")); err != nil || !slices.ContainsFunc(list, func(t otp.Token) bool { return t.ID == "anew" && t.Next == 4711 }) {
+		t.Errorf("the token of the other bob, registered anew: %+v, %v", list, err)
 	}
 	must(t, s.SetBlocked(ctx, mfa.NameOf("bob"), false, admin("unblock")))
 	if clashes, err := s.Clashes(ctx); err != nil || len(clashes) != 0 {
 		t.Errorf("after unblock: %+v, %v", clashes, err)
 	}
-	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 1 || u.Devices != 1 || len(u.PushBlocked) > 0 {
+	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 2 || u.Devices != 1 || len(u.PushBlocked) > 0 {
 		t.Errorf("bob, unblocked: %+v, %v", u, err)
 	}
 	for _, table := range keyed {

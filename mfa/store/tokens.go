@@ -325,7 +325,7 @@ func (s *Store) RemoveToken(ctx context.Context, user mfa.Name, idOrSerial strin
 		if err != nil {
 			return err
 		}
-		if err := s.keepUsed(ctx, tx, t, sealed); err != nil {
+		if err := s.keepUsed(ctx, tx, key, t, sealed); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ?`, t.ID)
@@ -335,12 +335,12 @@ func (s *Store) RemoveToken(ctx context.Context, user mfa.Name, idOrSerial strin
 
 // keepUsed notes how far a token was used that is to be removed. A pass is never
 // registered again, and a secret that does not open never verified a code.
-func (s *Store) keepUsed(ctx context.Context, tx *sql.Tx, t otp.Token, sealed []byte) error {
+func (s *Store) keepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token, sealed []byte) error {
 	ring, _, err := s.sealer(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if t.Secret, err = ring.open(sealed, bound(t.User.Key().String(), t.ID)); err != nil || t.Kind == otp.Pass {
+	if t.Secret, err = ring.open(sealed, bound(owner, t.ID)); err != nil || t.Kind == otp.Pass {
 		return nil
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES (?, ?, ?)
