@@ -8,10 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
-	"regexp"
-	"sort"
-	"strconv"
-	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
@@ -124,14 +120,6 @@ func readFile(file string) ([]byte, error) {
 	return data, err
 }
 
-// The errors of the YAML parser. Those of parserText count lines from 0.
-var (
-	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): `)
-	indentText = regexp.MustCompile(`^(did not find expected (key|'-' indicator)|mapping values are not allowed in this context|found a tab character that violates indentation)$`)
-	parserText = regexp.MustCompile(`^did not find expected (node content|key|',' or|'-' indicator|<)`)
-	anchorText = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-)
-
 // parseYAML returns the mapping at the root, or nil if there is none.
 func parseYAML(r *report, data []byte) *yaml.Node {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -159,55 +147,10 @@ func parseYAML(r *report, data []byte) *yaml.Node {
 	return root
 }
 
-// syntax reports an error of the YAML parser. Only one of its texts repeats a
-// part of the file: the name of an anchor, which may be a secret that begins
-// with an asterisk.
+// syntax reports an error of the YAML parser.
 func (r *report) syntax(err error, data []byte) {
-	text, line := err.Error(), 1
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		text = text[len(m[0]):]
-	}
-	text = strings.TrimPrefix(text, "yaml: ")
-	if indentText.MatchString(text) {
-		line = failingLine(data, text)
-		text = "the indentation does not fit the lines above: " + text
-	} else if parserText.MatchString(text) {
-		line++
-	} else if m := anchorText.FindStringSubmatch(text); m != nil {
-		text = "text that begins with * must be in quotes"
-		before, _, _ := bytes.Cut(data, []byte("*"+m[1]))
-		line = 1 + bytes.Count(before, []byte("\n"))
-	}
-	r.addAt(line, "", "%s", text)
-}
-
-// failingLine is the first line with which the parser fails as it does. Of a line
-// that is indented wrongly the parser names where its list or section begins.
-func failingLine(data []byte, text string) int {
-	var ends []int
-	for i, b := range data {
-		if b == '\n' || i == len(data)-1 {
-			ends = append(ends, i+1)
-		}
-	}
-	fails := func(i int) bool { return strings.HasSuffix(syntaxError(data[:ends[i]]), text) }
-	return 1 + min(sort.Search(len(ends), fails), len(ends)-1)
-}
-
-// syntaxError is what the parser says of data; empty: nothing.
-func syntaxError(data []byte) string {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc yaml.Node
-		err := dec.Decode(&doc)
-		switch {
-		case errors.Is(err, io.EOF):
-			return ""
-		case err != nil:
-			return err.Error()
-		}
-	}
+	line, rule := textfile.YAMLError(err, data)
+	r.addAt(line, "", "%s", rule)
 }
 
 // decode lays what the file has over the defaults and fills c. The values have

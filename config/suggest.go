@@ -11,16 +11,42 @@ import (
 // suggestKey is what an unknown key may have been meant to be: a key of another
 // section, or a misspelt one of fs.
 func suggestKey(key string, fs []field) string {
-	for _, f := range fields(reflect.TypeFor[Config]()) {
-		if f.shape() == section && indexField(fields(f.typ), key) >= 0 {
-			return "; it belongs to " + f.key
-		}
-	}
 	var here []string
 	for _, f := range fs {
 		here = append(here, f.key)
 	}
-	return suggest(key, here)
+	near := suggest(key, here)
+	if near == "" && word.MatchString(key) {
+		near = suggestPart(key, here)
+	}
+	root := fields(reflect.TypeFor[Config]())
+	for _, f := range root {
+		if f.shape() == section && indexField(fields(f.typ), key) >= 0 {
+			return "; it belongs to " + f.key
+		}
+	}
+	switch {
+	case indexField(root, key) >= 0:
+		return "; it belongs to the top level" + near
+	case near == "" && indexField(fields(clientType), key) >= 0:
+		return "; it belongs to an entry of clients"
+	}
+	return near
+}
+
+// suggestPart suggests the longest of words that is a part of the key, as in
+// shared_secret, or has the key as a part.
+func suggestPart(key string, words []string) string {
+	best := ""
+	for _, w := range words {
+		if len(w) > len(best) && min(len(w), len(key)) >= 4 && (strings.Contains(key, w) || strings.Contains(w, key)) {
+			best = w
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + quote(best)
 }
 
 // clientPath is the path of an entry of clients.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,7 +34,7 @@ type Encode func(name, value string) (mfa.Attribute, error)
 // The load needs some memory for a moment: debug.FreeOSMemory afterwards is the
 // caller's. The gate is shared by every File of the process.
 func OpenFile(path string, encode Encode, gate *Gate) (*File, error) {
-	data, err := readFile(path)
+	data, err := textfile.Read(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("users file: %w", err)
 	}
@@ -45,23 +44,6 @@ func OpenFile(path string, encode Encode, gate *Gate) (*File, error) {
 		return nil, err
 	}
 	return l.file, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size := int64(0)
-	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() <= maxFile {
-		size = st.Size()
-	}
-	data, err := textfile.ReadFrom(f, size, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return data, nil
 }
 
 // loader is one load of one file.
@@ -183,13 +165,8 @@ func (l *loader) syntaxError(data []byte, err error) {
 		l.problem(&yaml.Node{Line: line}, "", "not YAML: a hash that begins with { must stand in quotes")
 		return
 	}
-	at, text := yaml.Node{Line: 1}, strings.TrimPrefix(err.Error(), "yaml: ")
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		if n, err := fmt.Sscanf(rest, "%d:", &at.Line); n == 1 && err == nil {
-			_, text, _ = strings.Cut(rest, ": ")
-		}
-	}
-	l.problem(&at, "", "not YAML: %s", text)
+	line, rule := textfile.YAMLError(err, data)
+	l.problem(&yaml.Node{Line: line}, "", "not YAML: %s", rule)
 }
 
 // user reads one entry.

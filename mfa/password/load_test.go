@@ -39,7 +39,11 @@ func TestProblems(t *testing.T) {
 		{"a user that is a text", "users:\n- alice\n", "FILE:2: users[0]: must be a map of keys to values"},
 		{"two documents", user("---\nusers: []\n"), "FILE:4: must be one YAML document"},
 		{"unquoted", "users:\n  - name: alice\n    password: {NT}24d9c99595080b241b3b4eb0cba8d8f4\n", "FILE:3: not YAML: a hash that begins with { must stand in quotes"},
-		{"not YAML", "users:\n- name: [alice\n", "FILE:1: not YAML: did not find expected ',' or ']'"},
+		{"not YAML", "users:\n- name: [alice\n", "FILE:2: not YAML: did not find expected ',' or ']'"},
+		{"indented less", user("  - name: bob\n   disabled: true\n"), "FILE:5: not YAML: the indentation does not fit the lines above: did not find expected '-' indicator"},
+		{"indented by a tab", user("\tgroups: [a]\n"), "FILE:4: not YAML: a line must be indented by blanks, not by a tab"},
+		{"an asterisk", user("  - name: bob\n    password: *hunter2\n"), "FILE:5: not YAML: text that begins with * must be in quotes"},
+		{"Latin-1", user("  - name: gr\xfcn\n"), "FILE:4: not YAML: must be UTF-8: save the file as that"},
 		{"several", "users:\n  - name: alice\n    password: x\n    groups: 3\n  - nam: bob\n",
 			"FILE:3: users[0].password: " + errPlain.Error() + "\nFILE:4: users[0].groups: must be a list\nFILE:5: users[1].nam: unknown key; one of name, password, groups, reply, disabled\n" +
 				"FILE:5: users[1].name: is missing\nFILE:5: users[1].password: is missing"},
