@@ -114,7 +114,7 @@ func MatchGroup(list, groups []Group) Group {
 			return l
 		}
 		for _, g := range groups {
-			if g.Is(l) {
+			if g.Is(l) && !l.IsZero() { // what is no name of a group hides none behind it
 				return l
 			}
 		}

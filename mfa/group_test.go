@@ -83,3 +83,14 @@ func TestGroupsByDN(t *testing.T) {
 		t.Error("a DN is everyone")
 	}
 }
+
+// TestNoGroup: what is no name of a group matches nobody, and hides no other of the list.
+func TestNoGroup(t *testing.T) {
+	blank := GroupsOf("\u00ad", "\u200b", " ")
+	if g := MatchGroup(append(blank, GroupOf("staff")), append(blank, GroupOf("Staff"))); g.String() != "staff" {
+		t.Errorf("a member of staff matches %q", g)
+	}
+	if inGroup(blank, blank) {
+		t.Error("what is no group has members")
+	}
+}

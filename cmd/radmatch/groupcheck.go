@@ -79,6 +79,9 @@ func groupLists(cfg *config.Config, c *config.Client) []groupList {
 // meant. It is empty where the primary does, cannot be asked, or gives no answer,
 // which is said of the primary itself.
 func (r *resolver) unknownGroup(ctx context.Context, primary string, g mfa.Group) string {
+	if g.IsZero() {
+		return strconv.Quote(g.String()) + " is no name of a group: it holds for nobody"
+	}
 	knower, ok := r.built[primary].(groupKnower)
 	if !ok || g.Everyone() {
 		return ""

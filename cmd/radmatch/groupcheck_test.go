@@ -9,7 +9,7 @@ import (
 // be meant, by check --connect and before a bypass begins.
 func TestUnknownGroups(t *testing.T) {
 	s := newShop(t)
-	s.write("users.yaml", "users:\n  - {name: anna, password: \"{NT}"+rightHorse+"\", groups: [Staff, \"cn=vpn,ou=groups,dc=example,dc=org\"]}\n")
+	s.write("users.yaml", "users:\n  - {name: anna, password: \"{NT}"+rightHorse+"\", groups: [Staff, \"\\u200b\", \"cn=vpn,ou=groups,dc=example,dc=org\"]}\n")
 	s.write("radmatch.yaml", `listen:
   radius: ["127.0.0.1:0"]
 data_dir: `+s.data+`
@@ -20,7 +20,7 @@ clients:
     addresses: [127.0.0.1]
     secret: a-secret-of-good-length-1234
     allow_groups: [staff, "CN=VPN,OU=groups,DC=example,DC=org"]
-    exempt: {groups: [stafff]}
+    exempt: {groups: [stafff, "\u200b"]}
     require: {groups: ["cn=vpn,ou=people,dc=example,dc=org"]}
     group_replies: [{group: all_users, reply: [{Filter-Id: x}]}, {group: guests, reply: [{Filter-Id: y}]}]
 `)
@@ -31,6 +31,7 @@ clients:
 	for _, want := range []string{
 		`client vpn: warning: exempt.groups: primary local knows no group "stafff"; did you mean "Staff"`,
 		`client vpn: warning: require.groups: primary local knows no group "cn=vpn,ou=people,dc=example,dc=org"`,
+		`client vpn: warning: exempt.groups: "\u200b" is no name of a group: it holds for nobody`,
 		`client vpn: warning: group_replies: primary local knows no group "guests"`,
 	} {
 		if !strings.Contains(out, want) {

@@ -21,6 +21,12 @@ const (
 	spelledDevice  = "alice"     // has a device
 )
 
+// hostileForms are names that no directory of ours has, near one that it has.
+var hostileForms = []string{
+	"%s\x00", "\x00%s", "%s\xff", "%s.", "%s@", "@%s", `\%s`, `%s\`, "example/%s", `example\\%s`, `example＼%s`, `example\example\%s`, "%s＠example.org",
+	"%s@example.org.", "%s@example.org@example.org", `example\%s@example.org`, `other\%s`, "%s@other.org", "%s*", "*%s", "%s)(uid=*", "uid=%s", `"%s"`, "%s\u0301\u0302", "%s\u202e",
+}
+
 // spellingSite has a directory that takes many spellings of a name for equal, and
 // lets in whoever has no method.
 func spellingSite(t *testing.T) (*serverProcess, *passwordtest.Slapd) {
@@ -85,6 +91,11 @@ func TestSpellingsFindTheUser(t *testing.T) {
 	p.seat("127.0.0.1").expect(signIn("bob", ""), radius.AccessAccept) // has neither
 	for name, want := range map[string]radius.Code{spelledToken: radius.AccessChallenge, spelledBlocked: radius.AccessReject} {
 		own, others := spelled(t, slapd, name, 60)
+		own = append(own, name+"\t", name+"\r\n") // blanks around a name are no part of it
+		for _, form := range hostileForms {
+			others = append(others, fmt.Sprintf(form, name))
+		}
+		others = append(others, "\u00ad", "\u200b\u00a0", "example\\\u00ad", strings.Repeat("x", 253))
 		typed, s := slices.Concat(own, others), p.seat("127.0.0.1")
 		var sent []request
 		check := func(i int, want radius.Code) {
