@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,22 +261,25 @@ func (a *app) endBypasses(ctx context.Context, st *store.Store, ids []int64) err
 	return nil
 }
 
-// checkBypasses warns of the bypasses in the database, if there is one. Without
-// --connect a database that cannot be read is no problem of the configuration.
-func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) {
+// checkBypasses warns of the bypasses in the database, if there is one. The error is
+// why no server can open it; that this user may not is none.
+func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) error {
 	if !hasDatabase(cfg) {
-		return
+		return nil
 	}
 	st, err := a.openStore(ctx, cfg)
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
 	if err != nil {
 		a.find(foundNote, "", fmt.Sprintf("whether a bypass is in force is not known: %v", err), "")
-		return
+		return nil
 	}
 	defer st.Close()
 	list, left, err := st.StoredBypasses(ctx)
 	if err != nil {
 		a.find(foundNote, "", fmt.Sprintf("whether a bypass is in force is not known: %v", err), "")
-		return
+		return nil
 	}
 	for i := range list {
 		if b := &list[i]; left[i] > 0 {
@@ -283,4 +287,5 @@ func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) {
 				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID), "")
 		}
 	}
+	return nil
 }

@@ -57,7 +57,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	}
 	a.findProblems(cfg.Warnings)
 	a.warnUsers(cfg)
-	a.checkBypasses(ctx, cfg)
+	unread := a.checkBypasses(ctx, cfg)
 	if err := a.checkClients(cfg); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	if connect {
 		return a.checkConnect(ctx, cfg)
 	}
-	if err := servable(cfg); err != nil {
+	if err := errors.Join(servable(cfg), unread); err != nil {
 		a.findError(err, "")
 		return &exitError{code: exitConfig}
 	}

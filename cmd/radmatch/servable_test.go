@@ -48,6 +48,7 @@ func TestCheckSeesWhatServeRefuses(t *testing.T) {
 		{"RADIUS port in use", fmt.Sprintf("listen: {radius: [%q], web: '127.0.0.1:0'}\n", udp.LocalAddr()) + primary, true, "listen.radius[0]: cannot be listened on"},
 		{"accounting port in use", fmt.Sprintf("listen: {radius: ['127.0.0.1:0'], accounting: [%q], web: '127.0.0.1:0'}\n", udp.LocalAddr()) + primary, true, "listen.accounting[0]"},
 		{"web port in use", fmt.Sprintf("listen: {radius: ['127.0.0.1:0'], web: %q}\n", tcp.Addr()) + primary, true, "listen.web"},
+		{"no database", listen + primary + "data_dir: broken\n", false, "not a database"},
 		{"no such address", "listen: {radius: ['192.0.2.1:1812'], web: '127.0.0.1:0'}\n" + primary, true, "no interface of this machine"},
 	}
 	for _, tt := range tests {
@@ -55,6 +56,10 @@ func TestCheckSeesWhatServeRefuses(t *testing.T) {
 			dir := t.TempDir()
 			writeFile(t, filepath.Join(dir, "users.yaml"), scriptUsers)
 			writeFile(t, filepath.Join(dir, "broken.yaml"), "user: []\n")
+			if err := os.Mkdir(filepath.Join(dir, "broken"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(dir, "broken", "radmatch.db"), strings.Repeat("no database\n", 400))
 			file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), tt.config+"clients: [{name: vpn, addresses: [127.0.0.1], secret: "+testSecret+"}]\n")
 			if code, _, stderr := command(t, "serve", "-c", file); code == exitOK {
 				t.Fatalf("serve has served: %s", stderr)
