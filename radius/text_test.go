@@ -52,12 +52,12 @@ func TestWindows1252MSCHAPv2(t *testing.T) {
 		}
 	})
 	h := newHome(t)
+	h.accept = func(_ *homeRequest, w *writer) { w.text(typeUserName, "J\xfcrgen") }
 	u, _ := upstreamOf(t, nil, h)
 	_, err := u.Check(t.Context(), mfa.NameOf("Jürgen"), mfa.MSCHAPv2{Octets: "J\xfcrgen"})
 	if asked := h.requests(); !errors.Is(err, mfa.ErrRejected) || len(asked) != 1 || asked[0].user != "J\xfcrgen" {
 		t.Errorf("an upstream is asked %d times: %v", len(asked), err)
 	}
-	h.accept = func(_ *homeRequest, w *writer) { w.text(typeUserName, "J\xfcrgen") }
 	if id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil || id.Name.String() != "Jürgen" {
 		t.Errorf("an upstream says %v, %v", id.Name, err)
 	}
