@@ -246,7 +246,7 @@ func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
 // waitFor polls a file that another process writes: there is nothing else to
 // wait on.
 func waitFor(ts *testscript.TestScript, file string, re *regexp.Regexp) string {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	for {
 		text, _ := os.ReadFile(file)
 		if re.Match(text) {

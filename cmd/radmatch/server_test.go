@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait of a test for something that must come.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // What the Go tests that start the program share: users whose password is
 // testPassword, and one shared secret.

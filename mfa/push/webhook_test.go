@@ -277,7 +277,7 @@ func TestProviderTLS(t *testing.T) {
 		{"named", secretFile(t, string(ca)), ""},
 		{"not named", "", "tls: "},
 	} {
-		h, err := push.OpenWebhook(&push.WebhookSettings{URL: server.URL, SecretFile: secretFile(t, providerSecret), CAFile: c.ca, Timeout: time.Second}, s.parts)
+		h, err := push.OpenWebhook(&push.WebhookSettings{URL: server.URL, SecretFile: secretFile(t, providerSecret), CAFile: c.ca, Timeout: 20 * time.Second}, s.parts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -111,9 +111,9 @@ func run(t *testing.T, stdin, program string, args ...string) string {
 // until polls what another process does: there is nothing else to wait on.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(120 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not in 30 s", what)
+			t.Fatalf("%s: not in 120 s", what)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (f *FreeRADIUS) Start() error {
 	if err := f.cmd.Start(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		text, _ := os.ReadFile(f.log())
 		switch {
 		case bytes.Contains(text, []byte("Ready to process requests")):
