@@ -27,7 +27,7 @@ test:
 	$(GO) test -race -short -timeout 30m $$($(GO) list ./... | grep -v /$(notdir $(PROGRAM))$$)
 	$(GO) test -race -short -timeout 30m $(PROGRAM)
 	$(GO) test -run '$(EXHAUSTIVE)' ./mfa
-	testdata/fuzz 3s
+	testdata/fuzz 1s
 
 # Each fuzz target for longer than `make test` takes.
 fuzz:
