@@ -193,7 +193,7 @@ func testDomainSpellings(t *testing.T, d *passwordtest.Domain) {
 			l, users := domainLDAP(t, d, func(s *LDAPSettings) { s.Groups, s.Reply = "none", nil }), passwordtest.NewOneUser(t)
 			var asked, typed []string
 			for n := range passwordtest.NearNames {
-				for i, s := range passwordtest.Spellings(c.name(n), 4) {
+				for i, s := range passwordtest.Spellings(c.name(n), 12) {
 					asked, typed = append(asked, fmt.Sprintf(c.asked, s)), append(typed, fmt.Sprintf(c.forms[i%len(c.forms)], s))
 				}
 			}

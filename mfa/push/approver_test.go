@@ -475,8 +475,8 @@ func TestWaitingIsCheap(t *testing.T) {
 	const n = 20_000
 	per := holdPrompts(t, newRig(t), n, memory())
 	t.Logf("%d bytes a prompt, goroutine included", per)
-	if per > 12<<10 { // 7 KiB alone; beside other tests their garbage is in it
-		t.Errorf("got %d bytes a prompt, want at most 12 KiB", per)
+	if per > 8<<10 {
+		t.Errorf("got %d bytes a prompt, want at most 8 KiB", per)
 	}
 }
 
