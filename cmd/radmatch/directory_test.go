@@ -16,9 +16,8 @@ import (
 	"github.com/radmatch/radmatch/radius"
 )
 
-// directorySite has an LDAP directory for the client at 127.0.0.2, and the users
-// file for the one at 127.0.0.1.
-func directorySite(t *testing.T) (*serverProcess, *passwordtest.Slapd) {
+// startSlapd starts an OpenLDAP server that ends with the test.
+func startSlapd(t *testing.T) *passwordtest.Slapd {
 	t.Helper()
 	needPeer(t, "slapd")
 	s, err := passwordtest.NewSlapd(t.TempDir())
@@ -26,6 +25,14 @@ func directorySite(t *testing.T) (*serverProcess, *passwordtest.Slapd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	return s
+}
+
+// directorySite has an LDAP directory for the client at 127.0.0.2, and the users
+// file for the one at 127.0.0.1.
+func directorySite(t *testing.T) (*serverProcess, *passwordtest.Slapd) {
+	t.Helper()
+	s := startSlapd(t)
 	p := newServer(t, fmt.Sprintf(`listen: {radius: ["127.0.0.1:0"], web: "127.0.0.1:0"}
 data_dir: data
 primaries:

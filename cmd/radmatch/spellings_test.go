@@ -31,12 +31,7 @@ var hostileForms = []string{
 // lets in whoever has no method.
 func spellingSite(t *testing.T) (*serverProcess, *passwordtest.Slapd) {
 	t.Helper()
-	needPeer(t, "slapd")
-	s, err := passwordtest.NewSlapd(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	s := startSlapd(t)
 	var ldif strings.Builder
 	for i, name := range []string{"Jo\u0308rg\u00a0 Lind ", "\uff33tra\u00dfe "} {
 		fmt.Fprintf(&ldif, "dn: cn=no name %d,ou=users,%s\nobjectClass: inetOrgPerson\nsn: Example\nuid:: %s\nuserPassword: %s\n\n",
