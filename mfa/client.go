@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"time"
 )
@@ -106,9 +107,9 @@ func (c *Client) takes(pap, none bool) bool {
 	return !c.NoMSCHAP
 }
 
-// refuses names the protocol of a credential that policy does not take; empty: it
+// Refuses names the protocol of a credential that policy does not take; empty: it
 // does. Such a password never reaches the primary.
-func (c *Client) refuses(cred Credential) string {
+func (c *Client) Refuses(cred Credential) string {
 	switch cred.(type) {
 	case Password:
 		if c.NoPAP {
@@ -122,5 +123,23 @@ func (c *Client) refuses(cred Credential) string {
 	return ""
 }
 
-// share is the name of the client whose part of what is bounded this one takes.
-func (c *Client) share() string { return cmp.Or(c.Behind, c.Name) }
+// Share is the name of the client whose part of what is bounded this one takes.
+func (c *Client) Share() string { return cmp.Or(c.Behind, c.Name) }
+
+// clientKey finds the client in the context of a question to the primary.
+type clientKey struct{}
+
+// ForClient returns the context of a question for a login at c. What bounds
+// questions is shared by name, so that no client takes all of it.
+func ForClient(ctx context.Context, c *Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
+}
+
+// ClientOf returns the name of the client whose part a question with ctx takes,
+// empty where it is for none.
+func ClientOf(ctx context.Context) string {
+	if c, ok := ctx.Value(clientKey{}).(*Client); ok {
+		return c.Share()
+	}
+	return ""
+}

@@ -1,22 +1,8 @@
-// Package mfa is the domain: what a login is, what policy decides for it, and
-// how it waits for a person. It knows no transport and imports the standard
-// library alone; what it needs from outside are the interfaces of mfa.go.
+// Package mfa is the domain: what a login is and what policy decides for it. It has
+// the types, the seams and the events that the other packages share. It knows no
+// transport and, but for the forms of names, imports the standard library alone.
 //
-// [Engine.Authenticate] is one login from top to bottom and [Decide] its plan.
-// An Engine is immutable. What lasts over a reload is in [Pending] (logins that
-// wait, approvals that are remembered), [Limits] (guessing and fatigue) and [Refusals] (requests that opened
-// no login).
-//
-// # Goroutines
-//
-// A request runs on its caller's goroutine until it is answered or waits; a
-// packet that waits and a challenge that is out are records in Pending and own
-// none, but for a timer where the NAS gives up sooner than the prompt. A live
-// prompt owns one goroutine. Pending and Refusals have one each
-// for what runs out. Who ends a login holds its turn; the mutexes guard tables
-// and are never held over a call.
-//
-// # Standards
-//
-// Access-Challenge and State: RFC 2865 §4.4 and §5.24, RFC 5080 §2.1.1.
+// [Decide] is the plan of a login, a table whose lines are tried in order. The
+// interfaces of mfa.go and prompt.go are what package login needs from outside.
+// Nothing here has a goroutine or a lock.
 package mfa

@@ -3,10 +3,8 @@ package mfa
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -49,7 +47,7 @@ func (ev *Event) Report() Event {
 	case ev.BlocksUser:
 		text = "somebody else has the password of this user; the user is blocked until `radmatch user unblock`"
 	case ev.NotMe():
-	case w.Row >= maxWrongRow:
+	case w.Row >= MaxWrongRow:
 		text = fmt.Sprintf("%d wrong codes in a row: the codes are locked until `radmatch user unblock`", w.Row)
 	default:
 		text = fmt.Sprintf("%d wrong codes: the codes are locked until %s. Unless it was the user, somebody else has the password",
@@ -62,97 +60,72 @@ func (ev *Event) Report() Event {
 	}
 }
 
-// Refusals records requests for which no login was opened. Each has an event,
-// but under attack, when a client brings more than refusalsKept of one reason
-// in refusalWindow, the rest is summed up in one event with a Count, so that
-// guessing cannot fill the disk. Its exported fields may be changed until the
-// first use; it outlives every engine.
-type Refusals struct {
-	Journal Journal
-
-	mu   sync.Mutex
-	sums map[refusalKey]*refusalSum
+// Event is one line of the audit trail.
+type Event struct {
+	ID      string    `json:"id"`   // of the login, also in every log line
+	Time    time.Time `json:"time"` // of the end
+	Kind    EventKind `json:"kind"`
+	Client  string    `json:"client,omitempty"`
+	Group   string    `json:"group,omitempty"`
+	User    Name      `json:"user,omitzero"` // canonical, or as sent where the primary said no
+	EndUser string    `json:"end_user,omitempty"`
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
+	Source  string    `json:"source,omitempty"`
+	Plan    Plan      `json:"plan"`
+	Reason  Reason    `json:"reason"`
+	Outcome Outcome   `json:"outcome"`
+	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number, code
+	Approval
+	Token string `json:"token,omitempty"` // id of the token whose step was used
+	Step  int64  `json:"step,omitempty"`  // the used step or counter
+	Drift int    `json:"drift,omitempty"` // steps that the token was off
+	Tries int    `json:"tries,omitempty"` // wrong codes
+	// WrongCodes are the user's, after this login: in the trail, and in the same commit
+	// what they are from then on. nil: as before.
+	WrongCodes *WrongCodes     `json:"wrong_codes,omitempty"`
+	Rounds     int             `json:"primary_rounds,omitempty"` // answers to questions of the primary
+	Primary    time.Duration   `json:"primary_ns"`               // spent on the first factor
+	Factor     time.Duration   `json:"factor_ns"`                // spent on the second factor, the person included
+	Total      time.Duration   `json:"total_ns"`                 // from the first packet
+	Count      int             `json:"count,omitempty"`          // > 1: that many alike, summed up under attack
+	Requests   []PromptRequest `json:"requests,omitempty"`
+	Text       string          `json:"text,omitempty"`
+	Operator   string          `json:"operator,omitempty"` // operating-system user of an administrative change
+	NumberSet  bool            `json:"number_matching,omitempty"`
+	Session    *Session        `json:"session,omitempty"` // EventAccounting only
+	// Packets are fingerprints of the requests that the approval of a prompt let in, for
+	// the server's next start: one of them that is sent again needs no other prompt.
+	Packets [][]byte `json:"-"`
+	// BlocksUser: the person's "this was not me" blocks the user.
+	BlocksUser bool `json:"blocks_user,omitempty"`
 }
 
+// Session is what a NAS reports of a session (RFC 2866). The Event around it has
+// the id of the login that began it, empty where the report does not prove one.
+// All texts come from the network.
+type Session struct {
+	Status    string        `json:"status"`       // start, interim, stop, on, off or another of Acct-Status-Type
+	ID        string        `json:"id,omitempty"` // Acct-Session-Id
+	NAS       string        `json:"nas,omitempty"`
+	Address   string        `json:"address,omitempty"`     // given to the person in the tunnel
+	Duration  time.Duration `json:"duration_ns,omitempty"` // in whole seconds
+	InOctets  uint64        `json:"in_octets,omitempty"`   // from the person
+	OutOctets uint64        `json:"out_octets,omitempty"`  // to the person
+	Cause     string        `json:"terminate_cause,omitempty"`
+}
+
+// EventKind tells logins from other lines of the trail.
+type EventKind string
+
+// The kinds of events.
 const (
-	refusalsKept  = 50
-	refusalWindow = 10 * time.Second
+	EventLogin     EventKind = "login"
+	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
+	EventAdmin     EventKind = "admin"
+	// EventReport is what somebody should look at: a person's "this was not me", which
+	// says that somebody else has the password, or that codes were locked. It stands
+	// beside the event of that login, with its id.
+	EventReport EventKind = "report"
+	// EventAccounting is what a NAS reports of a session. It decides nothing.
+	EventAccounting EventKind = "accounting"
 )
-
-type refusalKey struct {
-	client string
-	reason Reason
-}
-
-type refusalSum struct {
-	since time.Time
-	seen  int
-	last  Event
-}
-
-// Record commits ev, or counts it into the sum that follows. nil means on disk
-// or counted.
-func (r *Refusals) Record(ctx context.Context, ev Event) error {
-	if r.sum(ev) {
-		return nil
-	}
-	return r.Journal.Record(ctx, ev)
-}
-
-func (r *Refusals) sum(ev Event) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key := refusalKey{ev.Client, ev.Reason}
-	s := r.sums[key]
-	if s == nil {
-		if r.sums == nil {
-			r.sums = make(map[refusalKey]*refusalSum)
-		}
-		s = &refusalSum{since: ev.Time}
-		r.sums[key] = s
-	}
-	s.seen++
-	s.last = ev
-	return s.seen > refusalsKept
-}
-
-// Run writes the sums until ctx ends, and then the last ones.
-func (r *Refusals) Run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			r.flush(context.WithoutCancel(ctx), time.Now(), 0)
-			return
-		case now := <-tick.C:
-			r.flush(ctx, now, refusalWindow)
-		}
-	}
-}
-
-// flush writes the sums that are older than age. One that cannot be written is
-// lost: each refusal was answered and logged all the same.
-func (r *Refusals) flush(ctx context.Context, now time.Time, age time.Duration) {
-	for _, ev := range r.take(now, age) {
-		_ = r.Journal.Record(ctx, ev)
-	}
-}
-
-func (r *Refusals) take(now time.Time, age time.Duration) []Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []Event
-	for key, s := range r.sums {
-		if now.Sub(s.since) < age {
-			continue
-		}
-		if n := s.seen - refusalsKept; n > 0 {
-			ev := s.last
-			ev.Count = n
-			out = append(out, ev)
-		}
-		delete(r.sums, key)
-	}
-	return out
-}

@@ -31,7 +31,7 @@ func TestExemptAlways(t *testing.T) {
 					c.RequireAddresses = prefixes("10.0.0.0/8")
 				}
 				if bit(7) {
-					f.User.Devices, c.Pusher = 1, &phone{}
+					f.User.Devices, c.Pusher = 1, pusher{}
 				}
 				f.User.Blocked, f.Identity.Disabled = bit(8), bit(9)
 				plan, reason, _ := Decide(c, f)
@@ -96,62 +96,11 @@ func TestReply(t *testing.T) {
 func TestReplyLeavesThePrimarysAlone(t *testing.T) {
 	backing := make([]Attribute, 1, 8)
 	backing[0] = Attribute{Type: 25, Value: []byte("own")}
-	c := &Client{GroupReplies: []GroupReply{{GroupOf(AllUsers), []Attribute{{Type: 11, Value: []byte("x")}}}}}
+	c := &Client{GroupReplies: []GroupReply{{Group: GroupOf(AllUsers), Attributes: []Attribute{{Type: 11, Value: []byte("x")}}}}}
 	if got := c.Reply(&Identity{Attributes: backing}); len(got) != 2 {
 		t.Fatalf("got %d attributes", len(got))
 	}
 	if again := backing[:2]; again[1].Type != 0 {
 		t.Error("the room behind the primary's slice was written to")
 	}
-}
-
-// activeBypasses are in force for the whole of a test.
-type activeBypasses []Bypass
-
-func (b activeBypasses) Bypasses() []Bypass { return b }
-
-// The engine hands the plan what the request and the store say, and what it then
-// carries are the attributes of the groups too, also after a challenge.
-func TestExemptLogins(t *testing.T) {
-	table(t, map[string]func(*testing.T, *rig){
-		"an exempt address": func(t *testing.T, r *rig) {
-			r.client.ExemptAddresses = prefixes("198.51.100.0/24")
-			q := r.request("alice")
-			q.Address = netip.MustParseAddr("198.51.100.7")
-			r.send(q).want(Accept, ReasonExemptAddress)
-			r.rings(0)
-		},
-		"the seat is no address": func(t *testing.T, r *rig) {
-			r.client.ExemptAddresses = prefixes("0.0.0.0/0")
-			a := r.send(r.request("alice")) // its EndUser looks like one, its Address is not known
-			a.wantWaits()
-			r.rings(1).decides(nil)
-			a.want(Accept, ReasonApproveDeny)
-		},
-		"a bypass": func(t *testing.T, r *rig) {
-			r.primary.groups = []string{"staff"}
-			r.Engine.Bypasses = activeBypasses{{Group: GroupOf("staff")}}
-			r.send(r.request("alice")).want(Accept, ReasonBypass)
-			wrong := r.request("alice")
-			wrong.Cred = Password("wrong")
-			r.send(wrong).want(Reject, ReasonWrongPassword)
-			r.users.set("alice", func(u *User) { u.Blocked = true })
-			r.send(r.request("alice")).want(Reject, ReasonUserBlocked)
-		},
-		"a bypass is no primary": func(t *testing.T, r *rig) {
-			r.primary.groups = []string{"staff"}
-			r.Engine.Bypasses = activeBypasses{{Group: GroupOf("staff")}}
-			q := r.request("alice")
-			q.Cred = Unsupported{What: "CHAP"}
-			r.send(q).want(Reject, ReasonUnsupported)
-		},
-		"attributes of a group after a challenge": func(t *testing.T, r *rig) {
-			r.primary.groups = []string{"staff"}
-			r.client.GroupReplies = []GroupReply{{GroupOf("staff"), []Attribute{{Type: 11, Value: []byte("staff")}, {Type: 25, Value: []byte("staff")}}}}
-			d := r.sendAnswer(r.send(r.request("bob")), "123456").want(Accept, "")
-			if len(d.Attributes) != 2 || string(d.Attributes[0].Value) != "of bob" || string(d.Attributes[1].Value) != "staff" {
-				t.Errorf("got %v", d.Attributes)
-			}
-		},
-	})
 }

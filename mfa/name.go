@@ -72,10 +72,10 @@ func (k NameKey) IsZero() bool { return k.form == "" }
 // Name returns a Name that is spelled as its form.
 func (k NameKey) Name() Name { return Name{sent: k.form, form: k.form} }
 
-// alike is the form without accents. A primary that says nothing of whom it has
+// Alike is the form without accents. A primary that says nothing of whom it has
 // refused, such as another RADIUS server before Windows, may take thousands of
 // spellings for one name: guesses by all of them count together.
-func (k NameKey) alike() NameKey {
+func (k NameKey) Alike() NameKey {
 	for i := range len(k.form) {
 		if k.form[i] >= utf8.RuneSelf {
 			return NameKey{strings.Map(func(r rune) rune {

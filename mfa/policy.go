@@ -3,7 +3,6 @@ package mfa
 import (
 	"errors"
 	"net/netip"
-	"slices"
 )
 
 // Plan is what policy decides for one login. The zero value denies.
@@ -23,8 +22,8 @@ var plans = [...]string{"deny", "none", "push", "number", "otp", "code"}
 
 func (p Plan) String() string { return plans[p] }
 
-// prompts reports whether the plan rings at the user's devices.
-func (p Plan) prompts() bool { return p == PlanPush || p == PlanNumber || p == PlanCode }
+// Prompts reports whether the plan rings at the user's devices.
+func (p Plan) Prompts() bool { return p == PlanPush || p == PlanNumber || p == PlanCode }
 
 // MarshalText writes the plan's name.
 func (p Plan) MarshalText() ([]byte, error) { return []byte(plans[p]), nil }
@@ -161,50 +160,6 @@ func PlanTable() []Line { return planTable[:] }
 // Try evaluates one line alone, for `explain`.
 func (l Line) Try(c *Client, f *Facts) (plan Plan, reason Reason, fits bool) { return l.decide(c, f) }
 
-// registered counts a method that is enrolled and not removed, be it expired,
-// locked or out of reach: a factor that is unavailable must never be the reason
-// to let someone in.
-func (u *User) registered() bool { return u.Devices > 0 || u.Codes > 0 || u.HasPass || u.Pass }
-
-// devicesAt counts the devices at a provider, "" for our own.
-func (u *User) devicesAt(provider string) int {
-	if provider == "" {
-		return u.Devices - len(u.Elsewhere)
-	}
-	n := 0
-	for _, p := range u.Elsewhere {
-		if p == provider {
-			n++
-		}
-	}
-	return n
-}
-
-// DefaultMethod is what `method default` set while it is still registered, else
-// push if there is a device, else the code method. A pass is never the default.
-func (u *User) DefaultMethod() Method {
-	push, code := u.Devices > 0, u.Codes > 0
-	switch {
-	case u.Default == MethodOTP && code:
-		return MethodOTP
-	case push:
-		return MethodPush
-	case code:
-		return MethodOTP
-	}
-	return ""
-}
-
-func (u *User) pushBlocked(group string) bool { return slices.Contains(u.PushBlocked, group) }
-
-// otpElseDeny is what remains where push must not be used.
-func (u *User) otpElseDeny() Plan {
-	if u.Codes > 0 {
-		return PlanOTP
-	}
-	return PlanDeny
-}
-
 // planTable is written nowhere. Its lines are those of docs/login.md.
 var planTable = [...]Line{
 	{1, "the client does not take this protocol", func(c *Client, f *Facts) (Plan, Reason, bool) {
@@ -255,7 +210,7 @@ var planTable = [...]Line{
 		return PlanOTP, ReasonOverrideOTP, defaultPush(f) && numberMatching(c, f) && c.Override && f.User.Codes > 0
 	}},
 	{8, `"this was not me" stands for this user and client`, func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.pushBlocked(c.Group)
+		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.PushBlockedIn(c.Group)
 	}},
 	{8, "as many prompts as one user may get have rung", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.RingLimited

@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -10,14 +11,14 @@ import (
 var everyone = Feature{Enabled: true, Include: GroupsOf(AllUsers)}
 
 func TestDecide(t *testing.T) {
-	push := func(c *Client) { c.Pusher = &phone{} }
+	push := func(c *Client) { c.Pusher = pusher{} }
 	number := func(c *Client) {
-		c.Pusher, c.NumberMatching, c.NumberInPrompt, c.ShowsMessage = &phone{}, everyone, true, true
+		c.Pusher, c.NumberMatching, c.NumberInPrompt, c.ShowsMessage = pusher{}, everyone, true, true
 	}
 	code := func(c *Client) {
-		c.Pusher, c.NumberMatching, c.NumberFromDevice, c.ShowsCodes = &phone{}, everyone, true, true
+		c.Pusher, c.NumberMatching, c.NumberFromDevice, c.ShowsCodes = pusher{}, everyone, true, true
 	}
-	override := func(c *Client) { c.Pusher, c.NumberMatching, c.Override = &phone{}, everyone, true }
+	override := func(c *Client) { c.Pusher, c.NumberMatching, c.Override = pusher{}, everyone, true }
 	both := User{Devices: 1, Codes: 1}
 	tests := []struct {
 		name   string
@@ -298,7 +299,7 @@ func combination(n int) (c *Client, f *Facts, repeated bool) {
 		c.AllowGroups = allowOther
 	}
 	if bit() {
-		c.Pusher = &phone{}
+		c.Pusher = pusher{}
 	}
 	c.NumberMatching.Enabled = bit()
 	f.AppendedCode = f.PAP && u.Codes > 0 && bit()
@@ -323,14 +324,14 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(plan != PlanNone || exempt || !c.RequireUserMatch && f.Identity.Known, "somebody unknown needs no factor")
 	rule(plan != PlanOTP || f.CarriesCode, "a code that the login cannot carry")
 	rule(plan != PlanOTP || u.Codes > 0 || u.Pass, "a code that the user has not")
-	rule(!plan.prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
-	rule(!plan.prompts() || len(u.PushBlocked) == 0, "a prompt after \"not me\"")
-	rule(!plan.prompts() || plan == PlanCode || plan == PlanNumber && c.TypesNumbers || !f.PushLimited, "a prompt after too many that a blind tap may approve")
+	rule(!plan.Prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
+	rule(!plan.Prompts() || len(u.PushBlocked) == 0, "a prompt after \"not me\"")
+	rule(!plan.Prompts() || plan == PlanCode || plan == PlanNumber && c.TypesNumbers || !f.PushLimited, "a prompt after too many that a blind tap may approve")
 	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a code that cannot be typed")
 	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a number that is not shown")
-	rule(!plan.prompts() || !f.AppendedCode, "a prompt beside a code that came with the password")
-	rule(!plan.prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
-	rule(!plan.prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")
+	rule(!plan.Prompts() || !f.AppendedCode, "a prompt beside a code that came with the password")
+	rule(!plan.Prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
+	rule(!plan.Prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")
 	rule(reason != ReasonOTPUnsupported || plan == PlanDeny && !f.CarriesCode, "otp_unsupported")
 	rule(reason != "", "no reason")
 	return problems
@@ -388,38 +389,7 @@ func TestFeatureApplies(t *testing.T) {
 	}
 }
 
-// Where a number is due or required, no protocol leads to a plain approve/deny.
-func TestNoWayAroundTheNumber(t *testing.T) {
-	table(t, map[string]func(*testing.T, *rig){
-		"required": func(t *testing.T, r *rig) {
-			r.client.NumberInPrompt, r.client.RequireMatching = true, true
-			r.send(r.mschap("alice", 1)).want(Reject, ReasonMatchingRequired)
-			r.rings(0)
-			r.send(r.request("alice")).want(Challenge, ReasonNumberMatch)
-			if g := r.rings(1); g.Number == "" {
-				t.Error("a plain prompt")
-			}
-		},
-		"PAP alone": func(t *testing.T, r *rig) {
-			r.client.NumberInPrompt, r.client.NoMSCHAP = true, true
-			r.send(r.mschap("alice", 1)).want(Reject, ReasonUnsupported)
-			if r.primary.calls != 0 {
-				t.Error("the primary was asked")
-			}
-			r.rings(0)
-		},
-		"MS-CHAPv2 alone": func(t *testing.T, r *rig) {
-			r.client.NoPAP = true
-			r.send(r.request("alice")).want(Reject, ReasonUnsupported)
-			if r.primary.calls != 0 {
-				t.Error("the primary was asked")
-			}
-			r.send(r.mschap("alice", 1)).wantWaits()
-		},
-		"an answer to a challenge is no password": func(t *testing.T, r *rig) {
-			a := r.send(r.request("bob"))
-			r.client.NoPAP = true
-			r.sendAnswer(a, "123456").want(Accept, "")
-		},
-	})
-}
+// pusher is one that is never asked.
+type pusher struct{}
+
+func (pusher) Push(context.Context, Prompt) (Approval, error) { panic("asked") }

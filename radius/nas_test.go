@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/login"
 )
 
 // site is a server with a whole engine on fakes and without sockets. In a
@@ -23,7 +24,7 @@ type site struct {
 	t       *testing.T
 	profile *Profile
 	client  *mfa.Client
-	engine  *mfa.Engine
+	engine  *login.Engine
 	user    mfa.User
 
 	checks atomic.Int32 // of the password
@@ -63,11 +64,11 @@ func newSite(t *testing.T, profile string, method mfa.Method, change func(*Profi
 		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,
 		OnPrimaryError: mfa.Discard, OnMFAError: mfa.Discard,
 	}
-	s.engine = &mfa.Engine{
-		Pending: &mfa.Pending{Journal: s, Max: 100, MaxPerClient: 100}, Limits: &mfa.Limits{}, Refusals: &mfa.Refusals{Journal: s},
+	s.engine = &login.Engine{
+		Pending: &login.Pending{Journal: s, Max: 100, MaxPerClient: 100}, Limits: &login.Limits{}, Refusals: &login.Refusals{Journal: s},
 		Directory: s, Codes: s,
-		Lockout: mfa.Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
-		Fatigue: mfa.Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
+		Lockout: login.Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
+		Fatigue: login.Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
 	}
 	table, err := NewTable([]Client{{
 		Name: "vpn", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, Secrets: [][]byte{[]byte(testSecret)},

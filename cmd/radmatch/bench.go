@@ -141,7 +141,7 @@ func (b *bench) prepare(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	l := login{server: b.addr}
+	l := loginCommand{server: b.addr}
 	_, caller, err := l.reach(ctx, cfg)
 	if err != nil {
 		return err

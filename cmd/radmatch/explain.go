@@ -12,6 +12,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
@@ -97,8 +98,8 @@ type explanation struct {
 	primaries  primaries
 	pushers    map[string]mfa.Pusher
 	dictionary *radius.Dictionary
-	engine     *mfa.Engine // that of a server which has just started
-	address    netip.Addr  // of the user; the zero Addr: not known
+	engine     *login.Engine // that of a server which has just started
+	address    netip.Addr    // of the user; the zero Addr: not known
 }
 
 func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
@@ -114,7 +115,7 @@ func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, na
 	if x.pushers, err = openPushers(cfg, p); err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check --connect"}
 	}
-	l := &lasting{parts: p, pending: &mfa.Pending{}, limits: &mfa.Limits{}, directory: st, codes: &otp.Verifier{Store: st}}
+	l := &lasting{parts: p, pending: &login.Pending{}, limits: &login.Limits{}, directory: st, codes: &otp.Verifier{Store: st}}
 	if l.bypasses, err = bypassesInForce(ctx, st); err != nil {
 		return nil, err
 	}
@@ -199,20 +200,20 @@ func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.Us
 // way is one way in which a client may bring the first factor.
 type way struct {
 	credential string
-	attempt    mfa.Attempt
+	attempt    login.Attempt
 }
 
 // ways lists those of a client. Without a code of their own users append none that
 // counts; OpenVPN's static challenge brings what they typed all the same.
 func ways(c *mfa.Client, user mfa.User) []way {
 	own := user.Codes > 0 || user.HasPass
-	list := []way{{"PAP", mfa.Attempt{PAP: true}}}
+	list := []way{{"PAP", login.Attempt{PAP: true}}}
 	if c.StaticChallenge || c.AppendsCode() && own {
-		list = append(list, way{"PAP with a passcode", mfa.Attempt{PAP: true, Appended: true, OwnCode: own}})
+		list = append(list, way{"PAP with a passcode", login.Attempt{PAP: true, Appended: true, OwnCode: own}})
 	}
-	list = append(list, way{"MS-CHAPv2", mfa.Attempt{}})
+	list = append(list, way{"MS-CHAPv2", login.Attempt{}})
 	if c.NoPassword {
-		list = append(list, way{"no password", mfa.Attempt{None: true}})
+		list = append(list, way{"no password", login.Attempt{None: true}})
 	}
 	return list
 }

@@ -28,7 +28,7 @@ const loginPatience = 15 * time.Second
 const maxRounds = 30
 
 func (a *app) loginCommand() *cobra.Command {
-	var l login
+	var l loginCommand
 	c := &cobra.Command{
 		Use:   "login USER",
 		Short: "Sign in as a client would, and show each round",
@@ -57,12 +57,12 @@ Exit codes: 0 accepted, 4 rejected, 5 no answer.`,
 }
 
 // login is one run of the command.
-type login struct {
+type loginCommand struct {
 	user, client, server, endUser string
 	stdin, mschap, json           bool
 }
 
-func (a *app) login(ctx context.Context, l *login) error {
+func (a *app) login(ctx context.Context, l *loginCommand) error {
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ type loginCaller struct {
 // reach returns the client that this machine can be, and how it asks the server.
 // Of a server whose name has several addresses it takes the first one that
 // answers a Status-Server; where none does, the first.
-func (l *login) reach(ctx context.Context, cfg *config.Config) (string, *radius.Caller, error) {
+func (l *loginCommand) reach(ctx context.Context, cfg *config.Config) (string, *radius.Caller, error) {
 	server := l.server
 	if server == "" {
 		if len(cfg.Listen.RADIUS) == 0 {
@@ -239,7 +239,7 @@ func (w *loginCaller) answers(ctx context.Context) bool {
 }
 
 // way finds the client that this machine can be towards an address of the server.
-func (l *login) way(cfg *config.Config, server string) (loginCaller, error) {
+func (l *loginCommand) way(cfg *config.Config, server string) (loginCaller, error) {
 	hint := fmt.Sprintf("radmatch explain %s, or give a client the address of this machine", l.user)
 	sources, err := localAddresses(cfg, server)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
@@ -55,13 +56,13 @@ func BenchmarkLogin(b *testing.B) {
 	var logins atomic.Int64
 	start := time.Now()
 	clock := func(n int64) time.Time { return start.Add(time.Duration(n/users) * 30 * time.Second) }
-	engine := &mfa.Engine{
-		Pending:   &mfa.Pending{Journal: st, Max: 50000, MaxPerClient: 50000},
-		Limits:    &mfa.Limits{},
-		Refusals:  &mfa.Refusals{Journal: st},
+	engine := &login.Engine{
+		Pending:   &login.Pending{Journal: st, Max: 50000, MaxPerClient: 50000},
+		Limits:    &login.Limits{},
+		Refusals:  &login.Refusals{Journal: st},
 		Directory: st,
 		Codes:     &otp.Verifier{Store: st, Now: func() time.Time { return clock(logins.Load()) }},
-		Lockout:   mfa.Rule{Max: 10, Window: time.Minute, For: time.Minute},
+		Lockout:   login.Rule{Max: 10, Window: time.Minute, For: time.Minute},
 	}
 	client := &mfa.Client{Name: "vpn", Group: "vpn", Prompts: true, Primary: primary, ChallengeTTL: time.Minute, RequireUserMatch: true}
 	b.SetParallelism(64)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
@@ -200,14 +201,14 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 			gate: password.NewGate(), approver: &push.Approver{Store: st, MaxPrompts: cfg.Limits.Pending},
 			callbacks: &push.Callbacks{MaxPrompts: cfg.Limits.Pending}, registered: st, log: log,
 		},
-		pending: &mfa.Pending{
+		pending: &login.Pending{
 			Journal: st, Keeper: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
 			Panicked: func(login string, v any, stack []byte) {
 				log.Error("panic in a login", zap.String("login", login), zap.Any("panic", v), zap.ByteString("stack", stack))
 			},
 		},
-		limits:    &mfa.Limits{},
-		refusals:  &mfa.Refusals{Journal: st},
+		limits:    &login.Limits{},
+		refusals:  &login.Refusals{Journal: st},
 		directory: st,
 		bypasses:  st,
 		codes:     &otp.Verifier{Store: st},
@@ -221,7 +222,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 
 // restoreLimits counts wrong codes and denied prompts from the audit trail, but
 // not what an unblocking has forgiven.
-func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *mfa.Limits) error {
+func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *login.Limits) error {
 	now := time.Now()
 	lockout, fatigue := lockoutRule(cfg), fatigueRule(cfg)
 	window := max(lockout.Window+lockout.For, fatigue.Window+fatigue.For)

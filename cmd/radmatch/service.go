@@ -7,6 +7,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
@@ -16,9 +17,9 @@ import (
 // service, and every engine works on it.
 type lasting struct {
 	parts
-	pending   *mfa.Pending
-	limits    *mfa.Limits
-	refusals  *mfa.Refusals
+	pending   *login.Pending
+	limits    *login.Limits
+	refusals  *login.Refusals
 	directory mfa.Directory
 	bypasses  mfa.Bypasses
 	codes     mfa.CodeVerifier
@@ -30,7 +31,7 @@ type lasting struct {
 type service struct {
 	radius.Service
 	primaries primaries
-	engine    *mfa.Engine
+	engine    *login.Engine
 	clients   map[string]*mfa.Client // by name
 }
 
@@ -78,8 +79,8 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (*s
 }
 
 // newEngine joins what lasts and the rules of cfg.
-func newEngine(cfg *config.Config, l *lasting) *mfa.Engine {
-	return &mfa.Engine{
+func newEngine(cfg *config.Config, l *lasting) *login.Engine {
+	return &login.Engine{
 		Pending:   l.pending,
 		Limits:    l.limits,
 		Refusals:  l.refusals,
@@ -94,16 +95,16 @@ func newEngine(cfg *config.Config, l *lasting) *mfa.Engine {
 	}
 }
 
-func lockoutRule(cfg *config.Config) mfa.Rule {
-	return mfa.Rule{Max: cfg.Lockout.Codes, Window: cfg.Lockout.Window, For: cfg.Lockout.For}
+func lockoutRule(cfg *config.Config) login.Rule {
+	return login.Rule{Max: cfg.Lockout.Codes, Window: cfg.Lockout.Window, For: cfg.Lockout.For}
 }
 
-func fatigueRule(cfg *config.Config) mfa.Rule {
-	return mfa.Rule{Max: cfg.Fatigue.Prompts, Window: cfg.Fatigue.Window, For: cfg.Fatigue.For}
+func fatigueRule(cfg *config.Config) login.Rule {
+	return login.Rule{Max: cfg.Fatigue.Prompts, Window: cfg.Fatigue.Window, For: cfg.Fatigue.For}
 }
 
-func ringsRule(cfg *config.Config) mfa.Rule {
-	return mfa.Rule{Max: cfg.Fatigue.Total, Window: cfg.Fatigue.Window}
+func ringsRule(cfg *config.Config) login.Rule {
+	return login.Rule{Max: cfg.Fatigue.Total, Window: cfg.Fatigue.Window}
 }
 
 // newClient joins one client's profile, settings and providers.

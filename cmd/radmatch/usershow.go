@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
@@ -174,7 +175,7 @@ func (a *app) readLimits(ctx context.Context, st *store.Store, u mfa.User, r *us
 		fmt.Fprintln(a.stderr, "radmatch: note: whether codes are locked is not known: the configuration cannot be read (radmatch check)")
 		return nil
 	}
-	var limits mfa.Limits
+	var limits login.Limits
 	if err := restoreLimits(ctx, st, cfg, &limits); err != nil {
 		return err
 	}

@@ -1,0 +1,130 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"github.com/radmatch/radmatch/mfa"
+	"time"
+)
+
+// askCode opens a login that waits for a passcode.
+func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user mfa.User) {
+	if e.codesLocked(w, user) {
+		e.end(ctx, w, p, mfa.Reject, mfa.ReasonCodesLocked)
+		return
+	}
+	if e.openDialog(ctx, w, p) {
+		e.challenge(ctx, w, p, messageEnterCode)
+	}
+}
+
+// endsRow is what the event of a right code says where there is a row of wrong ones
+// to end; nil where there is none.
+func (e *Engine) endsRow(user mfa.Name) *mfa.WrongCodes {
+	if e.Limits.codes.of(user.Key()).Row == 0 {
+		return nil
+	}
+	return &mfa.WrongCodes{}
+}
+
+// codesLocked reports whether no code of the user is examined now.
+func (e *Engine) codesLocked(w *wait, user mfa.User) bool {
+	counted := e.Limits.codes.of(w.User.Key())
+	return counted.Locked(w.Opened, user.Unblocked)
+}
+
+// examine checks a passcode. The user's count goes up before the code is looked
+// at, so that guesses in parallel are counted too.
+func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
+	w := c.w
+	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+		now := time.Now()
+		key := w.User.Key()
+		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
+		switch {
+		case err != nil:
+			d := w.noAnswer(err)
+			return d, w.event(d.Outcome, d.Reason, now), record
+		case user.Blocked:
+			return e.refuseCode(c, mfa.ReasonUserBlocked, now)
+		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
+			e.tire(w, mfa.ReasonCodesLocked, user, now)
+			return e.refuseCode(c, mfa.ReasonCodesLocked, now)
+		}
+		if a := e.Pending.matched(w, mfa.Password(code)); a != nil {
+			d, ev, how := e.accept(ctx, w, a, now)
+			if d.Outcome == mfa.Accept {
+				ev.WrongCodes = e.endsRow(w.User)
+				e.Limits.codes.right(key, now)
+			} else {
+				e.Limits.codes.refund(key, now)
+			}
+			w.typed = c
+			return d, ev, how
+		}
+		err = e.verify(ctx, w, code, now)
+		switch {
+		case err == nil:
+			e.Limits.codes.right(key, now)
+			w.typed = c
+			return w.decide(mfa.Accept, w.Reason), mfa.Event{}, committed
+		case !errors.Is(err, mfa.ErrRejected):
+			e.Limits.codes.refund(key, now)
+			d := w.noAnswer(err)
+			return d, w.event(d.Outcome, d.Reason, now), record
+		}
+		w.counts = &e.Limits.codes
+		counted := e.Limits.codes.wrong(key, now, e.Lockout)
+		if counted.Locked(now, user.Unblocked) {
+			w.Wrong++
+			e.tire(w, mfa.ReasonCodesLocked, user, now)
+			d, ev, how := e.refuseCode(c, mfa.ReasonCodesLocked, now)
+			d.Err, ev.WrongCodes = err, &counted
+			return d, ev, how
+		}
+		return e.wrongCode(c, user, err, now)
+	})
+}
+
+// wrongCode asks again, or ends the login after the third. A code that was
+// accepted before ends it at once: no slip of the fingers types one, and the
+// right next step is a new login with a new code.
+func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time) (mfa.Decision, mfa.Event, ending) {
+	w := c.w
+	w.Wrong++
+	reason := mfa.ReasonWrongCode
+	if errors.Is(err, mfa.ErrCodeUsed) {
+		reason = mfa.ReasonCodeUsed
+	}
+	if w.Wrong >= maxWrongCodes || reason == mfa.ReasonCodeUsed || c.appended && !w.client.Prompts {
+		e.tire(w, reason, user, now)
+		d, ev, how := e.refuseCode(c, reason, now)
+		d.Err = err
+		return d, ev, how
+	}
+	message := messageWrongCode
+	switch {
+	case w.Number != "":
+		message = fmt.Sprintf(messageNumberWrong, w.Number)
+	case w.match != "":
+		message = messageDeviceBad
+	case w.Prompts():
+		message = messageApproveBad
+	}
+	yields, ok := e.Pending.takePlace(w)
+	if !ok {
+		return e.refuseCode(c, mfa.ReasonTooManyLogins, now)
+	}
+	e.supersede(context.Background(), yields)
+	packets, state := e.Pending.replace(c, nil)
+	for _, p := range packets {
+		p.reply(w.challenged(state, message))
+	}
+	return mfa.Decision{}, mfa.Event{}, goesOn
+}
+
+// refuseCode ends a login without examining another code.
+func (e *Engine) refuseCode(c *challenge, reason mfa.Reason, now time.Time) (mfa.Decision, mfa.Event, ending) {
+	return c.w.decide(mfa.Reject, reason), c.w.event(mfa.Reject, reason, now), record
+}

@@ -1,0 +1,22 @@
+// Package login is the login machine: how a login goes from its first packet to its
+// event, and how it waits for its user. It knows no transport; what it needs from
+// outside are the interfaces of package mfa.
+//
+// [Engine.Authenticate] is one login from top to bottom. An Engine is immutable.
+// What lasts over a reload is in [Pending] (logins that wait, approvals that are
+// remembered), [Limits] (guessing and fatigue) and [Refusals] (requests that opened
+// no login).
+//
+// # Goroutines
+//
+// A request runs on its caller's goroutine until it is answered or waits; a
+// packet that waits and a challenge that is out are records in Pending and own
+// none, but for a timer where the NAS gives up sooner than the prompt. A live
+// prompt owns one goroutine. Pending and Refusals have one each
+// for what runs out. Who ends a login holds its turn; the mutexes guard tables
+// and are never held over a call.
+//
+// # Standards
+//
+// Access-Challenge and State: RFC 2865 §4.4 and §5.24, RFC 5080 §2.1.1.
+package login

@@ -1,0 +1,208 @@
+package login
+
+import (
+	"github.com/radmatch/radmatch/mfa"
+	"sync"
+	"time"
+)
+
+// Rule bounds how often something may happen to one user: Max times in Window,
+// then it is locked for For.
+type Rule struct {
+	Max    int
+	Window time.Duration
+	For    time.Duration
+}
+
+// Limits counts what must not happen too often: wrong codes, denied or ignored
+// prompts, prompts of any kind, wrong passwords. It outlives every engine, so a reload forgets
+// nothing. It may be used concurrently; its zero value is ready.
+type Limits struct {
+	codes   codeLocks
+	prompts tallies[mfa.NameKey] // that the user did not approve
+	rang    tallies[mfa.NameKey] // all prompts, however they ended
+	tries   tries                // of passwords
+}
+
+// maxTallies bounds each table (about 20 MiB at the most). Only a right
+// password makes an entry in prompts and rang.
+const maxTallies = 100_000
+
+// tallies is a table of sliding windows.
+type tallies[K comparable] struct {
+	mu    sync.Mutex
+	m     map[K]*tally
+	swept time.Time // when a full table was last looked through
+}
+
+type tally struct {
+	times []time.Time // at most Max, oldest first
+	since time.Time   // when the lock began
+	until time.Time   // locked
+}
+
+// take counts one event before its cause is examined, so that of many guesses
+// in parallel no more than r.Max are examined. It reports false, and counts
+// nothing, while the key is locked or the window is full. What happened before
+// cleared is forgotten. A table that is full takes no new key.
+func (t *tallies[K]) take(key K, now, cleared time.Time, r Rule) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entry(key, now, cleared, r)
+	if e == nil || now.Before(e.until) || len(e.times) >= r.Max {
+		return false
+	}
+	e.times = append(e.times, now)
+	return true
+}
+
+// refund takes back what take counted at that time: it was right after all.
+func (t *tallies[K]) refund(key K, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.m[key]
+	if e == nil {
+		return
+	}
+	for i, x := range e.times {
+		if x.Equal(at) {
+			e.times = append(e.times[:i], e.times[i+1:]...)
+			break
+		}
+	}
+	if len(e.times) == 0 && !at.Before(e.until) {
+		delete(t.m, key)
+	}
+}
+
+// settle locks the key if its window is full, after what was taken turned out wrong.
+func (t *tallies[K]) settle(key K, now time.Time, r Rule) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.m[key]; e != nil && len(e.times) >= r.Max {
+		e.since, e.until = now, now.Add(r.For)
+		e.times = e.times[:0]
+	}
+}
+
+// Locked reports whether the key is locked now.
+func (t *tallies[K]) Locked(key K, now, cleared time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.m[key]
+	if e == nil || !now.Before(e.until) {
+		return false
+	}
+	return e.since.After(cleared) // one from before the unblocking is void
+}
+
+// full reports whether the key was taken as often as it may be.
+func (t *tallies[K]) full(key K, now, cleared time.Time, r Rule) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m[key] == nil || r.Max == 0 {
+		return false
+	}
+	return len(t.entry(key, now, cleared, r).times) >= r.Max
+}
+
+// entry returns the key's tally without what has left the window, or nil where
+// the table is full.
+func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
+	e := t.m[key]
+	if e == nil {
+		if len(t.m) >= maxTallies && !t.evict(now, r) {
+			return nil
+		}
+		if t.m == nil {
+			t.m = make(map[K]*tally)
+		}
+		e = &tally{}
+		t.m[key] = e
+	}
+	if !e.until.IsZero() && !e.since.After(cleared) {
+		e.until = time.Time{}
+	}
+	n := 0
+	for _, x := range e.times {
+		if now.Sub(x) < r.Window && x.After(cleared) {
+			e.times[n] = x
+			n++
+		}
+	}
+	e.times = e.times[:n]
+	return e
+}
+
+// evict removes what has run out, once a second at most because it looks at
+// every entry, and reports whether there is room.
+func (t *tallies[K]) evict(now time.Time, r Rule) bool {
+	if now.Sub(t.swept) < time.Second {
+		return false
+	}
+	t.swept = now
+	for k, e := range t.m {
+		if now.Before(e.until) {
+			continue
+		}
+		if n := len(e.times); n == 0 || now.Sub(e.times[n-1]) >= r.Window {
+			delete(t.m, k)
+		}
+	}
+	return len(t.m) < maxTallies
+}
+
+// Restore counts what happened before a restart, from the events, oldest first,
+// of a window and the lock that may follow it, so that killing the server does
+// not forgive wrong codes or fatigue.
+func (l *Limits) Restore(events []mfa.Event, codes, prompts, rings Rule, now time.Time) {
+	for _, ev := range events {
+		key := ev.User.Key()
+		age := now.Sub(ev.Time)
+		for range ev.Tries {
+			if age < codes.Window+codes.For {
+				l.codes.restore(key, ev.Time, codes)
+			}
+		}
+		if ev.Kind == mfa.EventLogin && ev.Plan.Prompts() && tiresome(ev.Reason) && age < prompts.Window+prompts.For {
+			l.prompts.take(key, ev.Time, time.Time{}, prompts)
+			l.prompts.settle(key, ev.Time, prompts)
+		}
+		if (ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed) && ev.Plan.Prompts() && age < rings.Window {
+			l.rang.take(key, ev.Time, time.Time{}, rings)
+		}
+	}
+}
+
+// RestoreCodes brings in the wrong codes that are on disk, by the form of the name. It is
+// called after Restore.
+func (l *Limits) RestoreCodes(all map[mfa.NameKey]mfa.WrongCodes) {
+	for user := range l.codes.m {
+		l.codes.set(user, all[user]) // none: a right code, or an unblocking, has ended the row
+	}
+	for user, w := range all {
+		l.codes.set(user, w)
+	}
+}
+
+// tiresome reports whether a prompt that ended so feeds the fatigue limit. Wrong
+// codes end a prompt too, and would else be a way to ring without end.
+func tiresome(r mfa.Reason) bool {
+	switch r {
+	case mfa.ReasonWrongCode, mfa.ReasonCodeUsed, mfa.ReasonCodesLocked:
+		return true
+	case mfa.ReasonNASTimeout:
+		return false // the user was not given the time
+	}
+	return declined(r)
+}
+
+// declined reports whether the prompt ended without an approval, so that a device
+// that tries another protocol at once does not ring again.
+func declined(r mfa.Reason) bool {
+	switch r {
+	case mfa.ReasonPushDenied, mfa.ReasonNotMe, mfa.ReasonWrongNumber, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout:
+		return true
+	}
+	return false
+}

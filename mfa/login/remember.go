@@ -1,0 +1,202 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"github.com/radmatch/radmatch/mfa"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds of what is remembered: about 40 MiB at the most.
+const (
+	maxRemembered = 100_000
+	maxSeats      = 16 // of one user
+)
+
+// memory holds approvals that spare the same person, at the same seat, another
+// prompt for a while (`remember`). It is lost at a restart, so that nothing on
+// disk lets anybody in. It may be used concurrently; its zero value is ready.
+type memory struct {
+	mu    sync.Mutex
+	seats map[string]*remembered // by join key
+	names map[mfa.NameKey][]*remembered
+	swept time.Time // when it was last looked through
+}
+
+// remembered is one approval. It is never changed: a use does not extend it.
+type remembered struct {
+	key    string
+	names  []mfa.NameKey // bare, by which it is forgotten
+	login  string
+	device mfa.Approval
+	at     time.Time
+	until  time.Time
+}
+
+// call adds a name by which the approval is forgotten. It is not yet in use.
+func (a *remembered) call(user mfa.NameKey) {
+	if n := bareName(user); !slices.Contains(a.names, n) {
+		a.names = append(a.names, n)
+	}
+}
+
+func (a *remembered) text() string {
+	return fmt.Sprintf("approved on %q at %s, login %s", a.device.Device, a.at.UTC().Format(time.RFC3339), a.login)
+}
+
+// bareName is a name without its domain. To forget too much costs a prompt; to
+// forget too little, because a name was spelled otherwise, would cost more.
+func bareName(user mfa.NameKey) mfa.NameKey {
+	name := user.String()
+	if i := strings.LastIndexByte(name, '\\'); i >= 0 {
+		name = name[i+1:]
+	}
+	name, _, _ = strings.Cut(name, "@")
+	return mfa.NameOf(name).Key()
+}
+
+// recall takes from the end of a login what is to be remembered or forgotten.
+func (t *Pending) recall(w *wait, d mfa.Decision, ev mfa.Event) {
+	switch d.Reason {
+	case mfa.ReasonPushDenied, mfa.ReasonNotMe, mfa.ReasonWrongNumber:
+		t.memory.forget(w.User.Key())
+		return
+	}
+	if d.Outcome != mfa.Accept || !w.Prompts() || ev.DeviceID == "" || w.Key == "" || w.client.Remember <= 0 {
+		return // a provider that does not name its devices cannot say which one is removed
+	}
+	a := &remembered{
+		key: w.Key, login: w.ID, device: mfa.Approval{Device: ev.Device, DeviceID: ev.DeviceID},
+		at: ev.Time, until: ev.Time.Add(w.client.Remember), names: []mfa.NameKey{bareName(w.User.Key())},
+	}
+	t.mu.Lock()
+	for _, p := range w.held {
+		a.call(p.User.Key())
+	}
+	for _, c := range w.challenges {
+		a.call(c.user)
+	}
+	t.mu.Unlock()
+	t.memory.Add(a)
+}
+
+func (m *memory) Add(a *remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old := m.seats[a.key]; old != nil {
+		m.drop(old)
+	}
+	if len(m.seats) >= maxRemembered && !m.sweep(a.at) {
+		return
+	}
+	if m.seats == nil {
+		m.seats, m.names = make(map[string]*remembered), make(map[mfa.NameKey][]*remembered)
+	}
+	if of := m.names[a.names[0]]; len(of) >= maxSeats {
+		m.drop(of[0])
+	}
+	m.seats[a.key] = a
+	for _, n := range a.names {
+		m.names[n] = append(m.names[n], a)
+	}
+}
+
+// sweep drops what has run out, once a second at most because it looks at every
+// entry, and reports whether there is room.
+func (m *memory) sweep(now time.Time) bool {
+	if now.Sub(m.swept) < time.Second {
+		return false
+	}
+	m.swept = now
+	for _, a := range m.seats {
+		if !now.Before(a.until) {
+			m.drop(a)
+		}
+	}
+	return len(m.seats) < maxRemembered
+}
+
+func (m *memory) drop(a *remembered) {
+	delete(m.seats, a.key)
+	for _, n := range a.names {
+		of := slices.DeleteFunc(slices.Clone(m.names[n]), func(o *remembered) bool { return o == a })
+		if len(of) == 0 {
+			delete(m.names, n)
+		} else {
+			m.names[n] = of
+		}
+	}
+}
+
+// forget forgets every approval of a user, however the name is spelled.
+func (m *memory) forget(user mfa.NameKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.names[bareName(user)] {
+		m.drop(a)
+	}
+}
+
+// find returns the approval of a seat that is not older than age, else nil. What
+// was remembered for a shorter time than age stays short.
+func (m *memory) find(key string, now time.Time, age time.Duration) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.seats[key]
+	if a == nil {
+		return nil
+	}
+	if !now.Before(a.until) {
+		m.drop(a)
+		return nil
+	}
+	if now.Sub(a.at) >= age {
+		return nil
+	}
+	return a
+}
+
+// remembered returns the approval that spares this request a prompt, or nil. As
+// before every Accept, blocks and the device are read again.
+func (e *Engine) remembered(ctx context.Context, r *mfa.Request, identity *mfa.Identity, user mfa.User, now time.Time) *remembered {
+	key := seat(r, identity)
+	if r.Client.Remember <= 0 || key == "" {
+		return nil
+	}
+	m := &e.Pending.memory
+	a := m.find(key, now, r.Client.Remember)
+	if a == nil {
+		return nil
+	}
+	if user.Blocked || identity.Disabled || user.PushBlockedIn(r.Client.Group) || !a.at.After(user.Unblocked) {
+		m.forget(identity.Name.Key()) // for good: to be unblocked revives nothing
+		return nil
+	}
+	switch err := e.Directory.Registered(ctx, a.device.DeviceID); {
+	case errors.Is(err, mfa.ErrRejected):
+		m.forget(identity.Name.Key())
+		return nil
+	case err != nil:
+		return nil
+	}
+	return a
+}
+
+// seat is the key under which requests join a prompt and approvals are
+// remembered. Only a signed request proves its end-user field, and only a present
+// field tells two seats apart: without either it is empty. What a machine calls
+// itself is never the address that another client vouches for.
+func seat(r *mfa.Request, identity *mfa.Identity) string {
+	if !r.Signed || r.EndUser == "" {
+		return ""
+	}
+	kind := "address"
+	if r.Claimed() {
+		kind = "name"
+	}
+	return strings.Join([]string{identity.Name.Key().String(), r.Client.Group, kind, r.EndUser}, "\x00")
+}

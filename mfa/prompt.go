@@ -1,0 +1,129 @@
+package mfa
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// OpenPrompt is what lasts of a login that waits for a device when the server is
+// killed. It lets nobody in: after the restart each request is checked by its own
+// primary before it may join. Nothing in it derives from a password, and no
+// number is in it.
+type OpenPrompt struct {
+	ID      string
+	Key     string // join key; empty: nothing can join
+	User    Name   // canonical
+	Client  string
+	Group   string
+	EndUser string
+	Claimed bool // EndUser is only what the person's machine calls itself
+	Source  string
+	Plan    Plan
+	Reason  Reason
+	Started time.Time
+	Opened  time.Time // the first factor was right
+	// HideClient and HidePlace are what policy keeps from this user's devices.
+	HideClient bool
+	HidePlace  bool
+	Requests   []PromptRequest
+}
+
+// PromptKeeper keeps the open prompts over the death of the server. Both methods
+// may be called concurrently, only note what is to be written, and call nothing of
+// this package. A prompt that is lost all the same is not shown again.
+type PromptKeeper interface {
+	KeepPrompt(p OpenPrompt) // again when requests have joined; Requests is the keeper's
+	DropPrompt(id string)    // of one that is over
+}
+
+// PromptResumer is a Pusher whose devices are shown, whenever they connect, what
+// is live: pushed again under its ID after a restart, a prompt is still the same
+// one. Of any other Pusher the prompts end with the server.
+type PromptResumer interface {
+	Pusher
+	ResumesPrompts()
+}
+
+// Pusher asks the user's devices to approve a login. Push may be called
+// concurrently and blocks until a device has decided or ctx, which is the
+// prompt's life, ends; then it withdraws the prompt from the devices and
+// returns ctx's error. A nil error means approved. ErrRejected means denied
+// (joined with ErrNotMe or ErrWrongNumber where that is so). The Approval tells
+// who decided, for an approval and for a denial.
+type Pusher interface {
+	Push(ctx context.Context, p Prompt) (Approval, error)
+}
+
+// NumberPusher is a Pusher whose devices check Prompt.Number. It is asserted
+// once when the program starts.
+type NumberPusher interface {
+	Pusher
+	PushesNumbers()
+}
+
+// NumberTyper is a NumberPusher where the person has to type the number. Where a
+// device offers a few to choose from, who taps blindly is right now and then: that
+// is no defence against somebody who rings until the person gives in.
+type NumberTyper interface {
+	NumberPusher
+	TypesNumbers()
+}
+
+// CodePusher is a Pusher whose device shows the person Prompt.Code once it has
+// approved, until Prompt.CodeExpires, and to nobody else. It is asserted once when
+// the program starts.
+type CodePusher interface {
+	Pusher
+	ShowsCodes()
+}
+
+// PromptAmender is a Pusher that can show requests which joined a live prompt.
+// Amend is called with the prompt's ID and all its requests so far; it must not
+// block and ignores a prompt that is over.
+type PromptAmender interface {
+	Amend(promptID string, requests []PromptRequest)
+}
+
+// Prompt is a request for approval as devices see it.
+type Prompt struct {
+	ID      string // the login's id
+	Resumed bool   // shown before a restart: show it again, and do not ring again
+	User    Name   // canonical
+	Client  string
+	Number  string // two digits to be typed on the device; empty: approve or deny
+	// Code is shown by the device that approves, to be typed where the person signs
+	// in; empty: the approval is enough. Until then nobody may see it. Not together
+	// with Number.
+	Code        Password
+	CodeExpires time.Time
+	// Approved is set with Code. It is called with the approval before the device is
+	// told the code, so that no code can be typed before it counts. It does not block.
+	Approved func(Approval)
+	Started  time.Time
+	Expires  time.Time
+	Requests []PromptRequest // the first one opened the prompt, the others joined
+	// HideClient and HidePlace: policy keeps from devices what the person signs in
+	// to, and from where. Client and Requests do not tell it then.
+	HideClient bool
+	HidePlace  bool
+}
+
+// PromptRequest is one packet that waits for a prompt. All texts come from the
+// network: cut and escape them wherever a person sees them.
+type PromptRequest struct {
+	Time    time.Time `json:"time"`
+	Client  string    `json:"client"`
+	EndUser string    `json:"end_user,omitempty"`
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
+	Source  string    `json:"source"`
+	// Address is Request.Address: genuine, or invalid.
+	Address netip.Addr `json:"address,omitzero"`
+}
+
+// Approval tells which device decided and how it signed.
+type Approval struct {
+	Device    string `json:"device,omitempty"` // its name
+	DeviceID  string `json:"device_id,omitempty"`
+	Signature []byte `json:"signature,omitempty"`
+}

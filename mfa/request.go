@@ -1,0 +1,132 @@
+package mfa
+
+import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// Request is one Access-Request that has passed intake. It is not changed after
+// it was handed over, except by Supersede.
+type Request struct {
+	Received time.Time
+	Client   *Client
+	Source   string // address and port it came from
+	// ID and Authenticator are the packet's (RFC 2865 §3). The zero Authenticator: not known.
+	ID            byte
+	Authenticator [16]byte
+	Signed        bool // carried a valid Message-Authenticator
+	User          Name // User-Name
+	Cred          Credential
+	State         string // of the challenge that this answers, else empty
+	EndUser       string // the profile's end-user field as sent, empty if absent
+	// Address is the end user's, from the profile's address attribute of a signed
+	// request. It is invalid where that is missing, cannot be read or is unsigned.
+	Address netip.Addr
+	// GivesUp is when the NAS stops waiting for an answer to this packet, by the
+	// client's budget. The zero time: not known.
+	GivesUp time.Time
+	NAS     string // NAS-Identifier or NAS-IP-Address as sent, for the log
+	Answer  Fitter // nil: every answer fits
+
+	superseded atomic.Bool
+}
+
+// UnsupportedText names the kind of credential that was refused as such, for the trail.
+func (r *Request) UnsupportedText(reason Reason) string {
+	if reason != ReasonUnsupported {
+		return ""
+	}
+	switch c := r.Cred.(type) {
+	case Unsupported:
+		return ErrUnsupported.Error() + ": " + c.What
+	case MSCHAPv2:
+		return ErrUnsupported.Error() + ": MS-CHAPv2"
+	}
+	return ""
+}
+
+// Fitter measures the Access-Accept to a request before it is promised: an answer
+// that cannot be sent is a rejection, and the trail must not say otherwise.
+type Fitter interface {
+	// Fits returns what keeps these attributes and keys from being sent.
+	Fits(attributes []Attribute, keys *MSCHAPKeys) error
+}
+
+// Fits is Fits, for a request that has a Fitter.
+func (r *Request) Fits(identity *Identity) error {
+	if r.Answer == nil {
+		return nil
+	}
+	return r.Answer.Fits(identity.Attributes, identity.MSCHAP)
+}
+
+// Claimed reports whether EndUser is only what the person's machine says of
+// itself, and not the address that the client vouches for.
+func (r *Request) Claimed() bool {
+	if r.EndUser == "" {
+		return false
+	}
+	addr, err := netip.ParseAddr(r.EndUser)
+	return err != nil || addr.Unmap() != r.Address
+}
+
+// Supersede marks that the NAS gave this packet up: no answer to it can arrive.
+// It may be called from any goroutine.
+func (r *Request) Supersede() { r.superseded.Store(true) }
+
+// Superseded reports whether the NAS gave this packet up.
+func (r *Request) Superseded() bool { return r.superseded.Load() }
+
+// Outcome is how a packet is answered. The zero value denies.
+type Outcome int
+
+// The outcomes.
+const (
+	Reject Outcome = iota
+	Challenge
+	Accept
+	Discard // no answer at all
+)
+
+var outcomes = [...]string{"reject", "challenge", "accept", "discard"}
+
+func (o Outcome) String() string { return outcomes[o] }
+
+// Denial keeps what a failure leads to from ever being an accept.
+func (o Outcome) Denial() Outcome {
+	if o == Discard {
+		return Discard
+	}
+	return Reject
+}
+
+// MarshalText writes the outcome's name.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(outcomes[o]), nil }
+
+// UnmarshalText reads the outcome's name.
+func (o *Outcome) UnmarshalText(b []byte) error {
+	for i, s := range outcomes {
+		if s == string(b) {
+			*o = Outcome(i)
+			return nil
+		}
+	}
+	return errors.New("unknown outcome")
+}
+
+// Decision is the engine's answer to one Request. The zero value rejects.
+type Decision struct {
+	Outcome Outcome
+	LoginID string
+	Reason  Reason        // for the log, never for the user
+	Err     error         // for the log, never for the user
+	Message string        // Reply-Message; from a fixed list
+	State   string        // Challenge only
+	Echo    bool          // Challenge only: Prompt attribute, RFC 2869 §5.10
+	Delay   time.Duration // Reject only: not before this long after the request was received
+	// Attributes and MSCHAP are for an Accept.
+	Attributes []Attribute
+	MSCHAP     *MSCHAPKeys
+}

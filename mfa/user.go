@@ -1,0 +1,103 @@
+package mfa
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Directory knows the registered methods and the blocks of users. It answers
+// from memory and may be called concurrently.
+type Directory interface {
+	// User returns the zero User with the given name for one that it does not know.
+	User(ctx context.Context, name Name) (User, error)
+	// Registered returns nil while the device with this id is registered, and
+	// ErrRejected for one that is unknown or removed.
+	Registered(ctx context.Context, device string) error
+}
+
+// User is what the store knows of a person. Registered means enrolled and not
+// removed: a locked, expired or unreachable method is still registered.
+type User struct {
+	Name        Name     // as enrolled
+	Blocked     bool     // by an administrator: no login at all
+	Devices     int      // registered push devices, of all providers
+	Elsewhere   []string // the providers of those Devices that are not our own, one each
+	Codes       int      // registered TOTP and HOTP tokens
+	HasPass     bool     // a Temporary Access Pass was issued and not revoked, be it expired or used
+	Pass        bool     // a Temporary Access Pass is valid now
+	Default     Method   // what `method default` set; empty: derived from the registered methods
+	PushBlocked []string // client groups for which "this was not me" stands
+	// Unblocked is when an administrator last unblocked the user. Wrong codes,
+	// denials and locks from before it are forgotten.
+	Unblocked time.Time
+}
+
+// Method is a kind of second factor.
+type Method string
+
+// The methods.
+const (
+	MethodPush Method = "push"
+	MethodOTP  Method = "otp"
+)
+
+// Identity is what a primary knows of a user whose first factor was right.
+type Identity struct {
+	// Name is the canonical name: the directory's spelling, unique to it.
+	Name Name
+	// Known is true when the primary has this user, which every successful
+	// password check implies.
+	Known    bool
+	Disabled bool
+	Groups   []Group
+	// Attributes are for the Access-Accept.
+	Attributes []Attribute
+	// MSCHAP is set after an MS-CHAPv2 check. It belongs to the packet that was
+	// checked and is never stored.
+	MSCHAP *MSCHAPKeys `json:"-"`
+}
+
+// registered counts a method that is enrolled and not removed, be it expired,
+// locked or out of reach: a factor that is unavailable must never be the reason
+// to let someone in.
+func (u *User) registered() bool { return u.Devices > 0 || u.Codes > 0 || u.HasPass || u.Pass }
+
+// devicesAt counts the devices at a provider, "" for our own.
+func (u *User) devicesAt(provider string) int {
+	if provider == "" {
+		return u.Devices - len(u.Elsewhere)
+	}
+	n := 0
+	for _, p := range u.Elsewhere {
+		if p == provider {
+			n++
+		}
+	}
+	return n
+}
+
+// DefaultMethod is what `method default` set while it is still registered, else
+// push if there is a device, else the code method. A pass is never the default.
+func (u *User) DefaultMethod() Method {
+	push, code := u.Devices > 0, u.Codes > 0
+	switch {
+	case u.Default == MethodOTP && code:
+		return MethodOTP
+	case push:
+		return MethodPush
+	case code:
+		return MethodOTP
+	}
+	return ""
+}
+
+func (u *User) PushBlockedIn(group string) bool { return slices.Contains(u.PushBlocked, group) }
+
+// otpElseDeny is what remains where push must not be used.
+func (u *User) otpElseDeny() Plan {
+	if u.Codes > 0 {
+		return PlanOTP
+	}
+	return PlanDeny
+}
