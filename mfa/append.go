@@ -15,7 +15,7 @@ const (
 	AppendDelimiter AppendStyle = "delimiter" // password,123456
 )
 
-// AppendedPush in the place of a passcode says that the person brings none. It
+// AppendedPush in the place of a passcode says that the user brings none. It
 // never changes the plan.
 const AppendedPush = "push"
 
@@ -26,7 +26,7 @@ func (c *Client) AppendsCode() bool {
 
 // Splits yields the ways to split typed in this client's style, the likeliest
 // first. The longer code goes first: a password that ends in two digits is rarer
-// than a person with an eight-digit token.
+// than a user with an eight-digit token.
 func (c *Client) Splits(typed string) iter.Seq2[string, string] {
 	return func(yield func(password, tail string) bool) {
 		if c.Append != AppendDelimiter && c.Append != AppendSuffix {

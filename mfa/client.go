@@ -20,7 +20,7 @@ type Client struct {
 
 	// Abilities, from the profile.
 	Prompts      bool // can show an Access-Challenge and send the answer
-	ShowsMessage bool // shows Reply-Message to the person
+	ShowsMessage bool // shows Reply-Message to the user
 	NoPassword   bool // sends requests without any credential (RD Gateway)
 	// NoPAP and NoMSCHAP are the protocols that policy does not take here.
 	NoPAP    bool
@@ -59,7 +59,7 @@ type Client struct {
 	Override       bool   // override_number_matching_with_otp
 	OverrideOrigin string // where its value comes from, for `check` and `explain`
 	NumberMatching Feature
-	// What the prompt on a device tells, by the groups of the user: what the person
+	// What the prompt on a device tells, by the groups of the user: what the user
 	// signs in to, and from where.
 	ShowApplicationName Feature
 	ShowLocation        Feature
@@ -70,7 +70,7 @@ type Client struct {
 	RequireMatching  bool
 	RequireUserMatch bool
 	Join             bool
-	Remember         time.Duration // how long an approval spares the same seat a prompt
+	Remember         time.Duration // how long an approval spares the same origin a prompt
 	PushTimeout      time.Duration
 	ChallengeTTL     time.Duration
 	OnPrimaryError   Outcome // Discard or Reject

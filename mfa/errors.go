@@ -64,7 +64,7 @@ func UserOf(err error, typed Name) Name {
 // PrimaryChallenge is a primary's own question, as the error of Check or
 // Continue. Whoever ignores it denies.
 type PrimaryChallenge struct {
-	Message string // for the person: cut and escaped by who made it
+	Message string // for the user: cut and escaped by who made it
 	Echo    bool   // the answer may be shown while it is typed (Prompt, RFC 2869 §5.10)
 	// Carry is the primary's own: State and server of an upstream. It is handed
 	// back to Continue as it is and never leaves the process.

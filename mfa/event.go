@@ -9,7 +9,7 @@ import (
 )
 
 // MarshalJSON leaves plan and outcome out of what is no login and must not count
-// as a rejected one; and the reason too, but for a person's report.
+// as a rejected one; and the reason too, but for a user's report.
 func (ev Event) MarshalJSON() ([]byte, error) {
 	type event Event
 	var v any = event(ev)
@@ -96,7 +96,7 @@ type Event struct {
 	// Packets are fingerprints of the requests that the approval of a prompt let in, for
 	// the server's next start: one of them that is sent again needs no other prompt.
 	Packets [][]byte `json:"-"`
-	// BlocksUser: the person's "this was not me" blocks the user.
+	// BlocksUser: the user's "this was not me" blocks the user.
 	BlocksUser bool `json:"blocks_user,omitempty"`
 }
 
@@ -122,7 +122,7 @@ const (
 	EventLogin     EventKind = "login"
 	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
 	EventAdmin     EventKind = "admin"
-	// EventReport is what somebody should look at: a person's "this was not me", which
+	// EventReport is what somebody should look at: a user's "this was not me", which
 	// says that somebody else has the password, or that codes were locked. It stands
 	// beside the event of that login, with its id.
 	EventReport EventKind = "report"

@@ -125,13 +125,13 @@ type Facts struct {
 	None        bool // it carries no credential: else it is MS-CHAPv2
 	CarriesCode bool // this login can bring a passcode to us
 	// AppendedCode: what came with the password has the form of one of the user's codes.
-	AppendedCode bool
-	PushLimited  bool // the fatigue limit is reached
-	RingLimited  bool // as many prompts as one user may get have rung
+	AppendedCode  bool
+	PushLimited   bool // the fatigue limit is reached
+	PromptLimited bool // as many prompts as one user may get have rung
 	// Address is the end user's, as Request.Address: invalid where it is not known.
 	Address    netip.Addr
 	Bypasses   []Bypass // those in force now
-	Remembered bool     // the user's devices have approved a login from this seat a while ago
+	Remembered bool     // the user's devices have approved a login from this origin a while ago
 }
 
 // Line is one line of the plan table: the first that fits decides.
@@ -213,7 +213,7 @@ var planTable = [...]Line{
 		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.PushBlockedIn(c.Group)
 	}},
 	{8, "as many prompts as one user may get have rung", func(_ *Client, f *Facts) (Plan, Reason, bool) {
-		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.RingLimited
+		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.PromptLimited
 	}},
 	{8, "the fatigue limit is reached", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		plan := f.User.otpElseDeny()

@@ -17,7 +17,7 @@ type OpenPrompt struct {
 	Client  string
 	Group   string
 	EndUser string
-	Claimed bool // EndUser is only what the person's machine calls itself
+	Claimed bool // EndUser is only what the user's machine calls itself
 	Source  string
 	Plan    Plan
 	Reason  Reason
@@ -62,15 +62,15 @@ type NumberPusher interface {
 	PushesNumbers()
 }
 
-// NumberTyper is a NumberPusher where the person has to type the number. Where a
+// NumberTyper is a NumberPusher where the user has to type the number. Where a
 // device offers a few to choose from, who taps blindly is right now and then: that
-// is no defence against somebody who rings until the person gives in.
+// is no defence against somebody who rings until the user gives in.
 type NumberTyper interface {
 	NumberPusher
 	TypesNumbers()
 }
 
-// CodePusher is a Pusher whose device shows the person Prompt.Code once it has
+// CodePusher is a Pusher whose device shows the user Prompt.Code once it has
 // approved, until Prompt.CodeExpires, and to nobody else. It is asserted once when
 // the program starts.
 type CodePusher interface {
@@ -92,7 +92,7 @@ type Prompt struct {
 	User    Name   // canonical
 	Client  string
 	Number  string // two digits to be typed on the device; empty: approve or deny
-	// Code is shown by the device that approves, to be typed where the person signs
+	// Code is shown by the device that approves, to be typed where the user signs
 	// in; empty: the approval is enough. Until then nobody may see it. Not together
 	// with Number.
 	Code        Password
@@ -103,14 +103,14 @@ type Prompt struct {
 	Started  time.Time
 	Expires  time.Time
 	Requests []PromptRequest // the first one opened the prompt, the others joined
-	// HideClient and HidePlace: policy keeps from devices what the person signs in
+	// HideClient and HidePlace: policy keeps from devices what the user signs in
 	// to, and from where. Client and Requests do not tell it then.
 	HideClient bool
 	HidePlace  bool
 }
 
 // PromptRequest is one packet that waits for a prompt. All texts come from the
-// network: cut and escape them wherever a person sees them.
+// network: cut and escape them wherever a user sees them.
 type PromptRequest struct {
 	Time    time.Time `json:"time"`
 	Client  string    `json:"client"`

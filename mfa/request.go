@@ -62,7 +62,7 @@ func (r *Request) Fits(identity *Identity) error {
 	return r.Answer.Fits(identity.Attributes, identity.MSCHAP)
 }
 
-// Claimed reports whether EndUser is only what the person's machine says of
+// Claimed reports whether EndUser is only what the user's machine says of
 // itself, and not the address that the client vouches for.
 func (r *Request) Claimed() bool {
 	if r.EndUser == "" {

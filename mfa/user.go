@@ -16,7 +16,7 @@ type Directory interface {
 	Registered(ctx context.Context, device string) error
 }
 
-// User is what the store knows of a person. Registered means enrolled and not
+// User is what the store knows of a user. Registered means enrolled and not
 // removed: a locked, expired or unreachable method is still registered.
 type User struct {
 	Name        Name     // as enrolled

@@ -42,7 +42,7 @@ func (w *WrongCodes) Add(now time.Time, full bool, lock time.Duration) {
 
 const (
 	// MaxWrongRow is how many wrong codes in a row lock a user's codes until they are
-	// unblocked (NIST SP 800-63B §5.2.2): without it, guessing goes on for ever at the
+	// unblocked (NIST SP 800-63B §5.2.2): without it, guessing goes on forever at the
 	// pace of the locks.
 	MaxWrongRow = 100
 	// maxLock is the longest of the locks that end by themselves.

@@ -81,15 +81,15 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (*s
 // newEngine joins what lasts and the rules of cfg.
 func newEngine(cfg *config.Config, l *lasting) *login.Engine {
 	return &login.Engine{
-		Pending:   l.pending,
-		Limits:    l.limits,
-		Refusals:  l.refusals,
-		Directory: l.directory,
-		Codes:     l.codes,
-		Bypasses:  l.bypasses,
-		Lockout:   lockoutRule(cfg),
-		Fatigue:   fatigueRule(cfg),
-		Rings:     ringsRule(cfg),
+		Pending:     l.pending,
+		Limits:      l.limits,
+		Refusals:    l.refusals,
+		Directory:   l.directory,
+		Codes:       l.codes,
+		Bypasses:    l.bypasses,
+		Lockout:     lockoutRule(cfg),
+		Fatigue:     fatigueRule(cfg),
+		PromptLimit: ringsRule(cfg),
 
 		NotMeBlocks: cfg.Fatigue.NotMe,
 	}

@@ -50,7 +50,7 @@ func sendsAgain(r *mfa.Request) time.Duration {
 
 // packets are the fingerprints of the requests that an approval of w lets in, for
 // its event. The answer to a challenge is none of them: its State dies with the server.
-func (t *Pending) packets(w *wait) (list [][]byte) {
+func (t *Pending) packets(w *pendingLogin) (list [][]byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range w.held {
@@ -98,7 +98,7 @@ func (t *Pending) RestoreAccepted(events []mfa.Event, now time.Time) {
 
 // take returns the accept of the same packet and forgets it, or nil: once it has
 // been answered here, the retransmission table has its answer.
-func (a *accepted) take(p packet, user mfa.NameKey) *mfa.Event {
+func (a *accepted) take(p waiter, user mfa.NameKey) *mfa.Event {
 	if a.left.Load() == 0 {
 		return nil
 	}
@@ -127,7 +127,7 @@ func (a *accepted) expire(now time.Time) {
 // repeat answers p as a server before this one did, and reports whether it has. The
 // first factor of p was right just now, and policy still asks for the same prompt. As
 // before every Accept, blocks and the device are read again; in doubt a device rings.
-func (e *Engine) repeat(ctx context.Context, w *wait, p packet, user mfa.User) bool {
+func (e *Engine) repeat(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) bool {
 	ev := e.Pending.accepted.take(p, w.User.Key())
 	if ev == nil || ev.Plan != w.Plan || ev.User.Key() != w.User.Key() {
 		return false

@@ -229,7 +229,7 @@ func TestAppended(t *testing.T) {
 			r.appends(mfa.AppendDelimiter)
 			r.sendTyped("alice", "right,000000").want(mfa.Reject, mfa.ReasonWrongCode)
 			r.rings(0)
-			if n := len(r.Limits.prompts.m); n != 0 {
+			if n := len(r.Limits.fatigue.m); n != 0 {
 				t.Error("it counts as a prompt")
 			}
 		},
@@ -343,13 +343,13 @@ func (f finder) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
 func TestAppendedTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		q := r.request("bob")
-		w := newWait(r.login(q, &mfa.Identity{Name: mfa.NameOf("bob")}, mfa.ReasonDefaultOTP), r.client)
+		w := newPendingLogin(r.login(q, &mfa.Identity{Name: mfa.NameOf("bob")}, mfa.ReasonDefaultOTP), r.client)
 		w.Plan = mfa.PlanOTP
-		if _, what := r.Pending.open(w, packet{Request: q}, false); what != opened {
+		if _, what := r.Pending.open(w, waiter{Request: q}, false); what != opened {
 			t.Fatal(what)
 		}
 		r.Pending.Close(t.Context())
-		if c := r.Pending.answered(w, packet{Request: q}, "123456"); c != nil || len(r.Pending.states) != 0 {
+		if c := r.Pending.answered(w, waiter{Request: q}, "123456"); c != nil || len(r.Pending.states) != 0 {
 			t.Error("a State is out for a login that has ended")
 		}
 	})

@@ -106,7 +106,7 @@ func codeOwner(ctx context.Context, r *mfa.Request) (mfa.Name, error) {
 
 // examineAppended examines the code that came with the password as if it
 // answered a challenge.
-func (e *Engine) examineAppended(ctx context.Context, w *wait, p packet, code string) {
+func (e *Engine) examineAppended(ctx context.Context, w *pendingLogin, p waiter, code string) {
 	w.placeless = true
 	if !e.openDialog(ctx, w, p) {
 		return
@@ -115,5 +115,5 @@ func (e *Engine) examineAppended(ctx context.Context, w *wait, p packet, code st
 		e.examine(ctx, c, code)
 		return
 	}
-	e.hold(ctx, w, p) // it has just ended: the same seat signed in anew
+	e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // askCode opens a login that waits for a passcode.
-func (e *Engine) askCode(ctx context.Context, w *wait, p packet, user mfa.User) {
+func (e *Engine) askCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if e.codesLocked(w, user) {
 		e.end(ctx, w, p, mfa.Reject, mfa.ReasonCodesLocked)
 		return
@@ -29,7 +29,7 @@ func (e *Engine) endsRow(user mfa.Name) *mfa.WrongCodes {
 }
 
 // codesLocked reports whether no code of the user is examined now.
-func (e *Engine) codesLocked(w *wait, user mfa.User) bool {
+func (e *Engine) codesLocked(w *pendingLogin, user mfa.User) bool {
 	counted := e.Limits.codes.of(w.User.Key())
 	return counted.Locked(w.Opened, user.Unblocked)
 }
@@ -49,10 +49,10 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 		case user.Blocked:
 			return e.refuseCode(c, mfa.ReasonUserBlocked, now)
 		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
-			e.tire(w, mfa.ReasonCodesLocked, user, now)
+			e.countFatigue(w, mfa.ReasonCodesLocked, user, now)
 			return e.refuseCode(c, mfa.ReasonCodesLocked, now)
 		}
-		if a := e.Pending.matched(w, mfa.Password(code)); a != nil {
+		if a := e.Pending.checkDeviceCode(w, mfa.Password(code)); a != nil {
 			d, ev, how := e.accept(ctx, w, a, now)
 			if d.Outcome == mfa.Accept {
 				ev.WrongCodes = e.endsRow(w.User)
@@ -78,7 +78,7 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 		counted := e.Limits.codes.wrong(key, now, e.Lockout)
 		if counted.Locked(now, user.Unblocked) {
 			w.Wrong++
-			e.tire(w, mfa.ReasonCodesLocked, user, now)
+			e.countFatigue(w, mfa.ReasonCodesLocked, user, now)
 			d, ev, how := e.refuseCode(c, mfa.ReasonCodesLocked, now)
 			d.Err, ev.WrongCodes = err, &counted
 			return d, ev, how
@@ -98,7 +98,7 @@ func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time
 		reason = mfa.ReasonCodeUsed
 	}
 	if w.Wrong >= maxWrongCodes || reason == mfa.ReasonCodeUsed || c.appended && !w.client.Prompts {
-		e.tire(w, reason, user, now)
+		e.countFatigue(w, reason, user, now)
 		d, ev, how := e.refuseCode(c, reason, now)
 		d.Err = err
 		return d, ev, how
@@ -107,7 +107,7 @@ func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time
 	switch {
 	case w.Number != "":
 		message = fmt.Sprintf(messageNumberWrong, w.Number)
-	case w.match != "":
+	case w.deviceCode != "":
 		message = messageDeviceBad
 	case w.Prompts():
 		message = messageApproveBad

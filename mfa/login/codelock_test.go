@@ -147,7 +147,7 @@ func TestRestoreCodes(t *testing.T) {
 				}
 			}
 			var next Limits
-			next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.Rings, time.Now())
+			next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.PromptLimit, time.Now())
 			next.RestoreCodes(disk)
 			if got, locked := next.CodesLocked(u, time.Now()); !locked || !got.Equal(until) {
 				t.Errorf("after a restart locked until %s, before it until %s", got, until)

@@ -23,7 +23,7 @@ func lastCall(r *mfa.Request) time.Time {
 
 // watch has a packet that waits for the device degraded before its NAS gives
 // up. A client whose budget is longer than its prompts live needs no timer.
-func (e *Engine) watch(w *wait, r *mfa.Request) {
+func (e *Engine) watch(w *pendingLogin, r *mfa.Request) {
 	at := lastCall(r)
 	if !w.Prompts() || at.IsZero() || at.After(w.Opened.Add(w.client.PushTimeout)) {
 		return
@@ -35,11 +35,11 @@ func (e *Engine) watch(w *wait, r *mfa.Request) {
 }
 
 // degrade answers one packet of a login that still waits for its device: with a
-// challenge where that can be shown, so that the person may take longer than the
+// challenge where that can be shown, so that the user may take longer than the
 // NAS, or bring a passcode. Else with a rejection, which is better than silence:
 // a NAS that hears nothing takes the server for dead. The login ends with it if
 // nobody else can be answered any more.
-func (e *Engine) degrade(ctx context.Context, w *wait, r *mfa.Request) {
+func (e *Engine) degrade(ctx context.Context, w *pendingLogin, r *mfa.Request) {
 	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
 		if _, pap := r.Cred.(mfa.Password); pap && r.Client.Prompts {
 			user, err := e.Directory.User(ctx, w.User)
@@ -64,9 +64,9 @@ func (e *Engine) degrade(ctx context.Context, w *wait, r *mfa.Request) {
 }
 
 // approveMessage asks for what the devices ask for.
-func (w *wait) approveMessage(code bool) string {
+func (w *pendingLogin) approveMessage(code bool) string {
 	switch {
-	case w.match != "":
+	case w.deviceCode != "":
 		return messageDeviceCode
 	case w.Number != "" && code:
 		return fmt.Sprintf(messageNumberCode, w.Number)
@@ -79,7 +79,7 @@ func (w *wait) approveMessage(code bool) string {
 }
 
 // arm calls f at that time, unless the packet of r waits no more by then.
-func (t *Pending) arm(w *wait, r *mfa.Request, at time.Time, f func()) {
+func (t *Pending) arm(w *pendingLogin, r *mfa.Request, at time.Time, f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if packets, i, _ := w.find(r); packets != nil {
@@ -89,8 +89,8 @@ func (t *Pending) arm(w *wait, r *mfa.Request, at time.Time, f func()) {
 
 // find returns where the packet of r waits, or nil, and the challenge that it
 // answered, if it did. Pending.mu is held.
-func (w *wait) find(r *mfa.Request) (packets *[]packet, i int, answered *challenge) {
-	is := func(p packet) bool { return p.Request == r }
+func (w *pendingLogin) find(r *mfa.Request) (packets *[]waiter, i int, answered *challenge) {
+	is := func(p waiter) bool { return p.Request == r }
 	if i := slices.IndexFunc(w.held, is); i >= 0 {
 		return &w.held, i, nil
 	}
@@ -105,12 +105,12 @@ func (w *wait) find(r *mfa.Request) (packets *[]packet, i int, answered *challen
 // degrade takes the packet of r from those that wait, and makes a State for it.
 // There is none if it waits no more, a device has approved (the answer is on its
 // way), or too many States are out: then it goes on waiting.
-func (t *Pending) degrade(w *wait, r *mfa.Request) (p packet, state string) {
+func (t *Pending) degrade(w *pendingLogin, r *mfa.Request) (p waiter, state string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, i, c := w.find(r)
 	if packets == nil || r.Superseded() || w.answering() {
-		return packet{}, ""
+		return waiter{}, ""
 	}
 	p = (*packets)[i]
 	*packets = slices.Delete(*packets, i, i+1)
@@ -120,7 +120,7 @@ func (t *Pending) degrade(w *wait, r *mfa.Request) (p packet, state string) {
 	}
 	if len(w.challenges) >= maxChallenges {
 		w.held = append(w.held, p)
-		return packet{}, ""
+		return waiter{}, ""
 	}
 	return p, t.newChallenge(w, p.User.Key()).state
 }
@@ -128,7 +128,7 @@ func (t *Pending) degrade(w *wait, r *mfa.Request) (p packet, state string) {
 // dismiss takes the packet of r from those that wait; nil if it is not among
 // them. With last it is the only one, no State is out either, and it stays to be
 // answered with the login.
-func (t *Pending) dismiss(w *wait, r *mfa.Request) (p *packet, last bool) {
+func (t *Pending) dismiss(w *pendingLogin, r *mfa.Request) (p *waiter, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, i, _ := w.find(r)
@@ -152,10 +152,10 @@ func (t *Pending) dismiss(w *wait, r *mfa.Request) (p *packet, last bool) {
 
 // answering reports whether an approval is about to answer all that wait.
 // Pending.mu is held.
-func (w *wait) answering() bool { return w.approved != nil && w.match == "" }
+func (w *pendingLogin) answering() bool { return w.approved != nil && w.deviceCode == "" }
 
 // waiting counts the packets that the NAS has not given up.
-func waiting(packets []packet) (n int) {
+func waiting(packets []waiter) (n int) {
 	for _, p := range packets {
 		if !p.Superseded() {
 			n++

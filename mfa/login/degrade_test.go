@@ -234,7 +234,7 @@ func TestDegradeToReject(t *testing.T) {
 			if ev.Reason != mfa.ReasonNASTimeout || ev.Method != "push" || !r.rings(1).withdrawn() || r.Pending.Len() != 0 {
 				t.Errorf("event: %+v", ev)
 			}
-			if r.Limits.prompts.m[mfa.NameOf("alice").Key()] != nil {
+			if r.Limits.fatigue.m[mfa.NameOf("alice").Key()] != nil {
 				t.Error("the user is taken to have ignored it")
 			}
 			r.send(r.patient(10*time.Second)).want(mfa.Reject, mfa.ReasonRecentlyDenied)
@@ -333,7 +333,7 @@ func TestDegradeBehindApproval(t *testing.T) {
 }
 
 // The moment of degrading and the approval: one of them is first, and either way
-// the person gets in once.
+// the user gets in once.
 func TestDegradeAndApproval(t *testing.T) {
 	for range 50 {
 		bubble(t, func(t *testing.T, r *rig) {

@@ -10,9 +10,9 @@ import (
 // openDialog opens a login that an answer decides, and reports whether it may. A
 // dialog whose window was closed stays open until challenge_ttl, because nothing
 // tells so: the newest goes on, and the oldest that nobody has answered ends.
-func (e *Engine) openDialog(ctx context.Context, w *wait, p packet) bool {
+func (e *Engine) openDialog(ctx context.Context, w *pendingLogin, p waiter) bool {
 	// The person dialled again: the dialog of the first attempt is gone.
-	e.supersede(ctx, e.Pending.sameSeat(w))
+	e.supersede(ctx, e.Pending.sameOrigin(w))
 	yields, what := e.Pending.openDialog(w)
 	if what != opened {
 		e.shed(ctx, w, p, what)
@@ -23,7 +23,7 @@ func (e *Engine) openDialog(ctx context.Context, w *wait, p packet) bool {
 }
 
 // supersede ends a dialog in whose place there is another; nil is none.
-func (e *Engine) supersede(ctx context.Context, w *wait) {
+func (e *Engine) supersede(ctx context.Context, w *pendingLogin) {
 	if w == nil {
 		return
 	}
@@ -35,7 +35,7 @@ func (e *Engine) supersede(ctx context.Context, w *wait) {
 // clear ends the prompt that is in the way of w, from the same origin, where nobody can
 // be let in by it any more: the user has dialled again, and what they approve must not
 // be the request that is dead.
-func (e *Engine) clear(ctx context.Context, o, w *wait) (cleared bool) {
+func (e *Engine) clear(ctx context.Context, o, w *pendingLogin) (cleared bool) {
 	if o.origin() != w.origin() || !e.Pending.dead(o) {
 		return false
 	}
@@ -53,12 +53,12 @@ func (e *Engine) clear(ctx context.Context, o, w *wait) (cleared bool) {
 // givenUp ends a login whose user waits for it no more. A prompt counts, and is in the
 // trail, as one that was not answered, so that nobody rings without end by giving up;
 // but the user may try again at once.
-func (e *Engine) givenUp(w *wait, reason mfa.Reason, user mfa.User, text string) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) givenUp(w *pendingLogin, reason mfa.Reason, user mfa.User, text string) (mfa.Decision, mfa.Event, ending) {
 	now := time.Now()
 	ev := w.event(mfa.Reject, reason, now)
 	if w.Prompts() {
 		ev = w.pushEvent(mfa.Reject, mfa.ReasonPushNoResponse, mfa.Approval{}, now)
-		e.tire(w, ev.Reason, user, now)
+		e.countFatigue(w, ev.Reason, user, now)
 	}
 	ev.Text = text
 	return w.decide(mfa.Reject, reason), ev, record
@@ -66,7 +66,7 @@ func (e *Engine) givenUp(w *wait, reason mfa.Reason, user mfa.User, text string)
 
 // dead reports whether the NAS has given up every packet of a prompt that nothing can
 // join, that no challenge can lead back to, and that no device has approved.
-func (t *Pending) dead(w *wait) bool {
+func (t *Pending) dead(w *pendingLogin) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done || w.approved != nil || w.client.Join && w.Key != "" {
@@ -95,7 +95,7 @@ const maxKnocks = 8
 // that of a window that was closed, and to join it the request would have to be
 // signed. It reports false where the client can show no challenge. A signed request
 // hears nothing, as its NAS may send it again under other identifiers.
-func (e *Engine) knock(ctx context.Context, w *wait, p packet) bool {
+func (e *Engine) knock(ctx context.Context, w *pendingLogin, p waiter) bool {
 	_, pap := p.Cred.(mfa.Password)
 	if p.Signed || !pap || !p.Client.Prompts || w.Knocks >= maxKnocks {
 		return false
@@ -103,7 +103,7 @@ func (e *Engine) knock(ctx context.Context, w *wait, p packet) bool {
 	l := w.Login
 	l.Plan, l.Reason, l.Number, l.Requests = mfa.PlanDeny, mfa.ReasonPromptPending, "", nil
 	l.Knocks++
-	k := newWait(l, p.Client)
+	k := newPendingLogin(l, p.Client)
 	k.knocks = true
 	if e.openDialog(ctx, k, p) {
 		e.challenge(ctx, k, p, messageAnother)
@@ -114,7 +114,7 @@ func (e *Engine) knock(ctx context.Context, w *wait, p packet) bool {
 // knockAgain goes on with a login whose user says that the other prompt is gone: from
 // the plan on, with a prompt of its own.
 func (e *Engine) knockAgain(ctx context.Context, c *challenge) {
-	var packets []packet
+	var packets []waiter
 	e.Pending.settle(ctx, c.w, func() (mfa.Decision, mfa.Event, ending) {
 		packets = e.Pending.remove(c.w, mfa.Decision{})
 		return mfa.Decision{}, mfa.Event{}, goesOn
@@ -124,10 +124,10 @@ func (e *Engine) knockAgain(ctx context.Context, c *challenge) {
 	}
 }
 
-// cancel ends the login whose challenge p answers with what nobody typed: the person
+// cancel ends the login whose challenge p answers with what nobody typed: the user
 // has closed the window. It reports false where there is no such login, or others
 // wait for it.
-func (e *Engine) cancel(ctx context.Context, p packet) bool {
+func (e *Engine) cancel(ctx context.Context, p waiter) bool {
 	c := e.Pending.takeAlone(p)
 	if c == nil {
 		return false
@@ -140,7 +140,7 @@ func (e *Engine) cancel(ctx context.Context, p packet) bool {
 }
 
 // takeAlone takes the challenge that p answers, where nobody else waits for its login.
-func (t *Pending) takeAlone(p packet) *challenge {
+func (t *Pending) takeAlone(p waiter) *challenge {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.find(p)
@@ -155,7 +155,7 @@ func (t *Pending) takeAlone(p packet) *challenge {
 // peers returns the table and the key under which w is counted: its user, or while
 // a primary asks, who asks from where. The name is then what anybody can type: it
 // must not take the places of its owner.
-func (t *Pending) peers(w *wait) (table map[peer][]*wait, key peer) {
+func (t *Pending) peers(w *pendingLogin) (table map[peer][]*pendingLogin, key peer) {
 	if !w.asks {
 		return t.users, peer{user: w.User.Key()}
 	}
@@ -164,7 +164,7 @@ func (t *Pending) peers(w *wait) (table map[peer][]*wait, key peer) {
 
 // origin tells apart where logins come from: by client, by whether the request was
 // signed, and by the end-user field.
-func (w *wait) origin() string {
+func (w *pendingLogin) origin() string {
 	signed := "unsigned"
 	if w.Signed {
 		signed = "signed"
@@ -173,8 +173,8 @@ func (w *wait) origin() string {
 }
 
 // places returns how many dialogs may be open beside w. Where nothing tells one
-// person's origin from another's, all people of the client share what it may have.
-func (t *Pending) places(w *wait) int {
+// user's origin from another's, all people of the client share what it may have.
+func (t *Pending) places(w *pendingLogin) int {
 	switch {
 	case !w.asks:
 		return maxDialogs
@@ -186,7 +186,7 @@ func (t *Pending) places(w *wait) int {
 
 // openDialog registers w. The login that it returns, if any, has lost its place to
 // w: it is the caller's to end.
-func (t *Pending) openDialog(w *wait) (yields *wait, what opening) {
+func (t *Pending) openDialog(w *pendingLogin) (yields *pendingLogin, what opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.full(w) {
@@ -204,7 +204,7 @@ func (t *Pending) openDialog(w *wait) (yields *wait, what opening) {
 
 // takePlace makes w a dialog after the code that came with its password was wrong;
 // else it does nothing.
-func (t *Pending) takePlace(w *wait) (yields *wait, ok bool) {
+func (t *Pending) takePlace(w *pendingLogin) (yields *pendingLogin, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.placeless {
@@ -219,7 +219,7 @@ func (t *Pending) takePlace(w *wait) (yields *wait, ok bool) {
 // the oldest from the same origin, so that somebody elsewhere who has the password
 // pushes out themselves first; else the oldest. What rings and what is being
 // examined never gives way. t.mu is held.
-func (t *Pending) place(w *wait) (yields *wait, ok bool) {
+func (t *Pending) place(w *pendingLogin) (yields *pendingLogin, ok bool) {
 	table, key := t.peers(w)
 	open := 0
 	for _, o := range table[key] {
@@ -246,14 +246,14 @@ func (t *Pending) place(w *wait) (yields *wait, ok bool) {
 
 // unanswered reports whether a challenge of w is out and nothing waits for what
 // becomes of an answer. Pending.mu is held.
-func (w *wait) unanswered() bool {
+func (w *pendingLogin) unanswered() bool {
 	return !w.deciding && len(w.held) == 0 && len(w.challenges) > 0 &&
 		!slices.ContainsFunc(w.challenges, func(c *challenge) bool { return c.answered })
 }
 
-// sameSeat returns the open dialog of the same user, client and end-user field,
-// which a new one of that seat replaces; nil without.
-func (t *Pending) sameSeat(w *wait) *wait {
+// sameOrigin returns the open dialog of the same user, client and end-user field,
+// which a new one of that origin replaces; nil without.
+func (t *Pending) sameOrigin(w *pendingLogin) *pendingLogin {
 	if w.Key == "" {
 		return nil
 	}

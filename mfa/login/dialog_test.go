@@ -9,7 +9,7 @@ import (
 )
 
 // A person closes the passcode window, as often as they like, and tries again: the
-// newest dialog works, whatever the client signs or tells of the person.
+// newest dialog works, whatever the client signs or tells of the user.
 func TestNewestDialogGoesOn(t *testing.T) {
 	unsigned := func(r *rig) *mfa.Request {
 		q := r.request("bob")
@@ -320,7 +320,7 @@ func TestHangUpAndRetry(t *testing.T) {
 func (r *rig) forgivesNothing(t *testing.T) {
 	t.Helper()
 	var next Limits
-	next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.Rings, time.Now())
+	next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.PromptLimit, time.Now())
 	if u, _ := r.users.User(t.Context(), mfa.NameOf("alice")); !next.PushLimited(u, time.Now()) {
 		t.Error("a restart forgives prompts that were given up")
 	}

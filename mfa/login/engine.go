@@ -12,15 +12,15 @@ import (
 // Engine decides logins. It is immutable configuration: what lasts is in
 // Pending, Limits and the store, so that a reload swaps engines and loses nothing.
 type Engine struct {
-	Pending   *Pending
-	Limits    *Limits
-	Refusals  *Refusals
-	Directory mfa.Directory
-	Codes     mfa.CodeVerifier
-	Bypasses  mfa.Bypasses // nil: there are none
-	Lockout   Rule         // wrong codes of one user
-	Fatigue   Rule         // denied or ignored prompts of one user
-	Rings     Rule         // all prompts of one user, however they end; For is not used, Max 0 is no bound
+	Pending     *Pending
+	Limits      *Limits
+	Refusals    *Refusals
+	Directory   mfa.Directory
+	Codes       mfa.CodeVerifier
+	Bypasses    mfa.Bypasses // nil: there are none
+	Lockout     Rule         // wrong codes of one user
+	Fatigue     Rule         // denied or ignored prompts of one user
+	PromptLimit Rule         // all prompts of one user, however they end; For is not used, Max 0 is no bound
 	// NotMeBlocks: "this was not me" blocks the user, and not only push at the client.
 	NotMeBlocks bool
 }
@@ -30,7 +30,7 @@ type Engine struct {
 // person has decided, from any goroutine. An answer to a challenge goes on
 // where its login waits.
 func (e *Engine) Authenticate(ctx context.Context, r *mfa.Request, reply func(mfa.Decision)) {
-	p := packet{Request: r, send: reply}
+	p := waiter{Request: r, send: reply}
 	if r.State != "" {
 		e.answer(ctx, p)
 		return
@@ -47,7 +47,7 @@ func (e *Engine) Authenticate(ctx context.Context, r *mfa.Request, reply func(mf
 
 // proceed is a login from the plan on: the first factor was right. A login that
 // questions came before, the primary's or ours, goes on as relayed.
-func (e *Engine) proceed(ctx context.Context, p packet, identity mfa.Identity, code string, relayed *Login) {
+func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, code string, relayed *Login) {
 	p.identity = &identity
 	r := p.Request
 	l := e.login(r, &identity, "")
@@ -74,7 +74,7 @@ func (e *Engine) proceed(ctx context.Context, p packet, identity mfa.Identity, c
 		plan, reason, l.Text = mfa.PlanDeny, mfa.ReasonReplyTooLong, err.Error() // before anybody is asked
 		l.Plan, l.Reason = plan, reason
 	}
-	w := newWait(l, r.Client)
+	w := newPendingLogin(l, r.Client)
 	switch plan {
 	case mfa.PlanNone:
 		if e.Pending.drained() { // as every other new login
@@ -125,7 +125,7 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	now := time.Now()
 	l := Login{
 		OpenPrompt: mfa.OpenPrompt{
-			ID: e.Pending.id(), Key: seat(r, identity), User: identity.Name,
+			ID: e.Pending.id(), Key: originKey(r, identity), User: identity.Name,
 			Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.Claimed(), Source: r.Source,
 			Reason: reason, Started: r.Received, Opened: now,
 		},
@@ -138,8 +138,8 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 }
 
 // end finishes a login that waits for nobody.
-func (e *Engine) end(ctx context.Context, w *wait, p packet, o mfa.Outcome, reason mfa.Reason) {
-	w.held = []packet{p}
+func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outcome, reason mfa.Reason) {
+	w.held = []waiter{p}
 	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
 		return w.decide(o, reason), w.event(o, reason, time.Now()), record
 	})
@@ -147,7 +147,7 @@ func (e *Engine) end(ctx context.Context, w *wait, p packet, o mfa.Outcome, reas
 
 // challenge answers p with a new State of w. Where none is to be had, because
 // the login has just ended or been approved, or too many are out, p is held.
-func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message string) {
+func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, message string) {
 	if state := e.Pending.challenge(w, p); state != "" {
 		p.reply(w.challenged(state, message))
 		return
@@ -157,7 +157,7 @@ func (e *Engine) challenge(ctx context.Context, w *wait, p packet, message strin
 
 // shed answers a request that may not open a login. Its event is one of its
 // own: the login that is in its way goes on.
-func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
+func (e *Engine) shed(ctx context.Context, w *pendingLogin, p waiter, what opening) {
 	d := mfa.Decision{LoginID: w.ID}
 	switch what {
 	case promptPending:
@@ -179,8 +179,8 @@ func (e *Engine) shed(ctx context.Context, w *wait, p packet, what opening) {
 }
 
 // askDevice opens a prompt on the user's devices, or lets the packet join the
-// one that is open for the same seat.
-func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user mfa.User) {
+// one that is open for the same origin.
+func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if w.Plan == mfa.PlanNumber {
 		w.Number = e.Pending.number()
 	}
@@ -200,7 +200,7 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user mfa.User
 			})
 			return
 		}
-		e.Limits.rang.take(w.User.Key(), w.Opened, user.Unblocked, e.Rings)
+		e.Limits.sent.take(w.User.Key(), w.Opened, user.Unblocked, e.PromptLimit)
 		// Deferred, so that an answer that panics leaves no login behind that has
 		// no prompt to end it.
 		defer func() { go e.push(w) }()
@@ -215,16 +215,16 @@ func (e *Engine) askDevice(ctx context.Context, w *wait, p packet, user mfa.User
 
 // limited reads the limits again for a prompt that is to ring: the one that was
 // open when its plan was made, and that it would have joined, counts by now.
-func (e *Engine) limited(w *wait, user mfa.User) bool {
+func (e *Engine) limited(w *pendingLogin, user mfa.User) bool {
 	key := w.User.Key()
-	return e.Limits.rang.full(key, w.Opened, user.Unblocked, e.Rings) ||
-		w.Reason != mfa.ReasonPushLimited && e.Limits.prompts.Locked(key, w.Opened, user.Unblocked)
+	return e.Limits.sent.full(key, w.Opened, user.Unblocked, e.PromptLimit) ||
+		w.Reason != mfa.ReasonPushLimited && e.Limits.fatigue.Locked(key, w.Opened, user.Unblocked)
 }
 
 // wait lets p wait for the device: with a challenge where the login has a number
 // that p can show, or a code that can be typed there, else held without an answer.
-func (e *Engine) wait(ctx context.Context, w *wait, p packet, user mfa.User) {
-	if _, pap := p.Cred.(mfa.Password); pap && p.Client.Prompts && (w.match != "" || w.Number != "" && p.Client.ShowsMessage) {
+func (e *Engine) wait(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if _, pap := p.Cred.(mfa.Password); pap && p.Client.Prompts && (w.deviceCode != "" || w.Number != "" && p.Client.ShowsMessage) {
 		e.challenge(ctx, w, p, w.approveMessage(user.Codes > 0 || user.Pass))
 		return
 	}
@@ -232,7 +232,7 @@ func (e *Engine) wait(ctx context.Context, w *wait, p packet, user mfa.User) {
 }
 
 // hold lets p wait for a device without an answer.
-func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
+func (e *Engine) hold(ctx context.Context, w *pendingLogin, p waiter) {
 	p.try.passed()
 	if e.join(ctx, w, p) {
 		e.watch(w, p.Request)
@@ -242,7 +242,7 @@ func (e *Engine) hold(ctx context.Context, w *wait, p packet) {
 
 // join has p answered with the login, and reports whether it is. One that has ended
 // in between gives none: nothing joins after a decision.
-func (e *Engine) join(ctx context.Context, w *wait, p packet) bool {
+func (e *Engine) join(ctx context.Context, w *pendingLogin, p waiter) bool {
 	gone, ok := e.Pending.hold(w, p)
 	giveUp(gone)
 	if !ok {
@@ -253,7 +253,7 @@ func (e *Engine) join(ctx context.Context, w *wait, p packet) bool {
 
 // claim is called after a packet began to wait: an approval that came while
 // none did is for it. Whoever comes second, packet or approval, sees the other.
-func (e *Engine) claim(ctx context.Context, w *wait) {
+func (e *Engine) claim(ctx context.Context, w *pendingLogin) {
 	if e.Pending.approval(w) != nil {
 		e.approve(ctx, w)
 	}
@@ -261,7 +261,7 @@ func (e *Engine) claim(ctx context.Context, w *wait) {
 
 // giveUp answers packets to which no answer can arrive, so that whoever counts
 // them is rid of them.
-func giveUp(packets []packet) {
+func giveUp(packets []waiter) {
 	for _, p := range packets {
 		if p.timer != nil {
 			p.timer.Stop()
@@ -271,22 +271,22 @@ func giveUp(packets []packet) {
 }
 
 // amend shows a joined request on the devices.
-func (e *Engine) amend(w *wait) {
+func (e *Engine) amend(w *pendingLogin) {
 	if w.client.Amender != nil {
 		w.client.Amender.Amend(w.ID, w.shown(e.Pending.requests(w)))
 	}
 }
 
 // pushGrace is how long a provider may take to see that its prompt is over.
-// After it the login ends without it: packets must not wait for ever.
+// After it the login ends without it: packets must not wait forever.
 const pushGrace = 3 * time.Second
 
 var errStalled = errors.New("the push provider does not return")
 
 // push is the goroutine of one prompt.
-func (e *Engine) push(w *wait) {
+func (e *Engine) push(w *pendingLogin) {
 	defer e.Pending.recovered(w)
-	left := time.Until(w.Opened.Add(w.ringsFor())) // it may be resumed
+	left := time.Until(w.Opened.Add(w.promptLife())) // it may be resumed
 	ctx, cancel := context.WithTimeout(w.life, left)
 	defer cancel()
 	stalled := time.AfterFunc(left+pushGrace, func() {
@@ -309,14 +309,14 @@ func (e *Engine) push(w *wait) {
 
 // approve ends a login that a device has approved: at once where a packet
 // waits, else when one comes in time.
-func (e *Engine) approve(ctx context.Context, w *wait) {
+func (e *Engine) approve(ctx context.Context, w *pendingLogin) {
 	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
 		now := time.Now()
 		d, ev, how := e.accept(ctx, w, e.Pending.approval(w), now)
 		switch {
 		case d.Outcome != mfa.Accept:
 			return d, ev, how
-		case w.match != "":
+		case w.deviceCode != "":
 			return e.askForCode(w)
 		case !e.Pending.waiting(w):
 			e.Pending.keep(w, now)
@@ -328,7 +328,7 @@ func (e *Engine) approve(ctx context.Context, w *wait) {
 }
 
 // accept is the end of a login that device has approved, if nothing bars it by now.
-func (e *Engine) accept(ctx context.Context, w *wait, a *mfa.Approval, now time.Time) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) accept(ctx context.Context, w *pendingLogin, a *mfa.Approval, now time.Time) (mfa.Decision, mfa.Event, ending) {
 	switch reason, err := e.barred(ctx, w, a); {
 	case err != nil:
 		d := w.noAnswer(err)
@@ -343,9 +343,9 @@ func (e *Engine) accept(ctx context.Context, w *wait, a *mfa.Approval, now time.
 	return w.decide(mfa.Accept, w.Reason), w.pushEvent(mfa.Accept, w.Reason, *a, now), record
 }
 
-// barred reads again, before an Accept, what may have changed while the person
+// barred reads again, before an Accept, what may have changed while the user
 // took their time, or the approval waited for a packet.
-func (e *Engine) barred(ctx context.Context, w *wait, a *mfa.Approval) (mfa.Reason, error) {
+func (e *Engine) barred(ctx context.Context, w *pendingLogin, a *mfa.Approval) (mfa.Reason, error) {
 	ctx = context.WithoutCancel(ctx)
 	user, err := e.Directory.User(ctx, w.User)
 	switch {
@@ -365,7 +365,7 @@ func (e *Engine) barred(ctx context.Context, w *wait, a *mfa.Approval) (mfa.Reas
 }
 
 // notApproved ends a login whose prompt was denied, ran out, or could not be shown.
-func (e *Engine) notApproved(ctx context.Context, w *wait, a mfa.Approval, err error) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) notApproved(ctx context.Context, w *pendingLogin, a mfa.Approval, err error) (mfa.Decision, mfa.Event, ending) {
 	now := time.Now()
 	d := w.decide(mfa.Reject, mfa.ReasonMFAError)
 	d.Err = err
@@ -383,7 +383,7 @@ func (e *Engine) notApproved(ctx context.Context, w *wait, a mfa.Approval, err e
 	}
 	// Without an answer of the directory nothing is forgiven.
 	user, _ := e.Directory.User(context.WithoutCancel(ctx), w.User)
-	e.tire(w, d.Reason, user, now)
+	e.countFatigue(w, d.Reason, user, now)
 	ev := w.pushEvent(d.Outcome, d.Reason, a, now)
 	ev.BlocksUser = e.NotMeBlocks && d.Reason == mfa.ReasonNotMe
 	if d.Reason == mfa.ReasonMFAError {
@@ -392,18 +392,18 @@ func (e *Engine) notApproved(ctx context.Context, w *wait, a mfa.Approval, err e
 	return d, ev, record
 }
 
-// tire counts a prompt that rang in vain.
-func (e *Engine) tire(w *wait, reason mfa.Reason, user mfa.User, now time.Time) {
-	if w.Prompts() && tiresome(reason) {
-		e.Limits.prompts.take(w.User.Key(), now, user.Unblocked, e.Fatigue)
-		e.Limits.prompts.settle(w.User.Key(), now, e.Fatigue)
+// countFatigue counts a prompt that nobody approved.
+func (e *Engine) countFatigue(w *pendingLogin, reason mfa.Reason, user mfa.User, now time.Time) {
+	if w.Prompts() && countsAsFatigue(reason) {
+		e.Limits.fatigue.take(w.User.Key(), now, user.Unblocked, e.Fatigue)
+		e.Limits.fatigue.settle(w.User.Key(), now, e.Fatigue)
 	}
 }
 
 // answer goes on with the login whose challenge the packet answers. A State
 // that is not there is never a first attempt: its password is a passcode that
 // must not reach a primary.
-func (e *Engine) answer(ctx context.Context, p packet) {
+func (e *Engine) answer(ctx context.Context, p waiter) {
 	text, ok := p.Cred.(mfa.Password)
 	if u, _ := p.Cred.(mfa.Unsupported); u.NoText && e.cancel(ctx, p) {
 		return
@@ -425,7 +425,7 @@ func (e *Engine) answer(ctx context.Context, p packet) {
 		// "OK", which now waits for the device, or the same answer again, which gets
 		// the decision of the first.
 		if !waits {
-			e.Pending.park(c)
+			e.Pending.awaitDevice(c)
 		}
 		e.watch(c.w, p.Request)
 		e.claim(ctx, c.w)

@@ -401,7 +401,7 @@ func TestLoginIsPlainData(t *testing.T) {
 		r.send(r.request("alice"))
 		q := r.mschap("alice", 0xAB)
 		r.send(q)
-		var w *wait
+		var w *pendingLogin
 		for x := range r.Pending.logins {
 			w = x
 		}
@@ -453,7 +453,7 @@ func sameTimes(a, b *Login) bool {
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {
-	p := &packet{Request: &mfa.Request{Cred: mfa.Password("hunter2")}, identity: &mfa.Identity{MSCHAP: &mfa.MSCHAPKeys{NTHashHash: [16]byte{0xDE, 0xAD}}}}
+	p := &waiter{Request: &mfa.Request{Cred: mfa.Password("hunter2")}, identity: &mfa.Identity{MSCHAP: &mfa.MSCHAPKeys{NTHashHash: [16]byte{0xDE, 0xAD}}}}
 	for _, s := range []string{
 		fmt.Sprintf("%v %+v %#v %s %q", p.Cred, p.Cred, p.Cred, p.Cred, p.Cred),
 		fmt.Sprintf("%v %+v %#v", *p.identity, *p.identity, *p.identity),

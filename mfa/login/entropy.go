@@ -43,8 +43,8 @@ func (e *entropy) number() string {
 	}
 }
 
-// matchCode returns six digits, none likelier than another.
-func (t *Pending) matchCode() mfa.Password {
+// newDeviceCode returns six digits, none likelier than another.
+func (t *Pending) newDeviceCode() mfa.Password {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {

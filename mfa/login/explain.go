@@ -20,5 +20,5 @@ func (l *Limits) CodesLocked(u mfa.User, now time.Time) (until time.Time, locked
 
 // PushLimited reports whether the fatigue limit stops prompts to the user now.
 func (l *Limits) PushLimited(u mfa.User, now time.Time) bool {
-	return l.prompts.Locked(u.Name.Key(), now, u.Unblocked)
+	return l.fatigue.Locked(u.Name.Key(), now, u.Unblocked)
 }

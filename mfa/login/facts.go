@@ -26,9 +26,9 @@ func (e *Engine) Facts(c *mfa.Client, a *Attempt) *mfa.Facts {
 	f := &mfa.Facts{
 		Identity: a.Identity, User: a.User, Address: a.Address, Remembered: a.Remembered,
 		PAP: a.PAP, None: a.None, CarriesCode: a.PAP && (c.Prompts || a.Appended), AppendedCode: a.PAP && a.OwnCode,
-		PushLimited: e.Limits.prompts.Locked(a.Identity.Name.Key(), a.At, a.User.Unblocked),
+		PushLimited: e.Limits.fatigue.Locked(a.Identity.Name.Key(), a.At, a.User.Unblocked),
 		// A request that joins a live prompt sends no new one.
-		RingLimited: e.Limits.rang.full(a.Identity.Name.Key(), a.At, a.User.Unblocked, e.Rings) && !e.Pending.rings(a.Identity.Name),
+		PromptLimited: e.Limits.sent.full(a.Identity.Name.Key(), a.At, a.User.Unblocked, e.PromptLimit) && !e.Pending.hasPrompt(a.Identity.Name),
 	}
 	if e.Bypasses != nil {
 		f.Bypasses = e.Bypasses.Bypasses()

@@ -45,13 +45,13 @@ func newRig(t *testing.T) *rig {
 			defer r.mu.Unlock()
 			r.panics++
 		}},
-		Limits:    &Limits{},
-		Refusals:  &Refusals{Journal: r.journal},
-		Directory: r.users,
-		Codes:     r.codes,
-		Lockout:   Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
-		Fatigue:   Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
-		Rings:     Rule{Max: 30, Window: 10 * time.Minute},
+		Limits:      &Limits{},
+		Refusals:    &Refusals{Journal: r.journal},
+		Directory:   r.users,
+		Codes:       r.codes,
+		Lockout:     Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
+		Fatigue:     Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
+		PromptLimit: Rule{Max: 30, Window: 10 * time.Minute},
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	r.stop = stop

@@ -87,7 +87,7 @@ func TestFatigue(t *testing.T) {
 		},
 		"a number does not ring without end": func(t *testing.T, r *rig) {
 			r.client.TypesNumbers = true
-			r.Rings.Window = time.Hour
+			r.PromptLimit.Window = time.Hour
 			for range 100 {
 				a := r.send(r.request("alice"))
 				if all := r.phone.all(); !all[len(all)-1].withdrawn() {
@@ -100,7 +100,7 @@ func TestFatigue(t *testing.T) {
 			r.rings(30)
 		},
 		"approved prompts count against the total": func(t *testing.T, r *rig) {
-			r.Rings.Max = 3
+			r.PromptLimit.Max = 3
 			for i := range 3 {
 				a := r.send(r.request("alice"))
 				joined := r.send(r.request("alice"))
@@ -109,7 +109,7 @@ func TestFatigue(t *testing.T) {
 				joined.want(mfa.Accept, mfa.ReasonApproveDeny)
 			}
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited)
-			time.Sleep(r.Rings.Window)
+			time.Sleep(r.PromptLimit.Window)
 			a := r.send(r.request("alice"))
 			joined := r.send(r.request("alice"))
 			r.rings(4).decides(nil)
@@ -117,7 +117,7 @@ func TestFatigue(t *testing.T) {
 			joined.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"the total is forgiven": func(t *testing.T, r *rig) {
-			r.Rings.Max = 1
+			r.PromptLimit.Max = 1
 			r.send(r.request("alice"))
 			r.rings(1).decides(nil)
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited)
@@ -160,7 +160,7 @@ func TestFatigue(t *testing.T) {
 // ring beyond the limits: of a flood of them one would at each end of a prompt.
 func TestLimitsAreReadAtTheRing(t *testing.T) {
 	for name, limit := range map[string]func(r *rig){
-		"all prompts":  func(r *rig) { r.Rings.Max = 1 },
+		"all prompts":  func(r *rig) { r.PromptLimit.Max = 1 },
 		"denied alone": func(r *rig) { r.Fatigue.Max = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,8 +19,8 @@ type Rule struct {
 // nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
 	codes   codeLocks
-	prompts tallies[mfa.NameKey] // that the user did not approve
-	rang    tallies[mfa.NameKey] // all prompts, however they ended
+	fatigue tallies[mfa.NameKey] // that the user did not approve
+	sent    tallies[mfa.NameKey] // all prompts, however they ended
 	tries   tries                // of passwords
 }
 
@@ -164,12 +164,12 @@ func (l *Limits) Restore(events []mfa.Event, codes, prompts, rings Rule, now tim
 				l.codes.restore(key, ev.Time, codes)
 			}
 		}
-		if ev.Kind == mfa.EventLogin && ev.Plan.Prompts() && tiresome(ev.Reason) && age < prompts.Window+prompts.For {
-			l.prompts.take(key, ev.Time, time.Time{}, prompts)
-			l.prompts.settle(key, ev.Time, prompts)
+		if ev.Kind == mfa.EventLogin && ev.Plan.Prompts() && countsAsFatigue(ev.Reason) && age < prompts.Window+prompts.For {
+			l.fatigue.take(key, ev.Time, time.Time{}, prompts)
+			l.fatigue.settle(key, ev.Time, prompts)
 		}
 		if (ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed) && ev.Plan.Prompts() && age < rings.Window {
-			l.rang.take(key, ev.Time, time.Time{}, rings)
+			l.sent.take(key, ev.Time, time.Time{}, rings)
 		}
 	}
 }
@@ -185,9 +185,9 @@ func (l *Limits) RestoreCodes(all map[mfa.NameKey]mfa.WrongCodes) {
 	}
 }
 
-// tiresome reports whether a prompt that ended so feeds the fatigue limit. Wrong
+// countsAsFatigue reports whether a prompt that ended so feeds the fatigue limit. Wrong
 // codes end a prompt too, and would else be a way to ring without end.
-func tiresome(r mfa.Reason) bool {
+func countsAsFatigue(r mfa.Reason) bool {
 	switch r {
 	case mfa.ReasonWrongCode, mfa.ReasonCodeUsed, mfa.ReasonCodesLocked:
 		return true

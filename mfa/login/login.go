@@ -23,47 +23,47 @@ type Login struct {
 	Expires        time.Time
 }
 
-// packet is an Access-Request that waits for its login.
-type packet struct {
+// waiter is an Access-Request that waits for its login.
+type waiter struct {
 	*mfa.Request
-	send     func(mfa.Decision)
-	try      *try          // of its password; nil without
-	identity *mfa.Identity // from its own primary check; nil for an answer to a challenge
-	timer    *time.Timer   // degrades it, nil without
-	rides    bool          // the login was ended by a code that another packet brought
-	answered *challenge    // the primary's last question, which it answered; nil without
+	send         func(mfa.Decision)
+	try          *try          // of its password; nil without
+	identity     *mfa.Identity // from its own primary check; nil for an answer to a challenge
+	timer        *time.Timer   // degrades it, nil without
+	endedByOther bool          // the login was ended by a code that another packet brought
+	answered     *challenge    // the primary's last question, which it answered; nil without
 }
 
 // reply answers the packet. This is the one place where a rejection that may follow
 // a right password is made as slow as one that follows a wrong one.
-func (p packet) reply(d mfa.Decision) {
+func (p waiter) reply(d mfa.Decision) {
 	d.Delay = max(d.Delay, p.try.end(d.Outcome))
 	p.send(d)
 }
 
-// wait is a Login at work.
-type wait struct {
+// pendingLogin is a Login at work.
+type pendingLogin struct {
 	Login
 	client *mfa.Client
 	// resumed: opened before a restart. Its Identity is that of the first request
 	// that joined, under Pending.mu.
-	resumed bool
-	turn    chan struct{}   // capacity 1: who is in it may end the login
-	code    string          // that came with the password, while the primary still asks
-	asks    bool            // a primary's question is open: who it is, is what a stranger has typed
-	counts  *codeLocks      // where its wrong codes are counted; nil: it has none
-	knocks  bool            // it waits until another prompt is out of the way
-	typed   *challenge      // whose answer was the code that lets in; set in the login's turn
-	match   mfa.Password    // what a device shows once it has approved, and the person must type; empty: nothing
-	life    context.Context // the prompt's; no packet's and no request's is its parent
-	cancel  context.CancelCauseFunc
+	resumed    bool
+	turn       chan struct{}   // capacity 1: who is in it may end the login
+	code       string          // that came with the password, while the primary still asks
+	asks       bool            // a primary's question is open: who it is, is what a stranger has typed
+	counts     *codeLocks      // where its wrong codes are counted; nil: it has none
+	knocks     bool            // it waits until another prompt is out of the way
+	typed      *challenge      // whose answer was the code that lets in; set in the login's turn
+	deviceCode mfa.Password    // what a device shows once it has approved, and the user must type; empty: nothing
+	life       context.Context // the prompt's; no packet's and no request's is its parent
+	cancel     context.CancelCauseFunc
 
 	// Under Pending.mu.
 	done       bool
 	placeless  bool // a code came with the password: it is no dialog until that was wrong
 	yielded    bool // another dialog has its place: it is about to end
 	deciding   bool // a decision is being committed: nothing joins any more
-	held       []packet
+	held       []waiter
 	challenges []*challenge
 	approved   *mfa.Approval // of a device; nil: none has approved
 	deadline   time.Time     // when sweep ends it; zero: the goroutine of its prompt does
@@ -72,29 +72,29 @@ type wait struct {
 // challenge is a State that is out. It is single use: the first answer takes
 // it, and the same answer under another identifier waits with the first one.
 type challenge struct {
-	w        *wait
-	state    string
-	user     mfa.NameKey           // of the User-Name: the answer must carry the same
-	asks     *mfa.PrimaryChallenge // the primary's question; nil: one of ours
-	appended bool                  // the answer came with the password: this State was never sent
-	answered bool
-	parked   bool // the answer is no code and waits for the device
-	answer   mfa.Password
-	packets  []packet
+	w            *pendingLogin
+	state        string
+	user         mfa.NameKey           // of the User-Name: the answer must carry the same
+	asks         *mfa.PrimaryChallenge // the primary's question; nil: one of ours
+	appended     bool                  // the answer came with the password: this State was never sent
+	answered     bool
+	awaitsDevice bool // the answer is no code and waits for the device
+	answer       mfa.Password
+	packets      []waiter
 }
 
-func newWait(l Login, c *mfa.Client) *wait {
-	w := &wait{Login: l, client: c, turn: make(chan struct{}, 1)}
+func newPendingLogin(l Login, c *mfa.Client) *pendingLogin {
+	w := &pendingLogin{Login: l, client: c, turn: make(chan struct{}, 1)}
 	if w.Prompts() {
 		w.life, w.cancel = context.WithCancelCause(context.Background())
 	}
 	return w
 }
 
-func (w *wait) Prompts() bool { return w.Plan.Prompts() }
+func (w *pendingLogin) Prompts() bool { return w.Plan.Prompts() }
 
 // decide returns the login's last word.
-func (w *wait) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
+func (w *pendingLogin) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
 	d := mfa.Decision{Outcome: o, LoginID: w.ID, Reason: reason}
 	if o == mfa.Reject {
 		d.Message = messageRejected
@@ -103,13 +103,13 @@ func (w *wait) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
 }
 
 // noAnswer is for a store or provider that failed; it never accepts.
-func (w *wait) noAnswer(err error) mfa.Decision {
+func (w *pendingLogin) noAnswer(err error) mfa.Decision {
 	d := w.decide(w.client.OnMFAError.Denial(), mfa.ReasonMFAError)
 	d.Err = err
 	return d
 }
 
-func (w *wait) challenged(state, message string) mfa.Decision {
+func (w *pendingLogin) challenged(state, message string) mfa.Decision {
 	return mfa.Decision{Outcome: mfa.Challenge, LoginID: w.ID, Reason: w.Reason, State: state, Message: message, Echo: true}
 }
 
@@ -117,11 +117,11 @@ func (w *wait) challenged(state, message string) mfa.Decision {
 // primary check, and an answer to a challenge those of the login. A code lets in
 // who typed it: the packets that joined wait for a device, which nobody has
 // looked at, or have brought another code.
-func (w *wait) decisionFor(p packet, d mfa.Decision) mfa.Decision {
+func (w *pendingLogin) decisionFor(p waiter, d mfa.Decision) mfa.Decision {
 	switch {
 	case d.Outcome != mfa.Accept:
 		return d
-	case p.rides:
+	case p.endedByOther:
 		return w.decide(mfa.Reject, mfa.ReasonWrongCode)
 	}
 	d.Attributes, d.MSCHAP = w.Identity.Attributes, nil
@@ -133,7 +133,7 @@ func (w *wait) decisionFor(p packet, d mfa.Decision) mfa.Decision {
 
 // notRecorded turns a decision whose event is not on disk into one that lets
 // nobody in.
-func notRecorded(w *wait, d mfa.Decision, err error) mfa.Decision {
+func notRecorded(w *pendingLogin, d mfa.Decision, err error) mfa.Decision {
 	if d.Outcome == mfa.Accept {
 		return w.noAnswer(err)
 	}
@@ -142,7 +142,7 @@ func notRecorded(w *wait, d mfa.Decision, err error) mfa.Decision {
 }
 
 // event returns the login's line of the audit trail.
-func (w *wait) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Event {
+func (w *pendingLogin) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Event {
 	ev := mfa.Event{
 		ID: w.ID, Time: now, Kind: mfa.EventLogin,
 		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source,
@@ -160,42 +160,42 @@ func (w *wait) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Event {
 	return ev
 }
 
-func (w *wait) promptMethod() string {
+func (w *pendingLogin) promptMethod() string {
 	switch {
 	case w.Number != "":
 		return "number"
-	case w.match != "":
+	case w.deviceCode != "":
 		return "code"
 	}
 	return "push"
 }
 
-func (w *wait) pushEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, now time.Time) mfa.Event {
+func (w *pendingLogin) pushEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, now time.Time) mfa.Event {
 	ev := w.event(o, r, now)
 	ev.Method, ev.Approval = w.promptMethod(), a
 	return ev
 }
 
 // lapse ends a login whose challenge nobody answered, or whose approval nobody claimed.
-func (w *wait) lapse(a *mfa.Approval, now time.Time) (mfa.Decision, mfa.Event, ending) {
+func (w *pendingLogin) lapse(a *mfa.Approval, now time.Time) (mfa.Decision, mfa.Event, ending) {
 	ev := w.event(mfa.Reject, mfa.ReasonChallengeExpired, now)
 	if a != nil {
 		ev.Kind, ev.Reason, ev.Approval, ev.Method = mfa.EventUnclaimed, mfa.ReasonAbandoned, *a, w.promptMethod()
 		ev.Text = "approved, but no packet waited for it: no one got in"
-		if w.match != "" {
+		if w.deviceCode != "" {
 			ev.Text = "approved, but its code was not typed: no one got in"
 		}
 	}
 	return mfa.Decision{LoginID: w.ID, Reason: ev.Reason, Message: messageRejected}, ev, record
 }
 
-func (w *wait) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval)) mfa.Prompt {
+func (w *pendingLogin) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval)) mfa.Prompt {
 	p := mfa.Prompt{
 		ID: w.ID, Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
-		Started: w.Opened, Expires: w.Opened.Add(w.ringsFor()), Requests: w.shown(requests),
+		Started: w.Opened, Expires: w.Opened.Add(w.promptLife()), Requests: w.shown(requests),
 	}
-	if w.match != "" {
-		p.Code, p.CodeExpires = w.match, w.Expires
+	if w.deviceCode != "" {
+		p.Code, p.CodeExpires = w.deviceCode, w.Expires
 		p.Approved = approved
 	}
 	if p.HideClient, p.HidePlace = w.HideClient, w.HidePlace; p.HideClient {
@@ -206,7 +206,7 @@ func (w *wait) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval))
 
 // shown returns requests without what policy keeps from devices: here, so that no
 // provider can tell it by mistake.
-func (w *wait) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
+func (w *pendingLogin) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
 	for i := range requests {
 		if w.HideClient {
 			requests[i].Client, requests[i].Source = "", ""
@@ -218,7 +218,7 @@ func (w *wait) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
 	return requests
 }
 
-// denialKey is the seat as far as the request tells: refusing needs no proof
+// denialKey is the origin as far as the request tells: refusing needs no proof
 // that the end-user field is genuine.
 func denialKey(l *mfa.OpenPrompt) string {
 	return l.User.Key().String() + "\x00" + l.Group + "\x00" + l.EndUser

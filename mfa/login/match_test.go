@@ -429,11 +429,11 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 // No digit of the code is likelier than another, and none is left out.
 func TestMatchCode(t *testing.T) {
 	p := &Pending{}
-	var seen [matchDigits][10]int
+	var seen [deviceCodeDigits][10]int
 	const n = 20_000
 	for range n {
-		code := p.matchCode()
-		if len(code) != matchDigits {
+		code := p.newDeviceCode()
+		if len(code) != deviceCodeDigits {
 			t.Fatalf("%d digits", len(code))
 		}
 		for i, c := range []byte(code) {

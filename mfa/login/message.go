@@ -5,7 +5,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// The texts that a person sees. They are short ASCII because pam_radius shows
+// The texts that a user sees. They are short ASCII because pam_radius shows
 // one Reply-Message of a small reply and many dialogs show nothing else, and a
 // rejection always says the same, so that it tells an attacker nothing.
 const (

@@ -42,9 +42,9 @@ type Pending struct {
 
 	mu       sync.Mutex
 	draining bool
-	logins   map[*wait]struct{}
-	users    map[peer][]*wait // by user: dialogs, and at most one prompt
-	asked    map[peer][]*wait // dialogs of a primary that has yet to say who it is, by origin
+	logins   map[*pendingLogin]struct{}
+	users    map[peer][]*pendingLogin // by user: dialogs, and at most one prompt
+	asked    map[peer][]*pendingLogin // dialogs of a primary that has yet to say who it is, by origin
 	states   map[string]*challenge
 	clients  map[string]int       // logins, by Client.share
 	denied   map[string]time.Time // join key without the demand to be signed, until when
@@ -67,9 +67,9 @@ const (
 )
 
 // open registers w, a login that rings, or joins p to the open prompt of the same
-// seat. With opened and joined it returns the login that p is to wait for, with
+// origin. With opened and joined it returns the login that p is to wait for, with
 // promptPending the one that is in its way.
-func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
+func (t *Pending) open(w *pendingLogin, p waiter, join bool) (*pendingLogin, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if until, ok := t.denied[denialKey(&w.OpenPrompt)]; ok && p.Received.Before(until) {
@@ -101,7 +101,7 @@ func (t *Pending) open(w *wait, p packet, join bool) (*wait, opening) {
 
 // full reports whether no more logins may wait. Who is behind a proxy fills the part of
 // the proxy. t.mu is held.
-func (t *Pending) full(w *wait) bool {
+func (t *Pending) full(w *pendingLogin) bool {
 	return t.draining || len(t.logins) >= t.Max || t.clients[w.client.Share()] >= t.MaxPerClient
 }
 
@@ -110,15 +110,15 @@ func (t *Pending) init() {
 	if t.logins != nil {
 		return
 	}
-	t.logins = make(map[*wait]struct{})
-	t.users = make(map[peer][]*wait)
-	t.asked = make(map[peer][]*wait)
+	t.logins = make(map[*pendingLogin]struct{})
+	t.users = make(map[peer][]*pendingLogin)
+	t.asked = make(map[peer][]*pendingLogin)
 	t.states = make(map[string]*challenge)
 	t.clients = make(map[string]int)
 	t.denied = make(map[string]time.Time)
 }
 
-func (t *Pending) Add(w *wait) {
+func (t *Pending) Add(w *pendingLogin) {
 	t.init()
 	t.logins[w] = struct{}{}
 	table, key := t.peers(w)
@@ -129,17 +129,17 @@ func (t *Pending) Add(w *wait) {
 	}
 }
 
-// rings reports whether a prompt of the user is open.
-func (t *Pending) rings(user mfa.Name) bool {
+// hasPrompt reports whether a prompt of the user is open.
+func (t *Pending) hasPrompt(user mfa.Name) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.users[peer{user: user.Key()}], (*wait).Prompts)
+	return slices.ContainsFunc(t.users[peer{user: user.Key()}], (*pendingLogin).Prompts)
 }
 
 // hold lets p wait for the device's decision. It reports false if the login
 // has ended or too many wait, and then p is the caller's again. So are the
 // packets in gone, which the NAS gave up: they wait no more.
-func (t *Pending) hold(w *wait, p packet) (gone []packet, ok bool) {
+func (t *Pending) hold(w *pendingLogin, p waiter) (gone []waiter, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.held, gone = sift(w.held)
@@ -148,7 +148,7 @@ func (t *Pending) hold(w *wait, p packet) (gone []packet, ok bool) {
 	}
 	if a := p.answered; a != nil { // the same answer again finds it
 		c := t.register(w, a.state, a.user)
-		c.answered, c.answer, c.packets = true, a.answer, []packet{p}
+		c.answered, c.answer, c.packets = true, a.answer, []waiter{p}
 		return gone, true
 	}
 	w.held = append(w.held, p)
@@ -157,8 +157,8 @@ func (t *Pending) hold(w *wait, p packet) (gone []packet, ok bool) {
 
 // sift parts the packets from those that the NAS gave up when it reused their
 // identifier.
-func sift(packets []packet) (waiting, gone []packet) {
-	if !slices.ContainsFunc(packets, packet.Superseded) {
+func sift(packets []waiter) (waiting, gone []waiter) {
+	if !slices.ContainsFunc(packets, waiter.Superseded) {
 		return packets, nil
 	}
 	for _, p := range packets {
@@ -173,7 +173,7 @@ func sift(packets []packet) (waiting, gone []packet) {
 
 // challenge makes a new State for w. It returns "" if the login has ended, has
 // too many out, or a device has approved it already.
-func (t *Pending) challenge(w *wait, p packet) string {
+func (t *Pending) challenge(w *pendingLogin, p waiter) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
@@ -183,11 +183,11 @@ func (t *Pending) challenge(w *wait, p packet) string {
 }
 
 // newChallenge makes a State for the user. t.mu is held.
-func (t *Pending) newChallenge(w *wait, user mfa.NameKey) *challenge {
+func (t *Pending) newChallenge(w *pendingLogin, user mfa.NameKey) *challenge {
 	return t.register(w, t.random.text(16), user)
 }
 
-func (t *Pending) register(w *wait, state string, user mfa.NameKey) *challenge {
+func (t *Pending) register(w *pendingLogin, state string, user mfa.NameKey) *challenge {
 	c := &challenge{w: w, state: state, user: user}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
@@ -200,7 +200,7 @@ func (t *Pending) register(w *wait, state string, user mfa.NameKey) *challenge {
 // used; waits is true where p is the same answer again and will be answered
 // with the first.
 // Packets in gone are the caller's again: the NAS gave them up.
-func (t *Pending) answer(p packet, answer mfa.Password) (c *challenge, gone []packet, waits bool) {
+func (t *Pending) answer(p waiter, answer mfa.Password) (c *challenge, gone []waiter, waits bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c = t.find(p)
@@ -232,7 +232,7 @@ func (t *Pending) promised(state string) *mfa.Identity {
 }
 
 // find returns the challenge that p answers, or nil. t.mu is held.
-func (t *Pending) find(p packet) *challenge {
+func (t *Pending) find(p waiter) *challenge {
 	c := t.states[p.State]
 	if c == nil || c.user != p.User.Key() || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
 		return nil
@@ -243,7 +243,7 @@ func (t *Pending) find(p packet) *challenge {
 // replace ends c, whose answer was wrong or led to another question of the
 // primary, and makes the next challenge of the same login for the packets that
 // waited on it.
-func (t *Pending) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []packet, state string) {
+func (t *Pending) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waiter, state string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, c.packets = c.packets, nil
@@ -262,20 +262,20 @@ func (t *Pending) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []p
 // answered makes the record of a challenge that p has answered before it was
 // sent: with the code that came with its password. It returns nil if the login
 // has ended.
-func (t *Pending) answered(w *wait, p packet, code string) *challenge {
+func (t *Pending) answered(w *pendingLogin, p waiter, code string) *challenge {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done {
 		return nil
 	}
 	c := t.newChallenge(w, p.User.Key())
-	c.appended, c.answered, c.answer, c.packets = true, true, mfa.Password(code), []packet{p}
+	c.appended, c.answered, c.answer, c.packets = true, true, mfa.Password(code), []waiter{p}
 	return c
 }
 
 // waiting reports whether a packet that the NAS has not given up waits for the
 // device's decision.
-func (t *Pending) waiting(w *wait) bool {
+func (t *Pending) waiting(w *pendingLogin) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := waiting(w.held)
@@ -287,7 +287,7 @@ func (t *Pending) waiting(w *wait) bool {
 
 // keep lets an approval that no packet waits for stand while a challenge is
 // out, else for keepApproval.
-func (t *Pending) keep(w *wait, now time.Time) {
+func (t *Pending) keep(w *pendingLogin, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.deadline.IsZero() {
@@ -302,28 +302,28 @@ func (t *Pending) keep(w *wait, now time.Time) {
 }
 
 // keepUntil lets an approval stand until its code expires.
-func (t *Pending) keepUntil(w *wait, at time.Time) {
+func (t *Pending) keepUntil(w *pendingLogin, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.deadline = at
 }
 
 // noteApproval notes that a device approved.
-func (t *Pending) noteApproval(w *wait, a mfa.Approval) {
+func (t *Pending) noteApproval(w *pendingLogin, a mfa.Approval) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.approved = &a
 }
 
 // requests returns all requests that wait for w.
-func (t *Pending) requests(w *wait) []mfa.PromptRequest {
+func (t *Pending) requests(w *pendingLogin) []mfa.PromptRequest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(w.Requests)
 }
 
 // approval returns the device's approval, or nil.
-func (t *Pending) approval(w *wait) *mfa.Approval {
+func (t *Pending) approval(w *pendingLogin) *mfa.Approval {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return w.approved
@@ -345,11 +345,11 @@ func (t *Pending) Run(ctx context.Context) {
 
 func (t *Pending) sweep(ctx context.Context, now time.Time) {
 	t.accepted.expire(now)
-	t.endAll(ctx, t.expired(now), func(w *wait) (mfa.Decision, mfa.Event, ending) { return w.lapse(t.approval(w), now) })
+	t.endAll(ctx, t.expired(now), func(w *pendingLogin) (mfa.Decision, mfa.Event, ending) { return w.lapse(t.approval(w), now) })
 }
 
 // endAll settles many logins at once, so that their events share commits.
-func (t *Pending) endAll(ctx context.Context, logins []*wait, f func(*wait) (mfa.Decision, mfa.Event, ending)) {
+func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, f func(*pendingLogin) (mfa.Decision, mfa.Event, ending)) {
 	var ended sync.WaitGroup
 	for _, w := range logins {
 		ended.Go(func() {
@@ -360,7 +360,7 @@ func (t *Pending) endAll(ctx context.Context, logins []*wait, f func(*wait) (mfa
 	ended.Wait()
 }
 
-func (t *Pending) expired(now time.Time) []*wait {
+func (t *Pending) expired(now time.Time) []*pendingLogin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for k, until := range t.denied {
@@ -368,7 +368,7 @@ func (t *Pending) expired(now time.Time) []*wait {
 			delete(t.denied, k)
 		}
 	}
-	var out []*wait
+	var out []*pendingLogin
 	for w := range t.logins {
 		if !w.deadline.IsZero() && !now.Before(w.deadline) {
 			out = append(out, w)
@@ -399,16 +399,16 @@ var (
 // get no answer, so that the NAS asks another server.
 func (t *Pending) Close(ctx context.Context) {
 	t.Drain()
-	t.endAll(ctx, t.all(), func(w *wait) (mfa.Decision, mfa.Event, ending) {
+	t.endAll(ctx, t.all(), func(w *pendingLogin) (mfa.Decision, mfa.Event, ending) {
 		d := mfa.Decision{Outcome: mfa.Discard, LoginID: w.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
 		return d, w.event(mfa.Discard, mfa.ReasonShutdown, time.Now()), record
 	})
 }
 
-func (t *Pending) all() []*wait {
+func (t *Pending) all() []*pendingLogin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make([]*wait, 0, len(t.logins))
+	out := make([]*pendingLogin, 0, len(t.logins))
 	for w := range t.logins {
 		out = append(out, w)
 	}
@@ -417,7 +417,7 @@ func (t *Pending) all() []*wait {
 
 // recovered is deferred at the top of a goroutine. After a panic it ends w, if
 // there is one, with a rejection.
-func (t *Pending) recovered(w *wait) {
+func (t *Pending) recovered(w *pendingLogin) {
 	v := recover()
 	if v == nil {
 		return

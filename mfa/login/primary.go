@@ -9,7 +9,7 @@ import (
 
 // primary checks the first factor, and returns the passcode that came with it. A
 // refusal that is not nil ends the login.
-func (e *Engine) primary(ctx context.Context, p *packet) (identity mfa.Identity, code string, refused *mfa.Decision) {
+func (e *Engine) primary(ctx context.Context, p *waiter) (identity mfa.Identity, code string, refused *mfa.Decision) {
 	r := p.Request
 	ctx, cancel := bounded(ctx, r.Client, r)
 	defer cancel()

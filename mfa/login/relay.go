@@ -10,30 +10,30 @@ import (
 // maxRelayed is how many questions of a primary one login may answer.
 const maxRelayed = 8
 
-// relay shows the person what the primary asks, where the refusal is such a
+// relay shows the user what the primary asks, where the refusal is such a
 // question and the client can show it. The login is then opened under the name
 // that was typed: who it is, the primary has yet to say.
-func (e *Engine) relay(ctx context.Context, p packet, code string, refused *mfa.Decision) bool {
+func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.Decision) bool {
 	var asks *mfa.PrimaryChallenge
 	_, continues := p.Client.Primary.(mfa.PrimaryContinuer)
 	_, pap := p.Cred.(mfa.Password)
 	if !errors.As(refused.Err, &asks) || !continues || !pap || !p.Client.Prompts {
 		return false
 	}
-	w := newWait(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
+	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
 	w.code, w.asks = code, true
 	if e.openDialog(ctx, w, p) {
 		if state := e.Pending.ask(w, p, asks); state != "" {
 			p.reply(w.asked(state, asks))
 		} else {
-			e.hold(ctx, w, p) // it has just ended: the same seat signed in anew
+			e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
 		}
 	}
 	return true
 }
 
 // asked is the Access-Challenge with a question of the primary.
-func (w *wait) asked(state string, asks *mfa.PrimaryChallenge) mfa.Decision {
+func (w *pendingLogin) asked(state string, asks *mfa.PrimaryChallenge) mfa.Decision {
 	message := asks.Message
 	if message == "" {
 		message = messageAnswer // ocserv and pam_radius fail without one
@@ -46,7 +46,7 @@ func (w *wait) asked(state string, asks *mfa.PrimaryChallenge) mfa.Decision {
 // carryOn brings the answer to the primary that asked, whose verdict goes on
 // exactly as the first one would have. No turn is held meanwhile: whoever ends the
 // login first wins.
-func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer mfa.Password) {
+func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa.Password) {
 	w := c.w
 	returned := false
 	defer func() {
@@ -59,7 +59,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer mfa
 	defer func() { p.try.end(mfa.Reject) }()
 	identity, err := e.continued(ctx, w, &p, c.asks, answer)
 	returned = true
-	var packets []packet
+	var packets []waiter
 	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
 		w.Rounds++
 		var asks *mfa.PrimaryChallenge
@@ -88,7 +88,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p packet, answer mfa
 	}
 }
 
-func (e *Engine) continued(ctx context.Context, w *wait, p *packet, asks *mfa.PrimaryChallenge, answer mfa.Password) (identity mfa.Identity, err error) {
+func (e *Engine) continued(ctx context.Context, w *pendingLogin, p *waiter, asks *mfa.PrimaryChallenge, answer mfa.Password) (identity mfa.Identity, err error) {
 	ctx, cancel := bounded(ctx, w.client, p.Request)
 	defer cancel()
 	if p.try, err = e.Limits.try(ctx, p.Request); err != nil {
@@ -102,7 +102,7 @@ func (e *Engine) continued(ctx context.Context, w *wait, p *packet, asks *mfa.Pr
 }
 
 // conclude ends an opened login with what the primary's error leads to.
-func (w *wait) conclude(refused *mfa.Decision) (mfa.Decision, mfa.Event, ending) {
+func (w *pendingLogin) conclude(refused *mfa.Decision) (mfa.Decision, mfa.Event, ending) {
 	d := *refused
 	d.LoginID, d.Outcome = w.ID, d.Outcome.Denial()
 	if d.Message == "" {
@@ -115,8 +115,8 @@ func (w *wait) conclude(refused *mfa.Decision) (mfa.Decision, mfa.Event, ending)
 
 // merge makes one packet of those that brought the same answer under several
 // identifiers. It stays known by the State that it answered: the answer may come
-// once more while the person looks for the phone.
-func merge(packets []packet, c *challenge) packet {
+// once more while the user looks for the phone.
+func merge(packets []waiter, c *challenge) waiter {
 	p := packets[len(packets)-1]
 	p.answered = c
 	p.send = func(d mfa.Decision) {
@@ -135,7 +135,7 @@ func (t *Pending) waitsFor(c *challenge) bool {
 }
 
 // ask makes the State of a question of the primary.
-func (t *Pending) ask(w *wait, p packet, asks *mfa.PrimaryChallenge) string {
+func (t *Pending) ask(w *pendingLogin, p waiter, asks *mfa.PrimaryChallenge) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done {

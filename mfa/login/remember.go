@@ -17,14 +17,14 @@ const (
 	maxSeats      = 16 // of one user
 )
 
-// memory holds approvals that spare the same person, at the same seat, another
+// memory holds approvals that spare the same user, at the same origin, another
 // prompt for a while (`remember`). It is lost at a restart, so that nothing on
 // disk lets anybody in. It may be used concurrently; its zero value is ready.
 type memory struct {
-	mu    sync.Mutex
-	seats map[string]*remembered // by join key
-	names map[mfa.NameKey][]*remembered
-	swept time.Time // when it was last looked through
+	mu      sync.Mutex
+	origins map[string]*remembered // by join key
+	names   map[mfa.NameKey][]*remembered
+	swept   time.Time // when it was last looked through
 }
 
 // remembered is one approval. It is never changed: a use does not extend it.
@@ -60,7 +60,7 @@ func bareName(user mfa.NameKey) mfa.NameKey {
 }
 
 // recall takes from the end of a login what is to be remembered or forgotten.
-func (t *Pending) recall(w *wait, d mfa.Decision, ev mfa.Event) {
+func (t *Pending) recall(w *pendingLogin, d mfa.Decision, ev mfa.Event) {
 	switch d.Reason {
 	case mfa.ReasonPushDenied, mfa.ReasonNotMe, mfa.ReasonWrongNumber:
 		t.memory.forget(w.User.Key())
@@ -87,19 +87,19 @@ func (t *Pending) recall(w *wait, d mfa.Decision, ev mfa.Event) {
 func (m *memory) Add(a *remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.seats[a.key]; old != nil {
+	if old := m.origins[a.key]; old != nil {
 		m.drop(old)
 	}
-	if len(m.seats) >= maxRemembered && !m.sweep(a.at) {
+	if len(m.origins) >= maxRemembered && !m.sweep(a.at) {
 		return
 	}
-	if m.seats == nil {
-		m.seats, m.names = make(map[string]*remembered), make(map[mfa.NameKey][]*remembered)
+	if m.origins == nil {
+		m.origins, m.names = make(map[string]*remembered), make(map[mfa.NameKey][]*remembered)
 	}
 	if of := m.names[a.names[0]]; len(of) >= maxSeats {
 		m.drop(of[0])
 	}
-	m.seats[a.key] = a
+	m.origins[a.key] = a
 	for _, n := range a.names {
 		m.names[n] = append(m.names[n], a)
 	}
@@ -112,16 +112,16 @@ func (m *memory) sweep(now time.Time) bool {
 		return false
 	}
 	m.swept = now
-	for _, a := range m.seats {
+	for _, a := range m.origins {
 		if !now.Before(a.until) {
 			m.drop(a)
 		}
 	}
-	return len(m.seats) < maxRemembered
+	return len(m.origins) < maxRemembered
 }
 
 func (m *memory) drop(a *remembered) {
-	delete(m.seats, a.key)
+	delete(m.origins, a.key)
 	for _, n := range a.names {
 		of := slices.DeleteFunc(slices.Clone(m.names[n]), func(o *remembered) bool { return o == a })
 		if len(of) == 0 {
@@ -141,12 +141,12 @@ func (m *memory) forget(user mfa.NameKey) {
 	}
 }
 
-// find returns the approval of a seat that is not older than age, else nil. What
+// find returns the approval of an origin that is not older than age, else nil. What
 // was remembered for a shorter time than age stays short.
 func (m *memory) find(key string, now time.Time, age time.Duration) *remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.seats[key]
+	a := m.origins[key]
 	if a == nil {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (m *memory) find(key string, now time.Time, age time.Duration) *remembered 
 // remembered returns the approval that spares this request a prompt, or nil. As
 // before every Accept, blocks and the device are read again.
 func (e *Engine) remembered(ctx context.Context, r *mfa.Request, identity *mfa.Identity, user mfa.User, now time.Time) *remembered {
-	key := seat(r, identity)
+	key := originKey(r, identity)
 	if r.Client.Remember <= 0 || key == "" {
 		return nil
 	}
@@ -186,11 +186,11 @@ func (e *Engine) remembered(ctx context.Context, r *mfa.Request, identity *mfa.I
 	return a
 }
 
-// seat is the key under which requests join a prompt and approvals are
+// originKey is the key under which requests join a prompt and approvals are
 // remembered. Only a signed request proves its end-user field, and only a present
-// field tells two seats apart: without either it is empty. What a machine calls
+// field tells two origins apart: without either it is empty. What a machine calls
 // itself is never the address that another client vouches for.
-func seat(r *mfa.Request, identity *mfa.Identity) string {
+func originKey(r *mfa.Request, identity *mfa.Identity) string {
 	if !r.Signed || r.EndUser == "" {
 		return ""
 	}

@@ -26,7 +26,7 @@ func TestRemember(t *testing.T) {
 	// Each changes something after the approval; then the same desktop asks again.
 	tests := map[string]struct {
 		then  func(r *rig, c *mfa.Client, q *mfa.Request)
-		rings bool // it asks the person again
+		rings bool // it asks the user again
 	}{
 		"the same":                     {},
 		"just before it ends":          {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { time.Sleep(8*time.Hour - time.Minute - time.Second) }},
@@ -252,7 +252,7 @@ func TestNotRemembered(t *testing.T) {
 				c := r.gateway("rdg", "rdg")
 				c.Remember = 8 * time.Hour
 				first(r, c)
-				for key, a := range r.Pending.memory.seats {
+				for key, a := range r.Pending.memory.origins {
 					if key == "" || !a.until.After(a.at) {
 						t.Errorf("seat %q is kept from %s until %s", key, a.at, a.until)
 					}
@@ -364,19 +364,19 @@ func TestMemoryIsBounded(t *testing.T) {
 		put(fmt.Sprint("u", i), "pc", start)
 	}
 	late := put("late", "pc", start.Add(time.Minute))
-	if n := len(m.seats); n != maxRemembered || m.find(late, start, time.Hour) != nil {
+	if n := len(m.origins); n != maxRemembered || m.find(late, start, time.Hour) != nil {
 		t.Errorf("%d seats, the newest is there: %t", n, m.find(late, start, time.Hour) != nil)
 	}
 	if m.find(keys[5], start, time.Hour) == nil {
 		t.Error("what was there was shed")
 	}
 	late = put("late", "pc", start.Add(2*time.Hour))
-	if n := len(m.seats); n != 1 || m.find(late, start.Add(2*time.Hour), time.Hour) == nil || len(m.names) != 1 {
+	if n := len(m.origins); n != 1 || m.find(late, start.Add(2*time.Hour), time.Hour) == nil || len(m.names) != 1 {
 		t.Errorf("after all has run out: %d seats, %d names", n, len(m.names))
 	}
 	m.forget(mfa.NameOf(`CORP\Late`).Key())
-	if len(m.seats)+len(m.names) != 0 {
-		t.Errorf("forgotten, and %d seats and %d names are left", len(m.seats), len(m.names))
+	if len(m.origins)+len(m.names) != 0 {
+		t.Errorf("forgotten, and %d seats and %d names are left", len(m.origins), len(m.names))
 	}
 }
 

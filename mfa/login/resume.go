@@ -9,7 +9,7 @@ import (
 )
 
 // note has the keeper keep w. t.mu is held.
-func (t *Pending) note(w *wait) {
+func (t *Pending) note(w *pendingLogin) {
 	if t.Keeper == nil || !w.Prompts() {
 		return
 	}
@@ -19,7 +19,7 @@ func (t *Pending) note(w *wait) {
 }
 
 // forget has the keeper forget a prompt that is over. t.mu is held.
-func (t *Pending) forget(w *wait) {
+func (t *Pending) forget(w *pendingLogin) {
 	if t.Keeper != nil && w.Prompts() {
 		t.Keeper.DropPrompt(w.ID)
 	}
@@ -34,7 +34,7 @@ func resumable(k *mfa.OpenPrompt, c *mfa.Client, now time.Time) bool {
 }
 
 // Resume goes on with the prompts of a server that was killed, for the time that
-// they had left: the devices show them, and a request of the same seat joins once
+// they had left: the devices show them, and a request of the same origin joins once
 // its own first factor was right. An approval before that is kept as any that no
 // packet waits for. What cannot go on gets its event. clients are those of the
 // configuration, by name. Resume is called once, before the first request.
@@ -45,24 +45,24 @@ func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[
 		k, c := &kept[i], clients[kept[i].Client]
 		l := Login{OpenPrompt: *k}
 		if !resumable(k, c, now) {
-			lost.Go(func() { e.Pending.lose(ctx, newWait(l, nil)) }) // at once, so that they share commits
+			lost.Go(func() { e.Pending.lose(ctx, newPendingLogin(l, nil)) }) // at once, so that they share commits
 			continue
 		}
 		l.Expires = k.Opened.Add(c.ChallengeTTL)
-		w := newWait(l, c)
+		w := newPendingLogin(l, c)
 		w.resumed = true
 		if !e.Pending.resume(w) {
 			lost.Go(func() { e.Pending.lose(ctx, w) })
 			continue
 		}
-		e.Limits.rang.take(w.User.Key(), w.Opened, time.Time{}, e.Rings)
+		e.Limits.sent.take(w.User.Key(), w.Opened, time.Time{}, e.PromptLimit)
 		go e.push(w)
 	}
 	lost.Wait()
 }
 
 // resume registers a login from before a restart.
-func (t *Pending) resume(w *wait) bool {
+func (t *Pending) resume(w *pendingLogin) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.full(w) || len(t.users[peer{user: w.User.Key()}]) > 0 {
@@ -74,7 +74,7 @@ func (t *Pending) resume(w *wait) bool {
 
 // lose writes the event of a login that ended with the server. Where that fails,
 // it is tried again at the next start.
-func (t *Pending) lose(ctx context.Context, w *wait) {
+func (t *Pending) lose(ctx context.Context, w *pendingLogin) {
 	if w.cancel != nil {
 		defer w.cancel(errSettled)
 	}

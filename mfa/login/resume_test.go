@@ -50,7 +50,7 @@ func (r *rig) kept() mfa.OpenPrompt {
 	time.Sleep(20 * time.Second)
 	q := r.request("alice")
 	return mfa.OpenPrompt{
-		ID: "old", Key: seat(q, &mfa.Identity{Name: mfa.NameOf("alice")}), User: mfa.NameOf("alice"), Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source,
+		ID: "old", Key: originKey(q, &mfa.Identity{Name: mfa.NameOf("alice")}), User: mfa.NameOf("alice"), Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source,
 		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Started: now, Opened: now, Requests: []mfa.PromptRequest{{Time: now, Client: "vpn"}},
 	}
 }

@@ -20,7 +20,7 @@ const (
 // f look and decide, commits the event, and only then answers everyone who
 // waits. f is not called if the login has ended before. A panic in f or in the
 // journal ends the login too, and goes on.
-func (t *Pending) settle(ctx context.Context, w *wait, f func() (mfa.Decision, mfa.Event, ending)) {
+func (t *Pending) settle(ctx context.Context, w *pendingLogin, f func() (mfa.Decision, mfa.Event, ending)) {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	if !t.deciding(w, true) {
@@ -51,13 +51,13 @@ func (t *Pending) settle(ctx context.Context, w *wait, f func() (mfa.Decision, m
 // abort ends w in a panic, with a rejection: nobody would end it otherwise, and
 // its user could sign in no more. The deferred call holds where the journal is
 // what panics.
-func (t *Pending) abort(w *wait) {
+func (t *Pending) abort(w *pendingLogin) {
 	d := w.decide(mfa.Reject, mfa.ReasonInternalError)
 	defer t.publish(w, d)
 	_ = t.Journal.Record(context.Background(), w.event(d.Outcome, d.Reason, time.Now()))
 }
 
-func (t *Pending) deciding(w *wait, on bool) bool {
+func (t *Pending) deciding(w *pendingLogin, on bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.deciding = on
@@ -65,7 +65,7 @@ func (t *Pending) deciding(w *wait, on bool) bool {
 }
 
 // publish removes w and answers every packet that waits for it.
-func (t *Pending) publish(w *wait, d mfa.Decision) {
+func (t *Pending) publish(w *pendingLogin, d mfa.Decision) {
 	packets := t.remove(w, d)
 	if w.cancel != nil {
 		w.cancel(errSettled)
@@ -81,14 +81,14 @@ func (t *Pending) publish(w *wait, d mfa.Decision) {
 // heard returns the packets that wait for what becomes of their answer to c, or
 // with nil for the device, marked where the code of another answer was the last
 // word. Pending.mu is held.
-func (w *wait) heard(c *challenge, packets []packet) []packet {
+func (w *pendingLogin) heard(c *challenge, packets []waiter) []waiter {
 	for i := range packets {
-		packets[i].rides = w.typed != nil && w.typed != c
+		packets[i].endedByOther = w.typed != nil && w.typed != c
 	}
 	return packets
 }
 
-func (t *Pending) remove(w *wait, d mfa.Decision) []packet {
+func (t *Pending) remove(w *pendingLogin, d mfa.Decision) []waiter {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.done = true
@@ -110,7 +110,7 @@ func (t *Pending) remove(w *wait, d mfa.Decision) []packet {
 		delete(t.clients, share)
 	}
 	table, key := t.peers(w)
-	table[key] = slices.DeleteFunc(table[key], func(o *wait) bool { return o == w })
+	table[key] = slices.DeleteFunc(table[key], func(o *pendingLogin) bool { return o == w })
 	if len(table[key]) == 0 {
 		delete(table, key)
 	}
