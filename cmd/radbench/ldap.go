@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
@@ -183,14 +183,14 @@ func bareChecks(slapd *passwordtest.Slapd, n int) (plain, grouped []checker, err
 	return plain, grouped, nil
 }
 
-func openLDAP(slapd *passwordtest.Slapd, connections int, groups string) (*password.LDAP, error) {
-	return password.OpenLDAP(&password.LDAPSettings{
+func openLDAP(slapd *passwordtest.Slapd, connections int, groups string) (*ldap.Primary, error) {
+	return ldap.Open(&ldap.Settings{
 		URL: slapd.TLS, CAFile: slapd.CA, BaseDN: passwordtest.SlapdBase, Flavor: "auto",
 		BindDN: "cn=reader," + passwordtest.SlapdBase, BindPassword: "reader secret",
 		Groups: groups, GroupBaseDN: "ou=groups," + passwordtest.SlapdBase, NestedGroups: true,
 		ConnectTimeout: 3 * time.Second, Timeout: 5 * time.Second, DeadTime: 30 * time.Second,
 		Connections: connections, Waiting: 1000,
-	}, password.LDAPParts{
+	}, ldap.Parts{
 		Resolve: func(path string) string { return path }, Logger: zap.NewNop(),
 		CheckReply: func([]mfa.Attribute) error { return nil },
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -88,7 +89,7 @@ func TestDocumentedDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := cfg.Primaries[0].Settings.(*password.LDAPSettings); s.NTLMAuth != "/usr/bin/ntlm_auth" || s.NTLMHelpers != 4 || len(s.URLs) != 2 {
+	if s := cfg.Primaries[0].Settings.(*ldap.Settings); s.NTLMAuth != "/usr/bin/ntlm_auth" || s.NTLMHelpers != 4 || len(s.URLs) != 2 {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -22,7 +23,7 @@ type groupKnower interface {
 
 var (
 	_ groupKnower = (*password.File)(nil)
-	_ groupKnower = (*password.LDAP)(nil)
+	_ groupKnower = (*ldap.Primary)(nil)
 	_ groupKnower = (*password.None)(nil)
 	_ groupKnower = (password.Sequence)(nil)
 )

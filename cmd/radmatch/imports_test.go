@@ -27,6 +27,8 @@ var ours = map[string][]string{
 	"otp":                       {"mfa", "mfa/textfile"},
 	"otp/otptest":               {"mfa", "otp"},
 	"mfa/password":              {"mfa", "mfa/textfile"},
+	"mfa/password/ldap":         {"mfa", "mfa/password", "mfa/password/winbind", "mfa/textfile"},
+	"mfa/password/winbind":      {"mfa", "mfa/password"},
 	"mfa/password/passwordtest": {"mfa"},
 	"mfa/push":                  {"mfa", "mfa/textfile"},
 	"mfa/push/pushtest":         {"mfa", "mfa/push"},
@@ -37,7 +39,7 @@ var ours = map[string][]string{
 	"mfa/web/webtest":           {},
 	"mfa/api":                   {"mfa", "otp", "mfa/push"},
 	"cmd/radmatch":              {"*"},
-	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/passwordtest", "mfa/push", "mfa/store", "radius"},
+	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/ldap", "mfa/password/passwordtest", "mfa/push", "mfa/store", "radius"},
 }
 
 // suites, and the login machine, may be imported by tests.
@@ -47,14 +49,14 @@ var suites = []string{"mfa/login", "mfa/password/passwordtest", "mfa/push/pushte
 // The longest prefix of an import path decides; what is not listed is free.
 var theirs = map[string][]string{
 	"layeh.com/radius":         {"radius"},
-	"layeh.com/radius/rfc2759": {"radius", "mfa/password", "mfa/password/passwordtest"},
+	"layeh.com/radius/rfc2759": {"radius", "mfa/password", "mfa/password/winbind", "mfa/password/passwordtest"},
 	"github.com/spf13/viper":   {"config"},
 	"github.com/pquerna/otp":   {"otp"},
 	"database/sql":             {"mfa/store"},
 	"modernc.org/sqlite":       {"mfa/store"},
 	"github.com/jackc/pgx":     {"mfa/store"},
-	"github.com/go-ldap/ldap":  {"mfa/password/ldap.go"},
-	"go.uber.org/zap":          {"cmd/radmatch", "radius", "mfa/web", "mfa/api", "mfa/push", "mfa/store", "mfa/password", "cmd/radbench"},
+	"github.com/go-ldap/ldap":  {"mfa/password/ldap/conn.go"},
+	"go.uber.org/zap":          {"cmd/radmatch", "radius", "mfa/web", "mfa/api", "mfa/push", "mfa/store", "mfa/password/ldap", "cmd/radbench"},
 	"github.com/spf13/cobra":   {"cmd/radmatch"},
 	"github.com/go-crypt":      {"mfa/password"},
 	"github.com/go-webauthn":   {"mfa/web/passkey.go"},
@@ -65,8 +67,9 @@ var theirs = map[string][]string{
 
 // aliases are the names of packages that share one with ours.
 var aliases = map[string]string{
-	"layeh.com/radius":       "layeh",
-	"github.com/pquerna/otp": "pquerna",
+	"layeh.com/radius":           "layeh",
+	"github.com/pquerna/otp":     "pquerna",
+	"github.com/go-ldap/ldap/v3": "goldap",
 }
 
 // TestImports holds the import table of the design.
@@ -177,8 +180,16 @@ func TestWrongImport(t *testing.T) {
 		{"mfa/web/web.go", "layeh.com/radius/rfc2865", "", true},
 		{"mfa/password/nt.go", "layeh.com/radius/rfc2759", "", false},
 		{"mfa/password/nt.go", "layeh.com/radius", "layeh", true},
-		{"mfa/password/file.go", "github.com/go-ldap/ldap/v3", "", true},
-		{"mfa/password/ldap.go", "github.com/go-ldap/ldap/v3", "", false},
+		{"mfa/password/file.go", "github.com/go-ldap/ldap/v3", "goldap", true},
+		{"mfa/password/ldap/conn.go", "github.com/go-ldap/ldap/v3", "goldap", false},
+		{"mfa/password/ldap/conn.go", "github.com/go-ldap/ldap/v3", "", true},
+		{"mfa/password/ldap/pool.go", "github.com/go-ldap/ldap/v3", "goldap", true},
+		{"mfa/password/ldap/primary.go", module + "mfa/password/winbind", "", false},
+		{"mfa/password/sequence.go", module + "mfa/password/ldap", "", true},
+		{"mfa/password/winbind/winbind.go", module + "mfa/password", "", false},
+		{"mfa/password/winbind/winbind.go", module + "mfa/password/ldap", "", true},
+		{"mfa/password/winbind/winbind.go", "layeh.com/radius/rfc2759", "", false},
+		{"mfa/password/ldap/retry.go", "layeh.com/radius/rfc2759", "", true},
 		{"mfa/store/sqlite.go", "modernc.org/sqlite", "_", false},
 		{"radius/server.go", "database/sql", "", true},
 		{"config/load.go", "github.com/spf13/viper", "", false},

@@ -258,7 +258,7 @@ func TestRecipes(t *testing.T) {
 		own     string // begins its own files, of which the table names the first
 	}{
 		{"A push provider", `(?i)webhook`, `(?i)webhook`, ""},
-		{"A primary", `\*(password\.)?LDAP\b|password\.OpenLDAP`, `(?i)ldap`, "mfa/password/ldap"},
+		{"A primary", `\*ldap\.Primary\b|\bldap\.Open\b`, `(?i)ldap`, "mfa/password/ldap/"},
 		{"A client profile", `"mikrotik"`, `(?i)mikrotik`, ""},
 		{"A configuration key", `\bNumberFromDevice\b`, `number_from_device|NumberFromDevice`, ""},
 		{"A counter", `\bLate\b|count\.late\b|, late +atomic`, `\bLate\b`, ""},

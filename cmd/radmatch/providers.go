@@ -12,11 +12,12 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
 )
 
-// A provider is one file in mfa/password, mfa/push or radius, and one row in a
+// A provider is one file or folder in mfa/password, mfa/push or radius, and one row in a
 // table here. The tables are never written.
 
 // parts is what outlives a reload and constructors build upon.
@@ -76,8 +77,8 @@ func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.Passwo
 	return f, f.CheckReplies(path, radius.CheckReply)
 }
 
-func openLDAP(cfg *config.Config, p parts, s *password.LDAPSettings) (mfa.PasswordChecker, error) {
-	return password.OpenLDAP(s, password.LDAPParts{
+func openLDAP(cfg *config.Config, p parts, s *ldap.Settings) (mfa.PasswordChecker, error) {
+	return ldap.Open(s, ldap.Parts{
 		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseDirectoryAttribute, CheckReply: radius.CheckReply, Logger: p.log,
 	})
 }
@@ -207,7 +208,7 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 	}
 	for _, p := range built {
 		switch p := p.(type) {
-		case *password.LDAP:
+		case *ldap.Primary:
 			p.Taken = built.inFile
 		case *radius.Upstream:
 			p.Taken = built.inFile
@@ -221,7 +222,7 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 // namespaces is what the names of a primary's users may end in.
 func namespaces(p mfa.PasswordChecker) []string {
 	switch p := p.(type) {
-	case *password.LDAP:
+	case *ldap.Primary:
 		return []string{p.Namespace()}
 	case *password.None:
 		return []string{p.Namespace()}

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
@@ -112,7 +112,7 @@ func needsRestart(old, next *config.Config) []string {
 // without it, and the first login would be the first to tell.
 func tryDirectories(cfg *config.Config, built primaries, log *zap.Logger) {
 	for _, e := range cfg.Primaries {
-		directory, ok := built[e.Name].(*password.LDAP)
+		directory, ok := built[e.Name].(*ldap.Primary)
 		if !ok {
 			continue
 		}

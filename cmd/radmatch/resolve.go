@@ -12,6 +12,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
@@ -34,7 +35,7 @@ type nameFinder interface {
 
 var (
 	_ nameFinder = (*password.File)(nil)
-	_ nameFinder = (*password.LDAP)(nil)
+	_ nameFinder = (*ldap.Primary)(nil)
 	_ nameFinder = (*password.None)(nil)
 	_ nameFinder = (password.Sequence)(nil)
 	_ nameFinder = (*radius.Upstream)(nil)

@@ -41,12 +41,14 @@ var (
 	_ mfa.IdentityFinder  = (*File)(nil)
 )
 
+// ErrWrongPassword: the password is not the user's, or cannot be anybody's.
+var ErrWrongPassword = fmt.Errorf("wrong password: %w", mfa.ErrRejected)
+
 // The texts tell the log what the answer to the user does not.
 var (
-	errUnknownUser   = unknownUser{errors.New("no such user in the users file")}
-	errWrongPassword = fmt.Errorf("wrong password: %w", mfa.ErrRejected)
-	errNoNTHash      = fmt.Errorf("MS-CHAPv2 needs an {NT} hash in the users file: %w", mfa.ErrUnsupported)
-	errCredential    = fmt.Errorf("the users file checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
+	errUnknownUser = UnknownUser("no such user in the users file")
+	errNoNTHash    = fmt.Errorf("MS-CHAPv2 needs an {NT} hash in the users file: %w", mfa.ErrUnsupported)
+	errCredential  = fmt.Errorf("the users file checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
 )
 
 // Check implements mfa.PasswordChecker. A slow hash waits its turn at the Gate:
@@ -138,8 +140,8 @@ func (f *File) CheckReplies(path string, check func([]mfa.Attribute) error) erro
 }
 
 func (f *File) checkPassword(ctx context.Context, user mfa.Name, password string) (mfa.Identity, error) {
-	if password == "" || len(password) > maxPassword {
-		return mfa.Identity{}, errWrongPassword
+	if password == "" || len(password) > MaxPassword {
+		return mfa.Identity{}, ErrWrongPassword
 	}
 	u := f.users[user.Key()]
 	timed := u
@@ -156,7 +158,7 @@ func (f *File) checkPassword(ctx context.Context, user mfa.Name, password string
 	case u == nil:
 		return mfa.Identity{}, errUnknownUser // even if it is the stand-in's password
 	case !right:
-		return mfa.Identity{}, &mfa.UserError{User: u.name, Err: errWrongPassword}
+		return mfa.Identity{}, &mfa.UserError{User: u.name, Err: ErrWrongPassword}
 	}
 	return u.identity(), nil
 }
@@ -165,19 +167,19 @@ func (f *File) match(ctx context.Context, h hash, password string) (bool, error)
 	if !h.slow() {
 		return h.match(password), nil
 	}
-	if err := f.gate.enter(ctx); err != nil {
+	if err := f.gate.Enter(ctx); err != nil {
 		return false, fmt.Errorf("users file: %w", err)
 	}
-	defer f.gate.leave()
+	defer f.gate.Leave()
 	return h.match(password), nil
 }
 
 func (f *File) checkMSCHAPv2(user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
 	u := f.users[user.Key()]
-	var h ntHash // of nobody: the same work for an unknown user
+	var h NT // of nobody: the same work for an unknown user
 	hasNT := false
 	if u != nil {
-		h, hasNT = u.hash.(ntHash)
+		h, hasNT = u.hash.(NT)
 	}
 	name, right := h.matchMSCHAPv2(c.NameOf(user), c)
 	switch {
@@ -186,7 +188,7 @@ func (f *File) checkMSCHAPv2(user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error
 	case !hasNT:
 		return mfa.Identity{}, errNoNTHash
 	case !right:
-		return mfa.Identity{}, &mfa.UserError{User: u.name, Err: errWrongPassword}
+		return mfa.Identity{}, &mfa.UserError{User: u.name, Err: ErrWrongPassword}
 	}
 	id := u.identity()
 	id.MSCHAP = h.keys(name)

@@ -116,16 +116,13 @@ func TestMSCHAPv2Octets(t *testing.T) {
 	for _, sent := range []string{"J\xfcrgen", "CORP\\J\xfcrgen"} {
 		bare := strings.TrimPrefix(sent, `CORP\`)
 		c := passwordtest.Response(t, bare, testPassword)
-		if _, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c); !errors.Is(err, errWrongPassword) {
+		if _, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c); !errors.Is(err, ErrWrongPassword) {
 			t.Errorf("%q: the name as it was not sent: %v", sent, err)
 		}
 		c.Octets = sent
 		id, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c)
 		if err != nil || id.MSCHAP.Name != bare || id.Name.String() != "Jürgen" {
 			t.Errorf("%q: got %+v, %v", sent, id, err)
-		}
-		if name := responseName(mfa.NameOf("Jürgen"), c); name != bare {
-			t.Errorf("%q: winbind is asked with %q", sent, name)
 		}
 	}
 }
@@ -225,8 +222,8 @@ func TestEmptyFile(t *testing.T) {
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := open(t, twoUsers)
-		f.gate = newGate(1, 1)
-		if err := f.gate.enter(t.Context()); err != nil {
+		f.gate = GateOf(1, 1)
+		if err := f.gate.Enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		waiter := make(chan error)
@@ -247,7 +244,7 @@ func TestGate(t *testing.T) {
 		if err := <-waiter; !errors.Is(err, context.Canceled) {
 			t.Errorf("ended while waiting: %v", err)
 		}
-		f.gate.leave()
+		f.gate.Leave()
 		if _, err := f.Check(t.Context(), mfa.NameOf("bob@example.org"), mfa.Password(testPassword)); err != nil {
 			t.Errorf("empty gate: %v", err)
 		}
@@ -261,15 +258,15 @@ func TestGate(t *testing.T) {
 // it nor makes it wait for more than a turn of its own.
 func TestGateIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 8)
-		if err := g.enter(t.Context()); err != nil {
+		g := GateOf(1, 8)
+		if err := g.Enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var order []string
 		busy := map[string]int{}
 		enter := func(client string, ctx context.Context) {
 			go func() {
-				switch err := g.enter(mfa.ForClient(ctx, &mfa.Client{Name: client})); {
+				switch err := g.Enter(mfa.ForClient(ctx, &mfa.Client{Name: client})); {
 				case err == nil:
 					order = append(order, client)
 				case errors.Is(err, ErrBusy):
@@ -291,7 +288,7 @@ func TestGateIsFair(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		for range 8 {
-			g.leave()
+			g.Leave()
 			synctest.Wait()
 		}
 		if got, want := strings.Join(order, " "), "flood vpn wifi flood flood flood flood"; got != want {

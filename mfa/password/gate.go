@@ -44,18 +44,19 @@ type gateQueue struct {
 	turns  []chan error
 }
 
-// NewGate returns a Gate that leaves one processor to everything else.
+// NewGate returns a Gate for hashes that leaves one processor to everything else.
 func NewGate() *Gate {
 	slots := max(1, runtime.GOMAXPROCS(0)-1)
-	return newGate(slots, slots*waitersPerSlot)
+	return GateOf(slots, slots*waitersPerSlot)
 }
 
-func newGate(slots, waiters int) *Gate {
+// GateOf returns a Gate for this many checks at once, and this many that wait.
+func GateOf(slots, waiters int) *Gate {
 	return &Gate{seed: maphash.MakeSeed(), free: slots, room: waiters}
 }
 
-// enter waits for a turn. After a nil error the caller must leave.
-func (g *Gate) enter(ctx context.Context) error {
+// Enter waits for a turn. After a nil error the caller must Leave.
+func (g *Gate) Enter(ctx context.Context) error {
 	turn, err := g.queue(mfa.ClientOf(ctx))
 	if turn == nil {
 		return err
@@ -66,7 +67,7 @@ func (g *Gate) enter(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if !g.withdraw(turn) && <-turn == nil {
-		g.leave() // it came in the same moment
+		g.Leave() // it came in the same moment
 	}
 	return ctx.Err()
 }
@@ -137,8 +138,8 @@ func (g *Gate) withdraw(turn chan error) bool {
 	return false
 }
 
-// leave hands the slot to the next client's first.
-func (g *Gate) leave() {
+// Leave hands the slot to the next client's first.
+func (g *Gate) Leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.waiting == 0 {

@@ -18,10 +18,14 @@ import (
 // Bounds on a users file.
 const (
 	maxFile     = 256 << 20 // octets
-	maxName     = 253       // octets, what a User-Name holds
-	maxGroups   = 1000
-	maxReply    = 200
-	maxProblems = 100 // printed; the rest is counted
+	maxProblems = 100       // printed; the rest is counted
+)
+
+// Bounds on what a primary tells of a user.
+const (
+	MaxName   = 253 // octets, what a User-Name holds
+	MaxGroups = 1000
+	MaxReply  = 200 // attributes
 )
 
 // Encode turns an attribute's name and value, as the file spells them, into
@@ -228,8 +232,8 @@ func (l *loader) add(u *fileUser, path string, n *yaml.Node) {
 // nameRule says what is wrong with a user name, empty if nothing is.
 func nameRule(name string) string {
 	switch {
-	case len(name) > maxName:
-		return fmt.Sprintf("must have at most %d octets", maxName)
+	case len(name) > MaxName:
+		return fmt.Sprintf("must have at most %d octets", MaxName)
 	case !utf8.ValidString(name), strings.ContainsFunc(name, unicode.IsControl):
 		return "must be text without control characters"
 	case strings.TrimSpace(name) != name:
@@ -253,8 +257,8 @@ func (l *loader) hash(n *yaml.Node, path string) hash {
 // userGroups and reply share equal lists between users: most have the same.
 func (l *loader) userGroups(n *yaml.Node, path string) []mfa.Group {
 	list := l.list(n, path)
-	if len(list) > maxGroups {
-		l.problem(n, path, "must have at most %d entries; got %d", maxGroups, len(list))
+	if len(list) > MaxGroups {
+		l.problem(n, path, "must have at most %d entries; got %d", MaxGroups, len(list))
 		return nil
 	}
 	groups := make([]string, 0, len(list))
@@ -299,8 +303,8 @@ func (l *loader) reply(n *yaml.Node, path string) []mfa.Attribute {
 			attrs = append(attrs, a)
 		})
 	}
-	if len(attrs) > maxReply {
-		l.problem(n, path, "must have at most %d attributes; got %d", maxReply, len(attrs))
+	if len(attrs) > MaxReply {
+		l.problem(n, path, "must have at most %d attributes; got %d", MaxReply, len(attrs))
 		return nil
 	}
 	if _, ok := l.replies[key.String()]; !ok {

@@ -104,15 +104,15 @@ func (n *None) Find(_ context.Context, named mfa.Name) (mfa.Identity, error) {
 	}
 	name := user
 	if len(n.domains) > 0 {
-		l := splitLogin(user)
-		l.bare = mfa.NameOf(l.bare).String()
+		l := SplitLogin(user)
+		l.Bare = mfa.NameOf(l.Bare).String()
 		switch {
-		case l.bare == "" || hasDomain(l.bare):
+		case l.Bare == "" || HasDomain(l.Bare):
 			return mfa.Identity{}, errNoneName
-		case hasDomain(user) && !slices.Contains(n.domains, mfa.NameOf(l.domain).Key()):
+		case HasDomain(user) && !slices.Contains(n.domains, mfa.NameOf(l.Domain).Key()):
 			return mfa.Identity{}, errNoneDomain
 		}
-		if name = l.bare; n.canonical != "" {
+		if name = l.Bare; n.canonical != "" {
 			name += "@" + n.canonical
 		}
 	}
@@ -133,7 +133,7 @@ func (n *None) FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sur
 func (n *None) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	bare := name.String()
 	if n.canonical != "" {
-		bare = withoutDomain(bare, n.canonical)
+		bare = WithoutDomain(bare, n.canonical)
 	}
 	id, err := n.Find(ctx, mfa.NameOf(bare))
 	if err == nil && !id.Name.Is(name) {
@@ -145,6 +145,6 @@ func (n *None) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, er
 // isName reports whether s is text that may name a user or a domain: no
 // directory has vetted it. Spaces around it would make two users look alike.
 func isName(s string) bool {
-	return s != "" && len(s) <= maxName && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
+	return s != "" && len(s) <= MaxName && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
 }

@@ -45,7 +45,7 @@ func TestNoneFind(t *testing.T) {
 		{site, "ali\x00ce", ""},
 		{site, "ali\u202ece", ""},
 		{site, "ali\xffce", ""},
-		{site, strings.Repeat("a", maxName+1), ""},
+		{site, strings.Repeat("a", MaxName+1), ""},
 		{bare, `EXAMPLE\alice`, "alice"},
 		{bare, "alice@example.org", "alice"},
 		{bare, "alice", "alice"},

@@ -173,10 +173,10 @@ func (h *ssha512) match(password string) bool {
 
 func parseNT(s string) (hash, error) {
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(ntHash{}) {
+	if err != nil || len(b) != len(NT{}) {
 		return nil, errors.New("{NT} must be followed by 32 hexadecimal digits")
 	}
-	h := ntHash(b)
+	h := NT(b)
 	if h.match("") {
 		return nil, errEmptyNT
 	}
@@ -193,15 +193,15 @@ const (
 	bcryptCost    = 10 // 70 ms
 )
 
-// maxPassword is the longest password that is examined, in octets. PAP carries 128.
-const maxPassword = 256
+// MaxPassword is the longest password that is examined, in octets. PAP carries 128.
+const MaxPassword = 256
 
-var errPasswordLength = fmt.Errorf("a password has 1 to %d octets", maxPassword)
+var errPasswordLength = fmt.Errorf("a password has 1 to %d octets", MaxPassword)
 
 // Hash returns the argon2id hash of password with a new salt, as it stands in
 // the users file. It takes 19 MiB and some 25 ms.
 func Hash(password string) (string, error) {
-	if password == "" || len(password) > maxPassword {
+	if password == "" || len(password) > MaxPassword {
 		return "", errPasswordLength
 	}
 	salt := make([]byte, argon2Salt)
@@ -226,10 +226,10 @@ func BcryptHash(password string) (string, error) {
 // salt and is as good as the password itself: whoever reads it can sign in by
 // MS-CHAPv2.
 func NTHash(password string) (string, error) {
-	if password == "" || len(password) > maxPassword {
+	if password == "" || len(password) > MaxPassword {
 		return "", errPasswordLength
 	}
-	h, ok := newNTHash(password)
+	h, ok := NTOf(password)
 	if !ok {
 		return "", errors.New("a password for {NT} must be valid UTF-8")
 	}

@@ -39,10 +39,10 @@ func TestOtherHashes(t *testing.T) {
 }
 
 func TestNTRefusesWhatIsNotUTF8(t *testing.T) {
-	if _, ok := newNTHash("a\xffb"); ok {
+	if _, ok := NTOf("a\xffb"); ok {
 		t.Error("hashed")
 	}
-	if (ntHash{}).match("a\xffb") {
+	if (NT{}).match("a\xffb") {
 		t.Error("the zero hash matches what cannot be hashed")
 	}
 }
@@ -67,7 +67,7 @@ func TestOwnHashes(t *testing.T) {
 				t.Errorf("%s of %q does not hold: %v", c.name, password, err)
 			}
 		}
-		for _, bad := range []string{"", strings.Repeat("x", maxPassword+1)} {
+		for _, bad := range []string{"", strings.Repeat("x", MaxPassword+1)} {
 			if s, err := c.make(bad); err == nil {
 				t.Errorf("%s of %d octets: %s", c.name, len(bad), s)
 			}

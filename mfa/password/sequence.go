@@ -39,7 +39,6 @@ var (
 	_ mfa.PasswordChecker = Sequence(nil)
 	_ mfa.IdentityFinder  = Sequence(nil)
 	_ Member              = (*File)(nil)
-	_ Member              = (*LDAP)(nil)
 )
 
 // Check implements mfa.PasswordChecker.
@@ -74,9 +73,9 @@ func (s Sequence) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool,
 }
 
 func (s Sequence) first(user mfa.Name, ask func(Member) (mfa.Identity, error)) (mfa.Identity, error) {
-	err := error(errUnknownUser)
+	err := errUnknownUser
 	for _, m := range s {
-		if name := user.String(); hasDomain(name) && !m.Lists(splitLogin(name).domain) {
+		if name := user.String(); HasDomain(name) && !m.Lists(SplitLogin(name).Domain) {
 			continue
 		}
 		var id mfa.Identity

@@ -19,10 +19,10 @@ func (m *memberFake) Lists(domain string) bool { return domain == m.domain }
 
 func (m *memberFake) Check(_ context.Context, user mfa.Name, _ mfa.Credential) (mfa.Identity, error) {
 	m.asked++
-	err, ok := m.users[splitLogin(user.String()).bare]
+	err, ok := m.users[SplitLogin(user.String()).Bare]
 	switch {
 	case !ok:
-		return mfa.Identity{}, errNoUser
+		return mfa.Identity{}, errUnknownUser
 	case err != nil:
 		return mfa.Identity{}, err
 	}
@@ -79,7 +79,7 @@ func TestSequence(t *testing.T) {
 		{"wrong", "", mfa.ErrRejected, [2]int{1, 0}}, // the namesake in b is not asked
 		{"lost", "", down, [2]int{1, 0}},
 	} {
-		a := &memberFake{domain: "a", users: map[string]error{"first": nil, "both": nil, "wrong": errBindRefused, "lost": down}}
+		a := &memberFake{domain: "a", users: map[string]error{"first": nil, "both": nil, "wrong": ErrWrongPassword, "lost": down}}
 		b := &memberFake{domain: "b", users: map[string]error{"second": nil, "both": nil, "wrong": nil, "lost": nil}}
 		sequence := Sequence{a, b}
 		for name, ask := range map[string]func() (mfa.Identity, error){

@@ -125,8 +125,7 @@ func mschapv2(t *testing.T, s Subject) {
 // that another server has computed.
 func keys(t *testing.T, s Subject, c mfa.MSCHAPv2, got *mfa.MSCHAPKeys) {
 	t.Helper()
-	utf16, _ := rfc2759.ToUTF16([]byte(s.Password))
-	want := mfa.MSCHAPKeys{NTHashHash: [16]byte(rfc2759.NTPasswordHash(rfc2759.NTPasswordHash(utf16))), Name: s.User}
+	want := Keys(s.User, s.Password)
 	if got != nil && got.Success != "" {
 		success, err := rfc2759.GenerateAuthenticatorResponse(c.AuthChallenge[:], c.PeerChallenge[:], c.NTResponse[:], []byte(s.User), []byte(s.Password))
 		if err != nil {
@@ -218,6 +217,12 @@ func denied(t *testing.T, what string, id mfa.Identity, err, want, not error) {
 	if !reflect.DeepEqual(id, mfa.Identity{}) {
 		t.Errorf("%s: an identity came with the error", what)
 	}
+}
+
+// Keys are what the answer to a right response of user is computed from.
+func Keys(user, password string) mfa.MSCHAPKeys {
+	utf16, _ := rfc2759.ToUTF16([]byte(password))
+	return mfa.MSCHAPKeys{NTHashHash: [16]byte(rfc2759.NTPasswordHash(rfc2759.NTPasswordHash(utf16))), Name: user}
 }
 
 // Response is what a client computes for user and password, with new challenges.

@@ -1,4 +1,4 @@
-package password
+package winbind
 
 import (
 	"bufio"
@@ -14,25 +14,25 @@ import (
 
 // Bounds of an answer. A real one has two lines.
 const (
-	maxNTLMLine  = 4096
-	maxNTLMLines = 16
+	maxLine  = 4096
+	maxLines = 16
 )
 
-// ntlmReply is an answer. The zero value refuses without a reason.
-type ntlmReply struct {
+// answer is what a helper says to a question. The zero value refuses without a reason.
+type answer struct {
 	right bool
 	key   [16]byte // MD4 of the NT hash; only where right
 	text  string   // Samba's text of the NT status; only where not right
 }
 
-// readNTLMReply reads one answer. Whatever is not exactly an answer is an error.
-func readNTLMReply(r *bufio.Reader) (ntlmReply, error) {
-	var reply ntlmReply
+// readAnswer reads one answer. Whatever is not exactly an answer is an error.
+func readAnswer(r *bufio.Reader) (answer, error) {
+	var reply answer
 	seen := map[string]bool{}
-	for range maxNTLMLines {
+	for range maxLines {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return ntlmReply{}, noAnswer(err)
+			return answer{}, noAnswer(err)
 		}
 		text := strings.TrimSuffix(string(line), "\n")
 		if text == "." {
@@ -43,11 +43,11 @@ func readNTLMReply(r *bufio.Reader) (ntlmReply, error) {
 		}
 		name, value, _ := strings.Cut(text, ": ")
 		if seen[name] || !reply.set(name, value) {
-			return ntlmReply{}, fmt.Errorf("unexpected answer %.200q", text)
+			return answer{}, fmt.Errorf("unexpected answer %.200q", text)
 		}
 		seen[name] = true
 	}
-	return ntlmReply{}, errors.New("answer without an end")
+	return answer{}, errors.New("answer without an end")
 }
 
 func noAnswer(err error) error {
@@ -61,7 +61,7 @@ func noAnswer(err error) error {
 }
 
 // set takes one line of an answer, false if it cannot be one.
-func (p *ntlmReply) set(name, value string) bool {
+func (p *answer) set(name, value string) bool {
 	switch name {
 	case "Authenticated":
 		p.right = value == "Yes"
@@ -79,21 +79,21 @@ func (p *ntlmReply) set(name, value string) bool {
 // complete refuses an answer that contradicts itself. A session key of zeros is
 // what Samba has where the domain controller gave none: traffic would be
 // encrypted with a key that everyone knows.
-func (p *ntlmReply) complete(seen map[string]bool) (ntlmReply, error) {
+func (p *answer) complete(seen map[string]bool) (answer, error) {
 	switch {
 	case !seen["Authenticated"], p.right && seen["Authentication-Error"], !p.right && seen["User-Session-Key"]:
-		return ntlmReply{}, errors.New("answer that contradicts itself")
+		return answer{}, errors.New("answer that contradicts itself")
 	case p.right && p.key == [16]byte{}:
-		return ntlmReply{}, errors.New("right, but without the session key")
+		return answer{}, errors.New("right, but without the session key")
 	}
 	return *p, nil
 }
 
-// ntlmRefusals are Samba's texts of the NT statuses that say something about the
+// refusals are Samba's texts of the NT statuses that say something about the
 // account or its password; the helper gives no number. What is proven a domain
 // controller looks at only after the password was right. A text that is not here
 // ("No logon servers are currently available …") is no answer about the user.
-var ntlmRefusals = []struct {
+var refusals = []struct {
 	text   string // of libsamba-errors
 	reason mfa.Reason
 	proven bool
@@ -119,12 +119,12 @@ var errNoWinbind = errors.New("winbind does not answer")
 const noWinbind = "Reading winbind reply failed!"
 
 // refusal is nil for a right response, else the error that the answer means.
-func (p *ntlmReply) refusal() error {
+func (p *answer) refusal() error {
 	if p.right {
 		return nil
 	}
 	said := fmt.Errorf("ntlm_auth: %.200q", p.text)
-	for _, r := range ntlmRefusals {
+	for _, r := range refusals {
 		switch {
 		case r.text != p.text:
 			continue

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -8,50 +8,51 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 )
 
-// ldapUser is a user that was found.
-type ldapUser struct {
-	entry *ldapEntry
+// userEntry is a user that was found.
+type userEntry struct {
+	entry *entry
 	name  mfa.Name // canonical
 }
 
 // find searches a user by what was typed.
-func (l *LDAP) find(ctx context.Context, name loginName) (ldapUser, error) {
-	return l.findWith(ctx, func(ctx context.Context, c *ldapConn, d *directory) (ldapUser, error) {
-		return l.findBy(ctx, c, d, name)
+func (p *Primary) find(ctx context.Context, name password.LoginName) (userEntry, error) {
+	return p.findWith(ctx, func(ctx context.Context, c *conn, d *directory) (userEntry, error) {
+		return p.findBy(ctx, c, d, name)
 	})
 }
 
 // findWith is a search for one user, who must not be called like one of another primary.
-func (l *LDAP) findWith(ctx context.Context, find func(context.Context, *ldapConn, *directory) (ldapUser, error)) (user ldapUser, err error) {
-	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
+func (p *Primary) findWith(ctx context.Context, find func(context.Context, *conn, *directory) (userEntry, error)) (user userEntry, err error) {
+	err = p.search(ctx, func(ctx context.Context, c *conn, d *directory) error {
 		user, err = find(ctx, c, d)
 		return err
 	})
 	switch {
 	case err != nil:
-		return ldapUser{}, err
-	case l.Taken != nil && l.Taken(user.name):
-		return ldapUser{}, fmt.Errorf("user %q of the directory has the name of a user of another primary", user.name)
+		return userEntry{}, err
+	case p.Taken != nil && p.Taken(user.name):
+		return userEntry{}, fmt.Errorf("user %q of the directory has the name of a user of another primary", user.name)
 	}
 	return user, nil
 }
 
-func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name loginName) (ldapUser, error) {
+func (p *Primary) findBy(ctx context.Context, c *conn, d *directory, name password.LoginName) (userEntry, error) {
 	login := &d.login
-	query := ldapQuery{base: l.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
-	found, err := c.search(ctx, query)
+	q := query{base: p.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
+	found, err := c.search(ctx, q)
 	if err != nil {
-		return ldapUser{}, searchFailed(err)
+		return userEntry{}, searchFailed(err)
 	}
 	entry, err := login.choose(name, found)
 	if err != nil {
-		return ldapUser{}, err
+		return userEntry{}, err
 	}
 	own, err := login.nameOf(entry)
 	if err != nil {
-		return ldapUser{}, err
+		return userEntry{}, err
 	}
 	// The search has shown that nobody else is called so, if it asked for that.
 	asked := slices.ContainsFunc(slices.Concat(login.matches(name)...), func(m match) bool {
@@ -59,11 +60,11 @@ func (l *LDAP) findBy(ctx context.Context, c *ldapConn, d *directory, name login
 	})
 	plain := mfa.NameOf(own).Key().String()
 	if !asked || len(found) > 1 || d.mayHoldApart(own, plain) {
-		if err := l.aloneAs(ctx, c, d, entry, own, plain); err != nil {
-			return ldapUser{}, err
+		if err := p.aloneAs(ctx, c, d, entry, own, plain); err != nil {
+			return userEntry{}, err
 		}
 	}
-	return l.named(entry, own), nil
+	return p.named(entry, own), nil
 }
 
 // mayHoldApart reports whether the directory may take own and its form for two
@@ -84,9 +85,9 @@ func lowerASCII(s string) string {
 // aloneAs fails where more entries than this one are called so. By its form, a name
 // must be found too: the directory then takes the spellings that have this form for
 // equal, and no two of its entries can become one user.
-func (l *LDAP) aloneAs(ctx context.Context, c *ldapConn, d *directory, entry *ldapEntry, own, plain string) error {
-	query := ldapQuery{base: l.settings.BaseDN, filter: "(" + d.login.nameAttribute() + "=" + escapeLDAP(plain) + ")", attributes: d.attributes, most: 2}
-	found, err := c.search(ctx, query)
+func (p *Primary) aloneAs(ctx context.Context, c *conn, d *directory, entry *entry, own, plain string) error {
+	q := query{base: p.settings.BaseDN, filter: "(" + d.login.nameAttribute() + "=" + escape(plain) + ")", attributes: d.attributes, most: 2}
+	found, err := c.search(ctx, q)
 	switch {
 	case err != nil:
 		return searchFailed(err)
@@ -102,43 +103,43 @@ func (l *LDAP) aloneAs(ctx context.Context, c *ldapConn, d *directory, entry *ld
 }
 
 // findNamed searches the user whom the directory calls own, without canonical_domain.
-func (l *LDAP) findNamed(ctx context.Context, c *ldapConn, d *directory, own string) (ldapUser, error) {
+func (p *Primary) findNamed(ctx context.Context, c *conn, d *directory, own string) (userEntry, error) {
 	login := &d.login
-	filter := "(" + login.nameAttribute() + "=" + escapeLDAP(own) + ")"
-	found, err := c.search(ctx, ldapQuery{base: l.settings.BaseDN, filter: login.users(filter), attributes: d.attributes, most: 2})
+	filter := "(" + login.nameAttribute() + "=" + escape(own) + ")"
+	found, err := c.search(ctx, query{base: p.settings.BaseDN, filter: login.users(filter), attributes: d.attributes, most: 2})
 	switch {
 	case err != nil:
-		return ldapUser{}, searchFailed(err)
+		return userEntry{}, searchFailed(err)
 	case len(found) == 0:
-		return ldapUser{}, errNoUser
+		return userEntry{}, errNoUser
 	case len(found) > 1:
-		return ldapUser{}, errAmbiguous
+		return userEntry{}, errAmbiguous
 	}
 	called, err := login.nameOf(&found[0])
 	if err == nil && !mfa.NameOf(called).Is(mfa.NameOf(own)) { // one of several values, and not the one that names the user
 		err = errNoUser
 	}
 	if plain := mfa.NameOf(called).Key().String(); err == nil && d.mayHoldApart(called, plain) {
-		err = l.aloneAs(ctx, c, d, &found[0], called, plain)
+		err = p.aloneAs(ctx, c, d, &found[0], called, plain)
 	}
-	return l.named(&found[0], called), err
+	return p.named(&found[0], called), err
 }
 
 // named is a user of this directory, with the canonical name.
-func (l *LDAP) named(e *ldapEntry, own string) ldapUser { return ldapUser{e, l.called(own)} }
+func (p *Primary) named(e *entry, own string) userEntry { return userEntry{e, p.called(own)} }
 
 // called is the canonical name of a user whom the directory calls own.
-func (l *LDAP) called(own string) mfa.Name {
+func (p *Primary) called(own string) mfa.Name {
 	name := mfa.NameOf(own).Printable()
-	if l.settings.CanonicalDomain == "" {
+	if p.settings.CanonicalDomain == "" {
 		return name
 	}
-	return mfa.NameOf(name.String() + "@" + l.settings.CanonicalDomain)
+	return mfa.NameOf(name.String() + "@" + p.settings.CanonicalDomain)
 }
 
 // searchFailed is what the result of a search for a user means.
 func searchFailed(err error) error {
-	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
+	if result := (*resultError)(nil); errors.As(err, &result) && result.code == codeSizeLimit {
 		return errAmbiguous
 	}
 	return fmt.Errorf("search: %w", err)

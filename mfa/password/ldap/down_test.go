@@ -1,4 +1,4 @@
-package password_test
+package ldap_test
 
 import (
 	"context"
@@ -15,14 +15,15 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
 // quick are settings with which a server is soon given up.
-func quick(s *passwordtest.Slapd) password.LDAPSettings {
+func quick(s *passwordtest.Slapd) ldap.Settings {
 	set := settings(s)
 	set.ConnectTimeout, set.Timeout, set.DeadTime = 500*time.Millisecond, 500*time.Millisecond, time.Second
-	set.Reply = []password.LDAPReply{{Attribute: "Filter-Id", From: "departmentNumber"}}
+	set.Reply = []ldap.Reply{{Attribute: "Filter-Id", From: "departmentNumber"}}
 	return set
 }
 
@@ -279,35 +280,35 @@ func TestLDAPConnect(t *testing.T) {
 	port := func(u string) string { p, _ := url.Parse(u); return p.Port() }
 	for _, c := range []struct {
 		what   string
-		change func(*password.LDAPSettings)
+		change func(*ldap.Settings)
 		step   string // empty: it works
 		hint   string // a part of it
 	}{
-		{"right", func(*password.LDAPSettings) {}, "", ""},
-		{"right, by name", func(c *password.LDAPSettings) { c.URL = local(s.TLS) }, "", ""},
-		{"right, StartTLS", func(c *password.LDAPSettings) { c.URL = s.Plain }, "", ""},
-		{"dns", func(c *password.LDAPSettings) { c.URL = "ldaps://dc1.example.invalid" }, "dns", "cannot be resolved"},
-		{"nothing listens", func(c *password.LDAPSettings) { c.URL = "ldaps://" + closed.Addr().String() }, "connect", "nothing listens"},
-		{"silence", func(c *password.LDAPSettings) {
+		{"right", func(*ldap.Settings) {}, "", ""},
+		{"right, by name", func(c *ldap.Settings) { c.URL = local(s.TLS) }, "", ""},
+		{"right, StartTLS", func(c *ldap.Settings) { c.URL = s.Plain }, "", ""},
+		{"dns", func(c *ldap.Settings) { c.URL = "ldaps://dc1.example.invalid" }, "dns", "cannot be resolved"},
+		{"nothing listens", func(c *ldap.Settings) { c.URL = "ldaps://" + closed.Addr().String() }, "connect", "nothing listens"},
+		{"silence", func(c *ldap.Settings) {
 			c.URL, c.ConnectTimeout = "ldaps://"+silent.Addr().String(), 500*time.Millisecond
 		}, "tls", "does not answer"},
-		{"silence, StartTLS", func(c *password.LDAPSettings) {
+		{"silence, StartTLS", func(c *ldap.Settings) {
 			c.URL, c.ConnectTimeout = "ldap://"+silent.Addr().String(), 500*time.Millisecond
 		}, "tls", "does not answer"},
-		{"other authority", func(c *password.LDAPSettings) { c.CAFile = s.Other }, "tls", "ca_file"},
-		{"other authority, StartTLS", func(c *password.LDAPSettings) { c.URL, c.CAFile = s.Plain, s.Other }, "tls", "ca_file"},
-		{"the system's authorities", func(c *password.LDAPSettings) { c.CAFile = "" }, "tls", "ca_file"},
-		{"other name", func(c *password.LDAPSettings) { c.ServerName = "dc1.example.org" }, "tls", "not for \"dc1.example.org\""},
-		{"other name, StartTLS", func(c *password.LDAPSettings) { c.URL, c.ServerName = s.Plain, "dc1.example.org" }, "tls", "server_name"},
-		{"expired", func(c *password.LDAPSettings) { c.URL, c.CAFile = old, expired }, "tls", "has expired"},
-		{"no TLS there", func(c *password.LDAPSettings) { c.URL = "ldaps://127.0.0.1:" + port(s.Plain) }, "tls", ""},
-		{"wrong bind_password", func(c *password.LDAPSettings) { c.BindPassword = "wrong" }, "bind", "bind_dn or its password"},
-		{"wrong bind_dn", func(c *password.LDAPSettings) { c.BindDN = "cn=nobody,dc=example,dc=org" }, "bind", "bind_dn or its password"},
-		{"wrong base_dn", func(c *password.LDAPSettings) { c.BaseDN = "dc=example,dc=com" }, "search", "base_dn"},
-		{"no right", func(c *password.LDAPSettings) { c.BaseDN = "ou=hidden," + passwordtest.SlapdBase }, "search", "may not see it"},
-		{"wrong group_base_dn", func(c *password.LDAPSettings) { c.GroupBaseDN = "ou=gruops," + passwordtest.SlapdBase }, "search", "group_base_dn"},
-		{"nobody", func(c *password.LDAPSettings) { c.LoginAttribute = "employeeNumber" }, "search", "names nobody"},
-		{"anonymous", func(c *password.LDAPSettings) { c.BindDN, c.BindPassword = "", "" }, "search", "bind_dn is not set"},
+		{"other authority", func(c *ldap.Settings) { c.CAFile = s.Other }, "tls", "ca_file"},
+		{"other authority, StartTLS", func(c *ldap.Settings) { c.URL, c.CAFile = s.Plain, s.Other }, "tls", "ca_file"},
+		{"the system's authorities", func(c *ldap.Settings) { c.CAFile = "" }, "tls", "ca_file"},
+		{"other name", func(c *ldap.Settings) { c.ServerName = "dc1.example.org" }, "tls", "not for \"dc1.example.org\""},
+		{"other name, StartTLS", func(c *ldap.Settings) { c.URL, c.ServerName = s.Plain, "dc1.example.org" }, "tls", "server_name"},
+		{"expired", func(c *ldap.Settings) { c.URL, c.CAFile = old, expired }, "tls", "has expired"},
+		{"no TLS there", func(c *ldap.Settings) { c.URL = "ldaps://127.0.0.1:" + port(s.Plain) }, "tls", ""},
+		{"wrong bind_password", func(c *ldap.Settings) { c.BindPassword = "wrong" }, "bind", "bind_dn or its password"},
+		{"wrong bind_dn", func(c *ldap.Settings) { c.BindDN = "cn=nobody,dc=example,dc=org" }, "bind", "bind_dn or its password"},
+		{"wrong base_dn", func(c *ldap.Settings) { c.BaseDN = "dc=example,dc=com" }, "search", "base_dn"},
+		{"no right", func(c *ldap.Settings) { c.BaseDN = "ou=hidden," + passwordtest.SlapdBase }, "search", "may not see it"},
+		{"wrong group_base_dn", func(c *ldap.Settings) { c.GroupBaseDN = "ou=gruops," + passwordtest.SlapdBase }, "search", "group_base_dn"},
+		{"nobody", func(c *ldap.Settings) { c.LoginAttribute = "employeeNumber" }, "search", "names nobody"},
+		{"anonymous", func(c *ldap.Settings) { c.BindDN, c.BindPassword = "", "" }, "search", "bind_dn is not set"},
 	} {
 		set := settings(s)
 		set.ConnectTimeout = 10 * time.Second // the system's authorities take their time to load

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"reflect"
@@ -37,7 +37,7 @@ func TestSchema(t *testing.T) {
 func TestForeignAttribute(t *testing.T) {
 	d := &directory{attributes: []string{"uid", "surname", "member;range=0-99"}}
 	for name, want := range map[string]string{"sn": "sn", "UID": "", "surname;lang-de": "", "member;range=0-1": "", "cn;lang-en": "cn"} {
-		e := &ldapEntry{attributes: map[string][]string{name: {"x"}}}
+		e := &entry{attributes: map[string][]string{name: {"x"}}}
 		if got := d.foreign(e); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
@@ -47,10 +47,10 @@ func TestForeignAttribute(t *testing.T) {
 // TestDirectoryOf: what the operator has named is asked for by the directory's names.
 func TestDirectoryOf(t *testing.T) {
 	names := schema{"userid": "uid", "surname": "sn", "rfc822mailbox": "mail"}
-	l := &LDAP{settings: &LDAPSettings{LoginAttribute: "userid", AlternateLoginAttribute: "rfc822Mailbox",
-		Reply: []LDAPReply{{"Filter-Id", "surname"}, {"Class", "sn"}}}}
+	l := &Primary{settings: &Settings{LoginAttribute: "userid", AlternateLoginAttribute: "rfc822Mailbox",
+		Reply: []Reply{{"Filter-Id", "surname"}, {"Class", "sn"}}}}
 	d := l.directoryOf(false, names)
-	if d.login.attribute != "uid" || d.login.alternate != "mail" || d.reply[0] != (LDAPReply{"Filter-Id", "sn"}) {
+	if d.login.attribute != "uid" || d.login.alternate != "mail" || d.reply[0] != (Reply{"Filter-Id", "sn"}) {
 		t.Errorf("got %+v", d)
 	}
 	if want := []string{"mail", "sn", "uid", "userAccountControl"}; !reflect.DeepEqual(d.attributes, want) {

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"fmt"
@@ -54,20 +54,20 @@ var errBindRefused = fmt.Errorf("the directory does not take the password: %w", 
 
 // refusedBind is what an answer to the bind of a user other than yes means. What
 // is not known to mean a wrong password counts as no answer.
-func refusedBind(r *ldapResult) error {
+func refusedBind(r *resultError) error {
 	if why, ok := policyErrors[r.policy]; ok {
 		return &mfa.AccountError{Reason: why.reason, Proven: why.proven, Err: r}
 	}
 	switch r.code {
-	case ldapInvalidCredentials:
+	case codeInvalidCredentials:
 		code, _ := adCode(r.text)
 		if why, ok := adCodes[code]; ok {
 			return &mfa.AccountError{Reason: why.reason, Proven: why.proven, Err: r}
 		}
 		return fmt.Errorf("%w: %w", errBindRefused, r)
-	case ldapInappropriateAuth, ldapNoSuchObject: // an entry without a password, or gone since the search
+	case codeInappropriateAuth, codeNoSuchObject: // an entry without a password, or gone since the search
 		return fmt.Errorf("%w: %w", errBindRefused, r)
-	case ldapConstraintViolation: // 389 Directory Server after too many wrong passwords
+	case codeConstraintViolation: // 389 Directory Server after too many wrong passwords
 		return &mfa.AccountError{Reason: mfa.ReasonAccountLocked, Err: r}
 	}
 	return r

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -11,14 +11,14 @@ import (
 // has no right to them.
 type hiding struct{}
 
-func (hiding) search(_ context.Context, q ldapQuery) ([]ldapEntry, error) {
-	return []ldapEntry{{dn: q.base}}, nil
+func (hiding) search(_ context.Context, q query) ([]entry, error) {
+	return []entry{{dn: q.base}}, nil
 }
 
 // TestTokenGroupsHidden: groups that may not be read are not the same as none.
 func TestTokenGroupsHidden(t *testing.T) {
 	g := &groupFinder{mode: "token_groups", sids: &sidNames{known: map[string]sidName{"x": {group{"cn=group,dc=x", "group"}, time.Now().Add(time.Hour)}}}}
-	names, err := g.find(t.Context(), hiding{}, &ldapEntry{dn: "CN=alice,DC=example,DC=org"})
+	names, err := g.find(t.Context(), hiding{}, &entry{dn: "CN=alice,DC=example,DC=org"})
 	if !errors.Is(err, errNoTokenGroups) || names != nil {
 		t.Errorf("got %q, %v", names, err)
 	}

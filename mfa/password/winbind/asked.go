@@ -1,4 +1,4 @@
-package password
+package winbind
 
 import (
 	"errors"
@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// ntlmMemory is how long a refused response is refused without asking again.
-	ntlmMemory = 60 * time.Second
-	// maxNTLMAsked bounds the questions that are remembered. One that finds no
+	// memory is how long a refused response is refused without asking again.
+	memory = 60 * time.Second
+	// maxAsked bounds the questions that are remembered. One that finds no
 	// room is asked all the same.
-	maxNTLMAsked = 4096
+	maxAsked = 4096
 )
 
-// ntlmAsked remembers questions that are out, and those that were refused. It
+// asked remembers questions that are out, and those that were refused. It
 // lives in memory alone.
-type ntlmAsked struct {
+type asked struct {
 	mu       sync.Mutex
-	verdicts map[[32]byte]*ntlmVerdict
+	verdicts map[[32]byte]*verdict
 	swept    time.Time // when room was last looked for
 }
 
-// ntlmVerdict is what a question led to. sessionKey and err may be read once
+// verdict is what a question led to. sessionKey and err may be read once
 // done is closed.
-type ntlmVerdict struct {
+type verdict struct {
 	key        [32]byte
 	done       chan struct{}
 	sessionKey [16]byte
@@ -34,17 +34,17 @@ type ntlmVerdict struct {
 	until      time.Time // zero while the question is out
 }
 
-func newNTLMAsked() *ntlmAsked { return &ntlmAsked{verdicts: map[[32]byte]*ntlmVerdict{}} }
+func newAsked() *asked { return &asked{verdicts: map[[32]byte]*verdict{}} }
 
 // claim returns the verdict for a question, and whether the caller must find it out.
-func (a *ntlmAsked) claim(key [32]byte, now time.Time) (v *ntlmVerdict, first bool) {
+func (a *asked) claim(key [32]byte, now time.Time) (v *verdict, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if v = a.verdicts[key]; v != nil && (v.until.IsZero() || now.Before(v.until)) {
 		return v, false
 	}
-	v = &ntlmVerdict{key: key, done: make(chan struct{})}
-	if len(a.verdicts) >= maxNTLMAsked && now.Sub(a.swept) >= time.Second {
+	v = &verdict{key: key, done: make(chan struct{})}
+	if len(a.verdicts) >= maxAsked && now.Sub(a.swept) >= time.Second {
 		a.swept = now
 		for k, old := range a.verdicts {
 			if !old.until.IsZero() && !now.Before(old.until) {
@@ -52,7 +52,7 @@ func (a *ntlmAsked) claim(key [32]byte, now time.Time) (v *ntlmVerdict, first bo
 			}
 		}
 	}
-	if len(a.verdicts) < maxNTLMAsked {
+	if len(a.verdicts) < maxAsked {
 		a.verdicts[key] = v
 	}
 	return v, true
@@ -60,12 +60,12 @@ func (a *ntlmAsked) claim(key [32]byte, now time.Time) (v *ntlmVerdict, first bo
 
 // settle tells everyone who waits for v. Only a refusal is kept: what was right
 // is examined anew, and where no answer was had the next try may get one.
-func (a *ntlmAsked) settle(v *ntlmVerdict, sessionKey [16]byte, err error, now time.Time) {
+func (a *asked) settle(v *verdict, sessionKey [16]byte, err error, now time.Time) {
 	a.mu.Lock()
 	v.sessionKey, v.err = sessionKey, err
 	if a.verdicts[v.key] == v {
 		if errors.Is(err, mfa.ErrRejected) {
-			v.until = now.Add(ntlmMemory)
+			v.until = now.Add(memory)
 		} else {
 			delete(a.verdicts, v.key)
 		}

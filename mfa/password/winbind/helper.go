@@ -1,4 +1,4 @@
-package password
+package winbind
 
 import (
 	"bufio"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// ntlmHelper is one ntlm_auth that runs. One goroutine at a time may ask it.
-type ntlmHelper struct {
+// helper is one ntlm_auth that runs. One goroutine at a time may ask it.
+type helper struct {
 	cmd      *exec.Cmd
 	in, out  *os.File
 	answers  *bufio.Reader
@@ -21,11 +21,11 @@ type ntlmHelper struct {
 	ended    chan struct{} // closed when the program has ended
 }
 
-// startNTLMHelper starts program with an empty environment. Nothing secret is in
+// startHelper starts program with an empty environment. Nothing secret is in
 // its arguments, which everyone on the machine can read: questions go over a pipe.
 // MS-CHAPv2 is what the name of --allow-mschapv2 says: without it a domain
 // controller that refuses NTLMv1, as it should, refuses this too.
-func startNTLMHelper(program string) (*ntlmHelper, error) {
+func startHelper(program string) (*helper, error) {
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func startNTLMHelper(program string) (*ntlmHelper, error) {
 		return nil, err
 	}
 	defer theirOut.Close()
-	h := &ntlmHelper{in: in, out: out, answers: bufio.NewReaderSize(out, maxNTLMLine), ended: make(chan struct{})}
+	h := &helper{in: in, out: out, answers: bufio.NewReaderSize(out, maxLine), ended: make(chan struct{})}
 	h.cmd = exec.Command(program, "--helper-protocol=ntlm-server-1", "--allow-mschapv2")
 	h.cmd.Stdin, h.cmd.Stdout, h.cmd.Stderr = theirIn, theirOut, &h.complain
 	h.cmd.Env, h.cmd.Dir, h.cmd.WaitDelay = []string{}, "/", time.Second
@@ -53,7 +53,7 @@ func startNTLMHelper(program string) (*ntlmHelper, error) {
 	return h, nil
 }
 
-func (h *ntlmHelper) alive() bool {
+func (h *helper) alive() bool {
 	select {
 	case <-h.ended:
 		return false
@@ -63,7 +63,7 @@ func (h *ntlmHelper) alive() bool {
 }
 
 // kill ends the helper. It waits for nothing.
-func (h *ntlmHelper) kill() {
+func (h *helper) kill() {
 	h.cmd.Process.Kill()
 	h.in.Close()
 	h.out.Close()
@@ -71,27 +71,27 @@ func (h *ntlmHelper) kill() {
 
 // ask returns the answer to one question. After an error, of the deadline too,
 // the helper must not be used again.
-func (h *ntlmHelper) ask(question string, deadline time.Time) (ntlmReply, error) {
+func (h *helper) ask(question string, deadline time.Time) (answer, error) {
 	if err := errors.Join(h.in.SetDeadline(deadline), h.out.SetDeadline(deadline)); err != nil {
-		return ntlmReply{}, err
+		return answer{}, err
 	}
 	if _, err := io.WriteString(h.in, question); err != nil {
-		return ntlmReply{}, err
+		return answer{}, err
 	}
-	reply, err := readNTLMReply(h.answers)
+	reply, err := readAnswer(h.answers)
 	if err != nil {
-		return ntlmReply{}, err
+		return answer{}, err
 	}
 	rest, _ := h.answers.Peek(h.answers.Buffered())
 	if !strings.HasPrefix(".\n", string(rest)) {
-		return ntlmReply{}, fmt.Errorf("says more than it was asked: %.60q", rest)
+		return answer{}, fmt.Errorf("says more than it was asked: %.60q", rest)
 	}
 	return reply, nil
 }
 
 // lastWords is what a helper that was killed wrote to its standard error, for the
 // log. Its end is waited for, because its words may still be on their way.
-func (h *ntlmHelper) lastWords() string {
+func (h *helper) lastWords() string {
 	select {
 	case <-h.ended:
 	case <-time.After(time.Second):

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -12,19 +12,19 @@ import (
 
 // Connect implements mfa.Connector: it takes each server through what a login
 // needs, from the name in the DNS to a search for users.
-func (l *LDAP) Connect(ctx context.Context) error {
+func (p *Primary) Connect(ctx context.Context) error {
 	var failed []error
-	for _, s := range l.pool.servers {
-		if err := l.try(ctx, s); err != nil {
+	for _, s := range p.pool.servers {
+		if err := p.try(ctx, s); err != nil {
 			step := (*stepError)(nil)
 			if !errors.As(err, &step) {
 				step = &stepError{"search", err}
 			}
-			failed = append(failed, &mfa.ConnectError{Server: s.url, Step: step.step, Err: step.err, Hint: l.hint(s, step)})
+			failed = append(failed, &mfa.ConnectError{Server: s.url, Step: step.step, Err: step.err, Hint: p.hint(s, step)})
 		}
 	}
-	if l.ntlm != nil {
-		if err := l.ntlm.connect(ctx); err != nil {
+	if p.ntlm != nil {
+		if err := p.ntlm.Connect(ctx); err != nil {
 			failed = append(failed, err)
 		}
 	}
@@ -34,23 +34,23 @@ func (l *LDAP) Connect(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-func (l *LDAP) try(ctx context.Context, s *ldapServer) error {
-	c, err := l.pool.dial(ctx, s, searching)
+func (p *Primary) try(ctx context.Context, s *server) error {
+	c, err := p.pool.dial(ctx, s, searching)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	ctx, cancel := context.WithTimeout(ctx, l.settings.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.settings.Timeout)
 	defer cancel()
-	d, names, err := l.learn(ctx, c)
+	d, names, err := p.learn(ctx, c)
 	if err != nil {
 		return &stepError{"search", err}
 	}
-	for _, base := range []string{l.settings.BaseDN, l.settings.GroupBaseDN} {
+	for _, base := range []string{p.settings.BaseDN, p.settings.GroupBaseDN} {
 		if base == "" {
 			continue
 		}
-		found, err := c.search(ctx, ldapQuery{base: base, alone: true, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
+		found, err := c.search(ctx, query{base: base, alone: true, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
 		if err == nil && len(found) == 0 {
 			err = errHidden
 		}
@@ -59,23 +59,23 @@ func (l *LDAP) try(ctx context.Context, s *ldapServer) error {
 		}
 	}
 	filter := d.login.users("(" + d.login.attribute + "=*)")
-	switch some, err := c.anyOf(ctx, l.settings.BaseDN, filter); {
+	switch some, err := c.anyOf(ctx, p.settings.BaseDN, filter); {
 	case err == nil && !some:
 		err = errNobody
 		fallthrough
 	case err != nil:
-		return &stepError{"search", fmt.Errorf("%s below %q: %w", filter, l.settings.BaseDN, err)}
+		return &stepError{"search", fmt.Errorf("%s below %q: %w", filter, p.settings.BaseDN, err)}
 	}
-	if err := l.tryAttributes(ctx, c, d, names); err != nil {
+	if err := p.tryAttributes(ctx, c, d, names); err != nil {
 		return err
 	}
-	return l.tryReplies(ctx, c, d)
+	return p.tryReplies(ctx, c, d)
 }
 
 // anyOf reports whether an entry matches.
-func (c *ldapConn) anyOf(ctx context.Context, base, filter string) (bool, error) {
-	found, err := c.search(ctx, ldapQuery{base: base, filter: filter, attributes: []string{"1.1"}, most: 1})
-	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapSizeLimit {
+func (c *conn) anyOf(ctx context.Context, base, filter string) (bool, error) {
+	found, err := c.search(ctx, query{base: base, filter: filter, attributes: []string{"1.1"}, most: 1})
+	if result := (*resultError)(nil); errors.As(err, &result) && result.code == codeSizeLimit {
 		return true, nil // there are more
 	}
 	return len(found) > 0, err
@@ -84,12 +84,12 @@ func (c *ldapConn) anyOf(ctx context.Context, base, filter string) (bool, error)
 // tryAttributes looks for the attributes that the operator has named: an entry
 // never has one that the schema does not know. Of a schema that is hidden, or not
 // whole, an entry that has it is enough.
-func (l *LDAP) tryAttributes(ctx context.Context, c *ldapConn, d *directory, names schema) error {
-	for _, a := range l.settings.named() {
+func (p *Primary) tryAttributes(ctx context.Context, c *conn, d *directory, names schema) error {
+	for _, a := range p.settings.named() {
 		if names.has(a.name) {
 			continue
 		}
-		some, err := c.anyOf(ctx, l.settings.BaseDN, d.login.users("("+a.name+"=*)"))
+		some, err := c.anyOf(ctx, p.settings.BaseDN, d.login.users("("+a.name+"=*)"))
 		if err == nil && !some && d.ad {
 			some, err = c.inADSchema(ctx, a.name)
 		}
@@ -104,13 +104,13 @@ func (l *LDAP) tryAttributes(ctx context.Context, c *ldapConn, d *directory, nam
 }
 
 // inADSchema reports whether the schema of Active Directory has an attribute.
-func (c *ldapConn) inADSchema(ctx context.Context, name string) (bool, error) {
+func (c *conn) inADSchema(ctx context.Context, name string) (bool, error) {
 	root, err := c.rootDSE(ctx)
 	if err != nil || root.schema == "" {
 		return err == nil, err
 	}
 	bare, _, _ := strings.Cut(name, ";")
-	bare = escapeLDAP(bare)
+	bare = escape(bare)
 	return c.anyOf(ctx, root.schema, "(&(objectClass=attributeSchema)(|(lDAPDisplayName="+bare+")(attributeID="+bare+")))")
 }
 
@@ -119,7 +119,7 @@ const maxSamples = 500
 
 // tryReplies makes the reply attributes of the first users who have any. Where the
 // directory does not find them in time, for want of an index, nothing is known.
-func (l *LDAP) tryReplies(ctx context.Context, c *ldapConn, d *directory) error {
+func (p *Primary) tryReplies(ctx context.Context, c *conn, d *directory) error {
 	if len(d.reply) == 0 {
 		return nil
 	}
@@ -127,13 +127,13 @@ func (l *LDAP) tryReplies(ctx context.Context, c *ldapConn, d *directory) error 
 	for _, r := range d.reply {
 		fmt.Fprintf(&any, "(%s=*)", r.From)
 	}
-	query := ldapQuery{base: l.settings.BaseDN, filter: d.login.users("(|" + any.String() + ")"), attributes: d.attributes, most: maxSamples, first: true}
-	found, err := c.search(ctx, query)
+	q := query{base: p.settings.BaseDN, filter: d.login.users("(|" + any.String() + ")"), attributes: d.attributes, most: maxSamples, first: true}
+	found, err := c.search(ctx, q)
 	if err != nil {
 		return nil
 	}
 	for i := range found {
-		if _, err := l.reply(d, &found[i]); err != nil {
+		if _, err := p.reply(d, &found[i]); err != nil {
 			return &stepError{"reply", fmt.Errorf("%q: %w", cutText(found[i].dn), err)}
 		}
 	}
@@ -146,11 +146,11 @@ var (
 )
 
 // hint says what an operator can do about a failed step.
-func (l *LDAP) hint(s *ldapServer, failed *stepError) string {
-	result := (*ldapResult)(nil)
+func (p *Primary) hint(s *server, failed *stepError) string {
+	result := (*resultError)(nil)
 	errors.As(failed.err, &result)
 	who := "bind_dn"
-	if l.settings.BindDN == "" {
+	if p.settings.BindDN == "" {
 		who = "anonymous (bind_dn is not set)"
 	}
 	switch failed.step {
@@ -159,14 +159,14 @@ func (l *LDAP) hint(s *ldapServer, failed *stepError) string {
 	case "connect":
 		return connectHint(s, failed.err)
 	case "tls":
-		return l.tlsHint(s, failed.err)
+		return p.tlsHint(s, failed.err)
 	case "bind":
 		switch {
 		case result == nil:
 			return "the server did not answer the bind in time (connect_timeout)"
-		case result.code == ldapInvalidCredentials:
+		case result.code == codeInvalidCredentials:
 			return "bind_dn or its password is wrong: with AD bind_dn may also be user@domain" + accountHint(result)
-		case result.code == ldapConfidentiality || result.code == ldapStrongAuth:
+		case result.code == codeConfidentiality || result.code == codeStrongAuth:
 			return "the server demands TLS: use ldaps:// or remove insecure_plaintext"
 		}
 		return "the server does not let bind_dn bind: see its log"
@@ -176,11 +176,11 @@ func (l *LDAP) hint(s *ldapServer, failed *stepError) string {
 		return "logins of this user are rejected: change the value, or what reply makes of it"
 	}
 	switch {
-	case errors.Is(failed.err, errHidden), result != nil && result.code == ldapInsufficientAccess:
+	case errors.Is(failed.err, errHidden), result != nil && result.code == codeInsufficientAccess:
 		return "the entry is there, or may be, but " + who + " has no right to read it: grant read access"
-	case result != nil && result.code == ldapNoSuchObject:
+	case result != nil && result.code == codeNoSuchObject:
 		return "base_dn (or group_base_dn) is not in this directory, or " + who + " may not see it: compare it with namingContexts of the server"
-	case result != nil && (result.code == ldapOperations || result.code == ldapStrongAuth):
+	case result != nil && (result.code == codeOperations || result.code == codeStrongAuth):
 		return "the directory wants a bind before a search: set bind_dn"
 	case errors.Is(failed.err, errNobody):
 		return "either base_dn, filter or login_attribute names nobody, or " + who + " may not read users"
@@ -188,7 +188,7 @@ func (l *LDAP) hint(s *ldapServer, failed *stepError) string {
 	return "the server did not answer a search: see its log"
 }
 
-func accountHint(r *ldapResult) string {
+func accountHint(r *resultError) string {
 	account := (*mfa.AccountError)(nil)
 	if errors.As(refusedBind(r), &account) {
 		return fmt.Sprintf(" (the directory says %s)", account.Reason)
@@ -196,7 +196,7 @@ func accountHint(r *ldapResult) string {
 	return ""
 }
 
-func connectHint(s *ldapServer, err error) string {
+func connectHint(s *server, err error) string {
 	host, port, _ := net.SplitHostPort(s.address)
 	if timeout := (net.Error)(nil); errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("nothing answers: is %s right, and does a firewall let this machine reach port %s", host, port)
@@ -206,7 +206,7 @@ func connectHint(s *ldapServer, err error) string {
 
 // tlsHint goes by the texts of crypto/x509: the LDAP library passes on no more
 // than the text where it secures a connection with StartTLS.
-func (l *LDAP) tlsHint(s *ldapServer, err error) string {
+func (p *Primary) tlsHint(s *server, err error) string {
 	has := func(text string) bool { return strings.Contains(err.Error(), text) }
 	switch {
 	case has("deadline exceeded"):

@@ -1,9 +1,10 @@
-package password
+package ldap
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/radmatch/radmatch/mfa/password"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ const (
 // errNoTokenGroups: without its groups a user could get in where one of them must not.
 var errNoTokenGroups = errors.New("tokenGroups: none is shown: bind_dn must be in the group Windows Authorization Access Group")
 
-var errGroups = fmt.Errorf("the user is in more than %d groups", maxGroups)
+var errGroups = fmt.Errorf("the user is in more than %d groups", password.MaxGroups)
 
 // groupFinder finds the groups of a user.
 type groupFinder struct {
@@ -36,11 +37,11 @@ type groupFinder struct {
 
 // groupSearcher is a connection that can search.
 type groupSearcher interface {
-	search(ctx context.Context, q ldapQuery) ([]ldapEntry, error)
+	search(ctx context.Context, q query) ([]entry, error)
 }
 
 // find returns the user's groups, each once.
-func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *ldapEntry) ([]group, error) {
+func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *entry) ([]group, error) {
 	switch g.mode {
 	case "token_groups":
 		return g.tokenGroups(ctx, c, user)
@@ -49,7 +50,7 @@ func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *ldapEntry
 	case "search":
 		direct := []string{memberFilter(user.dn)}
 		for _, uid := range user.values("uid") {
-			direct = append(direct, "(memberUid="+escapeLDAP(uid)+")")
+			direct = append(direct, "(memberUid="+escape(uid)+")")
 		}
 		return g.searched(ctx, c, nil, direct)
 	}
@@ -57,7 +58,7 @@ func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *ldapEntry
 }
 
 func memberFilter(dn string) string {
-	dn = escapeLDAP(dn)
+	dn = escape(dn)
 	return "(member=" + dn + ")(uniqueMember=" + dn + ")"
 }
 
@@ -85,7 +86,7 @@ func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filter
 			}
 		}
 		switch {
-		case len(groups) > maxGroups:
+		case len(groups) > password.MaxGroups:
 			return nil, errGroups
 		case len(fresh) == 0 || !g.nested:
 			return groups, nil
@@ -118,15 +119,15 @@ func (g *groupFinder) named(ctx context.Context, c groupSearcher, dns []string) 
 
 // search finds the groups that match one of filters. Whatever has members is a
 // group where class is empty: OpenLDAP is slow to look at classes too.
-func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string, filters []string, attributes ...string) ([]ldapEntry, error) {
-	var found []ldapEntry
+func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string, filters []string, attributes ...string) ([]entry, error) {
+	var found []entry
 	for len(filters) > 0 {
 		n := min(len(filters), groupsAtOnce)
 		filter := "(|" + strings.Join(filters[:n], "") + ")"
 		if class != "" {
 			filter = "(&" + class + filter + ")"
 		}
-		some, err := c.search(ctx, ldapQuery{base: g.base, filter: filter, attributes: attributes, most: maxGroups})
+		some, err := c.search(ctx, query{base: g.base, filter: filter, attributes: attributes, most: password.MaxGroups})
 		if err != nil {
 			return nil, fmt.Errorf("groups: %w", err)
 		}
@@ -138,11 +139,11 @@ func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string,
 // nameOfDN is the cn of a group: from its DN, or where that has none from its
 // entry. It is empty where the service account may not see it.
 func (g *groupFinder) nameOfDN(ctx context.Context, c groupSearcher, dn string) (string, error) {
-	if attribute, value := ldapRDN(dn); attribute == "cn" {
+	if attribute, value := firstRDN(dn); attribute == "cn" {
 		return value, nil
 	}
-	found, err := c.search(ctx, ldapQuery{base: dn, alone: true, filter: "(objectClass=*)", attributes: []string{"cn"}, most: 1})
-	if result := (*ldapResult)(nil); errors.As(err, &result) && result.code == ldapNoSuchObject {
+	found, err := c.search(ctx, query{base: dn, alone: true, filter: "(objectClass=*)", attributes: []string{"cn"}, most: 1})
+	if result := (*resultError)(nil); errors.As(err, &result) && result.code == codeNoSuchObject {
 		return "", nil
 	}
 	if err != nil || len(found) == 0 {
@@ -155,7 +156,7 @@ func (g *groupFinder) nameOfDN(ctx context.Context, c groupSearcher, dn string) 
 type group struct{ dn, name string }
 
 // groupsIn are the groups among entries: those without a cn are none.
-func groupsIn(entries []ldapEntry) []group {
+func groupsIn(entries []entry) []group {
 	var groups []group
 	for i := range entries {
 		if name := groupName(&entries[i]); name != "" {
@@ -166,8 +167,8 @@ func groupsIn(entries []ldapEntry) []group {
 }
 
 // groupName is the cn of a group: the one in its DN, else its first.
-func groupName(e *ldapEntry) string {
-	if attribute, value := ldapRDN(e.dn); attribute == "cn" {
+func groupName(e *entry) string {
+	if attribute, value := firstRDN(e.dn); attribute == "cn" {
 		return value
 	}
 	if cn := e.values("cn"); len(cn) > 0 {
@@ -178,8 +179,8 @@ func groupName(e *ldapEntry) string {
 
 // tokenGroups asks AD, which resolves nesting and the primary group by itself
 // (MS-ADTS §3.1.1.4.5.19). The attribute is only there in a search of the entry itself.
-func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ldapEntry) ([]group, error) {
-	found, err := c.search(ctx, ldapQuery{base: user.dn, alone: true, filter: "(objectClass=*)", attributes: []string{"tokenGroups"}, most: 1})
+func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *entry) ([]group, error) {
+	found, err := c.search(ctx, query{base: user.dn, alone: true, filter: "(objectClass=*)", attributes: []string{"tokenGroups"}, most: 1})
 	if err != nil || len(found) != 1 {
 		return nil, errors.Join(errors.New("tokenGroups"), err)
 	}
@@ -206,7 +207,7 @@ func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *ld
 			groups = append(groups, known)
 		}
 	}
-	if len(groups) > maxGroups {
+	if len(groups) > password.MaxGroups {
 		return nil, errGroups
 	}
 	return groups, nil

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"crypto/subtle"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 )
 
 // maxWrongHashes bounds the wrong passwords of one user that are remembered.
@@ -22,14 +23,14 @@ type wrongHashes struct {
 }
 
 type wrongHash struct {
-	hash  ntHash
+	hash  password.NT
 	err   error
 	until time.Time
 }
 
 // learn notes that the directory has refused a password.
-func (w *wrongHashes) learn(user mfa.Name, password string, err error, now time.Time) {
-	hash, ok := newNTHash(password)
+func (w *wrongHashes) learn(user mfa.Name, wrong string, err error, now time.Time) {
+	hash, ok := password.NTOf(wrong)
 	if !ok {
 		return
 	}
@@ -63,7 +64,7 @@ func (w *wrongHashes) refuses(of, sent mfa.Name, c mfa.MSCHAPv2, now time.Time) 
 	list := w.of[of.Key()] // nobody writes to it
 	w.mu.Unlock()
 	for _, wrong := range list {
-		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.response(responseName(sent, c), c), c.NTResponse[:]) == 1 {
+		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.Response(responseName(sent, c), c), c.NTResponse[:]) == 1 {
 			return wrong.err
 		}
 	}

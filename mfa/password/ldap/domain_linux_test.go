@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
+	"github.com/radmatch/radmatch/mfa/password/winbind"
 )
 
 // TestActiveDirectory runs all that needs a real domain, in one.
@@ -31,13 +32,13 @@ func TestActiveDirectory(t *testing.T) {
 }
 
 // domainLDAP opens the primary that docs/active-directory.md describes.
-func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)) *LDAP {
+func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*Settings)) *Primary {
 	t.Helper()
-	s := LDAPSettings{
+	s := Settings{
 		URL: "ldaps://" + d.Host, CAFile: d.CAFile, BaseDN: d.BaseDN, Flavor: "auto",
 		BindDN: passwordtest.ServiceUser + "@" + d.Realm, BindPassword: mfa.Password(d.Password),
 		DefaultDomain: d.NetBIOS, Domains: []string{d.Realm},
-		Groups: "auto", NestedGroups: true, Reply: []LDAPReply{{Attribute: "Filter-Id", From: "description"}},
+		Groups: "auto", NestedGroups: true, Reply: []Reply{{Attribute: "Filter-Id", From: "description"}},
 		NTLMAuth: "/usr/bin/ntlm_auth", NTLMHelpers: 2,
 		ConnectTimeout: 3 * time.Second, Timeout: 5 * time.Second, DeadTime: 30 * time.Second,
 		Connections: 4, Waiting: 64,
@@ -46,7 +47,7 @@ func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)
 		change(&s)
 	}
 	s.CheckSettings(func(key, rule, got string) { t.Errorf("%s: %s; got %q", key, rule, got) })
-	l, err := OpenLDAP(&s, LDAPParts{
+	l, err := Open(&s, Parts{
 		Resolve: func(path string) string { return path },
 		Encode: func(name, value string) (mfa.Attribute, error) {
 			return mfa.Attribute{Type: 11, Value: []byte(value)}, nil
@@ -62,7 +63,7 @@ func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*LDAPSettings)
 
 // checkBoth checks a password by MS-CHAPv2 and by PAP, in this order because the
 // domain is not asked about a response made from what was just wrong by PAP.
-func checkBoth(t *testing.T, l *LDAP, user, password string, each func(protocol string, id mfa.Identity, err error)) {
+func checkBoth(t *testing.T, l *Primary, user, password string, each func(protocol string, id mfa.Identity, err error)) {
 	t.Helper()
 	response := passwordtest.Response(t, responseName(mfa.NameOf(user), mfa.MSCHAPv2{}), password)
 	id, err := l.Check(t.Context(), mfa.NameOf(user), response)
@@ -78,9 +79,9 @@ func testDomainSignIn(t *testing.T, d *passwordtest.Domain) {
 		Groups:     mfa.GroupsOf("Domain Users", "Users", passwordtest.Everybody, passwordtest.Staff, passwordtest.VPNUsers),
 		Attributes: []mfa.Attribute{{Type: 11, Value: []byte("from AD")}},
 	}
-	for name, change := range map[string]func(*LDAPSettings){
+	for name, change := range map[string]func(*Settings){
 		"ldaps":    nil,
-		"starttls": func(s *LDAPSettings) { s.URL = "ldap://" + d.Host },
+		"starttls": func(s *Settings) { s.URL = "ldap://" + d.Host },
 	} {
 		t.Run(name, func(t *testing.T) {
 			passwordtest.Run(t, func(t *testing.T) passwordtest.Subject {
@@ -134,17 +135,17 @@ func testDomainRefused(t *testing.T, d *passwordtest.Domain) {
 
 // testDomainNames: who is meant by a name, and by what name the user is known.
 func testDomainNames(t *testing.T, d *passwordtest.Domain) {
-	plain := domainLDAP(t, d, func(s *LDAPSettings) { s.Domains = append(s.Domains, "example.com") })
-	mail := domainLDAP(t, d, func(s *LDAPSettings) {
+	plain := domainLDAP(t, d, func(s *Settings) { s.Domains = append(s.Domains, "example.com") })
+	mail := domainLDAP(t, d, func(s *Settings) {
 		s.Domains, s.AlternateLoginAttribute = append(s.Domains, "example.com"), "mail"
 	})
-	number := domainLDAP(t, d, func(s *LDAPSettings) { s.LoginAttribute, s.CanonicalDomain = "employeeID", "ad.example.org" })
-	dialin := domainLDAP(t, d, func(s *LDAPSettings) {
+	number := domainLDAP(t, d, func(s *Settings) { s.LoginAttribute, s.CanonicalDomain = "employeeID", "ad.example.org" })
+	dialin := domainLDAP(t, d, func(s *Settings) {
 		s.Filter = "(&(objectCategory=person)(objectClass=user)(!(msNPAllowDialin=FALSE)))"
 	})
 	for _, c := range []struct {
 		name string
-		l    *LDAP
+		l    *Primary
 		user string
 		want string // empty: no such user
 	}{
@@ -190,7 +191,7 @@ func testDomainSpellings(t *testing.T, d *passwordtest.Domain) {
 		{"logon name", "userPrincipalName", func(i int) string { return fmt.Sprintf("near%d", i) }, "%s@ad.example.org", []string{"%s@ad.example.org"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			l, users := domainLDAP(t, d, func(s *LDAPSettings) { s.Groups, s.Reply = "none", nil }), passwordtest.NewOneUser(t)
+			l, users := domainLDAP(t, d, func(s *Settings) { s.Groups, s.Reply = "none", nil }), passwordtest.NewOneUser(t)
 			var asked, typed []string
 			for n := range passwordtest.NearNames {
 				for i, s := range passwordtest.Spellings(c.name(n), 12) {
@@ -226,16 +227,16 @@ func testDomainSpellings(t *testing.T, d *passwordtest.Domain) {
 func testDomainConnect(t *testing.T, d *passwordtest.Domain) {
 	for _, c := range []struct {
 		name   string
-		change func(*LDAPSettings)
+		change func(*Settings)
 		step   string // empty: all works
 	}{
 		{"all works", nil, ""},
-		{"a user that is not there", func(s *LDAPSettings) { s.BindDN = "nobody@" + d.Realm }, "bind"},
-		{"the domain is another one", func(s *LDAPSettings) { s.BaseDN = "DC=other,DC=example,DC=org" }, "search"},
-		{"the certificate is another host's", func(s *LDAPSettings) { s.ServerName = "dc2.ad.example.org" }, "tls"},
-		{"the authority is unknown", func(s *LDAPSettings) { s.CAFile = "" }, "tls"},
-		{"no bind_dn", func(s *LDAPSettings) { s.BindDN, s.BindPassword = "", "" }, "search"},
-		{"a helper that is none", func(s *LDAPSettings) { s.NTLMAuth = "/bin/false" }, "helper"},
+		{"a user that is not there", func(s *Settings) { s.BindDN = "nobody@" + d.Realm }, "bind"},
+		{"the domain is another one", func(s *Settings) { s.BaseDN = "DC=other,DC=example,DC=org" }, "search"},
+		{"the certificate is another host's", func(s *Settings) { s.ServerName = "dc2.ad.example.org" }, "tls"},
+		{"the authority is unknown", func(s *Settings) { s.CAFile = "" }, "tls"},
+		{"no bind_dn", func(s *Settings) { s.BindDN, s.BindPassword = "", "" }, "search"},
+		{"a helper that is none", func(s *Settings) { s.NTLMAuth = "/bin/false" }, "helper"},
 	} {
 		err := domainLDAP(t, d, c.change).Connect(t.Context())
 		failed := (*mfa.ConnectError)(nil)
@@ -249,15 +250,14 @@ func testDomainConnect(t *testing.T, d *passwordtest.Domain) {
 }
 
 func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
-	n, err := newNTLM("/usr/bin/ntlm_auth", 2)
+	w, err := winbind.New("/usr/bin/ntlm_auth", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.close)
+	t.Cleanup(w.Close)
 	check := func(domain, user, password string) error {
-		keys, err := n.check(t.Context(), domain, user, user, passwordtest.Response(t, user, password))
-		hash, _ := newNTHash(password)
-		if (keys == nil) != (err != nil) || keys != nil && *keys != *hash.keys(user) {
+		keys, err := w.Check(t.Context(), domain, user, user, passwordtest.Response(t, user, password))
+		if (keys == nil) != (err != nil) || keys != nil && *keys != passwordtest.Keys(user, password) {
 			t.Errorf("%s: wrong keys", user)
 		}
 		return err
@@ -300,18 +300,18 @@ func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
 	if err := check(d.Realm, "nobody", d.Password); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("nobody: %v", err)
 	}
-	if err := n.connect(t.Context()); err != nil {
+	if err := w.Connect(t.Context()); err != nil {
 		t.Errorf("connect: %v", err)
 	}
-	testDomainNTLMLock(t, d, n, check)
+	testDomainNTLMLock(t, d, w, check)
 }
 
 // testDomainNTLMLock: one response that is repeated is one wrong password, as
 // many wrong ones as the domain allows lock the account.
-func testDomainNTLMLock(t *testing.T, d *passwordtest.Domain, n *ntlm, check func(domain, user, password string) error) {
+func testDomainNTLMLock(t *testing.T, d *passwordtest.Domain, w *winbind.Checker, check func(domain, user, password string) error) {
 	repeated := passwordtest.Response(t, passwordtest.Target, "wrong")
 	for range 3 * passwordtest.LockoutThreshold {
-		if _, err := n.check(t.Context(), d.Realm, passwordtest.Target, passwordtest.Target, repeated); !errors.Is(err, mfa.ErrRejected) {
+		if _, err := w.Check(t.Context(), d.Realm, passwordtest.Target, passwordtest.Target, repeated); !errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("repeated wrong response: %v", err)
 		}
 	}
@@ -350,35 +350,38 @@ func testDomainThreeProtocols(t *testing.T, d *passwordtest.Domain) {
 // testDomainNTLMDown: where no answer was had, none is made up, and it ends when
 // the domain is there again.
 func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
-	n, err := newNTLM("/usr/bin/ntlm_auth", 2)
+	w, err := winbind.New("/usr/bin/ntlm_auth", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.close)
-	l := domainLDAP(t, d, func(s *LDAPSettings) { s.ConnectTimeout, s.Timeout = time.Second, time.Second })
+	t.Cleanup(w.Close)
+	l := domainLDAP(t, d, func(s *Settings) { s.ConnectTimeout, s.Timeout = time.Second, time.Second })
 	check := func() error {
-		_, err := n.check(t.Context(), d.Realm, passwordtest.Alice, passwordtest.Alice, passwordtest.Response(t, passwordtest.Alice, d.Password))
+		_, err := w.Check(t.Context(), d.Realm, passwordtest.Alice, passwordtest.Alice, passwordtest.Response(t, passwordtest.Alice, d.Password))
 		return err
 	}
 	noAnswer := func(what, want string) {
 		t.Helper()
-		if err := n.connect(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		if err := w.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("connect, %s: %v", what, err)
 		}
 		if err := check(); err == nil || errors.Is(err, mfa.ErrRejected) || errors.Is(err, mfa.ErrUnsupported) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}
 	}
-	patience := n.patience
-	n.patience = time.Second
+	timeout := w.Timeout
+	w.Timeout = time.Second
 	goOn := d.PauseDC(t)
 	noAnswer("domain controller hangs", "no answer in time")
 	if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Alice), mfa.Password(d.Password)); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("domain controller hangs, PAP: got %v", err)
 	}
 	goOn()
-	n.patience, n.retry = patience, time.Time{}
+	w.Timeout = timeout
 	d.KillDC(t)
+	for strings.Contains(fmt.Sprint(check()), "not started again before") { // after the helpers that hung
+		time.Sleep(20 * time.Millisecond)
+	}
 	noAnswer("no domain controller", "No logon servers are currently available")
 	d.KillWinbind(t)
 	noAnswer("no winbindd", "Reading winbind reply failed")

@@ -1,4 +1,4 @@
-package password_test
+package ldap_test
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
@@ -33,8 +33,8 @@ func startSlapd(t testing.TB) *passwordtest.Slapd {
 }
 
 // settings are those of the file with nothing but what must be there.
-func settings(s *passwordtest.Slapd) password.LDAPSettings {
-	return password.LDAPSettings{
+func settings(s *passwordtest.Slapd) ldap.Settings {
+	return ldap.Settings{
 		URL: s.TLS, CAFile: s.CA, BaseDN: passwordtest.SlapdBase, Flavor: "auto",
 		BindDN: "cn=reader," + passwordtest.SlapdBase, BindPassword: "reader secret",
 		Groups: "auto", GroupBaseDN: "ou=groups," + passwordtest.SlapdBase, NestedGroups: true,
@@ -51,10 +51,10 @@ func encode(name, value string) (mfa.Attribute, error) {
 	return mfa.Attribute{Type: 11, Value: []byte(value)}, nil
 }
 
-func openLDAP(t testing.TB, s password.LDAPSettings) *password.LDAP {
+func openLDAP(t testing.TB, s ldap.Settings) *ldap.Primary {
 	t.Helper()
 	s.CheckSettings(func(key, rule, got string) { t.Errorf("%s: %s; got %q", key, rule, got) })
-	l, err := password.OpenLDAP(&s, password.LDAPParts{
+	l, err := ldap.Open(&s, ldap.Parts{
 		Resolve: func(path string) string { return path }, Encode: encode,
 		CheckReply: func([]mfa.Attribute) error { return nil }, Logger: zap.NewNop(),
 	})
@@ -65,7 +65,7 @@ func openLDAP(t testing.TB, s password.LDAPSettings) *password.LDAP {
 	return l
 }
 
-func check(t testing.TB, l *password.LDAP, user, pass string) (mfa.Identity, error) {
+func check(t testing.TB, l *ldap.Primary, user, pass string) (mfa.Identity, error) {
 	t.Helper()
 	return l.Check(t.Context(), mfa.NameOf(user), mfa.Password(pass))
 }
@@ -77,23 +77,23 @@ func TestLDAPConformance(t *testing.T) {
 	nested := []string{"everyone", "posix", "staff", "unique", "vpn-users"}
 	for _, c := range []struct {
 		name   string
-		change func(*password.LDAPSettings)
+		change func(*ldap.Settings)
 		groups []string
 	}{
-		{"ldaps", func(*password.LDAPSettings) {}, nested},
-		{"starttls", func(c *password.LDAPSettings) { c.URL = s.Plain }, nested},
-		{"plain", func(c *password.LDAPSettings) { c.URL, c.InsecurePlaintext = s.Plain, true }, nested},
-		{"member_of", func(c *password.LDAPSettings) { c.Groups = "member_of" }, []string{"everyone", "staff", "vpn-users"}},
-		{"not nested", func(c *password.LDAPSettings) { c.NestedGroups = false }, []string{"posix", "staff", "unique"}},
-		{"member_of, not nested", func(c *password.LDAPSettings) { c.Groups, c.NestedGroups = "member_of", false }, []string{"staff"}},
-		{"all below base_dn", func(c *password.LDAPSettings) { c.GroupBaseDN = "" }, []string{"elsewhere", "everyone", "posix", "staff", "unique", "vpn-users"}},
-		{"no groups", func(c *password.LDAPSettings) { c.Groups = "none" }, nil},
+		{"ldaps", func(*ldap.Settings) {}, nested},
+		{"starttls", func(c *ldap.Settings) { c.URL = s.Plain }, nested},
+		{"plain", func(c *ldap.Settings) { c.URL, c.InsecurePlaintext = s.Plain, true }, nested},
+		{"member_of", func(c *ldap.Settings) { c.Groups = "member_of" }, []string{"everyone", "staff", "vpn-users"}},
+		{"not nested", func(c *ldap.Settings) { c.NestedGroups = false }, []string{"posix", "staff", "unique"}},
+		{"member_of, not nested", func(c *ldap.Settings) { c.Groups, c.NestedGroups = "member_of", false }, []string{"staff"}},
+		{"all below base_dn", func(c *ldap.Settings) { c.GroupBaseDN = "" }, []string{"elsewhere", "everyone", "posix", "staff", "unique", "vpn-users"}},
+		{"no groups", func(c *ldap.Settings) { c.Groups = "none" }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			passwordtest.Run(t, func(t *testing.T) passwordtest.Subject {
 				set := settings(s)
 				set.DefaultDomain, set.Domains = "EXAMPLE", []string{"example.org"}
-				set.Reply = []password.LDAPReply{{Attribute: "Filter-Id", From: "departmentNumber"}}
+				set.Reply = []ldap.Reply{{Attribute: "Filter-Id", From: "departmentNumber"}}
 				c.change(&set)
 				return passwordtest.Subject{
 					Checker: openLDAP(t, set), User: "alice", Password: passwordtest.SlapdPassword, Unknown: "mallory",
@@ -190,13 +190,13 @@ userPassword: right horse
 	if err != nil {
 		t.Fatal(err)
 	}
-	alternate := func(c *password.LDAPSettings) { c.AlternateLoginAttribute = "mail" }
-	canonical := func(c *password.LDAPSettings) { c.CanonicalDomain = "corp" }
-	filter := func(c *password.LDAPSettings) { c.Filter = "(!(uid=Bob))" }
-	plain := func(*password.LDAPSettings) {}
+	alternate := func(c *ldap.Settings) { c.AlternateLoginAttribute = "mail" }
+	canonical := func(c *ldap.Settings) { c.CanonicalDomain = "corp" }
+	filter := func(c *ldap.Settings) { c.Filter = "(!(uid=Bob))" }
+	plain := func(*ldap.Settings) {}
 	for _, c := range []struct {
 		what, user string
-		change     func(*password.LDAPSettings)
+		change     func(*ldap.Settings)
 		want       string // empty: an error
 		rejected   bool
 	}{
@@ -211,8 +211,8 @@ userPassword: right horse
 		{"two mails", "carol", alternate, "", false},
 		{"the mail of another, too", "dave", alternate, "", true},
 		{"a mail of two", "bob@example.org", alternate, "", true},
-		{"base_dn elsewhere", "alice", func(c *password.LDAPSettings) { c.BaseDN = "ou=groups," + passwordtest.SlapdBase }, "", true},
-		{"not shown to the service account", "alice", func(c *password.LDAPSettings) { c.BaseDN = "ou=hidden," + passwordtest.SlapdBase }, "", false},
+		{"base_dn elsewhere", "alice", func(c *ldap.Settings) { c.BaseDN = "ou=groups," + passwordtest.SlapdBase }, "", true},
+		{"not shown to the service account", "alice", func(c *ldap.Settings) { c.BaseDN = "ou=hidden," + passwordtest.SlapdBase }, "", false},
 	} {
 		set := settings(s)
 		set.Domains = []string{"example.org"}
@@ -245,7 +245,7 @@ func TestLDAPReply(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := settings(s)
-	set.Reply, set.Filter = []password.LDAPReply{{Attribute: "Filter-Id", From: "description"}}, "(!(cn=Other Twin))"
+	set.Reply, set.Filter = []ldap.Reply{{Attribute: "Filter-Id", From: "description"}}, "(!(cn=Other Twin))"
 	l := openLDAP(t, set)
 	for _, user := range []string{"bob", "twin"} {
 		_, err := check(t, l, user, passwordtest.SlapdPassword)
@@ -322,7 +322,7 @@ func TestLDAPFindName(t *testing.T) {
 	domain.DefaultDomain, domain.CanonicalDomain = "EXAMPLE", "corp.example.org"
 	mail.AlternateLoginAttribute = "mail"
 	for _, tt := range []struct {
-		settings    password.LDAPSettings
+		settings    ldap.Settings
 		name        string
 		typed, call string // what FindName and FindNamed return; empty: nobody
 	}{
@@ -380,7 +380,7 @@ func TestLDAPAliases(t *testing.T) {
 	} {
 		set := settings(s)
 		set.LoginAttribute, set.AlternateLoginAttribute = tt.login, tt.alternate
-		set.Reply = []password.LDAPReply{{Attribute: "Filter-Id", From: tt.from}}
+		set.Reply = []ldap.Reply{{Attribute: "Filter-Id", From: tt.from}}
 		l := openLDAP(t, set)
 		id, err := l.Find(t.Context(), mfa.NameOf("alice"))
 		switch {

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 )
 
 func TestRefusedBind(t *testing.T) {
@@ -21,32 +22,32 @@ func TestRefusedBind(t *testing.T) {
 		return "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data " + data + ", v4563"
 	}
 	for _, c := range []struct {
-		result ldapResult
+		result resultError
 		reason mfa.Reason // empty: a plain rejection; "none": no answer
 		proven bool
 	}{
-		{ldapResult{code: 49, text: text("52e"), policy: -1}, "", false},
-		{ldapResult{code: 49, text: text("525"), policy: -1}, "", false},
-		{ldapResult{code: 49, text: text("530"), policy: -1}, mfa.ReasonLogonHours, true},
-		{ldapResult{code: 49, text: text("531"), policy: -1}, mfa.ReasonLogonWorkstation, true},
-		{ldapResult{code: 49, text: text("532"), policy: -1}, mfa.ReasonPasswordExpired, true},
-		{ldapResult{code: 49, text: text("533"), policy: -1}, mfa.ReasonAccountDisabled, true},
-		{ldapResult{code: 49, text: text("701"), policy: -1}, mfa.ReasonAccountExpired, true},
-		{ldapResult{code: 49, text: text("773"), policy: -1}, mfa.ReasonMustChange, true},
-		{ldapResult{code: 49, text: text("775"), policy: -1}, mfa.ReasonAccountLocked, false},
-		{ldapResult{code: 49, text: text("775xyz"), policy: -1}, "", false},
-		{ldapResult{code: 49, text: "metadata 533", policy: -1}, "", false},
-		{ldapResult{code: 49, policy: -1}, "", false},
-		{ldapResult{code: 53, text: text("533"), policy: -1}, "none", false}, // no verdict on a password
-		{ldapResult{code: 48, policy: -1}, "", false},
-		{ldapResult{code: 32, policy: -1}, "", false},
-		{ldapResult{code: 19, policy: -1}, mfa.ReasonAccountLocked, false},
-		{ldapResult{code: 49, policy: 0}, mfa.ReasonPasswordExpired, true},
-		{ldapResult{code: 49, policy: 1}, mfa.ReasonAccountLocked, false},
-		{ldapResult{code: 0, policy: 2}, mfa.ReasonMustChange, true},
-		{ldapResult{code: 0, policy: 7}, "none", false}, // a success under a condition that is not known
-		{ldapResult{code: 10, policy: -1}, "none", false},
-		{ldapResult{code: 51, policy: -1}, "none", false},
+		{resultError{code: 49, text: text("52e"), policy: -1}, "", false},
+		{resultError{code: 49, text: text("525"), policy: -1}, "", false},
+		{resultError{code: 49, text: text("530"), policy: -1}, mfa.ReasonLogonHours, true},
+		{resultError{code: 49, text: text("531"), policy: -1}, mfa.ReasonLogonWorkstation, true},
+		{resultError{code: 49, text: text("532"), policy: -1}, mfa.ReasonPasswordExpired, true},
+		{resultError{code: 49, text: text("533"), policy: -1}, mfa.ReasonAccountDisabled, true},
+		{resultError{code: 49, text: text("701"), policy: -1}, mfa.ReasonAccountExpired, true},
+		{resultError{code: 49, text: text("773"), policy: -1}, mfa.ReasonMustChange, true},
+		{resultError{code: 49, text: text("775"), policy: -1}, mfa.ReasonAccountLocked, false},
+		{resultError{code: 49, text: text("775xyz"), policy: -1}, "", false},
+		{resultError{code: 49, text: "metadata 533", policy: -1}, "", false},
+		{resultError{code: 49, policy: -1}, "", false},
+		{resultError{code: 53, text: text("533"), policy: -1}, "none", false}, // no verdict on a password
+		{resultError{code: 48, policy: -1}, "", false},
+		{resultError{code: 32, policy: -1}, "", false},
+		{resultError{code: 19, policy: -1}, mfa.ReasonAccountLocked, false},
+		{resultError{code: 49, policy: 0}, mfa.ReasonPasswordExpired, true},
+		{resultError{code: 49, policy: 1}, mfa.ReasonAccountLocked, false},
+		{resultError{code: 0, policy: 2}, mfa.ReasonMustChange, true},
+		{resultError{code: 0, policy: 7}, "none", false}, // a success under a condition that is not known
+		{resultError{code: 10, policy: -1}, "none", false},
+		{resultError{code: 51, policy: -1}, "none", false},
 	} {
 		err := refusedBind(&c.result)
 		account := (*mfa.AccountError)(nil)
@@ -84,7 +85,7 @@ func FuzzLDAPLogin(f *testing.F) {
 	for _, name := range []string{"alice", `EXAMPLE\alice`, "alice@example.org", "*", "a)(uid=*", `a\29`, "é@EXAMPLE", `\`, "@", "a\x00b", "a@b@example.org"} {
 		f.Add(name)
 	}
-	s := &LDAPSettings{DefaultDomain: "EXAMPLE", Domains: []string{"example.org"}, AlternateLoginAttribute: "mail"}
+	s := &Settings{DefaultDomain: "EXAMPLE", Domains: []string{"example.org"}, AlternateLoginAttribute: "mail"}
 	f.Fuzz(func(t *testing.T, name string) {
 		n, err := s.parseLogin(name)
 		if err != nil {
@@ -93,14 +94,14 @@ func FuzzLDAPLogin(f *testing.F) {
 			}
 			return
 		}
-		if n.domain != "" && !s.Lists(n.domain) {
-			t.Errorf("%q: domain %q", name, n.domain)
+		if n.Domain != "" && !s.Lists(n.Domain) {
+			t.Errorf("%q: domain %q", name, n.Domain)
 		}
 		for _, ad := range []bool{false, true} {
 			login := s.login(ad)
 			filter := login.search(n)
-			plain := login.search(loginName{full: "x", bare: "x", domain: n.domain, upn: n.upn})
-			if err := checkLDAPFilter(filter); err != nil {
+			plain := login.search(password.LoginName{Full: "x", Bare: "x", Domain: n.Domain, UPN: n.UPN})
+			if err := checkFilter(filter); err != nil {
 				t.Errorf("%q: %s: %v", name, filter, err)
 			}
 			for _, special := range []string{"(", ")", "*"} {
@@ -118,13 +119,13 @@ type groupsFake struct {
 	searches int
 }
 
-func (g *groupsFake) search(_ context.Context, q ldapQuery) ([]ldapEntry, error) {
+func (g *groupsFake) search(_ context.Context, q query) ([]entry, error) {
 	g.searches++
-	var found []ldapEntry
+	var found []entry
 	for member, groups := range g.of {
-		if strings.Contains(q.filter, "(member="+escapeLDAP(member)+")") {
+		if strings.Contains(q.filter, "(member="+escape(member)+")") {
 			for _, dn := range groups {
-				found = append(found, ldapEntry{dn: dn})
+				found = append(found, entry{dn: dn})
 			}
 		}
 	}
@@ -144,7 +145,7 @@ func TestNestedGroups(t *testing.T) {
 	cycle := ladder(3)
 	cycle[group(3)] = []string{group(1), group(3), "CN=g0,DC=x"}
 	many := map[string][]string{"cn=u,dc=x": nil}
-	for i := range maxGroups + 1 {
+	for i := range password.MaxGroups + 1 {
 		many["cn=u,dc=x"] = append(many["cn=u,dc=x"], group(i))
 	}
 	wide := map[string][]string{"cn=u,dc=x": nil}
@@ -160,7 +161,7 @@ func TestNestedGroups(t *testing.T) {
 		"too many": {many, -1}, "wide": {wide, 3*groupsAtOnce + 1},
 	} {
 		g := groupFinder{mode: "search", base: "dc=x", nested: true, nests: newNesting()}
-		names, err := groupNames(g.find(t.Context(), &groupsFake{of: c.of}, &ldapEntry{dn: "cn=u,dc=x"}))
+		names, err := groupNames(g.find(t.Context(), &groupsFake{of: c.of}, &entry{dn: "cn=u,dc=x"}))
 		if (err != nil) != (c.want < 0) || err == nil && len(names) != c.want {
 			t.Errorf("%s: %d groups, %v; want %d", name, len(names), err, c.want)
 		}
@@ -179,7 +180,7 @@ func TestNesting(t *testing.T) {
 		login := func(user, want string, most int) {
 			t.Helper()
 			f.searches = 0
-			names, err := groupNames(g.find(t.Context(), f, &ldapEntry{dn: user}))
+			names, err := groupNames(g.find(t.Context(), f, &entry{dn: user}))
 			slices.Sort(names)
 			if got := strings.Join(names, " "); err != nil || got != want || f.searches > most {
 				t.Errorf("%s: groups %q after %d searches, %v; want %q after %d at the most", user, got, f.searches, err, want, most)
@@ -217,12 +218,12 @@ func TestNestingIsBounded(t *testing.T) {
 	logins := 0
 	for f.searches = 0; f.searches != 1; logins++ {
 		f.searches = 0
-		names, err := groupNames(g.find(t.Context(), f, &ldapEntry{dn: "cn=u,dc=x"}))
+		names, err := groupNames(g.find(t.Context(), f, &entry{dn: "cn=u,dc=x"}))
 		if err != nil || len(names) != 41 || f.searches > 3+learnings || logins > 40/learnings+1 {
 			t.Fatalf("login %d: %d groups after %d searches, %v", logins, len(names), f.searches, err)
 		}
 		searches := f.searches
-		names, err = groupNames(g.find(t.Context(), f, &ldapEntry{dn: "cn=v,dc=x"}))
+		names, err = groupNames(g.find(t.Context(), f, &entry{dn: "cn=v,dc=x"}))
 		if f.searches = searches; err != nil || !slices.Equal(names, []string{"g38"}) {
 			t.Fatalf("login %d: somebody else has the groups %q, %v", logins, names, err)
 		}
@@ -244,7 +245,7 @@ func TestNestingIsBounded(t *testing.T) {
 // TestMemberOf: a group elsewhere, or one whose DN only looks as if it were below.
 func TestMemberOf(t *testing.T) {
 	g := groupFinder{mode: "member_of", base: "ou=groups, DC=x", nests: newNesting()}
-	user := &ldapEntry{dn: "cn=u,dc=x", attributes: map[string][]string{"memberof": {
+	user := &entry{dn: "cn=u,dc=x", attributes: map[string][]string{"memberof": {
 		"cn=in,ou=groups,dc=x", "cn=deep,ou=more,OU=Groups,dc=x", "cn=out,ou=users,dc=x", `cn=trick\,ou=groups,dc=x`, "cn=other,ou=groups,dc=y", "not a DN",
 	}}}
 	names, err := groupNames(g.find(t.Context(), &groupsFake{}, user))
@@ -260,15 +261,15 @@ type tokenFake struct {
 	resolved int               // SIDs that were asked for
 }
 
-func (f *tokenFake) search(_ context.Context, q ldapQuery) ([]ldapEntry, error) {
+func (f *tokenFake) search(_ context.Context, q query) ([]entry, error) {
 	if q.alone {
-		return []ldapEntry{{dn: q.base, attributes: map[string][]string{"tokengroups": f.tokens}}}, nil
+		return []entry{{dn: q.base, attributes: map[string][]string{"tokengroups": f.tokens}}}, nil
 	}
-	var found []ldapEntry
+	var found []entry
 	for sid, name := range f.names {
 		if strings.Contains(q.filter, "(objectSid="+escapeOctets(sid)+")") {
 			f.resolved++
-			found = append(found, ldapEntry{attributes: map[string][]string{"objectsid": {sid}, "samaccountname": {name}}})
+			found = append(found, entry{attributes: map[string][]string{"objectsid": {sid}, "samaccountname": {name}}})
 		}
 	}
 	return found, nil
@@ -287,7 +288,7 @@ func TestTokenGroups(t *testing.T) {
 	g := groupFinder{mode: "token_groups", base: "dc=x", sids: &sidNames{known: map[string]sidName{}}}
 	synctest.Test(t, func(t *testing.T) {
 		for _, want := range []int{60, 60, 120} {
-			names, err := groupNames(g.find(t.Context(), f, &ldapEntry{dn: "cn=u,dc=x"}))
+			names, err := groupNames(g.find(t.Context(), f, &entry{dn: "cn=u,dc=x"}))
 			if err != nil || len(names) != 60 || !slices.Contains(names, "group118") {
 				t.Fatalf("got %d groups, %v", len(names), err)
 			}
@@ -388,28 +389,38 @@ func TestRecentGivesUp(t *testing.T) {
 	})
 }
 
+// TestResponseName: winbind is asked with the octets that the client sent, without DOMAIN\.
+func TestResponseName(t *testing.T) {
+	for _, sent := range []string{"J\xfcrgen", "CORP\\J\xfcrgen"} {
+		bare := strings.TrimPrefix(sent, `CORP\`)
+		if name := responseName(mfa.NameOf("Jürgen"), mfa.MSCHAPv2{Octets: sent}); name != bare {
+			t.Errorf("%q: winbind is asked with %q", sent, name)
+		}
+	}
+}
+
 // TestLDAPSettings: what does not fit together is told with its key.
 func TestLDAPSettings(t *testing.T) {
-	for want, change := range map[string]func(*LDAPSettings){
-		"":                          func(*LDAPSettings) {},
-		"url":                       func(s *LDAPSettings) { s.URL = "" },
-		"urls":                      func(s *LDAPSettings) { s.URLs = []string{"ldaps://b"} },
-		"urls[1]":                   func(s *LDAPSettings) { s.URL, s.URLs = "", []string{"ldaps://a:636", "https://b"} },
-		"insecure_plaintext":        func(s *LDAPSettings) { s.InsecurePlaintext = true },
-		"bind_password_file":        func(s *LDAPSettings) { s.BindPasswordFile = "file" },
-		"bind_dn":                   func(s *LDAPSettings) { s.BindDN = "" },
-		"bind_password":             func(s *LDAPSettings) { s.BindPassword = "" },
-		"base_dn":                   func(s *LDAPSettings) { s.BaseDN = "example.org" },
-		"group_base_dn":             func(s *LDAPSettings) { s.GroupBaseDN = "groups" },
-		"filter":                    func(s *LDAPSettings) { s.Filter = "objectClass=person" },
-		"login_attribute":           func(s *LDAPSettings) { s.LoginAttribute = "uid)(x" },
-		"alternate_login_attribute": func(s *LDAPSettings) { s.AlternateLoginAttribute = "ma il" },
-		"domains[0]":                func(s *LDAPSettings) { s.Domains = []string{"@example.org"} },
-		"default_domain":            func(s *LDAPSettings) { s.DefaultDomain = `EXAMPLE\` },
-		"canonical_domain":          func(s *LDAPSettings) { s.CanonicalDomain = "a b" },
-		"reply[0].from":             func(s *LDAPSettings) { s.Reply = []LDAPReply{{"Filter-Id", "a=b"}} },
+	for want, change := range map[string]func(*Settings){
+		"":                          func(*Settings) {},
+		"url":                       func(s *Settings) { s.URL = "" },
+		"urls":                      func(s *Settings) { s.URLs = []string{"ldaps://b"} },
+		"urls[1]":                   func(s *Settings) { s.URL, s.URLs = "", []string{"ldaps://a:636", "https://b"} },
+		"insecure_plaintext":        func(s *Settings) { s.InsecurePlaintext = true },
+		"bind_password_file":        func(s *Settings) { s.BindPasswordFile = "file" },
+		"bind_dn":                   func(s *Settings) { s.BindDN = "" },
+		"bind_password":             func(s *Settings) { s.BindPassword = "" },
+		"base_dn":                   func(s *Settings) { s.BaseDN = "example.org" },
+		"group_base_dn":             func(s *Settings) { s.GroupBaseDN = "groups" },
+		"filter":                    func(s *Settings) { s.Filter = "objectClass=person" },
+		"login_attribute":           func(s *Settings) { s.LoginAttribute = "uid)(x" },
+		"alternate_login_attribute": func(s *Settings) { s.AlternateLoginAttribute = "ma il" },
+		"domains[0]":                func(s *Settings) { s.Domains = []string{"@example.org"} },
+		"default_domain":            func(s *Settings) { s.DefaultDomain = `EXAMPLE\` },
+		"canonical_domain":          func(s *Settings) { s.CanonicalDomain = "a b" },
+		"reply[0].from":             func(s *Settings) { s.Reply = []Reply{{"Filter-Id", "a=b"}} },
 	} {
-		s := LDAPSettings{URL: "ldaps://dc1.example.org", BaseDN: "dc=example,dc=org", BindDN: "cn=x", BindPassword: "secret word"}
+		s := Settings{URL: "ldaps://dc1.example.org", BaseDN: "dc=example,dc=org", BindDN: "cn=x", BindPassword: "secret word"}
 		change(&s)
 		var got []string
 		s.CheckSettings(func(key, rule, value string) {
@@ -424,7 +435,7 @@ func TestLDAPSettings(t *testing.T) {
 	}
 	for _, u := range []string{"ldaps://", "ldaps://a/", "ldaps://a?x", "ldap://u:p@a", "a", "ldapi://x", "ldaps://a:b"} {
 		bad := false
-		(&LDAPSettings{}).checkURL("url", u, func(string, string, string) { bad = true })
+		(&Settings{}).checkURL("url", u, func(string, string, string) { bad = true })
 		if !bad {
 			t.Errorf("%q passes", u)
 		}
@@ -437,16 +448,16 @@ func TestIsRefusedAccount(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{bind(&ldapResult{code: ldapInvalidCredentials, policy: -1}), true},
-		{bind(&ldapResult{code: ldapConstraintViolation, policy: -1}), true},
-		{bind(&ldapResult{policy: 1}), true},
-		{bind(&ldapResult{code: ldapBusy, policy: -1}), false},
-		{bind(&ldapResult{code: ldapUnavailable, policy: -1}), false},
-		{bind(&ldapResult{code: ldapOperations, policy: -1}), false},
-		{bind(&ldapLost{late: true, err: context.DeadlineExceeded}), false},
-		{bind(&ldapLost{err: io.EOF}), false},
+		{bind(&resultError{code: codeInvalidCredentials, policy: -1}), true},
+		{bind(&resultError{code: codeConstraintViolation, policy: -1}), true},
+		{bind(&resultError{policy: 1}), true},
+		{bind(&resultError{code: codeBusy, policy: -1}), false},
+		{bind(&resultError{code: codeUnavailable, policy: -1}), false},
+		{bind(&resultError{code: codeOperations, policy: -1}), false},
+		{bind(&lostError{late: true, err: context.DeadlineExceeded}), false},
+		{bind(&lostError{err: io.EOF}), false},
 		{&stepError{"connect", io.EOF}, false},
-		{&ldapResult{code: ldapInvalidCredentials, policy: -1}, false},
+		{&resultError{code: codeInvalidCredentials, policy: -1}, false},
 	} {
 		if got := isRefusedAccount(tt.err); got != tt.want {
 			t.Errorf("%v: got %t", tt.err, got)
@@ -460,4 +471,41 @@ func groupNames(groups []group, err error) (names []string, _ error) {
 		names = append(names, g.name)
 	}
 	return names, err
+}
+
+func TestDNSDomainOf(t *testing.T) {
+	for _, c := range []struct{ dn, want string }{
+		{"CN=alice,CN=Users,DC=ad,DC=example,DC=org", "ad.example.org"},
+		{"cn=alice,dc=example,dc=org", "example.org"},
+		{"DC=example,DC=org", "example.org"},
+		{`CN=Liddell\, Alice,OU=Staff,DC=example,DC=org`, "example.org"},
+		{`CN=x\,DC=ad,DC=example,DC=org`, "example.org"}, // the name is "x,DC=ad"
+		{`CN=x\2CDC=ad,DC=example,DC=org`, "example.org"},
+		{`CN=x,DC=a+CN=b,DC=org`, ""},
+		{"uid=alice,ou=people,o=example", ""},
+		{"not a name", ""},
+		{"", ""},
+	} {
+		if got := dnsDomainOf(c.dn); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.dn, got, c.want)
+		}
+	}
+}
+
+func TestNTLMSettings(t *testing.T) {
+	for _, c := range []struct {
+		name, path, flavor, want string
+	}{
+		{"none", "", "openldap", ""},
+		{"AD", "/usr/bin/ntlm_auth", "auto", ""},
+		{"from the path", "ntlm_auth", "ad", "ntlm_auth: must be the whole path"},
+		{"OpenLDAP", "/usr/bin/ntlm_auth", "openldap", "ntlm_auth: must not stand beside flavor"},
+	} {
+		s := Settings{URL: "ldaps://dc1.example.org", BaseDN: "dc=example,dc=org", Flavor: c.flavor, NTLMAuth: c.path}
+		got := ""
+		s.CheckSettings(func(key, rule, _ string) { got += key + ": " + rule })
+		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"cmp"
@@ -17,106 +17,109 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/winbind"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
-// LDAP checks passwords in a directory: it searches the user with an account of
+// Primary checks passwords in a directory: it searches the user with an account of
 // its own, then binds as the user. Its methods may be called concurrently.
 //
 // A name that the directory does not have costs less time than one that it has;
 // what hides that from a stranger is the delay of every rejection.
-type LDAP struct {
+type Primary struct {
 	// Taken reports whether a name belongs to a user of another primary: such a
 	// user of this directory gets no answer. nil: none does. It may be changed
 	// until the first call.
 	Taken func(name mfa.Name) bool
 
-	settings *LDAPSettings
-	encode   Encode
+	settings *Settings
+	encode   password.Encode
 	check    func([]mfa.Attribute) error
-	pool     *ldapPool
+	pool     *pool
 	recent   *recent
 	wrong    wrongHashes
 	groups   groupFinder
-	ntlm     *ntlm                     // nil: no MS-CHAPv2
+	ntlm     *winbind.Checker          // nil: no MS-CHAPv2
 	known    atomic.Pointer[directory] // once it was asked
 }
 
 var (
-	_ mfa.PasswordChecker = (*LDAP)(nil)
-	_ mfa.IdentityFinder  = (*LDAP)(nil)
-	_ mfa.Connector       = (*LDAP)(nil)
+	_ mfa.PasswordChecker = (*Primary)(nil)
+	_ mfa.IdentityFinder  = (*Primary)(nil)
+	_ mfa.Connector       = (*Primary)(nil)
+	_ password.Member     = (*Primary)(nil)
 )
 
-// LDAPParts is what OpenLDAP builds upon.
-type LDAPParts struct {
+// Parts is what Open builds upon.
+type Parts struct {
 	Resolve    func(path string) string // of a file, as seen from the configuration
 	ReadSecret func(path string) (string, error)
-	Encode     Encode                      // of a reply attribute
+	Encode     password.Encode             // of a reply attribute
 	CheckReply func([]mfa.Attribute) error // whether they can be sent
 	Logger     *zap.Logger
 }
 
-// OpenLDAP makes the primary of settings that CheckSettings has passed. It reads
+// Open makes the primary of settings that CheckSettings has passed. It reads
 // files but connects to nothing: that is for the first check, or for Connect.
-func OpenLDAP(s *LDAPSettings, p LDAPParts) (*LDAP, error) {
-	l := &LDAP{settings: s, encode: p.Encode, check: p.CheckReply, recent: newRecent(),
+func Open(s *Settings, parts Parts) (*Primary, error) {
+	p := &Primary{settings: s, encode: parts.Encode, check: parts.CheckReply, recent: newRecent(),
 		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: &sidNames{known: map[string]sidName{}}, nests: newNesting()}}
 	for i, r := range s.Reply {
-		if err := l.checkReplyName(r); err != nil {
+		if err := p.checkReplyName(r); err != nil {
 			return nil, fmt.Errorf("reply[%d]: %w", i, err)
 		}
 	}
-	l.pool = &ldapPool{settings: s, log: p.Logger, password: s.BindPassword}
-	for u := range l.pool.gates {
-		l.pool.gates[u] = newGate(s.Connections, s.Waiting)
+	p.pool = &pool{settings: s, log: parts.Logger, password: s.BindPassword}
+	for u := range p.pool.gates {
+		p.pool.gates[u] = password.GateOf(s.Connections, s.Waiting)
 	}
 	if s.NTLMAuth != "" {
 		var err error
-		if l.ntlm, err = newNTLM(s.NTLMAuth, s.NTLMHelpers); err != nil {
+		if p.ntlm, err = winbind.New(s.NTLMAuth, s.NTLMHelpers); err != nil {
 			return nil, err
 		}
 	}
 	if s.BindPasswordFile != "" {
-		secret, err := p.ReadSecret(s.BindPasswordFile)
+		secret, err := parts.ReadSecret(s.BindPasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("bind_password_file: %w", err)
 		}
-		l.pool.password = mfa.Password(secret)
+		p.pool.password = mfa.Password(secret)
 	}
-	return l, l.addServers(p.Resolve)
+	return p, p.addServers(parts.Resolve)
 }
 
-func (l *LDAP) addServers(resolve func(string) string) error {
+func (p *Primary) addServers(resolve func(string) string) error {
 	var roots *x509.CertPool // nil: those of the operating system
-	if l.settings.CAFile != "" {
+	if p.settings.CAFile != "" {
 		var err error
-		if roots, err = textfile.Roots(resolve(l.settings.CAFile)); err != nil {
+		if roots, err = textfile.Roots(resolve(p.settings.CAFile)); err != nil {
 			return fmt.Errorf("ca_file: %w", err)
 		}
 	}
-	for _, u := range l.settings.urls() {
+	for _, u := range p.settings.urls() {
 		host, address, plain := addressOf(u)
-		s := &ldapServer{url: u, address: address, startTLS: plain && !l.settings.InsecurePlaintext}
+		s := &server{url: u, address: address, startTLS: plain && !p.settings.InsecurePlaintext}
 		if !plain || s.startTLS {
 			s.tls = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
-			if l.settings.ServerName != "" {
-				s.tls.ServerName = l.settings.ServerName
+			if p.settings.ServerName != "" {
+				s.tls.ServerName = p.settings.ServerName
 			}
 		}
-		l.pool.servers = append(l.pool.servers, s)
+		p.pool.servers = append(p.pool.servers, s)
 	}
 	return nil
 }
 
 // checkReplyName refuses an attribute that no answer can carry. Whether a value
 // fits is known only when there is one, so any kind of value will do here.
-func (l *LDAP) checkReplyName(r LDAPReply) error {
+func (p *Primary) checkReplyName(r Reply) error {
 	var err error
 	for _, value := range []string{"1", "192.0.2.1", "2001:db8::1", "2001:db8::/64", "0x00", "Framed-User"} {
 		var a mfa.Attribute
-		if a, err = l.encode(r.Attribute, value); err == nil {
-			return l.check([]mfa.Attribute{a})
+		if a, err = p.encode(r.Attribute, value); err == nil {
+			return p.check([]mfa.Attribute{a})
 		}
 	}
 	return err
@@ -125,41 +128,41 @@ func (l *LDAP) checkReplyName(r LDAPReply) error {
 var errNotPAP = fmt.Errorf("a directory checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
 
 // Check implements mfa.PasswordChecker.
-func (l *LDAP) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
+func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	if err := ctx.Err(); err != nil {
 		return mfa.Identity{}, err
 	}
 	if c, ok := cred.(mfa.MSCHAPv2); ok {
-		return l.checkMSCHAPv2(ctx, user, c)
+		return p.checkMSCHAPv2(ctx, user, c)
 	}
-	password, ok := cred.(mfa.Password)
+	secret, ok := cred.(mfa.Password)
 	if !ok {
 		return mfa.Identity{}, errNotPAP
 	}
 	// An empty password would be a bind as nobody, which succeeds. What follows a
 	// NUL, and what is not UTF-8, some server may drop or replace.
-	if password == "" || len(password) > maxPassword || strings.IndexByte(string(password), 0) >= 0 || !utf8.ValidString(string(password)) {
-		return mfa.Identity{}, errWrongPassword
+	if secret == "" || len(secret) > password.MaxPassword || strings.IndexByte(string(secret), 0) >= 0 || !utf8.ValidString(string(secret)) {
+		return mfa.Identity{}, password.ErrWrongPassword
 	}
-	name, err := l.settings.parseLogin(user.String())
+	name, err := p.settings.parseLogin(user.String())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	return l.recent.check(ctx, attemptBy{typed: user.String()}, string(password), func() (mfa.Identity, error) {
-		ctx, cancel := l.limit(ctx)
+	return p.recent.check(ctx, attemptBy{typed: user.String()}, string(secret), func() (mfa.Identity, error) {
+		ctx, cancel := p.limit(ctx)
 		defer cancel()
-		found, err := l.find(ctx, name)
+		found, err := p.find(ctx, name)
 		if err != nil {
-			return mfa.Identity{}, l.of(name, err)
+			return mfa.Identity{}, p.of(name, err)
 		}
 		// However the name is spelled, one attempt at an entry is one bind.
-		return l.recent.check(ctx, attemptBy{dn: found.entry.dn}, string(password), func() (mfa.Identity, error) {
-			id, err := l.signIn(ctx, found, string(password))
+		return p.recent.check(ctx, attemptBy{dn: found.entry.dn}, string(secret), func() (mfa.Identity, error) {
+			id, err := p.signIn(ctx, found, string(secret))
 			if errors.Is(err, mfa.ErrRejected) {
 				err = &mfa.UserError{User: found.name, Err: err}
 			}
-			if l.ntlm != nil && staysRefused(err) {
-				l.wrong.learn(found.name, string(password), err, time.Now())
+			if p.ntlm != nil && staysRefused(err) {
+				p.wrong.learn(found.name, string(secret), err, time.Now())
 			}
 			return id, err
 		})
@@ -167,98 +170,98 @@ func (l *LDAP) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (m
 }
 
 // of adds to a rejection what a user would be called whom the directory does not have.
-func (l *LDAP) of(name loginName, err error) error {
+func (p *Primary) of(name password.LoginName, err error) error {
 	if !errors.Is(err, mfa.ErrRejected) {
 		return err
 	}
-	return &mfa.UserError{User: l.called(name.bare), Err: err}
+	return &mfa.UserError{User: p.called(name.Bare), Err: err}
 }
 
 // limit bounds the whole of a check, waiting included.
-func (l *LDAP) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(len(l.pool.servers))*l.settings.ConnectTimeout+3*l.settings.Timeout)
+func (p *Primary) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Duration(len(p.pool.servers))*p.settings.ConnectTimeout+3*p.settings.Timeout)
 }
 
 // signIn is one check of a user who was found, from the bind to the groups.
-func (l *LDAP) signIn(ctx context.Context, user ldapUser, password string) (mfa.Identity, error) {
-	err := l.pool.run(ctx, binding, func(ctx context.Context, c *ldapConn) error {
+func (p *Primary) signIn(ctx context.Context, user userEntry, password string) (mfa.Identity, error) {
+	err := p.pool.run(ctx, binding, func(ctx context.Context, c *conn) error {
 		return c.bind(ctx, user.entry.dn, password)
 	})
-	if result := (*ldapResult)(nil); errors.As(err, &result) {
+	if result := (*resultError)(nil); errors.As(err, &result) {
 		return mfa.Identity{}, refusedBind(result)
 	}
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	return l.identity(ctx, user)
+	return p.identity(ctx, user)
 }
 
 // Find implements mfa.IdentityFinder.
-func (l *LDAP) Find(ctx context.Context, user mfa.Name) (mfa.Identity, error) {
-	name, err := l.settings.parseLogin(user.String())
+func (p *Primary) Find(ctx context.Context, user mfa.Name) (mfa.Identity, error) {
+	name, err := p.settings.parseLogin(user.String())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	ctx, cancel := l.limit(ctx)
+	ctx, cancel := p.limit(ctx)
 	defer cancel()
-	found, err := l.find(ctx, name)
+	found, err := p.find(ctx, name)
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	return l.identity(ctx, found)
+	return p.identity(ctx, found)
 }
 
 // FindName returns what the user is called who signs in as typed. It is always
 // sure, and looks at nothing of the user but the name.
-func (l *LDAP) FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
-	n, err := l.settings.parseLogin(typed.String())
+func (p *Primary) FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
+	n, err := p.settings.parseLogin(typed.String())
 	if err != nil {
 		return mfa.Name{}, false, err
 	}
-	ctx, cancel := l.limit(ctx)
+	ctx, cancel := p.limit(ctx)
 	defer cancel()
-	found, err := l.find(ctx, n)
+	found, err := p.find(ctx, n)
 	return found.name, err == nil, err
 }
 
 // FindNamed returns the name of the user who is called so. That need not be what
 // the user may type: canonical_domain need not be among the domains.
-func (l *LDAP) FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error) {
+func (p *Primary) FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error) {
 	own := name.String()
-	if domain := l.settings.CanonicalDomain; domain != "" {
-		own = withoutDomain(own, domain)
+	if domain := p.settings.CanonicalDomain; domain != "" {
+		own = password.WithoutDomain(own, domain)
 	}
-	if own == "" || len(own) > maxName || !utf8.ValidString(own) {
+	if own == "" || len(own) > password.MaxName || !utf8.ValidString(own) {
 		return mfa.Name{}, false, errNoUser
 	}
-	ctx, cancel := l.limit(ctx)
+	ctx, cancel := p.limit(ctx)
 	defer cancel()
-	found, err := l.findWith(ctx, func(ctx context.Context, c *ldapConn, d *directory) (ldapUser, error) {
-		return l.findNamed(ctx, c, d, own)
+	found, err := p.findWith(ctx, func(ctx context.Context, c *conn, d *directory) (userEntry, error) {
+		return p.findNamed(ctx, c, d, own)
 	})
 	return found.name, err == nil, err
 }
 
 // Lists reports whether names of this domain are users of this directory.
-func (l *LDAP) Lists(domain string) bool { return l.settings.Lists(domain) }
+func (p *Primary) Lists(domain string) bool { return p.settings.Lists(domain) }
 
 // Namespace is what the names of this directory's users end with: two
 // directories with the same one could have the same user by chance.
-func (l *LDAP) Namespace() string { return mfa.NameOf(l.settings.CanonicalDomain).Key().String() }
+func (p *Primary) Namespace() string { return mfa.NameOf(p.settings.CanonicalDomain).Key().String() }
 
 // Close implements io.Closer as mfa.PasswordChecker demands.
-func (l *LDAP) Close() error {
-	l.pool.close()
-	if l.ntlm != nil {
-		l.ntlm.close()
+func (p *Primary) Close() error {
+	p.pool.close()
+	if p.ntlm != nil {
+		p.ntlm.Close()
 	}
 	return nil
 }
 
 // attributes are those of a user that are needed.
-func (l *LDAP) attributes(d *directory) []string {
+func (p *Primary) attributes(d *directory) []string {
 	list := []string{d.login.attribute, "uid", "userAccountControl"}
-	if l.ntlm != nil {
+	if p.ntlm != nil {
 		list = append(list, "sAMAccountName")
 	}
 	for _, a := range []string{d.login.upn, d.login.alternate} {
@@ -266,7 +269,7 @@ func (l *LDAP) attributes(d *directory) []string {
 			list = append(list, a)
 		}
 	}
-	if l.groups.mode == "member_of" {
+	if p.groups.mode == "member_of" {
 		list = append(list, attributeGroup)
 	}
 	for _, r := range d.reply {
@@ -278,9 +281,9 @@ func (l *LDAP) attributes(d *directory) []string {
 
 // search runs call with a connection of the service account, and tells it which
 // directory that is.
-func (l *LDAP) search(ctx context.Context, call func(ctx context.Context, c *ldapConn, d *directory) error) error {
-	return l.pool.run(ctx, searching, func(ctx context.Context, c *ldapConn) error {
-		d, err := l.directory(ctx, c)
+func (p *Primary) search(ctx context.Context, call func(ctx context.Context, c *conn, d *directory) error) error {
+	return p.pool.run(ctx, searching, func(ctx context.Context, c *conn) error {
+		d, err := p.directory(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -289,18 +292,18 @@ func (l *LDAP) search(ctx context.Context, call func(ctx context.Context, c *lda
 }
 
 // identity is what is told of a user whose password was right.
-func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error) {
+func (p *Primary) identity(ctx context.Context, user userEntry) (mfa.Identity, error) {
 	id := mfa.Identity{Name: user.name, Known: true, Disabled: disabledInAD(user.entry)}
 	var err error
-	if id.Attributes, err = l.reply(l.known.Load(), user.entry); err != nil {
+	if id.Attributes, err = p.reply(p.known.Load(), user.entry); err != nil {
 		return mfa.Identity{}, err
 	}
-	if l.settings.Groups == "none" {
+	if p.settings.Groups == "none" {
 		return id, nil
 	}
 	var groups []group
-	err = l.search(ctx, func(ctx context.Context, c *ldapConn, d *directory) error {
-		groups, err = l.groupsOf(d.ad).find(ctx, c, user.entry)
+	err = p.search(ctx, func(ctx context.Context, c *conn, d *directory) error {
+		groups, err = p.groupsOf(d.ad).find(ctx, c, user.entry)
 		return err
 	})
 	if err != nil {
@@ -314,8 +317,8 @@ func (l *LDAP) identity(ctx context.Context, user ldapUser) (mfa.Identity, error
 }
 
 // groupsOf fills in what depends on the flavor.
-func (l *LDAP) groupsOf(ad bool) *groupFinder {
-	g := l.groups
+func (p *Primary) groupsOf(ad bool) *groupFinder {
+	g := p.groups
 	if g.mode == "auto" {
 		g.mode = "search"
 		if ad {
@@ -323,7 +326,7 @@ func (l *LDAP) groupsOf(ad bool) *groupFinder {
 		}
 	}
 	if g.base == "" {
-		g.base = l.settings.BaseDN
+		g.base = p.settings.BaseDN
 		if domain := domainOfDN(g.base); ad && domain != "" {
 			g.base = domain
 		}
@@ -333,7 +336,7 @@ func (l *LDAP) groupsOf(ad bool) *groupFinder {
 
 // disabledInAD reads ADS_UF_ACCOUNTDISABLE. After a bind it is never set; it is
 // for those who are found without one.
-func disabledInAD(e *ldapEntry) bool {
+func disabledInAD(e *entry) bool {
 	const accountDisable = 2
 	values := e.values("userAccountControl")
 	if len(values) != 1 {
@@ -346,7 +349,7 @@ func disabledInAD(e *ldapEntry) bool {
 // reply makes attributes of the answer. A value that cannot be sent is a refusal:
 // it may be what keeps the user out of a network, and no other server could send it.
 // How much fits into the answer depends on the client, and is measured there.
-func (l *LDAP) reply(d *directory, e *ldapEntry) ([]mfa.Attribute, error) {
+func (p *Primary) reply(d *directory, e *entry) ([]mfa.Attribute, error) {
 	var attributes []mfa.Attribute
 	for _, r := range d.reply {
 		if len(e.values(r.From)) == 0 {
@@ -355,15 +358,15 @@ func (l *LDAP) reply(d *directory, e *ldapEntry) ([]mfa.Attribute, error) {
 			}
 		}
 		for _, value := range e.values(r.From) {
-			a, err := l.encode(r.Attribute, value)
+			a, err := p.encode(r.Attribute, value)
 			if err == nil {
-				err = l.check([]mfa.Attribute{a})
+				err = p.check([]mfa.Attribute{a})
 			}
 			if err != nil {
 				return nil, invalidReply(fmt.Errorf("%s from %s: %w", r.Attribute, r.From, err))
 			}
-			if attributes = append(attributes, a); len(attributes) > maxReply {
-				return nil, invalidReply(fmt.Errorf("more than %d attributes", maxReply))
+			if attributes = append(attributes, a); len(attributes) > password.MaxReply {
+				return nil, invalidReply(fmt.Errorf("more than %d attributes", password.MaxReply))
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package password
+package winbind
 
 import (
 	"bufio"
@@ -19,6 +19,7 @@ import (
 	"layeh.com/radius/rfc2759"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
@@ -26,7 +27,7 @@ const fakePassword = "right horse"
 
 // fakeNTLM is an ntlm whose helpers are this test program, which behaves as
 // said: see TestFakeNTLMHelper. asked returns the questions so far.
-func fakeNTLM(t *testing.T, behaviour string, helpers int) (n *ntlm, asked func() []string) {
+func fakeNTLM(t *testing.T, behaviour string, helpers int) (w *Checker, asked func() []string) {
 	t.Helper()
 	dir := t.TempDir()
 	program, log := filepath.Join(dir, "ntlm_auth"), filepath.Join(dir, "log")
@@ -37,12 +38,12 @@ func fakeNTLM(t *testing.T, behaviour string, helpers int) (n *ntlm, asked func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err = newNTLM(program, helpers)
+	w, err = New(program, helpers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.close)
-	return n, func() []string {
+	t.Cleanup(w.Close)
+	return w, func() []string {
 		text, err := os.ReadFile(log)
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
@@ -104,25 +105,24 @@ func fakeAnswer(behaviour string, n int, q map[string]string) string {
 	case "refuses":
 		return refuse(text)
 	case "chatters": // an answer too many, as if a question had been two
-		return refuse(ntlmRefusals[0].text) + "Authenticated: Yes\nUser-Session-Key: 000102030405060708090A0B0C0D0E0F\n.\n"
+		return refuse(refusals[0].text) + "Authenticated: Yes\nUser-Session-Key: 000102030405060708090A0B0C0D0E0F\n.\n"
 	}
-	hash, _ := newNTHash(fakePassword)
+	utf16, _ := rfc2759.ToUTF16([]byte(fakePassword))
 	var challenge []byte
 	fmt.Sscanf(q["LANMAN-Challenge"], "%x", &challenge)
-	right := fmt.Sprintf("%x", rfc2759.ChallengeResponse(challenge, hash[:]))
+	right := fmt.Sprintf("%x", rfc2759.ChallengeResponse(challenge, rfc2759.NTPasswordHash(utf16)))
 	switch {
 	case q["NT-Domain"] != "EXAMPLE" || q["Username"] != "alice":
 		return refuse("The specified account does not exist.")
 	case q["NT-Response"] != right || q["Request-User-Session-Key"] != "Yes":
-		return refuse(ntlmRefusals[0].text)
+		return refuse(refusals[0].text)
 	}
-	return fmt.Sprintf("Authenticated: Yes\nUser-Session-Key: %X\n.\n", hash.keys("").NTHashHash)
+	return fmt.Sprintf("Authenticated: Yes\nUser-Session-Key: %X\n.\n", passwordtest.Keys("", fakePassword).NTHashHash)
 }
 
 func TestNTLM(t *testing.T) {
 	t.Parallel()
-	n, asked := fakeNTLM(t, "honest", 2)
-	hash, _ := newNTHash(fakePassword)
+	w, asked := fakeNTLM(t, "honest", 2)
 	for _, c := range []struct {
 		name, domain, account, password string
 		want                            error
@@ -141,11 +141,11 @@ func TestNTLM(t *testing.T) {
 		{"not UTF-8", "EXAMPLE", "alice\xff", fakePassword, mfa.ErrUnsupported},
 		{"long", "EXAMPLE", strings.Repeat("a", 256), fakePassword, mfa.ErrUnsupported},
 	} {
-		keys, err := n.check(t.Context(), c.domain, c.account, "alice", passwordtest.Response(t, "alice", c.password))
+		keys, err := w.Check(t.Context(), c.domain, c.account, "alice", passwordtest.Response(t, "alice", c.password))
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
-		if (keys == nil) != (c.want != nil) || keys != nil && *keys != *hash.keys("alice") {
+		if (keys == nil) != (c.want != nil) || keys != nil && *keys != passwordtest.Keys("alice", fakePassword) {
 			t.Errorf("%s: wrong keys", c.name)
 		}
 	}
@@ -161,7 +161,7 @@ func TestNTLM(t *testing.T) {
 // TestNTLMQuestion: whatever the names hold, a question has its six lines.
 func TestNTLMQuestion(t *testing.T) {
 	for _, name := range []string{"alice", "", "a\nPassword: x\n.\n", ".", strings.Repeat("é\n", 500)} {
-		q := ntlmQuestion(name, name, make([]byte, 8), make([]byte, 24))
+		q := questionOf(name, name, make([]byte, 8), make([]byte, 24))
 		if strings.Count(q, "\n") != 6 || !strings.HasSuffix(q, "\n.\n") || strings.Count(q, ".\n") != 1 {
 			t.Errorf("question for %q: %q", name, q)
 		}
@@ -180,8 +180,8 @@ func TestNTLMErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			n, _ := fakeNTLM(t, c.behaviour, 1)
-			_, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
+			w, _ := fakeNTLM(t, c.behaviour, 1)
+			_, err := w.Check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
 			if err == nil || errors.Is(err, mfa.ErrRejected) || errors.Is(err, mfa.ErrUnsupported) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error that no answer was had: %s", err, c.want)
 			}
@@ -192,61 +192,61 @@ func TestNTLMErrors(t *testing.T) {
 // TestNTLMKilled: a helper that said too much is not asked again.
 func TestNTLMKilled(t *testing.T) {
 	t.Parallel()
-	n, asked := fakeNTLM(t, "chatters", 1)
+	w, asked := fakeNTLM(t, "chatters", 1)
 	for range 2 {
-		if keys, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", "wrong")); err == nil || keys != nil {
+		if keys, err := w.Check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", "wrong")); err == nil || keys != nil {
 			t.Errorf("the answer to another question was taken")
 		}
-		n.mu.Lock()
-		n.retry = time.Time{}
-		n.mu.Unlock()
+		w.mu.Lock()
+		w.retry = time.Time{}
+		w.mu.Unlock()
 	}
 	if lines := asked(); len(lines) != 4 {
 		t.Errorf("got %q, want two helpers, asked once each", lines)
 	}
 }
 
-// TestNTLMHang: a helper that hangs costs its question no more than the patience,
+// TestNTLMHang: a helper that hangs costs its question no more than the timeout,
 // and is gone afterwards; who gives up before waits no longer.
 func TestNTLMHang(t *testing.T) {
 	t.Parallel()
-	n, _ := fakeNTLM(t, "hang", 1)
-	n.patience = 200 * time.Millisecond
+	w, _ := fakeNTLM(t, "hang", 1)
+	w.Timeout = 200 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.check(ctx, "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword)); !errors.Is(err, context.Canceled) {
+	if _, err := w.Check(ctx, "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword)); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended context: got %v", err)
 	}
 	// It waits for the first question, whose helper hangs, and then has no time left.
 	for range 2 {
-		_, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
+		_, err := w.Check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
 		if err == nil || errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("a helper that hangs: got %v", err)
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.idle) != 0 || n.last == nil || !strings.Contains(n.last.Error(), "no answer in time") {
-		t.Errorf("%d helpers are kept, the last error is %v", len(n.idle), n.last)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.idle) != 0 || w.last == nil || !strings.Contains(w.last.Error(), "no answer in time") {
+		t.Errorf("%d helpers are kept, the last error is %v", len(w.idle), w.last)
 	}
 }
 
 // TestNTLMBusy: more questions than may wait are refused at once.
 func TestNTLMBusy(t *testing.T) {
 	t.Parallel()
-	n, _ := fakeNTLM(t, "hang", 1)
+	w, _ := fakeNTLM(t, "hang", 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	errs := make(chan error, 2*ntlmWaiters)
+	errs := make(chan error, 2*waitersPerHelper)
 	for range cap(errs) {
 		c := passwordtest.Response(t, "alice", fakePassword)
 		wg.Go(func() {
-			_, err := n.check(ctx, "EXAMPLE", "alice", "alice", c)
+			_, err := w.Check(ctx, "EXAMPLE", "alice", "alice", c)
 			errs <- err
 		})
 	}
-	for range cap(errs) - ntlmWaiters - 1 {
-		if err := <-errs; !errors.Is(err, ErrBusy) {
+	for range cap(errs) - waitersPerHelper - 1 {
+		if err := <-errs; !errors.Is(err, password.ErrBusy) {
 			t.Errorf("got %v, want ErrBusy", err)
 		}
 	}
@@ -258,28 +258,28 @@ func TestNTLMBusy(t *testing.T) {
 // error; one that died at work is started again, after a while.
 func TestNTLMRestart(t *testing.T) {
 	t.Parallel()
-	check := func(n *ntlm) error {
-		_, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
+	check := func(w *Checker) error {
+		_, err := w.Check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword))
 		return err
 	}
-	n, _ := fakeNTLM(t, "honest", 1)
-	if err := check(n); err != nil {
+	w, _ := fakeNTLM(t, "honest", 1)
+	if err := check(w); err != nil {
 		t.Fatal(err)
 	}
-	n.idle[0].cmd.Process.Kill()
-	<-n.idle[0].ended
-	if err := check(n); err != nil {
+	w.idle[0].cmd.Process.Kill()
+	<-w.idle[0].ended
+	if err := check(w); err != nil {
 		t.Errorf("after the idle helper died: %v", err)
 	}
 
-	n, asked := fakeNTLM(t, "once", 1)
+	w, asked := fakeNTLM(t, "once", 1)
 	for i, want := range []string{"", "ended without an answer", "not started again before"} {
-		if err := check(n); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := check(w); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("check %d: got %v, want %q", i, err, want)
 		}
 	}
-	n.retry = time.Time{}
-	if err := check(n); err != nil {
+	w.retry = time.Time{}
+	if err := check(w); err != nil {
 		t.Errorf("after the wait: %v", err)
 	}
 	if got := strings.Count(strings.Join(asked(), "\n"), "start"); got != 2 {
@@ -289,16 +289,16 @@ func TestNTLMRestart(t *testing.T) {
 
 func TestNTLMBackoff(t *testing.T) {
 	now := time.Now()
-	var n ntlm
+	var w Checker
 	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
-		n.failed(errors.New("x"), now)
-		if got := n.retry.Sub(now); got != want*time.Millisecond {
+		w.failed(errors.New("x"), now)
+		if got := w.retry.Sub(now); got != want*time.Millisecond {
 			t.Errorf("after failure %d: start waits %v, want %v", i+1, got, want*time.Millisecond)
 		}
 	}
-	n.failures = 1 << 20
-	n.failed(errors.New("x"), now)
-	if got := n.retry.Sub(now); got != maxNTLMBackoff {
+	w.failures = 1 << 20
+	w.failed(errors.New("x"), now)
+	if got := w.retry.Sub(now); got != maxBackoff {
 		t.Errorf("after many failures: start waits %v", got)
 	}
 }
@@ -307,12 +307,12 @@ func TestNTLMBackoff(t *testing.T) {
 // the repetitions come at the same time; another response is asked for.
 func TestNTLMAskedOnce(t *testing.T) {
 	t.Parallel()
-	n, asked := fakeNTLM(t, "honest", 4)
+	w, asked := fakeNTLM(t, "honest", 4)
 	c := passwordtest.Response(t, "alice", "wrong")
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", c); !errors.Is(err, mfa.ErrRejected) {
+			if _, err := w.Check(t.Context(), "EXAMPLE", "alice", "alice", c); !errors.Is(err, mfa.ErrRejected) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -323,7 +323,7 @@ func TestNTLMAskedOnce(t *testing.T) {
 		t.Errorf("asked %d times, want once", got)
 	}
 	for range 2 { // what is right is never remembered
-		if _, err := n.check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword)); err != nil {
+		if _, err := w.Check(t.Context(), "EXAMPLE", "alice", "alice", passwordtest.Response(t, "alice", fakePassword)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -334,7 +334,7 @@ func TestNTLMAskedOnce(t *testing.T) {
 
 func TestNTLMMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newNTLMAsked()
+		a := newAsked()
 		settle := func(key byte, err error) {
 			v, first := a.claim([32]byte{key}, time.Now())
 			if !first {
@@ -358,18 +358,18 @@ func TestNTLMMemory(t *testing.T) {
 				t.Errorf("question %d: remembered %v, want %v", key, !want, want)
 			}
 		}
-		time.Sleep(ntlmMemory)
+		time.Sleep(memory)
 		if known(1) {
 			t.Error("a refusal is remembered for too long")
 		}
-		for i := range 2 * maxNTLMAsked {
+		for i := range 2 * maxAsked {
 			v, _ := a.claim([32]byte{9, byte(i), byte(i >> 8)}, time.Now())
 			a.settle(v, [16]byte{}, mfa.ErrRejected, time.Now())
 		}
-		if len(a.verdicts) != maxNTLMAsked {
-			t.Errorf("%d questions are remembered, want %d", len(a.verdicts), maxNTLMAsked)
+		if len(a.verdicts) != maxAsked {
+			t.Errorf("%d questions are remembered, want %d", len(a.verdicts), maxAsked)
 		}
-		time.Sleep(ntlmMemory)
+		time.Sleep(memory)
 		settle(1, mfa.ErrRejected)
 		if !known(1) || len(a.verdicts) != 1 {
 			t.Errorf("old questions hold the room: %d", len(a.verdicts))
@@ -387,8 +387,8 @@ func TestNTLMConnect(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			t.Parallel()
-			n, _ := fakeNTLM(t, c.behaviour, 1)
-			err := n.connect(t.Context())
+			w, _ := fakeNTLM(t, c.behaviour, 1)
+			err := w.Connect(t.Context())
 			var failed *mfa.ConnectError
 			switch {
 			case c.step == "" && err != nil:
@@ -400,25 +400,6 @@ func TestNTLMConnect(t *testing.T) {
 	}
 }
 
-func TestDNSDomainOf(t *testing.T) {
-	for _, c := range []struct{ dn, want string }{
-		{"CN=alice,CN=Users,DC=ad,DC=example,DC=org", "ad.example.org"},
-		{"cn=alice,dc=example,dc=org", "example.org"},
-		{"DC=example,DC=org", "example.org"},
-		{`CN=Liddell\, Alice,OU=Staff,DC=example,DC=org`, "example.org"},
-		{`CN=x\,DC=ad,DC=example,DC=org`, "example.org"}, // the name is "x,DC=ad"
-		{`CN=x\2CDC=ad,DC=example,DC=org`, "example.org"},
-		{`CN=x,DC=a+CN=b,DC=org`, ""},
-		{"uid=alice,ou=people,o=example", ""},
-		{"not a name", ""},
-		{"", ""},
-	} {
-		if got := dnsDomainOf(c.dn); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.dn, got, c.want)
-		}
-	}
-}
-
 func TestNewNTLM(t *testing.T) {
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain")
@@ -426,64 +407,8 @@ func TestNewNTLM(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, plain, filepath.Join(dir, "none")} {
-		if n, err := newNTLM(path, 1); err == nil || n != nil {
+		if w, err := New(path, 1); err == nil || w != nil {
 			t.Errorf("%s: got no error", path)
 		}
 	}
-}
-
-func TestNTLMSettings(t *testing.T) {
-	for _, c := range []struct {
-		name, path, flavor, want string
-	}{
-		{"none", "", "openldap", ""},
-		{"AD", "/usr/bin/ntlm_auth", "auto", ""},
-		{"from the path", "ntlm_auth", "ad", "ntlm_auth: must be the whole path"},
-		{"OpenLDAP", "/usr/bin/ntlm_auth", "openldap", "ntlm_auth: must not stand beside flavor"},
-	} {
-		s := LDAPSettings{URL: "ldaps://dc1.example.org", BaseDN: "dc=example,dc=org", Flavor: c.flavor, NTLMAuth: c.path}
-		got := ""
-		s.CheckSettings(func(key, rule, _ string) { got += key + ": " + rule })
-		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
-			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-// TestWrongHashes: a response that was made from a password that was just wrong by
-// PAP is refused, for some seconds, and no other.
-func TestWrongHashes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var w wrongHashes
-		wrong := fmt.Errorf("no: %w", mfa.ErrRejected)
-		learn := func(user, password string) { w.learn(mfa.NameOf(user), password, wrong, time.Now()) }
-		refused := func(user, password string) bool {
-			return w.refuses(mfa.NameOf(user), mfa.NameOf(user), passwordtest.Response(t, user, password), time.Now()) != nil
-		}
-		learn("alice", "mistyped")
-		if err := w.refuses(mfa.NameOf("Alice"), mfa.NameOf(`example\ALICE`), passwordtest.Response(t, "ALICE", "mistyped"), time.Now()); !errors.Is(err, wrong) {
-			t.Errorf("the same wrong password by MS-CHAPv2: %v", err)
-		}
-		for user, password := range map[string]string{"alice": "right", "bob": "mistyped"} {
-			if refused(user, password) {
-				t.Errorf("%s, %q is refused without a question", user, password)
-			}
-		}
-		time.Sleep(refusalTime)
-		if refused("alice", "mistyped") {
-			t.Error("a password stays wrong")
-		}
-		for i := range maxWrongHashes + 1 {
-			learn("bob", fmt.Sprint(i))
-		}
-		if refused("bob", "0") || !refused("bob", "1") || !refused("bob", fmt.Sprint(maxWrongHashes)) {
-			t.Errorf("not the last %d wrong passwords are known", maxWrongHashes)
-		}
-		for i := range maxRefusals + 1 {
-			learn(fmt.Sprint(i), "x")
-		}
-		if n := len(w.of); n > maxRefusals {
-			t.Errorf("wrong passwords of %d users are remembered", n)
-		}
-	})
 }

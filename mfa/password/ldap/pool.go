@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
 )
 
 // use is what a connection is for. A connection that users were bound on never
@@ -31,8 +32,8 @@ const (
 	lastResort = time.Second
 )
 
-// ldapServer is one server of a directory.
-type ldapServer struct {
+// server is one server of a directory.
+type server struct {
 	url      string
 	address  string
 	tls      *tls.Config // nil: none
@@ -41,18 +42,18 @@ type ldapServer struct {
 	// Under the mutex of the pool:
 	dead    time.Time // until when it is left alone; zero: it answers
 	refused bool      // it does not take bind_dn's password: trying soon again could lock that account
-	idle    [uses][]*ldapConn
+	idle    [uses][]*conn
 }
 
-// ldapPool holds the connections to the servers of one directory. The first
+// pool holds the connections to the servers of one directory. The first
 // server that answers is used. Its methods may be called concurrently; no call
 // waits for the network with the mutex held.
-type ldapPool struct {
-	settings *LDAPSettings
-	servers  []*ldapServer
+type pool struct {
+	settings *Settings
+	servers  []*server
 	password mfa.Password // of bind_dn
 	log      *zap.Logger
-	gates    [uses]*Gate
+	gates    [uses]*password.Gate
 
 	mu     sync.Mutex
 	closed bool
@@ -75,11 +76,11 @@ var errNoServer = errors.New("no server answers")
 // connection that breaks without an answer is replaced, and call runs again: on
 // a bind too, because the server that went away has counted nothing. A server
 // that is too slow is replaced for a search alone: it may still count a bind.
-func (p *ldapPool) run(ctx context.Context, u use, call func(context.Context, *ldapConn) error) error {
-	if err := p.gates[u].enter(ctx); err != nil {
+func (p *pool) run(ctx context.Context, u use, call func(context.Context, *conn) error) error {
+	if err := p.gates[u].Enter(ctx); err != nil {
 		return err
 	}
-	defer p.gates[u].leave()
+	defer p.gates[u].Leave()
 	for tries := 0; ; tries++ {
 		c, err := p.connection(ctx, u, tries > 0)
 		if err != nil {
@@ -89,7 +90,7 @@ func (p *ldapPool) run(ctx context.Context, u use, call func(context.Context, *l
 		limited, cancel := context.WithTimeout(ctx, p.settings.Timeout)
 		err = call(limited, c)
 		cancel()
-		lost := (*ldapLost)(nil)
+		lost := (*lostError)(nil)
 		if errors.As(err, &lost) && ctx.Err() != nil {
 			// The caller had no more time. That says nothing of the server, unless
 			// the server had plenty: a NAS that gives up early must not keep a hung
@@ -108,9 +109,9 @@ func (p *ldapPool) run(ctx context.Context, u use, call func(context.Context, *l
 
 // connection returns one from the pool, or a new one to the first server that
 // takes it.
-func (p *ldapPool) connection(ctx context.Context, u use, fresh bool) (*ldapConn, error) {
+func (p *pool) connection(ctx context.Context, u use, fresh bool) (*conn, error) {
 	failed := errNoServer
-	tried := map[*ldapServer]bool{}
+	tried := map[*server]bool{}
 	for {
 		s, c := p.pick(u, fresh, tried)
 		if c != nil {
@@ -135,7 +136,7 @@ func (p *ldapPool) connection(ctx context.Context, u use, fresh bool) (*ldapConn
 
 // pick returns the server to use, with an idle connection if there is one. A dead
 // server is tried by one check each dead_time, the others go on with the next.
-func (p *ldapPool) pick(u use, fresh bool, tried map[*ldapServer]bool) (*ldapServer, *ldapConn) {
+func (p *pool) pick(u use, fresh bool, tried map[*server]bool) (*server, *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -155,7 +156,7 @@ func (p *ldapPool) pick(u use, fresh bool, tried map[*ldapServer]bool) (*ldapSer
 	if now.Sub(p.resort) < lastResort {
 		return nil, nil
 	}
-	var oldest *ldapServer
+	var oldest *server
 	for _, s := range p.servers {
 		if !tried[s] && !s.refused && (oldest == nil || s.dead.Before(oldest.dead)) {
 			oldest = s
@@ -168,7 +169,7 @@ func (p *ldapPool) pick(u use, fresh bool, tried map[*ldapServer]bool) (*ldapSer
 }
 
 // take returns the connection that was used last, if it is still good.
-func (s *ldapServer) take(u use, now time.Time) *ldapConn {
+func (s *server) take(u use, now time.Time) *conn {
 	for len(s.idle[u]) > 0 {
 		last := len(s.idle[u]) - 1
 		c := s.idle[u][last]
@@ -182,10 +183,10 @@ func (s *ldapServer) take(u use, now time.Time) *ldapConn {
 }
 
 // dial connects to a server and, for searches, binds the service account.
-func (p *ldapPool) dial(ctx context.Context, s *ldapServer, u use) (*ldapConn, error) {
+func (p *pool) dial(ctx context.Context, s *server, u use) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.settings.ConnectTimeout)
 	defer cancel()
-	c, err := dialLDAP(ctx, s)
+	c, err := dial(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -199,11 +200,11 @@ func (p *ldapPool) dial(ctx context.Context, s *ldapServer, u use) (*ldapConn, e
 }
 
 // put takes a connection back. err is what its last use ended with.
-func (p *ldapPool) put(u use, c *ldapConn, err error) {
-	result, lost := (*ldapResult)(nil), (*ldapLost)(nil)
+func (p *pool) put(u use, c *conn, err error) {
+	result, lost := (*resultError)(nil), (*lostError)(nil)
 	errors.As(err, &lost)
 	errors.As(err, &result)
-	if lost != nil && lost.late || result != nil && (result.code == ldapBusy || result.code == ldapUnavailable) {
+	if lost != nil && lost.late || result != nil && (result.code == codeBusy || result.code == codeUnavailable) {
 		p.bury(c.server, err)
 	}
 	if lost != nil || !p.keep(u, c) {
@@ -211,7 +212,7 @@ func (p *ldapPool) put(u use, c *ldapConn, err error) {
 	}
 }
 
-func (p *ldapPool) keep(u use, c *ldapConn) bool {
+func (p *pool) keep(u use, c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || !c.server.dead.IsZero() || c.closed() {
@@ -223,7 +224,7 @@ func (p *ldapPool) keep(u use, c *ldapConn) bool {
 }
 
 // bury leaves a server alone for a time.
-func (p *ldapPool) bury(s *ldapServer, err error) {
+func (p *pool) bury(s *server, err error) {
 	p.mu.Lock()
 	news := s.dead.IsZero()
 	s.dead = time.Now().Add(p.settings.DeadTime)
@@ -240,12 +241,12 @@ func (p *ldapPool) bury(s *ldapServer, err error) {
 // and not taken it. One that hung over the bind, broke the connection or was busy
 // has refused nothing: it is tried again as soon as one that is down.
 func isRefusedAccount(err error) bool {
-	step, result := (*stepError)(nil), (*ldapResult)(nil)
+	step, result := (*stepError)(nil), (*resultError)(nil)
 	if !errors.As(err, &step) || step.step != "bind" || !errors.As(err, &result) {
 		return false
 	}
 	switch result.code {
-	case ldapInvalidCredentials, ldapInappropriateAuth, ldapConstraintViolation, ldapUnwilling: // the last one of a disabled account
+	case codeInvalidCredentials, codeInappropriateAuth, codeConstraintViolation, codeUnwilling: // the last one of a disabled account
 		return true
 	}
 	return result.policy >= 0
@@ -253,11 +254,11 @@ func isRefusedAccount(err error) bool {
 
 // alive notes that a server has taken a connection: it is used again, and the
 // ones behind it no more.
-func (p *ldapPool) alive(s *ldapServer) {
+func (p *pool) alive(s *server) {
 	p.mu.Lock()
 	news := !s.dead.IsZero()
 	s.dead, s.refused = time.Time{}, false
-	var idle []*ldapConn
+	var idle []*conn
 	if news {
 		behind := false
 		for _, other := range p.servers {
@@ -275,8 +276,8 @@ func (p *ldapPool) alive(s *ldapServer) {
 }
 
 // drop empties the pool of a server.
-func (s *ldapServer) drop() []*ldapConn {
-	var all []*ldapConn
+func (s *server) drop() []*conn {
+	var all []*conn
 	for u := range s.idle {
 		all = append(all, s.idle[u]...)
 		s.idle[u] = nil
@@ -284,17 +285,17 @@ func (s *ldapServer) drop() []*ldapConn {
 	return all
 }
 
-func closeAll(conns []*ldapConn) {
+func closeAll(conns []*conn) {
 	for _, c := range conns {
 		c.close()
 	}
 }
 
 // close lets go of idle connections. Those in use are closed when they come back.
-func (p *ldapPool) close() {
+func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
-	var idle []*ldapConn
+	var idle []*conn
 	for _, s := range p.servers {
 		idle = append(idle, s.drop()...)
 	}

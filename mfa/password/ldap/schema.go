@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 // it calls the attributes of the configuration.
 type directory struct {
 	ad         bool
-	login      ldapLogin
-	reply      []LDAPReply // in the order of the settings
+	login      lookup
+	reply      []Reply     // in the order of the settings
 	attributes []string    // of a user that are needed
 	foldsCase  atomic.Bool // it has found a name with capitals by the small ones
 }
@@ -33,9 +33,9 @@ type rootDSE struct {
 }
 
 // rootDSE asks the server what it is (MS-ADTS §3.1.1.3.4.3, Samba says the same).
-func (c *ldapConn) rootDSE(ctx context.Context) (rootDSE, error) {
+func (c *conn) rootDSE(ctx context.Context) (rootDSE, error) {
 	const activeDirectory = "1.2.840.113556.1.4.800"
-	found, err := c.search(ctx, ldapQuery{alone: true, filter: "(objectClass=*)", most: 1,
+	found, err := c.search(ctx, query{alone: true, filter: "(objectClass=*)", most: 1,
 		attributes: []string{"supportedCapabilities", "subschemaSubentry", "schemaNamingContext"}})
 	if err != nil {
 		return rootDSE{}, fmt.Errorf("root DSE: %w", err)
@@ -56,53 +56,53 @@ func (c *ldapConn) rootDSE(ctx context.Context) (rootDSE, error) {
 }
 
 // directory returns what is known of this one, and asks where that is nothing.
-func (l *LDAP) directory(ctx context.Context, c *ldapConn) (*directory, error) {
-	if d := l.known.Load(); d != nil {
+func (p *Primary) directory(ctx context.Context, c *conn) (*directory, error) {
+	if d := p.known.Load(); d != nil {
 		return d, nil
 	}
-	d, _, err := l.learn(ctx, c)
+	d, _, err := p.learn(ctx, c)
 	if err == nil {
-		l.known.Store(d)
+		p.known.Store(d)
 	}
 	return d, err
 }
 
 // learn asks a server what it is and what it calls attributes.
-func (l *LDAP) learn(ctx context.Context, c *ldapConn) (*directory, schema, error) {
-	root := rootDSE{ad: l.settings.Flavor == flavorAD}
-	if l.settings.Flavor == "auto" || !root.ad && len(l.settings.named()) > 0 {
+func (p *Primary) learn(ctx context.Context, c *conn) (*directory, schema, error) {
+	root := rootDSE{ad: p.settings.Flavor == flavorAD}
+	if p.settings.Flavor == "auto" || !root.ad && len(p.settings.named()) > 0 {
 		var err error
 		if root, err = c.rootDSE(ctx); err != nil {
 			return nil, nil, err
 		}
-		if l.settings.Flavor != "auto" {
-			root.ad = l.settings.Flavor == flavorAD
+		if p.settings.Flavor != "auto" {
+			root.ad = p.settings.Flavor == flavorAD
 		}
 	}
 	var names schema
-	if !root.ad && root.schema != "" && len(l.settings.named()) > 0 { // AD has one name for each attribute
+	if !root.ad && root.schema != "" && len(p.settings.named()) > 0 { // AD has one name for each attribute
 		var err error
 		if names, err = c.schema(ctx, root.schema); err != nil {
 			return nil, nil, err
 		}
 	}
-	return l.directoryOf(root.ad, names), names, nil
+	return p.directoryOf(root.ad, names), names, nil
 }
 
-func (l *LDAP) directoryOf(ad bool, names schema) *directory {
-	d := &directory{ad: ad, login: l.settings.login(ad)}
+func (p *Primary) directoryOf(ad bool, names schema) *directory {
+	d := &directory{ad: ad, login: p.settings.login(ad)}
 	for _, a := range []*string{&d.login.attribute, &d.login.upn, &d.login.alternate} {
 		*a = names.name(*a)
 	}
-	for _, r := range l.settings.Reply {
-		d.reply = append(d.reply, LDAPReply{Attribute: r.Attribute, From: names.name(r.From)})
+	for _, r := range p.settings.Reply {
+		d.reply = append(d.reply, Reply{Attribute: r.Attribute, From: names.name(r.From)})
 	}
-	d.attributes = l.attributes(d)
+	d.attributes = p.attributes(d)
 	return d
 }
 
 // named are the attributes that the operator has named.
-func (s *LDAPSettings) named() []namedAttribute {
+func (s *Settings) named() []namedAttribute {
 	var all []namedAttribute
 	add := func(key, name string) {
 		if name != "" {
@@ -145,9 +145,9 @@ func (s schema) has(asked string) bool {
 
 // schema reads the names of attributes. One that is hidden is none: its error is
 // an answer of the server.
-func (c *ldapConn) schema(ctx context.Context, dn string) (schema, error) {
-	found, err := c.search(ctx, ldapQuery{base: dn, alone: true, filter: "(objectClass=subschema)", attributes: []string{"attributeTypes"}, most: 1})
-	if result := (*ldapResult)(nil); errors.As(err, &result) {
+func (c *conn) schema(ctx context.Context, dn string) (schema, error) {
+	found, err := c.search(ctx, query{base: dn, alone: true, filter: "(objectClass=subschema)", attributes: []string{"attributeTypes"}, most: 1})
+	if result := (*resultError)(nil); errors.As(err, &result) {
 		return nil, nil
 	}
 	if err != nil || len(found) == 0 {
@@ -182,7 +182,7 @@ func (s schema) learn(definition string) {
 
 // foreign is an attribute of an answer that nobody has asked for by that name: the
 // directory calls one of those that were asked for so. Empty: there is none.
-func (d *directory) foreign(e *ldapEntry) string {
+func (d *directory) foreign(e *entry) string {
 	for name := range e.attributes {
 		bare, _, _ := strings.Cut(name, ";")
 		asked := func(a string) bool {

@@ -1,4 +1,4 @@
-package password_test
+package ldap_test
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
 )
 
@@ -152,7 +152,7 @@ func (p *proxy) userBinds() int {
 func TestLDAPBroken(t *testing.T) {
 	s := startSlapd(t)
 	first, second := startProxy(t, s.Plain), startProxy(t, s.Plain)
-	open := func() *password.LDAP {
+	open := func() *ldap.Primary {
 		set := quick(s)
 		set.URL, set.URLs, set.InsecurePlaintext = "", []string{first.url, second.url}, true
 		set.DeadTime = time.Minute

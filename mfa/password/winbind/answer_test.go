@@ -1,4 +1,4 @@
-package password
+package winbind
 
 import (
 	"bufio"
@@ -27,7 +27,7 @@ func TestReadNTLMReply(t *testing.T) {
 		{"refused without a reason", "Authenticated: No\n.\n", false, ""},
 		{"nothing", "", false, "ended"},
 		{"only the end", ".\n", false, "ended"},
-		{"ends many times", strings.Repeat(".\n", maxNTLMLines) + rightKey, false, "without an end"},
+		{"ends many times", strings.Repeat(".\n", maxLines) + rightKey, false, "without an end"},
 		{"cut", "Authenticated: Yes\nUser-Session-Key: " + aKey + "\n", false, "ended"},
 		{"cut in the last line", rightKey[:len(rightKey)-1], false, "ended"},
 		{"no verdict", "User-Session-Key: " + aKey + "\n.\n", false, "contradicts"},
@@ -43,9 +43,9 @@ func TestReadNTLMReply(t *testing.T) {
 		{"carriage return", "Authenticated: Yes\r\n.\n", false, "unexpected"},
 		{"error", "Error: No username supplied!\n.\n", false, "unexpected"},
 		{"error before the verdict", "Error: x\n" + rightKey, false, "unexpected"},
-		{"long line", "Authentication-Error: " + strings.Repeat("x", maxNTLMLine) + "\n.\n", false, "buffer full"},
+		{"long line", "Authentication-Error: " + strings.Repeat("x", maxLine) + "\n.\n", false, "buffer full"},
 	} {
-		reply, err := readNTLMReply(bufio.NewReaderSize(strings.NewReader(c.in), maxNTLMLine))
+		reply, err := readAnswer(bufio.NewReaderSize(strings.NewReader(c.in), maxLine))
 		if reply.right != c.right || (err == nil) != (c.wantErr == "") || err != nil && !strings.Contains(err.Error(), c.wantErr) {
 			t.Errorf("%s: got %+v, %v", c.name, reply, err)
 		}
@@ -58,8 +58,8 @@ func FuzzNTLMReply(f *testing.F) {
 	f.Add([]byte(".\n.\nAuthenticated: No\nAuthentication-Error: No\n.\n.\n"))
 	f.Add([]byte("Error: x\n.\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		reply, err := readNTLMReply(bufio.NewReaderSize(strings.NewReader(string(in)), maxNTLMLine))
-		if err != nil && reply != (ntlmReply{}) {
+		reply, err := readAnswer(bufio.NewReaderSize(strings.NewReader(string(in)), maxLine))
+		if err != nil && reply != (answer{}) {
 			t.Errorf("an answer came with the error %v", err)
 		}
 		if !reply.right {
@@ -76,8 +76,8 @@ func FuzzNTLMReply(f *testing.F) {
 }
 
 func TestNTLMRefusals(t *testing.T) {
-	for _, r := range ntlmRefusals {
-		err := (&ntlmReply{text: r.text}).refusal()
+	for _, r := range refusals {
+		err := (&answer{text: r.text}).refusal()
 		var account *mfa.AccountError
 		switch {
 		case !errors.Is(err, mfa.ErrRejected):

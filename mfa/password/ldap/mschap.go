@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"context"
@@ -18,37 +18,37 @@ var (
 // checkMSCHAPv2 lets the directory say who is meant by a name and winbind whether
 // the response is right for just that account: what winbind would make of the
 // name, an alternate one for example, could be somebody else.
-func (l *LDAP) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
-	if l.ntlm == nil {
+func (p *Primary) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
+	if p.ntlm == nil {
 		return mfa.Identity{}, errNoNTLM
 	}
-	name, err := l.settings.parseLogin(user.String())
+	name, err := p.settings.parseLogin(user.String())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	limited, cancel := l.limit(ctx)
+	limited, cancel := p.limit(ctx)
 	defer cancel()
-	found, err := l.find(limited, name)
+	found, err := p.find(limited, name)
 	if err != nil {
-		return mfa.Identity{}, l.of(name, err)
+		return mfa.Identity{}, p.of(name, err)
 	}
-	if err := l.wrong.refuses(found.name, user, c, time.Now()); err != nil {
+	if err := p.wrong.refuses(found.name, user, c, time.Now()); err != nil {
 		return mfa.Identity{}, err
 	}
 	account := found.entry.values("sAMAccountName")
 	if len(account) != 1 {
 		return mfa.Identity{}, errNoAccount
 	}
-	keys, err := l.ntlm.check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user, c), c)
+	keys, err := p.ntlm.Check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user, c), c)
 	if errors.Is(err, mfa.ErrRejected) {
 		err = &mfa.UserError{User: found.name, Err: err}
 	}
 	if err != nil {
 		return mfa.Identity{}, err
 	}
-	limited, cancel = l.limit(ctx) // the time that winbind took is its own
+	limited, cancel = p.limit(ctx) // the time that winbind took is its own
 	defer cancel()
-	id, err := l.identity(limited, found)
+	id, err := p.identity(limited, found)
 	if err != nil {
 		return mfa.Identity{}, err
 	}

@@ -1,4 +1,4 @@
-package password
+package ldap
 
 import (
 	"cmp"
@@ -12,8 +12,8 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// LDAPSettings are the keys of a primary of type `ldap`.
-type LDAPSettings struct {
+// Settings are the keys of a primary of type `ldap`.
+type Settings struct {
 	URL               string   `yaml:"url" default:"" doc:"The directory server: ldaps://HOST, or ldap://HOST, which is secured with StartTLS. Either this or urls."`
 	URLs              []string `yaml:"urls" default:"" doc:"Several servers of the same directory, the first is used while it answers."`
 	CAFile            string   `yaml:"ca_file" default:"" doc:"PEM certificates that the certificate of the server must come from. Unset: those of the operating system."`
@@ -34,10 +34,10 @@ type LDAPSettings struct {
 	Domains                 []string `yaml:"domains" default:"" doc:"The domains that DOMAIN\\user and user@domain may name; default_domain is one of them. Others are not users of this directory."`
 	CanonicalDomain         string   `yaml:"canonical_domain" default:"" doc:"When set, methods, blocks and events know a user as NAME@canonical_domain, otherwise as NAME. Of several directories at most one may leave it unset."`
 
-	Groups       string      `yaml:"groups" default:"auto" enum:"auto,none,token_groups,member_of,search" doc:"How groups are found. token_groups: AD, with nested groups and the primary group. search: groupOfNames, groupOfUniqueNames and posixGroup. member_of: the attribute of that name, as OpenLDAP's overlay keeps it. auto: token_groups with AD, else search."`
-	GroupBaseDN  string      `yaml:"group_base_dn" default:"" doc:"Only groups below it count. Unset: the domain of base_dn with AD, else base_dn."`
-	NestedGroups bool        `yaml:"nested_groups" default:"true" doc:"Groups in groups; which are in which is believed for 30 seconds. false: only the groups that name the user. token_groups always has all."`
-	Reply        []LDAPReply `yaml:"reply" default:"" doc:"Attributes of the user that become attributes of the Access-Accept."`
+	Groups       string  `yaml:"groups" default:"auto" enum:"auto,none,token_groups,member_of,search" doc:"How groups are found. token_groups: AD, with nested groups and the primary group. search: groupOfNames, groupOfUniqueNames and posixGroup. member_of: the attribute of that name, as OpenLDAP's overlay keeps it. auto: token_groups with AD, else search."`
+	GroupBaseDN  string  `yaml:"group_base_dn" default:"" doc:"Only groups below it count. Unset: the domain of base_dn with AD, else base_dn."`
+	NestedGroups bool    `yaml:"nested_groups" default:"true" doc:"Groups in groups; which are in which is believed for 30 seconds. false: only the groups that name the user. token_groups always has all."`
+	Reply        []Reply `yaml:"reply" default:"" doc:"Attributes of the user that become attributes of the Access-Accept."`
 
 	NTLMAuth    string `yaml:"ntlm_auth" default:"" example:"/usr/bin/ntlm_auth" doc:"AD: Samba's ntlm_auth, to check MS-CHAPv2 with. This host must have joined the domain, and winbindd run (docs/active-directory.md). Unset: only PAP."`
 	NTLMHelpers int    `yaml:"ntlm_helpers" default:"4" min:"1" max:"64" doc:"How many of them run, at most: as many MS-CHAPv2 responses are checked at once."`
@@ -49,14 +49,14 @@ type LDAPSettings struct {
 	Waiting        int           `yaml:"waiting" default:"256" min:"0" max:"100000" doc:"Checks that may wait for a connection. Further ones get no answer."`
 }
 
-// LDAPReply makes an attribute of the answer from one of the directory.
-type LDAPReply struct {
+// Reply makes an attribute of the answer from one of the directory.
+type Reply struct {
 	Attribute string `yaml:"attribute" required:"true" example:"Filter-Id" doc:"The RADIUS attribute."`
 	From      string `yaml:"from" required:"true" example:"department" doc:"The LDAP attribute. Each of its values becomes one attribute; a user without it gets none."`
 }
 
 // CheckSettings implements the rules that tags cannot say.
-func (s *LDAPSettings) CheckSettings(problem func(key, rule, got string)) {
+func (s *Settings) CheckSettings(problem func(key, rule, got string)) {
 	switch {
 	case s.URL == "" && len(s.URLs) == 0:
 		problem("url", "must be there, or urls", "")
@@ -76,13 +76,13 @@ func (s *LDAPSettings) CheckSettings(problem func(key, rule, got string)) {
 	case s.BindDN != "" && s.BindPassword == "" && s.BindPasswordFile == "":
 		problem("bind_password", "must be there, or bind_password_file", "")
 	}
-	if !isLDAPName(s.BaseDN) {
+	if !isDN(s.BaseDN) {
 		problem("base_dn", "must be a DN, such as dc=example,dc=org", s.BaseDN)
 	}
-	if s.GroupBaseDN != "" && !isLDAPName(s.GroupBaseDN) {
+	if s.GroupBaseDN != "" && !isDN(s.GroupBaseDN) {
 		problem("group_base_dn", "must be a DN, such as ou=groups,dc=example,dc=org", s.GroupBaseDN)
 	}
-	if s.Filter != "" && checkLDAPFilter(s.Filter) != nil {
+	if s.Filter != "" && checkFilter(s.Filter) != nil {
 		problem("filter", "must be an LDAP filter, such as (objectClass=person)", s.Filter)
 	}
 	if s.NTLMAuth != "" && !filepath.IsAbs(s.NTLMAuth) {
@@ -94,7 +94,7 @@ func (s *LDAPSettings) CheckSettings(problem func(key, rule, got string)) {
 	s.checkNames(problem)
 }
 
-func (s *LDAPSettings) checkURL(key, text string, problem func(key, rule, got string)) {
+func (s *Settings) checkURL(key, text string, problem func(key, rule, got string)) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "ldaps" && u.Scheme != "ldap") || u.Hostname() == "" || text != u.Scheme+"://"+u.Host {
 		problem(key, "must be ldaps://HOST, ldap://HOST or the same with :PORT", text)
@@ -105,7 +105,7 @@ func (s *LDAPSettings) checkURL(key, text string, problem func(key, rule, got st
 	}
 }
 
-func (s *LDAPSettings) checkNames(problem func(key, rule, got string)) {
+func (s *Settings) checkNames(problem func(key, rule, got string)) {
 	for key, attribute := range map[string]string{
 		"login_attribute": s.LoginAttribute, "alternate_login_attribute": s.AlternateLoginAttribute,
 	} {
@@ -145,7 +145,7 @@ func isAttributeName(text string) bool {
 }
 
 // urls are the servers in their order.
-func (s *LDAPSettings) urls() []string {
+func (s *Settings) urls() []string {
 	if s.URL != "" {
 		return []string{s.URL}
 	}
