@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -108,7 +108,7 @@ type fleet struct {
 	*bench
 	server *server
 	secure *tls.Config // nil: no TLS
-	phones []*push.Phone
+	phones []*device.Phone
 	logins []login
 	conns  []*net.UDPConn // of NASes
 }
@@ -139,7 +139,7 @@ func (b *bench) newFleet(s *server, key *ecdsa.PrivateKey, secure *tls.Config) (
 	}
 	for i := range b.devices {
 		user := userName(b.users - b.devices + i)
-		f.phones = append(f.phones, &push.Phone{Server: url, Device: "bench-" + user, User: user, Version: push.VersionNumber, Key: key, Client: client})
+		f.phones = append(f.phones, &device.Phone{Server: url, Device: "bench-" + user, User: user, Version: device.VersionNumber, Key: key, Client: client})
 		if i%perSocket == 0 {
 			conn, err := net.Dial("udp", s.addr)
 			if err != nil {
@@ -243,7 +243,7 @@ func (f *fleet) decide(ctx context.Context) error {
 // decideOne approves what waits for a device and begins its next login.
 func (f *fleet) decideOne(ctx context.Context, i int) (ms float64, err error) {
 	l := &f.logins[i]
-	var prompts []push.PromptView
+	var prompts []device.PromptView
 	for deadline := time.Now().Add(pushPatience); len(prompts) == 0; {
 		list, err := f.phones[i].Prompts(ctx)
 		if err != nil {
@@ -254,7 +254,7 @@ func (f *fleet) decideOne(ctx context.Context, i int) (ms float64, err error) {
 		}
 	}
 	start := time.Now()
-	if _, err := f.phones[i].Decide(ctx, prompts[0], push.ActionApprove, ""); err != nil {
+	if _, err := f.phones[i].Decide(ctx, prompts[0], device.ActionApprove, ""); err != nil {
 		return 0, err
 	}
 	select {
@@ -288,7 +288,7 @@ func (f *fleet) connect(ctx context.Context) error {
 func (f *fleet) openStream(ctx context.Context, i int) error {
 	const target = "/api/v1/events"
 	p, l := f.phones[i], &f.logins[i]
-	auth, err := push.SignRequest(p.Key, p.Version, p.Device, time.Now(), "GET", target, nil)
+	auth, err := device.SignRequest(p.Key, p.Version, p.Device, time.Now(), "GET", target, nil)
 	if err != nil {
 		return err
 	}

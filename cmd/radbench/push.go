@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -115,11 +115,11 @@ func (b *bench) addDevices(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	for i := b.users - b.pushes; i < b.users; i++ {
 		user := userName(i)
 		hash := sha256.Sum256([]byte(user))
-		err := st.Invite(ctx, push.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user), Text: "benchmark"})
+		err := st.Invite(ctx, device.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user), Text: "benchmark"})
 		if err != nil {
 			return nil, err
 		}
-		if _, err := st.Enroll(ctx, hash, push.Device{ID: "bench-" + user, Name: "phone", Key: der, Version: 1, Added: now, Seen: now}); err != nil {
+		if _, err := st.Enroll(ctx, hash, device.Device{ID: "bench-" + user, Name: "phone", Key: der, Version: 1, Added: now, Seen: now}); err != nil {
 			return nil, err
 		}
 	}

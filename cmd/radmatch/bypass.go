@@ -17,8 +17,8 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // maxBypassText bounds group and reason of a bypass, in octets.
@@ -168,16 +168,16 @@ func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, as
 // bypassWhom says who needs no second factor.
 func bypassWhom(b *mfa.Bypass) string {
 	if !b.User.IsZero() {
-		return fmt.Sprintf("user %q needs no second factor", push.Printable(b.User.String(), 128))
+		return fmt.Sprintf("user %q needs no second factor", text.Printable(b.User.String(), 128))
 	}
-	return fmt.Sprintf("members of %q need no second factor", push.Printable(b.Group.String(), maxBypassText))
+	return fmt.Sprintf("members of %q need no second factor", text.Printable(b.Group.String(), maxBypassText))
 }
 
 func bypassPlace(b *mfa.Bypass) string {
 	if b.Client == "" {
 		return "every client"
 	}
-	return "client " + push.Printable(b.Client, 64)
+	return "client " + text.Printable(b.Client, 64)
 }
 
 func (a *app) listBypasses(ctx context.Context, st *store.Store, asJSON bool) error {
@@ -201,8 +201,8 @@ func (a *app) listBypasses(ctx context.Context, st *store.Store, asJSON bool) er
 	fmt.Fprintln(t, "ID\tGROUP\tUSER\tWHERE\tUNTIL\tLEFT\tBY\tREASON")
 	for i := range list {
 		b := &list[i]
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, cmp.Or(push.Printable(b.Group.String(), maxBypassText), "-"), cmp.Or(push.Printable(b.User.String(), 128), "-"), bypassPlace(b),
-			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, cmp.Or(text.Printable(b.Group.String(), maxBypassText), "-"), cmp.Or(text.Printable(b.User.String(), 128), "-"), bypassPlace(b),
+			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), text.Printable(b.Operator, 64), text.Printable(b.Reason, maxBypassText))
 	}
 	return t.Flush()
 }
@@ -284,7 +284,7 @@ func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) error {
 	for i := range list {
 		if b := &list[i]; left[i] > 0 {
 			a.find(foundBypass, strconv.FormatInt(b.ID, 10), fmt.Sprintf("%s at %s until %s (%s: %s); radmatch bypass end %d",
-				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), push.Printable(b.Operator, 64), push.Printable(b.Reason, maxBypassText), b.ID), "")
+				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), text.Printable(b.Operator, 64), text.Printable(b.Reason, maxBypassText), b.ID), "")
 		}
 	}
 	return nil

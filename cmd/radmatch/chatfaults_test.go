@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -146,7 +146,7 @@ func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
 			s.silent()
 			p.await("server.log", `"user":"`+user+`".*`+regexp.QuoteMeta(f.says))
 		}
-		if got := shown(p, push.ActionApprove); got != http.StatusGone {
+		if got := shown(p, device.ActionApprove); got != http.StatusGone {
 			p.t.Errorf("an approval when it was over: status %d", got)
 		}
 	}
@@ -160,13 +160,13 @@ func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
 // chatApproved approves what is shown, once, and demands that it lets in.
 func (p *serverProcess) chatApproved(s *seat, r request, shown ring) {
 	p.t.Helper()
-	if got := shown(p, push.ActionApprove); got != http.StatusOK {
+	if got := shown(p, device.ActionApprove); got != http.StatusOK {
 		p.t.Errorf("approve: status %d", got)
 	}
 	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
 		p.t.Errorf("got %s", a.Code)
 	}
-	for _, again := range []push.Action{push.ActionApprove, push.ActionDeny} {
+	for _, again := range []device.Action{device.ActionApprove, device.ActionDeny} {
 		if got := shown(p, again); got != http.StatusGone {
 			p.t.Errorf("%s afterwards: status %d", again, got)
 		}
@@ -212,7 +212,7 @@ func TestChatForgeries(t *testing.T) {
 				others = target
 				return "/push/" + kind, nil
 			})
-			shown[1](p, push.ActionApprove)
+			shown[1](p, device.ActionApprove)
 			p.awaitKept(2, 1)
 			for _, f := range map[string][]struct {
 				name   string
@@ -247,7 +247,7 @@ func TestChatForgeries(t *testing.T) {
 				},
 			}[kind] {
 				c.forging(f.forge)
-				if got := shown[0](p, push.ActionDeny); got != f.status {
+				if got := shown[0](p, device.ActionDeny); got != f.status {
 					t.Errorf("%s: status %d, want %d", f.name, got, f.status)
 				}
 			}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -25,9 +25,9 @@ func (p *serverProcess) reload(config string) {
 func (ph *phone) ring() ring {
 	ph.p.t.Helper()
 	v := ph.prompt()
-	return func(p *serverProcess, action push.Action) int {
+	return func(p *serverProcess, action device.Action) int {
 		_, err := ph.Decide(p.t.Context(), v, action, "")
-		var told *push.PhoneError
+		var told *device.PhoneError
 		switch {
 		case err == nil:
 			return http.StatusOK
@@ -68,14 +68,14 @@ func TestReloadWithPromptOpen(t *testing.T) {
 			for i, tt := range []struct {
 				name   string
 				to     string
-				action push.Action
+				action device.Action
 				want   radius.Code
 				joins  bool
 			}{
-				{"nothing has changed", here, push.ActionApprove, radius.AccessAccept, true},
-				{"its key and address have", moved, push.ActionApprove, radius.AccessAccept, true},
-				{"it is no longer there", other, push.ActionApprove, radius.AccessAccept, kind == "approver"},
-				{"a denial", moved, push.ActionDeny, radius.AccessReject, true},
+				{"nothing has changed", here, device.ActionApprove, radius.AccessAccept, true},
+				{"its key and address have", moved, device.ActionApprove, radius.AccessAccept, true},
+				{"it is no longer there", other, device.ActionApprove, radius.AccessAccept, kind == "approver"},
+				{"a denial", moved, device.ActionDeny, radius.AccessReject, true},
 			} {
 				from := fmt.Sprintf("192.0.2.%d", i+1)
 				r := s.start(signIn("alice", from))
@@ -95,7 +95,7 @@ func TestReloadWithPromptOpen(t *testing.T) {
 						t.Errorf("%s: got %s, want %s", tt.name, a.Code, tt.want)
 					}
 				}
-				if got := shown(p, push.ActionApprove); got != late {
+				if got := shown(p, device.ActionApprove); got != late {
 					t.Errorf("%s: approved again: status %d, want %d", tt.name, got, late)
 				}
 				s.silent()
@@ -132,7 +132,7 @@ func TestKilledWithChatPromptOpen(t *testing.T) {
 			s = p.seat("127.0.0.1")
 			dead := func(when string) {
 				t.Helper()
-				for _, action := range []push.Action{push.ActionApprove, push.ActionDeny, push.ActionNotMe} {
+				for _, action := range []device.Action{device.ActionApprove, device.ActionDeny, device.ActionNotMe} {
 					if got := old(p, action); got != http.StatusGone {
 						t.Errorf("%s, %s on what was shown before: status %d", when, action, got)
 					}

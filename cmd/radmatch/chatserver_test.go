@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // chatServer is the server of a push provider that is not ours, ntfy or webhook,
@@ -49,7 +49,7 @@ type chatUser struct {
 type chatFault func(w http.ResponseWriter, r *http.Request, n int)
 
 // ring is a prompt as it is shown. It sends an answer to p and returns the status.
-type ring func(p *serverProcess, action push.Action) int
+type ring func(p *serverProcess, action device.Action) int
 
 // chatSecret is the secret of the webhook, the key of ntfy's topics and its
 // token. chatHidden is in it, in the path of the server, and in all that the
@@ -201,8 +201,8 @@ func (c *chatServer) read(r *http.Request, body []byte) (user string, shown ring
 		return "", nil
 	}
 	if words := ntfyUser.FindStringSubmatch(m.Message); c.kind == "ntfy" && words != nil && len(m.Actions) == 3 {
-		labels := map[push.Action]string{push.ActionApprove: "Approve", push.ActionDeny: "Deny", push.ActionNotMe: "It wasn't me"}
-		return words[1], func(p *serverProcess, action push.Action) int {
+		labels := map[device.Action]string{device.ActionApprove: "Approve", device.ActionDeny: "Deny", device.ActionNotMe: "It wasn't me"}
+		return words[1], func(p *serverProcess, action device.Action) int {
 			for _, a := range m.Actions {
 				if a.Label == labels[action] {
 					return c.post(p, a.URL, nil, http.Header{})
@@ -214,7 +214,7 @@ func (c *chatServer) read(r *http.Request, body []byte) (user string, shown ring
 	if m.Type != "prompt" {
 		return "", nil
 	}
-	return m.Prompt.User, func(p *serverProcess, action push.Action) int {
+	return m.Prompt.User, func(p *serverProcess, action device.Action) int {
 		answer := fmt.Appendf(nil, `{"id":%q,"decision":%q}`, m.ID, action)
 		return c.post(p, m.AnswerURL, answer, signedAnswer(answer, chatSecret, time.Now()))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -276,7 +277,7 @@ func (a *app) explainFailure(err error) {
 		return
 	}
 	for _, err := range splitErrors(u.err) {
-		a.find(foundError, u.where, push.Printable(err.Error(), 500), hintOf(err)) // a server may have worded it
+		a.find(foundError, u.where, text.Printable(err.Error(), 500), hintOf(err)) // a server may have worded it
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/mfa/web"
 )
@@ -103,7 +103,7 @@ func certificateNames(leaf *x509.Certificate) string {
 	if len(names) == 0 {
 		return "no name"
 	}
-	return push.Printable(strings.Join(names, ", "), 200)
+	return text.Printable(strings.Join(names, ", "), 200)
 }
 
 // fetchTime is how long web.public_url may take.
@@ -134,7 +134,7 @@ type statusError struct {
 
 func (e *statusError) Error() string {
 	if e.location != "" {
-		return fmt.Sprintf("it sends devices on to %s", push.Printable(e.location, 200))
+		return fmt.Sprintf("it sends devices on to %s", text.Printable(e.location, 200))
 	}
 	return fmt.Sprintf("something else than radmatch answers: %d %s", e.code, http.StatusText(e.code))
 }
@@ -211,5 +211,5 @@ func explainFetch(err error, cfg *config.Config) (what, hint string) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("no answer in %s", fetchTime), "does a firewall drop it? " + behind
 	}
-	return push.Printable(err.Error(), 300), behind
+	return text.Printable(err.Error(), 300), behind
 }

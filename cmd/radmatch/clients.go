@@ -16,8 +16,8 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -140,7 +140,7 @@ func (a *app) printClients(reports []*clientReport) error {
 		if !r.Last.IsZero() {
 			last = r.Last.Local().Format(time.DateTime)
 		}
-		name := push.Printable(r.Client, 64)
+		name := text.Printable(r.Client, 64)
 		if !r.Configured {
 			name += " (not in the configuration)"
 		}
@@ -171,7 +171,7 @@ func waits(d time.Duration) string {
 
 // printWaiting says where a client gives up before a person can answer.
 func (a *app) printWaiting(r *clientReport) {
-	name := push.Printable(r.Client, 64)
+	name := text.Printable(r.Client, 64)
 	if r.Late > 0 {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
 	}
@@ -182,7 +182,7 @@ func (a *app) printWaiting(r *clientReport) {
 
 // printSigning says what a client's packets tell about Message-Authenticator.
 func (a *app) printSigning(r *clientReport) {
-	name := cmp.Or(push.Printable(r.Client, 64), "no client's")
+	name := cmp.Or(text.Printable(r.Client, 64), "no client's")
 	if len(r.Latched) > 0 {
 		addrs := make([]string, len(r.Latched))
 		for i, l := range r.Latched {
@@ -201,7 +201,7 @@ func (a *app) printSigning(r *clientReport) {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests came without Message-Authenticator: %s\n", name, r.Unsigned, cmp.Or(r.Signing, "the client is not in the configuration"))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
-		fmt.Fprintf(a.stdout, "%s: %d refused at the door: %s\n", name, r.Refused[reason], push.Printable(reason, 64))
+		fmt.Fprintf(a.stdout, "%s: %d refused at the door: %s\n", name, r.Refused[reason], text.Printable(reason, 64))
 	}
 }
 

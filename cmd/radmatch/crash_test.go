@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -63,7 +63,7 @@ fatigue: {prompts: 1}
 	s := p.seat("127.0.0.1")
 	s.threeWrongCodes("alice")
 	r := s.start(signIn("bob", ""))
-	ph.decide(ph.prompt(), push.ActionDeny, "")
+	ph.decide(ph.prompt(), device.ActionDeny, "")
 	s.answer(r)
 	p.kill()
 	p.start()
@@ -135,7 +135,7 @@ fatigue: {prompts: 1}
 		p.cli("user", "unblock", "bob")
 		s.threeWrongCodes("alice")
 		r := s.start(signIn("bob", fmt.Sprintf("192.0.2.%d", i)))
-		ph.decide(ph.prompt(), push.ActionDeny, "")
+		ph.decide(ph.prompt(), device.ActionDeny, "")
 		s.answer(r)
 	}
 	p.kill()

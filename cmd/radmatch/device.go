@@ -10,8 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -78,14 +79,14 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 		return err
 	}
 	expires := time.Now().Add(lifetime)
-	token, inv := push.NewInvitation(user, expires)
+	token, inv := device.NewInvitation(user, expires)
 	ev := adminEvent(user, fmt.Sprintf("device invitation, valid for %v", lifetime))
 	if err := st.Invite(ctx, inv, ev); errors.Is(err, store.ErrBlocked) {
 		return withHint("radmatch user unblock "+user.String(), fmt.Errorf("device: invite %q: %w", user, err))
 	} else if err != nil {
 		return fmt.Errorf("device: invite %q: %w", user, err)
 	}
-	link := push.InvitationLink(cfg.PublicURL(), token)
+	link := device.InvitationLink(cfg.PublicURL(), token)
 	if asJSON {
 		return a.printJSON(invitationReport{user.String(), link, expires})
 	}
@@ -97,7 +98,7 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 		fmt.Fprintln(a.stdout)
 	}
 	fmt.Fprintf(a.stdout, "It enrols one device of %s until %s: open it in a browser there.\nIn a terminal: radmatch phone enroll '%s'\n",
-		push.Printable(user.String(), 128), expires.Format(time.DateTime), link)
+		text.Printable(user.String(), 128), expires.Format(time.DateTime), link)
 	return nil
 }
 
@@ -137,14 +138,14 @@ func (a *app) listDevices(ctx context.Context, st *store.Store, user mfa.Name, a
 		switch {
 		case d.Provider != "":
 			numbers, seen = "-", "-" // the provider's matter
-		case d.Version < push.VersionNumber:
+		case d.Version < device.VersionNumber:
 			numbers = "no: too old"
 		}
 		passkey := "no"
 		if d.Passkey != nil {
 			passkey = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(d.User.String(), 128), push.Printable(d.Name, 64), d.ID,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", text.Printable(d.User.String(), 128), text.Printable(d.Name, 64), d.ID,
 			d.Added.Local().Format(time.DateTime), seen, numbers, passkey, d.Provider)
 	}
 	return t.Flush()
@@ -168,6 +169,6 @@ func (a *app) removeDevice(ctx context.Context, st *store.Store, user mfa.Name, 
 	if err := st.RemoveDevice(ctx, user, device, adminEvent(user, fmt.Sprintf("device %q removed", device))); err != nil {
 		return withHint("radmatch device list "+user.String(), fmt.Errorf("device: remove %q of %q: %w", device, user, err))
 	}
-	fmt.Fprintf(a.stdout, "removed device %s of %s\n", push.Printable(device, 64), push.Printable(user.String(), 128))
+	fmt.Fprintf(a.stdout, "removed device %s of %s\n", text.Printable(device, 64), text.Printable(user.String(), 128))
 	return a.noteLast(ctx, st, user)
 }

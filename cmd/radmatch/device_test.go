@@ -6,19 +6,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
 func TestDevice(t *testing.T) {
 	s := newShop(t)
 	link, _, _ := strings.Cut(s.ok("device", "invite", "anna", "--no-qr"), "\n")
-	_, token, err := push.ParseInvitationLink(link)
+	_, token, err := device.ParseInvitationLink(link)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.server(func(ctx context.Context, st *store.Store) {
-		d := push.Device{ID: "d1", Name: "old phone", Key: []byte{1}, Version: push.MaxVersion}
+		d := device.Device{ID: "d1", Name: "old phone", Key: []byte{1}, Version: device.MaxVersion}
 		if _, err := st.Enroll(ctx, sha256.Sum256([]byte(token)), d); err != nil {
 			t.Error(err)
 		}

@@ -11,7 +11,8 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -36,7 +37,7 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 			if name == "" {
 				name = provider
 			}
-			if name != push.Printable(name, maxDeviceName) {
+			if name != text.Printable(name, maxDeviceName) {
 				return usageError("--name 'work phone'", "device add: --name must be at most %d characters that print", maxDeviceName)
 			}
 			return a.addDevice(cmd.Context(), mfa.NameOf(args[0]).String(), provider, name, asJSON)
@@ -52,7 +53,7 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 const maxDeviceName = 64
 
 // subscriber is a push provider that a device subscribes to.
-type subscriber interface{ Subscription(d push.Device) string }
+type subscriber interface{ Subscription(d device.Device) string }
 
 // addedDevice is a new device with what is shown of it once.
 type addedDevice struct {
@@ -74,12 +75,12 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string, asJSO
 	if err != nil {
 		return err
 	}
-	d := push.NewRegistration(user, provider, name, time.Now())
+	d := device.NewRegistration(user, provider, name, time.Now())
 	ev := adminEvent(user, fmt.Sprintf("device %q at %q added", name, provider))
 	ev.Device, ev.DeviceID = d.Name, d.ID
 	if err := st.AddDevice(ctx, d, ev); err != nil {
 		hint := "radmatch device list " + user.String()
-		if errors.Is(err, push.ErrNameTaken) {
+		if errors.Is(err, device.ErrNameTaken) {
 			hint = "--name 'work phone'"
 		}
 		return withHint(hint, fmt.Errorf("device: add for %q: %w", user, err))
@@ -91,7 +92,7 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string, asJSO
 	if asJSON {
 		return a.printJSON(addedDevice{newDeviceReport(&d), topic})
 	}
-	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, push.Printable(user.String(), 128), provider)
+	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, text.Printable(user.String(), 128), provider)
 	if topic != "" {
 		fmt.Fprintf(a.stdout, "Subscribe to this topic, and tell it to nobody: %s\n", topic)
 	}

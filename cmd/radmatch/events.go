@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // followEvery is how often `events --follow` looks for new events.
@@ -186,9 +186,9 @@ func eventLine(ev *mfa.Event) string {
 	var b strings.Builder
 	b.WriteString(ev.Time.Local().Format("2006-01-02 15:04:05.000"))
 	if ev.Kind == mfa.EventAdmin {
-		fmt.Fprintf(&b, "  %-9s  %-20s  %s", ev.Kind, orDash(ev.User.String(), 128), push.Printable(ev.Text, 300))
+		fmt.Fprintf(&b, "  %-9s  %-20s  %s", ev.Kind, orDash(ev.User.String(), 128), text.Printable(ev.Text, 300))
 		if ev.Operator != "" {
-			fmt.Fprintf(&b, "  by %s", push.Printable(ev.Operator, 64))
+			fmt.Fprintf(&b, "  by %s", text.Printable(ev.Operator, 64))
 		}
 		return b.String()
 	}
@@ -198,7 +198,7 @@ func eventLine(ev *mfa.Event) string {
 	}
 	outcome, plan := ev.Outcome.String(), ev.Plan.String()
 	if ev.Kind != mfa.EventLogin {
-		outcome = push.Printable(string(ev.Kind), 32)
+		outcome = text.Printable(string(ev.Kind), 32)
 	}
 	if ev.Kind == mfa.EventReport {
 		plan = "-"
@@ -242,7 +242,7 @@ func eventDetails(b *strings.Builder, ev *mfa.Event) {
 		{"method", ev.Method}, {"device", ev.Device}, {"token", ev.Token}, {"text", ev.Text},
 	} {
 		if d.text != "" {
-			fmt.Fprintf(b, "  %s=%s", d.name, quoteSpaces(push.Printable(d.text, 300)))
+			fmt.Fprintf(b, "  %s=%s", d.name, quoteSpaces(text.Printable(d.text, 300)))
 		}
 	}
 	if ev.Tries > 0 {
@@ -268,7 +268,7 @@ func orDash(s string, most int) string {
 	if s == "" {
 		return "-"
 	}
-	return quoteSpaces(push.Printable(s, most))
+	return quoteSpaces(text.Printable(s, most))
 }
 
 // roundTo keeps some three digits of a duration.

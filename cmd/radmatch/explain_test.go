@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -112,7 +112,7 @@ func (s *seat) signInAs(user string, l explainedLogin, static bool, from string,
 	}
 	r := s.start(q)
 	if l.Plan == mfa.PlanPush {
-		ph.decide(ph.prompt(), push.ActionApprove, "")
+		ph.decide(ph.prompt(), device.ActionApprove, "")
 	}
 	a, _ := s.answer(r)
 	for a.Code == radius.AccessChallenge {

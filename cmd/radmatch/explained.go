@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // explained is what explain says of one client.
@@ -105,7 +105,7 @@ func joinGroups(groups []mfa.Group) string {
 func (e *explained) print(w io.Writer) error {
 	fmt.Fprintf(w, "client %s (profile %s, primary %s)\n", e.Client, e.Profile, e.Primary)
 	if e.Behind != "" {
-		fmt.Fprintf(w, "  behind client %s: signed requests of NAS %s\n", e.Behind, push.Printable(e.NAS, 300))
+		fmt.Fprintf(w, "  behind client %s: signed requests of NAS %s\n", e.Behind, text.Printable(e.NAS, 300))
 	}
 	switch {
 	case e.Note != "":
@@ -116,7 +116,7 @@ func (e *explained) print(w io.Writer) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(key, value string) { fmt.Fprintf(t, "  %s:\t%s\n", key, push.Printable(value, 300)) }
+	row := func(key, value string) { fmt.Fprintf(t, "  %s:\t%s\n", key, text.Printable(value, 300)) }
 	row("user", e.User)
 	row("groups", cmp.Or(joinGroups(e.Groups), "none"))
 	row("methods", cmp.Or(strings.Join(e.Methods, "; "), "none"))
@@ -144,7 +144,7 @@ func (e *explained) printDecisions(w io.Writer) {
 	for _, l := range e.Logins {
 		because := ""
 		if l.Because != "" {
-			because = ": " + push.Printable(l.Because, 300)
+			because = ": " + text.Printable(l.Because, 300)
 		}
 		fmt.Fprintf(w, "  %s: %s (%s), by line %d%s\n", l.Credential, l.Plan, l.Reason, l.Line, because)
 		if l.Reason == mfa.ReasonOTPUnsupported {

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -21,16 +21,16 @@ func TestFatigueAsksForNumber(t *testing.T) {
 	s := p.seat("127.0.0.1")
 	for i := range 2 {
 		r := s.start(signIn("alice", fmt.Sprintf("192.0.2.%d", i+1)))
-		ph.decide(ph.prompt(), push.ActionDeny, "")
+		ph.decide(ph.prompt(), device.ActionDeny, "")
 		s.gets(r, radius.AccessReject)
 	}
 	a := s.expect(signIn("alice", "192.0.2.3"), radius.AccessChallenge)
 	number := regexp.MustCompile(`\d\d`).FindString(a.Message())
 	v := ph.prompt()
-	if _, err := ph.Decide(t.Context(), v, push.ActionApprove, ""); err == nil {
+	if _, err := ph.Decide(t.Context(), v, device.ActionApprove, ""); err == nil {
 		t.Error("approved without the number")
 	}
-	ph.decide(v, push.ActionApprove, number)
+	ph.decide(v, device.ActionApprove, number)
 	s.expect(answerTo("alice", a.State(), ""), radius.AccessAccept)
 	// By MS-CHAPv2 no number can be shown, and three prompts have rung by now.
 	q := signIn("alice", "192.0.2.4")
@@ -79,7 +79,7 @@ mfa: {reject_delay: 500ms}
 			ph := p.enroll("alice")
 			s := p.seat("127.0.0.1")
 			r := s.start(signIn("alice", "192.0.2.1"))
-			ph.decide(ph.prompt(), push.ActionNotMe, "")
+			ph.decide(ph.prompt(), device.ActionNotMe, "")
 			s.gets(r, radius.AccessReject)
 			for range 2 { // before and after kill -9
 				s = p.seat("127.0.0.1")
@@ -144,7 +144,7 @@ func TestWrongPasswordNeverRings(t *testing.T) {
 	if live := ph.live(); len(live) != 1 || live[0].ID != v.ID || len(live[0].Requests)+live[0].More != 1 {
 		t.Errorf("after wrong passwords beside a prompt the device shows %+v", live)
 	}
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	s.gets(r, radius.AccessAccept)
 	if n := p.counts("alice")["accept approve_deny"]; n != 1 {
 		t.Errorf("%d accepts", n)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -79,7 +79,7 @@ mfa: {reject_delay: 500ms}
 	p.await("server.log", `"source":"127.0.0.1","reason":"unknown_client"`)
 
 	// The push from before belongs to the old client, which asked in time.
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	waiting.gets(waits, radius.AccessAccept)
 	p.stop()
 }
@@ -96,7 +96,7 @@ func TestDrain(t *testing.T) {
 	v2 := bob.prompt()
 	p.signal(syscall.SIGTERM)
 	p.await("server.log", `"msg":"stopping"`)
-	alice.decide(v, push.ActionApprove, "")
+	alice.decide(v, device.ActionApprove, "")
 	a, raw := s.answer(first)
 	if a.Code != radius.AccessAccept {
 		t.Errorf("%s, want Access-Accept", a.Code)
@@ -108,7 +108,7 @@ func TestDrain(t *testing.T) {
 	s.start(radius.Query{Code: radius.StatusServer})
 	late := s.start(signIn("alice", ""))
 	p.awaitEvent("alice", "discard overload", 1)
-	bob.decide(v2, push.ActionDeny, "")
+	bob.decide(v2, device.ActionDeny, "")
 	s.gets(last, radius.AccessReject)
 	if code := p.exited(); code != 0 {
 		t.Errorf("exit %d; server.log:\n%s", code, p.log())
@@ -187,7 +187,7 @@ func TestReloadWhileStopping(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	p.await("server.log", `"msg":"stopping"`)
 	p.signal(syscall.SIGHUP)
-	alice.decide(v, push.ActionApprove, "")
+	alice.decide(v, device.ActionApprove, "")
 	s.gets(waits, radius.AccessAccept)
 	if code := p.exited(); code != 0 {
 		t.Errorf("exit %d; server.log:\n%s", code, p.log())

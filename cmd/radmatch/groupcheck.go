@@ -11,7 +11,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // groupKnower is a primary that can be asked for its groups. One that is none, such
@@ -91,7 +91,7 @@ func (r *resolver) unknownGroup(ctx context.Context, primary string, g mfa.Group
 	if err != nil || has {
 		return ""
 	}
-	text := fmt.Sprintf("primary %s knows no group %s", primary, strconv.Quote(push.Printable(g.String(), maxBypassText)))
+	text := fmt.Sprintf("primary %s knows no group %s", primary, strconv.Quote(text.Printable(g.String(), maxBypassText)))
 	if names, err := knower.GroupNames(ctx); err == nil {
 		text += config.Suggest(g.String(), names)
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -234,7 +234,7 @@ limits: {pending: 10, pending_per_client: 10}
 	}
 	s := p.seat("127.0.0.1")
 	var waits []request
-	var prompts []push.PromptView
+	var prompts []device.PromptView
 	for i, user := range users[:10] {
 		waits = append(waits, s.start(signIn(user, "")))
 		prompts = append(prompts, phones[i].prompt())
@@ -243,7 +243,7 @@ limits: {pending: 10, pending_per_client: 10}
 	p.await("server.log", `"reason":"overload"`)
 	s.silent()
 	for i, r := range waits {
-		phones[i].decide(prompts[i], push.ActionApprove, "")
+		phones[i].decide(prompts[i], device.ActionApprove, "")
 		s.gets(r, radius.AccessAccept)
 	}
 	r := s.start(signIn(users[10], ""))

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -26,8 +26,8 @@ func (c comesFrom) RoundTrip(r *http.Request) (*http.Response, error) {
 // tryInvitation enrols with a token from an address. It returns an error code of
 // the protocol, empty where the device was enrolled, and what the person is told.
 func (p *serverProcess) tryInvitation(token string, from comesFrom) (code, message string) {
-	_, err := push.Enroll(p.t.Context(), push.InvitationLink("http://"+p.web, token), "phone", push.MaxVersion, &http.Client{Transport: from})
-	var told *push.PhoneError
+	_, err := device.Enroll(p.t.Context(), device.InvitationLink("http://"+p.web, token), "phone", device.MaxVersion, &http.Client{Transport: from})
+	var told *device.PhoneError
 	switch {
 	case err == nil:
 		return "", ""
@@ -46,7 +46,7 @@ func (p *serverProcess) expired(user string) string {
 		p.t.Fatal(err)
 	}
 	defer st.Close()
-	token, in := push.NewInvitation(mfa.NameOf(user), time.Now().Add(-time.Second))
+	token, in := device.NewInvitation(mfa.NameOf(user), time.Now().Add(-time.Second))
 	if err := st.Invite(ctx, in, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user)}); err != nil {
 		p.t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestInvitations(t *testing.T) {
 	}
 	p.kill()
 	p.start()
-	never, _ := push.NewInvitation(mfa.NameOf("alice"), time.Now().Add(time.Hour))
+	never, _ := device.NewInvitation(mfa.NameOf("alice"), time.Now().Add(time.Hour))
 	told := map[string]bool{}
 	for name, token := range map[string]string{"used": used, "expired": p.expired("alice"), "never made": never} {
 		code, message := p.tryInvitation(token, "198.51.100.2")
@@ -94,7 +94,7 @@ func TestInvitations(t *testing.T) {
 
 	refused := 0
 	for range 30 { // 20, and one every 3 s
-		guess, _ := push.NewInvitation(mfa.NameOf("bob"), time.Now())
+		guess, _ := device.NewInvitation(mfa.NameOf("bob"), time.Now())
 		if code, _ := p.tryInvitation(guess, "198.51.100.3"); code == "too_many_requests" {
 			refused++
 		}

@@ -10,8 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 func (a *app) deviceInvitationsCommand() *cobra.Command {
@@ -37,7 +38,7 @@ func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Nam
 		return fmt.Errorf("device: invitations: %w", err)
 	}
 	if asJSON {
-		return printEach(a, list, func(in *push.Invitation) invitationReport {
+		return printEach(a, list, func(in *device.Invitation) invitationReport {
 			return invitationReport{User: in.User.String(), Expires: in.Expires}
 		})
 	}
@@ -48,7 +49,7 @@ func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Nam
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "USER\tEXPIRES")
 	for _, in := range list {
-		fmt.Fprintf(t, "%s\t%s\n", push.Printable(in.User.String(), 128), in.Expires.Local().Format(time.DateTime))
+		fmt.Fprintf(t, "%s\t%s\n", text.Printable(in.User.String(), 128), in.Expires.Local().Format(time.DateTime))
 	}
 	return t.Flush()
 }
@@ -67,7 +68,7 @@ func (a *app) deviceUninviteCommand() *cobra.Command {
 					return withHint("radmatch device invitations", fmt.Errorf("device: uninvite: %w", err))
 				}
 				if err == nil {
-					fmt.Fprintf(a.stdout, "The invitation of %s works no longer\n", push.Printable(user.String(), 128))
+					fmt.Fprintf(a.stdout, "The invitation of %s works no longer\n", text.Printable(user.String(), 128))
 				}
 				return err
 			})

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -70,7 +70,7 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	ph := p.enroll("alice")
 	s := p.seat("127.0.0.1")
 	r := s.start(signIn("alice", "192.0.2.1"))
-	_, _ = ph.Decide(t.Context(), ph.prompt(), push.ActionApprove, "") // its answer may be lost too
+	_, _ = ph.Decide(t.Context(), ph.prompt(), device.ActionApprove, "") // its answer may be lost too
 	p.exited()
 	s.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if n, err := s.conn.Read(make([]byte, 4096)); err == nil {
@@ -98,7 +98,7 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	if got := p.counts("alice"); got["accept approve_deny"] != 1 || len(got) != 1 {
 		t.Errorf("events %v, want one accept", got)
 	}
-	ph.decide(shown, push.ActionApprove, "")
+	ph.decide(shown, device.ActionApprove, "")
 	s.gets(other, radius.AccessAccept)
 	if got := p.counts("alice"); got["accept approve_deny"] != 2 || len(got) != 1 {
 		t.Errorf("events %v, want two accepts", got)

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -55,12 +55,12 @@ func (a *app) setDefault(ctx context.Context, st *store.Store, user mfa.Name, m 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Default method of %s: %s\n", push.Printable(user.String(), 128), m)
+	fmt.Fprintf(a.stdout, "Default method of %s: %s\n", text.Printable(user.String(), 128), m)
 	switch {
 	case m == mfa.MethodPush && u.Devices == 0:
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no device yet: radmatch device invite %s\n", push.Printable(user.String(), 128), push.Printable(user.String(), 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no device yet: radmatch device invite %s\n", text.Printable(user.String(), 128), text.Printable(user.String(), 128))
 	case m == mfa.MethodOTP && u.Codes == 0:
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no token yet: radmatch totp add %s\n", push.Printable(user.String(), 128), push.Printable(user.String(), 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no token yet: radmatch totp add %s\n", text.Printable(user.String(), 128), text.Printable(user.String(), 128))
 	}
 	return nil
 }

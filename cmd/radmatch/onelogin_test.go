@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -52,7 +52,7 @@ func TestStormRingsOnce(t *testing.T) {
 		}
 		s.silent()
 	}
-	ph.decide(ph.one(), push.ActionApprove, "")
+	ph.decide(ph.one(), device.ActionApprove, "")
 	for i, s := range seats {
 		for _, r := range sent[i] {
 			s.gets(r, radius.AccessAccept)
@@ -74,7 +74,7 @@ func TestNextProtocolAfterDenial(t *testing.T) {
 	ph := p.enroll("alice")
 	s := p.seat("127.0.0.1")
 	r := s.start(signIn("alice", "192.0.2.1"))
-	ph.decide(ph.prompt(), push.ActionDeny, "")
+	ph.decide(ph.prompt(), device.ActionDeny, "")
 	s.gets(r, radius.AccessReject)
 	mschap, err := radius.NewMSCHAPv2("alice", testPassword)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
@@ -22,7 +22,7 @@ func TestPageOwn(t *testing.T) {
 	lost := p.enroll("alice")
 	gets(t, p.login("127.0.0.1", `User-Name = "alice"`, `User-Password = "wrong"`), "Access-Reject")
 	_, answer = p.number(alice, `Calling-Station-Id = "192.0.2.14"`)
-	lost.decide(lost.prompt(), push.ActionDeny, "")
+	lost.decide(lost.prompt(), device.ActionDeny, "")
 	gets(t, answer, "Access-Reject")
 	p.awaitEvent("alice", "reject push_denied", 1)
 	page.click("History")

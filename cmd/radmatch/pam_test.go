@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // pamClient is siteClient as pam_radius; its timeout is that of the module.
@@ -162,7 +162,7 @@ func TestPAM(t *testing.T) {
 
 	s = p.pam("bob", 30)
 	s.types("Password:", testPassword)
-	ph.decide(ph.prompt(), push.ActionDeny, "")
+	ph.decide(ph.prompt(), device.ActionDeny, "")
 	s.ends(false)
 	if n := p.counts("bob"); n["accept approve_deny"] != 1 || n["reject push_denied"] != 1 {
 		t.Errorf("events %v", n)
@@ -178,7 +178,7 @@ func TestPAMAsDelivered(t *testing.T) {
 	s.types("Password:", testPassword)
 	v := ph.prompt()
 	s.types("Approve the request on your device, then press OK", "")
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	s.ends(true)
 	if n := p.counts("bob"); n["accept approve_deny"] != 1 || len(n) != 1 {
 		t.Errorf("events %v", n)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
 
@@ -27,7 +27,7 @@ log: {level: info}
 // sign returns the Authorization header of a request. Its clock is a second ahead:
 // what was signed in the second in which the server began is refused.
 func (ph *phone) sign(method, target string, body []byte) (string, error) {
-	return push.SignRequest(ph.Key, ph.Version, ph.Device, time.Now().Add(time.Second), method, target, body)
+	return device.SignRequest(ph.Key, ph.Version, ph.Device, time.Now().Add(time.Second), method, target, body)
 }
 
 // call makes a signed request as the page does, and reads the answer into v.
@@ -55,7 +55,7 @@ func (ph *phone) call(method, target string, body []byte, v any) (status int, co
 	if err != nil {
 		t.Fatal(err)
 	}
-	var refused push.ErrorBody
+	var refused device.ErrorBody
 	if resp.StatusCode/100 != 2 {
 		_ = json.Unmarshal(answer, &refused)
 	} else if v != nil {
@@ -82,14 +82,14 @@ func (ph *phone) passkey() *pushtest.Authenticator {
 }
 
 // confirm approves a prompt with what assert returns for the decision's challenge.
-func (ph *phone) confirm(v push.PromptView, number string, assert func(challenge []byte) []byte) (status int, code string) {
+func (ph *phone) confirm(v device.PromptView, number string, assert func(challenge []byte) []byte) (status int, code string) {
 	t := ph.p.t
 	t.Helper()
-	d := push.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: push.ActionApprove, Number: number, Surface: push.SurfaceApp}
+	d := device.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: device.ActionApprove, Number: number, Surface: device.SurfaceApp}
 	if err := d.Sign(ph.Key, v.User); err != nil {
 		t.Fatal(err)
 	}
-	req := push.DecisionRequest{Decision: d.Action, Number: number, Surface: d.Surface, Signature: push.Encode(d.Signature)}
+	req := device.DecisionRequest{Decision: d.Action, Number: number, Surface: d.Surface, Signature: device.Encode(d.Signature)}
 	if assert != nil {
 		req.Assertion = assert(d.Challenge(v.User))
 	}
@@ -167,7 +167,7 @@ func TestPasskeyLogin(t *testing.T) {
 	// After a restart the passkey is still needed, and a copy of it stands out.
 	p.stop()
 	p.start()
-	again := &phone{&push.Phone{Server: "http://" + p.web, Device: ph.Device, User: ph.User, Name: ph.Name, Version: ph.Version, Key: ph.Key}, p, nil}
+	again := &phone{&device.Phone{Server: "http://" + p.web, Device: ph.Device, User: ph.User, Name: ph.Name, Version: ph.Version, Key: ph.Key}, p, nil}
 	login = p.login("127.0.0.1", alice)
 	p.until("a prompt", func() bool { return len(again.live()) == 1 })
 	v = again.live()[0]
@@ -211,7 +211,7 @@ func TestPasskeyRequired(t *testing.T) {
 	if status, code := ph.confirm(v, "", nil); status != 422 || code != "passkey_required" {
 		t.Errorf("approve: %d %s", status, code)
 	}
-	ph.decide(v, push.ActionDeny, "")
+	ph.decide(v, device.ActionDeny, "")
 	gets(t, login, "Access-Reject")
 }
 

@@ -13,7 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 func (a *app) phoneCommand() *cobra.Command {
@@ -44,7 +45,7 @@ func (a *app) phoneEnrollCommand() *cobra.Command {
 			if name == "" {
 				name = hostname()
 			}
-			if _, _, err := push.ParseInvitationLink(args[0]); err != nil {
+			if _, _, err := device.ParseInvitationLink(args[0]); err != nil {
 				return usageError("quote the whole link: the token is behind the #", "%w", err)
 			}
 			return a.enrollPhone(cmd.Context(), args[0], name, file, force)
@@ -62,10 +63,10 @@ func (a *app) enrollPhone(ctx context.Context, link, name, file string, force bo
 		return err
 	}
 	defer discard()
-	p, err := push.Enroll(ctx, link, name, push.MaxVersion, nil)
+	p, err := device.Enroll(ctx, link, name, device.MaxVersion, nil)
 	if err != nil {
 		hint := "is the address right, and the server up?"
-		if told := (*push.PhoneError)(nil); errors.As(err, &told) {
+		if told := (*device.PhoneError)(nil); errors.As(err, &told) {
 			hint = phoneHint(told)
 		}
 		return withHint(hint, fmt.Errorf("phone: enrol: %w", err))
@@ -73,7 +74,7 @@ func (a *app) enrollPhone(ctx context.Context, link, name, file string, force bo
 	if err := save(p); err != nil {
 		return fmt.Errorf("phone: enrolled as %s, but its key is lost: %w", p.Device, err)
 	}
-	fmt.Fprintf(a.stdout, "enrolled %s as device %q of %s\n", p.Device, p.Name, push.Printable(p.User, 128))
+	fmt.Fprintf(a.stdout, "enrolled %s as device %q of %s\n", p.Device, p.Name, text.Printable(p.User, 128))
 	return nil
 }
 
@@ -86,7 +87,7 @@ func phoneFile(state string) (string, error) {
 
 func hostname() string {
 	if h, err := os.Hostname(); err == nil && h != "" {
-		return push.Printable(h, 64)
+		return text.Printable(h, 64)
 	}
 	return "terminal"
 }
@@ -94,15 +95,15 @@ func hostname() string {
 // watcher is one run of `phone watch`.
 type watcher struct {
 	out   io.Writer
-	phone *push.Phone
+	phone *device.Phone
 	once  bool
 
 	// What is answered without asking; action is empty where the person is asked.
-	action push.Action
+	action device.Action
 	number string
 
-	waiting []push.PromptView // not decided yet, oldest first; the first is asked for
-	from    time.Time         // lines from before were meant for the one before
+	waiting []device.PromptView // not decided yet, oldest first; the first is asked for
+	from    time.Time           // lines from before were meant for the one before
 }
 
 // readTime is how long a person needs at least to read that another request is
@@ -154,8 +155,8 @@ func (w *watcher) answerAll(hasNumber, approve, deny, notMe bool, number string)
 	set := 0
 	for _, f := range []struct {
 		on     bool
-		action push.Action
-	}{{hasNumber, push.ActionApprove}, {approve, push.ActionApprove}, {deny, push.ActionDeny}, {notMe, push.ActionNotMe}} {
+		action device.Action
+	}{{hasNumber, device.ActionApprove}, {approve, device.ActionApprove}, {deny, device.ActionDeny}, {notMe, device.ActionNotMe}} {
 		if f.on {
 			set++
 			w.action = f.action
@@ -177,10 +178,10 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 	parent := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	notices := make(chan push.Notice)
+	notices := make(chan device.Notice)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- w.phone.Watch(ctx, poll, func(n push.Notice) error {
+		ended <- w.phone.Watch(ctx, poll, func(n device.Notice) error {
 			select {
 			case notices <- n:
 				return nil
@@ -207,7 +208,7 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 			if parent.Err() != nil {
 				return nil
 			}
-			if told := (*push.PhoneError)(nil); errors.As(err, &told) {
+			if told := (*device.PhoneError)(nil); errors.As(err, &told) {
 				err = withHint(phoneHint(told), err)
 			}
 		}
@@ -221,13 +222,13 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 }
 
 // phoneHint is what to do about an error that trying again does not mend.
-func phoneHint(told *push.PhoneError) string {
+func phoneHint(told *device.PhoneError) string {
 	switch {
 	case told.Code == "device_unknown":
 		return "radmatch phone enroll LINK --force"
 	case told.Code == "invitation":
 		return "radmatch device invite USER makes a new link"
-	case told.MinVersion > push.MaxVersion:
+	case told.MinVersion > device.MaxVersion:
 		return "install the server's version of radmatch here; link and device stay good"
 	}
 	return ""
@@ -251,10 +252,10 @@ func readLines(ctx context.Context, r io.Reader) <-chan string {
 	return lines
 }
 
-func (w *watcher) notice(ctx context.Context, n push.Notice) error {
+func (w *watcher) notice(ctx context.Context, n device.Notice) error {
 	switch {
 	case n.Connected:
-		fmt.Fprintf(w.out, "waiting for sign-ins of %s\n", push.Printable(w.phone.User, 128))
+		fmt.Fprintf(w.out, "waiting for sign-ins of %s\n", text.Printable(w.phone.User, 128))
 	case n.Problem != nil:
 		fmt.Fprintf(w.out, "not connected: %v; trying again\n", n.Problem)
 	case n.New != nil:
@@ -280,13 +281,13 @@ func (w *watcher) notice(ctx context.Context, n push.Notice) error {
 	return nil
 }
 
-func (w *watcher) withdrawn(g push.Withdrawn) error {
-	i := slices.IndexFunc(w.waiting, func(v push.PromptView) bool { return v.ID == g.ID })
+func (w *watcher) withdrawn(g device.Withdrawn) error {
+	i := slices.IndexFunc(w.waiting, func(v device.PromptView) bool { return v.ID == g.ID })
 	if i < 0 {
 		return nil // answered here
 	}
 	why := "it is over"
-	if g.Reason == push.WithdrawnDecided {
+	if g.Reason == device.WithdrawnDecided {
 		why = "decided on another device"
 	}
 	fmt.Fprintf(w.out, "request %s withdrawn: %s\n", short(g.ID), why)
@@ -301,10 +302,10 @@ func (w *watcher) withdrawn(g push.Withdrawn) error {
 }
 
 // show prints a request. All of it comes from the network.
-func (w *watcher) show(v push.PromptView) {
-	fmt.Fprintf(w.out, "\nsign-in request %s\n  user      %s\n", short(v.ID), push.Printable(v.User, 128))
+func (w *watcher) show(v device.PromptView) {
+	fmt.Fprintf(w.out, "\nsign-in request %s\n  user      %s\n", short(v.ID), text.Printable(v.User, 128))
 	if !v.HidesClient {
-		fmt.Fprintf(w.out, "  client    %s\n", push.Printable(v.Client, 128))
+		fmt.Fprintf(w.out, "  client    %s\n", text.Printable(v.Client, 128))
 	}
 	w.requests(v)
 	fmt.Fprintf(w.out, "  expires   %s\n", v.Expires.Local().Format(time.DateTime))
@@ -315,15 +316,15 @@ func (w *watcher) show(v push.PromptView) {
 		fmt.Fprintln(w.out, "  code      shown here after the approval, to be typed where you sign in")
 	}
 	if v.Refused != "" {
-		fmt.Fprintf(w.out, "  refused   %s\n", push.Printable(v.Refused, 200))
+		fmt.Fprintf(w.out, "  refused   %s\n", text.Printable(v.Refused, 200))
 	}
 }
 
-func (w *watcher) requests(v push.PromptView) {
+func (w *watcher) requests(v device.PromptView) {
 	for _, r := range v.Requests {
 		line := r.Time.Local().Format(time.DateTime)
 		if !v.HidesClient {
-			line += " by " + push.Printable(r.Client, 128)
+			line += " by " + text.Printable(r.Client, 128)
 		}
 		if !v.HidesPlace {
 			line += ", from " + r.From()
@@ -363,12 +364,12 @@ func (w *watcher) answered(ctx context.Context, line string) error {
 		return nil
 	}
 	v := w.waiting[0]
-	action, number := push.ActionApprove, ""
+	action, number := device.ActionApprove, ""
 	switch line = strings.ToLower(strings.TrimSpace(line)); {
 	case slices.Contains([]string{"d", "deny", "n", "no"}, line):
-		action = push.ActionDeny
+		action = device.ActionDeny
 	case slices.Contains([]string{"m", "not me"}, line):
-		action = push.ActionNotMe
+		action = device.ActionNotMe
 	case !v.NumberRequired && slices.Contains([]string{"a", "approve", "y", "yes"}, line):
 	case v.NumberRequired && line != "" && strings.Trim(line, "0123456789") == "":
 		number = line
@@ -385,12 +386,12 @@ func (w *watcher) answered(ctx context.Context, line string) error {
 }
 
 // decide sends a decision. An approval that cannot be right is not sent.
-func (w *watcher) decide(ctx context.Context, v push.PromptView, action push.Action, number string) error {
-	if action == push.ActionApprove {
+func (w *watcher) decide(ctx context.Context, v device.PromptView, action device.Action, number string) error {
+	if action == device.ActionApprove {
 		why := ""
 		switch {
 		case v.Refused != "":
-			why = push.Printable(v.Refused, 200)
+			why = text.Printable(v.Refused, 200)
 		case v.NumberRequired && number == "":
 			why = "it needs the number that the sign-in shows"
 		case !v.NumberRequired && number != "":
@@ -407,15 +408,15 @@ func (w *watcher) decide(ctx context.Context, v push.PromptView, action push.Act
 		return fmt.Errorf("phone: request %s: %w", short(v.ID), err)
 	case err != nil:
 		fmt.Fprintf(w.out, "request %s: %v\n", short(v.ID), err)
-	case told.Outcome == push.OutcomeWrongNumber:
+	case told.Outcome == device.OutcomeWrongNumber:
 		fmt.Fprintf(w.out, "request %s denied: wrong number\n", short(v.ID))
 		return w.over(&exitError{code: exitRejected})
 	default:
-		fmt.Fprintf(w.out, "request %s %s\n", short(v.ID), push.Printable(string(told.Outcome), 20))
+		fmt.Fprintf(w.out, "request %s %s\n", short(v.ID), text.Printable(string(told.Outcome), 20))
 	}
 	if told.Code != "" {
 		fmt.Fprintf(w.out, "  code      %s\n            type it where you sign in, until %s\n",
-			push.Printable(told.Code, 16), told.CodeExpires.Local().Format(time.TimeOnly))
+			text.Printable(told.Code, 16), told.CodeExpires.Local().Format(time.TimeOnly))
 	}
 	return w.over(errDone)
 }
@@ -429,4 +430,4 @@ func (w *watcher) over(err error) error {
 }
 
 // short is enough of an id to tell requests apart.
-func short(id string) string { return push.Printable(id, 16) }
+func short(id string) string { return text.Printable(id, 16) }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 	"github.com/radmatch/radmatch/mfa/web"
@@ -49,7 +50,7 @@ func newPhoneRig(t *testing.T) *phoneRig {
 }
 
 func (r *phoneRig) invite(user string) string {
-	return push.InvitationLink(r.url, r.store.Invite(user, time.Now().Add(time.Hour)))
+	return device.InvitationLink(r.url, r.store.Invite(user, time.Now().Add(time.Hour)))
 }
 
 func phoneRun(t *testing.T, stdin string, args ...string) (code int, out, errs string) {
@@ -218,7 +219,7 @@ func TestPhoneTypedTooEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, end := range map[string]func(w *watcher, first string) error{
-		"withdrawn": func(w *watcher, first string) error { return w.withdrawn(push.Withdrawn{ID: first}) },
+		"withdrawn": func(w *watcher, first string) error { return w.withdrawn(device.Withdrawn{ID: first}) },
 		"answered":  func(w *watcher, _ string) error { return w.answered(t.Context(), "n") },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -226,9 +227,9 @@ func TestPhoneTypedTooEarly(t *testing.T) {
 		var out syncBuffer
 		w := &watcher{out: &out, phone: p}
 		for len(w.waiting) < 2 {
-			w.waiting = r.approver.Live(mfa.NameOf("alice"), push.MaxVersion).Prompts
+			w.waiting = r.approver.Live(mfa.NameOf("alice"), device.MaxVersion).Prompts
 		}
-		slices.SortFunc(w.waiting, func(a, b push.PromptView) int { return strings.Compare(a.ID, b.ID) })
+		slices.SortFunc(w.waiting, func(a, b device.PromptView) int { return strings.Compare(a.ID, b.ID) })
 		if err := errors.Join(end(w, w.waiting[0].ID), w.answered(t.Context(), "y")); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -284,7 +285,7 @@ func (r *phoneRig) speaking(t *testing.T, lowest, highest int) {
 		q.Body = io.NopCloser(bytes.NewReader(body))
 		var said struct{ Version int }
 		_ = json.Unmarshal(body, &said) // of an enrolment
-		if auth, err := push.ParseRequestAuth(q.Header.Get("Authorization")); err == nil {
+		if auth, err := device.ParseRequestAuth(q.Header.Get("Authorization")); err == nil {
 			said.Version = auth.Version
 		}
 		if said.Version >= lowest && said.Version <= highest {
@@ -292,7 +293,7 @@ func (r *phoneRig) speaking(t *testing.T, lowest, highest int) {
 			return
 		}
 		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(push.ErrorBody{Code: "version_unsupported", Message: "Update the older of the two.", MinVersion: lowest, MaxVersion: highest})
+		_ = json.NewEncoder(w).Encode(device.ErrorBody{Code: "version_unsupported", Message: "Update the older of the two.", MinVersion: lowest, MaxVersion: highest})
 	}))
 	t.Cleanup(front.Close)
 	r.url = front.URL
@@ -303,7 +304,7 @@ func (r *phoneRig) speaking(t *testing.T, lowest, highest int) {
 // have none in common it says what to do.
 func TestPhoneVersions(t *testing.T) {
 	t.Parallel()
-	const next = push.MaxVersion + 1
+	const next = device.MaxVersion + 1
 	for _, c := range []struct {
 		name            string
 		lowest, highest int // of the server
@@ -312,11 +313,11 @@ func TestPhoneVersions(t *testing.T) {
 		says            string
 		spoken          int // as the server has noted it; 0: the device has not got through
 	}{
-		{"the same", push.MinVersion, push.MaxVersion, "42", exitOK, " approved", push.MaxVersion},
-		{"a newer server", push.MinVersion + 1, next, "42", exitOK, " approved", push.MaxVersion},
-		{"an older server", push.MinVersion, push.VersionNumber, "42", exitOK, " approved", push.VersionNumber},
-		{"one from before numbers", push.MinVersion, push.VersionApprove, "", exitOK, " approved", push.VersionApprove},
-		{"one from before numbers, with a number", push.MinVersion, push.VersionApprove, "42", exitRejected, "not approved", push.VersionApprove},
+		{"the same", device.MinVersion, device.MaxVersion, "42", exitOK, " approved", device.MaxVersion},
+		{"a newer server", device.MinVersion + 1, next, "42", exitOK, " approved", device.MaxVersion},
+		{"an older server", device.MinVersion, device.VersionNumber, "42", exitOK, " approved", device.VersionNumber},
+		{"one from before numbers", device.MinVersion, device.VersionApprove, "", exitOK, " approved", device.VersionApprove},
+		{"one from before numbers, with a number", device.MinVersion, device.VersionApprove, "42", exitRejected, "not approved", device.VersionApprove},
 		{"a server that is too new", next, next, "", exitFailure, "hint: install the server's version of radmatch", 0},
 		{"a server that does not say", 0, 0, "", exitFailure, "Update the older of the two", 0},
 	} {
@@ -329,8 +330,8 @@ func TestPhoneVersions(t *testing.T) {
 			if err := errors.Join(err, json.Unmarshal(text, &file)); err != nil {
 				t.Fatal(err)
 			}
-			device := fmt.Sprint(file["device"])
-			file["server"], file["version"] = r.url, push.VersionApprove // as the first program wrote it
+			enrolled := fmt.Sprint(file["device"])
+			file["server"], file["version"] = r.url, device.VersionApprove // as the first program wrote it
 			text, _ = json.Marshal(file)
 			if err := os.WriteFile(r.state, text, 0o600); err != nil {
 				t.Fatal(err)
@@ -349,7 +350,7 @@ func TestPhoneVersions(t *testing.T) {
 			if err := <-done; (err == nil) != (c.code == exitOK) {
 				t.Errorf("Push: %v", err)
 			}
-			if d, _ := r.store.Device(t.Context(), device); c.spoken != 0 && d.Version != c.spoken {
+			if d, _ := r.store.Device(t.Context(), enrolled); c.spoken != 0 && d.Version != c.spoken {
 				t.Errorf("the server has noted version %d, want %d", d.Version, c.spoken)
 			}
 			code, _, errs = phoneRun(t, "", "enroll", r.invite("bob"), "--state", r.state+".bob")

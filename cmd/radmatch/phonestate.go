@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // phoneState is the file in which `radmatch phone` keeps its device. The version
@@ -37,7 +37,7 @@ func defaultPhoneFile() (string, error) {
 	return filepath.Join(dir, "radmatch", "phone.json"), nil
 }
 
-func loadPhone(file string) (*push.Phone, error) {
+func loadPhone(file string) (*device.Phone, error) {
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, withHint("radmatch phone enroll LINK", fmt.Errorf("phone: not enrolled: %s is not there", file))
@@ -61,12 +61,12 @@ func loadPhone(file string) (*push.Phone, error) {
 	if err != nil || !ok || key.Curve != elliptic.P256() {
 		return nil, withHint("radmatch phone enroll LINK --force", fmt.Errorf("phone: %s holds no P-256 key", file))
 	}
-	return &push.Phone{Server: st.Server, Device: st.Device, User: st.User, Name: st.Name, Version: push.MaxVersion, Key: key}, nil
+	return &device.Phone{Server: st.Server, Device: st.Device, User: st.User, Name: st.Name, Version: device.MaxVersion, Key: key}, nil
 }
 
 // reservePhone makes sure, before the invitation is used up, that the key can be
 // written to file. save writes it there; discard undoes what is not saved.
-func reservePhone(file string, force bool) (save func(*push.Phone) error, discard func(), err error) {
+func reservePhone(file string, force bool) (save func(*device.Phone) error, discard func(), err error) {
 	if _, err := os.Lstat(file); err == nil && !force {
 		return nil, nil, withHint("--force replaces it, --state FILE adds another", fmt.Errorf("phone: already enrolled: %s is there", file))
 	}
@@ -81,7 +81,7 @@ func reservePhone(file string, force bool) (save func(*push.Phone) error, discar
 		_ = tmp.Close()
 		_ = os.Remove(tmp.Name()) // gone when it was saved
 	}
-	save = func(p *push.Phone) error {
+	save = func(p *device.Phone) error {
 		key, err := x509.MarshalPKCS8PrivateKey(p.Key)
 		if err != nil {
 			return err

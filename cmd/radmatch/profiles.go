@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -145,7 +145,7 @@ func deviceText(c *config.Client) string {
 	}
 	behind := ""
 	if c.Behind != "" {
-		behind = fmt.Sprintf("behind client %s as NAS %s, ", c.Behind, push.Printable(strings.Join(c.NAS, ", "), 300))
+		behind = fmt.Sprintf("behind client %s as NAS %s, ", c.Behind, text.Printable(strings.Join(c.NAS, ", "), 300))
 	}
 	return behind + fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
 		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),

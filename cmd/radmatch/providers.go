@@ -11,6 +11,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/push"
@@ -26,7 +27,7 @@ type parts struct {
 	approver *push.Approver
 	// callbacks and registered are for push providers whose devices are not ours.
 	callbacks  *push.Callbacks
-	registered push.Registrations
+	registered device.Registrations
 	dictionary *radius.Dictionary // that of the configuration
 	log        *zap.Logger        // for what providers do by themselves
 	above      primaries          // of the entry that is built: those before it

@@ -20,8 +20,8 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -257,8 +257,8 @@ func (q *quickstart) register(ctx context.Context) error {
 		return err
 	}
 	q.expires = time.Now().Add(defaultInvitation)
-	token, invitation := push.NewInvitation(mfa.NameOf(q.user), q.expires)
-	q.link = push.InvitationLink(cfg.PublicURL(), token)
+	token, invitation := device.NewInvitation(mfa.NameOf(q.user), q.expires)
+	q.link = device.InvitationLink(cfg.PublicURL(), token)
 	if err := st.Invite(ctx, invitation, adminEvent(mfa.NameOf(q.user), fmt.Sprintf("device invitation, valid for %v", defaultInvitation))); err != nil {
 		return err
 	}

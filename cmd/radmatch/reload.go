@@ -12,8 +12,8 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -121,7 +121,7 @@ func tryDirectories(cfg *config.Config, built primaries, log *zap.Logger) {
 			defer cancel()
 			for _, err := range splitErrors(directory.Connect(ctx)) {
 				log.Warn("a directory cannot be asked now; logins will try it again",
-					zap.String("primary", e.Name), zap.String("problem", push.Printable(err.Error(), 500)), zap.String("hint", hintOf(err)))
+					zap.String("primary", e.Name), zap.String("problem", text.Printable(err.Error(), 500)), zap.String("hint", hintOf(err)))
 			}
 		}()
 	}

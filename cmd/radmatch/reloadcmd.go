@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // How long the command waits for the server to say how the reload went, and how
@@ -68,7 +68,7 @@ func (a *app) reloadServer(ctx context.Context, asJSON bool) error {
 		return a.printJSON(outcome)
 	}
 	for _, key := range outcome.Restart {
-		fmt.Fprintf(a.stdout, "note: %s takes effect at the next start\n", push.Printable(key, 100))
+		fmt.Fprintf(a.stdout, "note: %s takes effect at the next start\n", text.Printable(key, 100))
 	}
 	fmt.Fprintf(a.stdout, "Reloaded: process %d serves %d clients\n", outcome.PID, outcome.Clients)
 	return nil

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -37,7 +37,7 @@ mfa: {reject_delay: 500ms}
 	if live := ph.live(); len(live) != 1 {
 		t.Fatalf("%d prompts, want 1", len(live))
 	}
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	s.gets(second, radius.AccessAccept)
 	s.silent()
 	got := p.events("alice")
@@ -196,7 +196,7 @@ mfa: {reject_delay: 500ms}
 	if live := ph.live(); len(live) != 1 || len(live[0].Requests) != 1 {
 		t.Fatalf("prompts %+v, want the victim's alone", live)
 	}
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	victim.gets(waits, radius.AccessAccept)
 	// The approval is used up: the same seat again is a new prompt.
 	again := here.start(signIn("alice", "192.0.2.1"))
@@ -206,7 +206,7 @@ mfa: {reject_delay: 500ms}
 	}
 	here.silent()
 	there.silent()
-	ph.decide(v2, push.ActionDeny, "")
+	ph.decide(v2, device.ActionDeny, "")
 	here.gets(again, radius.AccessReject)
 	if n := p.counts("alice")["accept approve_deny"]; n != 1 {
 		t.Errorf("%d logins were accepted, want 1", n)
@@ -241,7 +241,7 @@ func TestRetransmission(t *testing.T) {
 	if live := ph.live(); len(live) != 1 || len(live[0].Requests) != 1 {
 		t.Errorf("prompts %+v, want one of one request", live)
 	}
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	a, raw := s.answer(r)
 	if a.Code != radius.AccessAccept {
 		t.Fatalf("%s, want Access-Accept", a.Code)

@@ -13,8 +13,8 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -189,7 +189,7 @@ func compareTrue(a, b bool) int {
 func ambiguousName(typed mfa.Name, found []candidate) error {
 	var whom []string
 	for _, c := range found {
-		whom = append(whom, fmt.Sprintf("%s at primary %s", push.Printable(c.name.String(), 128), c.primary))
+		whom = append(whom, fmt.Sprintf("%s at primary %s", text.Printable(c.name.String(), 128), c.primary))
 	}
 	return fmt.Errorf("%q %w %s", typed, errSeveralUsers, strings.Join(whom, ", or "))
 }
@@ -243,13 +243,13 @@ func (a *app) resolveUser(ctx context.Context, cfg *config.Config, typed string)
 		return mfa.Name{}, withHint(literalHint(err), err)
 	}
 	if !user.name.Is(name) {
-		fmt.Fprintf(a.stderr, "radmatch: the user is %s (you typed %s)\n", push.Printable(user.name.String(), 128), push.Printable(typed, 128))
+		fmt.Fprintf(a.stderr, "radmatch: the user is %s (you typed %s)\n", text.Printable(user.name.String(), 128), text.Printable(typed, 128))
 	}
 	if user.unsure != "" {
-		fmt.Fprintf(a.stderr, "radmatch: note: primary %s cannot look users up: whether it knows %s is not known\n", user.unsure, push.Printable(user.name.String(), 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: primary %s cannot look users up: whether it knows %s is not known\n", user.unsure, text.Printable(user.name.String(), 128))
 	}
 	if user.silent != "" {
-		fmt.Fprintf(a.stderr, "radmatch: note: primary %s gives no answer: whether it knows %s too is not known\n", user.silent, push.Printable(typed, 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: primary %s gives no answer: whether it knows %s too is not known\n", user.silent, text.Printable(typed, 128))
 	}
 	return user.name, nil
 }

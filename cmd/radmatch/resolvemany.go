@@ -10,8 +10,8 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -70,7 +70,7 @@ func (a *app) resolveRows(ctx context.Context, cfg *config.Config, rows []otp.Ro
 			continue
 		}
 		if !users[i].name.Is(row.Token.User) {
-			renamed = append(renamed, fmt.Sprintf("%s (%s in the file)", push.Printable(users[i].name.String(), 128), push.Printable(row.Token.User.String(), 128)))
+			renamed = append(renamed, fmt.Sprintf("%s (%s in the file)", text.Printable(users[i].name.String(), 128), text.Printable(row.Token.User.String(), 128)))
 		}
 		if users[i].unsure != "" {
 			unsure = users[i].unsure
@@ -145,7 +145,7 @@ func (a *app) checkNames(ctx context.Context, cfg *config.Config) error {
 	for i, err := range failed {
 		switch {
 		case errors.Is(err, errUnknownName):
-			unknown = append(unknown, push.Printable(names[i].String(), 128))
+			unknown = append(unknown, text.Printable(names[i].String(), 128))
 		case err != nil:
 			silent = err
 			notKnown++
@@ -167,7 +167,7 @@ func (a *app) warnClashes(ctx context.Context, st *store.Store) error {
 	clashes, err := st.Clashes(ctx)
 	for _, c := range clashes {
 		a.find(foundWarning, "", fmt.Sprintf("user %s was kept apart from %q, which is the same name: what is registered there counts for nobody, and the user was blocked; see radmatch user show, register what is missing, then radmatch user unblock, which removes the rest",
-			push.Printable(c.User.String(), 128), c.Others), "")
+			text.Printable(c.User.String(), 128), c.Others), "")
 	}
 	return err
 }

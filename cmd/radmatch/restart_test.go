@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
 )
@@ -38,7 +38,7 @@ func (p *serverProcess) restart(ph *phone) (*seat, *phone) {
 }
 
 // one demands that exactly one prompt is live, and returns it.
-func (ph *phone) one() push.PromptView {
+func (ph *phone) one() device.PromptView {
 	ph.p.t.Helper()
 	live := ph.live()
 	if len(live) != 1 {
@@ -51,12 +51,12 @@ func (ph *phone) one() push.PromptView {
 // request, join the prompt that the device has shown all the time.
 func TestRestartGoesOnWithPrompt(t *testing.T) {
 	t.Parallel()
-	for action, want := range map[push.Action]struct {
+	for action, want := range map[device.Action]struct {
 		code  radius.Code
 		event string
 	}{
-		push.ActionApprove: {radius.AccessAccept, "accept approve_deny"},
-		push.ActionDeny:    {radius.AccessReject, "reject push_denied"},
+		device.ActionApprove: {radius.AccessAccept, "accept approve_deny"},
+		device.ActionDeny:    {radius.AccessReject, "reject push_denied"},
 	} {
 		t.Run(string(action), func(t *testing.T) {
 			t.Parallel()
@@ -94,7 +94,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 				t.Errorf("events %v", got)
 			}
 			p.awaitKept(0, 0)
-			if action == push.ActionDeny { // it speaks for 10 s, over another restart too
+			if action == device.ActionDeny { // it speaks for 10 s, over another restart too
 				s, ph = p.restart(ph)
 				s.expect(signIn("alice", "192.0.2.1"), radius.AccessReject)
 				p.awaitEvent("alice", "reject recently_denied", 1)
@@ -116,7 +116,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	ph.prompt()
 	p.awaitKept(1, 1)
 	s, ph = p.restart(ph)
-	ph.decide(ph.one(), push.ActionApprove, "")
+	ph.decide(ph.one(), device.ActionApprove, "")
 	if got := p.counts("alice"); len(got) != 0 {
 		t.Fatalf("the approval alone ended the login: %v", got)
 	}
@@ -129,7 +129,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	ph.prompt()
 	p.awaitKept(1, 1)
 	_, ph = p.restart(ph)
-	ph.decide(ph.one(), push.ActionApprove, "")
+	ph.decide(ph.one(), device.ActionApprove, "")
 	p.until("unclaimed", func() bool {
 		events := p.events("alice")
 		return events[len(events)-1].Kind == mfa.EventUnclaimed
@@ -189,7 +189,7 @@ mfa: {reject_delay: 500ms}
 			if live := ph.live(); len(live) > 0 {
 				t.Errorf("live: %+v", live)
 			}
-			if _, err := ph.Decide(t.Context(), shown, push.ActionApprove, "42"); err == nil {
+			if _, err := ph.Decide(t.Context(), shown, device.ActionApprove, "42"); err == nil {
 				t.Error("a decision on the old prompt counted")
 			}
 			s.send(r)

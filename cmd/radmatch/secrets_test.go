@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -75,10 +75,10 @@ log: {level: debug}
 	if number == nil {
 		t.Fatalf("%q shows no number", fourth.Message())
 	}
-	ph.decide(ph.prompt(), push.ActionApprove, number[1])
+	ph.decide(ph.prompt(), device.ActionApprove, number[1])
 	numbers.expect(answerTo("alice", state("fourth", fourth), "ok"), radius.AccessAccept)
 	fifth := hidden.expect(signIn("alice", "192.0.2.1"), radius.AccessChallenge)
-	told, err := ph.Decide(t.Context(), ph.prompt(), push.ActionApprove, "")
+	told, err := ph.Decide(t.Context(), ph.prompt(), device.ActionApprove, "")
 	if err != nil || len(told.Code) != 6 {
 		t.Fatalf("%+v, %v", told, err)
 	}

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // patience bounds every wait of a test for something that must come.
@@ -328,9 +328,9 @@ func (p *serverProcess) awaitEvent(user, event string, n int) {
 
 // phone is a device of a user, over the real protocol, that a test decides with.
 type phone struct {
-	*push.Phone
+	*device.Phone
 	p       *serverProcess
-	notices chan push.Notice
+	notices chan device.Notice
 }
 
 // invite returns the token of a new invitation.
@@ -343,22 +343,22 @@ func (p *serverProcess) invite(user string) string {
 // enroll invites and enrols a device of user.
 func (p *serverProcess) enroll(user string) *phone {
 	p.t.Helper()
-	device, err := push.Enroll(context.Background(), push.InvitationLink("http://"+p.web, p.invite(user)), user+"'s", push.MaxVersion, nil)
+	dev, err := device.Enroll(context.Background(), device.InvitationLink("http://"+p.web, p.invite(user)), user+"'s", device.MaxVersion, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.connect(device)
+	return p.connect(dev)
 }
 
 // connect has a device, perhaps one from before a restart, watch what happens.
-func (p *serverProcess) connect(d *push.Phone) *phone {
-	device := &push.Phone{Server: "http://" + p.web, Device: d.Device, User: d.User, Name: d.Name, Version: d.Version, Key: d.Key}
+func (p *serverProcess) connect(d *device.Phone) *phone {
+	dev := &device.Phone{Server: "http://" + p.web, Device: d.Device, User: d.User, Name: d.Name, Version: d.Version, Key: d.Key}
 	ctx, cancel := context.WithCancel(context.Background())
-	ph := &phone{device, p, make(chan push.Notice, 1000)}
+	ph := &phone{dev, p, make(chan device.Notice, 1000)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		device.Watch(ctx, false, func(n push.Notice) error {
+		dev.Watch(ctx, false, func(n device.Notice) error {
 			ph.notices <- n
 			return nil
 		})
@@ -371,18 +371,18 @@ func (p *serverProcess) connect(d *push.Phone) *phone {
 }
 
 // prompt waits for the next prompt.
-func (ph *phone) prompt() push.PromptView {
+func (ph *phone) prompt() device.PromptView {
 	ph.p.t.Helper()
-	return ph.notice(func(n push.Notice) *push.PromptView { return n.New })
+	return ph.notice(func(n device.Notice) *device.PromptView { return n.New })
 }
 
 // changed waits until a prompt has changed.
-func (ph *phone) changed() push.PromptView {
+func (ph *phone) changed() device.PromptView {
 	ph.p.t.Helper()
-	return ph.notice(func(n push.Notice) *push.PromptView { return n.Changed })
+	return ph.notice(func(n device.Notice) *device.PromptView { return n.Changed })
 }
 
-func (ph *phone) notice(f func(push.Notice) *push.PromptView) push.PromptView {
+func (ph *phone) notice(f func(device.Notice) *device.PromptView) device.PromptView {
 	ph.p.t.Helper()
 	timeout := time.After(patience)
 	for {
@@ -398,7 +398,7 @@ func (ph *phone) notice(f func(push.Notice) *push.PromptView) push.PromptView {
 }
 
 // live asks which prompts there are now.
-func (ph *phone) live() []push.PromptView {
+func (ph *phone) live() []device.PromptView {
 	ph.p.t.Helper()
 	list, err := ph.Prompts(context.Background())
 	if err != nil {
@@ -408,7 +408,7 @@ func (ph *phone) live() []push.PromptView {
 }
 
 // decide sends a decision that must be taken.
-func (ph *phone) decide(v push.PromptView, action push.Action, number string) {
+func (ph *phone) decide(v device.PromptView, action device.Action, number string) {
 	ph.p.t.Helper()
 	if _, err := ph.Decide(context.Background(), v, action, number); err != nil {
 		ph.p.t.Fatal(err)
@@ -418,5 +418,5 @@ func (ph *phone) decide(v push.PromptView, action push.Action, number string) {
 // approve waits for the next prompt and approves it.
 func (ph *phone) approve() {
 	ph.p.t.Helper()
-	ph.decide(ph.prompt(), push.ActionApprove, "")
+	ph.decide(ph.prompt(), device.ActionApprove, "")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -76,7 +76,7 @@ func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duratio
 		return a.printJSON(issuedPass{newPassReport(&t, time.Now()), shown})
 	}
 	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
-		shown, push.Printable(t.User.String(), 128), uses, t.Expires.Local().Format(time.DateTime))
+		shown, text.Printable(t.User.String(), 128), uses, t.Expires.Local().Format(time.DateTime))
 	return nil
 }
 
@@ -115,7 +115,7 @@ func (a *app) listPasses(ctx context.Context, st *store.Store, user mfa.Name, as
 	fmt.Fprintln(t, "USER\tID\tISSUED\tSTATE")
 	for i := range passes {
 		p := &passes[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", push.Printable(p.User.String(), 128), p.ID, p.Created.Local().Format(time.DateTime), describePass(p, now))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", text.Printable(p.User.String(), 128), p.ID, p.Created.Local().Format(time.DateTime), describePass(p, now))
 	}
 	return t.Flush()
 }
@@ -145,7 +145,7 @@ func (a *app) revokePass(ctx context.Context, st *store.Store, user mfa.Name) er
 	if err := st.RemoveToken(ctx, user, pass.ID, adminEvent(user, fmt.Sprintf("pass %s revoked", pass.ID))); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Revoked the pass of %s\n", push.Printable(user.String(), 128))
+	fmt.Fprintf(a.stdout, "Revoked the pass of %s\n", text.Printable(user.String(), 128))
 	return a.noteLast(ctx, st, user)
 }
 

@@ -24,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -146,16 +146,16 @@ func TestTLS(t *testing.T) {
 	if !strings.HasPrefix(link, "https://mfa.example.org/enroll#") {
 		t.Fatalf("the link is %s", link)
 	}
-	device, err := push.Enroll(t.Context(), link, "pixel", push.MaxVersion, client)
+	dev, err := device.Enroll(t.Context(), link, "pixel", device.MaxVersion, client)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ph := &phone{device, p, make(chan push.Notice, 1000)}
+	ph := &phone{dev, p, make(chan device.Notice, 1000)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		device.Watch(ctx, false, func(n push.Notice) error { ph.notices <- n; return nil })
+		dev.Watch(ctx, false, func(n device.Notice) error { ph.notices <- n; return nil })
 	}()
 	defer func() { cancel(); <-ended }()
 	s := p.seat("127.0.0.1")

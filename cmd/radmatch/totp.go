@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/otp"
 )
@@ -116,7 +116,7 @@ func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
 			return err
 		}
 	}
-	fmt.Fprintf(a.stdout, "Added token %s of %s: %s\n", t.ID, push.Printable(t.User.String(), 128), describeToken(&t))
+	fmt.Fprintf(a.stdout, "Added token %s of %s: %s\n", t.ID, text.Printable(t.User.String(), 128), describeToken(&t))
 	return nil
 }
 
@@ -361,10 +361,10 @@ func printTokens(w io.Writer, tokens []otp.Token) error {
 		}
 		serial := "-"
 		if o.Serial != "" {
-			serial = push.Printable(o.Serial, 64)
+			serial = text.Printable(o.Serial, 64)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", push.Printable(o.User.String(), 128), o.ID, serial,
-			describeToken(&o), state, o.Created.Local().Format(time.DateTime), push.Printable(o.Label, 64))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", text.Printable(o.User.String(), 128), o.ID, serial,
+			describeToken(&o), state, o.Created.Local().Format(time.DateTime), text.Printable(o.Label, 64))
 	}
 	return t.Flush()
 }
@@ -406,7 +406,7 @@ func (a *app) removeTOTP(ctx context.Context, st *store.Store, user mfa.Name, wh
 	if err := st.RemoveToken(ctx, user, t.ID, adminEvent(user, fmt.Sprintf("%s token %s removed", t.Kind, t.ID))); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Removed token %s of %s\n", t.ID, push.Printable(t.User.String(), 128))
+	fmt.Fprintf(a.stdout, "Removed token %s of %s\n", t.ID, text.Printable(t.User.String(), 128))
 	return a.noteLast(ctx, st, user)
 }
 
@@ -415,7 +415,7 @@ func (a *app) removeTOTP(ctx context.Context, st *store.Store, user mfa.Name, wh
 func (a *app) noteLast(ctx context.Context, st *store.Store, user mfa.Name) error {
 	u, err := st.User(ctx, user)
 	if err == nil && u.Devices+u.Codes == 0 && !u.HasPass {
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no second factor left; what happens now is up to require_user_match\n", push.Printable(user.String(), 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no second factor left; what happens now is up to require_user_match\n", text.Printable(user.String(), 128))
 	}
 	return err
 }

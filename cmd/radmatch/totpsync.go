@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -56,7 +56,7 @@ func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, code
 	if asJSON {
 		return a.printJSON(newSyncReport(user, tokens, u))
 	}
-	fmt.Fprintf(a.stdout, "Token %s of %s: %s\n", u.Token, push.Printable(user.String(), 128), offset(tokens, u))
+	fmt.Fprintf(a.stdout, "Token %s of %s: %s\n", u.Token, text.Printable(user.String(), 128), offset(tokens, u))
 	return nil
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -69,7 +69,7 @@ const textBlocked = "user blocked"
 func (a *app) userBlockCommand() *cobra.Command {
 	var reason string
 	c := a.userSubcommand("block", "Let a user in no more, whatever password and code are typed", func(ctx context.Context, st *store.Store, name mfa.Name) error {
-		if reason != push.Printable(reason, maxBypassText) {
+		if reason != text.Printable(reason, maxBypassText) {
 			return usageError("radmatch user block USER --reason TEXT", "user block: --reason must be at most %d characters that print, on one line", maxBypassText)
 		}
 		return a.blockUser(ctx, st, name, reason)
@@ -121,16 +121,16 @@ func (a *app) blockUser(ctx context.Context, st *store.Store, name mfa.Name, rea
 	if err != nil {
 		return err
 	}
-	text := textBlocked
+	change := textBlocked
 	if reason != "" {
-		text += ": " + reason
+		change += ": " + reason
 	}
-	if err := st.SetBlocked(ctx, name, true, adminEvent(name, text)); err != nil {
+	if err := st.SetBlocked(ctx, name, true, adminEvent(name, change)); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Blocked %s\n", push.Printable(name.String(), 128))
+	fmt.Fprintf(a.stdout, "Blocked %s\n", text.Printable(name.String(), 128))
 	if a.literal && before.Devices+before.Codes == 0 && !before.HasPass {
-		fmt.Fprintf(a.stderr, "radmatch: note: %s has no method registered; the name must be the one that the primary returns\n", push.Printable(name.String(), 128))
+		fmt.Fprintf(a.stderr, "radmatch: note: %s has no method registered; the name must be the one that the primary returns\n", text.Printable(name.String(), 128))
 	}
 	return nil
 }
@@ -150,6 +150,6 @@ func (a *app) unblockUser(ctx context.Context, st *store.Store, name mfa.Name) e
 			return err
 		}
 	}
-	fmt.Fprintf(a.stdout, "Unblocked %s\n", push.Printable(name.String(), 128))
+	fmt.Fprintf(a.stdout, "Unblocked %s\n", text.Printable(name.String(), 128))
 	return nil
 }

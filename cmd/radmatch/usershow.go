@@ -10,9 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/login"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -27,7 +28,7 @@ type deviceReport struct {
 	Provider string     `json:"provider,omitempty"` // empty: one of ours
 }
 
-func newDeviceReport(d *push.Device) deviceReport {
+func newDeviceReport(d *device.Device) deviceReport {
 	r := deviceReport{User: d.User.String(), ID: d.ID, Name: d.Name, Added: d.Added, Passkey: d.Passkey != nil, Provider: d.Provider}
 	if d.Provider == "" {
 		r.Seen = &d.Seen
@@ -190,15 +191,15 @@ func (a *app) readLimits(ctx context.Context, st *store.Store, u mfa.User, r *us
 
 func (r *userReport) print(t *tabwriter.Writer) {
 	row := func(key, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
-	row("user", "%s", push.Printable(r.User, 128))
+	row("user", "%s", text.Printable(r.User, 128))
 	row("blocked", "%s", r.blockText())
 	row("default", "%s", r.Default)
 	for _, d := range r.Devices {
 		if d.Provider != "" {
-			row("device", "%s %s, at %s", d.ID, push.Printable(d.Name, 64), d.Provider)
+			row("device", "%s %s, at %s", d.ID, text.Printable(d.Name, 64), d.Provider)
 			continue
 		}
-		row("device", "%s %s, last seen %s", d.ID, push.Printable(d.Name, 64), d.Seen.Local().Format(time.DateTime))
+		row("device", "%s %s, last seen %s", d.ID, text.Printable(d.Name, 64), d.Seen.Local().Format(time.DateTime))
 	}
 	for i := range r.tokens {
 		row("token", "%s %s", r.tokens[i].ID, describeToken(&r.tokens[i]))
@@ -207,7 +208,7 @@ func (r *userReport) print(t *tabwriter.Writer) {
 		row("pass", "%s %s", r.pass.ID, describePass(r.pass, time.Now()))
 	}
 	for _, group := range r.NoPushAt {
-		row("no push at", "%s: the user has reported a login there", push.Printable(group, 64))
+		row("no push at", "%s: the user has reported a login there", text.Printable(group, 64))
 	}
 	if len(r.Devices)+len(r.tokens) == 0 && r.pass == nil {
 		row("methods", "none")
@@ -232,11 +233,11 @@ func (r *userReport) blockText() string {
 	case r.BlockedSince == nil:
 		return "yes, before the events that are kept"
 	}
-	text := fmt.Sprintf("yes, %s by %s", r.BlockedSince.Local().Format(time.DateTime), push.Printable(r.BlockedBy, 64))
+	told := fmt.Sprintf("yes, %s by %s", r.BlockedSince.Local().Format(time.DateTime), text.Printable(r.BlockedBy, 64))
 	if r.BlockedWhy != "" {
-		text += ": " + push.Printable(r.BlockedWhy, maxBypassText)
+		told += ": " + text.Printable(r.BlockedWhy, maxBypassText)
 	}
-	return text
+	return told
 }
 
 // String is one login on a line.
@@ -244,15 +245,15 @@ func (l *loginReport) String() string {
 	if l == nil {
 		return "none in the events that are kept"
 	}
-	text := fmt.Sprintf("%s at %s", l.Time.Local().Format(time.DateTime), push.Printable(l.Client, 64))
+	line := fmt.Sprintf("%s at %s", l.Time.Local().Format(time.DateTime), text.Printable(l.Client, 64))
 	if l.EndUser != "" {
-		text += " from " + push.Printable(l.EndUser, 64)
+		line += " from " + text.Printable(l.EndUser, 64)
 	}
-	text += ": " + push.Printable(string(l.Reason), 32)
+	line += ": " + text.Printable(string(l.Reason), 32)
 	if l.Method != "" {
-		text += " (" + push.Printable(l.Method, 32) + ")"
+		line += " (" + text.Printable(l.Method, 32) + ")"
 	}
-	return text
+	return line
 }
 
 func (a *app) userListCommand() *cobra.Command {
@@ -302,7 +303,7 @@ func (a *app) listUsers(ctx context.Context, st *store.Store, asJSON bool) error
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", push.Printable(l.User, 128), yesNo(l.Blocked), l.Default, l.Devices, l.Tokens,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", text.Printable(l.User, 128), yesNo(l.Blocked), l.Default, l.Devices, l.Tokens,
 			yesNo(l.Pass), orDash(strings.Join(l.NoPushAt, ","), 64))
 	}
 	return t.Flush()

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -108,45 +108,45 @@ func TestForgedDecisions(t *testing.T) {
 	alice, bob, s := p.enroll("alice"), p.enroll("bob"), p.seat("127.0.0.1")
 	first := s.start(signIn("alice", ""))
 	v := alice.prompt()
-	refused := func(name string, ph *push.Phone, v push.PromptView, action push.Action, number string) {
+	refused := func(name string, ph *device.Phone, v device.PromptView, action device.Action, number string) {
 		t.Helper()
 		_, err := ph.Decide(t.Context(), v, action, number)
-		var told *push.PhoneError
+		var told *device.PhoneError
 		if !errors.As(err, &told) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	refused("another person's device", bob.Phone, v, push.ActionApprove, "")
-	posing := &push.Phone{Server: alice.Server, Device: alice.Device, User: "alice", Version: alice.Version, Key: bob.Key}
-	refused("another device's key", posing, v, push.ActionApprove, "")
-	refused("a number that was not asked for", alice.Phone, v, push.ActionApprove, "42")
+	refused("another person's device", bob.Phone, v, device.ActionApprove, "")
+	posing := &device.Phone{Server: alice.Server, Device: alice.Device, User: "alice", Version: alice.Version, Key: bob.Key}
+	refused("another device's key", posing, v, device.ActionApprove, "")
+	refused("a number that was not asked for", alice.Phone, v, device.ActionApprove, "42")
 	other := v
 	other.ID = strings.Repeat("x", len(v.ID))
-	refused("another request", alice.Phone, other, push.ActionApprove, "")
+	refused("another request", alice.Phone, other, device.ActionApprove, "")
 	another := v
 	another.User = "bob"
-	refused("signed for another user", alice.Phone, another, push.ActionApprove, "")
+	refused("signed for another user", alice.Phone, another, device.ActionApprove, "")
 	if n := len(alice.live()); n != 1 {
 		t.Fatalf("%d requests wait", n)
 	}
-	alice.decide(v, push.ActionApprove, "")
+	alice.decide(v, device.ActionApprove, "")
 	s.gets(first, radius.AccessAccept)
-	refused("a second time", alice.Phone, v, push.ActionApprove, "")
+	refused("a second time", alice.Phone, v, device.ActionApprove, "")
 }
 
 // said is the error code in an answer of the device protocol.
 func said(text string) string {
-	var body push.ErrorBody
+	var body device.ErrorBody
 	_ = json.Unmarshal([]byte(text), &body)
 	return body.Code
 }
 
 // decision is the body of a decision on v, signed for one number and sent with another.
-func (ph *phone) decision(v push.PromptView, signed, sent string) []byte {
+func (ph *phone) decision(v device.PromptView, signed, sent string) []byte {
 	ph.p.t.Helper()
-	d := push.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: push.ActionApprove, Number: signed, Surface: push.SurfaceApp}
+	d := device.Decision{Version: ph.Version, Device: ph.Device, Prompt: v.ID, Action: device.ActionApprove, Number: signed, Surface: device.SurfaceApp}
 	err := d.Sign(ph.Key, v.User)
-	body, err2 := json.Marshal(push.DecisionRequest{Decision: d.Action, Number: sent, Surface: d.Surface, Signature: push.Encode(d.Signature)})
+	body, err2 := json.Marshal(device.DecisionRequest{Decision: d.Action, Number: sent, Surface: d.Surface, Signature: device.Encode(d.Signature)})
 	if err := errors.Join(err, err2); err != nil {
 		ph.p.t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestDecisionSentAgain(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
-	decide := func(v push.PromptView, body []byte, auth string, header http.Header, want string) {
+	decide := func(v device.PromptView, body []byte, auth string, header http.Header, want string) {
 		t.Helper()
 		target := "/api/v1/prompts/" + v.ID + "/decision"
 		if auth == "" {

@@ -8,14 +8,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // openWebPush makes the sender of Web Push, nil where the configuration has
 // none. The first start makes the key of this server.
-func openWebPush(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*push.WebPush, error) {
+func openWebPush(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*webpush.Sender, error) {
 	o, err := webPushOptions(cfg)
 	if o == nil || err != nil {
 		return nil, err
@@ -24,21 +25,21 @@ func openWebPush(ctx context.Context, cfg *config.Config, st *store.Store, log *
 	if err != nil {
 		return nil, err
 	}
-	if o.VAPID, err = push.NewVAPID(key, cfg.PushContact()); err != nil {
+	if o.VAPID, err = webpush.NewVAPID(key, cfg.PushContact()); err != nil {
 		return nil, err
 	}
 	o.Store, o.Logger = st, log
-	return push.NewWebPush(*o), nil
+	return webpush.New(*o), nil
 }
 
 // webPushOptions is what the configuration says of Web Push; nil: there is none.
-func webPushOptions(cfg *config.Config) (*push.WebPushOptions, error) {
+func webPushOptions(cfg *config.Config) (*webpush.Options, error) {
 	if len(cfg.Web.PushServices) == 0 || len(cfg.Push) == 0 {
 		return nil, nil
 	}
-	o := &push.WebPushOptions{}
+	o := &webpush.Options{}
 	for i, text := range cfg.Web.PushServices {
-		s, err := push.ParsePushService(text)
+		s, err := webpush.ParseService(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", cfg.Where(fmt.Sprintf("web.push_services[%d]", i)), err)
 		}
@@ -56,16 +57,16 @@ func webPushOptions(cfg *config.Config) (*push.WebPushOptions, error) {
 
 // checkWebPush tries the push services that devices have subscribed at. One that
 // cannot be reached keeps nobody from serving: open pages get their prompts.
-func (a *app) checkWebPush(ctx context.Context, cfg *config.Config, devices []push.Device) error {
+func (a *app) checkWebPush(ctx context.Context, cfg *config.Config, devices []device.Device) error {
 	o, err := webPushOptions(cfg)
 	if o == nil || err != nil {
 		return err
 	}
 	subscribed := 0
-	for _, h := range push.NewWebPush(*o).Reach(ctx, devices) {
+	for _, h := range webpush.New(*o).Reach(ctx, devices) {
 		subscribed += h.Devices
 		switch {
-		case errors.Is(h.Err, push.ErrPushService):
+		case errors.Is(h.Err, webpush.ErrService):
 			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not rung: it is not in web.push_services", h.Devices), "")
 		case h.Err != nil:
 			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not reached: %v", h.Devices, h.Err),

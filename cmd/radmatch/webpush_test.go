@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 	"github.com/radmatch/radmatch/radius"
 )
 
@@ -78,7 +79,7 @@ func TestWebPush(t *testing.T) {
 	if !strings.Contains(key, m.Sender) || m.Subscriber != "alice's phone" || m.Text != `{"kind":"prompt","id":"`+v.ID+`"}` || m.Contact != "mailto:postmaster@example.org" {
 		t.Errorf("got %+v", m)
 	}
-	ph.decide(v, push.ActionApprove, "")
+	ph.decide(v, device.ActionApprove, "")
 	s.gets(r, radius.AccessAccept)
 	if out := p.cli("check", "--connect"); !strings.Contains(out, "web push "+service.Host()+": 1 devices, reached") {
 		t.Errorf("check: %s", out)
@@ -203,7 +204,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	s := p.seat("127.0.0.1")
 	start := time.Now()
 	r := s.start(signIn("alice", ""))
-	ph.decide(ph.prompt(), push.ActionApprove, "")
+	ph.decide(ph.prompt(), device.ActionApprove, "")
 	s.gets(r, radius.AccessAccept)
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the login took %v", took)
@@ -215,7 +216,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the service was not asked")
 	}
-	ph.decide(v, push.ActionDeny, "")
+	ph.decide(v, device.ActionDeny, "")
 	start = time.Now()
 	p.stop()
 	if took := time.Since(start); took > 10*time.Second {
@@ -249,7 +250,7 @@ func TestWebPushServiceAnswers(t *testing.T) {
 				return strings.Contains(p.cli("check", "--connect"), "web push: no device has subscribed")
 			})
 		}
-		ph.decide(v, push.ActionApprove, "")
+		ph.decide(v, device.ActionApprove, "")
 		s.gets(r, radius.AccessAccept)
 		if n := service.Requests() - before; c.asked == 1 && n != 1 {
 			t.Errorf("%d: asked %d times, want once", c.status, n)
@@ -263,7 +264,7 @@ func TestWebPushServiceAnswers(t *testing.T) {
 		for m := service.Next(); !strings.Contains(m.Text, v.ID); m = service.Next() {
 			// of the prompt before, which was sent again
 		}
-		ph.decide(v, push.ActionApprove, "")
+		ph.decide(v, device.ActionApprove, "")
 		s.gets(r, radius.AccessAccept)
 	}
 	if text := p.log(); regexp.MustCompile(`/push/[A-Z2-7]{20}`).MatchString(text) {
@@ -294,7 +295,7 @@ func TestPushServicesByDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := push.PushServices(); !slices.Equal(cfg.Web.PushServices, want) {
+	if want := webpush.BrowserServices(); !slices.Equal(cfg.Web.PushServices, want) {
 		t.Errorf("web.push_services is %q by default; the code knows %q", cfg.Web.PushServices, want)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 )
 
 // The errors of Decide. None of them ends the prompt, and none of them accepts.
@@ -32,8 +34,6 @@ var (
 	ErrSurface = errors.New("approved outside the app, and a number is due")
 	// ErrNumberRequired: the prompt needs a number and the decision has none.
 	ErrNumberRequired = errors.New("the number is missing")
-	// ErrMalformed: the message is not one of the protocol.
-	ErrMalformed = errors.New("malformed")
 )
 
 // ErrNoDevices is Push's answer for a user who has no device. It is not
@@ -51,14 +51,14 @@ const (
 // Approver is the push provider of our own devices. Its fields may be set until
 // the first call; its methods may be called concurrently.
 type Approver struct {
-	Store      Store
+	Store      device.Store
 	MaxPrompts int // live at once; 0: 50,000
 	// Passkeys examines passkeys; nil: nobody does, and who has one cannot approve.
-	Passkeys PasskeyVerifier
+	Passkeys device.PasskeyVerifier
 	// RequirePasskey keeps devices without a passkey from approving.
 	RequirePasskey bool
 	// WebPush rings the devices of a prompt's user that have subscribed; nil: none rings.
-	WebPush *WebPush
+	WebPush *webpush.Sender
 
 	mu     sync.Mutex
 	live   map[string]*prompt      // by id
@@ -97,15 +97,15 @@ type ending struct {
 	err  error // ErrDecided or ErrExpired
 	// told is set where it holds a code: the device that approved may have lost it
 	// on the way, and is told again for the same decision.
-	told      *DecisionResponse
+	told      *device.DecisionResponse
 	device    string
 	signature []byte
 }
 
 // again returns what a device was told of the same decision, while its code counts.
-func (e ending) again(d Decision) (DecisionResponse, bool) {
+func (e ending) again(d device.Decision) (device.DecisionResponse, bool) {
 	if e.told == nil || e.device != d.Device || !bytes.Equal(e.signature, d.Signature) || !time.Now().Before(e.told.CodeExpires) {
-		return DecisionResponse{}, false
+		return device.DecisionResponse{}, false
 	}
 	return *e.told, true
 }
@@ -140,7 +140,7 @@ func (a *Approver) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error)
 	if err != nil {
 		return mfa.Approval{}, fmt.Errorf("approver: %w", err)
 	}
-	defer a.WebPush.ring(ctx, &p, devices)()
+	defer a.WebPush.Ring(ctx, &p, devices)()
 	select {
 	case v := <-live.verdict:
 		return v.approval, v.err
@@ -157,7 +157,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 	if len(a.live) >= cmp.Or(a.MaxPrompts, defaultMaxPrompts) {
 		return nil, ErrBusy
 	}
-	if p.ID == "" || len(p.ID) > maxID || a.live[p.ID] != nil || a.ended[p.ID].err != nil {
+	if p.ID == "" || len(p.ID) > device.MaxID || a.live[p.ID] != nil || a.ended[p.ID].err != nil {
 		return nil, fmt.Errorf("prompt id %q is not a new one", p.ID)
 	}
 	if a.live == nil {
@@ -175,7 +175,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 func (a *Approver) giveUp(ctx context.Context, live *prompt) (mfa.Approval, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.close(live, ending{err: ErrExpired}, WithdrawnEnded) {
+	if !a.close(live, ending{err: ErrExpired}, device.WithdrawnEnded) {
 		v := <-live.verdict
 		return v.approval, v.err
 	}
@@ -251,40 +251,40 @@ func (a *Approver) Amend(promptID string, requests []mfa.PromptRequest) {
 // counts once; who sends an approval that was answered with a code again gets
 // the same answer. A wrong number is a denial, as is everything that is not approve.
 // An error means that the decision did not count and the prompt, if there is
-// one, still waits: the errors above, ErrNoDevice, ErrSignature, ErrPasskeyRequired,
-// ErrBadPasskey, *VersionError, or the store's.
-func (a *Approver) Decide(ctx context.Context, d Decision) (DecisionResponse, error) {
-	if err := d.check(); err != nil {
-		return DecisionResponse{}, err
+// one, still waits: the errors above, those of package device (ErrNoDevice,
+// ErrSignature, ErrPasskeyRequired, ErrBadPasskey, *VersionError), or the store's.
+func (a *Approver) Decide(ctx context.Context, d device.Decision) (device.DecisionResponse, error) {
+	if err := d.Check(); err != nil {
+		return device.DecisionResponse{}, err
 	}
-	device, err := a.Store.Device(ctx, d.Device)
+	dev, err := a.Store.Device(ctx, d.Device)
 	if err != nil {
-		return DecisionResponse{}, err
+		return device.DecisionResponse{}, err
 	}
-	live, told, err := a.find(d, device.User.Key())
+	live, told, err := a.find(d, dev.User.Key())
 	if live == nil {
 		return told, err
 	}
-	if err := verify(device.Key, d.input(live.User.String()), d.Signature); err != nil {
-		return DecisionResponse{}, err
+	if err := d.Verify(dev.Key, live.User.String()); err != nil {
+		return device.DecisionResponse{}, err
 	}
 	outcome, v, err := judge(live, d)
 	if err != nil {
-		return DecisionResponse{}, err
+		return device.DecisionResponse{}, err
 	}
 	// Before anybody learns what the number was worth, and before a wrong one counts.
-	if err := a.confirm(ctx, device, live.User, d); err != nil {
-		return DecisionResponse{}, err
+	if err := a.confirm(ctx, dev, live.User, d); err != nil {
+		return device.DecisionResponse{}, err
 	}
-	v.approval = mfa.Approval{Device: device.Name, DeviceID: device.ID, Signature: d.Signature}
+	v.approval = mfa.Approval{Device: dev.Name, DeviceID: dev.ID, Signature: d.Signature}
 	how := ending{err: ErrDecided}
-	told = DecisionResponse{Outcome: outcome}
-	if live.Code != "" && outcome == OutcomeApproved {
+	told = device.DecisionResponse{Outcome: outcome}
+	if live.Code != "" && outcome == device.OutcomeApproved {
 		told.Code, told.CodeExpires = string(live.Code), live.CodeExpires.UTC()
 		how.told, how.device, how.signature = &told, d.Device, d.Signature
 	}
 	if err := a.decided(live, how, v); err != nil {
-		return DecisionResponse{}, err
+		return device.DecisionResponse{}, err
 	}
 	if told.Code != "" && live.Approved != nil {
 		live.Approved(v.approval)
@@ -296,7 +296,7 @@ func (a *Approver) Decide(ctx context.Context, d Decision) (DecisionResponse, er
 func (a *Approver) decided(live *prompt, how ending, v verdict) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.close(live, how, WithdrawnDecided) {
+	if !a.close(live, how, device.WithdrawnDecided) {
 		return a.over(live.ID, live.User.Key())
 	}
 	live.verdict <- v
@@ -305,7 +305,7 @@ func (a *Approver) decided(live *prompt, how ending, v verdict) error {
 
 // find returns the live prompt that d decides, or what is to be told of one that
 // is over. user is whose device it is.
-func (a *Approver) find(d Decision, user mfa.NameKey) (*prompt, DecisionResponse, error) {
+func (a *Approver) find(d device.Decision, user mfa.NameKey) (*prompt, device.DecisionResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	live := a.live[d.Prompt]
@@ -313,15 +313,15 @@ func (a *Approver) find(d Decision, user mfa.NameKey) (*prompt, DecisionResponse
 		if told, same := a.ended[d.Prompt].again(d); same {
 			return nil, told, nil
 		}
-		return nil, DecisionResponse{}, a.over(d.Prompt, user)
+		return nil, device.DecisionResponse{}, a.over(d.Prompt, user)
 	}
 	if live.User.Key() != user {
-		return nil, DecisionResponse{}, ErrNotYours
+		return nil, device.DecisionResponse{}, ErrNotYours
 	}
 	if !live.Expires.IsZero() && !time.Now().Before(live.Expires) {
-		return nil, DecisionResponse{}, ErrExpired // Push is about to give up
+		return nil, device.DecisionResponse{}, ErrExpired // Push is about to give up
 	}
-	return live, DecisionResponse{}, nil
+	return live, device.DecisionResponse{}, nil
 }
 
 // over returns why a decision on a prompt that is not live comes too late, always
@@ -338,33 +338,45 @@ func (a *Approver) over(id string, user mfa.NameKey) error {
 }
 
 // judge says what a genuine decision means for the prompt.
-func judge(live *prompt, d Decision) (Outcome, verdict, error) {
+func judge(live *prompt, d device.Decision) (device.Outcome, verdict, error) {
 	switch d.Action {
-	case ActionDeny:
-		return OutcomeDenied, verdict{err: fmt.Errorf("denied on the device: %w", mfa.ErrRejected)}, nil
-	case ActionNotMe:
-		return OutcomeReported, verdict{err: fmt.Errorf("denied on the device: %w: %w", mfa.ErrRejected, mfa.ErrNotMe)}, nil
-	case ActionApprove:
+	case device.ActionDeny:
+		return device.OutcomeDenied, verdict{err: fmt.Errorf("denied on the device: %w", mfa.ErrRejected)}, nil
+	case device.ActionNotMe:
+		return device.OutcomeReported, verdict{err: fmt.Errorf("denied on the device: %w: %w", mfa.ErrRejected, mfa.ErrNotMe)}, nil
+	case device.ActionApprove:
 	default:
-		return "", verdict{}, ErrMalformed
+		return "", verdict{}, device.ErrMalformed
 	}
 	switch {
 	case live.Number == "" && d.Number != "":
-		return "", verdict{}, fmt.Errorf("%w: this request takes no number", ErrMalformed)
+		return "", verdict{}, fmt.Errorf("%w: this request takes no number", device.ErrMalformed)
 	case live.Number == "" && live.Code == "":
-		return OutcomeApproved, verdict{}, nil
-	case live.Number != "" && d.Version < VersionNumber:
+		return device.OutcomeApproved, verdict{}, nil
+	case live.Number != "" && d.Version < device.VersionNumber:
 		return "", verdict{}, ErrTooOld
-	case live.Code != "" && d.Version < VersionCode:
+	case live.Code != "" && d.Version < device.VersionCode:
 		return "", verdict{}, ErrTooOldForCode
-	case d.Surface != "" && d.Surface != SurfaceApp:
+	case d.Surface != "" && d.Surface != device.SurfaceApp:
 		return "", verdict{}, ErrSurface
 	case live.Number == "":
-		return OutcomeApproved, verdict{}, nil
+		return device.OutcomeApproved, verdict{}, nil
 	case d.Number == "":
 		return "", verdict{}, ErrNumberRequired
 	case subtle.ConstantTimeCompare([]byte(live.Number), []byte(d.Number)) != 1:
-		return OutcomeWrongNumber, verdict{err: fmt.Errorf("%w: %w", mfa.ErrRejected, mfa.ErrWrongNumber)}, nil
+		return device.OutcomeWrongNumber, verdict{err: fmt.Errorf("%w: %w", mfa.ErrRejected, mfa.ErrWrongNumber)}, nil
 	}
-	return OutcomeApproved, verdict{}, nil
+	return device.OutcomeApproved, verdict{}, nil
+}
+
+// confirm returns nil when d needs no passkey or has the right one. A device that
+// has registered one is never believed without it, whatever the configuration is now.
+func (a *Approver) confirm(ctx context.Context, dev device.Device, user mfa.Name, d device.Decision) error {
+	switch {
+	case d.Action != device.ActionApprove, dev.Passkey == nil && !a.RequirePasskey:
+		return nil
+	case dev.Passkey == nil, len(d.Assertion) == 0, a.Passkeys == nil:
+		return device.ErrPasskeyRequired
+	}
+	return a.Passkeys.VerifyPasskey(ctx, dev, d.Challenge(user.String()), d.Assertion)
 }

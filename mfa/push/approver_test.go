@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -21,15 +22,15 @@ import (
 func TestApproverConformance(t *testing.T) {
 	pushtest.Run(t, func(t *testing.T) pushtest.Rig {
 		st := &pushtest.Store{}
-		key := st.Add(t, "Anna", "dev1", push.MaxVersion)
+		key := st.Add(t, "Anna", "dev1", device.MaxVersion)
 		a := &push.Approver{Store: st}
 		return pushtest.Rig{
 			Pusher: a, User: "anna", Nobody: "bob",
 			Shown: func(ctx context.Context, id string) error { return await(ctx, a, id, true) },
 			Gone:  func(ctx context.Context, id string) error { return await(ctx, a, id, false) },
 			Respond: func(ctx context.Context, id string, r pushtest.Answer, number string) error {
-				action := []push.Action{push.ActionApprove, push.ActionDeny, push.ActionNotMe}[r]
-				_, err := a.Decide(ctx, signed(t, key, "anna", push.Decision{Version: push.MaxVersion, Device: "dev1", Prompt: id, Action: action, Number: number, Surface: push.SurfaceApp}))
+				action := []device.Action{device.ActionApprove, device.ActionDeny, device.ActionNotMe}[r]
+				_, err := a.Decide(ctx, signed(t, key, "anna", device.Decision{Version: device.MaxVersion, Device: "dev1", Prompt: id, Action: action, Number: number, Surface: device.SurfaceApp}))
 				return err
 			},
 		}
@@ -38,7 +39,7 @@ func TestApproverConformance(t *testing.T) {
 
 // await waits until anna's prompt id is live, or is not.
 func await(ctx context.Context, a *push.Approver, id string, live bool) error {
-	sub := a.Subscribe(mfa.NameOf("anna"), push.MaxVersion)
+	sub := a.Subscribe(mfa.NameOf("anna"), device.MaxVersion)
 	defer sub.Close()
 	for {
 		select {
@@ -48,7 +49,7 @@ func await(ctx context.Context, a *push.Approver, id string, live bool) error {
 			sub.Take()
 		}
 		found := false
-		for _, p := range a.Live(mfa.NameOf("anna"), push.MaxVersion).Prompts {
+		for _, p := range a.Live(mfa.NameOf("anna"), device.MaxVersion).Prompts {
 			found = found || p.ID == id
 		}
 		if found == live {
@@ -57,7 +58,7 @@ func await(ctx context.Context, a *push.Approver, id string, live bool) error {
 	}
 }
 
-func signed(t testing.TB, key *ecdsa.PrivateKey, user string, d push.Decision) push.Decision {
+func signed(t testing.TB, key *ecdsa.PrivateKey, user string, d device.Decision) device.Decision {
 	t.Helper()
 	if err := d.Sign(key, user); err != nil {
 		t.Fatal(err)
@@ -103,42 +104,42 @@ func (r *rig) start(ctx context.Context, p mfa.Prompt) <-chan error {
 // TestDecideRefuses: what is not a genuine decision on this live prompt does not
 // end it, and says why.
 func TestDecideRefuses(t *testing.T) {
-	approve := push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove, Number: "42"}
+	approve := device.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: device.ActionApprove, Number: "42"}
 	for _, c := range []struct {
 		name   string
 		user   string // signed for
 		signer string
-		d      func(push.Decision) push.Decision // before the signature
-		tamper func(push.Decision) push.Decision // after it
+		d      func(device.Decision) device.Decision // before the signature
+		tamper func(device.Decision) device.Decision // after it
 		want   error
 	}{
-		{name: "key of another device of the user", signer: "anna2", want: push.ErrSignature},
-		{name: "key of another user's device", signer: "bob1", want: push.ErrSignature},
-		{name: "device of another user", signer: "bob1", user: "bob", d: func(d push.Decision) push.Decision { d.Device = "bob1"; return d }, want: push.ErrNotYours},
-		{name: "device of another user signs for the user", signer: "bob1", d: func(d push.Decision) push.Decision { d.Device = "bob1"; return d }, want: push.ErrNotYours},
-		{name: "signed for another user", user: "bob", want: push.ErrSignature},
-		{name: "signed for the user in another spelling", user: "Anna", want: push.ErrSignature},
-		{name: "device named that did not sign", tamper: func(d push.Decision) push.Decision { d.Device = "anna2"; return d }, want: push.ErrSignature},
-		{name: "another request", d: func(d push.Decision) push.Decision { d.Prompt = "p2"; return d },
-			tamper: func(d push.Decision) push.Decision { d.Prompt = "p1"; return d }, want: push.ErrSignature},
-		{name: "tampered number", d: func(d push.Decision) push.Decision { d.Number = "41"; return d },
-			tamper: func(d push.Decision) push.Decision { d.Number = "42"; return d }, want: push.ErrSignature},
-		{name: "deny turned into approve", d: func(d push.Decision) push.Decision { d.Action, d.Number = push.ActionDeny, ""; return d },
-			tamper: func(d push.Decision) push.Decision { d.Action, d.Number = push.ActionApprove, "42"; return d }, want: push.ErrSignature},
-		{name: "version turned up", signer: "annaold", d: func(d push.Decision) push.Decision { d.Version, d.Device = 1, "annaold"; return d },
-			tamper: func(d push.Decision) push.Decision { d.Version = 2; return d }, want: push.ErrSignature},
-		{name: "no signature", tamper: func(d push.Decision) push.Decision { d.Signature = nil; return d }, want: push.ErrSignature},
-		{name: "zero signature", tamper: func(d push.Decision) push.Decision { d.Signature = make([]byte, 64); return d }, want: push.ErrSignature},
-		{name: "long signature", tamper: func(d push.Decision) push.Decision { d.Signature = append(d.Signature, 0); return d }, want: push.ErrSignature},
-		{name: "unknown request", d: func(d push.Decision) push.Decision { d.Prompt = "p9"; return d }, want: push.ErrUnknownPrompt},
-		{name: "unknown device", d: func(d push.Decision) push.Decision { d.Device = "anna9"; return d }, want: push.ErrNoDevice},
-		{name: "old device", signer: "annaold", d: func(d push.Decision) push.Decision { d.Version, d.Device = 1, "annaold"; return d }, want: push.ErrTooOld},
-		{name: "no number", d: func(d push.Decision) push.Decision { d.Number = ""; return d }, want: push.ErrNumberRequired},
-		{name: "no digits", d: func(d push.Decision) push.Decision { d.Number = "4２"; return d }, want: push.ErrMalformed},
-		{name: "no action", d: func(d push.Decision) push.Decision { d.Action = ""; return d }, want: push.ErrMalformed},
-		{name: "unknown action", d: func(d push.Decision) push.Decision { d.Action = "APPROVE"; return d }, want: push.ErrMalformed},
-		{name: "number with deny", d: func(d push.Decision) push.Decision { d.Action = push.ActionDeny; return d }, want: push.ErrMalformed},
-		{name: "long id", d: func(d push.Decision) push.Decision { d.Prompt = strings.Repeat("p", 1000); return d }, want: push.ErrMalformed},
+		{name: "key of another device of the user", signer: "anna2", want: device.ErrSignature},
+		{name: "key of another user's device", signer: "bob1", want: device.ErrSignature},
+		{name: "device of another user", signer: "bob1", user: "bob", d: func(d device.Decision) device.Decision { d.Device = "bob1"; return d }, want: push.ErrNotYours},
+		{name: "device of another user signs for the user", signer: "bob1", d: func(d device.Decision) device.Decision { d.Device = "bob1"; return d }, want: push.ErrNotYours},
+		{name: "signed for another user", user: "bob", want: device.ErrSignature},
+		{name: "signed for the user in another spelling", user: "Anna", want: device.ErrSignature},
+		{name: "device named that did not sign", tamper: func(d device.Decision) device.Decision { d.Device = "anna2"; return d }, want: device.ErrSignature},
+		{name: "another request", d: func(d device.Decision) device.Decision { d.Prompt = "p2"; return d },
+			tamper: func(d device.Decision) device.Decision { d.Prompt = "p1"; return d }, want: device.ErrSignature},
+		{name: "tampered number", d: func(d device.Decision) device.Decision { d.Number = "41"; return d },
+			tamper: func(d device.Decision) device.Decision { d.Number = "42"; return d }, want: device.ErrSignature},
+		{name: "deny turned into approve", d: func(d device.Decision) device.Decision { d.Action, d.Number = device.ActionDeny, ""; return d },
+			tamper: func(d device.Decision) device.Decision { d.Action, d.Number = device.ActionApprove, "42"; return d }, want: device.ErrSignature},
+		{name: "version turned up", signer: "annaold", d: func(d device.Decision) device.Decision { d.Version, d.Device = 1, "annaold"; return d },
+			tamper: func(d device.Decision) device.Decision { d.Version = 2; return d }, want: device.ErrSignature},
+		{name: "no signature", tamper: func(d device.Decision) device.Decision { d.Signature = nil; return d }, want: device.ErrSignature},
+		{name: "zero signature", tamper: func(d device.Decision) device.Decision { d.Signature = make([]byte, 64); return d }, want: device.ErrSignature},
+		{name: "long signature", tamper: func(d device.Decision) device.Decision { d.Signature = append(d.Signature, 0); return d }, want: device.ErrSignature},
+		{name: "unknown request", d: func(d device.Decision) device.Decision { d.Prompt = "p9"; return d }, want: push.ErrUnknownPrompt},
+		{name: "unknown device", d: func(d device.Decision) device.Decision { d.Device = "anna9"; return d }, want: device.ErrNoDevice},
+		{name: "old device", signer: "annaold", d: func(d device.Decision) device.Decision { d.Version, d.Device = 1, "annaold"; return d }, want: push.ErrTooOld},
+		{name: "no number", d: func(d device.Decision) device.Decision { d.Number = ""; return d }, want: push.ErrNumberRequired},
+		{name: "no digits", d: func(d device.Decision) device.Decision { d.Number = "4２"; return d }, want: device.ErrMalformed},
+		{name: "no action", d: func(d device.Decision) device.Decision { d.Action = ""; return d }, want: device.ErrMalformed},
+		{name: "unknown action", d: func(d device.Decision) device.Decision { d.Action = "APPROVE"; return d }, want: device.ErrMalformed},
+		{name: "number with deny", d: func(d device.Decision) device.Decision { d.Action = device.ActionDeny; return d }, want: device.ErrMalformed},
+		{name: "long id", d: func(d device.Decision) device.Decision { d.Prompt = strings.Repeat("p", 1000); return d }, want: device.ErrMalformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestDecideRefuses(t *testing.T) {
 				if c.tamper != nil {
 					d = c.tamper(d)
 				}
-				if told, err := r.Decide(t.Context(), d); !errors.Is(err, c.want) || told != (push.DecisionResponse{}) {
+				if told, err := r.Decide(t.Context(), d); !errors.Is(err, c.want) || told != (device.DecisionResponse{}) {
 					t.Errorf("got %+v, %v; want %v", told, err, c.want)
 				}
 				synctest.Wait()
@@ -181,9 +182,9 @@ func TestDecideRefuses(t *testing.T) {
 
 func TestDecideVersion(t *testing.T) {
 	r := newRig(t)
-	var version *push.VersionError
-	for _, v := range []int{-1, 0, push.MaxVersion + 1} {
-		_, err := r.Decide(t.Context(), signed(t, r.keys["anna1"], "anna", push.Decision{Version: v, Device: "anna1", Prompt: "p1", Action: push.ActionDeny}))
+	var version *device.VersionError
+	for _, v := range []int{-1, 0, device.MaxVersion + 1} {
+		_, err := r.Decide(t.Context(), signed(t, r.keys["anna1"], "anna", device.Decision{Version: v, Device: "anna1", Prompt: "p1", Action: device.ActionDeny}))
 		if !errors.As(err, &version) {
 			t.Errorf("version %d: got %v", v, err)
 		}
@@ -201,8 +202,8 @@ func TestOldDeviceMayDeny(t *testing.T) {
 		if refused := r.Live(mfa.NameOf("anna"), 2).Prompts[0].Refused; refused != "" {
 			t.Errorf("new device is told %q", refused)
 		}
-		d := signed(t, r.keys["annaold"], "anna", push.Decision{Version: 1, Device: "annaold", Prompt: "p1", Action: push.ActionDeny})
-		if told, err := r.Decide(t.Context(), d); told.Outcome != push.OutcomeDenied || err != nil {
+		d := signed(t, r.keys["annaold"], "anna", device.Decision{Version: 1, Device: "annaold", Prompt: "p1", Action: device.ActionDeny})
+		if told, err := r.Decide(t.Context(), d); told.Outcome != device.OutcomeDenied || err != nil {
 			t.Errorf("got %+v, %v", told, err)
 		}
 		if err := <-done; !errors.Is(err, mfa.ErrRejected) {
@@ -215,8 +216,8 @@ func TestNumberOnPlainPrompt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(t.Context(), prompt("p1", "anna", ""))
-		d := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove, Number: "42"})
-		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrMalformed) {
+		d := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: device.ActionApprove, Number: "42"})
+		if _, err := r.Decide(t.Context(), d); !errors.Is(err, device.ErrMalformed) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -226,8 +227,8 @@ func TestReplayAndSecondDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		done := r.start(t.Context(), prompt("p1", "anna", ""))
-		first := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove})
-		if told, err := r.Decide(t.Context(), first); told.Outcome != push.OutcomeApproved || err != nil {
+		first := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: device.ActionApprove})
+		if told, err := r.Decide(t.Context(), first); told.Outcome != device.OutcomeApproved || err != nil {
 			t.Fatalf("got %+v, %v", told, err)
 		}
 		if err := <-done; err != nil {
@@ -236,11 +237,11 @@ func TestReplayAndSecondDevice(t *testing.T) {
 		if _, err := r.Decide(t.Context(), first); !errors.Is(err, push.ErrDecided) {
 			t.Errorf("replay: got %v", err)
 		}
-		second := signed(t, r.keys["anna2"], "anna", push.Decision{Version: 2, Device: "anna2", Prompt: "p1", Action: push.ActionDeny})
+		second := signed(t, r.keys["anna2"], "anna", device.Decision{Version: 2, Device: "anna2", Prompt: "p1", Action: device.ActionDeny})
 		if _, err := r.Decide(t.Context(), second); !errors.Is(err, push.ErrDecided) {
 			t.Errorf("second device: got %v", err)
 		}
-		stranger := signed(t, r.keys["bob1"], "bob", push.Decision{Version: 2, Device: "bob1", Prompt: "p1", Action: push.ActionDeny})
+		stranger := signed(t, r.keys["bob1"], "bob", device.Decision{Version: 2, Device: "bob1", Prompt: "p1", Action: device.ActionDeny})
 		if _, err := r.Decide(t.Context(), stranger); !errors.Is(err, push.ErrNotYours) {
 			t.Errorf("another user: got %v", err)
 		}
@@ -257,7 +258,7 @@ func TestExpiry(t *testing.T) {
 		p := prompt("p1", "anna", "")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // longer than the prompt says: the prompt wins
 		done := r.start(ctx, p)
-		d := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove})
+		d := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: device.ActionApprove})
 		time.Sleep(55 * time.Second)
 		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrExpired) {
 			t.Errorf("at its expiry: got %v", err)
@@ -276,9 +277,9 @@ func TestRemovedDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(t.Context(), prompt("p1", "anna", ""))
-		d := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: push.ActionApprove})
+		d := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 2, Device: "anna1", Prompt: "p1", Action: device.ActionApprove})
 		r.store.Remove("anna1")
-		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrNoDevice) {
+		if _, err := r.Decide(t.Context(), d); !errors.Is(err, device.ErrNoDevice) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -303,14 +304,14 @@ func TestDevicesRace(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		won := make(chan string, 2)
-		for device, action := range map[string]push.Action{"anna1": push.ActionApprove, "anna2": push.ActionDeny} {
-			d := signed(t, r.keys[device], "anna", push.Decision{Version: 2, Device: device, Prompt: id, Action: action})
+		for from, action := range map[string]device.Action{"anna1": device.ActionApprove, "anna2": device.ActionDeny} {
+			d := signed(t, r.keys[from], "anna", device.Decision{Version: 2, Device: from, Prompt: id, Action: action})
 			wg.Go(func() {
 				switch _, err := r.Decide(t.Context(), d); {
 				case err == nil:
-					won <- device
+					won <- from
 				case !errors.Is(err, push.ErrDecided):
-					t.Errorf("%s: %v", device, err)
+					t.Errorf("%s: %v", from, err)
 				}
 			})
 		}
@@ -341,7 +342,7 @@ func TestDecisionAgainstEnd(t *testing.T) {
 		if err := await(t.Context(), r.Approver, id, true); err != nil {
 			t.Fatal(err)
 		}
-		d := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: id, Action: push.ActionApprove})
+		d := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 2, Device: "anna1", Prompt: id, Action: device.ActionApprove})
 		go cancel()
 		_, told := r.Decide(t.Context(), d)
 		got := <-done
@@ -367,9 +368,9 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-type brokenStore struct{ push.Store }
+type brokenStore struct{ device.Store }
 
-func (brokenStore) Devices(context.Context, mfa.Name) ([]push.Device, error) {
+func (brokenStore) Devices(context.Context, mfa.Name) ([]device.Device, error) {
 	return nil, errors.New("disk on fire")
 }
 
@@ -423,7 +424,7 @@ func TestSubscription(t *testing.T) {
 		cancel()
 		<-done
 		<-sub.Ready()
-		if u := sub.Take(); len(u) != 1 || u[0].Withdrawn == nil || *u[0].Withdrawn != (push.Withdrawn{ID: "p1", Reason: "ended"}) {
+		if u := sub.Take(); len(u) != 1 || u[0].Withdrawn == nil || *u[0].Withdrawn != (device.Withdrawn{ID: "p1", Reason: "ended"}) {
 			t.Fatalf("end: %+v", u)
 		}
 		if u := other.Take(); len(u) != 0 {
@@ -511,10 +512,10 @@ func holdPrompts(t testing.TB, r *rig, n int, before uint64) uint64 {
 }
 
 // everybody has a device.
-type everybody struct{ push.Store }
+type everybody struct{ device.Store }
 
-func (everybody) Devices(context.Context, mfa.Name) ([]push.Device, error) {
-	return make([]push.Device, 1), nil
+func (everybody) Devices(context.Context, mfa.Name) ([]device.Device, error) {
+	return make([]device.Device, 1), nil
 }
 
 func BenchmarkWaitingPrompts(b *testing.B) {
@@ -536,7 +537,7 @@ func BenchmarkDecide(b *testing.B) {
 		if err := await(b.Context(), r.Approver, id, true); err != nil {
 			b.Fatal(err)
 		}
-		d := signed(b, r.keys["anna1"], "anna", push.Decision{Version: 2, Device: "anna1", Prompt: id, Action: push.ActionApprove})
+		d := signed(b, r.keys["anna1"], "anna", device.Decision{Version: 2, Device: "anna1", Prompt: id, Action: device.ActionApprove})
 		if _, err := r.Decide(b.Context(), d); err != nil {
 			b.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // Callbacks is where answers come in to prompts that another provider carried:
@@ -34,15 +35,15 @@ var errGone = errors.New("no such request, or it is over")
 // asked is a live prompt. All of it is fixed when it is opened.
 type asked struct {
 	mfa.Prompt
-	provider string   // name of the entry of push
-	devices  []Device // of the user at this provider, at least one
-	key      []byte   // that answers are authenticated with
+	provider string          // name of the entry of push
+	devices  []device.Device // of the user at this provider, at least one
+	key      []byte          // that answers are authenticated with
 	verdict  chan verdict
 	decided  context.CancelFunc // what is still being sent need not be
 }
 
 // register finds the user's devices at a provider, for a new prompt.
-func register(ctx context.Context, r Registrations, provider string, p mfa.Prompt) (*asked, error) {
+func register(ctx context.Context, r device.Registrations, provider string, p mfa.Prompt) (*asked, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (c *Callbacks) open(a *asked) error {
 	if len(c.live) >= cmp.Or(c.MaxPrompts, defaultMaxPrompts) {
 		return ErrBusy
 	}
-	if a.ID == "" || len(a.ID) > maxID || c.live[a.ID] != nil {
+	if a.ID == "" || len(a.ID) > device.MaxID || c.live[a.ID] != nil {
 		return fmt.Errorf("prompt id %q is not a new one", a.ID)
 	}
 	if c.live == nil {
@@ -121,8 +122,8 @@ func (c *Callbacks) find(id string) (*asked, error) {
 
 // decide ends the prompt with an authenticated answer of one of its devices.
 // Its errors leave the prompt as it is.
-func (c *Callbacks) decide(a *asked, d Device, action Action, number string, proof []byte) (Outcome, error) {
-	outcome, v, err := judge(&prompt{Prompt: a.Prompt}, Decision{Version: VersionNumber, Action: action, Number: number})
+func (c *Callbacks) decide(a *asked, d device.Device, action device.Action, number string, proof []byte) (device.Outcome, error) {
+	outcome, v, err := judge(&prompt{Prompt: a.Prompt}, device.Decision{Version: device.VersionNumber, Action: action, Number: number})
 	if err != nil {
 		return "", err
 	}
@@ -158,7 +159,7 @@ func callbackStatus(err error) int {
 	switch {
 	case errors.Is(err, errGone):
 		return http.StatusGone
-	case errors.Is(err, ErrSignature):
+	case errors.Is(err, device.ErrSignature):
 		return http.StatusUnauthorized
 	case errors.Is(err, ErrNumberRequired):
 		return http.StatusUnprocessableEntity

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -22,8 +23,8 @@ func withCode(id string) mfa.Prompt {
 	return p
 }
 
-func inApp(device, id string, action push.Action) push.Decision {
-	return push.Decision{Version: 3, Device: device, Prompt: id, Action: action, Surface: push.SurfaceApp}
+func inApp(from, id string, action device.Action) device.Decision {
+	return device.Decision{Version: 3, Device: from, Prompt: id, Action: action, Surface: device.SurfaceApp}
 }
 
 // TestCode: the device that approved is told the code, and again for the same
@@ -41,8 +42,8 @@ func TestCode(t *testing.T) {
 		if !updates[0].Sync.Prompts[0].ShowsCode {
 			t.Errorf("the device is not told that a code comes: %+v", updates)
 		}
-		d := signed(t, r.keys["anna1"], "anna", inApp("anna1", "p1", push.ActionApprove))
-		want := push.DecisionResponse{Outcome: push.OutcomeApproved, Code: shownCode, CodeExpires: time.Now().Add(3 * time.Minute).UTC()}
+		d := signed(t, r.keys["anna1"], "anna", inApp("anna1", "p1", device.ActionApprove))
+		want := device.DecisionResponse{Outcome: device.OutcomeApproved, Code: shownCode, CodeExpires: time.Now().Add(3 * time.Minute).UTC()}
 		if told, err := r.Decide(t.Context(), d); err != nil || told != want {
 			t.Fatalf("got %+v, %v; want %+v", told, err, want)
 		}
@@ -64,12 +65,12 @@ func TestCode(t *testing.T) {
 		if told, err := r.Decide(t.Context(), d); err != nil || told != want {
 			t.Errorf("the same decision again: got %+v, %v", told, err)
 		}
-		anew := signed(t, r.keys["anna1"], "anna", push.Decision{Version: 3, Device: "anna1", Prompt: "p1", Action: push.ActionDeny, Surface: push.SurfaceApp})
+		anew := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 3, Device: "anna1", Prompt: "p1", Action: device.ActionDeny, Surface: device.SurfaceApp})
 		tampered := d
 		tampered.Signature = append([]byte{1}, d.Signature[1:]...)
 		other, stranger := d, d
 		other.Device, stranger.Device = "anna2", "bob1"
-		for name, d := range map[string]push.Decision{"another decision": anew, "another signature": tampered, "another device": other, "a stranger": stranger} {
+		for name, d := range map[string]device.Decision{"another decision": anew, "another signature": tampered, "another device": other, "a stranger": stranger} {
 			if told, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrDecided) && !errors.Is(err, push.ErrNotYours) || told.Code != "" {
 				t.Errorf("%s: got %+v, %v", name, told, err)
 			}
@@ -85,7 +86,7 @@ func TestCode(t *testing.T) {
 func TestNoCodeWithoutApproval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		for id, action := range map[string]push.Action{"p1": push.ActionDeny, "p2": push.ActionNotMe} {
+		for id, action := range map[string]device.Action{"p1": device.ActionDeny, "p2": device.ActionNotMe} {
 			done := r.start(t.Context(), withCode(id))
 			d := signed(t, r.keys["anna1"], "anna", inApp("anna1", id, action))
 			if told, err := r.Decide(t.Context(), d); err != nil || told.Code != "" || !told.CodeExpires.IsZero() {
@@ -110,31 +111,31 @@ func TestSurface(t *testing.T) {
 		name    string
 		prompt  mfa.Prompt
 		version int
-		action  push.Action
+		action  device.Action
 		number  string
-		surface push.Surface
+		surface device.Surface
 		want    error
 	}{
-		{"number, app", number, 3, push.ActionApprove, "42", push.SurfaceApp, nil},
-		{"number, notification", number, 3, push.ActionApprove, "42", push.SurfaceNotification, push.ErrSurface},
-		{"number, wearable", number, 3, push.ActionApprove, "42", push.SurfaceWearable, push.ErrSurface},
-		{"wrong number, wearable", number, 3, push.ActionApprove, "41", push.SurfaceWearable, push.ErrSurface},
-		{"no number, notification", number, 3, push.ActionApprove, "", push.SurfaceNotification, push.ErrSurface},
-		{"number, version 2", number, 2, push.ActionApprove, "42", "", nil},
-		{"code, app", code, 3, push.ActionApprove, "", push.SurfaceApp, nil},
-		{"code, notification", code, 3, push.ActionApprove, "", push.SurfaceNotification, push.ErrSurface},
-		{"code, wearable", code, 3, push.ActionApprove, "", push.SurfaceWearable, push.ErrSurface},
-		{"code, version 2", code, 2, push.ActionApprove, "", "", push.ErrTooOldForCode},
-		{"code, version 1", code, 1, push.ActionApprove, "", "", push.ErrTooOldForCode},
-		{"code, a number with it", code, 3, push.ActionApprove, "42", push.SurfaceApp, push.ErrMalformed},
-		{"plain, notification", plain, 3, push.ActionApprove, "", push.SurfaceNotification, nil},
-		{"plain, wearable", plain, 3, push.ActionApprove, "", push.SurfaceWearable, nil},
-		{"denied on a notification", number, 3, push.ActionDeny, "", push.SurfaceNotification, nil},
-		{"denied on a watch", code, 3, push.ActionDeny, "", push.SurfaceWearable, nil},
-		{"denied by version 2", code, 2, push.ActionDeny, "", "", nil},
-		{"no surface", plain, 3, push.ActionApprove, "", "", push.ErrMalformed},
-		{"unknown surface", plain, 3, push.ActionApprove, "", "tv", push.ErrMalformed},
-		{"surface without a signature", plain, 2, push.ActionApprove, "", push.SurfaceNotification, push.ErrMalformed},
+		{"number, app", number, 3, device.ActionApprove, "42", device.SurfaceApp, nil},
+		{"number, notification", number, 3, device.ActionApprove, "42", device.SurfaceNotification, push.ErrSurface},
+		{"number, wearable", number, 3, device.ActionApprove, "42", device.SurfaceWearable, push.ErrSurface},
+		{"wrong number, wearable", number, 3, device.ActionApprove, "41", device.SurfaceWearable, push.ErrSurface},
+		{"no number, notification", number, 3, device.ActionApprove, "", device.SurfaceNotification, push.ErrSurface},
+		{"number, version 2", number, 2, device.ActionApprove, "42", "", nil},
+		{"code, app", code, 3, device.ActionApprove, "", device.SurfaceApp, nil},
+		{"code, notification", code, 3, device.ActionApprove, "", device.SurfaceNotification, push.ErrSurface},
+		{"code, wearable", code, 3, device.ActionApprove, "", device.SurfaceWearable, push.ErrSurface},
+		{"code, version 2", code, 2, device.ActionApprove, "", "", push.ErrTooOldForCode},
+		{"code, version 1", code, 1, device.ActionApprove, "", "", push.ErrTooOldForCode},
+		{"code, a number with it", code, 3, device.ActionApprove, "42", device.SurfaceApp, device.ErrMalformed},
+		{"plain, notification", plain, 3, device.ActionApprove, "", device.SurfaceNotification, nil},
+		{"plain, wearable", plain, 3, device.ActionApprove, "", device.SurfaceWearable, nil},
+		{"denied on a notification", number, 3, device.ActionDeny, "", device.SurfaceNotification, nil},
+		{"denied on a watch", code, 3, device.ActionDeny, "", device.SurfaceWearable, nil},
+		{"denied by version 2", code, 2, device.ActionDeny, "", "", nil},
+		{"no surface", plain, 3, device.ActionApprove, "", "", device.ErrMalformed},
+		{"unknown surface", plain, 3, device.ActionApprove, "", "tv", device.ErrMalformed},
+		{"surface without a signature", plain, 2, device.ActionApprove, "", device.SurfaceNotification, device.ErrMalformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -142,9 +143,9 @@ func TestSurface(t *testing.T) {
 				p := c.prompt
 				p.Started, p.Expires, p.CodeExpires = time.Now(), time.Now().Add(time.Minute), time.Now().Add(time.Minute)
 				r.start(t.Context(), p)
-				d := push.Decision{Version: c.version, Device: "anna1", Prompt: "p1", Action: c.action, Number: c.number, Surface: c.surface}
+				d := device.Decision{Version: c.version, Device: "anna1", Prompt: "p1", Action: c.action, Number: c.number, Surface: c.surface}
 				told, err := r.Decide(t.Context(), signed(t, r.keys["anna1"], "anna", d))
-				if !errors.Is(err, c.want) || c.want != nil && told != (push.DecisionResponse{}) {
+				if !errors.Is(err, c.want) || c.want != nil && told != (device.DecisionResponse{}) {
 					t.Errorf("got %+v, %v; want %v", told, err, c.want)
 				}
 				if live := len(r.Live(mfa.NameOf("anna"), 3).Prompts); (live == 1) != (c.want != nil) {
@@ -160,11 +161,11 @@ func TestSurfaceIsSigned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start(t.Context(), withCode("p1"))
-		d := inApp("anna1", "p1", push.ActionApprove)
-		d.Surface = push.SurfaceNotification
+		d := inApp("anna1", "p1", device.ActionApprove)
+		d.Surface = device.SurfaceNotification
 		d = signed(t, r.keys["anna1"], "anna", d)
-		d.Surface = push.SurfaceApp
-		if _, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrSignature) {
+		d.Surface = device.SurfaceApp
+		if _, err := r.Decide(t.Context(), d); !errors.Is(err, device.ErrSignature) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // NtfySettings are the keys of a push provider of type `ntfy`.
@@ -98,14 +100,14 @@ func OpenNtfy(s *NtfySettings, p ProviderParts) (*Ntfy, error) {
 }
 
 // Topic returns what a device subscribes to. Who knows it can approve.
-func (n *Ntfy) Topic(d Device) string {
+func (n *Ntfy) Topic(d device.Device) string {
 	m := hmac.New(sha256.New, n.topicKey)
 	m.Write([]byte("radmatch ntfy topic 1\n" + n.parts.Name + "\n" + d.ID))
 	return n.settings.TopicPrefix + strings.ToLower(base32.StdEncoding.EncodeToString(m.Sum(nil))[:26]) // 130 bits
 }
 
 // Subscription returns the address that a new device subscribes to.
-func (n *Ntfy) Subscription(d Device) string { return n.at(n.Topic(d)) }
+func (n *Ntfy) Subscription(d device.Device) string { return n.at(n.Topic(d)) }
 
 // at returns the address of a path on the server.
 func (n *Ntfy) at(path ...string) string { return n.out.base.JoinPath(path...).String() }
@@ -190,7 +192,7 @@ const ntfyUrgent = 5 // rings and stays
 
 // notification is a prompt as a device shows it. ntfy shows at most three
 // buttons: with three numbers the two denials are on the page behind the text.
-func (n *Ntfy) notification(a *asked, d Device, sequence string, numbers []string) ntfyMessage {
+func (n *Ntfy) notification(a *asked, d device.Device, sequence string, numbers []string) ntfyMessage {
 	button := func(label string, l ntfyLink) ntfyAction {
 		return ntfyAction{Action: "http", Label: label, URL: n.link(a, d, l), Method: http.MethodPost, Clear: true}
 	}
@@ -200,16 +202,16 @@ func (n *Ntfy) notification(a *asked, d Device, sequence string, numbers []strin
 	}
 	if a.Number == "" {
 		m.Actions = []ntfyAction{
-			button("Approve", ntfyLink{Action: ActionApprove}),
-			button("Deny", ntfyLink{Action: ActionDeny}),
-			button("It wasn't me", ntfyLink{Action: ActionNotMe}),
+			button("Approve", ntfyLink{Action: device.ActionApprove}),
+			button("Deny", ntfyLink{Action: device.ActionDeny}),
+			button("It wasn't me", ntfyLink{Action: device.ActionNotMe}),
 		}
 		return m
 	}
 	m.Message += "\nTap the number that the sign-in shows. To deny, tap this text."
 	m.Click = n.link(a, d, ntfyLink{Action: ntfyAsk})
 	for _, number := range numbers {
-		m.Actions = append(m.Actions, button(number, ntfyLink{Action: ActionApprove, Number: number}))
+		m.Actions = append(m.Actions, button(number, ntfyLink{Action: device.ActionApprove, Number: number}))
 	}
 	return m
 }
@@ -218,13 +220,13 @@ func promptTitle(a *asked) string {
 	if a.HideClient {
 		return "Sign-in request"
 	}
-	return "Sign-in to " + Printable(a.Client, maxText)
+	return "Sign-in to " + text.Printable(a.Client, device.MaxText)
 }
 
 // describePrompt says who signs in and from where.
 func describePrompt(a *asked) string {
 	return fmt.Sprintf("User %s, from %s. Valid until %s.",
-		Printable(a.User.String(), maxText), view(&a.Prompt, VersionNumber).from(), a.Expires.Local().Format(time.TimeOnly))
+		text.Printable(a.User.String(), device.MaxText), device.ViewOf(&a.Prompt, device.VersionNumber).From(), a.Expires.Local().Format(time.TimeOnly))
 }
 
 // choices returns number and two others of two digits, each as likely, in an
@@ -276,7 +278,7 @@ func healthy(body []byte) error {
 }
 
 // link returns the address of a button.
-func (n *Ntfy) link(a *asked, d Device, l ntfyLink) string {
+func (n *Ntfy) link(a *asked, d device.Device, l ntfyLink) string {
 	l.Prompt, l.Device, l.Expires = a.ID, d.ID, a.Expires.UnixMilli()
 	return strings.TrimRight(n.parts.PublicURL, "/") + ntfyPath + url.PathEscape(l.sign(a.key))
 }

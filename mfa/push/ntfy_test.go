@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -259,7 +260,7 @@ func TestNtfyChoiceOfTwoDevices(t *testing.T) {
 	<-done
 	mu.Lock()
 	defer mu.Unlock()
-	first, second := labels[n.Topic(push.Device{ID: "d1"})], labels[n.Topic(push.Device{ID: "d2"})]
+	first, second := labels[n.Topic(device.Device{ID: "d1"})], labels[n.Topic(device.Device{ID: "d2"})]
 	if len(first) != 3 || !slices.Equal(first, second) {
 		t.Errorf("one shows %v, the other %v", first, second)
 	}
@@ -368,13 +369,13 @@ func TestNtfyTopics(t *testing.T) {
 	other := openNtfy(t, s, func(n *push.NtfySettings) { n.TopicKeyFile = secretFile(t, strings.Repeat("k", 32)) })
 	topics := map[string]bool{}
 	for _, id := range []string{"d1", "d2"} {
-		topics[n.Topic(push.Device{ID: id})] = true
-		topics[other.Topic(push.Device{ID: id})] = true
+		topics[n.Topic(device.Device{ID: id})] = true
+		topics[other.Topic(device.Device{ID: id})] = true
 	}
 	if len(topics) != 4 {
 		t.Errorf("got %v", topics)
 	}
-	if got, want := n.Subscription(push.Device{ID: "d1"}), s.server.URL+"/"+n.Topic(push.Device{ID: "d1"}); got != want {
+	if got, want := n.Subscription(device.Device{ID: "d1"}), s.server.URL+"/"+n.Topic(device.Device{ID: "d1"}); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

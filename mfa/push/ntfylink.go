@@ -10,23 +10,25 @@ import (
 	"html/template"
 	"net/http"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 const (
 	ntfyPath = CallbackPath + "ntfy/"
 	maxLink  = 1024
 	// ntfyAsk is the link to the page that asks which denial is meant. It decides nothing.
-	ntfyAsk Action = "ask"
+	ntfyAsk device.Action = "ask"
 )
 
 // ntfyLink is what a button means. The key of its signature belongs to the one
 // prompt and is forgotten with it.
 type ntfyLink struct {
-	Prompt  string `json:"p"`
-	Device  string `json:"d"`
-	Action  Action `json:"a"`
-	Number  string `json:"n,omitempty"`
-	Expires int64  `json:"e"` // Unix milliseconds
+	Prompt  string        `json:"p"`
+	Device  string        `json:"d"`
+	Action  device.Action `json:"a"`
+	Number  string        `json:"n,omitempty"`
+	Expires int64         `json:"e"` // Unix milliseconds
 }
 
 var linkEncoding = base64.RawURLEncoding.Strict()
@@ -51,61 +53,61 @@ func linkMAC(key, text []byte) []byte {
 // has found the prompt and the signature to be its.
 func readLink(s string) (l ntfyLink, mac, text []byte, err error) {
 	if len(s) > maxLink {
-		return l, nil, nil, ErrMalformed
+		return l, nil, nil, device.ErrMalformed
 	}
 	data, err := linkEncoding.DecodeString(s)
 	if err != nil || len(data) <= sha256.Size {
-		return l, nil, nil, ErrMalformed
+		return l, nil, nil, device.ErrMalformed
 	}
 	mac, text = data[:sha256.Size], data[sha256.Size:]
 	if err := json.Unmarshal(text, &l); err != nil {
-		return ntfyLink{}, nil, nil, ErrMalformed
+		return ntfyLink{}, nil, nil, device.ErrMalformed
 	}
 	return l, mac, text, nil
 }
 
 // openLink returns the live prompt that a link belongs to, and the device that
 // it was made for.
-func (c *Callbacks) openLink(s string, now time.Time) (l ntfyLink, a *asked, d Device, mac []byte, err error) {
+func (c *Callbacks) openLink(s string, now time.Time) (l ntfyLink, a *asked, d device.Device, mac []byte, err error) {
 	l, mac, text, err := readLink(s)
 	if err != nil {
-		return ntfyLink{}, nil, Device{}, nil, err
+		return ntfyLink{}, nil, device.Device{}, nil, err
 	}
 	a, err = c.find(l.Prompt)
 	switch {
 	case err != nil:
-		return ntfyLink{}, nil, Device{}, nil, err
+		return ntfyLink{}, nil, device.Device{}, nil, err
 	case !hmac.Equal(mac, linkMAC(a.key, text)):
-		return ntfyLink{}, nil, Device{}, nil, ErrSignature
+		return ntfyLink{}, nil, device.Device{}, nil, device.ErrSignature
 	case !now.Before(time.UnixMilli(l.Expires)):
-		return ntfyLink{}, nil, Device{}, nil, errGone
+		return ntfyLink{}, nil, device.Device{}, nil, errGone
 	}
 	for _, d := range a.devices {
 		if d.ID == l.Device {
 			return l, a, d, mac, nil
 		}
 	}
-	return ntfyLink{}, nil, Device{}, nil, ErrSignature
+	return ntfyLink{}, nil, device.Device{}, nil, device.ErrSignature
 }
 
 // takeLink is a button that was tapped.
-func (c *Callbacks) takeLink(s string, now time.Time) (Outcome, error) {
+func (c *Callbacks) takeLink(s string, now time.Time) (device.Outcome, error) {
 	l, a, d, mac, err := c.openLink(s, now)
 	if err != nil {
 		return "", err
 	}
 	if l.Action == ntfyAsk {
-		return "", fmt.Errorf("%w: this link asks", ErrMalformed)
+		return "", fmt.Errorf("%w: this link asks", device.ErrMalformed)
 	}
 	return c.decide(a, d, l.Action, l.Number, mac)
 }
 
 // linkTexts is what the person is told.
-var linkTexts = map[Outcome]string{
-	OutcomeApproved:    "Approved.",
-	OutcomeDenied:      "Denied.",
-	OutcomeReported:    "Denied, and reported.",
-	OutcomeWrongNumber: "Denied: this is not the number that the sign-in shows.",
+var linkTexts = map[device.Outcome]string{
+	device.OutcomeApproved:    "Approved.",
+	device.OutcomeDenied:      "Denied.",
+	device.OutcomeReported:    "Denied, and reported.",
+	device.OutcomeWrongNumber: "Denied: this is not the number that the sign-in shows.",
 }
 
 // ntfy takes a tapped button. Only a POST decides: programs that look at links
@@ -153,7 +155,7 @@ func (c *Callbacks) ntfyPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	deny, notMe := l, l
-	deny.Action, notMe.Action = ActionDeny, ActionNotMe
+	deny.Action, notMe.Action = device.ActionDeny, device.ActionNotMe
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = denialPage.Execute(w, map[string]string{"Text": describePrompt(a), "Deny": deny.sign(a.key), "NotMe": notMe.sign(a.key)}) // an error is the connection's
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
@@ -162,7 +163,7 @@ func (o *outbound) send(ctx context.Context, m message) (received, error) {
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxReply)) // also so that the connection can be used again
-	return received{resp.StatusCode, readRetryAfter(resp.Header.Get("Retry-After"), time.Now()), body}, nil
+	return received{resp.StatusCode, webpush.RetryAfter(resp.Header.Get("Retry-After"), time.Now()), body}, nil
 }
 
 // errForeign stands for errors of net/http that quote what came.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -20,10 +21,10 @@ import (
 
 const providerSecret = "0123456789abcdef0123456789abcdef"
 
-// registered is push.Registrations: who is at which provider, by "user/provider".
-type registered map[string][]push.Device
+// registered is device.Registrations: who is at which provider, by "user/provider".
+type registered map[string][]device.Device
 
-func (r registered) DevicesOf(_ context.Context, user mfa.Name, provider string) ([]push.Device, error) {
+func (r registered) DevicesOf(_ context.Context, user mfa.Name, provider string) ([]device.Device, error) {
 	return r[user.Key().String()+"/"+provider], nil
 }
 

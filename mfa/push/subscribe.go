@@ -2,8 +2,10 @@ package push
 
 import (
 	"slices"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // maxQueue is how many changes wait for a slow device before they are dropped
@@ -12,9 +14,9 @@ const maxQueue = 16
 
 // Update is one thing that a device is told. Exactly one of its fields is set.
 type Update struct {
-	Sync      *PromptList // all that is live: what is not in it is over
-	Prompt    *PromptView // a new prompt, or a known one that has changed
-	Withdrawn *Withdrawn
+	Sync      *device.PromptList // all that is live: what is not in it is over
+	Prompt    *device.PromptView // a new prompt, or a known one that has changed
+	Withdrawn *device.Withdrawn
 }
 
 // update is a change that waits in a queue. It holds no copy of the prompt: what
@@ -74,11 +76,11 @@ func (s *Subscription) Take() []Update {
 	updates := make([]Update, 0, len(s.queue))
 	for _, u := range s.queue {
 		if u.prompt == nil {
-			updates = append(updates, Update{Withdrawn: &Withdrawn{ID: u.gone, Reason: u.reason}})
+			updates = append(updates, Update{Withdrawn: &device.Withdrawn{ID: u.gone, Reason: u.reason}})
 			continue
 		}
 		if s.a.live[u.prompt.ID] == u.prompt { // else its withdrawal follows, and it is not worth a ring
-			v := view(&u.prompt.Prompt, s.version)
+			v := device.ViewOf(&u.prompt.Prompt, s.version)
 			updates = append(updates, Update{Prompt: &v})
 		}
 	}
@@ -104,18 +106,18 @@ func (p *person) publish(u update) {
 }
 
 // Live returns what waits for user now, as a device of this version sees it.
-func (a *Approver) Live(user mfa.Name, version int) *PromptList {
+func (a *Approver) Live(user mfa.Name, version int) *device.PromptList {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.list(user.Key(), version)
 }
 
 // list returns the live prompts of a user. The caller holds the lock.
-func (a *Approver) list(user mfa.NameKey, version int) *PromptList {
-	l := &PromptList{Time: now(), Prompts: []PromptView{}}
+func (a *Approver) list(user mfa.NameKey, version int) *device.PromptList {
+	l := &device.PromptList{Time: time.Now().UTC().Truncate(time.Millisecond), Prompts: []device.PromptView{}}
 	if who := a.people[user]; who != nil {
 		for _, p := range who.prompts {
-			l.Prompts = append(l.Prompts, view(&p.Prompt, version))
+			l.Prompts = append(l.Prompts, device.ViewOf(&p.Prompt, version))
 		}
 	}
 	return l

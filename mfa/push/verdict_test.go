@@ -3,24 +3,26 @@ package push
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // oneDevice is a store with one device.
 type oneDevice struct {
-	Store
-	device Device
+	device.Store
+	device device.Device
 }
 
-func (o oneDevice) Device(context.Context, string) (Device, error) { return o.device, nil }
+func (o oneDevice) Device(context.Context, string) (device.Device, error) { return o.device, nil }
 
 // TestDecisionBeforeEnd: a decision that was confirmed to a device stands, also
 // when the prompt's time is over before Push has seen it; and the other way round.
 func TestDecisionBeforeEnd(t *testing.T) {
-	key, err := NewKey()
+	key, err := device.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,11 +30,11 @@ func TestDecisionBeforeEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Approver{Store: oneDevice{device: Device{ID: "d", User: mfa.NameOf("anna"), Name: "phone", Key: pkix}}}
+	a := &Approver{Store: oneDevice{device: device.Device{ID: "d", User: mfa.NameOf("anna"), Name: "phone", Key: pkix}}}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	decide := func(id string) error {
-		d := Decision{Version: 2, Device: "d", Prompt: id, Action: ActionApprove}
+		d := device.Decision{Version: 2, Device: "d", Prompt: id, Action: device.ActionApprove}
 		if err := d.Sign(key, "anna"); err != nil {
 			t.Fatal(err)
 		}
@@ -70,18 +72,39 @@ func TestDecisionBeforeEnd(t *testing.T) {
 func TestEndedIsBounded(t *testing.T) {
 	a := &Approver{}
 	for i := range 3 * keptEnded {
-		a.remember(Encode([]byte{byte(i), byte(i >> 8)}), ending{user: mfa.NameOf("anna").Key(), err: ErrDecided})
+		a.remember(device.Encode([]byte{byte(i), byte(i >> 8)}), ending{user: mfa.NameOf("anna").Key(), err: ErrDecided})
 	}
 	if len(a.ended) != keptEnded || len(a.order) != keptEnded {
 		t.Errorf("%d and %d kept", len(a.ended), len(a.order))
 	}
 	last := 3*keptEnded - 1
 	for i, want := range map[int]error{last: ErrDecided, last - keptEnded + 1: ErrDecided, last - keptEnded: ErrUnknownPrompt} {
-		if got := a.over(Encode([]byte{byte(i), byte(i >> 8)}), mfa.NameOf("anna").Key()); got != want {
+		if got := a.over(device.Encode([]byte{byte(i), byte(i >> 8)}), mfa.NameOf("anna").Key()); got != want {
 			t.Errorf("prompt %d is over: got %v; want %v", i, got, want)
 		}
 	}
-	if got := a.over(Encode([]byte{byte(last), byte(last >> 8)}), mfa.NameOf("bob").Key()); got != ErrNotYours {
+	if got := a.over(device.Encode([]byte{byte(last), byte(last >> 8)}), mfa.NameOf("bob").Key()); got != ErrNotYours {
 		t.Errorf("another user's: got %v", got)
 	}
+}
+
+func FuzzDecision(f *testing.F) {
+	f.Add([]byte(`{"decision":"approve","number":"42","signature":"AA"}`), "p1")
+	f.Add([]byte(`{"decision":"not_me"}`), "")
+	live := &prompt{}
+	live.Number = "42"
+	f.Fuzz(func(t *testing.T, body []byte, id string) {
+		var r device.DecisionRequest
+		if json.Unmarshal(body, &r) != nil {
+			return
+		}
+		d := device.Decision{Version: 2, Device: "d", Prompt: id, Action: r.Decision, Number: r.Number}
+		if d.Check() != nil {
+			return
+		}
+		outcome, v, err := judge(live, d)
+		if approved := err == nil && v.err == nil; approved != (d.Action == device.ActionApprove && d.Number == "42") || approved != (outcome == device.OutcomeApproved) {
+			t.Errorf("%+v: %q %v %v", d, outcome, v.err, err)
+		}
+	})
 }

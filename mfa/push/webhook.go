@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // WebhookSettings are the keys of a push provider of type `webhook`.
@@ -38,7 +39,7 @@ type ProviderParts struct {
 	Name          string // of the entry of push
 	PublicURL     string // under which people reach Callbacks
 	Callbacks     *Callbacks
-	Registrations Registrations
+	Registrations device.Registrations
 	Resolve       func(path string) string
 	ReadSecret    func(path string) (string, error)
 }
@@ -106,11 +107,11 @@ func (h *Webhook) TypesNumbers() {}
 // webhookMessage is what is posted. The number of a prompt is not in it: the
 // person types it, and it is compared here.
 type webhookMessage struct {
-	Type      string      `json:"type"` // prompt, withdraw or test
-	ID        string      `json:"id,omitempty"`
-	Prompt    *PromptView `json:"prompt,omitempty"`
-	From      string      `json:"from,omitempty"` // where the person sits, in words
-	AnswerURL string      `json:"answer_url,omitempty"`
+	Type      string             `json:"type"` // prompt, withdraw or test
+	ID        string             `json:"id,omitempty"`
+	Prompt    *device.PromptView `json:"prompt,omitempty"`
+	From      string             `json:"from,omitempty"` // where the person sits, in words
+	AnswerURL string             `json:"answer_url,omitempty"`
 }
 
 // Push posts p and waits for a signed answer. See mfa.Pusher.
@@ -135,9 +136,9 @@ func (h *Webhook) wrap(err *error) {
 }
 
 func (h *Webhook) prompt(a *asked) webhookMessage {
-	v := view(&a.Prompt, VersionNumber)
+	v := device.ViewOf(&a.Prompt, device.VersionNumber)
 	return webhookMessage{
-		Type: "prompt", ID: a.ID, Prompt: &v, From: v.from(),
+		Type: "prompt", ID: a.ID, Prompt: &v, From: v.From(),
 		AnswerURL: strings.TrimRight(h.parts.PublicURL, "/") + webhookPath + h.parts.Name + "/" + url.PathEscape(a.ID),
 	}
 }
@@ -174,9 +175,9 @@ func (h *Webhook) Connect(ctx context.Context) error {
 
 // webhookAnswer is what the server posts back.
 type webhookAnswer struct {
-	ID       string `json:"id"`
-	Decision Action `json:"decision"`
-	Number   string `json:"number"`
+	ID       string        `json:"id"`
+	Decision device.Action `json:"decision"`
+	Number   string        `json:"number"`
 }
 
 // webhook takes a signed answer.
@@ -200,7 +201,7 @@ func (c *Callbacks) webhook(w http.ResponseWriter, r *http.Request) {
 }
 
 // takeWebhook examines an answer: the signature first, over the octets as they came.
-func (c *Callbacks) takeWebhook(provider, id string, h http.Header, body []byte, now time.Time) (Outcome, error) {
+func (c *Callbacks) takeWebhook(provider, id string, h http.Header, body []byte, now time.Time) (device.Outcome, error) {
 	a, err := c.find(id)
 	if err != nil || a.provider != provider {
 		return "", errGone
@@ -208,22 +209,22 @@ func (c *Callbacks) takeWebhook(provider, id string, h http.Header, body []byte,
 	timestamp := h.Get(timestampHeader)
 	mac, err := hex.DecodeString(strings.TrimPrefix(h.Get(signatureHeader), signaturePrefix))
 	if err != nil || !hmac.Equal(mac, webhookMAC(a.key, webhookIn, timestamp, body)) {
-		return "", ErrSignature
+		return "", device.ErrSignature
 	}
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil || time.Unix(seconds, 0).Sub(now).Abs() > webhookClock {
-		return "", fmt.Errorf("%w: the time in %s is more than %v off", ErrSignature, timestampHeader, webhookClock)
+		return "", fmt.Errorf("%w: the time in %s is more than %v off", device.ErrSignature, timestampHeader, webhookClock)
 	}
 	var answer webhookAnswer
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return "", fmt.Errorf("%w: the body is not JSON", ErrMalformed)
+		return "", fmt.Errorf("%w: the body is not JSON", device.ErrMalformed)
 	}
 	if answer.ID != id { // signed for another prompt
-		return "", fmt.Errorf("%w: id is not that of the address", ErrSignature)
+		return "", fmt.Errorf("%w: id is not that of the address", device.ErrSignature)
 	}
 	outcome, err := c.decide(a, a.devices[0], answer.Decision, answer.Number, mac)
-	if errors.Is(err, ErrMalformed) {
-		return "", fmt.Errorf("%w: decision must be approve, deny or not_me; number only where it is required", ErrMalformed)
+	if errors.Is(err, device.ErrMalformed) {
+		return "", fmt.Errorf("%w: decision must be approve, deny or not_me; number only where it is required", device.ErrMalformed)
 	}
 	return outcome, err
 }

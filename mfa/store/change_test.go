@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -83,20 +83,20 @@ func TestCommandBesideServer(t *testing.T) {
 			func(u mfa.User) bool { return u.Default == "" && len(u.PushBlocked) == 1 }},
 		{"cleared", func() error { return cli.ClearPushBlocks(ctx, mfa.NameOf("anna"), admin("clear")) }, func(u mfa.User) bool { return len(u.PushBlocked) == 0 }},
 		{"invitation and enrolment", func() error {
-			in := push.Invitation{Hash: hash, User: mfa.NameOf("Anna"), Expires: time.Now().Add(time.Hour)}
-			_, err := server.Enroll(ctx, hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}})
-			if !errors.Is(err, push.ErrInvitation) {
+			in := device.Invitation{Hash: hash, User: mfa.NameOf("Anna"), Expires: time.Now().Add(time.Hour)}
+			_, err := server.Enroll(ctx, hash, device.Device{ID: "d1", Name: "phone", Key: []byte{1}})
+			if !errors.Is(err, device.ErrInvitation) {
 				return fmt.Errorf("enrolment without an invitation: %v", err)
 			}
 			if err := cli.Invite(ctx, in, admin("invite")); err != nil {
 				return err
 			}
-			_, err = server.Enroll(ctx, hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}})
+			_, err = server.Enroll(ctx, hash, device.Device{ID: "d1", Name: "phone", Key: []byte{1}})
 			return err
 		}, func(u mfa.User) bool { return u.Devices == 1 && server.Registered(ctx, "d1") == nil }},
 		{"invitation used", func() error {
-			_, err := server.Enroll(ctx, hash, push.Device{ID: "d2", Name: "phone", Key: []byte{1}})
-			if !errors.Is(err, push.ErrInvitation) {
+			_, err := server.Enroll(ctx, hash, device.Device{ID: "d2", Name: "phone", Key: []byte{1}})
+			if !errors.Is(err, device.ErrInvitation) {
 				return fmt.Errorf("got %v; want ErrInvitation", err)
 			}
 			return nil
@@ -127,7 +127,7 @@ func TestCommandBesideServer(t *testing.T) {
 			t.Errorf("%s: the server has %+v", step.name, u)
 		}
 	}
-	if _, err := server.Device(ctx, "d1"); !errors.Is(err, push.ErrNoDevice) {
+	if _, err := server.Device(ctx, "d1"); !errors.Is(err, device.ErrNoDevice) {
 		t.Errorf("removed device: got %v; want ErrNoDevice", err)
 	}
 	if err := server.Registered(ctx, "d1"); !errors.Is(err, mfa.ErrRejected) {
@@ -292,8 +292,8 @@ func TestLater(t *testing.T) {
 	dir := t.TempDir()
 	s := openServer(t, dir)
 	hash := sha256.Sum256([]byte("x"))
-	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
-	_, err := s.Enroll(t.Context(), hash, push.Device{ID: "d1", Name: "phone", Key: []byte{1}, Version: 1})
+	must(t, s.Invite(t.Context(), device.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
+	_, err := s.Enroll(t.Context(), hash, device.Device{ID: "d1", Name: "phone", Key: []byte{1}, Version: 1})
 	must(t, err)
 	at := time.Now().Add(time.Minute).Truncate(time.Microsecond)
 	must(t, s.SeenDevice(t.Context(), "d1", 2, at))

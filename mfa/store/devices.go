@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// Devices implements push.Store. The keys belong to the store.
-func (s *Store) Devices(ctx context.Context, user mfa.Name) ([]push.Device, error) {
+// Devices implements device.Store. The keys belong to the store.
+func (s *Store) Devices(ctx context.Context, user mfa.Name) ([]device.Device, error) {
 	return s.DevicesOf(ctx, user, "")
 }
 
-// DevicesOf implements push.Registrations.
-func (s *Store) DevicesOf(ctx context.Context, user mfa.Name, provider string) (list []push.Device, err error) {
+// DevicesOf implements device.Registrations.
+func (s *Store) DevicesOf(ctx context.Context, user mfa.Name, provider string) (list []device.Device, err error) {
 	defer wrap(&err, "store: devices")
 	err = s.view(ctx, user, func(a *account) {
 		if a == nil {
@@ -33,46 +33,46 @@ func (s *Store) DevicesOf(ctx context.Context, user mfa.Name, provider string) (
 	return list, err
 }
 
-// Device implements push.Store.
-func (s *Store) Device(ctx context.Context, id string) (push.Device, error) {
+// Device implements device.Store.
+func (s *Store) Device(ctx context.Context, id string) (device.Device, error) {
 	d, err := s.device(ctx, id)
 	if err == nil && d.Provider != "" {
-		return push.Device{}, push.ErrNoDevice
+		return device.Device{}, device.ErrNoDevice
 	}
 	return d, err
 }
 
 // device returns a device of any provider.
-func (s *Store) device(ctx context.Context, id string) (push.Device, error) {
+func (s *Store) device(ctx context.Context, id string) (device.Device, error) {
 	if s.opt.Server {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		if d := s.devices[id]; d != nil {
 			return *d, nil
 		}
-		return push.Device{}, push.ErrNoDevice
+		return device.Device{}, device.ErrNoDevice
 	}
 	accounts, err := pull(ctx, s.db, `WHERE user IN (SELECT user FROM devices WHERE id = ?)`, id)
 	if err != nil {
-		return push.Device{}, fmt.Errorf("store: device: %w", err)
+		return device.Device{}, fmt.Errorf("store: device: %w", err)
 	}
 	if d := devicesOf(accounts)[id]; d != nil {
 		return *d, nil
 	}
-	return push.Device{}, push.ErrNoDevice
+	return device.Device{}, device.ErrNoDevice
 }
 
 // Registered implements mfa.Directory.
 func (s *Store) Registered(ctx context.Context, id string) error {
 	_, err := s.device(ctx, id)
-	if errors.Is(err, push.ErrNoDevice) {
+	if errors.Is(err, device.ErrNoDevice) {
 		return fmt.Errorf("%w: %w", mfa.ErrRejected, err)
 	}
 	return err
 }
 
 // ListDevices returns the devices of a user, or of everybody for the zero Name.
-func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []push.Device, err error) {
+func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []device.Device, err error) {
 	defer wrap(&err, "store: devices")
 	err = s.list(ctx, user, func(a *account) {
 		for _, d := range a.devices {
@@ -82,13 +82,13 @@ func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []push.Dev
 	return list, err
 }
 
-// Enroll implements push.Store. It records the enrolment as an event.
-func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ push.Device, err error) {
+// Enroll implements device.Store. It records the enrolment as an event.
+func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (_ device.Device, err error) {
 	defer wrap(&err, "store: enrolment")
 	// A look without the write lock first: anybody can send a wrong invitation.
 	in, err := s.invited(ctx, s.db, hash)
 	if err != nil {
-		return push.Device{}, err
+		return device.Device{}, err
 	}
 	d.User = in.User
 	key := in.User.Key().String()
@@ -106,7 +106,7 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ pus
 		if err != nil {
 			return ev, err
 		}
-		d.Name = push.FreeName(d.Name, names)
+		d.Name = device.FreeName(d.Name, names)
 		ev = mfa.Event{User: d.User, Reason: mfa.ReasonDeviceAdded, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
 		ev.Device, ev.DeviceID = d.Name, d.ID
 		_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -114,7 +114,7 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (_ pus
 		return ev, err
 	})
 	if err != nil {
-		return push.Device{}, err
+		return device.Device{}, err
 	}
 	return d, nil
 }
@@ -125,7 +125,7 @@ const maxRegistrations = 8
 
 // AddDevice registers a device of another provider than our own.
 // It is an error if the user has a device of that name.
-func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err error) {
+func (s *Store) AddDevice(ctx context.Context, d device.Device, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: adding a device")
 	if d.Provider == "" || len(d.Key) > 0 {
 		return errors.New("a device of our own enrols itself")
@@ -145,8 +145,8 @@ func (s *Store) AddDevice(ctx context.Context, d push.Device, ev mfa.Event) (err
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(names, func(other string) bool { return push.SameName(d.Name, other) }) {
-			return fmt.Errorf("%w: %q", push.ErrNameTaken, d.Name)
+		if slices.ContainsFunc(names, func(other string) bool { return device.SameName(d.Name, other) }) {
+			return fmt.Errorf("%w: %q", device.ErrNameTaken, d.Name)
 		}
 		if err := ensureUser(ctx, tx, d.User); err != nil {
 			return err
@@ -170,7 +170,7 @@ func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []str
 
 // RemoveDevice removes the user's device with this id, or the one with this
 // name, and ends the user's invitations: whoever holds one could enrol the device
-// anew. push.ErrNoDevice if there is none.
+// anew. device.ErrNoDevice if there is none.
 func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: removing a device")
 	key := user.Key().String()
@@ -188,7 +188,7 @@ func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string
 		case err != nil:
 			return err
 		case len(ids) == 0:
-			return fmt.Errorf("%w: %q of user %q", push.ErrNoDevice, idOrName, user)
+			return fmt.Errorf("%w: %q of user %q", device.ErrNoDevice, idOrName, user)
 		case len(ids) > 1:
 			return fmt.Errorf("%d devices of user %q are named %q: name one by its id", len(ids), user, idOrName)
 		}
@@ -200,7 +200,7 @@ func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string
 	})
 }
 
-// SeenDevice implements push.Store. It is in memory at once, on disk a little later.
+// SeenDevice implements device.Store. It is in memory at once, on disk a little later.
 func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.Time) error {
 	if !s.opt.Server {
 		return ErrNotServer
@@ -209,7 +209,7 @@ func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.
 	defer s.mu.Unlock()
 	d := s.devices[id]
 	if d == nil {
-		return push.ErrNoDevice
+		return device.ErrNoDevice
 	}
 	d.Version, d.Seen = version, at.UTC()
 	s.unsaved.seen(id)
@@ -217,9 +217,9 @@ func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.
 }
 
 // RenameDevice gives a device of the user who holds by another name.
-// push.ErrNoDevice if that user has no device with this id, push.ErrNameTaken if
+// device.ErrNoDevice if that user has no device with this id, device.ErrNameTaken if
 // another one has that name.
-func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) (err error) {
+func (s *Store) RenameDevice(ctx context.Context, by device.Device, id, name string) (err error) {
 	defer wrap(&err, "store: renaming a device")
 	key := by.User.Key().String()
 	old, err := s.own(ctx, by, id)
@@ -231,18 +231,18 @@ func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name strin
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(names, func(other string) bool { return push.SameName(name, other) }) {
-			return push.ErrNameTaken
+		if slices.ContainsFunc(names, func(other string) bool { return device.SameName(name, other) }) {
+			return device.ErrNameTaken
 		}
 		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
-		return changed(r, err, push.ErrNoDevice)
+		return changed(r, err, device.ErrNoDevice)
 	})
 }
 
 // RemoveOwnDevice removes a device of the user who holds by, which may be by
-// itself, and ends that user's invitations. push.ErrNoDevice if that user has no
+// itself, and ends that user's invitations. device.ErrNoDevice if that user has no
 // device with this id.
-func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) (err error) {
+func (s *Store) RemoveOwnDevice(ctx context.Context, by device.Device, id string) (err error) {
 	defer wrap(&err, "store: removing a device")
 	key := by.User.Key().String()
 	old, err := s.own(ctx, by, id)
@@ -251,7 +251,7 @@ func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) 
 	}
 	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
-		if err := changed(r, err, push.ErrNoDevice); err != nil {
+		if err := changed(r, err, device.ErrNoDevice); err != nil {
 			return err
 		}
 		_, err = endInvitations(ctx, tx, key)
@@ -260,16 +260,16 @@ func (s *Store) RemoveOwnDevice(ctx context.Context, by push.Device, id string) 
 }
 
 // own returns a device of the user who holds by.
-func (s *Store) own(ctx context.Context, by push.Device, id string) (push.Device, error) {
+func (s *Store) own(ctx context.Context, by device.Device, id string) (device.Device, error) {
 	d, err := s.Device(ctx, id)
 	if err == nil && d.User.Key().String() != by.User.Key().String() {
-		err = push.ErrNoDevice
+		err = device.ErrNoDevice
 	}
 	return d, err
 }
 
 // ownChange is the event of a change that a person made from a device.
-func ownChange(by push.Device, text string) mfa.Event {
+func ownChange(by device.Device, text string) mfa.Event {
 	return mfa.Event{
 		User: by.User, Method: string(mfa.MethodPush), Text: text,
 		Approval: mfa.Approval{Device: by.Name, DeviceID: by.ID},

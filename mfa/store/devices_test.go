@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // An invitation enrols one device, of many that come at once, and none after its time.
@@ -18,16 +18,16 @@ func TestInvitationEnrolsOne(t *testing.T) {
 	t.Parallel()
 	s := openServer(t, t.TempDir())
 	enroll := func(hash [32]byte, id string) error {
-		_, err := s.Enroll(t.Context(), hash, push.Device{ID: id, Name: id, Key: []byte("key"), Added: time.Now(), Seen: time.Now()})
+		_, err := s.Enroll(t.Context(), hash, device.Device{ID: id, Name: id, Key: []byte("key"), Added: time.Now(), Seen: time.Now()})
 		return err
 	}
 	invite := func(text string, expires time.Time) [32]byte {
 		hash := sha256.Sum256([]byte(text))
-		must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: expires}, admin("invite")))
+		must(t, s.Invite(t.Context(), device.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: expires}, admin("invite")))
 		return hash
 	}
 	late := invite("late", time.Now().Add(-time.Millisecond))
-	if err := enroll(late, "late"); !errors.Is(err, push.ErrInvitation) {
+	if err := enroll(late, "late"); !errors.Is(err, device.ErrInvitation) {
 		t.Errorf("expired: %v", err)
 	}
 	once := invite("once", time.Now().Add(time.Hour))
@@ -38,7 +38,7 @@ func TestInvitationEnrolsOne(t *testing.T) {
 			switch err := enroll(once, fmt.Sprint("d", i)); {
 			case err == nil:
 				enrolled.Add(1)
-			case !errors.Is(err, push.ErrInvitation):
+			case !errors.Is(err, device.ErrInvitation):
 				t.Error(err)
 			}
 		})
@@ -57,9 +57,9 @@ func TestDeviceNames(t *testing.T) {
 	ctx := t.Context()
 	enrol := func(user, id, name string) string {
 		t.Helper()
-		_, in := push.NewInvitation(mfa.NameOf(user), time.Now().Add(time.Hour))
+		_, in := device.NewInvitation(mfa.NameOf(user), time.Now().Add(time.Hour))
 		must(t, s.Invite(ctx, in, admin("invited")))
-		d, err := s.Enroll(ctx, in.Hash, push.Device{ID: id, Name: name, Key: []byte(id), Version: 1, Added: time.Now()})
+		d, err := s.Enroll(ctx, in.Hash, device.Device{ID: id, Name: name, Key: []byte(id), Version: 1, Added: time.Now()})
 		must(t, err)
 		return d.Name
 	}
@@ -72,11 +72,11 @@ func TestDeviceNames(t *testing.T) {
 	}
 	by, err := s.Device(ctx, "d1")
 	must(t, err)
-	if err := s.RenameDevice(ctx, by, "d2", "PHONE"); !errors.Is(err, push.ErrNameTaken) {
+	if err := s.RenameDevice(ctx, by, "d2", "PHONE"); !errors.Is(err, device.ErrNameTaken) {
 		t.Errorf("renamed to a taken name: %v", err)
 	}
 	must(t, s.RenameDevice(ctx, by, "d1", "Phone"))
-	if err := s.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "chat", "phone", time.Now()), admin("add")); !errors.Is(err, push.ErrNameTaken) {
+	if err := s.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", "phone", time.Now()), admin("add")); !errors.Is(err, device.ErrNameTaken) {
 		t.Errorf("added with a taken name: %v", err)
 	}
 }

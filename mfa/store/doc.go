@@ -1,6 +1,6 @@
 // Package store is the one database: users, tokens, devices, blocks, bypasses,
 // the audit trail. It is SQLite in data_dir, embedded, beside the key that seals the
-// tokens' secrets. It implements the small stores that otp, mfa/push, mfa and
+// tokens' secrets. It implements the small stores that otp, mfa/device, mfa and
 // radius ask for; cmd/radmatch opens it, for the server and for each command.
 //
 // The server answers reads from memory and adds one row a login, in group

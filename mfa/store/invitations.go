@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // ErrBlocked means that a user who is blocked gets no invitation.
@@ -18,7 +18,7 @@ var ErrBlocked = errors.New("user is blocked")
 
 // Invite stores an invitation in the place of the user's older one. ErrBlocked
 // for a user who is blocked.
-func (s *Store) Invite(ctx context.Context, in push.Invitation, ev mfa.Event) (err error) {
+func (s *Store) Invite(ctx context.Context, in device.Invitation, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: invitation")
 	key := in.User.Key().String()
 	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
@@ -48,39 +48,39 @@ func (s *Store) Uninvite(ctx context.Context, user mfa.Name, ev mfa.Event) (err 
 }
 
 // Invitations returns those that are valid, of a user, or of everybody for no name, by user.
-func (s *Store) Invitations(ctx context.Context, user mfa.Name) (list []push.Invitation, err error) {
+func (s *Store) Invitations(ctx context.Context, user mfa.Name) (list []device.Invitation, err error) {
 	defer wrap(&err, "store: invitations")
 	key, now := user.Key().String(), s.opt.Now()
-	err = eachInvitation(ctx, s.db, func(in push.Invitation) {
+	err = eachInvitation(ctx, s.db, func(in device.Invitation) {
 		if now.Before(in.Expires) && (key == "" || in.User.Key().String() == key) {
 			list = append(list, in)
 		}
 	})
-	slices.SortFunc(list, func(a, b push.Invitation) int { return strings.Compare(a.User.Key().String(), b.User.Key().String()) })
+	slices.SortFunc(list, func(a, b device.Invitation) int { return strings.Compare(a.User.Key().String(), b.User.Key().String()) })
 	return list, err
 }
 
-// Invited implements push.Store.
-func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ push.Invitation, err error) {
+// Invited implements device.Store.
+func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ device.Invitation, err error) {
 	defer wrap(&err, "store: invitation")
 	return s.invited(ctx, s.db, hash)
 }
 
 // invited returns a valid invitation. That of a user who is blocked is none.
-func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (push.Invitation, error) {
-	in := push.Invitation{Hash: hash}
+func (s *Store) invited(ctx context.Context, q querier, hash [32]byte) (device.Invitation, error) {
+	in := device.Invitation{Hash: hash}
 	var name string
 	var expires int64
 	err := q.QueryRowContext(ctx, `SELECT name, expires FROM invitations WHERE hash = ? AND expires > ?`, hash[:], micros(s.opt.Now())).Scan(&name, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
-		return push.Invitation{}, push.ErrInvitation
+		return device.Invitation{}, device.ErrInvitation
 	}
 	if err != nil {
-		return push.Invitation{}, err
+		return device.Invitation{}, err
 	}
 	in.User = mfa.NameOf(name)
 	if blocked, err := isBlocked(ctx, q, in.User.Key().String()); err != nil || blocked {
-		return push.Invitation{}, errors.Join(err, push.ErrInvitation)
+		return device.Invitation{}, errors.Join(err, device.ErrInvitation)
 	}
 	in.Expires = time.UnixMicro(expires).UTC()
 	return in, nil
@@ -98,7 +98,7 @@ func isBlocked(ctx context.Context, q querier, key string) (blocked bool, err er
 // The table has the names as they were typed, and is small.
 func endInvitations(ctx context.Context, tx *sql.Tx, key string) (n int, err error) {
 	var old [][32]byte
-	err = eachInvitation(ctx, tx, func(in push.Invitation) {
+	err = eachInvitation(ctx, tx, func(in device.Invitation) {
 		if in.User.Key().String() == key {
 			old = append(old, in.Hash)
 		}
@@ -111,9 +111,9 @@ func endInvitations(ctx context.Context, tx *sql.Tx, key string) (n int, err err
 	return len(old), err
 }
 
-func eachInvitation(ctx context.Context, q querier, f func(push.Invitation)) error {
+func eachInvitation(ctx context.Context, q querier, f func(device.Invitation)) error {
 	return each(ctx, q, `SELECT hash, name, expires FROM invitations`, nil, func(r *sql.Rows) error {
-		var in push.Invitation
+		var in device.Invitation
 		var name string
 		var hash []byte
 		var expires int64

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // TestInvitationEnds: a new invitation, a block, an unblocking, the removal of a
@@ -19,7 +19,7 @@ func TestInvitationEnds(t *testing.T) {
 		end  func(t *testing.T, s *Store)
 	}{
 		{"a new one", func(t *testing.T, s *Store) {
-			must(t, s.Invite(t.Context(), push.Invitation{Hash: sha256.Sum256([]byte("new")), User: mfa.NameOf("ANNA"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
+			must(t, s.Invite(t.Context(), device.Invitation{Hash: sha256.Sum256([]byte("new")), User: mfa.NameOf("ANNA"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
 		}},
 		{"taken back", func(t *testing.T, s *Store) { must(t, s.Uninvite(t.Context(), mfa.NameOf("Anna"), admin("uninvite"))) }},
 		{"blocked", func(t *testing.T, s *Store) {
@@ -33,7 +33,7 @@ func TestInvitationEnds(t *testing.T) {
 			ev := loginEvent(1)
 			ev.User, ev.Reason, ev.BlocksUser, ev.Group = mfa.NameOf("anna"), mfa.ReasonNotMe, true, "edge"
 			must(t, s.Record(t.Context(), ev))
-			if _, err := s.Invited(t.Context(), sha256.Sum256([]byte("anna"))); !errors.Is(err, push.ErrInvitation) {
+			if _, err := s.Invited(t.Context(), sha256.Sum256([]byte("anna"))); !errors.Is(err, device.ErrInvitation) {
 				t.Errorf("valid for a user who is blocked: %v", err)
 			}
 			must(t, s.SetBlocked(t.Context(), mfa.NameOf("anna"), false, admin("unblock")))
@@ -42,7 +42,7 @@ func TestInvitationEnds(t *testing.T) {
 			must(t, s.RemoveDevice(t.Context(), mfa.NameOf("anna"), "old", admin("remove")))
 		}},
 		{"a device removed on the page", func(t *testing.T, s *Store) {
-			must(t, s.RemoveOwnDevice(t.Context(), push.Device{ID: "old", User: mfa.NameOf("anna"), Name: "old"}, "old"))
+			must(t, s.RemoveOwnDevice(t.Context(), device.Device{ID: "old", User: mfa.NameOf("anna"), Name: "old"}, "old"))
 		}},
 	}
 	for _, tt := range tests {
@@ -51,26 +51,26 @@ func TestInvitationEnds(t *testing.T) {
 			s := openServer(t, t.TempDir())
 			invite := func(user, text string) [32]byte {
 				hash := sha256.Sum256([]byte(text))
-				must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: time.Now().Add(time.Hour)}, admin("invite")))
+				must(t, s.Invite(t.Context(), device.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: time.Now().Add(time.Hour)}, admin("invite")))
 				return hash
 			}
-			device := func(id string) push.Device {
-				return push.Device{ID: id, Name: id, Key: []byte("key"), Added: time.Now(), Seen: time.Now()}
+			named := func(id string) device.Device {
+				return device.Device{ID: id, Name: id, Key: []byte("key"), Added: time.Now(), Seen: time.Now()}
 			}
-			_, err := s.Enroll(t.Context(), invite("anna", "first"), device("old"))
+			_, err := s.Enroll(t.Context(), invite("anna", "first"), named("old"))
 			must(t, err)
 			old, other := invite("anna", "anna"), invite("bob", "bob")
 			if _, err := s.Invited(t.Context(), old); err != nil {
 				t.Fatal(err)
 			}
 			tt.end(t, s)
-			if _, err := s.Invited(t.Context(), old); !errors.Is(err, push.ErrInvitation) {
+			if _, err := s.Invited(t.Context(), old); !errors.Is(err, device.ErrInvitation) {
 				t.Errorf("still valid: %v", err)
 			}
-			if _, err := s.Enroll(t.Context(), old, device("new")); !errors.Is(err, push.ErrInvitation) {
+			if _, err := s.Enroll(t.Context(), old, named("new")); !errors.Is(err, device.ErrInvitation) {
 				t.Errorf("it enrols: %v", err)
 			}
-			if _, err := s.Enroll(t.Context(), other, device("bob's")); err != nil {
+			if _, err := s.Enroll(t.Context(), other, named("bob's")); err != nil {
 				t.Errorf("another's invitation: %v", err)
 			}
 		})
@@ -82,9 +82,9 @@ func TestInvitationsList(t *testing.T) {
 	s := openServer(t, t.TempDir())
 	until := time.Now().Add(time.Hour)
 	for _, user := range []string{"éva", "Bob", "anna"} {
-		must(t, s.Invite(t.Context(), push.Invitation{Hash: sha256.Sum256([]byte(user)), User: mfa.NameOf(user), Expires: until}, admin("invite")))
+		must(t, s.Invite(t.Context(), device.Invitation{Hash: sha256.Sum256([]byte(user)), User: mfa.NameOf(user), Expires: until}, admin("invite")))
 	}
-	must(t, s.Invite(t.Context(), push.Invitation{Hash: sha256.Sum256([]byte("late")), User: mfa.NameOf("zoe"), Expires: time.Now().Add(-time.Second)}, admin("invite")))
+	must(t, s.Invite(t.Context(), device.Invitation{Hash: sha256.Sum256([]byte("late")), User: mfa.NameOf("zoe"), Expires: time.Now().Add(-time.Second)}, admin("invite")))
 	names := func(user string) (got string) {
 		list, err := openCommand(t, s.opt.Dir).Invitations(t.Context(), mfa.NameOf(user))
 		must(t, err)
@@ -103,7 +103,7 @@ func TestInvitationsList(t *testing.T) {
 		t.Errorf("nobody's invitation: %v", err)
 	}
 	must(t, s.SetBlocked(t.Context(), mfa.NameOf("carol"), true, admin("block")))
-	err := s.Invite(t.Context(), push.Invitation{Hash: sha256.Sum256([]byte("c")), User: mfa.NameOf("carol"), Expires: until}, admin("invite"))
+	err := s.Invite(t.Context(), device.Invitation{Hash: sha256.Sum256([]byte("c")), User: mfa.NameOf("carol"), Expires: until}, admin("invite"))
 	if !errors.Is(err, ErrBlocked) {
 		t.Errorf("an invitation for a user who is blocked: %v", err)
 	}
@@ -114,10 +114,10 @@ func TestNewDeviceInHistory(t *testing.T) {
 	t.Parallel()
 	s := openServer(t, t.TempDir())
 	hash := sha256.Sum256([]byte("a"))
-	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
-	_, err := s.Enroll(t.Context(), hash, push.Device{ID: "d1", Name: "phone", Key: []byte("key"), Added: time.Now(), Seen: time.Now()})
+	must(t, s.Invite(t.Context(), device.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
+	_, err := s.Enroll(t.Context(), hash, device.Device{ID: "d1", Name: "phone", Key: []byte("key"), Added: time.Now(), Seen: time.Now()})
 	must(t, err)
-	must(t, s.AddDevice(t.Context(), push.NewRegistration(mfa.NameOf("anna"), "chat", "pager", time.Now()), mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf("anna")}))
+	must(t, s.AddDevice(t.Context(), device.NewRegistration(mfa.NameOf("anna"), "chat", "pager", time.Now()), mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf("anna")}))
 	must(t, s.SetBlocked(t.Context(), mfa.NameOf("anna"), true, admin("block")))
 	got, _, err := s.Logins(t.Context(), mfa.NameOf("anna"), 0, 10)
 	must(t, err)

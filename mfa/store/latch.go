@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // maxLatches bounds the source addresses that are remembered. Whoever reaches
@@ -117,7 +117,7 @@ func (s *Store) flush(ctx context.Context) error {
 		id      string
 		version int
 		at      int64
-		passkey *push.Passkey
+		passkey *device.Passkey
 	}
 	devices := make([]seen, 0, len(todo.devices))
 	for id := range todo.devices {

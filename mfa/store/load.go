@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -22,7 +22,7 @@ type account struct {
 	unblocked int64
 	method    mfa.Method
 	tokens    []token // in the order of their ids
-	devices   []*push.Device
+	devices   []*device.Device
 	barred    []string // client groups in which push is off: "this was not me"
 }
 
@@ -143,11 +143,11 @@ func scanToken(r *sql.Rows, same interner) (t token, user string, err error) {
 
 const deviceColumns = `id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL, endpoint, web_key, web_auth`
 
-func scanDevice(r *sql.Rows, same interner) (_ *push.Device, user string, err error) {
+func scanDevice(r *sql.Rows, same interner) (_ *device.Device, user string, err error) {
 	var added, seen int64
 	var passkey []byte
 	var has bool
-	d, web := new(push.Device), new(push.WebSubscription)
+	d, web := new(device.Device), new(device.WebSubscription)
 	err = r.Scan(&d.ID, &user, &d.Name, &d.Key, &d.Version, &added, &seen, &d.Provider, &passkey, &has, &web.Endpoint, &web.Key, &web.Auth)
 	if err == nil && has {
 		d.Passkey, err = readPasskey(passkey)
@@ -280,8 +280,8 @@ func (s *Store) loadAll(ctx context.Context) error {
 }
 
 // devicesOf returns the devices of all accounts by their ids.
-func devicesOf(accounts map[string]*account) map[string]*push.Device {
-	devices := make(map[string]*push.Device)
+func devicesOf(accounts map[string]*account) map[string]*device.Device {
+	devices := make(map[string]*device.Device)
 	for _, a := range accounts {
 		for _, d := range a.devices {
 			devices[d.ID] = d

@@ -8,69 +8,69 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// AddPasskey gives a device its passkey, with an event. push.ErrPasskeyExists if
-// the device has one, or another device has this one; push.ErrNoDevice if there
+// AddPasskey gives a device its passkey, with an event. device.ErrPasskeyExists if
+// the device has one, or another device has this one; device.ErrNoDevice if there
 // is no such device.
-func (s *Store) AddPasskey(ctx context.Context, device push.Device, p push.Passkey) (err error) {
+func (s *Store) AddPasskey(ctx context.Context, dev device.Device, p device.Passkey) (err error) {
 	defer wrap(&err, "store: passkey")
 	data, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	ev := ownChange(device, fmt.Sprintf("device %q has a passkey from now on", device.Name))
-	err = s.change(ctx, []string{device.User.Key().String()}, ev, func(tx *sql.Tx) error {
+	ev := ownChange(dev, fmt.Sprintf("device %q has a passkey from now on", dev.Name))
+	err = s.change(ctx, []string{dev.User.Key().String()}, ev, func(tx *sql.Tx) error {
 		var has bool
-		err := tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = ?`, device.ID).Scan(&has)
+		err := tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = ?`, dev.ID).Scan(&has)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			return push.ErrNoDevice
+			return device.ErrNoDevice
 		case err != nil:
 			return err
 		case has:
-			return push.ErrPasskeyExists
+			return device.ErrPasskeyExists
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE devices SET passkey = ?, passkey_id = ? WHERE id = ?`, data, p.ID, device.ID)
+		_, err = tx.ExecContext(ctx, `UPDATE devices SET passkey = ?, passkey_id = ? WHERE id = ?`, data, p.ID, dev.ID)
 		return err
 	})
 	if isUnique(err) {
-		return push.ErrPasskeyExists
+		return device.ErrPasskeyExists
 	}
 	return err
 }
 
 // UsePasskey notes that the device's passkey p has signed, with the count that p
-// has now. push.ErrBadPasskey unless that count is a new one (WebAuthn §6.1.1),
+// has now. device.ErrBadPasskey unless that count is a new one (WebAuthn §6.1.1),
 // and the device still has this passkey. It is in memory at once, so that of two
 // copies only one gets through, and on disk a little later: what a crash loses
 // makes an old count look new, and no signature genuine.
-func (s *Store) UsePasskey(_ context.Context, device string, p push.Passkey) error {
+func (s *Store) UsePasskey(_ context.Context, id string, p device.Passkey) error {
 	if !s.opt.Server {
 		return ErrNotServer
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.devices[device]
+	d := s.devices[id]
 	switch {
 	case d == nil:
-		return push.ErrNoDevice
+		return device.ErrNoDevice
 	case d.Passkey == nil || !bytes.Equal(d.Passkey.ID, p.ID):
-		return fmt.Errorf("store: %w: the device has another one", push.ErrBadPasskey)
+		return fmt.Errorf("store: %w: the device has another one", device.ErrBadPasskey)
 	case (p.Count > 0 || d.Passkey.Count > 0) && p.Count <= d.Passkey.Count:
-		return fmt.Errorf("store: %w: its count of signatures went from %d to %d: there may be a copy of it", push.ErrBadPasskey, d.Passkey.Count, p.Count)
+		return fmt.Errorf("store: %w: its count of signatures went from %d to %d: there may be a copy of it", device.ErrBadPasskey, d.Passkey.Count, p.Count)
 	}
 	d.Passkey = &p
-	s.unsaved.seen(device)
+	s.unsaved.seen(id)
 	return nil
 }
 
 var errPasskey = errors.New("passkey is damaged")
 
 // readPasskey reads the column of the same name.
-func readPasskey(data []byte) (*push.Passkey, error) {
-	p := new(push.Passkey)
+func readPasskey(data []byte) (*device.Passkey, error) {
+	p := new(device.Passkey)
 	if err := json.Unmarshal(data, p); err != nil || len(p.ID) == 0 || len(p.Key) == 0 {
 		// Without it the device could approve on its own key alone.
 		return nil, errPasskey
@@ -79,7 +79,7 @@ func readPasskey(data []byte) (*push.Passkey, error) {
 }
 
 // passkeyColumn is what the database keeps of a passkey; NULL for none.
-func passkeyColumn(p *push.Passkey) ([]byte, error) {
+func passkeyColumn(p *device.Passkey) ([]byte, error) {
 	if p == nil {
 		return nil, nil
 	}
@@ -87,6 +87,6 @@ func passkeyColumn(p *push.Passkey) ([]byte, error) {
 }
 
 // samePasskey reports whether two devices have the same passkey.
-func samePasskey(a, b *push.Device) bool {
+func samePasskey(a, b *device.Device) bool {
 	return a.Passkey != nil && b.Passkey != nil && bytes.Equal(a.Passkey.ID, b.Passkey.ID)
 }

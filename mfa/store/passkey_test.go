@@ -11,19 +11,19 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-func addDevice(t *testing.T, s *Store, user, id string) push.Device {
+func addDevice(t *testing.T, s *Store, user, id string) device.Device {
 	t.Helper()
 	hash := sha256.Sum256([]byte(id))
-	must(t, s.Invite(t.Context(), push.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: time.Now().Add(time.Hour)}, admin("invite")))
-	d, err := s.Enroll(t.Context(), hash, push.Device{ID: id, Name: id + "'s name", Key: []byte("key"), Version: 2, Added: time.Now(), Seen: time.Now()})
+	must(t, s.Invite(t.Context(), device.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: time.Now().Add(time.Hour)}, admin("invite")))
+	d, err := s.Enroll(t.Context(), hash, device.Device{ID: id, Name: id + "'s name", Key: []byte("key"), Version: 2, Added: time.Now(), Seen: time.Now()})
 	must(t, err)
 	return d
 }
 
-func passkeyOf(t *testing.T, s *Store, id string) *push.Passkey {
+func passkeyOf(t *testing.T, s *Store, id string) *device.Passkey {
 	t.Helper()
 	d, err := s.Device(t.Context(), id)
 	must(t, err)
@@ -35,22 +35,22 @@ func TestPasskeys(t *testing.T) {
 	dir := t.TempDir()
 	s := openServer(t, dir)
 	anna, other := addDevice(t, s, "Anna", "d1"), addDevice(t, s, "bob", "d2")
-	key := push.Passkey{ID: []byte("id"), Key: []byte("cose"), Count: 3, BackupEligible: true}
+	key := device.Passkey{ID: []byte("id"), Key: []byte("cose"), Count: 3, BackupEligible: true}
 	must(t, s.AddPasskey(t.Context(), anna, key))
 	for name, c := range map[string]struct {
-		device push.Device
-		key    push.Passkey
+		device device.Device
+		key    device.Passkey
 		want   error
 	}{
-		"a second one":               {anna, push.Passkey{ID: []byte("id2"), Key: []byte("cose")}, push.ErrPasskeyExists},
-		"the same one elsewhere":     {other, key, push.ErrPasskeyExists},
-		"a device that is not there": {push.Device{ID: "d9", User: mfa.NameOf("bob")}, push.Passkey{ID: []byte("id3"), Key: []byte("c")}, push.ErrNoDevice},
+		"a second one":               {anna, device.Passkey{ID: []byte("id2"), Key: []byte("cose")}, device.ErrPasskeyExists},
+		"the same one elsewhere":     {other, key, device.ErrPasskeyExists},
+		"a device that is not there": {device.Device{ID: "d9", User: mfa.NameOf("bob")}, device.Passkey{ID: []byte("id3"), Key: []byte("c")}, device.ErrNoDevice},
 	} {
 		if err := s.AddPasskey(t.Context(), c.device, c.key); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	must(t, s.AddPasskey(t.Context(), other, push.Passkey{ID: []byte("id4"), Key: []byte("cose")}))
+	must(t, s.AddPasskey(t.Context(), other, device.Passkey{ID: []byte("id4"), Key: []byte("cose")}))
 	for _, c := range []struct {
 		id    string
 		count uint32
@@ -58,7 +58,7 @@ func TestPasskeys(t *testing.T) {
 	}{{"id", 3, false}, {"id", 2, false}, {"id", 0, false}, {"id", 4, true}, {"id", 4, false}, {"another", 9, false}, {"id", 9, true}} {
 		used := key
 		used.ID, used.Count = []byte(c.id), c.count
-		if err := s.UsePasskey(t.Context(), "d1", used); (err == nil) != c.ok || err != nil && !errors.Is(err, push.ErrBadPasskey) {
+		if err := s.UsePasskey(t.Context(), "d1", used); (err == nil) != c.ok || err != nil && !errors.Is(err, device.ErrBadPasskey) {
 			t.Errorf("%s, count %d: %v", c.id, c.count, err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestPasskeyCountRace(t *testing.T) {
 	t.Parallel()
 	s := openServer(t, t.TempDir())
 	d := addDevice(t, s, "anna", "d1")
-	key := push.Passkey{ID: []byte("id"), Key: []byte("cose"), Count: 1}
+	key := device.Passkey{ID: []byte("id"), Key: []byte("cose"), Count: 1}
 	must(t, s.AddPasskey(t.Context(), d, key))
 	key.Count = 2
 	var ok atomic.Int32
@@ -110,7 +110,7 @@ func TestPasskeyBesideFlush(t *testing.T) {
 	dir := t.TempDir()
 	s := quiet(t, Options{Dir: dir})
 	d := addDevice(t, s, "anna", "d1")
-	must(t, s.AddPasskey(t.Context(), d, push.Passkey{ID: []byte("id"), Key: []byte("cose")}))
+	must(t, s.AddPasskey(t.Context(), d, device.Passkey{ID: []byte("id"), Key: []byte("cose")}))
 	s.mu.Lock()
 	s.devices["d1"].Passkey = nil // as between the commit and what follows it
 	s.mu.Unlock()
@@ -147,7 +147,7 @@ func TestOwnDevices(t *testing.T) {
 		"remove another user's": s.RemoveOwnDevice(t.Context(), mine, other.ID),
 		"remove by a name":      s.RemoveOwnDevice(t.Context(), mine, lost.Name),
 	} {
-		if !errors.Is(err, push.ErrNoDevice) {
+		if !errors.Is(err, device.ErrNoDevice) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -156,13 +156,13 @@ func TestOwnDevices(t *testing.T) {
 		t.Errorf("got %q", d.Name)
 	}
 	must(t, s.RemoveOwnDevice(t.Context(), mine, "d2"))
-	if _, err := s.Device(t.Context(), "d2"); !errors.Is(err, push.ErrNoDevice) {
+	if _, err := s.Device(t.Context(), "d2"); !errors.Is(err, device.ErrNoDevice) {
 		t.Errorf("still there: %v", err)
 	}
 	if err := s.Registered(t.Context(), "d2"); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("an approval by it still counts: %v", err)
 	}
-	if err := s.RemoveOwnDevice(t.Context(), mine, "d2"); !errors.Is(err, push.ErrNoDevice) {
+	if err := s.RemoveOwnDevice(t.Context(), mine, "d2"); !errors.Is(err, device.ErrNoDevice) {
 		t.Errorf("twice: %v", err)
 	}
 	events, err := s.Events(t.Context(), Query{User: mfa.NameOf("anna"), Limit: 1})

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // TestOtherProviders: a device of another provider is a registered method, and
@@ -18,7 +18,7 @@ func TestOtherProviders(t *testing.T) {
 	dir := t.TempDir()
 	server, cli := openServer(t, dir), openCommand(t, dir)
 	ctx := t.Context()
-	d := push.NewRegistration(mfa.NameOf("Anna"), "chat", "work phone", time.Now())
+	d := device.NewRegistration(mfa.NameOf("Anna"), "chat", "work phone", time.Now())
 	must(t, cli.AddDevice(ctx, d, admin("add")))
 
 	for name, s := range map[string]*Store{"server": server, "command": cli} {
@@ -39,7 +39,7 @@ func TestOtherProviders(t *testing.T) {
 		if must(t, err); len(other) != 0 {
 			t.Errorf("%s: of another provider: got %+v", name, other)
 		}
-		if _, err := s.Device(ctx, d.ID); !errors.Is(err, push.ErrNoDevice) {
+		if _, err := s.Device(ctx, d.ID); !errors.Is(err, device.ErrNoDevice) {
 			t.Errorf("%s: it speaks the device protocol: %v", name, err)
 		}
 		must(t, s.Registered(ctx, d.ID))
@@ -50,13 +50,13 @@ func TestOtherProviders(t *testing.T) {
 	}
 
 	for i := range maxRegistrations {
-		must(t, cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "chat", fmt.Sprint(i), time.Now()), admin("add")))
+		must(t, cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", fmt.Sprint(i), time.Now()), admin("add")))
 	}
-	if cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "chat", "one more", time.Now()), admin("add")) == nil {
+	if cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", "one more", time.Now()), admin("add")) == nil {
 		t.Error("there is no limit")
 	}
-	must(t, cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "talk", "elsewhere", time.Now()), admin("add")))
-	if cli.AddDevice(ctx, push.NewRegistration(mfa.NameOf("anna"), "", "ours", time.Now()), admin("add")) == nil {
+	must(t, cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "talk", "elsewhere", time.Now()), admin("add")))
+	if cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "", "ours", time.Now()), admin("add")) == nil {
 		t.Error("a device of our own was added without a key")
 	}
 }

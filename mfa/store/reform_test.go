@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -41,7 +41,7 @@ func TestReform(t *testing.T) {
 		must(t, s.AddToken(ctx, token, admin("add")))
 	}
 	for _, user := range []string{"anna", "bob", "bob2"} {
-		must(t, s.AddDevice(ctx, push.NewRegistration(mfa.NameOf(user), "chat", "phone of "+user, time.Now()), admin("add")))
+		must(t, s.AddDevice(ctx, device.NewRegistration(mfa.NameOf(user), "chat", "phone of "+user, time.Now()), admin("add")))
 	}
 	must(t, s.update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn'); UPDATE tokens SET next = 4711 WHERE user = 'bob2'`)

@@ -17,7 +17,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -93,7 +93,7 @@ type Store struct {
 
 	mu       sync.RWMutex
 	accounts map[string]*account // by folded name
-	devices  map[string]*push.Device
+	devices  map[string]*device.Device
 	latches  map[latchKey]time.Time
 	unsaved  unsaved // latches and devices that the janitor will write
 
@@ -115,7 +115,7 @@ var (
 
 	_ mfa.PromptKeeper = (*Store)(nil)
 	_ otp.Store        = (*Store)(nil)
-	_ push.Store       = (*Store)(nil)
+	_ device.Store     = (*Store)(nil)
 )
 
 // Open opens the database in opt.Dir, makes it where it is missing, and brings

@@ -9,59 +9,59 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-var _ push.WebSubscriptionStore = (*Store)(nil)
+var _ device.WebSubscriptionStore = (*Store)(nil)
 
-// SetWebSubscription implements push.WebSubscriptionStore. Only the server may
+// SetWebSubscription implements device.WebSubscriptionStore. Only the server may
 // call it: it is the only one whom devices reach.
-func (s *Store) SetWebSubscription(ctx context.Context, device string, sub *push.WebSubscription) (err error) {
+func (s *Store) SetWebSubscription(ctx context.Context, id string, sub *device.WebSubscription) (err error) {
 	defer wrap(&err, "store: subscription")
 	if sub == nil {
-		sub = &push.WebSubscription{}
+		sub = &device.WebSubscription{}
 	}
-	return s.setWeb(ctx, device, sub, func(old *push.WebSubscription) bool {
+	return s.setWeb(ctx, id, sub, func(old *device.WebSubscription) bool {
 		return old.Endpoint != sub.Endpoint || string(old.Key) != string(sub.Key) || string(old.Auth) != string(sub.Auth)
 	})
 }
 
-// DropWebSubscription implements push.WebSubscriptionStore.
-func (s *Store) DropWebSubscription(ctx context.Context, device, endpoint string) (err error) {
+// DropWebSubscription implements device.WebSubscriptionStore.
+func (s *Store) DropWebSubscription(ctx context.Context, id, endpoint string) (err error) {
 	defer wrap(&err, "store: subscription")
-	return s.setWeb(ctx, device, &push.WebSubscription{}, func(old *push.WebSubscription) bool { return old.Endpoint == endpoint })
+	return s.setWeb(ctx, id, &device.WebSubscription{}, func(old *device.WebSubscription) bool { return old.Endpoint == endpoint })
 }
 
 // setWeb writes sub, one without an endpoint for none, on disk and in memory, if
 // it is to be written in place of what the device has.
-func (s *Store) setWeb(ctx context.Context, device string, sub *push.WebSubscription, replaces func(old *push.WebSubscription) bool) error {
+func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscription, replaces func(old *device.WebSubscription) bool) error {
 	if !s.opt.Server {
 		return ErrNotServer
 	}
 	s.wmu.Lock() // nobody replaces accounts meanwhile
 	defer s.wmu.Unlock()
-	has, err := s.Device(ctx, device)
+	has, err := s.Device(ctx, id)
 	if err != nil {
 		return err
 	}
 	old := has.Web
 	if old == nil {
-		old = &push.WebSubscription{}
+		old = &device.WebSubscription{}
 	}
 	if !replaces(old) {
 		return nil // it subscribes each time that its page is opened
 	}
 	err = s.update(ctx, func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE devices SET endpoint = ?2, web_key = ?3, web_auth = ?4 WHERE id = ?1`,
-			device, sub.Endpoint, sub.Key, sub.Auth)
-		return changed(r, err, push.ErrNoDevice) // a command has removed it just now
+			id, sub.Endpoint, sub.Key, sub.Auth)
+		return changed(r, err, device.ErrNoDevice) // a command has removed it just now
 	})
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.devices[device]; d != nil {
+	if d := s.devices[id]; d != nil {
 		if d.Web = sub; sub.Endpoint == "" {
 			d.Web = nil
 		}

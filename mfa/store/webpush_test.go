@@ -11,10 +11,10 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-func subscriptionOf(t *testing.T, s *Store, device string) *push.WebSubscription {
+func subscriptionOf(t *testing.T, s *Store, device string) *device.WebSubscription {
 	t.Helper()
 	d, err := s.Device(t.Context(), device)
 	must(t, err)
@@ -27,9 +27,9 @@ func TestWebSubscription(t *testing.T) {
 	s := openServer(t, dir)
 	addDevice(t, s, "Anna", "a1")
 	addDevice(t, s, "Anna", "a2")
-	first := &push.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k1"), Auth: []byte("s1")}
-	second := &push.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k2"), Auth: []byte("s2")}
-	expect := func(what string, want *push.WebSubscription) {
+	first := &device.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k1"), Auth: []byte("s1")}
+	second := &device.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k2"), Auth: []byte("s2")}
+	expect := func(what string, want *device.WebSubscription) {
 		t.Helper()
 		cli := openCommand(t, dir)
 		for _, from := range []*Store{s, cli} {
@@ -68,7 +68,7 @@ func TestWebSubscription(t *testing.T) {
 		t.Error("the subscription of a removed device is kept")
 	}
 	for _, err := range []error{s.SetWebSubscription(t.Context(), "a2", first), s.DropWebSubscription(t.Context(), "a2", first.Endpoint)} {
-		if !errors.Is(err, push.ErrNoDevice) {
+		if !errors.Is(err, device.ErrNoDevice) {
 			t.Errorf("a removed device: got %v", err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestWebSubscription(t *testing.T) {
 func TestSameSubscriptionIsNotWritten(t *testing.T) {
 	s := openServer(t, t.TempDir())
 	addDevice(t, s, "anna", "a1")
-	sub := push.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k"), Auth: []byte("s")}
+	sub := device.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k"), Auth: []byte("s")}
 	must(t, s.SetWebSubscription(t.Context(), "a1", &sub))
 	must(t, s.update(context.Background(), func(tx *sql.Tx) error {
 		_, err := tx.Exec(`CREATE TRIGGER written BEFORE UPDATE OF endpoint ON devices BEGIN SELECT raise(FAIL, 'written'); END`)

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // When certificates are asked for. Let's Encrypt lets five validations of a name
@@ -154,7 +154,7 @@ func (a *ACME) obtain(ctx context.Context) bool {
 		if err != nil {
 			all = false
 			a.Logger.Error("web: no certificate from the authority", zap.String("name", name),
-				zap.String("directory", a.Directory), zap.String("problem", push.Printable(err.Error(), 500)))
+				zap.String("directory", a.Directory), zap.String("problem", text.Printable(err.Error(), 500)))
 			continue
 		}
 		a.mu.Lock()
@@ -222,12 +222,12 @@ func (a *ACME) exchange(r *http.Request) (*http.Response, error) {
 }
 
 // complain logs what is wrong with the authority, or what it says is wrong with us.
-func (a *ACME) complain(text string) {
+func (a *ACME) complain(problem string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now := time.Now(); now.Sub(a.told) > quietTime {
 		a.told = now
-		a.Logger.Warn("web: the certificate authority says", zap.String("directory", a.Directory), zap.String("problem", push.Printable(text, 500)))
+		a.Logger.Warn("web: the certificate authority says", zap.String("directory", a.Directory), zap.String("problem", text.Printable(problem, 500)))
 	}
 }
 

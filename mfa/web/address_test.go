@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -291,12 +292,12 @@ func TestStrangerIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newDoor(t, &door{limit: 10, strangersLimit: 6, addressLimit: 6})
 		st := &pushtest.Store{}
-		key := st.Add(t, "anna", "anna1", push.MaxVersion)
+		key := st.Add(t, "anna", "anna1", device.MaxVersion)
 		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
 		srv := NewHTTPServer(s.Handler(), nil)
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(r.door) }()
-		auth, err := push.SignRequest(key, push.MaxVersion, "anna1", time.Now(), "GET", "/api/v1/prompts", nil)
+		auth, err := device.SignRequest(key, device.MaxVersion, "anna1", time.Now(), "GET", "/api/v1/prompts", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,12 +11,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // caller is a device whose request has been verified.
 type caller struct {
-	push.Device
+	device.Device
 	version int // that it speaks in this request
 	body    []byte
 }
@@ -47,15 +47,15 @@ var (
 )
 
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (caller, error) {
-	auth, err := push.ParseRequestAuth(r.Header.Get("Authorization"))
+	auth, err := device.ParseRequestAuth(r.Header.Get("Authorization"))
 	if err != nil {
 		return caller{}, err
 	}
-	if err := push.CheckVersion(auth.Version); err != nil {
+	if err := device.CheckVersion(auth.Version); err != nil {
 		return caller{}, err
 	}
 	now := time.Now()
-	if auth.Age(now) > push.MaxSkew {
+	if auth.Age(now) > device.MaxSkew {
 		return caller{}, errClock
 	}
 	if !s.Started.IsZero() && auth.Time <= s.Started.Unix() {
@@ -103,7 +103,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 const (
 	maxDeviceNonces = 600
 	maxNonces       = 500_000
-	nonceSpan       = 2 * push.MaxSkew // a request can be sent from MaxSkew before its time until MaxSkew after
+	nonceSpan       = 2 * device.MaxSkew // a request can be sent from MaxSkew before its time until MaxSkew after
 )
 
 // nonces remembers what devices have signed for as long as it would be accepted

@@ -9,35 +9,35 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // invitation tells who holds a token for whom it is, and whether it is still good.
 func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
-	var req push.InvitationRequest
+	var req device.InvitationRequest
 	in, err := s.invited(w, r, &req, func() string { return req.Token })
 	if err != nil {
 		s.uninvited(w, r, err, now)
 		return
 	}
-	answer(w, http.StatusOK, push.InvitationView{User: in.User.String(), Expires: in.Expires.UTC(), Time: now.UTC()})
+	answer(w, http.StatusOK, device.InvitationView{User: in.User.String(), Expires: in.Expires.UTC(), Time: now.UTC()})
 }
 
 // invited reads the body into req and returns the invitation whose token it has.
 // The token is looked up before anything is counted: no number of strangers keeps
 // out who has a good one.
-func (s *Server) invited(w http.ResponseWriter, r *http.Request, req any, token func() string) (push.Invitation, error) {
+func (s *Server) invited(w http.ResponseWriter, r *http.Request, req any, token func() string) (device.Invitation, error) {
 	body, err := readBody(w, r)
 	if err != nil {
-		return push.Invitation{}, err
+		return device.Invitation{}, err
 	}
 	if err := parse(r, body, req); err != nil {
-		return push.Invitation{}, err
+		return device.Invitation{}, err
 	}
-	hash, err := push.TokenHash(token())
+	hash, err := device.TokenHash(token())
 	if err != nil {
-		return push.Invitation{}, err
+		return device.Invitation{}, err
 	}
 	return s.Store.Invited(r.Context(), hash)
 }
@@ -62,20 +62,20 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 	}
 	s.Logger.Info("web: device enrolled", zap.String("user", dev.User.String()), zap.String("device", dev.ID),
 		zap.String("name", dev.Name), zap.String("from", r.RemoteAddr))
-	answer(w, http.StatusCreated, push.EnrollResponse{
+	answer(w, http.StatusCreated, device.EnrollResponse{
 		Device: dev.ID, User: dev.User.String(), Name: dev.Name, Version: dev.Version,
-		MinVersion: push.MinVersion, MaxVersion: push.MaxVersion, Time: now.UTC(),
+		MinVersion: device.MinVersion, MaxVersion: device.MaxVersion, Time: now.UTC(),
 	})
 }
 
-func (s *Server) enrollDevice(w http.ResponseWriter, r *http.Request, now time.Time) (push.Device, error) {
-	var req push.EnrollRequest
+func (s *Server) enrollDevice(w http.ResponseWriter, r *http.Request, now time.Time) (device.Device, error) {
+	var req device.EnrollRequest
 	if _, err := s.invited(w, r, &req, func() string { return req.Token }); err != nil {
-		return push.Device{}, err
+		return device.Device{}, err
 	}
 	dev, hash, err := req.Device(now)
 	if err != nil {
-		return push.Device{}, err
+		return device.Device{}, err
 	}
 	return s.Store.Enroll(r.Context(), hash, dev)
 }
@@ -87,14 +87,14 @@ func parse(r *http.Request, body []byte, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return push.ErrMalformed // its text repeats the body
+		return device.ErrMalformed // its text repeats the body
 	}
 	return nil
 }
 
 func contentType(r *http.Request) error {
 	if r.Header.Get("Content-Type") != "application/json" {
-		return errors.Join(push.ErrMalformed, errors.New("Content-Type is not application/json"))
+		return errors.Join(device.ErrMalformed, errors.New("Content-Type is not application/json"))
 	}
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 )
 
 // problem is how an error is told to a device.
@@ -25,8 +27,8 @@ var problems = []problem{
 	{errReplayed, 401, "replayed", "This request was sent before: sign each request anew."},
 	{errTooMany, 429, "too_many_requests", "Too many requests: try again in a minute."},
 	{errBusy, 503, "overloaded", "The server is busy: try again in a minute."},
-	{push.ErrNoDevice, 401, "device_unknown", "This device is not enrolled, or was removed. Ask for a new invitation."},
-	{push.ErrInvitation, 403, "invitation", "The invitation is unknown, was used, or has expired. Ask for a new one."},
+	{device.ErrNoDevice, 401, "device_unknown", "This device is not enrolled, or was removed. Ask for a new invitation."},
+	{device.ErrInvitation, 403, "invitation", "The invitation is unknown, was used, or has expired. Ask for a new one."},
 	{push.ErrUnknownPrompt, 404, "unknown_prompt", "There is no such request."},
 	{push.ErrNotYours, 404, "unknown_prompt", "There is no such request."},
 	{push.ErrExpired, 410, "expired", "This request is over."},
@@ -35,34 +37,34 @@ var problems = []problem{
 	{push.ErrTooOldForCode, 403, "device_too_old", "This device cannot show a code. Update it, or approve with another device."},
 	{push.ErrSurface, 403, "app_required", "Open the app to approve: this sign-in needs a number, which a notification or a watch cannot match."},
 	{push.ErrNumberRequired, 422, "number_required", "Type the number that the sign-in shows."},
-	{push.ErrPasskeyRequired, 422, "passkey_required", "This needs the passkey of this device."},
-	{push.ErrBadPasskey, 401, "bad_passkey", "The passkey was not accepted. Try again."},
-	{push.ErrPasskeyExists, 409, "passkey_exists", "This passkey is registered already, or the device has one."},
-	{push.ErrNameTaken, 409, "name_taken", "Another of your devices has this name. Choose another one."},
+	{device.ErrPasskeyRequired, 422, "passkey_required", "This needs the passkey of this device."},
+	{device.ErrBadPasskey, 401, "bad_passkey", "The passkey was not accepted. Try again."},
+	{device.ErrPasskeyExists, 409, "passkey_exists", "This passkey is registered already, or the device has one."},
+	{device.ErrNameTaken, 409, "name_taken", "Another of your devices has this name. Choose another one."},
 	{errNoPasskeys, 404, "no_passkeys", "This server takes no passkeys."},
 	{errNoOwnDevice, 404, "device_unknown", "You have no such device."},
-	{push.ErrPushService, 422, "push_service", "This server does not send to the push service of this browser."},
-	{push.ErrMalformed, 400, "bad_request", "The request is not one of this protocol."},
-	{push.ErrSignature, 401, "bad_signature", "The signature is not this device's."},
+	{webpush.ErrService, 422, "push_service", "This server does not send to the push service of this browser."},
+	{device.ErrMalformed, 400, "bad_request", "The request is not one of this protocol."},
+	{device.ErrSignature, 401, "bad_signature", "The signature is not this device's."},
 }
 
 // refuse tells a device of an error. What the table does not know is ours, and
 // not a word of it gets out.
 func refuse(w http.ResponseWriter, err error) {
-	var version *push.VersionError
+	var version *device.VersionError
 	switch {
 	case errors.Is(err, errClock), errors.Is(err, errEarly):
 		now := time.Now().UTC()
 		if errors.Is(err, errEarly) {
 			now = now.Truncate(time.Second).Add(time.Second)
 		}
-		answer(w, http.StatusUnauthorized, push.ErrorBody{Code: "clock_skew",
+		answer(w, http.StatusUnauthorized, device.ErrorBody{Code: "clock_skew",
 			Message: "The clock of this device is wrong. Sign with the time given here.", Time: &now})
 		return
 	case errors.As(err, &version):
-		answer(w, http.StatusBadRequest, push.ErrorBody{Code: "version_unsupported", Message: fmt.Sprintf(
+		answer(w, http.StatusBadRequest, device.ErrorBody{Code: "version_unsupported", Message: fmt.Sprintf(
 			"This server speaks versions %d to %d of the device protocol, this device %d. Update the older of the two.",
-			push.MinVersion, push.MaxVersion, version.Version), MinVersion: push.MinVersion, MaxVersion: push.MaxVersion})
+			device.MinVersion, device.MaxVersion, version.Version), MinVersion: device.MinVersion, MaxVersion: device.MaxVersion})
 		return
 	}
 	for _, p := range problems {

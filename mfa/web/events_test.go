@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -80,7 +81,7 @@ func TestEvents(t *testing.T) {
 	late := r.stream(t, "anna1") // a device that connects again sees what is live
 	late.want("sync", `"id":"p1"`)
 
-	if _, err := r.phone("anna2").Decide(t.Context(), push.PromptView{ID: "p1", User: "anna"}, push.ActionDeny, ""); err != nil {
+	if _, err := r.phone("anna2").Decide(t.Context(), device.PromptView{ID: "p1", User: "anna"}, device.ActionDeny, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; !errors.Is(err, mfa.ErrRejected) {
@@ -197,7 +198,7 @@ func TestStreamOverTLS(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		st := &pushtest.Store{}
-		signer := st.Add(t, "anna", "anna1", push.MaxVersion)
+		signer := st.Add(t, "anna", "anna1", device.MaxVersion)
 		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
 		srv, l := NewHTTPServer(s.Handler(), nil), make(pipes)
 		srv.TLSConfig = TLSConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil })
@@ -208,7 +209,7 @@ func TestStreamOverTLS(t *testing.T) {
 			c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
 			return c, c.HandshakeContext(ctx)
 		}}
-		auth, err := push.SignRequest(signer, push.MaxVersion, "anna1", time.Now(), "GET", "/api/v1/events", nil)
+		auth, err := device.SignRequest(signer, device.MaxVersion, "anna1", time.Now(), "GET", "/api/v1/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,17 +250,17 @@ func TestStreamOverTLS(t *testing.T) {
 }
 
 // watch runs Watch and returns its notices.
-func watch(t *testing.T, p *push.Phone, poll bool) (<-chan push.Notice, <-chan error, context.CancelFunc) {
+func watch(t *testing.T, p *device.Phone, poll bool) (<-chan device.Notice, <-chan error, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
-	notices, ended := make(chan push.Notice, 100), make(chan error, 1)
+	notices, ended := make(chan device.Notice, 100), make(chan error, 1)
 	go func() {
-		ended <- p.Watch(ctx, poll, func(n push.Notice) error { notices <- n; return nil })
+		ended <- p.Watch(ctx, poll, func(n device.Notice) error { notices <- n; return nil })
 	}()
 	return notices, ended, cancel
 }
 
 // until returns the first notice that f wants.
-func until(t *testing.T, notices <-chan push.Notice, f func(push.Notice) bool) push.Notice {
+func until(t *testing.T, notices <-chan device.Notice, f func(device.Notice) bool) device.Notice {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
 	for {
@@ -274,9 +275,9 @@ func until(t *testing.T, notices <-chan push.Notice, f func(push.Notice) bool) p
 	}
 }
 
-func connected(n push.Notice) bool { return n.Connected }
-func isNew(n push.Notice) bool     { return n.New != nil }
-func isGone(n push.Notice) bool    { return n.Withdrawn != nil }
+func connected(n device.Notice) bool { return n.Connected }
+func isNew(n device.Notice) bool     { return n.New != nil }
+func isGone(n device.Notice) bool    { return n.Withdrawn != nil }
 
 func TestPhoneWatch(t *testing.T) {
 	for _, poll := range []bool{false, true} {
@@ -288,7 +289,7 @@ func TestPhoneWatch(t *testing.T) {
 			notices, ended, cancel := watch(t, p, poll)
 			until(t, notices, connected)
 			v := until(t, notices, isNew).New
-			if told, err := p.Decide(t.Context(), *v, push.ActionApprove, "42"); told.Outcome != push.OutcomeApproved || err != nil {
+			if told, err := p.Decide(t.Context(), *v, device.ActionApprove, "42"); told.Outcome != device.OutcomeApproved || err != nil {
 				t.Errorf("got %+v, %v", told, err)
 			}
 			if err := <-done; err != nil {
@@ -352,15 +353,15 @@ func TestPhoneWithWrongClock(t *testing.T) {
 	var refused atomic.Int32
 	// The phone's clock cannot be set; a server whose clock is an hour off is the same.
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		a, err := push.ParseRequestAuth(q.Header.Get("Authorization"))
-		if err == nil && a.Age(time.Now().Add(time.Hour)) > push.MaxSkew {
+		a, err := device.ParseRequestAuth(q.Header.Get("Authorization"))
+		if err == nil && a.Age(time.Now().Add(time.Hour)) > device.MaxSkew {
 			refused.Add(1)
 			now := time.Now().Add(time.Hour)
-			answer(w, 401, push.ErrorBody{Code: "clock_skew", Message: "wrong", Time: &now})
+			answer(w, 401, device.ErrorBody{Code: "clock_skew", Message: "wrong", Time: &now})
 			return
 		}
 		if err == nil && q.URL.Path == "/api/v1/prompts" {
-			answer(w, 200, push.PromptList{Prompts: []push.PromptView{}})
+			answer(w, 200, device.PromptList{Prompts: []device.PromptView{}})
 			return
 		}
 		inner.ServeHTTP(w, q)
@@ -388,7 +389,7 @@ func TestPhoneStops(t *testing.T) {
 	r.store.Remove("anna1")
 	select {
 	case err := <-ended:
-		var told *push.PhoneError
+		var told *device.PhoneError
 		if !errors.As(err, &told) || told.Code != "device_unknown" {
 			t.Errorf("got %v", err)
 		}
@@ -404,8 +405,8 @@ func TestPhoneFollowsNoRedirect(t *testing.T) {
 	defer evil.Close()
 	srv := httptest.NewServer(http.RedirectHandler(evil.URL, http.StatusTemporaryRedirect))
 	defer srv.Close()
-	token, _ := push.NewInvitation(mfa.NameOf("anna"), time.Now())
-	if _, err := push.Enroll(t.Context(), push.InvitationLink(srv.URL, token), "x", 2, nil); err == nil || reached || strings.Contains(err.Error(), token) {
+	token, _ := device.NewInvitation(mfa.NameOf("anna"), time.Now())
+	if _, err := device.Enroll(t.Context(), device.InvitationLink(srv.URL, token), "x", 2, nil); err == nil || reached || strings.Contains(err.Error(), token) {
 		t.Errorf("got %v, reached %v", err, reached)
 	}
 }
@@ -417,12 +418,12 @@ func TestHostileAnswers(t *testing.T) {
 		"not JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) },
 		"endless":  func(w http.ResponseWriter, q *http.Request) { _, _ = io.CopyN(w, endlessSpace{}, 64<<20) },
 		"always skewed": func(w http.ResponseWriter, _ *http.Request) {
-			answer(w, 401, push.ErrorBody{Code: "clock_skew", Time: &time.Time{}})
+			answer(w, 401, device.ErrorBody{Code: "clock_skew", Time: &time.Time{}})
 		},
 		"never the version": func(w http.ResponseWriter, q *http.Request) {
-			auth, _ := push.ParseRequestAuth(q.Header.Get("Authorization"))
-			lower := max(1, auth.Version%push.MaxVersion)
-			answer(w, 400, push.ErrorBody{Code: "version_unsupported", MinVersion: lower, MaxVersion: lower})
+			auth, _ := device.ParseRequestAuth(q.Header.Get("Authorization"))
+			lower := max(1, auth.Version%device.MaxVersion)
+			answer(w, 400, device.ErrorBody{Code: "version_unsupported", MinVersion: lower, MaxVersion: lower})
 		},
 		"escape in text": func(w http.ResponseWriter, _ *http.Request) { fail(w, 400, "x\x1b[2J", "y\x1b[2J") },
 	} {
@@ -441,11 +442,11 @@ func TestHostileAnswers(t *testing.T) {
 // headers is as the protocol has it.
 func TestEnrollHostileAnswer(t *testing.T) {
 	t.Parallel()
-	for _, device := range []string{"", "d\x1b[2J", "d, time=1", "d1\n", strings.Repeat("d", 65)} {
+	for _, id := range []string{"", "d\x1b[2J", "d, time=1", "d1\n", strings.Repeat("d", 65)} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			answer(w, 201, push.EnrollResponse{Device: device, User: "anna"})
+			answer(w, 201, device.EnrollResponse{Device: id, User: "anna"})
 		}))
-		if p, err := push.Enroll(t.Context(), push.InvitationLink(srv.URL, "TOKEN"), "phone", push.MaxVersion, nil); err == nil {
+		if p, err := device.Enroll(t.Context(), device.InvitationLink(srv.URL, "TOKEN"), "phone", device.MaxVersion, nil); err == nil {
 			t.Errorf("device id %q is taken", p.Device)
 		}
 		srv.Close()
@@ -491,7 +492,7 @@ func BenchmarkDecision(b *testing.B) {
 			r.nonces = nonces{}
 		}
 		done := r.prompt(b, fmt.Sprint("p", i), "")
-		if _, err := p.Decide(b.Context(), push.PromptView{ID: fmt.Sprint("p", i), User: "anna"}, push.ActionApprove, ""); err != nil {
+		if _, err := p.Decide(b.Context(), device.PromptView{ID: fmt.Sprint("p", i), User: "anna"}, device.ActionApprove, ""); err != nil {
 			b.Fatal(err)
 		}
 		<-done

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // promptCode starts a prompt of anna whose approval is answered with a code, and
@@ -43,18 +43,18 @@ func TestCodeOfAnApproval(t *testing.T) {
 	r := newRig(t)
 	done := r.promptCode(t, "p1")
 	target := "/api/v1/prompts/p1/decision"
-	body := func(version int, surface push.Surface) string {
-		d := push.Decision{Version: version, Device: "anna1", Prompt: "p1", Action: push.ActionApprove, Surface: surface}
+	body := func(version int, surface device.Surface) string {
+		d := device.Decision{Version: version, Device: "anna1", Prompt: "p1", Action: device.ActionApprove, Surface: surface}
 		if err := d.Sign(r.keys["anna1"], "anna"); err != nil {
 			t.Fatal(err)
 		}
-		text, err := json.Marshal(push.DecisionRequest{Decision: d.Action, Surface: surface, Signature: push.Encode(d.Signature)})
+		text, err := json.Marshal(device.DecisionRequest{Decision: d.Action, Surface: surface, Signature: device.Encode(d.Signature)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(text)
 	}
-	good := body(3, push.SurfaceApp)
+	good := body(3, device.SurfaceApp)
 	for _, c := range []struct {
 		name    string
 		version int
@@ -62,11 +62,11 @@ func TestCodeOfAnApproval(t *testing.T) {
 		status  int
 		code    string
 	}{
-		{"from a notification", 3, body(3, push.SurfaceNotification), 403, "app_required"},
-		{"from a watch", 3, body(3, push.SurfaceWearable), 403, "app_required"},
+		{"from a notification", 3, body(3, device.SurfaceNotification), 403, "app_required"},
+		{"from a watch", 3, body(3, device.SurfaceWearable), 403, "app_required"},
 		{"from the app of an old device", 2, body(2, ""), 403, "device_too_old"},
 		{"from nowhere", 3, body(3, ""), 400, "bad_request"},
-		{"a notification that says it is the app", 3, strings.Replace(body(3, push.SurfaceNotification), "notification", "app", 1), 401, "bad_signature"},
+		{"a notification that says it is the app", 3, strings.Replace(body(3, device.SurfaceNotification), "notification", "app", 1), 401, "bad_signature"},
 	} {
 		status, text := r.text(t, request{method: "POST", target: target, sign: "anna1", version: c.version, body: c.body})
 		if status != c.status || !strings.Contains(text, `"`+c.code+`"`) || strings.Contains(text, "493817") {
@@ -75,8 +75,8 @@ func TestCodeOfAnApproval(t *testing.T) {
 	}
 	for _, try := range []string{"first", "again"} {
 		status, text := r.text(t, request{method: "POST", target: target, sign: "anna1", body: good})
-		var told push.DecisionResponse
-		if err := json.Unmarshal([]byte(text), &told); err != nil || status != 200 || told.Outcome != push.OutcomeApproved || told.Code != "493817" {
+		var told device.DecisionResponse
+		if err := json.Unmarshal([]byte(text), &told); err != nil || status != 200 || told.Outcome != device.OutcomeApproved || told.Code != "493817" {
 			t.Errorf("%s: got %d %s", try, status, text)
 		}
 		if left := time.Until(told.CodeExpires); left <= 0 || left > time.Minute {
@@ -102,11 +102,11 @@ func TestPhoneTellsCode(t *testing.T) {
 	}
 	old := r.phone("anna2")
 	old.Version = 2
-	var told *push.PhoneError
-	if _, err := old.Decide(t.Context(), l.Prompts[0], push.ActionApprove, ""); !errors.As(err, &told) || told.Code != "device_too_old" {
+	var told *device.PhoneError
+	if _, err := old.Decide(t.Context(), l.Prompts[0], device.ActionApprove, ""); !errors.As(err, &told) || told.Code != "device_too_old" {
 		t.Errorf("old device: %v", err)
 	}
-	if answer, err := ph.Decide(t.Context(), l.Prompts[0], push.ActionApprove, ""); err != nil || answer.Code != "493817" {
+	if answer, err := ph.Decide(t.Context(), l.Prompts[0], device.ActionApprove, ""); err != nil || answer.Code != "493817" {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 	<-done

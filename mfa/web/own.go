@@ -11,18 +11,19 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // What a person sees and changes of their own. The person is the user of the
 // device that has signed the request; nothing in a request names another one.
 
 // DeviceKeeper changes a person's devices. Each change is in the audit trail with
-// the device by that made it. push.ErrNoDevice where id is no device of by's user.
+// the device by that made it. device.ErrNoDevice where id is no device of by's user.
 // It may be called concurrently.
 type DeviceKeeper interface {
-	RenameDevice(ctx context.Context, by push.Device, id, name string) error
-	RemoveOwnDevice(ctx context.Context, by push.Device, id string) error
+	RenameDevice(ctx context.Context, by device.Device, id, name string) error
+	RemoveOwnDevice(ctx context.Context, by device.Device, id string) error
 }
 
 // History reads a person's sign-ins. It may be called concurrently.
@@ -96,16 +97,16 @@ func cursor(r *http.Request) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 {
-		return 0, push.ErrMalformed
+		return 0, device.ErrMalformed
 	}
 	return n, nil
 }
 
 func (s *Server) login(ev *mfa.Event) loginView {
 	v := loginView{
-		ID: push.Printable(ev.ID, maxShown), Time: ev.Time.UTC(), Client: push.Printable(ev.Client, maxText),
-		EndUser: push.Printable(ev.EndUser, maxText), Claimed: ev.Claimed,
-		Method: ev.Method, Outcome: ev.Outcome.String(), Reason: string(ev.Reason), Device: push.Printable(ev.Device, maxShown),
+		ID: text.Printable(ev.ID, maxShown), Time: ev.Time.UTC(), Client: text.Printable(ev.Client, maxText),
+		EndUser: text.Printable(ev.EndUser, maxText), Claimed: ev.Claimed,
+		Method: ev.Method, Outcome: ev.Outcome.String(), Reason: string(ev.Reason), Device: text.Printable(ev.Device, maxShown),
 	}
 	switch {
 	case ev.Kind == mfa.EventUnclaimed:
@@ -147,7 +148,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, c caller) {
 	}
 	views := make([]deviceView, len(list))
 	for i, d := range list {
-		views[i] = deviceView{Device: d.ID, Name: push.Printable(d.Name, maxShown), Added: d.Added.UTC(), Seen: d.Seen.UTC(),
+		views[i] = deviceView{Device: d.ID, Name: text.Printable(d.Name, maxShown), Added: d.Added.UTC(), Seen: d.Seen.UTC(),
 			This: d.ID == c.ID, Passkey: d.Passkey != nil, Push: d.Web != nil}
 	}
 	answer(w, http.StatusOK, struct {
@@ -163,7 +164,7 @@ func (s *Server) renameDevice(w http.ResponseWriter, r *http.Request, c caller) 
 	}
 	err := parse(r, c.body, &req)
 	if err == nil {
-		err = push.CheckName(req.Name)
+		err = device.CheckName(req.Name)
 	}
 	if err == nil {
 		err = s.Devices.RenameDevice(r.Context(), c.Device, r.PathValue("id"), req.Name)
@@ -190,16 +191,16 @@ func (s *Server) confirmRemoval(r *http.Request, c caller, id string) error {
 	if c.Passkey == nil {
 		return nil
 	}
-	var req push.RemovalRequest
+	var req device.RemovalRequest
 	if len(c.body) > 0 {
 		if err := parse(r, c.body, &req); err != nil {
 			return err
 		}
 	}
 	if len(req.Assertion) == 0 || s.Passkeys == nil {
-		return push.ErrPasskeyRequired
+		return device.ErrPasskeyRequired
 	}
-	return s.Passkeys.VerifyPasskey(r.Context(), c.Device, push.RemovalChallenge(c.version, c.ID, id), req.Assertion)
+	return s.Passkeys.VerifyPasskey(r.Context(), c.Device, device.RemovalChallenge(c.version, c.ID, id), req.Assertion)
 }
 
 // errNoOwnDevice tells a device in a path that is not there from the one that asks.
@@ -207,9 +208,9 @@ var errNoOwnDevice = errors.New("this person has no such device")
 
 // changed logs and answers a change to a device.
 func (s *Server) changed(w http.ResponseWriter, r *http.Request, c caller, what string, err error) {
-	log := s.Logger.With(zap.String("user", c.User.String()), zap.String("by", c.ID), zap.String("device", push.Printable(r.PathValue("id"), maxShown)),
+	log := s.Logger.With(zap.String("user", c.User.String()), zap.String("by", c.ID), zap.String("device", text.Printable(r.PathValue("id"), maxShown)),
 		zap.String("from", r.RemoteAddr))
-	if errors.Is(err, push.ErrNoDevice) {
+	if errors.Is(err, device.ErrNoDevice) {
 		err = errNoOwnDevice
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
 
@@ -239,7 +239,7 @@ func TestRemoval(t *testing.T) {
 			if name, _ := s.next(); name != "" {
 				t.Errorf("the stream goes on with %s", name)
 			}
-			d := push.Decision{Device: "anna1", Prompt: "p1", Action: push.ActionApprove}
+			d := device.Decision{Device: "anna1", Prompt: "p1", Action: device.ActionApprove}
 			if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna1"}); b.Code != "device_unknown" {
 				t.Errorf("its approval: %q", b.Code)
 			}
@@ -258,8 +258,8 @@ func TestRemovalNeedsPasskey(t *testing.T) {
 	r.Server.Devices = r.store
 	r.passkeys(t)
 	mine, other := r.register(t, "anna1"), pushtest.NewAuthenticator(t, testRP, testOrigin)
-	challenge := push.RemovalChallenge(push.MaxVersion, "anna1", "anna2")
-	decision := push.Decision{Version: push.MaxVersion, Device: "anna1", Prompt: "anna2", Action: push.ActionApprove}
+	challenge := device.RemovalChallenge(device.MaxVersion, "anna1", "anna2")
+	decision := device.Decision{Version: device.MaxVersion, Device: "anna1", Prompt: "anna2", Action: device.ActionApprove}
 	with := func(assertion []byte) string { return fmt.Sprintf(`{"assertion": %s}`, assertion) }
 	for name, c := range map[string]struct {
 		device, body, code string
@@ -268,7 +268,7 @@ func TestRemovalNeedsPasskey(t *testing.T) {
 		"itself without":  {"anna1", "", "passkey_required"},
 		"empty":           {"anna2", "{}", "passkey_required"},
 		"another passkey": {"anna2", with(other.Assert(challenge)), "bad_passkey"},
-		"another removal": {"anna2", with(mine.Assert(push.RemovalChallenge(push.MaxVersion, "anna1", "anna1"))), "bad_passkey"},
+		"another removal": {"anna2", with(mine.Assert(device.RemovalChallenge(device.MaxVersion, "anna1", "anna1"))), "bad_passkey"},
 		"a decision":      {"anna2", with(mine.Assert(decision.Challenge("anna"))), "bad_passkey"},
 	} {
 		q := request{method: "DELETE", target: "/api/v1/devices/" + c.device, body: c.body, sign: "anna1", header: http.Header{"Content-Type": {"application/json"}}}

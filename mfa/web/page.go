@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 //go:embed page
@@ -53,7 +53,7 @@ func page(mux *http.ServeMux) {
 func file(kind string, content func() []byte) http.HandlerFunc {
 	tag := sync.OnceValue(func() string {
 		sum := sha256.Sum256(content())
-		return `"` + push.Encode(sum[:12]) + `"`
+		return `"` + device.Encode(sum[:12]) + `"`
 	})
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -15,17 +15,18 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"go.uber.org/zap"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // PasskeyStore keeps passkeys with their devices. It may be called concurrently.
 type PasskeyStore interface {
-	// AddPasskey gives a device its one passkey; push.ErrPasskeyExists if it has
+	// AddPasskey gives a device its one passkey; device.ErrPasskeyExists if it has
 	// one, or another device has this one.
-	AddPasskey(ctx context.Context, device push.Device, p push.Passkey) error
+	AddPasskey(ctx context.Context, device device.Device, p device.Passkey) error
 	// UsePasskey stores the device's passkey as it is after a signature.
-	// push.ErrBadPasskey if its count was used before.
-	UsePasskey(ctx context.Context, device string, p push.Passkey) error
+	// device.ErrBadPasskey if its count was used before.
+	UsePasskey(ctx context.Context, device string, p device.Passkey) error
 }
 
 // Passkeys is the relying party of WebAuthn (Level 3). It holds challenges of
@@ -42,7 +43,7 @@ type Passkeys struct {
 	offered map[string]webauthn.SessionData // by device; each is taken once
 }
 
-var _ push.PasskeyVerifier = (*Passkeys)(nil)
+var _ device.PasskeyVerifier = (*Passkeys)(nil)
 
 const (
 	offerTime = 5 * time.Minute // for the person, to register a passkey
@@ -84,11 +85,11 @@ var algorithms = []protocol.CredentialParameter{
 }
 
 // account is a device as WebAuthn's user: a passkey belongs to one device.
-type account struct{ push.Device }
+type account struct{ device.Device }
 
 func (a account) WebAuthnID() []byte          { return []byte(a.ID) }
-func (a account) WebAuthnName() string        { return push.Printable(a.User.String(), maxShown) }
-func (a account) WebAuthnDisplayName() string { return push.Printable(a.User.String(), maxShown) }
+func (a account) WebAuthnName() string        { return text.Printable(a.User.String(), maxShown) }
+func (a account) WebAuthnDisplayName() string { return text.Printable(a.User.String(), maxShown) }
 func (a account) WebAuthnCredentials() []webauthn.Credential {
 	if a.Passkey == nil {
 		return nil
@@ -104,9 +105,9 @@ func (a account) WebAuthnCredentials() []webauthn.Credential {
 const maxShown = 64
 
 // offer begins the registration of a passkey. A later one takes its place.
-func (p *Passkeys) offer(d push.Device, now time.Time) (*protocol.CredentialCreation, error) {
+func (p *Passkeys) offer(d device.Device, now time.Time) (*protocol.CredentialCreation, error) {
 	if d.Passkey != nil {
-		return nil, push.ErrPasskeyExists
+		return nil, device.ErrPasskeyExists
 	}
 	creation, session, err := p.party.BeginRegistration(account{d}, webauthn.WithCredentialParameters(algorithms))
 	if err != nil {
@@ -137,43 +138,43 @@ func (p *Passkeys) take(device string) (webauthn.SessionData, bool) {
 }
 
 // register adds the passkey that body, WebAuthn's RegistrationResponseJSON, brings.
-func (p *Passkeys) register(ctx context.Context, d push.Device, body []byte) (push.Passkey, error) {
+func (p *Passkeys) register(ctx context.Context, d device.Device, body []byte) (device.Passkey, error) {
 	session, ok := p.take(d.ID)
 	if !ok {
-		return push.Passkey{}, fmt.Errorf("%w: nothing was offered to this device, or it took another", push.ErrBadPasskey)
+		return device.Passkey{}, fmt.Errorf("%w: nothing was offered to this device, or it took another", device.ErrBadPasskey)
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(body)
 	if err != nil {
-		return push.Passkey{}, bad(err)
+		return device.Passkey{}, bad(err)
 	}
 	// Nobody looks at who made an authenticator, and what the certificates of a
 	// statement name is not to be fetched: without them (§5.1.3, step 24, "none").
 	object := parsed.Response.AttestationObject
 	if _, certified := object.AttStatement["x5c"]; certified || object.Format != "none" && object.Format != "packed" {
-		return push.Passkey{}, fmt.Errorf("%w: it comes with an attestation that was not asked for", push.ErrBadPasskey)
+		return device.Passkey{}, fmt.Errorf("%w: it comes with an attestation that was not asked for", device.ErrBadPasskey)
 	}
 	c, err := p.party.CreateCredential(account{d}, session, parsed)
 	if err != nil {
-		return push.Passkey{}, bad(err)
+		return device.Passkey{}, bad(err)
 	}
-	made := push.Passkey{
+	made := device.Passkey{
 		ID: c.ID, Key: c.PublicKey, Count: c.Authenticator.SignCount,
 		BackupEligible: c.Flags.BackupEligible, BackedUp: c.Flags.BackupState,
 	}
 	return made, p.Store.AddPasskey(ctx, d, made)
 }
 
-// VerifyPasskey implements push.PasskeyVerifier.
-func (p *Passkeys) VerifyPasskey(ctx context.Context, d push.Device, challenge, assertion []byte) error {
+// VerifyPasskey implements device.PasskeyVerifier.
+func (p *Passkeys) VerifyPasskey(ctx context.Context, d device.Device, challenge, assertion []byte) error {
 	if d.Passkey == nil {
-		return push.ErrPasskeyRequired
+		return device.ErrPasskeyRequired
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(assertion)
 	if err != nil {
 		return bad(err)
 	}
 	session := webauthn.SessionData{
-		Challenge: push.Encode(challenge), RelyingPartyID: p.party.Config.RPID, UserID: []byte(d.ID),
+		Challenge: device.Encode(challenge), RelyingPartyID: p.party.Config.RPID, UserID: []byte(d.ID),
 		AllowedCredentialIDs: [][]byte{d.Passkey.ID}, UserVerification: protocol.VerificationRequired,
 	}
 	c, err := p.party.ValidateLogin(account{d}, session, parsed)
@@ -182,7 +183,7 @@ func (p *Passkeys) VerifyPasskey(ctx context.Context, d push.Device, challenge, 
 	}
 	flags := parsed.Response.AuthenticatorData.Flags
 	if !flags.HasUserVerified() || !bytes.Equal(c.ID, d.Passkey.ID) { // it has looked; who guards the door looks again
-		return push.ErrBadPasskey
+		return device.ErrBadPasskey
 	}
 	used := *d.Passkey
 	used.Count, used.BackedUp = parsed.Response.AuthenticatorData.Counter, flags.HasBackupState()
@@ -194,9 +195,9 @@ func (p *Passkeys) VerifyPasskey(ctx context.Context, d push.Device, challenge, 
 func bad(err error) error {
 	var e *protocol.Error
 	if errors.As(err, &e) {
-		return fmt.Errorf("%w: %s", push.ErrBadPasskey, push.Printable(e.Details+" "+e.DevInfo, 256))
+		return fmt.Errorf("%w: %s", device.ErrBadPasskey, text.Printable(e.Details+" "+e.DevInfo, 256))
 	}
-	return fmt.Errorf("%w: %s", push.ErrBadPasskey, push.Printable(err.Error(), 256))
+	return fmt.Errorf("%w: %s", device.ErrBadPasskey, text.Printable(err.Error(), 256))
 }
 
 var errNoPasskeys = errors.New("no passkeys here")
@@ -233,5 +234,5 @@ func (s *Server) addPasskey(w http.ResponseWriter, r *http.Request, c caller) {
 	s.streams.end(c.ID) // it begins anew with what the device may do now
 	answer(w, http.StatusCreated, struct {
 		Passkey string `json:"passkey"`
-	}{push.Encode(p.ID)})
+	}{device.Encode(p.ID)})
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
 
@@ -30,9 +30,9 @@ func (r *rig) passkeys(t testing.TB) {
 }
 
 // offered asks for the options of a registration and returns the challenge.
-func (r *rig) offered(t testing.TB, device string) string {
+func (r *rig) offered(t testing.TB, id string) string {
 	t.Helper()
-	resp := r.send(t, request{method: "POST", target: "/api/v1/passkey/options", body: "{}", sign: device})
+	resp := r.send(t, request{method: "POST", target: "/api/v1/passkey/options", body: "{}", sign: id})
 	defer resp.Body.Close()
 	var options struct {
 		PublicKey struct {
@@ -47,7 +47,7 @@ func (r *rig) offered(t testing.TB, device string) string {
 		t.Fatalf("options: status %d, %v", resp.StatusCode, err)
 	}
 	k := options.PublicKey
-	if k.RP.ID != testRP || k.User.ID != push.Encode([]byte(device)) || k.Attestation != "none" || k.Selection.UserVerification != "required" {
+	if k.RP.ID != testRP || k.User.ID != device.Encode([]byte(id)) || k.Attestation != "none" || k.Selection.UserVerification != "required" {
 		t.Fatalf("options: %+v", k)
 	}
 	return k.Challenge
@@ -75,7 +75,7 @@ func TestPasskeyRegistration(t *testing.T) {
 		{"no user verification", func(a *pushtest.Authenticator, _ *string) { a.Flags = pushtest.UserPresent }, "bad_passkey"},
 		{"no user presence", func(a *pushtest.Authenticator, _ *string) { a.Flags = pushtest.UserVerified }, "bad_passkey"},
 		{"backed up, which it cannot be", func(a *pushtest.Authenticator, _ *string) { a.Flags |= pushtest.BackedUp }, "bad_passkey"},
-		{"another challenge", func(_ *pushtest.Authenticator, c *string) { *c = push.Encode(make([]byte, 32)) }, "bad_passkey"},
+		{"another challenge", func(_ *pushtest.Authenticator, c *string) { *c = device.Encode(make([]byte, 32)) }, "bad_passkey"},
 		{"another site", func(a *pushtest.Authenticator, _ *string) { a.Origin = "https://evil.example" }, "bad_passkey"},
 		{"another relying party", func(a *pushtest.Authenticator, _ *string) { a.RP = "example.org" }, "bad_passkey"},
 		{"an assertion's type", func(a *pushtest.Authenticator, _ *string) { a.Type = "webauthn.get" }, "bad_passkey"},
@@ -114,11 +114,11 @@ func TestPasskeyOffers(t *testing.T) {
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/passkey/options", body: "{}", sign: "anna1"}); b.Code != "no_passkeys" {
 		t.Errorf("passkeys off: options: %q", b.Code)
 	}
-	if code := register("anna1", a, push.Encode(make([]byte, 32))); code != "no_passkeys" {
+	if code := register("anna1", a, device.Encode(make([]byte, 32))); code != "no_passkeys" {
 		t.Errorf("passkeys off: %q", code)
 	}
 	r.Server.Passkeys.Registers = true
-	if code := register("anna1", a, push.Encode(make([]byte, 32))); code != "bad_passkey" {
+	if code := register("anna1", a, device.Encode(make([]byte, 32))); code != "bad_passkey" {
 		t.Errorf("nothing offered: %q", code)
 	}
 	challenge := r.offered(t, "anna1")
@@ -151,7 +151,7 @@ func TestPasskeyOffers(t *testing.T) {
 func TestPasskeyOffersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := &pushtest.Store{}
-		st.Add(t, "anna", "anna1", push.MaxVersion)
+		st.Add(t, "anna", "anna1", device.MaxVersion)
 		p, err := NewPasskeys(testRP, testOrigin, st)
 		if err != nil {
 			t.Fatal(err)
@@ -162,14 +162,14 @@ func TestPasskeyOffersEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range maxOffers - 1 {
-			if _, err := p.offer(push.Device{ID: fmt.Sprint("d", i), User: mfa.NameOf("x")}, time.Now()); err != nil {
+			if _, err := p.offer(device.Device{ID: fmt.Sprint("d", i), User: mfa.NameOf("x")}, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := p.offer(push.Device{ID: "more", User: mfa.NameOf("x")}, time.Now()); err != errBusy {
+		if _, err := p.offer(device.Device{ID: "more", User: mfa.NameOf("x")}, time.Now()); err != errBusy {
 			t.Errorf("one more: %v", err)
 		}
-		if _, err := p.offer(push.Device{ID: "d0", User: mfa.NameOf("x")}, time.Now()); err != nil {
+		if _, err := p.offer(device.Device{ID: "d0", User: mfa.NameOf("x")}, time.Now()); err != nil {
 			t.Errorf("one again: %v", err)
 		}
 		time.Sleep(offerTime + time.Second)
@@ -178,7 +178,7 @@ func TestPasskeyOffersEnd(t *testing.T) {
 			t.Errorf("too late: %v", err)
 		}
 		for _, id := range []string{"more", "and more"} { // the first finds the room of anna1
-			if _, err := p.offer(push.Device{ID: id, User: mfa.NameOf("x")}, time.Now()); err != nil {
+			if _, err := p.offer(device.Device{ID: id, User: mfa.NameOf("x")}, time.Now()); err != nil {
 				t.Errorf("later: %v", err)
 			}
 		}
@@ -190,13 +190,13 @@ func TestPasskeyOffersEnd(t *testing.T) {
 
 // approval is the body of an approval by a device, with the assertion that make
 // returns for the challenge of this decision.
-func (r *rig) approval(t testing.TB, d push.Decision, assert func(challenge []byte) []byte) string {
+func (r *rig) approval(t testing.TB, d device.Decision, assert func(challenge []byte) []byte) string {
 	t.Helper()
-	d.Version, d.Surface = push.MaxVersion, push.SurfaceApp
+	d.Version, d.Surface = device.MaxVersion, device.SurfaceApp
 	if err := d.Sign(r.keys[d.Device], "anna"); err != nil {
 		t.Fatal(err)
 	}
-	req := push.DecisionRequest{Decision: d.Action, Number: d.Number, Surface: d.Surface, Signature: push.Encode(d.Signature)}
+	req := device.DecisionRequest{Decision: d.Action, Number: d.Number, Surface: d.Surface, Signature: device.Encode(d.Signature)}
 	if assert != nil {
 		req.Assertion = assert(d.Challenge("anna"))
 	}
@@ -212,10 +212,10 @@ func TestPasskeyDecisions(t *testing.T) {
 	r.passkeys(t)
 	mine, other := r.register(t, "anna1"), r.register(t, "anna2")
 	done := r.prompt(t, "p1", "42")
-	approve := push.Decision{Device: "anna1", Prompt: "p1", Action: push.ActionApprove, Number: "42"}
-	with := func(change func(*push.Decision)) []byte { // an assertion for another decision
+	approve := device.Decision{Device: "anna1", Prompt: "p1", Action: device.ActionApprove, Number: "42"}
+	with := func(change func(*device.Decision)) []byte { // an assertion for another decision
 		d := approve
-		d.Version, d.Surface = push.MaxVersion, push.SurfaceApp
+		d.Version, d.Surface = device.MaxVersion, device.SurfaceApp
 		change(&d)
 		return d.Challenge("anna")
 	}
@@ -242,12 +242,12 @@ func TestPasskeyDecisions(t *testing.T) {
 		{"another relying party", forged(func(a *pushtest.Authenticator) { a.RP = "evil.example" }), "bad_passkey"},
 		{"a registration", forged(func(a *pushtest.Authenticator) { a.Type = "webauthn.create" }), "bad_passkey"},
 		{"of another user", forged(func(a *pushtest.Authenticator) { a.Handle = []byte("bob1") }), "bad_passkey"},
-		{"for another prompt", func([]byte) []byte { return mine.Assert(with(func(d *push.Decision) { d.Prompt = "p2" })) }, "bad_passkey"},
-		{"for another number", func([]byte) []byte { return mine.Assert(with(func(d *push.Decision) { d.Number = "24" })) }, "bad_passkey"},
+		{"for another prompt", func([]byte) []byte { return mine.Assert(with(func(d *device.Decision) { d.Prompt = "p2" })) }, "bad_passkey"},
+		{"for another number", func([]byte) []byte { return mine.Assert(with(func(d *device.Decision) { d.Number = "24" })) }, "bad_passkey"},
 		{"for a denial", func([]byte) []byte {
-			return mine.Assert(with(func(d *push.Decision) { d.Action, d.Number = push.ActionDeny, "" }))
+			return mine.Assert(with(func(d *device.Decision) { d.Action, d.Number = device.ActionDeny, "" }))
 		}, "bad_passkey"},
-		{"for another device", func([]byte) []byte { return mine.Assert(with(func(d *push.Decision) { d.Device = "anna2" })) }, "bad_passkey"},
+		{"for another device", func([]byte) []byte { return mine.Assert(with(func(d *device.Decision) { d.Device = "anna2" })) }, "bad_passkey"},
 		{"for any challenge", func([]byte) []byte { return mine.Assert(make([]byte, 32)) }, "bad_passkey"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestPasskeyDecisions(t *testing.T) {
 	again := approve
 	again.Prompt = "p2"
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p2/decision",
-		body: r.approval(t, again, func([]byte) []byte { return mine.Assert(with(func(*push.Decision) {})) }), sign: "anna1"}); b.Code != "bad_passkey" {
+		body: r.approval(t, again, func([]byte) []byte { return mine.Assert(with(func(*device.Decision) {})) }), sign: "anna1"}); b.Code != "bad_passkey" {
 		t.Errorf("replayed for the next prompt: %q", b.Code)
 	}
 }
@@ -301,12 +301,12 @@ func TestPasskeyCount(t *testing.T) {
 		id := fmt.Sprint("p", i)
 		done := r.prompt(t, id, "")
 		a.Count = c.count
-		d := push.Decision{Device: "anna1", Prompt: id, Action: push.ActionApprove}
+		d := device.Decision{Device: "anna1", Prompt: id, Action: device.ActionApprove}
 		if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/" + id + "/decision", body: r.approval(t, d, a.Assert), sign: "anna1"}); b.Code != c.code {
 			t.Errorf("%d: count %d: got %q, want %q", i, c.count, b.Code, c.code)
 		}
 		if c.code != "" {
-			deny := push.Decision{Device: "anna1", Prompt: id, Action: push.ActionDeny}
+			deny := device.Decision{Device: "anna1", Prompt: id, Action: device.ActionDeny}
 			if status, _, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/" + id + "/decision", body: r.approval(t, deny, nil), sign: "anna1"}); status != 200 {
 				t.Errorf("deny: %d", status)
 			}
@@ -346,14 +346,14 @@ func TestPasskeyPolicy(t *testing.T) {
 			if err != nil || len(l.Prompts) != 1 || l.Prompts[0].RefusedCode != c.refused || (l.Prompts[0].Refused == "") != (c.refused == "") || l.Prompts[0].Passkey != c.marked {
 				t.Fatalf("got %+v, %v", l, err)
 			}
-			d := push.Decision{Device: "anna1", Prompt: "p1", Action: push.ActionApprove}
+			d := device.Decision{Device: "anna1", Prompt: "p1", Action: device.ActionApprove}
 			if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna1"}); b.Code != c.code {
 				t.Errorf("approve: %q", b.Code)
 			}
 			if c.code == "" {
 				return
 			}
-			d.Action = push.ActionNotMe
+			d.Action = device.ActionNotMe
 			if status, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna1"}); status != 200 {
 				t.Errorf("not me: %d %q", status, b.Code)
 			}
@@ -370,9 +370,9 @@ func TestRelyingPartyNames(t *testing.T) {
 }
 
 // passkeysOf makes Passkeys and a device that can have one.
-func passkeysOf(f *testing.F) (*Passkeys, push.Device, *pushtest.Store) {
+func passkeysOf(f *testing.F) (*Passkeys, device.Device, *pushtest.Store) {
 	st := &pushtest.Store{}
-	st.Add(f, "anna", "anna1", push.MaxVersion)
+	st.Add(f, "anna", "anna1", device.MaxVersion)
 	p, err := NewPasskeys(testRP, testOrigin, st)
 	if err != nil {
 		f.Fatal(err)
@@ -383,7 +383,7 @@ func passkeysOf(f *testing.F) (*Passkeys, push.Device, *pushtest.Store) {
 
 func FuzzPasskeyRegistration(f *testing.F) {
 	p, d, _ := passkeysOf(f)
-	f.Add(pushtest.NewAuthenticator(f, testRP, testOrigin).Register(push.Encode(make([]byte, 32))))
+	f.Add(pushtest.NewAuthenticator(f, testRP, testOrigin).Register(device.Encode(make([]byte, 32))))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"attestationObject":"oA","clientDataJSON":"e30"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if _, err := p.offer(d, time.Now()); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 	"go.uber.org/zap"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // Places names the places of addresses by a database in the format of MaxMind
@@ -45,7 +45,7 @@ func OpenPlaces(file string, log *zap.Logger) (*Places, error) {
 // Kind says what the database is, for people.
 func (p *Places) Kind() string {
 	m := p.db.Load().Metadata
-	return fmt.Sprintf("%s of %s", push.Printable(m.DatabaseType, maxShown), time.Unix(int64(m.BuildEpoch), 0).UTC().Format(time.DateOnly))
+	return fmt.Sprintf("%s of %s", text.Printable(m.DatabaseType, maxShown), time.Unix(int64(m.BuildEpoch), 0).UTC().Format(time.DateOnly))
 }
 
 // load reads the file as it is now. The caller holds the lock, or is alone.
@@ -128,5 +128,5 @@ func (p *Places) Name(a netip.Addr) string {
 	if names[0] == "" || names[0] == names[1] { // Singapore
 		names = names[1:]
 	}
-	return push.Printable(strings.TrimSuffix(strings.Join(names, ", "), ", "), maxText)
+	return text.Printable(strings.TrimSuffix(strings.Join(names, ", "), ", "), maxText)
 }

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
@@ -158,14 +158,14 @@ func TestPromptPlaces(t *testing.T) {
 		"not to be shown":         {request: mfa.PromptRequest{EndUser: "198.51.100.7", Address: address}, hide: true},
 	} {
 		p := mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Requests: []mfa.PromptRequest{c.request}, HidePlace: c.hide}
-		sub := r.Approver.Subscribe(mfa.NameOf("anna"), push.MaxVersion)
+		sub := r.Approver.Subscribe(mfa.NameOf("anna"), device.MaxVersion)
 		<-sub.Ready()
 		sub.Take()
 		go func() { _, _ = r.Approver.Push(t.Context(), p) }()
 		<-sub.Ready()
 		sub.Close()
 	}
-	var list push.PromptList
+	var list device.PromptList
 	r.get(t, "anna1", "/api/v1/prompts", &list)
 	if len(list.Prompts) != 6 {
 		t.Fatalf("%d prompts", len(list.Prompts))

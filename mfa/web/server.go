@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -19,7 +20,7 @@ import (
 // it returns serves any number of requests at once.
 type Server struct {
 	Approver *push.Approver
-	Store    push.Store
+	Store    device.Store
 	Devices  DeviceKeeper
 	History  History
 	Passkeys *Passkeys   // nil: there are none; else also Approver.Passkeys
@@ -204,5 +205,5 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 // fail writes an error. message is a fixed text: what an error says is for the log.
 func fail(w http.ResponseWriter, status int, code, message string) {
-	answer(w, status, push.ErrorBody{Code: code, Message: message})
+	answer(w, status, device.ErrorBody{Code: code, Message: message})
 }

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -45,7 +46,7 @@ func newRigWith(t testing.TB, set func(*Server, *pushtest.Store)) *rig {
 	r := &rig{store: st, keys: map[string]*ecdsa.PrivateKey{}, logs: logs,
 		Server: &Server{Store: st, Approver: &push.Approver{Store: st}, Logger: zap.New(core), Heartbeat: 20 * time.Millisecond}}
 	for id, user := range map[string]string{"anna1": "anna", "anna2": "anna", "bob1": "bob"} {
-		r.keys[id] = st.Add(t, user, id, push.MaxVersion)
+		r.keys[id] = st.Add(t, user, id, device.MaxVersion)
 	}
 	set(r.Server, st)
 	r.http = httptest.NewUnstartedServer(nil)
@@ -58,12 +59,12 @@ func newRigWith(t testing.TB, set func(*Server, *pushtest.Store)) *rig {
 	return r
 }
 
-func (r *rig) phone(device string) *push.Phone {
-	d, err := r.store.Device(context.Background(), device)
+func (r *rig) phone(id string) *device.Phone {
+	d, err := r.store.Device(context.Background(), id)
 	if err != nil {
 		panic(err)
 	}
-	return &push.Phone{Server: r.http.URL, Device: device, User: d.User.String(), Version: push.MaxVersion, Key: r.keys[device]}
+	return &device.Phone{Server: r.http.URL, Device: id, User: d.User.String(), Version: device.MaxVersion, Key: r.keys[id]}
 }
 
 // prompt starts a prompt of anna and returns when it is live.
@@ -82,7 +83,7 @@ func (r *rig) prompt(t testing.TB, id, number string) <-chan error {
 // await returns when the prompt is live.
 func (r *rig) await(t testing.TB, id string) {
 	t.Helper()
-	sub := r.Approver.Subscribe(mfa.NameOf("anna"), push.MaxVersion)
+	sub := r.Approver.Subscribe(mfa.NameOf("anna"), device.MaxVersion)
 	defer sub.Close()
 	for timeout := time.After(20 * time.Second); ; {
 		select {
@@ -91,8 +92,8 @@ func (r *rig) await(t testing.TB, id string) {
 		case <-timeout:
 			t.Fatalf("prompt %s is not live", id)
 		}
-		live := r.Approver.Live(mfa.NameOf("anna"), push.MaxVersion).Prompts
-		if slices.ContainsFunc(live, func(p push.PromptView) bool { return p.ID == id }) {
+		live := r.Approver.Live(mfa.NameOf("anna"), device.MaxVersion).Prompts
+		if slices.ContainsFunc(live, func(p device.PromptView) bool { return p.ID == id }) {
 			return
 		}
 	}
@@ -107,7 +108,7 @@ type request struct {
 	header               http.Header
 }
 
-func (r *rig) do(t testing.TB, q request) (int, push.ErrorBody, http.Header) {
+func (r *rig) do(t testing.TB, q request) (int, device.ErrorBody, http.Header) {
 	t.Helper()
 	resp := r.send(t, q)
 	defer resp.Body.Close()
@@ -115,7 +116,7 @@ func (r *rig) do(t testing.TB, q request) (int, push.ErrorBody, http.Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b push.ErrorBody
+	var b device.ErrorBody
 	_ = json.Unmarshal(text, &b)
 	return resp.StatusCode, b, resp.Header
 }
@@ -134,12 +135,12 @@ func (r *rig) send(t testing.TB, q request) *http.Response {
 	}
 	if q.sign != "" {
 		if q.version == 0 {
-			q.version = push.MaxVersion
+			q.version = device.MaxVersion
 		}
 		if q.at.IsZero() {
 			q.at = time.Now()
 		}
-		auth, err := push.SignRequest(r.keys[q.sign], q.version, q.sign, q.at, q.method, q.target, []byte(q.body))
+		auth, err := device.SignRequest(r.keys[q.sign], q.version, q.sign, q.at, q.method, q.target, []byte(q.body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,10 +159,10 @@ func (r *rig) send(t testing.TB, q request) *http.Response {
 func TestRequestsRefused(t *testing.T) {
 	r := newRig(t)
 	now := time.Now()
-	other, _ := push.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/events", nil)
-	forged, _ := push.SignRequest(r.keys["bob1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
-	used, _ := push.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
-	stranger, _ := push.SignRequest(r.keys["bob1"], 2, "nobody", now, "GET", "/api/v1/prompts", nil)
+	other, _ := device.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/events", nil)
+	forged, _ := device.SignRequest(r.keys["bob1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
+	used, _ := device.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
+	stranger, _ := device.SignRequest(r.keys["bob1"], 2, "nobody", now, "GET", "/api/v1/prompts", nil)
 	auth := func(h string) http.Header { return http.Header{"Authorization": {h}} }
 	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", header: auth(used)}); status != 200 {
 		t.Fatalf("a good request: %d", status)
@@ -181,7 +182,7 @@ func TestRequestsRefused(t *testing.T) {
 		{"replayed on the stream", request{target: "/api/v1/events", header: auth(used)}, 401, "bad_signature"},
 		{"past", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(-2 * time.Minute)}, 401, "clock_skew"},
 		{"future", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(2 * time.Minute)}, 401, "clock_skew"},
-		{"a version to come", request{target: "/api/v1/prompts", sign: "anna1", version: push.MaxVersion + 1}, 400, "version_unsupported"},
+		{"a version to come", request{target: "/api/v1/prompts", sign: "anna1", version: device.MaxVersion + 1}, 400, "version_unsupported"},
 		{"version 0", request{target: "/api/v1/prompts", header: auth(strings.Replace(used, "version=2", "version=0", 1))}, 400, "version_unsupported"},
 		{"method", request{method: "DELETE", target: "/api/v1/prompts", sign: "anna1"}, 404, "not_found"},
 		{"path", request{target: "/api/v2/prompts", sign: "anna1"}, 404, "not_found"},
@@ -244,15 +245,15 @@ func TestDecisions(t *testing.T) {
 	r := newRig(t)
 	done := r.prompt(t, "p1", "42")
 	target := "/api/v1/prompts/p1/decision"
-	body := func(device, user, prompt string, action push.Action, number string) string {
-		d := push.Decision{Version: push.MaxVersion, Device: device, Prompt: prompt, Action: action, Number: number, Surface: push.SurfaceApp}
-		if err := d.Sign(r.keys[device], user); err != nil {
+	body := func(from, user, prompt string, action device.Action, number string) string {
+		d := device.Decision{Version: device.MaxVersion, Device: from, Prompt: prompt, Action: action, Number: number, Surface: device.SurfaceApp}
+		if err := d.Sign(r.keys[from], user); err != nil {
 			t.Fatal(err)
 		}
-		text, _ := json.Marshal(push.DecisionRequest{Decision: action, Number: number, Surface: push.SurfaceApp, Signature: push.Encode(d.Signature)})
+		text, _ := json.Marshal(device.DecisionRequest{Decision: action, Number: number, Surface: device.SurfaceApp, Signature: device.Encode(d.Signature)})
 		return string(text)
 	}
-	good := body("anna1", "anna", "p1", push.ActionApprove, "42")
+	good := body("anna1", "anna", "p1", device.ActionApprove, "42")
 	for _, c := range []struct {
 		name   string
 		q      request
@@ -262,11 +263,11 @@ func TestDecisions(t *testing.T) {
 		{"unsigned request", request{target: target, body: good}, 400, "bad_request"},
 		{"another device passes it on", request{target: target, body: good, sign: "anna2"}, 401, "bad_signature"},
 		{"another user passes it on", request{target: target, body: good, sign: "bob1"}, 404, "unknown_prompt"},
-		{"another user decides", request{target: target, body: body("bob1", "bob", "p1", push.ActionApprove, "42"), sign: "bob1"}, 404, "unknown_prompt"},
-		{"for another prompt", request{target: target, body: body("anna1", "anna", "p2", push.ActionApprove, "42"), sign: "anna1"}, 401, "bad_signature"},
-		{"unknown prompt", request{target: "/api/v1/prompts/p2/decision", body: body("anna1", "anna", "p2", push.ActionApprove, "42"), sign: "anna1"}, 404, "unknown_prompt"},
-		{"tampered number", request{target: target, body: strings.Replace(body("anna1", "anna", "p1", push.ActionApprove, "41"), "41", "42", 1), sign: "anna1"}, 401, "bad_signature"},
-		{"no number", request{target: target, body: body("anna1", "anna", "p1", push.ActionApprove, ""), sign: "anna1"}, 422, "number_required"},
+		{"another user decides", request{target: target, body: body("bob1", "bob", "p1", device.ActionApprove, "42"), sign: "bob1"}, 404, "unknown_prompt"},
+		{"for another prompt", request{target: target, body: body("anna1", "anna", "p2", device.ActionApprove, "42"), sign: "anna1"}, 401, "bad_signature"},
+		{"unknown prompt", request{target: "/api/v1/prompts/p2/decision", body: body("anna1", "anna", "p2", device.ActionApprove, "42"), sign: "anna1"}, 404, "unknown_prompt"},
+		{"tampered number", request{target: target, body: strings.Replace(body("anna1", "anna", "p1", device.ActionApprove, "41"), "41", "42", 1), sign: "anna1"}, 401, "bad_signature"},
+		{"no number", request{target: target, body: body("anna1", "anna", "p1", device.ActionApprove, ""), sign: "anna1"}, 422, "number_required"},
 		{"old version", request{target: target, body: good, sign: "anna1", version: 1}, 400, "bad_request"},
 		{"not JSON", request{target: target, body: "approve", sign: "anna1"}, 400, "bad_request"},
 		{"two objects", request{target: target, body: good + good, sign: "anna1"}, 400, "bad_request"},
@@ -311,14 +312,14 @@ func TestWrongNumber(t *testing.T) {
 	if err != nil || len(l.Prompts) != 1 || !l.Prompts[0].NumberRequired {
 		t.Fatalf("got %+v, %v", l, err)
 	}
-	if told, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "24"); told.Outcome != push.OutcomeWrongNumber || err != nil {
+	if told, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], device.ActionApprove, "24"); told.Outcome != device.OutcomeWrongNumber || err != nil {
 		t.Fatalf("got %+v, %v", told, err)
 	}
 	if err := <-done; !errors.Is(err, mfa.ErrWrongNumber) || !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("Push: %v", err)
 	}
-	var told *push.PhoneError
-	if _, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, "42"); !errors.As(err, &told) || told.Code != "already_decided" {
+	var told *device.PhoneError
+	if _, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], device.ActionApprove, "42"); !errors.As(err, &told) || told.Code != "already_decided" {
 		t.Errorf("second try: %v", err)
 	}
 }
@@ -332,14 +333,14 @@ func TestOldDeviceAndNumber(t *testing.T) {
 	if err != nil || !strings.Contains(l.Prompts[0].Refused, "cannot match numbers") || l.Prompts[0].RefusedCode != "device_too_old" {
 		t.Fatalf("got %+v, %v", l, err)
 	}
-	var told *push.PhoneError
-	if _, err := old.Decide(t.Context(), l.Prompts[0], push.ActionApprove, ""); !errors.As(err, &told) || told.Code != "device_too_old" {
+	var told *device.PhoneError
+	if _, err := old.Decide(t.Context(), l.Prompts[0], device.ActionApprove, ""); !errors.As(err, &told) || told.Code != "device_too_old" {
 		t.Errorf("approve: %v", err)
 	}
 	if d, _ := r.store.Device(t.Context(), "anna1"); d.Version != 1 {
 		t.Errorf("the store has version %d", d.Version)
 	}
-	if told, err := old.Decide(t.Context(), l.Prompts[0], push.ActionNotMe, ""); told.Outcome != push.OutcomeReported || err != nil {
+	if told, err := old.Decide(t.Context(), l.Prompts[0], device.ActionNotMe, ""); told.Outcome != device.OutcomeReported || err != nil {
 		t.Errorf("not me: %+v %v", told, err)
 	}
 }
@@ -347,8 +348,8 @@ func TestOldDeviceAndNumber(t *testing.T) {
 func TestEnroll(t *testing.T) {
 	r := newRig(t)
 	token := r.store.Invite("carol", time.Now().Add(time.Hour))
-	link := push.InvitationLink(r.http.URL, token)
-	p, err := push.Enroll(t.Context(), link, "Carol's phone", push.MaxVersion, nil)
+	link := device.InvitationLink(r.http.URL, token)
+	p, err := device.Enroll(t.Context(), link, "Carol's phone", device.MaxVersion, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,11 +359,11 @@ func TestEnroll(t *testing.T) {
 	if l, err := p.Prompts(t.Context()); err != nil || len(l.Prompts) != 0 {
 		t.Errorf("its first request: %+v, %v", l, err)
 	}
-	expired := push.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(-time.Second)))
-	guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
-	for name, link := range map[string]string{"used": link, "expired": expired, "guessed": push.InvitationLink(r.http.URL, guess)} {
-		var told *push.PhoneError
-		if _, err := push.Enroll(t.Context(), link, "x", push.MaxVersion, nil); !errors.As(err, &told) || told.Code != "invitation" || told.Status != 403 {
+	expired := device.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(-time.Second)))
+	guess, _ := device.NewInvitation(mfa.NameOf("carol"), time.Now())
+	for name, link := range map[string]string{"used": link, "expired": expired, "guessed": device.InvitationLink(r.http.URL, guess)} {
+		var told *device.PhoneError
+		if _, err := device.Enroll(t.Context(), link, "x", device.MaxVersion, nil); !errors.As(err, &told) || told.Code != "invitation" || told.Status != 403 {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -380,8 +381,8 @@ func TestEnroll(t *testing.T) {
 func TestGuessLimit(t *testing.T) {
 	r := newRig(t)
 	enroll := func(token string) string {
-		var told *push.PhoneError
-		switch _, err := push.Enroll(t.Context(), push.InvitationLink(r.http.URL, token), "x", push.MaxVersion, nil); {
+		var told *device.PhoneError
+		switch _, err := device.Enroll(t.Context(), device.InvitationLink(r.http.URL, token), "x", device.MaxVersion, nil); {
 		case err == nil:
 			return "enrolled"
 		case errors.As(err, &told):
@@ -397,7 +398,7 @@ func TestGuessLimit(t *testing.T) {
 	}
 	refused := 0
 	for i := range guessBurst + 5 {
-		guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
+		guess, _ := device.NewInvitation(mfa.NameOf("carol"), time.Now())
 		ask := enroll
 		if i%2 == 0 {
 			ask = r.invitation(t)
@@ -443,13 +444,13 @@ func TestInvitationTells(t *testing.T) {
 	r := newRig(t)
 	tells := r.invitation(t)
 	token := r.store.Invite("carol", time.Now().Add(time.Hour))
-	guess, _ := push.NewInvitation(mfa.NameOf("carol"), time.Now())
+	guess, _ := device.NewInvitation(mfa.NameOf("carol"), time.Now())
 	for range 2 { // asking uses nothing up
 		if got := tells(token); got != "carol" {
 			t.Errorf("got %q", got)
 		}
 	}
-	if _, err := push.Enroll(t.Context(), push.InvitationLink(r.http.URL, token), "x", push.MaxVersion, nil); err != nil {
+	if _, err := device.Enroll(t.Context(), device.InvitationLink(r.http.URL, token), "x", device.MaxVersion, nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, token := range map[string]string{
@@ -467,8 +468,8 @@ func TestSameName(t *testing.T) {
 	long := strings.Repeat("ä", 64)
 	var names []string
 	for _, name := range []string{"Firefox", "Firefox", "firefox", long, long} {
-		link := push.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(time.Hour)))
-		p, err := push.Enroll(t.Context(), link, name, push.MaxVersion, nil)
+		link := device.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(time.Hour)))
+		p, err := device.Enroll(t.Context(), link, name, device.MaxVersion, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -639,7 +640,7 @@ func TestHugeBodies(t *testing.T) {
 	r := newRig(t)
 	for _, target := range []string{"/api/v1/enroll", "/api/v1/prompts/p1/decision"} {
 		for _, length := range []int64{100 << 20, -1} {
-			auth, _ := push.SignRequest(r.keys["anna1"], 2, "anna1", time.Now(), "POST", target, nil)
+			auth, _ := device.SignRequest(r.keys["anna1"], 2, "anna1", time.Now(), "POST", target, nil)
 			body := &endless{}
 			req := httptest.NewRequest("POST", target, body)
 			req.ContentLength = length
@@ -716,7 +717,7 @@ func FuzzEnroll(f *testing.F) {
 		req.Header.Set("Content-Type", kind)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, req)
-		var b push.ErrorBody
+		var b device.ErrorBody
 		if err := json.Unmarshal(w.Body.Bytes(), &b); err != nil || w.Code/100 != 4 || b.Code == "" || b.Message == "" {
 			t.Errorf("%q: status %d %s", body, w.Code, w.Body)
 		}

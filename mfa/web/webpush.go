@@ -6,7 +6,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 )
 
 // webPush is device for a server that sends Web Push; for another, there is
@@ -27,10 +28,10 @@ func (s *Server) pushKey(w http.ResponseWriter, _ *http.Request, _ caller) {
 
 // subscribe takes a device's subscription.
 func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, c caller) {
-	var sub *push.WebSubscription
+	var sub *device.WebSubscription
 	err := contentType(r)
 	if err == nil {
-		sub, err = push.ParseWebSubscription(c.body)
+		sub, err = device.ParseWebSubscription(c.body)
 	}
 	if err == nil {
 		err = s.Approver.WebPush.Subscribe(r.Context(), c.ID, sub)
@@ -50,7 +51,7 @@ func (s *Server) subscribed(w http.ResponseWriter, c caller, what string, err er
 		log.Debug(what)
 		w.WriteHeader(http.StatusNoContent)
 		return
-	case errors.Is(err, push.ErrMalformed), errors.Is(err, push.ErrNoDevice), errors.Is(err, push.ErrPushService):
+	case errors.Is(err, device.ErrMalformed), errors.Is(err, device.ErrNoDevice), errors.Is(err, webpush.ErrService):
 		log.Debug(what+" refused", zap.Error(err))
 	default:
 		log.Error(what+" failed", zap.Error(err))

@@ -10,28 +10,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
+	"github.com/radmatch/radmatch/mfa/push/webpush"
 )
 
 // webPushRig is a rig whose server sends Web Push to a service of the test's own.
 type webPushRig struct {
 	*rig
 	service *pushtest.Service
-	sender  *push.WebPush
+	sender  *webpush.Sender
 }
 
 func newWebPushRig(t *testing.T) *webPushRig {
 	service := pushtest.NewService(t)
-	key, err := push.NewKey()
+	key, err := device.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	vapid, err := push.NewVAPID(key, "https://mfa.example.org")
+	vapid, err := webpush.NewVAPID(key, "https://mfa.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed, err := push.ParsePushService(service.Host())
+	listed, err := webpush.ParseService(service.Host())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func newWebPushRig(t *testing.T) *webPushRig {
 	r.rig = newRigWith(t, func(s *Server, st *pushtest.Store) {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(service.CA())
-		r.sender = push.NewWebPush(push.WebPushOptions{VAPID: vapid, Store: st, Services: []push.PushService{listed}, Roots: roots, Logger: s.Logger})
+		r.sender = webpush.New(webpush.Options{VAPID: vapid, Store: st, Services: []webpush.Service{listed}, Roots: roots, Logger: s.Logger})
 		s.Approver.WebPush = r.sender
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,7 +58,7 @@ func (r *webPushRig) subscribe(t *testing.T, device string) {
 	}
 }
 
-func (r *webPushRig) web(t *testing.T, device string) *push.WebSubscription {
+func (r *webPushRig) web(t *testing.T, device string) *device.WebSubscription {
 	t.Helper()
 	d, err := r.store.Device(t.Context(), device)
 	if err != nil {
@@ -73,7 +74,7 @@ func (r *webPushRig) approve(t *testing.T, number string, done <-chan error) {
 	if err != nil || len(l.Prompts) != 1 {
 		t.Fatalf("got %+v, %v", l, err)
 	}
-	if answer, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], push.ActionApprove, number); answer.Outcome != push.OutcomeApproved || err != nil {
+	if answer, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], device.ActionApprove, number); answer.Outcome != device.OutcomeApproved || err != nil {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 	if err := <-done; err != nil {

@@ -9,7 +9,7 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // The flags of an authenticator (WebAuthn §6.1).
@@ -40,7 +40,7 @@ type Authenticator struct {
 // NewAuthenticator returns one with a new key, which verifies its user.
 func NewAuthenticator(t testing.TB, rp, origin string) *Authenticator {
 	t.Helper()
-	key, err := push.NewKey()
+	key, err := device.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,21 +74,21 @@ func (a *Authenticator) Register(challenge string) []byte {
 	}
 	object = append(append(object, text("authData")...), 0x59)
 	object = append(binary.BigEndian.AppendUint16(object, uint16(len(data))), data...)
-	return a.marshal(map[string]any{"attestationObject": push.Encode(object), "clientDataJSON": push.Encode(a.client("webauthn.create", challenge))})
+	return a.marshal(map[string]any{"attestationObject": device.Encode(object), "clientDataJSON": device.Encode(a.client("webauthn.create", challenge))})
 }
 
 // Assert returns an AuthenticationResponseJSON over a challenge.
 func (a *Authenticator) Assert(challenge []byte) []byte {
-	data, client := a.data(a.Flags), a.client("webauthn.get", push.Encode(challenge))
+	data, client := a.data(a.Flags), a.client("webauthn.get", device.Encode(challenge))
 	hash := sha256.Sum256(client)
 	digest := sha256.Sum256(append(append([]byte{}, data...), hash[:]...))
 	sig, err := ecdsa.SignASN1(rand.Reader, a.Key, digest[:])
 	if err != nil {
 		panic(err)
 	}
-	response := map[string]any{"authenticatorData": push.Encode(data), "clientDataJSON": push.Encode(client), "signature": push.Encode(sig)}
+	response := map[string]any{"authenticatorData": device.Encode(data), "clientDataJSON": device.Encode(client), "signature": device.Encode(sig)}
 	if a.Handle != nil {
-		response["userHandle"] = push.Encode(a.Handle)
+		response["userHandle"] = device.Encode(a.Handle)
 	}
 	return a.marshal(response)
 }
@@ -110,7 +110,7 @@ func (a *Authenticator) client(kind, challenge string) []byte {
 }
 
 func (a *Authenticator) marshal(response any) []byte {
-	id := push.Encode(a.ID)
+	id := device.Encode(a.ID)
 	b, err := json.Marshal(map[string]any{"id": id, "rawId": id, "type": "public-key", "response": response, "clientExtensionResults": map[string]any{}})
 	if err != nil {
 		panic(err)

@@ -1,6 +1,6 @@
 // Package pushtest is the suite that every push provider passes: the contract of
 // mfa.Pusher, and of mfa.NumberPusher and mfa.PromptAmender where a provider is
-// one, line by line. It also has a push.Store in memory for tests.
+// one, line by line. It also has a device.Store in memory for tests.
 package pushtest
 
 import (

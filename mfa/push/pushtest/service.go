@@ -25,13 +25,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // Message is what a push service took and its subscriber decrypted.
 type Message struct {
 	Subscriber string // who subscribed
-	Text       string // of push.WebMessage, without its padding
+	Text       string // of webpush.Message, without its padding
 	Size       int    // of the body on the way
 	TTL        int
 	Topic      string
@@ -111,8 +111,8 @@ func (s *Service) Subscribe(name string) []byte {
 }
 
 // Subscription is Subscribe as the server keeps it.
-func (s *Service) Subscription(name string) *push.WebSubscription {
-	sub, err := push.ParseWebSubscription(s.Subscribe(name))
+func (s *Service) Subscription(name string) *device.WebSubscription {
+	sub, err := device.ParseWebSubscription(s.Subscribe(name))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -11,25 +11,25 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// Store is a push.Store in memory. The zero value is ready.
+// Store is a device.Store in memory. The zero value is ready.
 type Store struct {
 	mu          sync.Mutex
-	devices     map[string]push.Device
-	invitations map[[32]byte]push.Invitation
+	devices     map[string]device.Device
+	invitations map[[32]byte]device.Invitation
 }
 
 var (
-	_ push.Store                = (*Store)(nil)
-	_ push.WebSubscriptionStore = (*Store)(nil)
+	_ device.Store                = (*Store)(nil)
+	_ device.WebSubscriptionStore = (*Store)(nil)
 )
 
 // Add registers a device of user with a new key.
 func (s *Store) Add(t testing.TB, user, id string, version int) *ecdsa.PrivateKey {
 	t.Helper()
-	key, err := push.NewKey()
+	key, err := device.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,15 +37,15 @@ func (s *Store) Add(t testing.TB, user, id string, version int) *ecdsa.PrivateKe
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.put(push.Device{ID: id, User: mfa.NameOf(user), Name: id + "'s name", Key: pkix, Version: version, Added: time.Now(), Seen: time.Now()})
+	s.put(device.Device{ID: id, User: mfa.NameOf(user), Name: id + "'s name", Key: pkix, Version: version, Added: time.Now(), Seen: time.Now()})
 	return key
 }
 
-func (s *Store) put(d push.Device) {
+func (s *Store) put(d device.Device) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.devices == nil {
-		s.devices = make(map[string]push.Device)
+		s.devices = make(map[string]device.Device)
 	}
 	s.devices[d.ID] = d
 }
@@ -59,21 +59,21 @@ func (s *Store) Remove(id string) {
 
 // Invite stores an invitation and returns its token.
 func (s *Store) Invite(user string, expires time.Time) string {
-	token, inv := push.NewInvitation(mfa.NameOf(user), expires)
+	token, inv := device.NewInvitation(mfa.NameOf(user), expires)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.invitations == nil {
-		s.invitations = make(map[[32]byte]push.Invitation)
+		s.invitations = make(map[[32]byte]device.Invitation)
 	}
 	s.invitations[inv.Hash] = inv
 	return token
 }
 
-// Devices implements push.Store.
-func (s *Store) Devices(_ context.Context, user mfa.Name) ([]push.Device, error) {
+// Devices implements device.Store.
+func (s *Store) Devices(_ context.Context, user mfa.Name) ([]device.Device, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []push.Device
+	var list []device.Device
 	for _, d := range s.devices {
 		if d.User.Key() == user.Key() {
 			list = append(list, d)
@@ -82,36 +82,36 @@ func (s *Store) Devices(_ context.Context, user mfa.Name) ([]push.Device, error)
 	return list, nil
 }
 
-// Device implements push.Store.
-func (s *Store) Device(_ context.Context, id string) (push.Device, error) {
+// Device implements device.Store.
+func (s *Store) Device(_ context.Context, id string) (device.Device, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, ok := s.devices[id]
 	if !ok {
-		return push.Device{}, fmt.Errorf("store: %q: %w", id, push.ErrNoDevice)
+		return device.Device{}, fmt.Errorf("store: %q: %w", id, device.ErrNoDevice)
 	}
 	return d, nil
 }
 
-// Invited implements push.Store.
-func (s *Store) Invited(_ context.Context, hash [32]byte) (push.Invitation, error) {
+// Invited implements device.Store.
+func (s *Store) Invited(_ context.Context, hash [32]byte) (device.Invitation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	inv, ok := s.invitations[hash]
 	if !ok || !time.Now().Before(inv.Expires) {
-		return push.Invitation{}, fmt.Errorf("store: %w", push.ErrInvitation)
+		return device.Invitation{}, fmt.Errorf("store: %w", device.ErrInvitation)
 	}
 	return inv, nil
 }
 
-// Enroll implements push.Store.
-func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (push.Device, error) {
+// Enroll implements device.Store.
+func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (device.Device, error) {
 	s.mu.Lock()
 	inv, ok := s.invitations[hash]
 	delete(s.invitations, hash)
 	s.mu.Unlock()
 	if !ok || !time.Now().Before(inv.Expires) {
-		return push.Device{}, fmt.Errorf("store: %w", push.ErrInvitation)
+		return device.Device{}, fmt.Errorf("store: %w", device.ErrInvitation)
 	}
 	d.User = inv.User
 	var names []string
@@ -119,12 +119,12 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d push.Device) (push.
 	for _, other := range devices {
 		names = append(names, other.Name)
 	}
-	d.Name = push.FreeName(d.Name, names)
+	d.Name = device.FreeName(d.Name, names)
 	s.put(d)
 	return d, nil
 }
 
-// SeenDevice implements push.Store.
+// SeenDevice implements device.Store.
 func (s *Store) SeenDevice(_ context.Context, id string, version int, at time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,16 +136,16 @@ func (s *Store) SeenDevice(_ context.Context, id string, version int, at time.Ti
 }
 
 // AddPasskey gives a device its passkey.
-func (s *Store) AddPasskey(_ context.Context, device push.Device, p push.Passkey) error {
+func (s *Store) AddPasskey(_ context.Context, dev device.Device, p device.Passkey) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, ok := s.devices[device.ID]
+	d, ok := s.devices[dev.ID]
 	if !ok {
-		return push.ErrNoDevice
+		return device.ErrNoDevice
 	}
 	for _, o := range s.devices {
 		if o.ID == d.ID && o.Passkey != nil || o.Passkey != nil && bytes.Equal(o.Passkey.ID, p.ID) {
-			return push.ErrPasskeyExists
+			return device.ErrPasskeyExists
 		}
 	}
 	d.Passkey = &p
@@ -154,65 +154,65 @@ func (s *Store) AddPasskey(_ context.Context, device push.Device, p push.Passkey
 }
 
 // UsePasskey notes a signature of a passkey.
-func (s *Store) UsePasskey(_ context.Context, device string, p push.Passkey) error {
+func (s *Store) UsePasskey(_ context.Context, id string, p device.Passkey) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.devices[device]
+	d := s.devices[id]
 	if d.Passkey == nil || !bytes.Equal(d.Passkey.ID, p.ID) || (p.Count > 0 || d.Passkey.Count > 0) && p.Count <= d.Passkey.Count {
-		return push.ErrBadPasskey
+		return device.ErrBadPasskey
 	}
 	d.Passkey = &p
-	s.devices[device] = d
+	s.devices[id] = d
 	return nil
 }
 
 // RenameDevice renames a device of by's user.
-func (s *Store) RenameDevice(ctx context.Context, by push.Device, id, name string) error {
+func (s *Store) RenameDevice(ctx context.Context, by device.Device, id, name string) error {
 	devices, _ := s.Devices(ctx, by.User)
 	for _, d := range devices {
-		if d.ID != id && push.SameName(d.Name, name) {
-			return push.ErrNameTaken
+		if d.ID != id && device.SameName(d.Name, name) {
+			return device.ErrNameTaken
 		}
 	}
-	return s.own(by, id, func(d push.Device) { d.Name = name; s.devices[id] = d })
+	return s.own(by, id, func(d device.Device) { d.Name = name; s.devices[id] = d })
 }
 
 // RemoveOwnDevice removes a device of by's user.
-func (s *Store) RemoveOwnDevice(_ context.Context, by push.Device, id string) error {
-	return s.own(by, id, func(push.Device) { delete(s.devices, id) })
+func (s *Store) RemoveOwnDevice(_ context.Context, by device.Device, id string) error {
+	return s.own(by, id, func(device.Device) { delete(s.devices, id) })
 }
 
-func (s *Store) own(by push.Device, id string, f func(push.Device)) error {
+func (s *Store) own(by device.Device, id string, f func(device.Device)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, ok := s.devices[id]
 	if !ok || d.User.Key() != by.User.Key() {
-		return push.ErrNoDevice
+		return device.ErrNoDevice
 	}
 	f(d)
 	return nil
 }
 
-// SetWebSubscription implements push.WebSubscriptionStore.
-func (s *Store) SetWebSubscription(_ context.Context, device string, sub *push.WebSubscription) error {
+// SetWebSubscription implements device.WebSubscriptionStore.
+func (s *Store) SetWebSubscription(_ context.Context, id string, sub *device.WebSubscription) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, ok := s.devices[device]
+	d, ok := s.devices[id]
 	if !ok {
-		return fmt.Errorf("store: %q: %w", device, push.ErrNoDevice)
+		return fmt.Errorf("store: %q: %w", id, device.ErrNoDevice)
 	}
 	d.Web = sub
-	s.devices[device] = d
+	s.devices[id] = d
 	return nil
 }
 
-// DropWebSubscription implements push.WebSubscriptionStore.
-func (s *Store) DropWebSubscription(_ context.Context, device, endpoint string) error {
+// DropWebSubscription implements device.WebSubscriptionStore.
+func (s *Store) DropWebSubscription(_ context.Context, id, endpoint string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d, ok := s.devices[device]; ok && d.Web != nil && d.Web.Endpoint == endpoint {
+	if d, ok := s.devices[id]; ok && d.Web != nil && d.Web.Endpoint == endpoint {
 		d.Web = nil
-		s.devices[device] = d
+		s.devices[id] = d
 	}
 	return nil
 }

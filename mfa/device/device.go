@@ -1,7 +1,8 @@
-package push
+package device
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,21 +32,13 @@ type Device struct {
 
 // NewRegistration returns a device that stands for a user at another provider.
 func NewRegistration(user mfa.Name, provider, name string, now time.Time) Device {
-	return Device{ID: newDeviceID(), User: user, Name: name, Provider: provider, Added: now}
+	return Device{ID: newID(), User: user, Name: name, Provider: provider, Added: now}
 }
 
 // Registrations knows who is registered at which provider. DevicesOf may be
 // called concurrently, answers from memory and folds the name itself.
 type Registrations interface {
 	DevicesOf(ctx context.Context, user mfa.Name, provider string) ([]Device, error)
-}
-
-// Invitation lets one device enrol for User until Expires. Of its token only
-// the SHA-256 is stored.
-type Invitation struct {
-	Hash    [32]byte
-	User    mfa.Name
-	Expires time.Time
 }
 
 // ErrNameTaken means that another device of the user has the name.
@@ -66,9 +59,6 @@ func FreeName(name string, taken []string) string {
 	return free
 }
 
-// ErrInvitation means that an invitation is unknown, used or expired.
-var ErrInvitation = errors.New("invitation unknown, used or expired")
-
 // ErrNoDevice means that a device is unknown or removed.
 var ErrNoDevice = errors.New("device unknown or removed")
 
@@ -88,3 +78,9 @@ type Store interface {
 	// SeenDevice notes protocol version and time; it may write later, in bulk.
 	SeenDevice(ctx context.Context, id string, version int, at time.Time) error
 }
+
+// idAlphabet has the characters of a device id.
+const idAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+// newID returns an id of 80 random bits that a person can type.
+func newID() string { return strings.ToLower(rand.Text()[:16]) }

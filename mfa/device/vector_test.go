@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"crypto/ecdsa"
@@ -50,7 +50,7 @@ func TestDocumentedVectors(t *testing.T) {
 		"request":  request.input("GET", "/api/v1/prompts", nil),
 		"decision": decision.input("EXAMPLE\\anna"), "decision of version 2": old.input("EXAMPLE\\anna"),
 	} {
-		sig, err := sign(key, input)
+		sig, err := Sign(key, input)
 		if err != nil {
 			t.Fatal(err)
 		}

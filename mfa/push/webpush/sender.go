@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"bytes"
@@ -19,37 +19,28 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// ErrPushService means that an endpoint is not of a service that this server sends to.
-var ErrPushService = errors.New("not a push service of the list")
+// ErrService means that an endpoint is not of a service that this server sends to.
+var ErrService = errors.New("not a push service of the list")
 
-// WebSubscriptionStore keeps a device's subscription with the device: it goes
-// with it. Its methods may be called concurrently.
-type WebSubscriptionStore interface {
-	// SetWebSubscription gives a device sub in place of what it has; nil: none.
-	// ErrNoDevice for one that is unknown or removed.
-	SetWebSubscription(ctx context.Context, device string, sub *WebSubscription) error
-	// DropWebSubscription takes it away if it still has this endpoint.
-	DropWebSubscription(ctx context.Context, device, endpoint string) error
-}
-
-// WebPushOptions say how messages are sent.
-type WebPushOptions struct {
+// Options say how messages are sent.
+type Options struct {
 	VAPID    *VAPID
-	Store    WebSubscriptionStore
-	Services []PushService
+	Store    device.WebSubscriptionStore
+	Services []Service
 	Roots    *x509.CertPool // of push services; nil: the system's
 	Logger   *zap.Logger    // nil: none
 }
 
-// WebPush rings phones: it sends messages to the push services of browsers (RFC
+// Sender rings phones: it sends messages to the push services of browsers (RFC
 // 8030). A service that hangs or refuses holds up nobody: what waits for one is
 // bounded, waits for no other, and ends with its prompt. Its methods may be
 // called concurrently.
-type WebPush struct {
+type Sender struct {
 	vapid  *VAPID
-	store  WebSubscriptionStore
+	store  device.WebSubscriptionStore
 	log    *zap.Logger
 	client *http.Client
 	lanes  []*lane
@@ -57,7 +48,7 @@ type WebPush struct {
 
 // lane is the queue of one entry of the list.
 type lane struct {
-	service  PushService
+	service  Service
 	queue    chan *ring
 	retrying atomic.Int64 // rings that wait for their next try
 
@@ -70,9 +61,9 @@ type lane struct {
 type ring struct {
 	ctx      context.Context // the prompt's: what is over need not be sent
 	device   string          // id
-	sub      *WebSubscription
+	sub      *device.WebSubscription
 	endpoint *url.URL
-	message  WebMessage
+	message  Message
 	expires  time.Time
 	tries    int
 }
@@ -80,17 +71,17 @@ type ring struct {
 const (
 	laneWorkers = 16
 	maxRings    = 1024 // that wait for one service, and as many for another try
-	webTries    = 4
+	maxTries    = 4
 	firstPause  = time.Second // before the second try; then twice as long each
 	sendTimeout = 10 * time.Second
 	dialTimeout = 5 * time.Second
 	tellEvery   = time.Minute // a service that fails has a line in the log
-	maxWebReply = 4 << 10     // bytes of a service's answer that are read
+	maxReply    = 4 << 10     // bytes of a service's answer that are read
 )
 
-// NewWebPush returns a sender. It sends once Run works.
-func NewWebPush(o WebPushOptions) *WebPush {
-	w := &WebPush{vapid: o.VAPID, store: o.Store, log: o.Logger}
+// New returns a sender. It sends once Run works.
+func New(o Options) *Sender {
+	w := &Sender{vapid: o.VAPID, store: o.Store, log: o.Logger}
 	if w.log == nil {
 		w.log = zap.NewNop()
 	}
@@ -117,11 +108,11 @@ func NewWebPush(o WebPushOptions) *WebPush {
 }
 
 // PublicKey is what browsers subscribe with.
-func (w *WebPush) PublicKey() string { return w.vapid.PublicKey() }
+func (w *Sender) PublicKey() string { return w.vapid.PublicKey() }
 
 // Subscribe gives a device this subscription, in place of an earlier one. The
-// error is ErrMalformed, ErrPushService, ErrNoDevice, or the store's.
-func (w *WebPush) Subscribe(ctx context.Context, device string, sub *WebSubscription) error {
+// error is device.ErrMalformed, ErrService, device.ErrNoDevice, or the store's.
+func (w *Sender) Subscribe(ctx context.Context, device string, sub *device.WebSubscription) error {
 	if err := w.Accepts(sub.Endpoint); err != nil {
 		return err
 	}
@@ -129,20 +120,20 @@ func (w *WebPush) Subscribe(ctx context.Context, device string, sub *WebSubscrip
 }
 
 // Unsubscribe takes a device's subscription away, if it has one.
-func (w *WebPush) Unsubscribe(ctx context.Context, device string) error {
+func (w *Sender) Unsubscribe(ctx context.Context, device string) error {
 	return w.store.SetWebSubscription(ctx, device, nil)
 }
 
 // Accepts returns nil for an endpoint of the list.
-func (w *WebPush) Accepts(endpoint string) error {
+func (w *Sender) Accepts(endpoint string) error {
 	_, host, port, err := parseEndpoint(endpoint)
 	if err == nil && w.lane(host, port) == nil {
-		err = ErrPushService
+		err = ErrService
 	}
 	return err
 }
 
-func (w *WebPush) lane(host, port string) *lane {
+func (w *Sender) lane(host, port string) *lane {
 	for _, l := range w.lanes {
 		if l.service.has(host, port) {
 			return l
@@ -152,7 +143,7 @@ func (w *WebPush) lane(host, port string) *lane {
 }
 
 // Run sends until ctx ends, and returns when nothing is on its way any more.
-func (w *WebPush) Run(ctx context.Context) {
+func (w *Sender) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for _, l := range w.lanes {
 		for range laneWorkers {
@@ -163,7 +154,7 @@ func (w *WebPush) Run(ctx context.Context) {
 	w.client.CloseIdleConnections()
 }
 
-func (w *WebPush) work(ctx context.Context, l *lane) {
+func (w *Sender) work(ctx context.Context, l *lane) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -174,9 +165,9 @@ func (w *WebPush) work(ctx context.Context, l *lane) {
 	}
 }
 
-// ring sends the message of a prompt to every device that has subscribed, once
-// each. It waits for nothing. stop ends what is not yet sent. A nil WebPush rings nobody.
-func (w *WebPush) ring(ctx context.Context, p *mfa.Prompt, devices []Device) (stop context.CancelFunc) {
+// Ring sends the message of a prompt to every device that has subscribed, once
+// each. It waits for nothing. stop ends what is not yet sent. A nil Sender rings nobody.
+func (w *Sender) Ring(ctx context.Context, p *mfa.Prompt, devices []device.Device) (stop context.CancelFunc) {
 	stop = func() {}
 	if w == nil || p.Resumed { // it rang before the server's restart
 		return stop
@@ -199,7 +190,7 @@ func (w *WebPush) ring(ctx context.Context, p *mfa.Prompt, devices []Device) (st
 			continue // it was on the list once; `radmatch check --connect` says so
 		}
 		w.offer(l, &ring{ctx: ctx, device: d.ID, sub: d.Web, endpoint: endpoint, expires: lifeOf(ctx, p),
-			message: WebMessage{Kind: WebKindPrompt, ID: p.ID}})
+			message: Message{Kind: KindPrompt, ID: p.ID}})
 	}
 	return stop
 }
@@ -215,7 +206,7 @@ func lifeOf(ctx context.Context, p *mfa.Prompt) time.Time {
 	return p.Expires
 }
 
-func (w *WebPush) offer(l *lane, r *ring) {
+func (w *Sender) offer(l *lane, r *ring) {
 	select {
 	case l.queue <- r:
 	default:
@@ -224,7 +215,7 @@ func (w *WebPush) offer(l *lane, r *ring) {
 }
 
 // deliver makes one try, and sees to the next.
-func (w *WebPush) deliver(ctx context.Context, l *lane, r *ring) {
+func (w *Sender) deliver(ctx context.Context, l *lane, r *ring) {
 	if r.ctx.Err() != nil || !time.Now().Before(r.expires) {
 		return
 	}
@@ -243,7 +234,7 @@ func (w *WebPush) deliver(ctx context.Context, l *lane, r *ring) {
 		w.tell(l, r, err)
 		pause := firstPause << (r.tries - 1)
 		pause = max(again.after, pause/2+rand.N(pause/2))
-		if r.tries == webTries || !time.Now().Add(pause).Before(r.expires) {
+		if r.tries == maxTries || !time.Now().Add(pause).Before(r.expires) {
 			return
 		}
 		if l.retrying.Add(1) > maxRings {
@@ -273,7 +264,7 @@ func (e *retryError) Error() string { return e.err.Error() }
 
 // post hands a message to the push service (RFC 8030 §5). Its errors have no
 // more of the endpoint than the host.
-func (w *WebPush) post(stopped context.Context, r *ring) error {
+func (w *Sender) post(stopped context.Context, r *ring) error {
 	body, err := r.message.seal(r.sub)
 	if err != nil {
 		return err
@@ -296,7 +287,7 @@ func (w *WebPush) post(stopped context.Context, r *ring) error {
 	req.Header.Set("TTL", strconv.Itoa(secondsLeft(r.expires, now)))
 	req.Header.Set("Urgency", "high") // RFC 8030 §5.3: also on a low battery
 	// RFC 8030 §5.4: of messages that a phone did not get yet, one is enough.
-	req.Header.Set("Topic", WebKindPrompt)
+	req.Header.Set("Topic", KindPrompt)
 	resp, err := w.client.Do(req)
 	if err != nil {
 		if u := (*url.Error)(nil); errors.As(err, &u) {
@@ -305,7 +296,7 @@ func (w *WebPush) post(stopped context.Context, r *ring) error {
 		return &retryError{err: err}
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxWebReply) // so that the connection serves again
+	_, _ = io.CopyN(io.Discard, resp.Body, maxReply) // so that the connection serves again
 	return verdictOf(resp, now)
 }
 
@@ -316,14 +307,14 @@ func verdictOf(resp *http.Response, now time.Time) error {
 	case code == http.StatusNotFound, code == http.StatusGone:
 		return errSubscriptionOver
 	case code == http.StatusTooManyRequests, code/100 == 5:
-		return &retryError{err: fmt.Errorf("answers %d", code), after: readRetryAfter(resp.Header.Get("Retry-After"), now)}
+		return &retryError{err: fmt.Errorf("answers %d", code), after: RetryAfter(resp.Header.Get("Retry-After"), now)}
 	default:
 		return fmt.Errorf("answers %d", code)
 	}
 }
 
-// readRetryAfter reads seconds or a date (RFC 9110 §10.2.3); 0: neither.
-func readRetryAfter(value string, now time.Time) time.Duration {
+// RetryAfter reads the header field of that name: seconds or a date (RFC 9110 §10.2.3); 0: neither.
+func RetryAfter(value string, now time.Time) time.Duration {
 	const most = 24 * time.Hour // longer than any prompt, and no overflow
 	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
 		return min(most, time.Duration(n)*time.Second)
@@ -335,7 +326,7 @@ func readRetryAfter(value string, now time.Time) time.Duration {
 }
 
 // forget drops a subscription that is over.
-func (w *WebPush) forget(ctx context.Context, r *ring) {
+func (w *Sender) forget(ctx context.Context, r *ring) {
 	err := w.store.DropWebSubscription(ctx, r.device, r.sub.Endpoint)
 	w.log.Info("web push: a subscription is over; the device rings again once its page was open",
 		zap.String("device", r.device), zap.String("service", r.endpoint.Host), zap.Error(err))
@@ -343,7 +334,7 @@ func (w *WebPush) forget(ctx context.Context, r *ring) {
 
 // tell logs that a message was not delivered, at most one line a service and
 // minute.
-func (w *WebPush) tell(l *lane, r *ring, err error) {
+func (w *Sender) tell(l *lane, r *ring, err error) {
 	w.log.Debug("web push: not delivered", zap.String("device", r.device), zap.String("service", r.endpoint.Host),
 		zap.String("login", r.message.ID), zap.Int("try", r.tries), zap.Error(err))
 	l.mu.Lock()
@@ -357,7 +348,7 @@ func (w *WebPush) tell(l *lane, r *ring, err error) {
 }
 
 // works logs that a service takes messages again.
-func (w *WebPush) works(l *lane) {
+func (w *Sender) works(l *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.told.IsZero() && time.Since(l.told) >= tellEvery {

@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // Phone is a device: the client of the protocol that `radmatch phone` is. Its
@@ -42,7 +44,7 @@ type PhoneError struct {
 }
 
 func (e *PhoneError) Error() string {
-	return fmt.Sprintf("server: %s (%s)", Printable(e.Message, 200), Printable(e.Code, 40))
+	return fmt.Sprintf("server: %s (%s)", text.Printable(e.Message, 200), text.Printable(e.Code, 40))
 }
 
 // Final reports whether trying again cannot help.
@@ -82,7 +84,7 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 	var resp EnrollResponse
 	err = p.agree(func(version int) error {
 		req := EnrollRequest{Version: version, Token: token, Name: name, Key: Encode(pkix)}
-		sig, err := sign(key, req.input())
+		sig, err := Sign(key, req.input())
 		if err != nil {
 			return err
 		}
@@ -100,7 +102,7 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 	if CheckName(resp.Name) == nil {
 		p.Name = resp.Name // the person has another device of the name that was asked for
 	}
-	if p.Device == "" || len(p.Device) > maxID || strings.Trim(p.Device, idAlphabet) != "" || p.User == "" {
+	if p.Device == "" || len(p.Device) > MaxID || strings.Trim(p.Device, idAlphabet) != "" || p.User == "" {
 		return nil, errors.New("server: its answer to the enrolment is not one of this protocol")
 	}
 	return p, nil
@@ -245,13 +247,13 @@ var phoneClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Reques
 
 func readError(resp *http.Response) error {
 	var b ErrorBody
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	if err != nil {
 		return err
 	}
-	if json.Unmarshal(text, &b) != nil || b.Code == "" {
+	if json.Unmarshal(answer, &b) != nil || b.Code == "" {
 		// Not ours: a proxy's.
-		return fmt.Errorf("server: answered %s", Printable(resp.Status, 64))
+		return fmt.Errorf("server: answered %s", text.Printable(resp.Status, 64))
 	}
 	return &PhoneError{Status: resp.StatusCode, Code: b.Code, Message: b.Message, MinVersion: b.MinVersion, MaxVersion: b.MaxVersion, time: b.Time}
 }

@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"context"
@@ -11,42 +11,44 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// PushServices are those of the large browsers: Chrome and its kin, Firefox,
+// BrowserServices are the push services of the large browsers: Chrome and its kin, Firefox,
 // Edge, Safari. It returns a new list.
-func PushServices() []string {
+func BrowserServices() []string {
 	return []string{"fcm.googleapis.com", "updates.push.services.mozilla.com", "*.notify.windows.com", "*.push.apple.com", "web.push.apple.com"}
 }
 
-// PushService is a host that this server may send messages to. What a device
+// Service is a host that this server may send messages to. What a device
 // names as its endpoint is a request that this server makes: without a list,
 // whoever has a device could have it talk to any machine behind the firewall.
-type PushService struct {
+type Service struct {
 	host   string // lower case
 	port   string
 	below  bool // any host below host, and not host itself
 	inside bool // may have an address that is not of the internet
 }
 
-var errPushService = errors.New("must be HOST, *.DOMAIN or HOST:PORT")
+var errService = errors.New("must be HOST, *.DOMAIN or HOST:PORT")
 
-// ParsePushService reads HOST, *.DOMAIN or HOST:PORT. The port is 443 where it is
-// not said. Only a host that is named in full, and is none of PushServices, may
+// ParseService reads HOST, *.DOMAIN or HOST:PORT. The port is 443 where it is
+// not said. Only a host that is named in full, and is none of BrowserServices, may
 // have an address within a private network: the operator runs it.
-func ParsePushService(text string) (PushService, error) {
-	s := PushService{host: text, port: "443"}
+func ParseService(text string) (Service, error) {
+	s := Service{host: text, port: "443"}
 	if host, port, ok := strings.Cut(text, ":"); ok {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port || n == 0 {
-			return PushService{}, errPushService
+			return Service{}, errService
 		}
 		s.host, s.port = host, port
 	}
 	s.host, s.below = strings.CutPrefix(s.host, "*.")
 	if !hostname(s.host) || s.below && !strings.Contains(s.host, ".") {
-		return PushService{}, errPushService
+		return Service{}, errService
 	}
-	s.inside = !s.below && !slices.Contains(PushServices(), s.host)
+	s.inside = !s.below && !slices.Contains(BrowserServices(), s.host)
 	return s, nil
 }
 
@@ -57,7 +59,7 @@ func hostname(s string) bool {
 		s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "..")
 }
 
-func (s PushService) has(host, port string) bool {
+func (s Service) has(host, port string) bool {
 	if port != s.port || !hostname(host) {
 		return false
 	}
@@ -71,7 +73,7 @@ func (s PushService) has(host, port string) bool {
 func parseEndpoint(endpoint string) (u *url.URL, host, port string, err error) {
 	u, err = url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Opaque != "" || u.Fragment != "" {
-		return nil, "", "", fmt.Errorf("%w: endpoint must be an https URL without user and fragment", ErrMalformed)
+		return nil, "", "", fmt.Errorf("%w: endpoint must be an https URL without user and fragment", device.ErrMalformed)
 	}
 	if port = u.Port(); port == "" {
 		port = "443"
@@ -81,14 +83,14 @@ func parseEndpoint(endpoint string) (u *url.URL, host, port string, err error) {
 
 // dial connects to a host of the list alone, and looks at the address that its
 // name has at this moment: a name that is let through must not lead inside.
-func (w *WebPush) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *Sender) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
 	l := w.lane(host, port)
 	if l == nil {
-		return nil, ErrPushService
+		return nil, ErrService
 	}
 	d := net.Dialer{Timeout: dialTimeout}
 	if !l.service.inside {

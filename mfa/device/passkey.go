@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
-
-	"github.com/radmatch/radmatch/mfa"
 )
 
 // Passkey is the WebAuthn credential that confirms the approvals of a device. It
@@ -65,16 +63,4 @@ type RemovalRequest struct {
 func RemovalChallenge(version int, by, device string) []byte {
 	digest := sha256.Sum256(signingInput("radmatch remove", strconv.Itoa(version), by, device))
 	return digest[:]
-}
-
-// confirm returns nil when d needs no passkey or has the right one. A device that
-// has registered one is never believed without it, whatever the configuration is now.
-func (a *Approver) confirm(ctx context.Context, device Device, user mfa.Name, d Decision) error {
-	switch {
-	case d.Action != ActionApprove, device.Passkey == nil && !a.RequirePasskey:
-		return nil
-	case device.Passkey == nil, len(d.Assertion) == 0, a.Passkeys == nil:
-		return ErrPasskeyRequired
-	}
-	return a.Passkeys.VerifyPasskey(ctx, device, d.Challenge(user.String()), d.Assertion)
 }

@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"crypto/ecdh"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // What RFC 8291 Appendix A has as receiver.
@@ -21,26 +23,26 @@ const (
 
 // TestRFC8291 is the example of RFC 8291 Appendix A, byte for byte.
 func TestRFC8291(t *testing.T) {
-	sender, err := ecdh.P256().NewPrivateKey(mustDecode("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"))
+	sender, err := ecdh.P256().NewPrivateKey(octets("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := "When I grow up, I want to be a watermelon"
-	sub := &WebSubscription{Key: mustDecode(vectorReceiver), Auth: mustDecode(vectorAuth)}
-	got, err := sealRecord([]byte(text), len(text), sub, sender, mustDecode("DGv6ra1nlYgDCS1FRnbzlw"))
+	sub := &device.WebSubscription{Key: octets(vectorReceiver), Auth: octets(vectorAuth)}
+	got, err := sealRecord([]byte(text), len(text), sub, sender, octets("DGv6ra1nlYgDCS1FRnbzlw"))
 	const want = "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_" +
 		"yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
-	if err != nil || Encode(got) != want {
-		t.Errorf("got %s, %v\nwant %s", Encode(got), err, want)
+	if err != nil || device.Encode(got) != want {
+		t.Errorf("got %s, %v\nwant %s", device.Encode(got), err, want)
 	}
 }
 
 // TestMessageSize: the length on the way tells nothing, and no two are alike.
 func TestMessageSize(t *testing.T) {
-	sub := &WebSubscription{Key: mustDecode(vectorReceiver), Auth: mustDecode(vectorAuth)}
+	sub := &device.WebSubscription{Key: octets(vectorReceiver), Auth: octets(vectorAuth)}
 	seen := map[string]bool{}
-	for _, id := range []string{"1", "1", strings.Repeat("x", maxID)} {
-		body, err := WebMessage{Kind: WebKindPrompt, ID: id}.seal(sub)
+	for _, id := range []string{"1", "1", strings.Repeat("x", device.MaxID)} {
+		body, err := Message{Kind: KindPrompt, ID: id}.seal(sub)
 		if err != nil || len(body) != 16+4+1+65+plainSize+1+16 {
 			t.Errorf("id %q: %d bytes, %v", id, len(body), err)
 		}
@@ -49,7 +51,7 @@ func TestMessageSize(t *testing.T) {
 		}
 		seen[string(body[:16])], seen[string(body[21:86])] = true, true
 	}
-	if _, err := (WebMessage{Kind: WebKindPrompt, ID: strings.Repeat("x", plainSize)}).seal(sub); err == nil {
+	if _, err := (Message{Kind: KindPrompt, ID: strings.Repeat("x", plainSize)}).seal(sub); err == nil {
 		t.Error("a message that is too long was sealed")
 	}
 }
@@ -59,46 +61,18 @@ func subscriptionJSON(endpoint, key, auth string) []byte {
 	return text
 }
 
-func TestParseWebSubscription(t *testing.T) {
-	const endpoint = "https://fcm.googleapis.com/fcm/send/abc:def"
-	sub, err := ParseWebSubscription(subscriptionJSON(endpoint, vectorReceiver, vectorAuth))
-	if err != nil || sub.Endpoint != endpoint || Encode(sub.Key) != vectorReceiver || Encode(sub.Auth) != vectorAuth {
-		t.Errorf("got %+v, %v", sub, err)
-	}
-	offCurve := mustDecode(vectorReceiver)
-	offCurve[64] ^= 1
-	for name, text := range map[string][]byte{
-		"no JSON":           []byte("endpoint"),
-		"empty":             []byte("{}"),
-		"no endpoint":       subscriptionJSON("", vectorReceiver, vectorAuth),
-		"long endpoint":     subscriptionJSON("https://fcm.googleapis.com/"+strings.Repeat("x", maxEndpoint), vectorReceiver, vectorAuth),
-		"no key":            subscriptionJSON(endpoint, "", vectorAuth),
-		"point at infinity": subscriptionJSON(endpoint, "AA", vectorAuth),
-		"compressed":        subscriptionJSON(endpoint, Encode(append([]byte{2}, mustDecode(vectorReceiver)[1:33]...)), vectorAuth),
-		"off the curve":     subscriptionJSON(endpoint, Encode(offCurve), vectorAuth),
-		"padded":            subscriptionJSON(endpoint, vectorReceiver+"=", vectorAuth),
-		"no auth":           subscriptionJSON(endpoint, vectorReceiver, ""),
-		"short auth":        subscriptionJSON(endpoint, vectorReceiver, "AAAA"),
-		"endpoint type":     []byte(`{"endpoint":["https://fcm.googleapis.com/"]}`),
-	} {
-		if got, err := ParseWebSubscription(text); !errors.Is(err, ErrMalformed) || got != nil {
-			t.Errorf("%s: got %+v, %v", name, got, err)
-		}
-	}
-}
-
 func FuzzParseWebSubscription(f *testing.F) {
 	f.Add(subscriptionJSON("https://fcm.googleapis.com/fcm/send/abc:def", vectorReceiver, vectorAuth))
 	f.Add([]byte(`{"endpoint":"https://127.0.0.1\\@fcm.googleapis.com/","keys":{}}`))
-	s, err := ParsePushService("*.notify.windows.com")
+	s, err := ParseService("*.notify.windows.com")
 	if err != nil {
 		f.Fatal(err)
 	}
-	w := NewWebPush(WebPushOptions{Services: []PushService{s}})
+	w := New(Options{Services: []Service{s}})
 	f.Fuzz(func(t *testing.T, text []byte) {
-		sub, err := ParseWebSubscription(text)
+		sub, err := device.ParseWebSubscription(text)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) {
+			if !errors.Is(err, device.ErrMalformed) {
 				t.Fatal(err)
 			}
 			return
@@ -109,17 +83,17 @@ func FuzzParseWebSubscription(f *testing.F) {
 				t.Fatalf("accepts %q", sub.Endpoint)
 			}
 		}
-		if _, err := (WebMessage{Kind: WebKindPrompt, ID: "1"}).seal(sub); err != nil {
+		if _, err := (Message{Kind: KindPrompt, ID: "1"}).seal(sub); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-func services(t testing.TB, texts ...string) []PushService {
+func services(t testing.TB, texts ...string) []Service {
 	t.Helper()
-	var list []PushService
+	var list []Service
 	for _, text := range texts {
-		s, err := ParsePushService(text)
+		s, err := ParseService(text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -130,7 +104,7 @@ func services(t testing.TB, texts ...string) []PushService {
 
 // TestAccepts: no request goes where the operator did not say.
 func TestAccepts(t *testing.T) {
-	w := NewWebPush(WebPushOptions{Services: services(t, append(PushServices(), "push.example.org:8443", "192.0.2.7")...)})
+	w := New(Options{Services: services(t, append(BrowserServices(), "push.example.org:8443", "192.0.2.7")...)})
 	for endpoint, want := range map[string]error{
 		"https://fcm.googleapis.com/fcm/send/abc:def":              nil,
 		"https://FCM.googleapis.com:443/x":                         nil,
@@ -140,36 +114,36 @@ func TestAccepts(t *testing.T) {
 		"https://api.push.apple.com/x":                             nil,
 		"https://push.example.org:8443/x":                          nil,
 		"https://192.0.2.7/x":                                      nil,
-		"http://fcm.googleapis.com/x":                              ErrMalformed,
-		"https:fcm.googleapis.com/x":                               ErrMalformed,
-		"//fcm.googleapis.com/x":                                   ErrMalformed,
-		"https:///x":                                               ErrMalformed,
-		"https://user@fcm.googleapis.com/x":                        ErrMalformed,
-		"https://fcm.googleapis.com@127.0.0.1/x":                   ErrMalformed,
-		"https://fcm.googleapis.com/x#y":                           ErrMalformed,
-		"https://fcm.googleapis.com\n/":                            ErrMalformed,
-		"https://fcm.googleapis.com:8443/x":                        ErrPushService,
-		"https://fcm.googleapis.com./x":                            ErrPushService,
-		"https://fcm.googleapis.com.example.org/x":                 ErrPushService,
-		"https://evilfcm.googleapis.com/x":                         ErrPushService,
-		"https://notify.windows.com/x":                             ErrPushService,
-		"https://.notify.windows.com/x":                            ErrPushService,
-		"https://evilnotify.windows.com/x":                         ErrPushService,
-		"https://example.org%2f.notify.windows.com/x":              ErrMalformed,
-		"https://example.org_.notify.windows.com/x":                ErrPushService,
-		"https://push.example.org/x":                               ErrPushService,
-		"https://127.0.0.1/x":                                      ErrPushService,
-		"https://[::1]/x":                                          ErrPushService,
-		"https://169.254.169.254/latest/meta-data":                 ErrPushService,
-		"https://localhost/x":                                      ErrPushService,
-		"https://\uff46cm.googleapis.com/x":                        ErrPushService,
+		"http://fcm.googleapis.com/x":                              device.ErrMalformed,
+		"https:fcm.googleapis.com/x":                               device.ErrMalformed,
+		"//fcm.googleapis.com/x":                                   device.ErrMalformed,
+		"https:///x":                                               device.ErrMalformed,
+		"https://user@fcm.googleapis.com/x":                        device.ErrMalformed,
+		"https://fcm.googleapis.com@127.0.0.1/x":                   device.ErrMalformed,
+		"https://fcm.googleapis.com/x#y":                           device.ErrMalformed,
+		"https://fcm.googleapis.com\n/":                            device.ErrMalformed,
+		"https://fcm.googleapis.com:8443/x":                        ErrService,
+		"https://fcm.googleapis.com./x":                            ErrService,
+		"https://fcm.googleapis.com.example.org/x":                 ErrService,
+		"https://evilfcm.googleapis.com/x":                         ErrService,
+		"https://notify.windows.com/x":                             ErrService,
+		"https://.notify.windows.com/x":                            ErrService,
+		"https://evilnotify.windows.com/x":                         ErrService,
+		"https://example.org%2f.notify.windows.com/x":              device.ErrMalformed,
+		"https://example.org_.notify.windows.com/x":                ErrService,
+		"https://push.example.org/x":                               ErrService,
+		"https://127.0.0.1/x":                                      ErrService,
+		"https://[::1]/x":                                          ErrService,
+		"https://169.254.169.254/latest/meta-data":                 ErrService,
+		"https://localhost/x":                                      ErrService,
+		"https://\uff46cm.googleapis.com/x":                        ErrService,
 	} {
 		if got := w.Accepts(endpoint); !errors.Is(got, want) || (got == nil) != (want == nil) {
 			t.Errorf("%s: got %v, want %v", endpoint, got, want)
 		}
 	}
 	for _, text := range []string{"", "*", "*.com", "a:b", "a:", "a:65536", "a:-1", "a:http", "https://a", "a/b", "A", "a.", ".a", "a..b", "*.*.a.b", "u@a"} {
-		if s, err := ParsePushService(text); err == nil {
+		if s, err := ParseService(text); err == nil {
 			t.Errorf("%q: got %+v", text, s)
 		}
 	}
@@ -194,15 +168,15 @@ func TestPublic(t *testing.T) {
 // TestDialLooksAtAddress: a name of the list that leads to this machine is not
 // connected to, unless the operator has named it.
 func TestDialLooksAtAddress(t *testing.T) {
-	w := NewWebPush(WebPushOptions{Services: []PushService{{host: "localhost", port: "9"}, {host: "127.0.0.1", port: "9", inside: true}}})
+	w := New(Options{Services: []Service{{host: "localhost", port: "9"}, {host: "127.0.0.1", port: "9", inside: true}}})
 	for address, want := range map[string]string{
-		"localhost:9": "none of the internet", "127.0.0.1:9": "refused", "127.0.0.1:10": ErrPushService.Error(), "example.org:443": ErrPushService.Error(),
+		"localhost:9": "none of the internet", "127.0.0.1:9": "refused", "127.0.0.1:10": ErrService.Error(), "example.org:443": ErrService.Error(),
 	} {
 		if c, err := w.dial(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, %v; want %q", address, c, err, want)
 		}
 	}
-	for _, s := range services(t, PushServices()...) {
+	for _, s := range services(t, BrowserServices()...) {
 		if s.inside {
 			t.Errorf("%s may have an address inside", s.host)
 		}
@@ -229,19 +203,19 @@ func TestRetryAfter(t *testing.T) {
 		"": 0, "soon": 0, "-1": 0, "0": 0, "7": 7 * time.Second, "99999999999999999999": 0, "4294967295": 24 * time.Hour,
 		"Sun, 22 Nov 2026 12:00:09 GMT": 9 * time.Second, "Sun, 22 Nov 2026 11:00:00 GMT": 0, "Sun, 22 Nov 2037 12:00:00 GMT": 24 * time.Hour,
 	} {
-		if got := readRetryAfter(value, now); got != want {
+		if got := RetryAfter(value, now); got != want {
 			t.Errorf("%q: got %v, want %v", value, got, want)
 		}
 	}
 }
 
 func TestVAPID(t *testing.T) {
-	key, err := NewKey()
+	key, err := device.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	v, err := NewVAPID(key, "")
-	if err != nil || len(mustDecode(v.PublicKey())) != 65 {
+	if err != nil || len(octets(v.PublicKey())) != 65 {
 		t.Fatalf("got %+v, %v", v, err)
 	}
 	now := time.Unix(1795348800, 0)
@@ -255,7 +229,7 @@ func TestVAPID(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(mustDecode(strings.Split(header, ".")[1])); got != want {
+		if got := string(octets(strings.Split(header, ".")[1])); got != want {
 			t.Errorf("%s: got %s, want %s", endpoint, got, want)
 		}
 	}
@@ -269,3 +243,5 @@ func TestVAPID(t *testing.T) {
 		}
 	}
 }
+
+func octets(s string) []byte { b, _ := device.Decode(s); return b }

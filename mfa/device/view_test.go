@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"strings"
@@ -23,7 +23,7 @@ func TestFrom(t *testing.T) {
 		}
 	}
 	long := RequestView{EndUser: strings.Repeat("x", 1000)}.From()
-	if len(long) > 4*maxText {
+	if len(long) > 4*MaxText {
 		t.Errorf("%d octets", len(long))
 	}
 }

@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"crypto/ecdsa"
@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/radmatch/radmatch/mfa"
 )
@@ -97,7 +96,7 @@ func TestEnrollRequest(t *testing.T) {
 			if c.change != nil {
 				c.change(&e)
 			}
-			sig, err := sign(key, e.input())
+			sig, err := Sign(key, e.input())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,28 +223,6 @@ func TestInvitationLink(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"plain", "plain"}, {"ünï 手", "ünï 手"}, {"a\x1b[31mb", "a\ufffd[31mb"}, {"a\r\nb", "a\ufffd\ufffdb"}, {"a\u202eb", "a\ufffdb"},
-		{"a\u200bb", "a\ufffdb"}, {"a\u2028b", "a\ufffdb"}, {"a\u3000b", "a\ufffdb"}, {"a\xffb", "a\ufffdb"}, {"12345678901", "123456789…"}, {"1234567890", "1234567890"},
-	} {
-		if got := Printable(c.in, 10); got != c.want {
-			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
-func FuzzPrintable(f *testing.F) {
-	f.Add("plain")
-	f.Add("a\x1b[31m\u202e\xff")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := Printable(s, 20)
-		if n := utf8.RuneCountInString(got); n > 20 || !utf8.ValidString(got) || strings.ContainsAny(got, "\x1b\n\r\u202e\u200f") {
-			t.Errorf("%q gives %q", s, got)
-		}
-	})
-}
-
 func FuzzRequestAuth(f *testing.F) {
 	f.Add("Radmatch version=2, device=d, time=1, nonce=AAECAwQFBgcICQoLDA0ODw, signature=" + Encode(make([]byte, 64)))
 	f.Add("Radmatch version=2,version=2,,=")
@@ -281,27 +258,6 @@ func FuzzEnrollRequest(f *testing.F) {
 }
 
 func mustDecode(s string) []byte { b, _ := Decode(s); return b }
-
-func FuzzDecision(f *testing.F) {
-	f.Add([]byte(`{"decision":"approve","number":"42","signature":"AA"}`), "p1")
-	f.Add([]byte(`{"decision":"not_me"}`), "")
-	live := &prompt{}
-	live.Number = "42"
-	f.Fuzz(func(t *testing.T, body []byte, id string) {
-		var r DecisionRequest
-		if json.Unmarshal(body, &r) != nil {
-			return
-		}
-		d := Decision{Version: 2, Device: "d", Prompt: id, Action: r.Decision, Number: r.Number}
-		if d.check() != nil {
-			return
-		}
-		outcome, v, err := judge(live, d)
-		if approved := err == nil && v.err == nil; approved != (d.Action == ActionApprove && d.Number == "42") || approved != (outcome == OutcomeApproved) {
-			t.Errorf("%+v: %q %v %v", d, outcome, v.err, err)
-		}
-	})
-}
 
 func FuzzInvitationLink(f *testing.F) {
 	f.Add("https://mfa.example.org/enroll#ABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // fakeService is a push service without a network: it answers each request by f
@@ -58,7 +59,9 @@ type dropped struct {
 	list []string
 }
 
-func (d *dropped) SetWebSubscription(context.Context, string, *WebSubscription) error { return nil }
+func (d *dropped) SetWebSubscription(context.Context, string, *device.WebSubscription) error {
+	return nil
+}
 func (d *dropped) DropWebSubscription(_ context.Context, device, endpoint string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -76,9 +79,9 @@ const secretPath = "/very-secret-path"
 
 // bubble runs f with a sender to fcm.googleapis.com and updates.push.services.mozilla.com,
 // whose answers are of service.
-func bubble(t *testing.T, f func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped)) {
+func bubble(t *testing.T, f func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped)) {
 	synctest.Test(t, func(t *testing.T) {
-		key, err := NewKey()
+		key, err := device.NewKey()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +91,7 @@ func bubble(t *testing.T, f func(t *testing.T, w *WebPush, s *fakeService, logs 
 		}
 		core, logs := observer.New(zap.DebugLevel)
 		d, s := &dropped{}, &fakeService{began: time.Now()}
-		w := NewWebPush(WebPushOptions{VAPID: vapid, Store: d, Services: services(t, PushServices()[:2]...), Logger: zap.New(core)})
+		w := New(Options{VAPID: vapid, Store: d, Services: services(t, BrowserServices()[:2]...), Logger: zap.New(core)})
 		w.client.Transport = s
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -104,9 +107,9 @@ func bubble(t *testing.T, f func(t *testing.T, w *WebPush, s *fakeService, logs 
 	})
 }
 
-func at(host string, n int) Device {
-	return Device{ID: fmt.Sprintf("dev%d", n), User: mfa.NameOf("anna"), Web: &WebSubscription{
-		Endpoint: fmt.Sprintf("https://%s%s/%d", host, secretPath, n), Key: mustDecode(vectorReceiver), Auth: mustDecode(vectorAuth)}}
+func at(host string, n int) device.Device {
+	return device.Device{ID: fmt.Sprintf("dev%d", n), User: mfa.NameOf("anna"), Web: &device.WebSubscription{
+		Endpoint: fmt.Sprintf("https://%s%s/%d", host, secretPath, n), Key: octets(vectorReceiver), Auth: octets(vectorAuth)}}
 }
 
 const fcm, mozilla = "fcm.googleapis.com", "updates.push.services.mozilla.com"
@@ -149,11 +152,11 @@ func TestRetries(t *testing.T) {
 		{"redirect", time.Minute, func(int) (*http.Response, error) { return reply(307, "Location", "https://127.0.0.1/") }, "[0s]", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
+			bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 				s.f = func(*http.Request) (*http.Response, error) {
 					return c.f(len(s.times()))
 				}
-				stop := w.ring(t.Context(), ringing("p1", c.life), []Device{at(fcm, 1)})
+				stop := w.Ring(t.Context(), ringing("p1", c.life), []device.Device{at(fcm, 1)})
 				time.Sleep(2 * time.Minute)
 				stop()
 				if got := fmt.Sprint(s.times()); got != c.want {
@@ -169,12 +172,12 @@ func TestRetries(t *testing.T) {
 
 // TestPauses: without Retry-After the pauses grow, and are never alike for all.
 func TestPauses(t *testing.T) {
-	bubble(t, func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
+	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		s.f = func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
-		defer w.ring(t.Context(), ringing("p1", time.Minute), []Device{at(fcm, 1)})()
+		defer w.Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1)})()
 		time.Sleep(2 * time.Minute)
 		at := s.times()
-		if len(at) != webTries {
+		if len(at) != maxTries {
 			t.Fatalf("requests at %v", at)
 		}
 		for i := 1; i < len(at); i++ {
@@ -192,9 +195,9 @@ func TestPauses(t *testing.T) {
 // TestDecidedIsNotRung: a prompt that is over is neither sent nor tried again,
 // and a request that is out for it ends.
 func TestDecidedIsNotRung(t *testing.T) {
-	bubble(t, func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
+	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		s.f = func(*http.Request) (*http.Response, error) { return reply(429, "Retry-After", "7") }
-		stop := w.ring(t.Context(), ringing("p1", time.Minute), []Device{at(fcm, 1)})
+		stop := w.Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1)})
 		synctest.Wait()
 		stop()
 		ended := false
@@ -203,7 +206,7 @@ func TestDecidedIsNotRung(t *testing.T) {
 			ended = true
 			return nil, r.Context().Err()
 		}
-		stop = w.ring(t.Context(), ringing("p2", time.Minute), []Device{at(fcm, 1)})
+		stop = w.Ring(t.Context(), ringing("p2", time.Minute), []device.Device{at(fcm, 1)})
 		synctest.Wait()
 		stop()
 		synctest.Wait()
@@ -220,7 +223,7 @@ func TestDecidedIsNotRung(t *testing.T) {
 // TestHangingService: it holds up neither the prompt nor another service, costs
 // a bounded number of goroutines, and none once the server has stopped.
 func TestHangingService(t *testing.T) {
-	bubble(t, func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
+	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		var other []time.Duration
 		s.f = func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == mozilla {
@@ -234,9 +237,9 @@ func TestHangingService(t *testing.T) {
 		}
 		before := runtime.NumGoroutine()
 		for i := range 3 * maxRings {
-			defer w.ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []Device{at(fcm, i)})()
+			defer w.Ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, i)})()
 		}
-		defer w.ring(t.Context(), ringing("other", time.Minute), []Device{at(mozilla, 1)})()
+		defer w.Ring(t.Context(), ringing("other", time.Minute), []device.Device{at(mozilla, 1)})()
 		synctest.Wait()
 		if took := time.Since(s.began); took != 0 {
 			t.Errorf("ringing took %v", took)
@@ -261,9 +264,9 @@ func TestHangingService(t *testing.T) {
 // TestFullQueue: what is beyond it is dropped, and one line says so.
 func TestFullQueue(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
-	w := NewWebPush(WebPushOptions{Services: services(t, fcm), Logger: zap.New(core)})
+	w := New(Options{Services: services(t, fcm), Logger: zap.New(core)})
 	for i := range maxRings + 10 { // nobody runs
-		defer w.ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []Device{at(fcm, i)})()
+		defer w.Ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, i)})()
 	}
 	if n := len(w.lanes[0].queue); n != maxRings || logs.Len() != 1 {
 		t.Errorf("%d wait, %d warnings", n, logs.Len())
@@ -272,7 +275,7 @@ func TestFullQueue(t *testing.T) {
 
 // TestWorksAgain: the end of an outage is one line too.
 func TestWorksAgain(t *testing.T) {
-	bubble(t, func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
+	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		var code atomic.Int64
 		code.Store(400)
 		s.f = func(*http.Request) (*http.Response, error) { return reply(int(code.Load())) }
@@ -280,11 +283,11 @@ func TestWorksAgain(t *testing.T) {
 			if i == 70 {
 				code.Store(201)
 			}
-			defer w.ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []Device{at(fcm, 1)})()
+			defer w.Ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, 1)})()
 			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Minute)
-		defer w.ring(t.Context(), ringing("last", time.Minute), []Device{at(fcm, 1)})()
+		defer w.Ring(t.Context(), ringing("last", time.Minute), []device.Device{at(fcm, 1)})()
 		synctest.Wait()
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 2 {
 			t.Errorf("%d warnings", n)
@@ -297,7 +300,7 @@ func TestWorksAgain(t *testing.T) {
 
 // TestWhoIsRung: each browser of the person once, and nobody else.
 func TestWhoIsRung(t *testing.T) {
-	bubble(t, func(t *testing.T, w *WebPush, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
+	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		var paths []string
 		s.f = func(r *http.Request) (*http.Response, error) {
 			s.mu.Lock()
@@ -307,18 +310,18 @@ func TestWhoIsRung(t *testing.T) {
 		}
 		twice := at(fcm, 1)
 		twice.ID = "dev9"
-		defer w.ring(t.Context(), ringing("p1", time.Minute), []Device{at(fcm, 1), {ID: "none"}, twice, at("example.org", 3)})()
+		defer w.Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1), {ID: "none"}, twice, at("example.org", 3)})()
 		synctest.Wait()
 		if len(paths) != 1 || paths[0] != secretPath+"/1" {
 			t.Errorf("rung %v", paths)
 		}
 		again := ringing("p1", time.Minute)
 		again.Resumed = true
-		defer w.ring(t.Context(), again, []Device{at(fcm, 1)})()
+		defer w.Ring(t.Context(), again, []device.Device{at(fcm, 1)})()
 		synctest.Wait()
 		if len(paths) != 1 {
 			t.Errorf("a prompt rings again after a restart: %v", paths)
 		}
-		defer (*WebPush)(nil).ring(t.Context(), ringing("p1", time.Minute), []Device{at(fcm, 1)})()
+		defer (*Sender)(nil).Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1)})()
 	})
 }

@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"bufio"
@@ -12,6 +12,8 @@ import (
 	"mime"
 	"slices"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // Notice is one thing that Watch tells. Exactly one of its fields is set.
@@ -122,7 +124,7 @@ func (w *watch) stream(ctx context.Context) error {
 		}
 		defer resp.Body.Close()
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
-			return fmt.Errorf("server: answered %q in place of an event stream", Printable(kind, 64))
+			return fmt.Errorf("server: answered %q in place of an event stream", text.Printable(kind, 64))
 		}
 		return readEvents(resp.Body, func(name string, data []byte) error {
 			err := w.event(name, data)

@@ -1,4 +1,4 @@
-package push
+package device
 
 import (
 	"crypto/ecdsa"
@@ -20,8 +20,6 @@ const (
 	nonceSize = 16
 	maxHeader = 512 // bytes of a well-formed Authorization header, with room
 )
-
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // RequestAuth is how a device signs each of its HTTP requests.
 type RequestAuth struct {
@@ -46,7 +44,7 @@ func SignRequest(key *ecdsa.PrivateKey, version int, device string, t time.Time,
 	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the program instead
 	a := RequestAuth{Version: version, Device: device, Time: t.Unix(), Nonce: Encode(nonce[:])}
 	var err error
-	if a.Signature, err = sign(key, a.input(method, target, body)); err != nil {
+	if a.Signature, err = Sign(key, a.input(method, target, body)); err != nil {
 		return "", err
 	}
 	return a.String(), nil
@@ -84,7 +82,7 @@ func ParseRequestAuth(header string) (RequestAuth, error) {
 	if a.Time, err = strconv.ParseInt(values["time"], 10, 64); err != nil {
 		return a, fmt.Errorf("%w: Authorization time", ErrMalformed)
 	}
-	if a.Device = values["device"]; a.Device == "" || len(a.Device) > maxID {
+	if a.Device = values["device"]; a.Device == "" || len(a.Device) > MaxID {
 		return a, fmt.Errorf("%w: Authorization device", ErrMalformed)
 	}
 	if nonce, err := Decode(values["nonce"]); err != nil || len(nonce) != nonceSize {

@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"context"
@@ -9,13 +9,15 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // Reached says whether a push service answers.
 type Reached struct {
 	Host    string // with the port where it is not 443
 	Devices int    // that have subscribed there
-	Err     error  // nil: it answers; ErrPushService: it was not asked, it is not of the list
+	Err     error  // nil: it answers; ErrService: it was not asked, it is not of the list
 }
 
 // maxReach bounds the hosts that Reach asks.
@@ -23,7 +25,7 @@ const maxReach = 32
 
 // Reach asks every push service at which one of devices has subscribed whether it
 // answers at all, and returns them by name. It sends nothing to the devices.
-func (w *WebPush) Reach(ctx context.Context, devices []Device) []Reached {
+func (w *Sender) Reach(ctx context.Context, devices []device.Device) []Reached {
 	found := map[string]*Reached{}
 	for _, d := range devices {
 		if d.Web == nil {
@@ -43,7 +45,7 @@ func (w *WebPush) Reach(ctx context.Context, devices []Device) []Reached {
 			}
 			h = &Reached{Host: u.Host}
 			if w.lane(host, port) == nil {
-				h.Err = ErrPushService
+				h.Err = ErrService
 			}
 			found[u.Host] = h
 		}
@@ -65,7 +67,7 @@ func (w *WebPush) Reach(ctx context.Context, devices []Device) []Reached {
 }
 
 // answers returns nil where a host speaks HTTP over TLS. Whatever it says will do.
-func (w *WebPush) answers(ctx context.Context, host string) error {
+func (w *Sender) answers(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", nil)
@@ -79,6 +81,6 @@ func (w *WebPush) answers(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxWebReply)
+	_, _ = io.CopyN(io.Discard, resp.Body, maxReply)
 	return resp.Body.Close()
 }

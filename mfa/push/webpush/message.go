@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"crypto/aes"
@@ -10,72 +10,28 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// WebSubscription is where a browser takes messages (RFC 8030 §4), and the keys
-// that they are encrypted with, so that the push service cannot read them (RFC
-// 8291 §2). It is never changed.
-type WebSubscription struct {
-	Endpoint string // an https URL; whoever knows it can tell the device from others: not for logs
-	Key      []byte // P-256 point, uncompressed
-	Auth     []byte // 16 bytes
-}
-
-const (
-	maxEndpoint = 1024 // bytes; those of the four large services have 150 to 600
-	authSize    = 16   // RFC 8291 §3.2
-)
-
-// ParseWebSubscription reads the JSON of a browser's PushSubscription.toJSON().
-// Its errors are ErrMalformed. Whether this server sends to that endpoint is for
-// WebPush.Accepts to say.
-func ParseWebSubscription(text []byte) (*WebSubscription, error) {
-	var s struct {
-		Endpoint string `json:"endpoint"`
-		Keys     struct {
-			P256DH string `json:"p256dh"`
-			Auth   string `json:"auth"`
-		} `json:"keys"`
-	}
-	if json.Unmarshal(text, &s) != nil { // its error repeats the text
-		return nil, fmt.Errorf("%w: subscription is not JSON", ErrMalformed)
-	}
-	if s.Endpoint == "" || len(s.Endpoint) > maxEndpoint {
-		return nil, fmt.Errorf("%w: endpoint must have 1 to %d bytes", ErrMalformed, maxEndpoint)
-	}
-	key, err := Decode(s.Keys.P256DH)
-	if err != nil {
-		return nil, fmt.Errorf("%w: p256dh is not base64url", ErrMalformed)
-	}
-	if _, err := ecdh.P256().NewPublicKey(key); err != nil { // a point off the curve too
-		return nil, fmt.Errorf("%w: p256dh is not a point of P-256", ErrMalformed)
-	}
-	auth, err := Decode(s.Keys.Auth)
-	if err != nil || len(auth) != authSize {
-		return nil, fmt.Errorf("%w: auth must be %d bytes in base64url", ErrMalformed, authSize)
-	}
-	return &WebSubscription{Endpoint: s.Endpoint, Key: key, Auth: auth}, nil
-}
-
-// WebMessage is what the service worker of a device reads. It tells whom it
+// Message is what the service worker of a device reads. It tells whom it
 // reaches nothing but that something waits: all else the device asks the server.
-type WebMessage struct {
+type Message struct {
 	Kind string `json:"kind"`
 	ID   string `json:"id"`
 }
 
-// WebKindPrompt is the kind of a message that says that a prompt waits. Its ID is
+// KindPrompt is the kind of a message that says that a prompt waits. Its ID is
 // the prompt's.
-const WebKindPrompt = "prompt"
+const KindPrompt = "prompt"
 
 // plainSize is what each message is padded to, so that its length tells nothing.
 const plainSize = 256
 
 // seal encrypts a message for sub: one record of aes128gcm (RFC 8188), keyed as
 // RFC 8291 says.
-func (m WebMessage) seal(sub *WebSubscription) ([]byte, error) {
+func (m Message) seal(sub *device.WebSubscription) ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -95,7 +51,7 @@ const (
 )
 
 // sealRecord pads text to size and encrypts it. sender is a key for this message alone.
-func sealRecord(text []byte, size int, sub *WebSubscription, sender *ecdh.PrivateKey, salt []byte) ([]byte, error) {
+func sealRecord(text []byte, size int, sub *device.WebSubscription, sender *ecdh.PrivateKey, salt []byte) ([]byte, error) {
 	if len(text) > size {
 		return nil, errors.New("message is too long")
 	}

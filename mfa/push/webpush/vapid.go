@@ -1,4 +1,4 @@
-package push
+package webpush
 
 import (
 	"crypto/ecdsa"
@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // VAPID is how this server says to push services who it is (RFC 8292). Browsers
@@ -34,7 +36,7 @@ func NewVAPID(key *ecdsa.PrivateKey, contact string) (*VAPID, error) {
 	if err != nil {
 		return nil, fmt.Errorf("VAPID key: %w", err)
 	}
-	return &VAPID{key: key, public: Encode(point), contact: contact}, nil
+	return &VAPID{key: key, public: device.Encode(point), contact: contact}, nil
 }
 
 // PublicKey is the applicationServerKey of browsers: the uncompressed point.
@@ -52,12 +54,12 @@ func (v *VAPID) authorization(endpoint *url.URL, now time.Time) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	token := Encode([]byte(`{"typ":"JWT","alg":"ES256"}`)) + "." + Encode(body)
-	sig, err := sign(v.key, []byte(token)) // RFC 7518 §3.4: r and s side by side
+	token := device.Encode([]byte(`{"typ":"JWT","alg":"ES256"}`)) + "." + device.Encode(body)
+	sig, err := device.Sign(v.key, []byte(token)) // RFC 7518 §3.4: r and s side by side
 	if err != nil {
 		return "", err
 	}
-	return "vapid t=" + token + "." + Encode(sig) + ", k=" + v.public, nil
+	return "vapid t=" + token + "." + device.Encode(sig) + ", k=" + v.public, nil
 }
 
 // origin is the ASCII serialization of RFC 6454 §6.2: the default port is left out.
