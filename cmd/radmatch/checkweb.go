@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/mfa/web"
@@ -40,7 +41,7 @@ func (a *app) checkWeb(cfg *config.Config) error {
 	if !t.Files() {
 		return nil
 	}
-	pair, err := web.ReadKeyPair(t.CertFile, t.KeyFile)
+	pair, err := front.ReadKeyPair(t.CertFile, t.KeyFile)
 	if err != nil {
 		a.find(foundError, cfg.Where("web.tls.cert_file"), err.Error(), "")
 		return &exitError{code: exitConfig}

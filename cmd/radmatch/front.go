@@ -15,19 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/textfile"
-	"github.com/radmatch/radmatch/mfa/web"
 )
 
-// front is the door for browsers and devices: listen.web, with TLS or without,
+// webDoor is the door for browsers and devices: listen.web, with TLS or without,
 // and where ACME wants one a listener for its challenges.
-type front struct {
+type webDoor struct {
 	server     *http.Server
 	listener   net.Listener
 	proxies    []netip.Prefix // believed about who is behind them
 	conns      int            // at once
-	pair       *web.KeyPair   // nil: no certificate files
-	acme       *web.ACME      // nil: no ACME
+	pair       *front.KeyPair // nil: no certificate files
+	acme       *front.ACME    // nil: no ACME
 	challenges *http.Server   // nil: no HTTP-01
 	plain      net.Listener   // of challenges
 }
@@ -42,27 +42,27 @@ const challengeConns = 64
 func connLimit() int {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return web.MaxConns
+		return front.MaxConns
 	}
 	n := int(min(files.Cur, 1<<20))
-	return max(64, min(web.MaxConns, n-max(256, n/10)))
+	return max(64, min(front.MaxConns, n-max(256, n/10)))
 }
 
 // streamLimit is how many of the connections may be event streams.
 func streamLimit(conns int) int { return conns * 4 / 5 }
 
 // openFront listens, and serves nothing yet.
-func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, log *zap.Logger) (*front, error) {
-	f := &front{server: web.NewHTTPServer(handler, log), proxies: cfg.Web.TrustedProxies, conns: connLimit()}
+func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, log *zap.Logger) (*webDoor, error) {
+	f := &webDoor{server: front.NewHTTPServer(handler, log), proxies: cfg.Web.TrustedProxies, conns: connLimit()}
 	t := cfg.Web.TLS
 	var err error
 	switch {
 	case t.Files():
-		if f.pair, err = web.OpenKeyPair(t.CertFile, t.KeyFile, log); err != nil {
+		if f.pair, err = front.OpenKeyPair(t.CertFile, t.KeyFile, log); err != nil {
 			err = fmt.Errorf("%s: %w", cfg.Where("web.tls.cert_file"), err)
 			return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
 		}
-		f.server.TLSConfig = web.TLSConfig(f.pair.Certificate)
+		f.server.TLSConfig = front.TLSConfig(f.pair.Certificate)
 	case t.On():
 		if f.acme, err = newACME(cfg, log); err != nil {
 			return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
@@ -75,7 +75,7 @@ func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, lo
 	if t.ACME.HTTPListen == "" || f.acme == nil {
 		return f, nil
 	}
-	f.challenges = web.NewHTTPServer(f.acme.Challenges(http.RedirectHandler(cfg.PublicURL(), http.StatusFound)), log)
+	f.challenges = front.NewHTTPServer(f.acme.Challenges(http.RedirectHandler(cfg.PublicURL(), http.StatusFound)), log)
 	if f.plain, err = (&net.ListenConfig{}).Listen(ctx, "tcp", t.ACME.HTTPListen); err != nil {
 		f.listener.Close()
 		return nil, withHint(listenHint(err, "web.tls.acme.http_listen"), err)
@@ -84,9 +84,9 @@ func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, lo
 }
 
 // newACME is the authority of the configuration.
-func newACME(cfg *config.Config, log *zap.Logger) (*web.ACME, error) {
+func newACME(cfg *config.Config, log *zap.Logger) (*front.ACME, error) {
 	c := cfg.Web.TLS.ACME
-	a := &web.ACME{Domains: c.Domains, Email: c.Email, Directory: c.Directory, Folder: filepath.Join(cfg.DataDir, "acme"), Logger: log}
+	a := &front.ACME{Domains: c.Domains, Email: c.Email, Directory: c.Directory, Folder: filepath.Join(cfg.DataDir, "acme"), Logger: log}
 	if c.CAFile != "" {
 		roots, err := textfile.Roots(c.CAFile)
 		if err != nil {
@@ -96,17 +96,17 @@ func newACME(cfg *config.Config, log *zap.Logger) (*web.ACME, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 		a.Transport = transport
 	}
-	return web.NewACME(a), nil
+	return front.NewACME(a), nil
 }
 
 // secure reports whether it serves https. The server's own TLSConfig says that
 // only until it serves: net/http fills it in for plain HTTP too.
-func (f *front) secure() bool { return f.pair != nil || f.acme != nil }
+func (f *webDoor) secure() bool { return f.pair != nil || f.acme != nil }
 
 // serve serves until close. What ends a listener before goes to failed.
-func (f *front) serve(failed chan<- error) {
+func (f *webDoor) serve(failed chan<- error) {
 	go func() {
-		l := web.LimitListener(f.listener, f.proxies, f.conns)
+		l := front.LimitListener(f.listener, f.proxies, f.conns)
 		serve := f.server.Serve
 		if f.secure() {
 			serve = func(l net.Listener) error { return f.server.ServeTLS(l, "", "") }
@@ -119,28 +119,28 @@ func (f *front) serve(failed chan<- error) {
 		return
 	}
 	go func() {
-		if err := f.challenges.Serve(web.LimitListener(f.plain, nil, challengeConns)); !errors.Is(err, http.ErrServerClosed) {
+		if err := f.challenges.Serve(front.LimitListener(f.plain, nil, challengeConns)); !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("web: %w", err)
 		}
 	}()
 }
 
 // start runs what works beside the listeners until ctx ends.
-func (f *front) start(ctx context.Context, w *sync.WaitGroup) {
+func (f *webDoor) start(ctx context.Context, w *sync.WaitGroup) {
 	if f.acme != nil {
 		w.Go(func() { f.acme.Run(ctx) })
 	}
 }
 
 // reload reads the certificate again; the log says how that went.
-func (f *front) reload() {
+func (f *webDoor) reload() {
 	if f.pair != nil {
 		f.pair.Reload()
 	}
 }
 
 // close ends all connections.
-func (f *front) close() {
+func (f *webDoor) close() {
 	f.server.Close()
 	f.listener.Close()
 	if f.challenges != nil {

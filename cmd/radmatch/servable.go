@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/config"
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/textfile"
-	"github.com/radmatch/radmatch/mfa/web"
 )
 
 // servable builds what serve builds before it listens, and says why it would refuse
@@ -42,7 +42,7 @@ func pageFiles(cfg *config.Config) error {
 	var found []error
 	t := cfg.Web.TLS
 	if t.Files() {
-		if _, err := web.ReadKeyPair(t.CertFile, t.KeyFile); err != nil {
+		if _, err := front.ReadKeyPair(t.CertFile, t.KeyFile); err != nil {
 			found = append(found, fmt.Errorf("%s: %w", cfg.Where("web.tls.cert_file"), err))
 		}
 	}

@@ -270,7 +270,7 @@ func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error 
 }
 
 // listen opens the listeners. Those of RADIUS serve from then on, front not yet.
-func listen(ctx context.Context, cfg *config.Config, server *radius.Server, pages http.Handler, log *zap.Logger) (*front, error) {
+func listen(ctx context.Context, cfg *config.Config, server *radius.Server, pages http.Handler, log *zap.Logger) (*webDoor, error) {
 	front, err := openFront(ctx, cfg, pages, log)
 	if err != nil {
 		return nil, err
@@ -301,7 +301,7 @@ func wait(ctx context.Context, failed <-chan error, hup <-chan os.Signal, reload
 }
 
 // start runs what works beside the listeners until ctx ends.
-func start(ctx context.Context, server *radius.Server, front *front, st *store.Store, l *lasting) *sync.WaitGroup {
+func start(ctx context.Context, server *radius.Server, front *webDoor, st *store.Store, l *lasting) *sync.WaitGroup {
 	w := &sync.WaitGroup{}
 	w.Go(func() { l.pending.Run(ctx) })
 	w.Go(func() { l.refusals.Run(ctx) })
@@ -330,7 +330,7 @@ func drain(ctx context.Context, l *lasting, server *radius.Server) {
 }
 
 // announce says that the server is ready: in the log, to systemd, to scripts.
-func (a *app) announce(readyFile string, server *radius.Server, front *front, log *zap.Logger) error {
+func (a *app) announce(readyFile string, server *radius.Server, front *webDoor, log *zap.Logger) error {
 	var text strings.Builder
 	for _, addr := range server.Addrs() {
 		log.Info("listening", zap.String("radius", addr.String()))

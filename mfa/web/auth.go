@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/front"
 )
 
 // caller is a device whose request has been verified.
@@ -30,7 +31,7 @@ func (s *Server) device(next func(http.ResponseWriter, *http.Request, caller)) h
 			refuse(w, s.failed(w, r, err))
 			return
 		}
-		connOf(r).device()
+		front.Vouch(r)
 		next(w, r, c)
 	}
 }

@@ -5,12 +5,11 @@
 // device.Store. What it knows alone is WebAuthn (Level 3; passkey.go, the only file
 // that knows the library) and the places of addresses (places.go).
 //
-// cmd/radmatch makes one Server, which outlives every reload, and an http.Server
-// around its Handler with NewHTTPServer. Besides net/http's goroutines it starts
+// cmd/radmatch makes one Server, which outlives every reload, and serves its Handler
+// at the door that is package front. Besides net/http's goroutines it starts
 // one an event stream, and one while a database of places is read again. One
-// mutex each guards the open event streams, the nonces that devices have used, the
-// rates of addresses, the connections and the passkeys that were offered; none is
-// held over a call.
+// mutex each guards the open event streams, the nonces that devices have used
+// and the passkeys that were offered; none is held over a call.
 //
 // Everybody can reach this package, so every table in it is bounded and every
 // read has a size and a time. Server-sent events are those of the HTML standard,

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/front"
 )
 
 // invitation tells who holds a token for whom it is, and whether it is still good.
@@ -111,16 +112,16 @@ const (
 // guesses limits failed tries per address and overall.
 type guesses struct {
 	all *rate.Limiter
-	by  rates
+	by  front.Rates
 }
 
 func newGuesses() guesses {
-	return guesses{all: rate.NewLimiter(rate.Every(allInterval), allBurst), by: rates{every: rate.Every(guessInterval), burst: guessBurst}}
+	return guesses{all: rate.NewLimiter(rate.Every(allInterval), allBurst), by: front.Rates{Every: rate.Every(guessInterval), Burst: guessBurst}}
 }
 
 // take counts a try and reports whether it is one of few.
 func (g *guesses) take(remote string, now time.Time) bool {
-	n := network(remote)
+	n := front.Network(remote)
 	// First overall: that also bounds how fast strangers fill the table.
-	return n.IsValid() && g.all.AllowN(now, 1) && g.by.allow(within(n), now)
+	return n.IsValid() && g.all.AllowN(now, 1) && g.by.Allow(front.Within(n), now)
 }

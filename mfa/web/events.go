@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -21,7 +22,7 @@ import (
 func (s *Server) events(w http.ResponseWriter, r *http.Request, c caller) {
 	limit := cmp.Or(s.MaxStreams, defaultStreams)
 	perAddress := cmp.Or(s.MaxAddressStreams, limit/4)
-	end := s.streams.add(c.ID, proxies(s.TrustedProxies).limited(r.RemoteAddr), limit, perAddress)
+	end := s.streams.add(c.ID, front.Proxies(s.TrustedProxies).Limited(r.RemoteAddr), limit, perAddress)
 	if end == nil {
 		refuse(w, errBusy)
 		return
@@ -57,7 +58,7 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 	_ = h.Write(&head) // to memory
 	head.WriteString("\r\n")
 	// An error comes again at the first event.
-	_ = conn.SetWriteDeadline(time.Now().Add(requestTimeout))
+	_ = conn.SetWriteDeadline(time.Now().Add(front.RequestTimeout))
 	_, _ = conn.Write(head.Bytes())
 	return conn, nil
 }
@@ -103,7 +104,7 @@ func (s *Server) stream(conn net.Conn, c caller, end chan struct{}) {
 // send writes updates as server-sent events, or a sign of life where there are
 // none, at once.
 func send(conn net.Conn, updates []push.Update) error {
-	if err := conn.SetWriteDeadline(time.Now().Add(requestTimeout)); err != nil {
+	if err := conn.SetWriteDeadline(time.Now().Add(front.RequestTimeout)); err != nil {
 		return err
 	}
 	var b bytes.Buffer

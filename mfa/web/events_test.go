@@ -19,6 +19,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -150,7 +151,7 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = NewHTTPServer(r.http.Config.Handler, nil)
+	srv.Config = front.NewHTTPServer(r.http.Config.Handler, nil)
 	const limit = 300 * time.Millisecond
 	srv.Config.ReadTimeout, srv.Config.WriteTimeout = limit, limit
 	srv.Start()
@@ -191,7 +192,7 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // TestStreamOverTLS: one on which nothing happens for an hour is still there for
 // the prompt that comes then, also for who would rather speak HTTP/2.
 func TestStreamOverTLS(t *testing.T) {
-	cert, key := testPair(t, 1, time.Now().Add(time.Hour))
+	cert, key := selfSigned(t, 1, time.Now().Add(time.Hour))
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +201,8 @@ func TestStreamOverTLS(t *testing.T) {
 		st := &pushtest.Store{}
 		signer := st.Add(t, "anna", "anna1", device.MaxVersion)
 		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
-		srv, l := NewHTTPServer(s.Handler(), nil), make(pipes)
-		srv.TLSConfig = TLSConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil })
+		srv, l := front.NewHTTPServer(s.Handler(), nil), make(pipes)
+		srv.TLSConfig = front.TLSConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil })
 		go srv.ServeTLS(l, "", "")
 		transport := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			near, far := net.Pipe()

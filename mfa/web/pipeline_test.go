@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -23,8 +24,8 @@ func TestPipelining(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := &pushtest.Store{}
-	srv := NewHTTPServer((&Server{Store: st, Approver: &push.Approver{Store: st}}).Handler(), nil)
-	go srv.Serve(LimitListener(inner, nil, 100))
+	srv := front.NewHTTPServer((&Server{Store: st, Approver: &push.Approver{Store: st}}).Handler(), nil)
+	go srv.Serve(front.LimitListener(inner, nil, 100))
 	defer srv.Close()
 	small := "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 	large := "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 4000) + "\r\n\r\n"

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 )
 
@@ -45,49 +46,16 @@ type Server struct {
 	streams  streams
 	nonces   nonces
 	guesses  guesses
-	unsigned rates        // of requests that no device has signed
+	unsigned front.Rates  // of requests that no device has signed
 	reading  atomic.Int32 // histories that are read
 }
 
 // The limits of what a stranger can send.
 const (
 	maxBody         = 8 << 10
-	maxHeaderBytes  = 16 << 10
-	headerTimeout   = 5 * time.Second
-	requestTimeout  = 10 * time.Second // to read a request, and to write an answer or one event
-	idleTimeout     = time.Minute      // between two requests of a device or a proxy
-	strangerIdle    = 5 * time.Second
 	defaultStreams  = 20_000
 	defaultInterval = 15 * time.Second
 )
-
-// NewHTTPServer returns a server for h with limits on time and size that suit a
-// front door and event streams. Errors of single connections go to log at debug
-// level: they are mostly a stranger's.
-func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
-	if log == nil {
-		log = zap.NewNop()
-	}
-	errorLog, err := zap.NewStdLogAt(log, zap.DebugLevel)
-	if err != nil {
-		panic("web: internal error: " + err.Error()) // only for an unknown level
-	}
-	// An event stream has a connection of its own, and gives net/http nothing to do
-	// (see hijack). Over HTTP/2 it would stay there, three goroutines a device.
-	http1 := new(http.Protocols)
-	http1.SetHTTP1(true)
-	return &http.Server{
-		Handler:           oneAtATime(h),
-		ConnContext:       withConn,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      requestTimeout, // a stream sets its own, write by write
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          errorLog,
-		Protocols:         http1,
-	}
-}
 
 // Close ends all event streams and lets none begin. Register it with
 // http.Server.RegisterOnShutdown, which does not end them itself.
@@ -125,7 +93,7 @@ func (s *Server) Handler() http.Handler {
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusForbidden, "cross_origin", "This request comes from another site's page.")
 	}))
-	return s.recover(s.believe(s.headers(origins.Handler(mux))))
+	return s.recover(front.Believe(s.TrustedProxies, s.headers(origins.Handler(mux))))
 }
 
 // open returns what is answered without a signature.

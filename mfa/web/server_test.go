@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 )
@@ -50,7 +50,7 @@ func newRigWith(t testing.TB, set func(*Server, *pushtest.Store)) *rig {
 	}
 	set(r.Server, st)
 	r.http = httptest.NewUnstartedServer(nil)
-	r.http.Config = NewHTTPServer(r.Handler(), r.Logger)
+	r.http.Config = front.NewHTTPServer(r.Handler(), r.Logger)
 	r.http.Start()
 	t.Cleanup(func() {
 		r.Close()
@@ -542,30 +542,11 @@ func TestGuessRates(t *testing.T) {
 	}
 }
 
-// TestRatesAreBounded: strangers from everywhere fill no memory, those who came
-// before keep what they have, and later there is room again.
-func TestRatesAreBounded(t *testing.T) {
-	r := rates{every: 1, burst: 2}
-	now := time.Now()
-	from := func(i int) []netip.Prefix { return within(network(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250))) }
-	for i := range 2 * maxRates {
-		if allowed := r.allow(from(i), now); allowed != (i < maxRates+2) { // the rest share two
-			t.Fatalf("network %d: %v", i, allowed)
-		}
-	}
-	if len(r.networks) != maxRates {
-		t.Errorf("%d networks", len(r.networks))
-	}
-	if !r.allow(from(2*maxRates+1), now.Add(time.Minute)) || len(r.networks) > 1 {
-		t.Errorf("%d networks a minute later", len(r.networks))
-	}
-}
-
 // TestUnsignedRate: what no device has signed is bounded by address, also through a
 // trusted proxy; a signed request of the same address is not.
 func TestUnsignedRate(t *testing.T) {
 	r := newRigWith(t, func(s *Server, _ *pushtest.Store) { s.TrustedProxies = prefixes("127.0.0.1/32") })
-	r.unsigned.burst, r.unsigned.every = 5, 0.001
+	r.unsigned.Burst, r.unsigned.Every = 5, 0.001
 	from := func(address string) http.Header { return http.Header{"X-Forwarded-For": {address}} }
 	for i, q := range []request{
 		{target: "/"}, {target: "/nothing"}, {target: "/api/v1/enroll"}, {target: "/api/v1/prompts", header: from("198.51.100.7")},

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/radmatch/radmatch/mfa/front"
 )
 
 // maxDeviceStreams is how many streams a device may have. One more ends its
@@ -15,7 +17,7 @@ const maxDeviceStreams = 2
 type streams struct {
 	mu        sync.Mutex
 	open      map[string][]open // by device
-	addresses tally
+	addresses front.Tally
 	count     int
 	closed    bool
 }
@@ -35,7 +37,7 @@ func (s *streams) add(device string, from []netip.Prefix, limit, addressLimit in
 		close(mine[0].stop)
 		s.drop(device, mine[0].stop)
 	}
-	if s.closed || s.count >= limit || s.addresses.full(from, addressLimit).IsValid() {
+	if s.closed || s.count >= limit || s.addresses.Full(from, addressLimit).IsValid() {
 		return nil
 	}
 	if s.open == nil {
@@ -43,7 +45,7 @@ func (s *streams) add(device string, from []netip.Prefix, limit, addressLimit in
 	}
 	o := open{stop: make(chan struct{}), from: from}
 	s.open[device] = append(s.open[device], o)
-	s.addresses.add(from)
+	s.addresses.Add(from)
 	s.count++
 	return o.stop
 }
@@ -60,7 +62,7 @@ func (s *streams) drop(device string, stop chan struct{}) {
 	if i < 0 {
 		return
 	}
-	s.addresses.remove(s.open[device][i].from)
+	s.addresses.Remove(s.open[device][i].from)
 	s.count--
 	if s.open[device] = slices.Delete(s.open[device], i, i+1); len(s.open[device]) == 0 {
 		delete(s.open, device)

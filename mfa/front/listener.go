@@ -1,4 +1,4 @@
-package web
+package front
 
 import (
 	"container/list"
@@ -43,7 +43,7 @@ func LimitListener(l net.Listener, trusted []netip.Prefix, conns int) net.Listen
 	few := min(maxStrangers, max(1, conns/5))
 	return &door{
 		Listener: l, trusted: trusted, limit: conns, strangersLimit: few, addressLimit: min(maxAddressStrangers, max(1, few/4)),
-		connects: rates{every: connectRate, burst: connectBurst}, freed: make(chan struct{}, 1),
+		connects: Rates{Every: connectRate, Burst: connectBurst}, freed: make(chan struct{}, 1),
 	}
 }
 
@@ -51,17 +51,17 @@ func LimitListener(l net.Listener, trusted []netip.Prefix, conns int) net.Listen
 // are too many.
 type door struct {
 	net.Listener
-	trusted        proxies
+	trusted        Proxies
 	limit          int // of all
 	strangersLimit int
 	addressLimit   int // of the strangers
-	connects       rates
+	connects       Rates
 	freed          chan struct{} // has room for one; told when there are fewer strangers
 
 	mu        sync.Mutex
 	count     int
 	strangers list.List // of *conn, the oldest first
-	networks  tally     // of the strangers
+	networks  Tally     // of the strangers
 }
 
 // Accept implements net.Listener.
@@ -71,8 +71,8 @@ func (d *door) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &conn{Conn: inner, door: d, from: d.trusted.limited(inner.RemoteAddr().String())}
-		ok := d.connects.allow(c.from, time.Now())
+		c := &conn{Conn: inner, door: d, from: d.trusted.Limited(inner.RemoteAddr().String())}
+		ok := d.connects.Allow(c.from, time.Now())
 		for pause := time.Duration(1); ok && pause > 0; {
 			pause, ok = d.enter(c, time.Now())
 			d.await(pause)
@@ -90,7 +90,7 @@ func (d *door) enter(c *conn, now time.Time) (pause time.Duration, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var old *conn
-	crowded := d.networks.full(c.from, d.addressLimit)
+	crowded := d.networks.Full(c.from, d.addressLimit)
 	switch {
 	case crowded.IsValid():
 		old = d.oldest(func(s *conn) bool { return len(s.from) > 0 && crowded.Contains(s.from[0].Addr()) })
@@ -110,7 +110,7 @@ func (d *door) enter(c *conn, now time.Time) (pause time.Duration, ok bool) {
 	d.count++
 	c.held, c.since = true, now
 	c.place = d.strangers.PushBack(c)
-	d.networks.add(c.from)
+	d.networks.Add(c.from)
 	return 0, true
 }
 
@@ -142,7 +142,7 @@ func (d *door) known(c *conn) {
 	if c.place != nil {
 		d.strangers.Remove(c.place)
 		c.place = nil
-		d.networks.remove(c.from)
+		d.networks.Remove(c.from)
 		select {
 		case d.freed <- struct{}{}:
 		default:
@@ -195,7 +195,7 @@ func (c *conn) device() {
 // SetReadDeadline implements net.Conn. A deadline that is later than any request
 // may take is that between two requests, which a stranger has less of.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if len(c.from) > 0 && time.Until(t) > requestTimeout+time.Second && c.stranger() {
+	if len(c.from) > 0 && time.Until(t) > RequestTimeout+time.Second && c.stranger() {
 		t = time.Now().Add(strangerIdle)
 	}
 	return c.Conn.SetReadDeadline(t)
@@ -220,6 +220,9 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	}
 	return ctx
 }
+
+// Vouch says that the connection of a request is a device's, and no stranger's.
+func Vouch(r *http.Request) { connOf(r).device() }
 
 // connOf returns the connection of a request, nil where no door let it in.
 func connOf(r *http.Request) *conn {

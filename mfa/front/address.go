@@ -1,4 +1,4 @@
-package web
+package front
 
 import (
 	"net/http"
@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// proxies are whose X-Forwarded-For is believed.
-type proxies []netip.Prefix
+// Proxies are whose X-Forwarded-For is believed.
+type Proxies []netip.Prefix
 
-func (p proxies) include(a netip.Addr) bool {
+func (p Proxies) include(a netip.Addr) bool {
 	return slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
 // maxHops is how many proxies in a row are believed.
 const maxHops = 8
 
-// client returns the address that a request comes from: the peer, or, where that
+// Client returns the address that a request comes from: the peer, or, where that
 // is a trusted proxy, whom the proxy has seen last. What is before that in the
 // header anybody could have written.
-func (p proxies) client(remote string, header http.Header) netip.AddrPort {
+func (p Proxies) Client(remote string, header http.Header) netip.AddrPort {
 	peer, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.AddrPort{}
@@ -50,30 +50,29 @@ func parseHop(s string) (netip.Addr, error) {
 	return a.Unmap().WithZone(""), err
 }
 
-// believe puts the address that a request comes from into RemoteAddr.
-func (s *Server) believe(next http.Handler) http.Handler {
-	trusted := proxies(s.TrustedProxies)
+// Believe puts the address that a request comes from into RemoteAddr.
+func Believe(trusted Proxies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if at := trusted.client(r.RemoteAddr, r.Header); at.IsValid() {
+		if at := trusted.Client(r.RemoteAddr, r.Header); at.IsValid() {
 			r.RemoteAddr = at.String()
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// limited returns the networks that limits of their own hold for, the narrowest
+// Limited returns the networks that limits of their own hold for, the narrowest
 // first. A proxy has none, nor has this machine, where a proxy may be that nobody
 // has named: all people come from there.
-func (p proxies) limited(remote string) []netip.Prefix {
-	n := network(remote)
+func (p Proxies) Limited(remote string) []netip.Prefix {
+	n := Network(remote)
 	if !n.IsValid() || n.Addr().IsLoopback() || p.include(n.Addr()) {
 		return nil
 	}
-	return within(n)
+	return Within(n)
 }
 
-// network is what one stranger surely holds: an IPv4 address, an IPv6 /64.
-func network(remote string) netip.Prefix {
+// Network is what one stranger surely holds: an IPv4 address, an IPv6 /64.
+func Network(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
@@ -86,9 +85,9 @@ func network(remote string) netip.Prefix {
 	return p
 }
 
-// within returns n and, for IPv6, what a stranger may hold as well: providers hand
+// Within returns n and, for IPv6, what a stranger may hold as well: providers hand
 // out a /56 for the asking, and a /48 to whoever has a site.
-func within(n netip.Prefix) []netip.Prefix {
+func Within(n netip.Prefix) []netip.Prefix {
 	if n.Addr().Is4() {
 		return []netip.Prefix{n}
 	}
@@ -107,12 +106,12 @@ func times(n netip.Prefix) int {
 	return 1
 }
 
-// tally counts what networks hold. The zero value is ready to be read.
-type tally map[netip.Prefix]int
+// Tally counts what networks hold. The zero value is ready to be read.
+type Tally map[netip.Prefix]int
 
-// full returns the first of the networks that holds as much as it may, where an
+// Full returns the first of the networks that holds as much as it may, where an
 // address may hold limit; an invalid one if there is none.
-func (t tally) full(networks []netip.Prefix, limit int) netip.Prefix {
+func (t Tally) Full(networks []netip.Prefix, limit int) netip.Prefix {
 	for _, n := range networks {
 		if t[n] >= limit*times(n) {
 			return n
@@ -121,16 +120,18 @@ func (t tally) full(networks []netip.Prefix, limit int) netip.Prefix {
 	return netip.Prefix{}
 }
 
-func (t *tally) add(networks []netip.Prefix) {
+// Add counts one for each of the networks.
+func (t *Tally) Add(networks []netip.Prefix) {
 	if *t == nil {
-		*t = make(tally)
+		*t = make(Tally)
 	}
 	for _, n := range networks {
 		(*t)[n]++
 	}
 }
 
-func (t tally) remove(networks []netip.Prefix) {
+// Remove takes back what Add has counted.
+func (t Tally) Remove(networks []netip.Prefix) {
 	for _, n := range networks {
 		if t[n]--; t[n] <= 0 {
 			delete(t, n)

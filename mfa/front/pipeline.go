@@ -1,4 +1,4 @@
-package web
+package front
 
 import (
 	"io"
@@ -66,6 +66,9 @@ func (c *conn) waiting() bool {
 	return err == nil && n > 0
 }
 
+// hasty is what such a client is told, in the form of the device protocol.
+const hasty = `{"error":"bad_request","message":"Send a request after the answer to the one before."}` + "\n"
+
 // oneAtATime ends a connection whose client does not wait for its answers.
 func oneAtATime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +79,9 @@ func oneAtATime(next http.Handler) http.Handler {
 		}
 		if !c.begin() {
 			w.Header().Set("Connection", "close")
-			fail(w, http.StatusBadRequest, "bad_request", "Send a request after the answer to the one before.")
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, hasty) // an error is the connection's
 			return
 		}
 		body := &ending{ReadCloser: r.Body, over: r.ContentLength == 0}

@@ -1,0 +1,196 @@
+package front
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// addressed is a connection from an address.
+type addressed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c addressed) RemoteAddr() net.Addr { return c.from }
+
+// doorRig is a door, and who comes to it.
+type doorRig struct {
+	*door
+	inner *pipeListener
+}
+
+func newDoor(t *testing.T, d *door) *doorRig {
+	r := &doorRig{d, &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}}
+	d.Listener = r.inner
+	d.connects, d.freed = Rates{Every: rate.Inf, Burst: 1}, make(chan struct{}, 1)
+	return r
+}
+
+// enter has somebody connect, who is let in.
+func (r *doorRig) enter(t *testing.T, from string) (client net.Conn, server *conn) {
+	t.Helper()
+	time.Sleep(grace) // that of all before is over
+	client, inner := net.Pipe()
+	r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
+	c, err := r.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, c.(*conn)
+}
+
+// closed reports whether the other side has closed the connection.
+func closed(client net.Conn) bool {
+	_ = client.SetReadDeadline(time.Now().Add(time.Second))
+	_, err := client.Read(make([]byte, 1))
+	return err == io.EOF
+}
+
+// TestDoor: strangers push out each other, never a device, and no network holds more
+// than its share.
+func TestDoor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{trusted: networks("192.0.2.1/32"), limit: 10, strangersLimit: 6, addressLimit: 2})
+		one, _ := r.enter(t, "198.51.100.7:1")
+		two, _ := r.enter(t, "198.51.100.7:2")
+		_, three := r.enter(t, "198.51.100.7:3")
+		if !closed(one) || closed(two) {
+			t.Error("a third connection of one address takes not the place of its first")
+		}
+		three.device()
+		r.enter(t, "198.51.100.7:4")
+		if closed(two) {
+			t.Error("a device's connection counts as a stranger's")
+		}
+		// One /64, one /56, and a /48 that has twice as much.
+		var six []net.Conn
+		for _, from := range []string{"[2001:db8:0:0::1]:1", "[2001:db8:0:0::2]:1", "[2001:db8:0:1::1]:1", "[2001:db8:0:100::1]:1", "[2001:db8:0:200::1]:1", "[2001:db8:0:300::1]:1"} {
+			c, _ := r.enter(t, from)
+			six = append(six, c)
+		}
+		for i, want := range []bool{true, true, false, false, false, false} {
+			if got := closed(six[i]); got != want {
+				t.Errorf("connection %d of a /48: closed %v", i, got)
+			}
+		}
+		if closed(two) {
+			t.Error("the oldest gave way before there was need")
+		}
+		// A proxy has no share of its own, but strangers are few all together.
+		for range 4 {
+			r.enter(t, "192.0.2.1:1")
+		}
+		if !closed(two) || r.strangers.Len() != 6 {
+			t.Errorf("%d strangers, the oldest is there", r.strangers.Len())
+		}
+	})
+}
+
+// TestDoorFull: where devices have all connections nobody comes in, and a place is
+// free again once, however often a connection is closed.
+func TestDoorFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 3, strangersLimit: 2, addressLimit: 2})
+		var devices []*conn
+		for range 3 {
+			_, c := r.enter(t, "198.51.100.7:1")
+			c.device()
+			devices = append(devices, c)
+		}
+		refused, inner := net.Pipe()
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:1"))}
+		go r.Accept()
+		synctest.Wait()
+		if !closed(refused) {
+			t.Error("a fourth connection")
+		}
+		for range 2 {
+			_ = devices[0].Close()
+		}
+		again, inner := net.Pipe() // by the Accept that waits
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:2"))}
+		synctest.Wait()
+		if closed(again) || r.count != 3 {
+			t.Errorf("%d connections after one was closed twice", r.count)
+		}
+	})
+}
+
+// TestConnectRate: how often an address connects is bounded too.
+func TestConnectRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 10, strangersLimit: 6, addressLimit: 6})
+		r.connects = Rates{Every: 0.1, Burst: 3}
+		var clients []net.Conn
+		for range 3 {
+			c, _ := r.enter(t, "198.51.100.7:1")
+			clients = append(clients, c)
+		}
+		refused, inner := net.Pipe()
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:2"))}
+		go r.Accept()
+		synctest.Wait()
+		if !closed(refused) || closed(clients[0]) {
+			t.Error("a fourth connection within seconds")
+		}
+		_ = r.inner.Close()
+	})
+}
+
+// TestDoorWaits: who comes when strangers have all their places, each within its
+// grace, waits for the first that is free, and pushes nobody out before.
+func TestDoorWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDoor(t, &door{limit: 10, strangersLimit: 2, addressLimit: 2})
+		first, server := r.enter(t, "198.51.100.7:1")
+		second, _ := r.enter(t, "198.51.100.8:1") // a grace later
+		third, inner := net.Pipe()
+		start := time.Now()
+		accepted := make(chan time.Duration, 2)
+		accept := func() {
+			_, _ = r.Accept()
+			accepted <- time.Since(start)
+		}
+		server.device() // so that one place is free
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.9:1"))}
+		accept()
+		_, inner = net.Pipe()
+		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.10:1"))}
+		accept()
+		if a, b := <-accepted, <-accepted; a != 0 || b != grace {
+			t.Errorf("they waited %v and %v", a, b)
+		}
+		if closed(first) || !closed(second) || closed(third) {
+			t.Error("the oldest stranger is not the one who gave way")
+		}
+	})
+}
+
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipeListener) Close() error {
+	select {
+	case <-l.done:
+	default:
+		close(l.done)
+	}
+	return nil
+}
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
