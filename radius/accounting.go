@@ -2,8 +2,6 @@ package radius
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/md5"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -15,6 +13,7 @@ import (
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Recorder keeps what NAS devices report of sessions.
@@ -58,9 +57,9 @@ type report struct {
 	oob    []byte
 	client string
 	count  *counters
-	secret *Secret
+	secret *wire.Secret
 	id     byte
-	auth   [authSize]byte
+	auth   [wire.AuthSize]byte
 	proxy  []byte
 
 	event  mfa.Event
@@ -71,19 +70,19 @@ type report struct {
 // account takes a packet that came to an accounting address through the intake.
 // It keeps nothing of p, which it writes to during the call.
 func (s *Server) account(a *arrival, svc *service, c *client, p []byte, now time.Time) discard {
-	var r request
+	var r wire.Request
 	outer, count := c, svc.counters[c.index]
-	if why := r.scan(p, s.MaxAttributes); why != keep {
+	if why := discardOf(r.Scan(p, s.MaxAttributes)); why != keep {
 		return why
 	}
-	switch r.code {
+	switch r.Code {
 	case layeh.CodeStatusServer:
 		return s.accountingStatus(a, c, count, &r, now)
 	case layeh.CodeAccountingRequest:
 	default:
 		return discardCode
 	}
-	i := slices.IndexFunc(c.secrets, func(secret *Secret) bool { return secret.verifyAccounting(p, r.ma) })
+	i := slices.IndexFunc(c.secrets, func(secret *wire.Secret) bool { return secret.VerifyAccounting(p, r.MA) })
 	if i < 0 {
 		return discardAccountingSignature
 	}
@@ -103,7 +102,7 @@ func (s *Server) account(a *arrival, svc *service, c *client, p []byte, now time
 	}
 	rep := &report{
 		out: a.out, from: a.from, oob: slices.Clone(a.oob), client: c.Name, count: count, secret: outer.secrets[i],
-		id: r.id, auth: [authSize]byte(r.auth()), proxy: r.proxy(),
+		id: r.ID, auth: [wire.AuthSize]byte(r.Auth()), proxy: r.Proxy(),
 		event: s.sessionEvent(a, c, &r, session, now), mark: markOf(outer.Name, p),
 	}
 	if s.Accounting.Forwarder != nil {
@@ -154,18 +153,18 @@ func (rep *report) acknowledgement(b []byte) []byte {
 	b = append(b, rep.auth[:]...)
 	b = append(b, rep.proxy...) // not longer than the request, where it came from
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
-	sum := rep.secret.digest(b)
-	copy(b[4:headerSize], sum[:])
+	sum := rep.secret.Digest(b)
+	copy(b[4:wire.HeaderSize], sum[:])
 	return b
 }
 
 // accountingStatus answers a Status-Server request on an accounting address
 // (RFC 5997 §4.2).
-func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *request, now time.Time) discard {
-	if r.ma == 0 {
+func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *wire.Request, now time.Time) discard {
+	if r.MA == 0 {
 		return discardUnsignedStatus
 	}
-	i := slices.IndexFunc(c.secrets, func(secret *Secret) bool { return secret.verify(r.raw, r.ma) })
+	i := slices.IndexFunc(c.secrets, func(secret *wire.Secret) bool { return secret.Verify(r.Raw, r.MA) })
 	switch {
 	case i < 0:
 		return discardSignature
@@ -176,33 +175,11 @@ func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *req
 	}
 	buf := s.buffer()
 	defer s.free(buf)
-	w := newWriter(buf[:0], layeh.CodeAccountingResponse, r.id, r.auth(), c.secrets[i])
-	w.b = append(w.b, r.proxy()...)
-	if p, err := w.sealAnswer(); err == nil {
+	w := wire.NewWriter(buf[:0], layeh.CodeAccountingResponse, r.ID, r.Auth(), c.secrets[i])
+	w.B = append(w.B, r.Proxy()...)
+	if p, err := w.SealAnswer(); err == nil {
 		count.status.Add(1)
 		a.out.send(p, a.from, a.oob)
 	}
 	return keep
-}
-
-// verifyAccounting reports in constant time whether p is an Accounting-Request of
-// who has the secret. Both hashes are over a Request Authenticator of zeros
-// (RFC 2866 §3); ma is the offset of the Message-Authenticator, 0 where there is
-// none. p is written to during the call.
-func (s *Secret) verifyAccounting(p []byte, ma int) bool {
-	var auth, zero [authSize]byte
-	copy(auth[:], p[4:headerSize])
-	copy(p[4:headerSize], zero[:])
-	sum := s.digest(p)
-	signed := ma == 0 || s.verify(p, ma)
-	copy(p[4:headerSize], auth[:])
-	return hmac.Equal(sum[:], auth[:]) && signed
-}
-
-// signAccounting sets the Request Authenticator of an Accounting-Request.
-func (s *Secret) signAccounting(p []byte) (auth [md5.Size]byte) {
-	clear(p[4:headerSize])
-	auth = s.digest(p)
-	copy(p[4:headerSize], auth[:])
-	return auth
 }

@@ -19,6 +19,7 @@ import (
 	"layeh.com/radius/rfc2866"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // fakeRecorder is a Recorder in memory.
@@ -76,10 +77,10 @@ func (a accountant) account(datagram []byte) {
 
 // reportOf is an Accounting-Request of attributes.
 func reportOf(id byte, attributes ...[]byte) []byte {
-	p := append([]byte{byte(layeh.CodeAccountingRequest), id, 0, 0}, make([]byte, authSize)...)
+	p := append([]byte{byte(layeh.CodeAccountingRequest), id, 0, 0}, make([]byte, wire.AuthSize)...)
 	p = append(p, slices.Concat(attributes...)...)
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
-	NewSecret([]byte(testSecret)).signAccounting(p)
+	wire.NewSecret([]byte(testSecret)).SignAccounting(p)
 	return p
 }
 
@@ -124,7 +125,7 @@ func TestAccountingPackets(t *testing.T) {
 					t.Error("the Accounting-Response is not authentic")
 				}
 				if f.expect == "status" {
-					answer, err := ParseAnswer(sent[0], 7, (*[16]byte)(f.datagram[4:20]), a.secret)
+					answer, err := wire.ParseAnswer(sent[0], 7, (*[16]byte)(f.datagram[4:20]), a.secret)
 					if err != nil || answer.Code != layeh.CodeAccountingResponse {
 						t.Errorf("answer %v: %v", answer.Code, err)
 					}
@@ -139,7 +140,7 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccountant(t)
 		a.recorder.wait = make(chan struct{})
-		p := reportOf(1, integer(typeAcctStatusType, 1), avp(typeProxyState, "one"), avp(typeAcctSessionID, "s"), avp(typeProxyState, "two"))
+		p := reportOf(1, integer(wire.TypeAcctStatusType, 1), avp(wire.TypeProxyState, "one"), avp(wire.TypeAcctSessionID, "s"), avp(wire.TypeProxyState, "two"))
 		a.account(p)
 		synctest.Wait()
 		if len(a.socket.packets()) > 0 {
@@ -151,11 +152,11 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 		if len(sent) != 1 || !layeh.IsAuthenticResponse(sent[0], p, []byte(testSecret)) {
 			t.Fatalf("answers %x", sent)
 		}
-		if got, want := sent[0][headerSize:], slices.Concat(avp(typeProxyState, "one"), avp(typeProxyState, "two")); !bytes.Equal(got, want) {
+		if got, want := sent[0][wire.HeaderSize:], slices.Concat(avp(wire.TypeProxyState, "one"), avp(wire.TypeProxyState, "two")); !bytes.Equal(got, want) {
 			t.Errorf("attributes %x, want %x", got, want)
 		}
 		a.recorder.err = errors.New("disk full")
-		a.account(reportOf(2, integer(typeAcctStatusType, 2)))
+		a.account(reportOf(2, integer(wire.TypeAcctStatusType, 2)))
 		synctest.Wait()
 		if len(a.socket.packets()) != 1 {
 			t.Error("acknowledged what was not recorded")
@@ -169,18 +170,18 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 // What is sent again is acknowledged again and recorded once; what differs in
 // anything but the delay and the way is another report.
 func TestReportAgain(t *testing.T) {
-	base := [][]byte{integer(typeAcctStatusType, 3), avp(typeAcctSessionID, "s"), avp(typeUserName, "nemo")}
+	base := [][]byte{integer(wire.TypeAcctStatusType, 3), avp(wire.TypeAcctSessionID, "s"), avp(wire.TypeUserName, "nemo")}
 	for _, tt := range []struct {
 		name   string
 		change []byte
 		again  bool
 	}{
 		{"the same", nil, true},
-		{"delay", integer(typeAcctDelayTime, 7), true},
-		{"through a proxy", avp(typeProxyState, "p"), true},
-		{"session time", integer(typeAcctSessionTime, 7), false},
-		{"octets", integer(typeAcctInputOctets, 7), false},
-		{"of another NAS", avp(typeNASIdentifier, "gw2"), false},
+		{"delay", integer(wire.TypeAcctDelayTime, 7), true},
+		{"through a proxy", avp(wire.TypeProxyState, "p"), true},
+		{"session time", integer(wire.TypeAcctSessionTime, 7), false},
+		{"octets", integer(wire.TypeAcctInputOctets, 7), false},
+		{"of another NAS", avp(wire.TypeNASIdentifier, "gw2"), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -207,12 +208,12 @@ func TestReportAgain(t *testing.T) {
 func TestSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccountant(t)
-		class := classOf([]byte("key"), "edge", "LOGIN")
-		a.account(reportOf(1, integer(typeAcctStatusType, 2), avp(typeAcctSessionID, "0000A1"), avp(typeUserName, "nemo"),
-			avp(typeNASIPAddress, "\xc0\x00\x02\x01"), avp(typeNASIdentifier, "gw1"), avp(typeCallingStationID, "198.51.100.3"),
-			avp(typeFramedIPAddress, "\x0a\x08\x00\x07"), avp(typeClass, "theirs"), avp(typeClass, class), integer(typeAcctSessionTime, 61),
-			integer(typeAcctInputOctets, 1), integer(typeAcctInputGiga, 2), integer(typeAcctOutputOctets, 3), integer(typeAcctOutputGiga, 4),
-			integer(typeAcctTerminateCause, 4), integer(typeAcctDelayTime, 90)))
+		class := wire.ClassOf([]byte("key"), "edge", "LOGIN")
+		a.account(reportOf(1, integer(wire.TypeAcctStatusType, 2), avp(wire.TypeAcctSessionID, "0000A1"), avp(wire.TypeUserName, "nemo"),
+			avp(wire.TypeNASIPAddress, "\xc0\x00\x02\x01"), avp(wire.TypeNASIdentifier, "gw1"), avp(wire.TypeCallingStationID, "198.51.100.3"),
+			avp(wire.TypeFramedIPAddress, "\x0a\x08\x00\x07"), avp(wire.TypeClass, "theirs"), avp(wire.TypeClass, class), integer(wire.TypeAcctSessionTime, 61),
+			integer(wire.TypeAcctInputOctets, 1), integer(wire.TypeAcctInputGiga, 2), integer(wire.TypeAcctOutputOctets, 3), integer(wire.TypeAcctOutputGiga, 4),
+			integer(wire.TypeAcctTerminateCause, 4), integer(wire.TypeAcctDelayTime, 90)))
 		synctest.Wait()
 		want := mfa.Event{
 			ID: "LOGIN", Time: time.Now().Add(-90 * time.Second), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge", User: mfa.NameOf("nemo"),
@@ -235,13 +236,13 @@ func TestSession(t *testing.T) {
 
 func TestClass(t *testing.T) {
 	key := []byte("key")
-	ours := classOf(key, "edge", "LOGIN")
+	ours := wire.ClassOf(key, "edge", "LOGIN")
 	for _, tt := range []struct{ name, class, want string }{
 		{"ours", ours, "LOGIN"},
-		{"of another group", classOf(key, "other", "LOGIN"), ""},
-		{"of another server", classOf([]byte("other"), "edge", "LOGIN"), ""},
+		{"of another group", wire.ClassOf(key, "other", "LOGIN"), ""},
+		{"of another server", wire.ClassOf([]byte("other"), "edge", "LOGIN"), ""},
 		{"another login", strings.Replace(ours, "LOGIN", "LOGIM", 1), ""},
-		{"no login", classOf(key, "edge", ""), ""},
+		{"no login", wire.ClassOf(key, "edge", ""), ""},
 		{"cut", ours[:len(ours)-1], ""},
 		{"longer", ours + "A", ""},
 		{"no MAC", "radmatch.LOGIN", ""},
@@ -249,7 +250,7 @@ func TestClass(t *testing.T) {
 		{"foreign", "OU=sales;", ""},
 		{"empty", "", ""},
 	} {
-		if got := loginOfClass(key, "edge", []byte(tt.class)); got != tt.want {
+		if got := wire.LoginOfClass(key, "edge", []byte(tt.class)); got != tt.want {
 			t.Errorf("%s: login %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -258,20 +259,20 @@ func TestClass(t *testing.T) {
 // The Class leaves with an Accept alone, behind the user's own, and keeps nobody
 // out where it does not fit.
 func TestAcceptHasClass(t *testing.T) {
-	long := slices.Repeat([]mfa.Attribute{{Type: typeReplyMessage, Value: make([]byte, 253)}}, 15)
+	long := slices.Repeat([]mfa.Attribute{{Type: wire.TypeReplyMessage, Value: make([]byte, 253)}}, 15)
 	for _, tt := range []struct {
 		name   string
 		d      mfa.Decision
 		most   int
 		want   string
-		accept Code
+		accept wire.Code
 	}{
-		{"accept", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: []mfa.Attribute{{Type: typeClass, Value: []byte("staff")}}}, 0,
-			"staff " + classOf([]byte("key"), "edge", "LOGIN"), AccessAccept},
-		{"no login", mfa.Decision{Outcome: mfa.Accept}, 0, "", AccessAccept},
-		{"reject", mfa.Decision{LoginID: "LOGIN"}, 0, "", AccessReject},
-		{"challenge", mfa.Decision{Outcome: mfa.Challenge, LoginID: "LOGIN", State: "s"}, 0, "", AccessChallenge},
-		{"full", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: long}, 15*255 + headerSize + 18 + 20, "", AccessAccept},
+		{"accept", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: []mfa.Attribute{{Type: wire.TypeClass, Value: []byte("staff")}}}, 0,
+			"staff " + wire.ClassOf([]byte("key"), "edge", "LOGIN"), wire.AccessAccept},
+		{"no login", mfa.Decision{Outcome: mfa.Accept}, 0, "", wire.AccessAccept},
+		{"reject", mfa.Decision{LoginID: "LOGIN"}, 0, "", wire.AccessReject},
+		{"challenge", mfa.Decision{Outcome: mfa.Challenge, LoginID: "LOGIN", State: "s"}, 0, "", wire.AccessChallenge},
+		{"full", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: long}, 15*255 + wire.HeaderSize + 18 + 20, "", wire.AccessAccept},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -283,7 +284,7 @@ func TestAcceptHasClass(t *testing.T) {
 				answer := decided(t, a.rig, a.ask(1, 1, nil), tt.d)
 				var classes []string
 				for _, x := range answer.Attributes() {
-					if x.Vendor == 0 && x.Type == typeClass {
+					if x.Vendor == 0 && x.Type == wire.TypeClass {
 						classes = append(classes, string(x.Value))
 					}
 				}
@@ -301,7 +302,7 @@ func TestAccountingOverload(t *testing.T) {
 		a := newAccountant(t)
 		a.recorder.wait = make(chan struct{})
 		for n := range uint32(maxReports + 5) {
-			a.account(reportOf(byte(n), integer(typeAcctStatusType, 1), integer(typeAcctSessionTime, n)))
+			a.account(reportOf(byte(n), integer(wire.TypeAcctStatusType, 1), integer(wire.TypeAcctSessionTime, n)))
 		}
 		synctest.Wait()
 		if got := a.stats().Discarded["overload"]; got != 5 {
@@ -346,7 +347,7 @@ func TestReportRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccountant(t)
 		for n := range uint32(reportBurst + 51) {
-			a.account(reportOf(byte(n), integer(typeAcctStatusType, 1), integer(typeAcctSessionTime, n)))
+			a.account(reportOf(byte(n), integer(wire.TypeAcctStatusType, 1), integer(wire.TypeAcctSessionTime, n)))
 			synctest.Wait()
 		}
 		if got := a.stats().Discarded["accounting_rate"]; got != 50 || len(a.recorder.recorded()) != reportBurst+1 {
@@ -360,7 +361,7 @@ func TestRecorderPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccountant(t)
 		a.Accounting.Recorder = nil
-		a.account(reportOf(1, integer(typeAcctStatusType, 1)))
+		a.account(reportOf(1, integer(wire.TypeAcctStatusType, 1)))
 		synctest.Wait()
 		if got := a.Stats().Panics; got != 1 || a.reports.busy.Load() != 0 {
 			t.Errorf("%d panics, %d busy", got, a.reports.busy.Load())
@@ -374,7 +375,7 @@ func TestAccountingSecrets(t *testing.T) {
 		a := newAccountant(t)
 		a.client.Secrets = [][]byte{[]byte("a-new-secret"), []byte(testSecret)}
 		a.swap()
-		p := reportOf(1, integer(typeAcctStatusType, 1))
+		p := reportOf(1, integer(wire.TypeAcctStatusType, 1))
 		a.account(p)
 		synctest.Wait()
 		if sent := a.socket.packets(); len(sent) != 1 || !layeh.IsAuthenticResponse(sent[0], p, []byte(testSecret)) {
@@ -390,12 +391,12 @@ func FuzzAccounting(f *testing.F) {
 	for _, file := range files {
 		f.Add(readFixture(f, file).datagram, false)
 	}
-	f.Add(reportOf(1, integer(typeAcctStatusType, 2), avp(typeClass, classOf([]byte("key"), "edge", "LOGIN"))), true)
+	f.Add(reportOf(1, integer(wire.TypeAcctStatusType, 2), avp(wire.TypeClass, wire.ClassOf([]byte("key"), "edge", "LOGIN"))), true)
 	f.Fuzz(func(t *testing.T, datagram []byte, sign bool) {
-		if p := trim(datagram); sign && p != nil { // what a client with the secret can send
+		if p := wire.Trim(datagram); sign && p != nil { // what a client with the secret can send
 			p[0] = byte(layeh.CodeAccountingRequest)
-			a := NewSecret([]byte(testSecret))
-			a.signAccounting(p)
+			a := wire.NewSecret([]byte(testSecret))
+			a.SignAccounting(p)
 		}
 		a := newAccountant(t)
 		a.account(datagram)
@@ -404,11 +405,11 @@ func FuzzAccounting(f *testing.F) {
 			t.Fatal("the server panicked")
 		}
 		for _, ev := range a.recorder.recorded() {
-			theirs, err := layeh.Parse(trim(datagram), []byte(testSecret))
-			if err != nil || !layeh.IsAuthenticRequest(trim(datagram), []byte(testSecret)) {
+			theirs, err := layeh.Parse(wire.Trim(datagram), []byte(testSecret))
+			if err != nil || !layeh.IsAuthenticRequest(wire.Trim(datagram), []byte(testSecret)) {
 				t.Fatalf("recorded what layeh refuses: %v", err)
 			}
-			if id := rfc2866.AcctSessionID_GetString(theirs); ev.Session.ID != toText([]byte(lastText(theirs, id))) {
+			if id := rfc2866.AcctSessionID_GetString(theirs); ev.Session.ID != wire.ToText([]byte(lastText(theirs, id))) {
 				t.Fatalf("session %q, layeh has %q", ev.Session.ID, id)
 			}
 			if ev.ID != "" && ev.ID != "LOGIN" {
@@ -439,7 +440,7 @@ func TestListenAccounting(t *testing.T) {
 	// Every address is served, and answers from itself: send takes no other answer.
 	asked := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.5"), a.AccountingAddrs()[0].Port())
 	server := &AccountingServer{Addr: asked.String(), Secret: a.secret}
-	c := &copied{packet: reportOf(1, integer(typeAcctStatusType, 1), avp(typeProxyState, "p")), received: time.Now()}
+	c := &copied{packet: reportOf(1, integer(wire.TypeAcctStatusType, 1), avp(wire.TypeProxyState, "p")), received: time.Now()}
 	if err := server.send(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // behind finds the clients behind a proxy by what a request says of its NAS. The
@@ -59,15 +61,15 @@ func (t *Table) named(name string) *client {
 // where it is the proxy's own. NAS-Identifier comes before NAS-IP-Address, and that
 // before NAS-IPv6-Address. One that stands twice says nothing: a proxy may have
 // looked at the other.
-func (b *behind) find(r *request) *client {
+func (b *behind) find(r *wire.Request) *client {
 	var id, v4, v6 once
-	for typ, v := range attributes(r.raw) {
+	for typ, v := range wire.Attributes(r.Raw) {
 		switch typ {
-		case typeNASIdentifier:
+		case wire.TypeNASIdentifier:
 			id.see(v)
-		case typeNASIPAddress:
+		case wire.TypeNASIPAddress:
 			v4.see(v)
-		case typeNASIPv6Address:
+		case wire.TypeNASIPv6Address:
 			v6.see(v)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // newProxyRig is a rig whose client is a proxy, with two clients behind it.
@@ -50,14 +52,14 @@ func (r *rig) named(name string) ClientStats {
 func nasIP(addr string) []byte {
 	a := netip.MustParseAddr(addr)
 	if a.Is4() {
-		return avp(typeNASIPAddress, string(a.AsSlice()))
+		return avp(wire.TypeNASIPAddress, string(a.AsSlice()))
 	}
-	return avp(typeNASIPv6Address, string(a.AsSlice()))
+	return avp(wire.TypeNASIPv6Address, string(a.AsSlice()))
 }
 
 // A request of a proxy is that of the client whose NAS it names, where it is signed.
 func TestBehindProxy(t *testing.T) {
-	id := func(s string) []byte { return avp(typeNASIdentifier, s) }
+	id := func(s string) []byte { return avp(wire.TypeNASIdentifier, s) }
 	for _, tt := range []struct {
 		name     string
 		unsigned bool
@@ -78,7 +80,7 @@ func TestBehindProxy(t *testing.T) {
 		{"longer", false, [][]byte{id("branch-7\x00")}, "proxy"},
 		{"empty", false, [][]byte{id("")}, "proxy"},
 		{"no NAS", false, nil, "proxy"},
-		{"an address of three octets", false, [][]byte{avp(typeNASIPAddress, "\x0a\x01\x02")}, "proxy"},
+		{"an address of three octets", false, [][]byte{avp(wire.TypeNASIPAddress, "\x0a\x01\x02")}, "proxy"},
 		{"an address as identifier", false, [][]byte{id("10.1.2.9")}, "proxy"},
 		{"two identifiers", false, [][]byte{id("branch-7"), id("lab")}, "proxy"},
 		{"the same twice", false, [][]byte{id("lab"), id("lab")}, "proxy"},
@@ -89,11 +91,11 @@ func TestBehindProxy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newProxyRig(t, nil)
-				attributes := append([][]byte{avp(typeUserName, "nemo"), pap("arctangent", 1, testSecret)}, tt.nas...)
+				attributes := append([][]byte{avp(wire.TypeUserName, "nemo"), pap("arctangent", 1, testSecret)}, tt.nas...)
 				if !tt.unsigned {
 					attributes = append(attributes, emptyMA())
 				}
-				packet := raw(AccessRequest, 1, 1, attributes...)
+				packet := raw(wire.AccessRequest, 1, 1, attributes...)
 				r.arrive(slices.Clone(packet))
 				synctest.Wait()
 				calls := r.auth.seen()
@@ -101,7 +103,7 @@ func TestBehindProxy(t *testing.T) {
 					t.Fatalf("got %+v, want one login at %s", calls, tt.want)
 				}
 				calls[0].reply(mfa.Decision{Outcome: mfa.Accept})
-				if a := r.answer(0, 1, 1); a.Code != AccessAccept {
+				if a := r.answer(0, 1, 1); a.Code != wire.AccessAccept {
 					t.Errorf("got %v", a.Code)
 				}
 				r.arrive(slices.Clone(packet))
@@ -122,7 +124,7 @@ func TestBehindProxyShares(t *testing.T) {
 		r := newProxyRig(t, nil)
 		r.MaxPending, r.MaxPendingPerClient = 100, 4
 		for i, name := range []string{"branch-7", "lab", "other", "branch-8", "lab", "branch-7"} {
-			r.arrive(raw(AccessRequest, byte(i), byte(i), avp(typeUserName, "nemo"), pap("x", byte(i), testSecret), avp(typeNASIdentifier, name), emptyMA()))
+			r.arrive(raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), pap("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA()))
 		}
 		synctest.Wait()
 		if n := len(r.auth.seen()); n != 4 {
@@ -161,7 +163,7 @@ func TestBehindProxyStale(t *testing.T) {
 		proxy.Profile, branch.Profile = &long, &short
 	})
 	for i, name := range []string{"branch-7", "other"} {
-		p := raw(AccessRequest, byte(i), byte(i), avp(typeUserName, "nemo"), pap("x", byte(i), testSecret), avp(typeNASIdentifier, name), emptyMA())
+		p := raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), pap("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA())
 		r.receive(arrival{out: r.socket, from: nas, at: time.Now().Add(-6 * time.Second)}, p)
 	}
 	if got := r.named("branch").Discarded["client_waits_no_more"]; got != 1 {
@@ -178,9 +180,9 @@ func TestBehindProxyAccounting(t *testing.T) {
 		r := newProxyRig(t, nil)
 		rec := &fakeRecorder{}
 		r.Accounting = &Accounting{Recorder: rec, ClassKey: []byte("key")}
-		class := avp(typeClass, string(classOf(r.Accounting.ClassKey, "lab", "0123456789abcdef")))
+		class := avp(wire.TypeClass, string(wire.ClassOf(r.Accounting.ClassKey, "lab", "0123456789abcdef")))
 		for i, name := range []string{"lab", "branch-7", "other"} {
-			p := reportOf(byte(i), integer(typeAcctStatusType, 1), class, avp(typeNASIdentifier, name))
+			p := reportOf(byte(i), integer(wire.TypeAcctStatusType, 1), class, avp(wire.TypeNASIdentifier, name))
 			r.receive(arrival{out: r.socket, accounting: true, from: nas}, p)
 			synctest.Wait()
 		}
@@ -199,7 +201,7 @@ func TestBehindProxyAccounting(t *testing.T) {
 
 func TestBehindErrors(t *testing.T) {
 	inner := func(change func(*Client)) Client {
-		c := Client{Name: "b", Behind: "a", Identifiers: []string{"n"}, Profile: &Profile{}, Policy: &mfa.Client{}}
+		c := Client{Name: "b", Behind: "a", Identifiers: []string{"n"}, Profile: &profile.Profile{}, Policy: &mfa.Client{}}
 		change(&c)
 		return c
 	}

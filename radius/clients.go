@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/upstream"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Require says when a request must carry a Message-Authenticator. The zero
@@ -51,7 +54,7 @@ type Client struct {
 	Secrets     [][]byte
 	RequireMA   Require
 	RejectDelay time.Duration // least time from a request to its Access-Reject; up to a fifth is added
-	Profile     *Profile
+	Profile     *profile.Profile
 	// AnyNASType takes a request without a password, where the profile allows one,
 	// from a NAS that does not say that it is an RD Gateway.
 	AnyNASType bool
@@ -68,8 +71,8 @@ type Table struct {
 type client struct {
 	Client
 	index    int // in its table
-	secrets  []*Secret
-	upstream bool    // its primary is an Upstream
+	secrets  []*wire.Secret
+	upstream bool    // its primary asks upstream
 	behind   *behind // nil: no client is behind it
 }
 
@@ -110,12 +113,12 @@ func (t *Table) add(c Client) error {
 		return errors.New("has no profile or no policy")
 	}
 	own := &client{Client: c, index: len(t.clients)}
-	_, own.upstream = c.Policy.Primary.(*Upstream)
+	_, own.upstream = c.Policy.Primary.(*upstream.Primary)
 	for _, s := range c.Secrets {
 		if len(s) == 0 {
 			return errors.New("has an empty secret")
 		}
-		own.secrets = append(own.secrets, NewSecret(s))
+		own.secrets = append(own.secrets, wire.NewSecret(s))
 	}
 	for _, p := range c.Prefixes {
 		if err := t.networks.add(p, own); err != nil {

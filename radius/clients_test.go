@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/profile"
 )
 
 func testClient(name string, prefixes ...string) Client {
-	c := Client{Name: name, Secrets: [][]byte{[]byte("s")}, Profile: &Profile{}, Policy: &mfa.Client{}}
+	c := Client{Name: name, Secrets: [][]byte{[]byte("s")}, Profile: &profile.Profile{}, Policy: &mfa.Client{}}
 	for _, p := range prefixes {
 		c.Prefixes = append(c.Prefixes, netip.MustParsePrefix(p))
 	}
@@ -88,10 +89,10 @@ func TestRequire(t *testing.T) {
 }
 
 func TestLookupProfile(t *testing.T) {
-	if p, err := LookupProfile("generic"); err != nil || !p.Prompts {
+	if p, err := profile.Lookup("generic"); err != nil || !p.Prompts {
 		t.Errorf("got %+v, %v", p, err)
 	}
-	if _, err := LookupProfile("nosuch"); err == nil || !strings.HasPrefix(err.Error(), "must be one of generic, fortigate, ") || !strings.HasSuffix(err.Error(), `; got "nosuch"`) {
+	if _, err := profile.Lookup("nosuch"); err == nil || !strings.HasPrefix(err.Error(), "must be one of generic, fortigate, ") || !strings.HasSuffix(err.Error(), `; got "nosuch"`) {
 		t.Errorf("got %v", err)
 	}
 }

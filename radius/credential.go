@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // The credentials that are handed over without being examined. They are never
@@ -35,44 +36,44 @@ var (
 // credential is what the request proves, or why that cannot be examined. What
 // does not fit RFC 2865 §4.1 and §5.44 is unsupported, so that it is rejected and
 // stands in the trail.
-func (x *exchange) credential(r *request) mfa.Credential {
+func (x *exchange) credential(r *wire.Request) mfa.Credential {
 	switch {
-	case r.repeated != "":
-		return mfa.Unsupported{What: "two of " + r.repeated}
-	case len(r.user) == 0:
+	case r.Repeated != "":
+		return mfa.Unsupported{What: "two of " + r.Repeated}
+	case len(r.User) == 0:
 		return errNoUser
 	case !utf8.ValidString(x.req.User.Sent()):
 		x.req.User = mfa.NameOf(strings.ToValidUTF8(x.req.User.Sent(), "\uFFFD"))
 		return errUserText
-	case len(x.proxy) > maxProxyState:
+	case len(x.proxy) > wire.MaxProxyState:
 		return errProxyState // an Access-Accept might not have room for it
-	case r.state != nil && len(r.state) == 0:
+	case r.State != nil && len(r.State) == 0:
 		// RFC 2865 §5.24. To the engine it would be none, and the passcode beside it
 		// the password of a first attempt.
 		return errStateForm
-	case r.service == serviceCallCheck:
+	case r.Service == wire.ServiceCallCheck:
 		return errCallCheck
-	case r.service == serviceAuthorizeOnly:
+	case r.Service == wire.ServiceAuthorizeOnly:
 		return errAuthorizeOnly
-	case r.credentials > 1:
+	case r.Credentials > 1:
 		return errSeveral
-	case r.otherCredential != "":
-		return mfa.Unsupported{What: r.otherCredential}
-	case r.state != nil && r.password != nil && len(r.password) == 0:
+	case r.OtherCredential != "":
+		return mfa.Unsupported{What: r.OtherCredential}
+	case r.State != nil && r.Password != nil && len(r.Password) == 0:
 		// So, against RFC 2865 §5.2, radcli sends a field that was left empty: "OK". At
 		// a first attempt anybody could have it counted as a wrong password.
 		return mfa.Password("")
-	case r.password != nil:
+	case r.Password != nil:
 		return x.pap(r)
-	case r.ms2Response != nil && r.ma == 0 && x.client.RequireMA == RequireAuto:
+	case r.MS2Response != nil && r.MA == 0 && x.client.RequireMA == RequireAuto:
 		return x.unprovenMSCHAP()
-	case r.ms2Response != nil:
-		cred, ok := parseMSCHAPv2(r.msChallenge, r.ms2Response)
+	case r.MS2Response != nil:
+		cred, ok := wire.ParseMSCHAPv2(r.MSChallenge, r.MS2Response)
 		if !ok {
 			return errMSCHAPForm
 		}
-		if !utf8.Valid(r.user) { // x.req.User is, of a signed request
-			cred.Octets = string(r.user)
+		if !utf8.Valid(r.User) { // x.req.User is, of a signed request
+			cred.Octets = string(r.User)
 		}
 		return cred
 	}
@@ -95,24 +96,24 @@ func (x *exchange) unprovenMSCHAP() mfa.Credential {
 // what a wrong shared secret makes of a password, and the user's failed tries in
 // the directory must not count it. Only a signature tells that the secret is right,
 // and that octets which are not UTF-8 are another encoding.
-func (x *exchange) pap(r *request) mfa.Credential {
-	var room [maxPassword]byte
-	plain, ok := decryptPassword(room[:0], r.password, r.auth(), x.secret)
+func (x *exchange) pap(r *wire.Request) mfa.Credential {
+	var room [wire.MaxPassword]byte
+	plain, ok := wire.DecryptPassword(room[:0], r.Password, r.Auth(), x.secret)
 	if !ok {
 		return errPasswordForm
 	}
 	if utf8.Valid(plain) {
 		return mfa.Password(plain)
 	}
-	if r.state != nil && bytes.ContainsFunc(plain, unicode.IsControl) {
+	if r.State != nil && bytes.ContainsFunc(plain, unicode.IsControl) {
 		// What pam_radius sends where the person cancels: with this secret the challenge
 		// before it was read, and nobody has typed it.
 		return errAnswerText
 	}
 	hint := "probably a wrong shared secret; where it is right, the client sends another encoding than UTF-8, which is read only in signed requests"
-	if r.ma != 0 {
-		var room [maxPassword * utf8.UTFMax]byte
-		if text, ok := appendText(room[:0], plain); ok {
+	if r.MA != 0 {
+		var room [wire.MaxPassword * utf8.UTFMax]byte
+		if text, ok := wire.AppendText(room[:0], plain); ok {
 			return mfa.Password(text)
 		}
 		hint = "the shared secret is right, but the password is neither UTF-8 nor Windows-1252"

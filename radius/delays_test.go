@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"errors"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -10,6 +9,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // floodRig has beside the client "vpn" another one, "wifi".
@@ -55,9 +55,9 @@ func TestDelaysLeaveRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, wifi := floodRig(t, pending)
 				for n := range flood {
-					packet := raw(AccessRequest, 7, byte(n), avp(typeUserName, "mono"), pap("x", byte(n), testSecret))
+					packet := raw(wire.AccessRequest, 7, byte(n), avp(wire.TypeUserName, "mono"), pap("x", byte(n), testSecret))
 					if tt.signed {
-						packet = r.ask(7, byte(n), func(q *Query) { q.User = "mono" })
+						packet = r.ask(7, byte(n), func(q *wire.Query) { q.User = "mono" })
 					}
 					r.arriveFrom(from(n), packet)
 					if n%100 == 0 {
@@ -70,12 +70,12 @@ func TestDelaysLeaveRoom(t *testing.T) {
 				}
 				r.arriveFrom(wifi, r.ask(1, 1, nil))
 				r.arriveFrom(from(flood), r.ask(1, 1, nil))
-				r.arriveFrom(wifi, r.ask(2, 2, func(q *Query) { q.User = "mono" })) // a wrong password of its own
+				r.arriveFrom(wifi, r.ask(2, 2, func(q *wire.Query) { q.User = "mono" })) // a wrong password of its own
 				synctest.Wait()
-				if got := r.answer(0, 1, 1).Code; got != AccessAccept {
+				if got := r.answer(0, 1, 1).Code; got != wire.AccessAccept {
 					t.Errorf("the other client's login: %v", got)
 				}
-				if got := r.answer(1, 1, 1).Code; got != AccessAccept {
+				if got := r.answer(1, 1, 1).Code; got != wire.AccessAccept {
 					t.Errorf("a login of the same client: %v", got)
 				}
 				time.Sleep(1300 * time.Millisecond)
@@ -97,7 +97,7 @@ func TestDelaysAreNeverCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := floodRig(t, 80)
 		for n := range 200 {
-			r.arriveFrom(from(n), r.ask(7, byte(n), func(q *Query) { q.User = "mono" }))
+			r.arriveFrom(from(n), r.ask(7, byte(n), func(q *wire.Query) { q.User = "mono" }))
 		}
 		time.Sleep(999 * time.Millisecond)
 		synctest.Wait()
@@ -124,7 +124,7 @@ func TestLogLinesAreSummedUp(t *testing.T) {
 		}
 		for range 2 {
 			for n := range 1000 {
-				r.arriveFrom(from(n), raw(AccessRequest, 7, byte(n), avp(typeUserName, "mono"), pap("x", byte(n), testSecret)))
+				r.arriveFrom(from(n), raw(wire.AccessRequest, 7, byte(n), avp(wire.TypeUserName, "mono"), pap("x", byte(n), testSecret)))
 			}
 			time.Sleep(20 * time.Second)
 			synctest.Wait()
@@ -139,28 +139,4 @@ func TestLogLinesAreSummedUp(t *testing.T) {
 			t.Errorf("an accept has %d lines", lines)
 		}
 	})
-}
-
-// Of what waits for one upstream server a client's logins have half at most.
-func TestUpstreamIsShared(t *testing.T) {
-	h := newHome(t)
-	u, _ := upstreamOf(t, nil, h)
-	for u.servers[0].shares.take("flooded", questionsPerClient) {
-	}
-	check := func(client string) error {
-		_, err := u.Check(mfa.ForClient(t.Context(), &mfa.Client{Name: client}), mfa.NameOf("alice"), mfa.Password("right horse"))
-		return err
-	}
-	if err := check("flooded"); !errors.Is(err, errBusy) {
-		t.Errorf("got %v, want that too many wait", err)
-	}
-	if err := check("vpn"); err != nil {
-		t.Errorf("another client's login: %v", err)
-	}
-	u.servers[0].shares.give("flooded")
-	for range 2 {
-		if err := check("flooded"); err != nil {
-			t.Errorf("with a place given back: %v", err)
-		}
-	}
 }

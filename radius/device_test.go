@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const second = time.Second
@@ -43,7 +45,7 @@ func devices() []*device {
 		{profile: "generic", tries: repeat(1, 60*second), seat: calling("198.51.100.7")},
 		{profile: "fortigate", tries: repeat(1, 5*second), protocols: []string{"pap", "mschap", "chap"}, seat: calling("198.51.100.7")},
 		{profile: "asa", tries: repeat(1, 10*second), seat: func(int) []mfa.Attribute {
-			return []mfa.Attribute{textAttribute("Calling-Station-Id", "198.51.100.7"), {Type: typeTunnelClientEndpoint, Value: []byte("198.51.100.7")}}
+			return []mfa.Attribute{textAttribute("Calling-Station-Id", "198.51.100.7"), {Type: wire.TypeTunnelClientEndpoint, Value: []byte("198.51.100.7")}}
 		}},
 		{profile: "globalprotect", tries: repeat(3, 3*second), seat: func(int) []mfa.Attribute {
 			return []mfa.Attribute{textAttribute("PaloAlto-Client-Source-IP", "198.51.100.7")}
@@ -66,16 +68,16 @@ func devices() []*device {
 // challenge without State or Reply-Message fails.
 func readAsOcserv(packet []byte) error {
 	var state, message []byte
-	for typ, v := range attributes(packet) {
+	for typ, v := range wire.Attributes(packet) {
 		switch typ {
-		case typeState:
+		case wire.TypeState:
 			state = v
-		case typeReplyMessage:
+		case wire.TypeReplyMessage:
 			message = v
 		}
 	}
 	switch {
-	case packet[0] != byte(AccessChallenge):
+	case packet[0] != byte(wire.AccessChallenge):
 		return nil
 	case len(state) == 0 || len(message) == 0:
 		return errors.New("a challenge without State or Reply-Message")
@@ -92,8 +94,8 @@ func readAsPAM(packet []byte) error {
 		return errors.New("an answer longer than the buffer")
 	}
 	n := 0
-	for typ := range attributes(packet) {
-		if typ == typeReplyMessage {
+	for typ := range wire.Attributes(packet) {
+		if typ == wire.TypeReplyMessage {
 			n++
 		}
 	}
@@ -119,7 +121,7 @@ func eachDevice(t *testing.T, method mfa.Method, f func(t *testing.T, d *device,
 			})
 		})
 	}
-	for _, p := range Profiles() {
+	for _, p := range profile.All() {
 		if !tested[p.Name] && !p.NoPassword {
 			t.Errorf("profile %s is tested with no device", p.Name)
 		}
@@ -216,7 +218,7 @@ func TestDeviceRaised(t *testing.T) {
 	for _, d := range devices() {
 		t.Run(d.profile, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *Profile) { p.Budget = 60 * second })
+				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *profile.Profile) { p.Budget = 60 * second })
 				d.tries = repeat(1, 60*second)
 				d.site.after = 40 * second
 				if err := d.login("arctangent"); err != nil || d.site.rings.Load() != 1 || len(d.shown) != 0 {

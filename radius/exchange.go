@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -13,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/upstream"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // sender sends an answer to where a request came from. oob selects the address
@@ -34,8 +35,8 @@ type exchange struct {
 	from    netip.AddrPort
 	oob     []byte // nil on a listener with one address
 	id      byte
-	auth    [authSize]byte
-	secret  *Secret
+	auth    [wire.AuthSize]byte
+	secret  *wire.Secret
 	eap     bool // an EAP conversation, which eapID is the place in
 	eapID   byte
 	session uint64 // see sessionKey
@@ -52,14 +53,10 @@ func (x *exchange) decide(a Authenticator) {
 	defer x.rescue()
 	ctx := x.server.ctx
 	if x.client.upstream {
-		ctx = context.WithValue(ctx, exchangeKey{}, x)
+		ctx = upstream.WithForwarded(ctx, &x.forward)
 	}
 	a.Authenticate(ctx, &x.req, x.reply)
 }
-
-// exchangeKey finds the exchange in the context of a login that may go upstream:
-// what the NAS said of it is no business of the engine in between.
-type exchangeKey struct{}
 
 // reply is what the Authenticator calls once, from any goroutine.
 func (x *exchange) reply(d mfa.Decision) {
@@ -151,19 +148,19 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	var room [9]zap.Field
 	fields := append(room[:0],
 		zap.String("client", x.client.Name),
-		zap.String("user", printable(x.req.User.String())),
+		zap.String("user", wire.Printable(x.req.User.String())),
 		zap.String("outcome", d.Outcome.String()),
 		zap.String("reason", string(d.Reason)),
 		zap.Float64("took_ms", float64(took.Microseconds())/1000),
 		zap.String("login", d.LoginID))
 	if x.req.NAS != "" {
-		fields = append(fields, zap.String("nas", printable(x.req.NAS)))
+		fields = append(fields, zap.String("nas", wire.Printable(x.req.NAS)))
 	}
 	if !current {
 		fields = append(fields, zap.Bool("superseded", true))
 	}
 	if d.Err != nil {
-		fields = append(fields, zap.String("error", printable(d.Err.Error())))
+		fields = append(fields, zap.String("error", wire.Printable(d.Err.Error())))
 	}
 	entry.Write(fields...)
 }
@@ -203,5 +200,5 @@ func (x *exchange) abandon() {
 func (s *Server) panicked(v any, client string) {
 	s.panics.Add(1)
 	s.log.Error("internal error: a request made the server panic",
-		zap.String("client", client), zap.String("panic", printable(fmt.Sprint(v))), zap.ByteString("stack", debug.Stack()))
+		zap.String("client", client), zap.String("panic", wire.Printable(fmt.Sprint(v))), zap.ByteString("stack", debug.Stack()))
 }

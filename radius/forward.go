@@ -14,6 +14,9 @@ import (
 
 	"go.uber.org/zap"
 	layeh "layeh.com/radius"
+
+	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const (
@@ -46,10 +49,10 @@ type Forwarder struct {
 type AccountingServer struct {
 	Name   string
 	Addr   string // host:port
-	Secret *Secret
+	Secret *wire.Secret
 
 	once sync.Once
-	host host
+	host caller.Host
 }
 
 // errNoRoom is a report that does not fit in a packet with its Acct-Delay-Time.
@@ -74,7 +77,7 @@ func (f *Forwarder) start() {
 // block: when too much waits, the new is dropped and the log says so.
 func (f *Forwarder) Forward(packet []byte, received time.Time) {
 	f.start()
-	session := find(packet, AttributeType{Type: typeAcctSessionID})
+	session := wire.Find(packet, wire.AttributeType{Type: wire.TypeAcctSessionID})
 	lane := f.lanes[maphash.Bytes(f.seed, session)%forwardLanes]
 	f.waiting.Add(1)
 	select {
@@ -144,54 +147,54 @@ func (f *Forwarder) drop(why string) {
 
 // send sends c to the addresses of the server until one acknowledges it.
 func (s *AccountingServer) send(ctx context.Context, c *copied) error {
-	s.once.Do(func() { s.host.addr = s.Addr })
+	s.once.Do(func() { s.host.Addr = s.Addr })
 	id := byte(mathrand.Uint32())
 	packet, err := c.request(id, time.Since(c.received))
 	if err != nil {
 		return err
 	}
-	auth := s.Secret.signAccounting(packet)
+	auth := s.Secret.SignAccounting(packet)
 	targets, err := s.targets(ctx)
 	for _, at := range targets {
-		caller := Caller{Addr: at, Secret: s.Secret, First: time.Second, Total: forwardTry / time.Duration(len(targets))}
-		_, err = caller.transact(ctx, packet, func(datagram []byte) (Answer, error) {
+		caller := caller.Caller{Addr: at, Secret: s.Secret, First: time.Second, Total: forwardTry / time.Duration(len(targets))}
+		_, err = caller.Transact(ctx, packet, func(datagram []byte) (wire.Answer, error) {
 			return parseAcknowledgement(datagram, id, auth, s.Secret)
 		})
 		if err == nil {
-			s.host.answered(at)
+			s.host.Answered(at)
 			return nil
 		}
 	}
-	s.host.missed()
+	s.host.Missed()
 	return err
 }
 
 func (s *AccountingServer) targets(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, forwardTry)
 	defer cancel()
-	return s.host.targets(ctx)
+	return s.host.Targets(ctx)
 }
 
 // request is c as our own request: without what was between its NAS and us, and
 // with the time that it has taken so far (RFC 2866 §5.2).
 func (c *copied) request(id byte, waited time.Duration) ([]byte, error) {
-	b := make([]byte, headerSize, len(c.packet)+6)
+	b := make([]byte, wire.HeaderSize, len(c.packet)+6)
 	b[0], b[1] = byte(layeh.CodeAccountingRequest), id
 	delay := uint64(waited / time.Second)
-	for typ, v := range attributes(c.packet) {
+	for typ, v := range wire.Attributes(c.packet) {
 		switch typ {
-		case typeProxyState, typeMessageAuthenticator, typeUserPassword, typeCHAPPassword, typeState:
-		case typeAcctDelayTime:
+		case wire.TypeProxyState, wire.TypeMessageAuthenticator, wire.TypeUserPassword, wire.TypeCHAPPassword, wire.TypeState:
+		case wire.TypeAcctDelayTime:
 			if len(v) == 4 {
 				delay += uint64(binary.BigEndian.Uint32(v))
 			}
 		default:
-			b = appendAttribute(b, typ, v)
+			b = wire.AppendAttribute(b, typ, v)
 		}
 	}
-	b = append(b, typeAcctDelayTime, 6)
+	b = append(b, wire.TypeAcctDelayTime, 6)
 	b = binary.BigEndian.AppendUint32(b, uint32(min(delay, math.MaxUint32)))
-	if len(b) > maxPacketSize {
+	if len(b) > wire.MaxPacketSize {
 		return nil, errNoRoom
 	}
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
@@ -202,22 +205,22 @@ func (c *copied) request(id byte, waited time.Duration) ([]byte, error) {
 // request with this identifier and authenticator. A Message-Authenticator is not
 // looked at: servers differ in how they compute it here, and the Response
 // Authenticator covers all.
-func parseAcknowledgement(datagram []byte, id byte, auth [authSize]byte, secret *Secret) (Answer, error) {
-	p := trim(datagram)
+func parseAcknowledgement(datagram []byte, id byte, auth [wire.AuthSize]byte, secret *wire.Secret) (wire.Answer, error) {
+	p := wire.Trim(datagram)
 	switch {
 	case p == nil:
-		return Answer{}, errors.New("malformed packet")
+		return wire.Answer{}, errors.New("malformed packet")
 	case p[1] != id:
-		return Answer{}, errors.New("answers another request")
+		return wire.Answer{}, errors.New("answers another request")
 	case p[0] != byte(layeh.CodeAccountingResponse):
-		return Answer{}, errors.New("is no Accounting-Response")
+		return wire.Answer{}, errors.New("is no Accounting-Response")
 	}
-	response := [authSize]byte(p[4:headerSize])
-	copy(p[4:headerSize], auth[:])
-	digest := secret.digest(p)
-	copy(p[4:headerSize], response[:])
+	response := [wire.AuthSize]byte(p[4:wire.HeaderSize])
+	copy(p[4:wire.HeaderSize], auth[:])
+	digest := secret.Digest(p)
+	copy(p[4:wire.HeaderSize], response[:])
 	if !hmac.Equal(digest[:], response[:]) {
-		return Answer{}, errors.New("is signed with another secret")
+		return wire.Answer{}, errors.New("is signed with another secret")
 	}
-	return Answer{Code: layeh.CodeAccountingResponse, packet: p}, nil
+	return wire.Answer{Code: layeh.CodeAccountingResponse, Packet: p}, nil
 }

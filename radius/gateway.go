@@ -5,13 +5,7 @@ import (
 	"fmt"
 
 	"github.com/radmatch/radmatch/mfa"
-)
-
-// The attributes by which an RD Gateway is known ([MS-RNAP] 2.2.1.11, 2.2.1.14).
-const (
-	msNetworkAccessServerType = 47
-	msMachineName             = 50
-	serverTypeGateway         = 1 // Terminal Server Gateway
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // besidesNothing has the attributes that a request without a password may hold,
@@ -19,14 +13,14 @@ const (
 // stand there, because a request with a credential that radmatch does not know
 // must not pass for one without. It is never written.
 var besidesNothing = map[uint32][256]bool{
-	0: set(typeUserName, typeNASIPAddress, typeNASPort, typeServiceType, typeFramedProtocol, typeFramedIPAddress,
-		typeFramedMTU, typeClass, typeSessionTimeout, typeIdleTimeout, typeCalledStationID, typeCallingStationID,
-		typeNASIdentifier, typeProxyState, typeAcctSessionID, typeAcctMultiSessionID, typeEventTimestamp, typeNASPortType,
-		typeTunnelType, typeTunnelMediumType, typeTunnelClientEndpoint, typeTunnelServerEndpoint, typeConnectInfo,
-		typeMessageAuthenticator, typeNASPortID, typeChargeableUserIdentity, typeNASIPv6Address),
+	0: set(wire.TypeUserName, wire.TypeNASIPAddress, wire.TypeNASPort, wire.TypeServiceType, wire.TypeFramedProtocol, wire.TypeFramedIPAddress,
+		wire.TypeFramedMTU, wire.TypeClass, wire.TypeSessionTimeout, wire.TypeIdleTimeout, wire.TypeCalledStationID, wire.TypeCallingStationID,
+		wire.TypeNASIdentifier, wire.TypeProxyState, wire.TypeAcctSessionID, wire.TypeAcctMultiSessionID, wire.TypeEventTimestamp, wire.TypeNASPortType,
+		wire.TypeTunnelType, wire.TypeTunnelMediumType, wire.TypeTunnelClientEndpoint, wire.TypeTunnelServerEndpoint, wire.TypeConnectInfo,
+		wire.TypeMessageAuthenticator, wire.TypeNASPortID, wire.TypeChargeableUserIdentity, wire.TypeNASIPv6Address),
 	// RAS-Vendor, RAS-Version, RAS-Client-Name, RAS-Client-Version, User-Security-Identity, Identity-Type,
 	// Service-Class, Not-Quarantine-Capable, Quarantine-SOH, RAS-Correlation, the HCAP names, User-IPv4/IPv6-Address
-	vendorMicrosoft: set(9, 18, 34, 35, 40, 41, 42, msNetworkAccessServerType, msMachineName, 54, 55, 56, 58, 59, 60, 61, 62),
+	wire.VendorMicrosoft: set(9, 18, 34, 35, 40, 41, 42, wire.MSNetworkAccessServerType, wire.MSMachineName, 54, 55, 56, 58, 59, 60, 61, 62),
 }
 
 func set(types ...byte) (s [256]bool) {
@@ -41,21 +35,21 @@ func set(types ...byte) (s [256]bool) {
 // can make such a request needs no password here, so the packet must be signed,
 // must hold nothing that could be a credential, and must say that it comes from
 // an RD Gateway.
-func (x *exchange) withoutCredential(r *request) mfa.Credential {
-	if !x.client.Policy.NoPassword || r.ma == 0 || r.state != nil {
+func (x *exchange) withoutCredential(r *wire.Request) mfa.Credential {
+	if !x.client.Policy.NoPassword || r.MA == 0 || r.State != nil {
 		return errNone
 	}
 	var types, machines int
 	gateway := false
-	for _, a := range r.flat() {
+	for _, a := range flat(r) {
 		if !besidesNothing[a.Vendor][a.Type] {
 			return mfa.Unsupported{What: "no credential, but " + a.name() + ", which may be one"}
 		}
 		switch a.AttributeType {
-		case AttributeType{vendorMicrosoft, msNetworkAccessServerType}:
+		case wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSNetworkAccessServerType}:
 			types++
-			gateway = len(a.value) == 4 && binary.BigEndian.Uint32(a.value) == serverTypeGateway
-		case AttributeType{vendorMicrosoft, msMachineName}:
+			gateway = len(a.value) == 4 && binary.BigEndian.Uint32(a.value) == wire.ServerTypeGateway
+		case wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSMachineName}:
 			machines++
 		}
 	}
@@ -72,13 +66,13 @@ func (x *exchange) withoutCredential(r *request) mfa.Credential {
 
 // flatAttribute is an attribute of a request, taken out of its Vendor-Specific.
 type flatAttribute struct {
-	AttributeType
+	wire.AttributeType
 	value []byte
 }
 
 func (a flatAttribute) name() string {
-	if def, ok := dictionary().types[a.AttributeType]; ok {
-		return def.name
+	if def := wire.StandardDictionary().Definition(a.AttributeType); def != nil {
+		return def.Name
 	}
 	if a.Vendor == 0 {
 		return fmt.Sprintf("attribute %d", a.Type)
@@ -89,19 +83,19 @@ func (a flatAttribute) name() string {
 // flat returns every attribute of the request. A Vendor-Specific that holds
 // nothing, or more than attributes of its vendor, is there itself too: no list
 // has it.
-func (r *request) flat() []flatAttribute {
+func flat(r *wire.Request) []flatAttribute {
 	var out []flatAttribute
-	for typ, value := range attributes(r.raw) {
-		if typ == typeVendorSpecific {
-			vendor, rest := vendorOf(value)
-			for t, v := range vendorAttributes(value, vendor) {
-				out = append(out, flatAttribute{AttributeType{vendor, t}, v})
+	for typ, value := range wire.Attributes(r.Raw) {
+		if typ == wire.TypeVendorSpecific {
+			vendor, rest := wire.VendorOf(value)
+			for t, v := range wire.VendorAttributes(value, vendor) {
+				out = append(out, flatAttribute{wire.AttributeType{Vendor: vendor, Type: t}, v})
 			}
 			if len(value) > 4 && rest == 0 {
 				continue
 			}
 		}
-		out = append(out, flatAttribute{AttributeType{Type: typ}, value})
+		out = append(out, flatAttribute{wire.AttributeType{Type: typ}, value})
 	}
 	return out
 }

@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const testSecret = "xyzzy5461" // of the RFCs' examples
@@ -96,7 +98,7 @@ type rig struct {
 	socket  *fakeSocket
 	latches *fakeLatches
 	logs    *observer.ObservedLogs
-	secret  *Secret
+	secret  *wire.Secret
 	client  Client
 }
 
@@ -104,16 +106,16 @@ type rig struct {
 func newRig(t testing.TB, change func(*Client)) *rig {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
-	profile, err := LookupProfile("generic")
+	kind, err := profile.Lookup("generic")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{
 		t: t, auth: &fakeAuth{}, socket: &fakeSocket{}, latches: &fakeLatches{}, logs: logs,
-		secret: NewSecret([]byte(testSecret)),
+		secret: wire.NewSecret([]byte(testSecret)),
 		client: Client{
 			Name: "vpn", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
-			Secrets: [][]byte{[]byte(testSecret)}, Profile: profile, Policy: &mfa.Client{Name: "vpn"},
+			Secrets: [][]byte{[]byte(testSecret)}, Profile: kind, Policy: &mfa.Client{Name: "vpn"},
 		},
 	}
 	if change != nil {
@@ -142,9 +144,9 @@ func (r *rig) arriveFrom(from netip.AddrPort, datagram []byte) {
 }
 
 // ask is a signed Access-Request; n makes its authenticator.
-func (r *rig) ask(id, n byte, change func(*Query)) []byte {
+func (r *rig) ask(id, n byte, change func(*wire.Query)) []byte {
 	r.t.Helper()
-	q := &Query{Code: AccessRequest, User: "nemo", Cred: mfa.Password("arctangent")}
+	q := &wire.Query{Code: wire.AccessRequest, User: "nemo", Cred: mfa.Password("arctangent")}
 	if change != nil {
 		change(q)
 	}
@@ -158,17 +160,17 @@ func (r *rig) ask(id, n byte, change func(*Query)) []byte {
 func authOf(n byte) *[16]byte { return &[16]byte{n, 1, 2, 3} }
 
 // answer verifies the i-th packet sent as an answer to the request (id, n).
-func (r *rig) answer(i int, id, n byte) Answer {
+func (r *rig) answer(i int, id, n byte) wire.Answer {
 	r.t.Helper()
 	sent := r.socket.packets()
 	if i >= len(sent) {
 		r.t.Fatalf("%d packets were sent, want more than %d", len(sent), i)
 	}
 	p := append([]byte(nil), sent[i]...)
-	if p[headerSize] != typeMessageAuthenticator {
-		r.t.Errorf("the first attribute of the answer is %d, want Message-Authenticator", p[headerSize])
+	if p[wire.HeaderSize] != wire.TypeMessageAuthenticator {
+		r.t.Errorf("the first attribute of the answer is %d, want Message-Authenticator", p[wire.HeaderSize])
 	}
-	a, err := ParseAnswer(p, id, authOf(n), r.secret)
+	a, err := wire.ParseAnswer(p, id, authOf(n), r.secret)
 	if err != nil {
 		r.t.Fatalf("answer %d: %v", i, err)
 	}
@@ -180,18 +182,18 @@ func (r *rig) stats() ClientStats { return r.Stats().Clients[0] }
 
 // raw builds a packet of attributes that the client would not; without a
 // Message-Authenticator among them it is unsigned.
-func raw(code Code, id, n byte, attributes ...[]byte) []byte {
+func raw(code wire.Code, id, n byte, attributes ...[]byte) []byte {
 	p := append([]byte{byte(code), id, 0, 0}, authOf(n)[:]...)
 	at := 0
 	for _, a := range attributes {
-		if a[0] == typeMessageAuthenticator && at == 0 {
+		if a[0] == wire.TypeMessageAuthenticator && at == 0 {
 			at = len(p) + 2
 		}
 		p = append(p, a...)
 	}
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
 	if at > 0 {
-		sum := NewSecret([]byte(testSecret)).sign(p, at)
+		sum := wire.NewSecret([]byte(testSecret)).Sign(p, at)
 		copy(p[at:], sum[:])
 	}
 	return p
@@ -201,13 +203,16 @@ func avp(typ byte, value string) []byte {
 	return append([]byte{typ, byte(2 + len(value))}, value...)
 }
 
-func emptyMA() []byte { return avp(typeMessageAuthenticator, string(make([]byte, md5.Size))) }
+func emptyMA() []byte { return avp(wire.TypeMessageAuthenticator, string(make([]byte, md5.Size))) }
 
 // pap is a User-Password for the authenticator n.
 func pap(password string, n byte, secret string) []byte {
-	w := newWriter(nil, AccessRequest, 0, authOf(n)[:], NewSecret([]byte(secret)))
-	w.password(password)
-	return w.b[maOffset+md5.Size:]
+	q := wire.Query{Code: wire.AccessRequest, Cred: mfa.Password(password)}
+	p, err := q.Append(nil, 0, authOf(n), wire.NewSecret([]byte(secret)))
+	if err != nil {
+		panic(err)
+	}
+	return p[wire.MAOffset+md5.Size:]
 }
 
 func zapReason(why discard) zap.Field { return zap.Stringer("reason", why) }

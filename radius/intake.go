@@ -3,15 +3,14 @@ package radius
 import (
 	"cmp"
 	"net/netip"
-	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap"
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/upstream"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // arrival is where a datagram came from and how an answer gets back.
@@ -61,7 +60,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	if svc == nil {
 		return
 	}
-	p := trim(datagram)
+	p := wire.Trim(datagram)
 	if p == nil {
 		s.malformed.Add(1)
 		return
@@ -87,14 +86,14 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		return
 	}
 
-	var r request
-	var secret *Secret
-	why := r.scan(p, s.MaxAttributes)
+	var r wire.Request
+	var secret *wire.Secret
+	why := discardOf(r.Scan(p, s.MaxAttributes))
 	if why == keep {
 		secret, why = s.authenticate(c, count, &r, source, now)
 	}
 	outer := count // it bounds what those behind it hold
-	if why == keep && c.behind != nil && r.ma != 0 && r.code == layeh.CodeAccessRequest {
+	if why == keep && c.behind != nil && r.MA != 0 && r.Code == layeh.CodeAccessRequest {
 		c, count, why = svc.through(&a, c, &r, now)
 	}
 	if why == keep {
@@ -109,7 +108,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 	}
 	x.server, x.client, x.count, x.outer, x.secret = s, c, count, outer, secret
 	x.fill(&a, &r, now)
-	if r.code == layeh.CodeStatusServer {
+	if r.Code == layeh.CodeStatusServer {
 		x.status()
 		return
 	}
@@ -118,7 +117,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 
 // through returns the client behind c that an authentic request is of, or c, with its
 // counters. Who is behind may wait less long.
-func (svc *service) through(a *arrival, c *client, r *request, now time.Time) (*client, *counters, discard) {
+func (svc *service) through(a *arrival, c *client, r *wire.Request, now time.Time) (*client, *counters, discard) {
 	if inner := c.behind.find(r); inner != nil {
 		c = inner
 		count := svc.counters[c.index]
@@ -133,15 +132,15 @@ func (svc *service) through(a *arrival, c *client, r *request, now time.Time) (*
 
 // authenticate checks the code and the signature. It returns the secret that the
 // client uses.
-func (s *Server) authenticate(c *client, count *counters, r *request, source netip.Addr, now time.Time) (*Secret, discard) {
-	if r.code != layeh.CodeAccessRequest && r.code != layeh.CodeStatusServer {
+func (s *Server) authenticate(c *client, count *counters, r *wire.Request, source netip.Addr, now time.Time) (*wire.Secret, discard) {
+	if r.Code != layeh.CodeAccessRequest && r.Code != layeh.CodeStatusServer {
 		return nil, discardCode
 	}
-	if r.ma == 0 {
+	if r.MA == 0 {
 		return c.secrets[0], s.unsigned(c, r, source)
 	}
 	for _, secret := range c.secrets {
-		if !secret.verify(r.raw, r.ma) {
+		if !secret.Verify(r.Raw, r.MA) {
 			continue
 		}
 		s.latch(c, count, r, source, now)
@@ -152,13 +151,13 @@ func (s *Server) authenticate(c *client, count *counters, r *request, source net
 
 // unsigned decides on a packet without a Message-Authenticator, before any
 // cryptography (draft-ietf-radext-deprecating-radius, "Servers and Access-Request").
-func (s *Server) unsigned(c *client, r *request, source netip.Addr) discard {
+func (s *Server) unsigned(c *client, r *wire.Request, source netip.Addr) discard {
 	switch {
-	case r.eap:
+	case r.EAP:
 		return discardUnsignedEAP // RFC 3579 §3.1
-	case r.code == layeh.CodeStatusServer:
+	case r.Code == layeh.CodeStatusServer:
 		return discardUnsignedStatus // RFC 5997 §3
-	case r.proxyStates > 0:
+	case r.ProxyStates > 0:
 		return discardUnsignedProxy // the room in which Blast-RADIUS puts its collision
 	case c.RequireMA == RequireNo:
 		return keep
@@ -170,26 +169,26 @@ func (s *Server) unsigned(c *client, r *request, source netip.Addr) discard {
 
 // deduplicate returns the exchange of a new request, or nil for a retransmission,
 // which is answered here if it has an answer.
-func (s *Server) deduplicate(a *arrival, r *request, count, outer *counters, now time.Time) (*exchange, discard) {
-	status := r.code == layeh.CodeStatusServer
+func (s *Server) deduplicate(a *arrival, r *wire.Request, count, outer *counters, now time.Time) (*exchange, discard) {
+	status := r.Code == layeh.CodeStatusServer
 	if status && s.draining.Load() {
 		return nil, keep
 	}
-	signed := r.ma != 0
+	signed := r.MA != 0
 	admit := func() bool {
 		if status {
 			return outer.takeStatus(now) && s.admit(outer, true)
 		}
-		return s.admit(outer, r.state != nil)
+		return s.admit(outer, r.State != nil)
 	}
-	k := makeKey(a.from, a.listener, byte(r.code), r.id)
-	verdict, x, answer := s.answers.begin(k, r.auth(), s.answers.login(r), signed, now, admit)
+	k := makeKey(a.from, a.listener, byte(r.Code), r.ID)
+	verdict, x, answer := s.answers.begin(k, r.Auth(), s.answers.login(r), signed, now, admit)
 	switch verdict {
 	case verdictNew:
 		switch {
 		case !signed:
 			count.unsigned.Add(1)
-		case r.proves():
+		case proves(r):
 			count.signed.Add(1)
 		}
 		return x, keep
@@ -263,54 +262,54 @@ func (s *Server) stranger(source netip.Addr, now time.Time) {
 
 // fill completes the exchange of a new request. The lock of the table is not
 // held: only Supersede may be called meanwhile, which is atomic.
-func (x *exchange) fill(a *arrival, r *request, now time.Time) {
-	x.out, x.from, x.id = a.out, a.from, r.id
-	x.auth = [authSize]byte(r.auth())
+func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
+	x.out, x.from, x.id = a.out, a.from, r.ID
+	x.auth = [wire.AuthSize]byte(r.Auth())
 	if len(a.oob) > 0 {
 		x.oob = append([]byte(nil), a.oob...)
 	}
-	x.proxy = r.proxy()
-	x.eap, x.eapID = r.eap, r.eapID
+	x.proxy = r.Proxy()
+	x.eap, x.eapID = r.EAP, r.EAPID
 	if x.client.upstream {
-		x.forward = appendForwarded(nil, r)
+		x.forward = upstream.AppendForwarded(nil, r)
 	}
 	q := &x.req
-	q.Received, q.Client, q.Signed = now, x.client.Policy, r.ma != 0
+	q.Received, q.Client, q.Signed = now, x.client.Policy, r.MA != 0
 	q.ID, q.Authenticator = x.id, x.auth
 	if q.Signed {
-		q.Address = x.client.Profile.address(r.raw)
+		q.Address = x.client.Profile.EndUserAddress(r.Raw)
 	}
 	if budget := x.client.Profile.Budget; budget > 0 {
 		q.GivesUp = now.Add(budget - a.age(now))
 	}
 	x.texts(r)
-	x.session = x.server.sessionKey(x.client, q.User, r.session)
+	x.session = x.server.sessionKey(x.client, q.User, r.Session)
 	q.Cred, q.Answer = x.credential(r), x
 }
 
 // texts sets the request's strings, which share one allocation.
-func (x *exchange) texts(r *request) {
+func (x *exchange) texts(r *wire.Request) {
 	var room [512]byte
 	b := x.from.AppendTo(room[:0])
 	source := len(b)
-	b = r.appendText(b, r.user)
+	b = r.AppendText(b, r.User)
 	user := len(b)
-	b = append(b, r.state...)
+	b = append(b, r.State...)
 	state := len(b)
-	b = x.client.Profile.appendSeat(b, r.raw, r.ma != 0)
+	b = x.client.Profile.AppendEndUser(b, r.Raw, r.MA != 0)
 	endUser := len(b)
-	b = r.appendNAS(b)
+	b = appendNAS(b, r)
 	s := string(b)
 	q := &x.req
 	q.Source, q.User, q.State, q.EndUser, q.NAS = s[:source], mfa.NameOf(s[source:user]), s[user:state], s[state:endUser], s[endUser:]
 }
 
-// appendNAS appends what the NAS calls itself.
-func (r *request) appendNAS(b []byte) []byte {
-	if len(r.nasID) > 0 {
-		return r.appendText(b, r.nasID)
+// appendNAS appends what the NAS of a request calls itself.
+func appendNAS(b []byte, r *wire.Request) []byte {
+	if len(r.NASID) > 0 {
+		return r.AppendText(b, r.NASID)
 	}
-	if addr, ok := netip.AddrFromSlice(r.nasAddr); ok {
+	if addr, ok := netip.AddrFromSlice(r.NASAddr); ok {
 		return addr.AppendTo(b)
 	}
 	return b
@@ -321,41 +320,12 @@ func (x *exchange) status() {
 	s := x.server
 	buf := s.buffer()
 	defer s.free(buf)
-	w := newWriter(buf[:0], layeh.CodeAccessAccept, x.id, x.auth[:], x.secret)
-	w.b = append(w.b, x.proxy...)
-	p, err := w.sealAnswer()
+	w := wire.NewWriter(buf[:0], layeh.CodeAccessAccept, x.id, x.auth[:], x.secret)
+	w.B = append(w.B, x.proxy...)
+	p, err := w.SealAnswer()
 	if err == nil && s.answers.finish(x, p, time.Now()) {
 		x.count.status.Add(1)
 		x.out.send(p, x.from, x.oob)
 	}
 	s.release(x.outer) // not deferred: after a panic abandon does it
-}
-
-// maxPrintable bounds a text from the network in a log line, in runes.
-const maxPrintable = 128
-
-// printable returns a text from the network as a log may show it: cut, and
-// without characters that move the cursor, reorder a line or are none.
-func printable(s string) string {
-	plain := len(s) <= maxPrintable
-	for i := 0; plain && i < len(s); i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if plain {
-		return s
-	}
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > maxPrintable {
-			b.WriteString("…")
-			break
-		}
-		if unicode.IsGraphic(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // A device that sends no Class back, but its Acct-Session-Id with the login, has its
@@ -26,7 +27,7 @@ func TestSessionJoinsLogin(t *testing.T) {
 		{"another user", "mono", "A1", mfa.Accept, "", ""},
 		{"no session", "nemo", "", mfa.Accept, "", ""},
 		{"rejected", "nemo", "A1", mfa.Reject, "", ""},
-		{"a Class wins", "nemo", "A1", mfa.Accept, classOf([]byte("key"), "edge", "OTHER"), "OTHER"},
+		{"a Class wins", "nemo", "A1", mfa.Accept, wire.ClassOf([]byte("key"), "edge", "OTHER"), "OTHER"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -34,15 +35,15 @@ func TestSessionJoinsLogin(t *testing.T) {
 				a.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) {
 					reply(mfa.Decision{Outcome: tt.outcome, LoginID: login})
 				}
-				a.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret), avp(typeAcctSessionID, "A1")))
+				a.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret), avp(wire.TypeAcctSessionID, "A1")))
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
-				attributes := [][]byte{integer(typeAcctStatusType, 1), avp(typeUserName, tt.user)}
+				attributes := [][]byte{integer(wire.TypeAcctStatusType, 1), avp(wire.TypeUserName, tt.user)}
 				if tt.session != "" {
-					attributes = append(attributes, avp(typeAcctSessionID, tt.session))
+					attributes = append(attributes, avp(wire.TypeAcctSessionID, tt.session))
 				}
 				if tt.class != "" {
-					attributes = append(attributes, avp(typeClass, tt.class))
+					attributes = append(attributes, avp(wire.TypeClass, tt.class))
 				}
 				a.account(reportOf(7, attributes...))
 				synctest.Wait()

@@ -2,7 +2,6 @@ package radius
 
 import (
 	"bytes"
-	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // toolPrefix begins the NAS-Identifier of radmatch's own commands. What they send is
@@ -20,7 +20,7 @@ var toolPrefix = []byte("radmatch ")
 
 // ToolIdentifier is the NAS-Identifier of one of radmatch's own commands.
 func ToolIdentifier(command string) mfa.Attribute {
-	return mfa.Attribute{Type: typeNASIdentifier, Value: append(slices.Clone(toolPrefix), command...)}
+	return mfa.Attribute{Type: wire.TypeNASIdentifier, Value: append(slices.Clone(toolPrefix), command...)}
 }
 
 // latch notes that a source of a client with RequireAuto has signed: from now on
@@ -31,8 +31,8 @@ func ToolIdentifier(command string) mfa.Attribute {
 // signed, and the device behind it would be shut out. Not to latch is the state of
 // an address that has never signed; who could cause it has a login accepted
 // unsigned, for which the state must be that already.
-func (s *Server) latch(c *client, count *counters, r *request, source netip.Addr, now time.Time) {
-	if c.RequireMA != RequireAuto || r.code != layeh.CodeAccessRequest || r.eap || r.fromTool() ||
+func (s *Server) latch(c *client, count *counters, r *wire.Request, source netip.Addr, now time.Time) {
+	if c.RequireMA != RequireAuto || r.Code != layeh.CodeAccessRequest || r.EAP || fromTool(r) ||
 		s.Latches == nil || s.Latches.Latched(c.Name, source) {
 		return
 	}
@@ -47,15 +47,10 @@ func (s *Server) latch(c *client, count *counters, r *request, source netip.Addr
 }
 
 // fromTool reports whether the request is that of one of radmatch's own commands.
-func (r *request) fromTool() bool { return bytes.HasPrefix(r.nasID, toolPrefix) }
+func fromTool(r *wire.Request) bool { return bytes.HasPrefix(r.NASID, toolPrefix) }
 
 // proves reports whether a signed request shows that the device signs.
-func (r *request) proves() bool { return r.code == layeh.CodeAccessRequest && !r.fromTool() }
-
-// SigningHint says what to do about requests that are not signed.
-func (p *Profile) SigningHint() string {
-	return cmp.Or(p.Signing, "let the client send Message-Authenticator, if it can") + "; else set require_message_authenticator: no for it"
-}
+func proves(r *wire.Request) bool { return r.Code == layeh.CodeAccessRequest && !fromTool(r) }
 
 const (
 	// mixedFor is how long an unsigned login keeps its address from being latched:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // latchRig has a client with auto, whose users with the name nemo get in.
@@ -25,12 +26,12 @@ func latchRig(t *testing.T) *rig {
 // unsigned sends one login without a signature, and reports whether it was taken.
 func (r *rig) unsigned(id byte, user string) bool {
 	before := len(r.auth.seen())
-	r.arrive(raw(AccessRequest, id, id, avp(typeUserName, user), pap("x", id, testSecret)))
+	r.arrive(raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, user), pap("x", id, testSecret)))
 	synctest.Wait()
 	return len(r.auth.seen()) > before
 }
 
-func (r *rig) signed(id byte, change func(*Query)) {
+func (r *rig) signed(id byte, change func(*wire.Query)) {
 	r.arrive(r.ask(id, id, change))
 	synctest.Wait()
 }
@@ -41,7 +42,7 @@ func TestMixed(t *testing.T) {
 	tests := map[string]func(t *testing.T, r *rig){
 		"radmatch login": func(t *testing.T, r *rig) {
 			for id, command := range []string{"login", "bench"} {
-				r.signed(byte(id), func(q *Query) { q.Attributes = append(q.Attributes, ToolIdentifier(command)) })
+				r.signed(byte(id), func(q *wire.Query) { q.Attributes = append(q.Attributes, ToolIdentifier(command)) })
 				if !r.unsigned(byte(10+id), "mono") {
 					t.Errorf("%s has latched the address", command)
 				}
@@ -89,7 +90,7 @@ func TestMixed(t *testing.T) {
 			}
 		},
 		"Status-Server": func(t *testing.T, r *rig) {
-			r.arrive(raw(StatusServer, 9, 1, emptyMA()))
+			r.arrive(raw(wire.StatusServer, 9, 1, emptyMA()))
 			synctest.Wait()
 			if st := r.stats(); st.Signed != 0 || st.Status != 1 {
 				t.Errorf("%d signed requests, %d probes", st.Signed, st.Status)
@@ -129,13 +130,13 @@ func TestUnsignedMSCHAP(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(c *Client) { c.RequireMA = tt.require })
 			attributes := [][]byte{
-				avp(typeUserName, "nemo"), msAVP(msCHAPChallenge, string(make([]byte, msChallengeSize))),
-				msAVP(msCHAP2Response, string(make([]byte, ms2ResponseSize))),
+				avp(wire.TypeUserName, "nemo"), msAVP(wire.MSCHAPChallenge, string(make([]byte, wire.MSChallengeSize))),
+				msAVP(wire.MSCHAP2Response, string(make([]byte, wire.MS2ResponseSize))),
 			}
 			if tt.signed {
 				attributes = append(attributes, emptyMA())
 			}
-			r.arrive(raw(AccessRequest, 1, 1, attributes...))
+			r.arrive(raw(wire.AccessRequest, 1, 1, attributes...))
 			synctest.Wait()
 			calls := r.auth.seen()
 			if len(calls) != 1 {

@@ -10,23 +10,24 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 func TestStatusServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.arrive(r.ask(1, 1, nil))
-		r.arrive(raw(StatusServer, 1, 2, emptyMA(), avp(typeProxyState, "p")))
+		r.arrive(raw(wire.StatusServer, 1, 2, emptyMA(), avp(wire.TypeProxyState, "p")))
 		synctest.Wait()
 		a := r.answer(0, 1, 2)
-		if a.Code != AccessAccept || len(a.Attributes()) != 2 {
+		if a.Code != wire.AccessAccept || len(a.Attributes()) != 2 {
 			t.Errorf("%s with %d attributes, want an Access-Accept with Message-Authenticator and Proxy-State", a.Code, len(a.Attributes()))
 		}
 		if calls := r.auth.seen(); len(calls) != 1 || calls[0].Superseded() {
 			t.Error("Status-Server collided with a login of the same identifier")
 		}
 		for id := range byte(100) {
-			r.arrive(raw(StatusServer, id, 3, emptyMA()))
+			r.arrive(raw(wire.StatusServer, id, 3, emptyMA()))
 		}
 		if n := r.stats().Status; n < 20 || n > 25 {
 			t.Errorf("%d of 101 probes answered at once, want about 20", n)
@@ -34,7 +35,7 @@ func TestStatusServer(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		r.draining.Store(true)
 		before := len(r.socket.packets())
-		r.arrive(raw(StatusServer, 200, 4, emptyMA()))
+		r.arrive(raw(wire.StatusServer, 200, 4, emptyMA()))
 		if len(r.socket.packets()) != before {
 			t.Error("a draining server says that it is well")
 		}
@@ -113,7 +114,7 @@ func TestStranger(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.arrive(r.ask(1, 1, func(q *Query) { q.User = "ne\u202emo\n" + strings.Repeat("x", 200) }))
+		r.arrive(r.ask(1, 1, func(q *wire.Query) { q.User = "ne\u202emo\n" + strings.Repeat("x", 200) }))
 		synctest.Wait()
 		r.auth.seen()[0].reply(mfa.Decision{Reason: mfa.ReasonWrongPassword, LoginID: "L1", Err: errors.New("no")})
 		line := r.logs.FilterMessage("request").All()[0].ContextMap()

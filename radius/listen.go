@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // receiveBuffer is asked of the kernel for each socket: a burst waits there
@@ -175,7 +177,7 @@ func openGroup(ctx context.Context, at netip.AddrPort, listener uint16) (group [
 
 // read serves one socket until it is closed.
 func (s *Server) read(k *socket) {
-	var datagram [maxPacketSize]byte
+	var datagram [wire.MaxPacketSize]byte
 	var oob [oobSize]byte
 	pause := time.Duration(0)
 	a := arrival{out: k, accounting: k.accounting, listener: k.listener}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // serve opens addresses for a rig whose client is every loopback address.
@@ -40,8 +42,8 @@ func serve(t *testing.T, addresses ...string) (*rig, []netip.AddrPort) {
 	return r, r.Addrs()
 }
 
-func query(user string) *Query {
-	return &Query{Code: AccessRequest, User: user, Cred: mfa.Password("x")}
+func query(user string) *wire.Query {
+	return &wire.Query{Code: wire.AccessRequest, User: user, Cred: mfa.Password("x")}
 }
 
 // An answer leaves from the address that was asked: the socket of the client is
@@ -60,7 +62,7 @@ func TestAnswerLeavesFromTheAskedAddress(t *testing.T) {
 			r, addrs := serve(t, tt.listen)
 			for _, asked := range tt.asked {
 				for range 8 { // the kernel spreads them over the sockets
-					caller := &Caller{Addr: netip.AddrPortFrom(netip.MustParseAddr(asked), addrs[0].Port()).String(), Secret: r.secret}
+					caller := &caller.Caller{Addr: netip.AddrPortFrom(netip.MustParseAddr(asked), addrs[0].Port()).String(), Secret: r.secret}
 					a, err := caller.Exchange(t.Context(), query("nemo"))
 					if err != nil || a.Message() != "nemo" {
 						t.Fatalf("%s: %v %q", asked, err, a.Message())
@@ -77,7 +79,7 @@ func TestListenSeveral(t *testing.T) {
 		t.Fatalf("addresses %v", addrs)
 	}
 	for _, addr := range addrs {
-		if _, err := (&Caller{Addr: addr.String(), Secret: r.secret}).Exchange(t.Context(), query("nemo")); err != nil {
+		if _, err := (&caller.Caller{Addr: addr.String(), Secret: r.secret}).Exchange(t.Context(), query("nemo")); err != nil {
 			t.Error(err)
 		}
 	}
@@ -112,8 +114,8 @@ func TestShutdownClosesSockets(t *testing.T) {
 	if r.ctx.Err() == nil {
 		t.Error("the server's context goes on")
 	}
-	_, err := (&Caller{Addr: addrs[0].String(), Secret: r.secret, Total: 5 * time.Second}).Exchange(t.Context(), query("nemo"))
-	if !errors.Is(err, ErrNoAnswer) {
+	_, err := (&caller.Caller{Addr: addrs[0].String(), Secret: r.secret, Total: 5 * time.Second}).Exchange(t.Context(), query("nemo"))
+	if !errors.Is(err, caller.ErrNoAnswer) {
 		t.Errorf("got %v", err)
 	}
 	if err := r.Listen(t.Context(), []string{"127.0.0.1:0"}); !errors.Is(err, net.ErrClosed) {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/login"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // site is a server with a whole engine on fakes and without sockets. In a
@@ -22,7 +24,7 @@ import (
 type site struct {
 	*Server
 	t       *testing.T
-	profile *Profile
+	profile *profile.Profile
 	client  *mfa.Client
 	engine  *login.Engine
 	user    mfa.User
@@ -41,9 +43,9 @@ type site struct {
 
 // newSite must be called inside a bubble. change may alter the profile as the
 // keys of a client do.
-func newSite(t *testing.T, profile string, method mfa.Method, change func(*Profile)) *site {
+func newSite(t *testing.T, kind string, method mfa.Method, change func(*profile.Profile)) *site {
 	t.Helper()
-	base, err := LookupProfile(profile)
+	base, err := profile.Lookup(kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,13 +191,13 @@ type device struct {
 	shown  []string // texts that the person saw
 }
 
-// wire is the way back to one socket of the device.
-type wire struct {
+// cable is the way back to one socket of the device.
+type cable struct {
 	from  netip.AddrPort
 	inbox chan []byte
 }
 
-func (w *wire) send(b []byte, to netip.AddrPort, _ []byte) error {
+func (w *cable) send(b []byte, to netip.AddrPort, _ []byte) error {
 	if to == w.from { // a connected socket takes nothing else
 		w.inbox <- append([]byte(nil), b...)
 	}
@@ -218,7 +220,7 @@ func (d *device) login(password string) error {
 }
 
 func (d *device) dial(protocol, password string) error {
-	q := Query{Code: AccessRequest, User: "nemo", Cred: mfa.Password(password), Attributes: d.seat(d.sent)}
+	q := wire.Query{Code: wire.AccessRequest, User: "nemo", Cred: mfa.Password(password), Attributes: d.seat(d.sent)}
 	switch protocol {
 	case "mschap":
 		cred := mfa.MSCHAPv2{}
@@ -228,7 +230,7 @@ func (d *device) dial(protocol, password string) error {
 		q.Cred = cred
 	case "chap":
 		q.Cred = nil
-		q.Attributes = append(q.Attributes, mfa.Attribute{Type: typeCHAPPassword, Value: make([]byte, 17)})
+		q.Attributes = append(q.Attributes, mfa.Attribute{Type: wire.TypeCHAPPassword, Value: make([]byte, 17)})
 	}
 	tries := d.tries
 	for range 10 {
@@ -241,15 +243,15 @@ func (d *device) dial(protocol, password string) error {
 				return err
 			}
 		}
-		for typ := range attributes(packet) {
-			if typ == typeProxyState {
+		for typ := range wire.Attributes(packet) {
+			if typ == wire.TypeProxyState {
 				return errors.New("a Proxy-State that was not sent")
 			}
 		}
 		switch a.Code {
-		case AccessAccept:
+		case wire.AccessAccept:
 			return nil
-		case AccessReject:
+		case wire.AccessReject:
 			return errRejected
 		}
 		if d.dialog == nil {
@@ -266,15 +268,15 @@ func (d *device) dial(protocol, password string) error {
 
 // exchange sends a request as often as the device does, and returns the answer
 // and its octets, nil for none.
-func (d *device) exchange(q Query, tries []time.Duration) (Answer, []byte) {
+func (d *device) exchange(q wire.Query, tries []time.Duration) (wire.Answer, []byte) {
 	d.site.t.Helper()
 	d.sent++
 	from := netip.MustParseAddrPort("192.0.2.1:1024")
 	if d.ports {
 		from = netip.AddrPortFrom(from.Addr(), uint16(20000+d.sent))
 	}
-	w := &wire{from: from, inbox: make(chan []byte, 10)}
-	secret := NewSecret([]byte(testSecret))
+	w := &cable{from: from, inbox: make(chan []byte, 10)}
+	secret := wire.NewSecret([]byte(testSecret))
 	var packet []byte
 	var auth *[16]byte
 	id := byte(d.sent)
@@ -292,10 +294,10 @@ func (d *device) exchange(q Query, tries []time.Duration) (Answer, []byte) {
 			select {
 			case b := <-w.inbox:
 				// The first attribute is what radcli and FortiOS look at.
-				if b[headerSize] != typeMessageAuthenticator {
-					d.site.t.Errorf("the first attribute of an answer is %d", b[headerSize])
+				if b[wire.HeaderSize] != wire.TypeMessageAuthenticator {
+					d.site.t.Errorf("the first attribute of an answer is %d", b[wire.HeaderSize])
 				}
-				a, err := ParseAnswer(append([]byte(nil), b...), id, auth, secret)
+				a, err := wire.ParseAnswer(append([]byte(nil), b...), id, auth, secret)
 				if err == nil {
 					return a, b
 				}
@@ -307,12 +309,12 @@ func (d *device) exchange(q Query, tries []time.Duration) (Answer, []byte) {
 			}
 		}
 	}
-	return Answer{}, nil
+	return wire.Answer{}, nil
 }
 
 // textAttribute is an attribute of text for a seat.
 func textAttribute(name, value string) mfa.Attribute {
-	a, err := NASAttribute(name, value)
+	a, err := wire.NASAttribute(name, value)
 	if err != nil {
 		panic(fmt.Sprint("radius: internal error: ", err))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Find makes site the primary of a gateway, which knows nemo alone.
@@ -15,7 +16,7 @@ func (s *site) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
 	if user != s.user.Name.String() {
 		return mfa.Identity{}, mfa.ErrRejected
 	}
-	return mfa.Identity{Name: mfa.NameOf(user), Known: true, Attributes: []mfa.Attribute{{Vendor: vendorMicrosoft, Type: 63, Value: []byte{0, 0, 0, 9}}}}, nil
+	return mfa.Identity{Name: mfa.NameOf(user), Known: true, Attributes: []mfa.Attribute{{Vendor: wire.VendorMicrosoft, Type: 63, Value: []byte{0, 0, 0, 9}}}}, nil
 }
 
 // newGateway is an RD Gateway whose NPS waits so long after each try.
@@ -26,8 +27,8 @@ func newGateway(t *testing.T, method mfa.Method, tries []time.Duration, fresh bo
 }
 
 // connect is what a desktop's connection becomes.
-func (d *device) connect(user, machine string) (Answer, bool) {
-	q := Query{Code: AccessRequest, User: user, Attributes: []mfa.Attribute{
+func (d *device) connect(user, machine string) (wire.Answer, bool) {
+	q := wire.Query{Code: wire.AccessRequest, User: user, Attributes: []mfa.Attribute{
 		textAttribute("NAS-Port-Type", "Virtual"), textAttribute("Called-Station-Id", "UserAuthType:PW"),
 		textAttribute("MS-Network-Access-Server-Type", "Terminal-Server-Gateway"),
 	}}
@@ -60,12 +61,12 @@ func TestGatewayTimers(t *testing.T) {
 				d := newGateway(t, mfa.MethodPush, tt.tries, tt.fresh)
 				d.site.after = tt.after
 				a, answered := d.connect("nemo", "PC-17")
-				if !answered || a.Code != AccessAccept || d.site.rings.Load() != 1 || d.site.checks.Load() != 0 {
+				if !answered || a.Code != wire.AccessAccept || d.site.rings.Load() != 1 || d.site.checks.Load() != 0 {
 					t.Fatalf("answered %t with %s, rang %d times, %d checks of a password", answered, a.Code, d.site.rings.Load(), d.site.checks.Load())
 				}
 				redirection := false
 				for _, attribute := range a.Attributes() {
-					redirection = redirection || attribute.Vendor == vendorMicrosoft && attribute.Type == 63
+					redirection = redirection || attribute.Vendor == wire.VendorMicrosoft && attribute.Type == 63
 				}
 				if !redirection {
 					t.Error("the Accept lacks the attributes of the user")
@@ -106,7 +107,7 @@ func TestGatewayNever(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newGateway(t, tt.method, repeat(1, 60*second), false)
 				d.site.after, d.site.denies = tt.after, tt.denies
-				if a, answered := d.connect(tt.user, "PC-17"); !answered || a.Code != AccessReject || d.site.rings.Load() != tt.rings {
+				if a, answered := d.connect(tt.user, "PC-17"); !answered || a.Code != wire.AccessReject || d.site.rings.Load() != tt.rings {
 					t.Errorf("answered %t with %s, rang %d times", answered, a.Code, d.site.rings.Load())
 				}
 			})

@@ -17,10 +17,12 @@ import (
 	"layeh.com/radius/vendors/microsoft"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // decided returns the verified answer to one request with this decision.
-func decided(t *testing.T, r *rig, p []byte, d mfa.Decision) Answer {
+func decided(t *testing.T, r *rig, p []byte, d mfa.Decision) wire.Answer {
 	t.Helper()
 	r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(d) }
 	before := len(r.socket.packets())
@@ -30,51 +32,51 @@ func decided(t *testing.T, r *rig, p []byte, d mfa.Decision) Answer {
 }
 
 // names lists the attributes of an answer in order.
-func names(a Answer) string {
+func names(a wire.Answer) string {
 	var list []string
 	for _, x := range a.Attributes() {
-		name, _ := FormatAttribute(x)
+		name, _ := wire.FormatAttribute(x)
 		list = append(list, name)
 	}
 	return strings.Join(list, " ")
 }
 
 func TestAnswers(t *testing.T) {
-	filter, err := dictionary().ParseAttribute("Filter-Id", "staff")
+	filter, err := wire.StandardDictionary().ParseAttribute("Filter-Id", "staff")
 	if err != nil {
 		t.Fatal(err)
 	}
-	withProxies := []mfa.Attribute{{Type: typeProxyState, Value: []byte("one")}, {Type: typeProxyState, Value: []byte("two")}, {Type: typeProxyState}}
+	withProxies := []mfa.Attribute{{Type: wire.TypeProxyState, Value: []byte("one")}, {Type: wire.TypeProxyState, Value: []byte("two")}, {Type: wire.TypeProxyState}}
 	for _, tt := range []struct {
 		name  string
 		proxy []mfa.Attribute
 		d     mfa.Decision
-		code  Code
+		code  wire.Code
 		want  string
 	}{
 		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", State: "s", Attributes: []mfa.Attribute{filter}},
-			AccessAccept, "Message-Authenticator Filter-Id Reply-Message"},
+			wire.AccessAccept, "Message-Authenticator Filter-Id Reply-Message"},
 		{"accept through proxies", withProxies, mfa.Decision{Outcome: mfa.Accept},
-			AccessAccept, "Message-Authenticator Proxy-State Proxy-State Proxy-State"},
+			wire.AccessAccept, "Message-Authenticator Proxy-State Proxy-State Proxy-State"},
 		{"one proxy", withProxies[:1], mfa.Decision{Outcome: mfa.Accept},
-			AccessAccept, "Message-Authenticator Proxy-State"},
+			wire.AccessAccept, "Message-Authenticator Proxy-State"},
 		{"challenge", withProxies, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "code", Attributes: []mfa.Attribute{filter}},
-			AccessChallenge, "Message-Authenticator State Prompt Reply-Message Proxy-State Proxy-State Proxy-State"},
+			wire.AccessChallenge, "Message-Authenticator State Prompt Reply-Message Proxy-State Proxy-State Proxy-State"},
 		{"reject", withProxies, mfa.Decision{Message: "no", State: "s", Attributes: []mfa.Attribute{filter}},
-			AccessReject, "Message-Authenticator Reply-Message Proxy-State Proxy-State Proxy-State"},
-		{"zero decision", nil, mfa.Decision{}, AccessReject, "Message-Authenticator"},
-		{"challenge without State", nil, mfa.Decision{Outcome: mfa.Challenge, Message: "code"}, AccessReject, "Message-Authenticator"},
+			wire.AccessReject, "Message-Authenticator Reply-Message Proxy-State Proxy-State Proxy-State"},
+		{"zero decision", nil, mfa.Decision{}, wire.AccessReject, "Message-Authenticator"},
+		{"challenge without State", nil, mfa.Decision{Outcome: mfa.Challenge, Message: "code"}, wire.AccessReject, "Message-Authenticator"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil)
-				a := decided(t, r, r.ask(1, 1, func(q *Query) { q.Attributes = tt.proxy }), tt.d)
+				a := decided(t, r, r.ask(1, 1, func(q *wire.Query) { q.Attributes = tt.proxy }), tt.d)
 				if a.Code != tt.code || names(a) != tt.want {
 					t.Errorf("got %s: %s\nwant %s: %s", a.Code, names(a), tt.code, tt.want)
 				}
 				var proxies []string
-				for typ, v := range attributes(a.packet) {
-					if typ == typeProxyState {
+				for typ, v := range wire.Attributes(a.Packet) {
+					if typ == wire.TypeProxyState {
 						proxies = append(proxies, string(v))
 					}
 				}
@@ -103,10 +105,10 @@ func TestReplyMessageIsSplitBetweenRunes(t *testing.T) {
 		strings.Repeat("x", 253), strings.Repeat("x", 254), strings.Repeat("é", 200), "x" + strings.Repeat("€", 300), "",
 		strings.Repeat("\x80", 600), // no text at all: it still must end
 	} {
-		w := newWriter(nil, AccessReject, 0, authOf(1)[:], NewSecret([]byte("s")))
-		w.message(&Profile{}, text, maxPacketSize)
+		w := wire.NewWriter(nil, wire.AccessReject, 0, authOf(1)[:], wire.NewSecret([]byte("s")))
+		message(&w, &profile.Profile{}, text, wire.MaxPacketSize)
 		var got string
-		for _, v := range attributes(w.b) {
+		for _, v := range wire.Attributes(w.B) {
 			if len(v) == 16 && got == "" && bytes.Equal(v, make([]byte, 16)) {
 				continue // Message-Authenticator
 			}
@@ -115,8 +117,8 @@ func TestReplyMessageIsSplitBetweenRunes(t *testing.T) {
 			}
 			got += string(v)
 		}
-		if got != text || w.err != nil {
-			t.Errorf("%.10q… came back as %.10q… (%v)", text, got, w.err)
+		if got != text || w.Err != nil {
+			t.Errorf("%.10q… came back as %.10q… (%v)", text, got, w.Err)
 		}
 	}
 }
@@ -125,17 +127,17 @@ func TestReplyMessageIsSplitBetweenRunes(t *testing.T) {
 func TestMessageIsCut(t *testing.T) {
 	proxies := make([]mfa.Attribute, 15)
 	for i := range proxies {
-		proxies[i] = mfa.Attribute{Type: typeProxyState, Value: bytes.Repeat([]byte{byte(i)}, 253)}
+		proxies[i] = mfa.Attribute{Type: wire.TypeProxyState, Value: bytes.Repeat([]byte{byte(i)}, 253)}
 	}
 	class := mfa.Attribute{Type: 25, Value: bytes.Repeat([]byte{1}, 240)}
-	pam, err := LookupProfile("pam")
+	pam, err := profile.Lookup("pam")
 	if err != nil {
 		t.Fatal(err)
 	}
 	euros := strings.Repeat("€", 300)
 	for _, tt := range []struct {
 		name    string
-		profile *Profile // generic if nil
+		profile *profile.Profile // generic if nil
 		proxy   []mfa.Attribute
 		d       mfa.Decision
 		want    string // "-" for a bare Access-Reject
@@ -155,15 +157,15 @@ func TestMessageIsCut(t *testing.T) {
 						c.Profile = tt.profile
 					}
 				})
-				a := decided(t, r, r.ask(1, 1, func(q *Query) { q.Attributes = tt.proxy }), tt.d)
+				a := decided(t, r, r.ask(1, 1, func(q *wire.Query) { q.Attributes = tt.proxy }), tt.d)
 				if tt.want == "-" {
-					if a.Code != AccessReject || a.Message() != "" || r.logs.FilterMessageSnippet("request").Len() != 1 {
+					if a.Code != wire.AccessReject || a.Message() != "" || r.logs.FilterMessageSnippet("request").Len() != 1 {
 						t.Errorf("got %s %q, want a bare Access-Reject that is logged", a.Code, a.Message())
 					}
 				} else if a.Message() != tt.want {
 					t.Errorf("message of %d octets, want %d", len(a.Message()), len(tt.want))
 				}
-				if n := len(r.socket.packets()[0]); n > r.client.Profile.maxAnswer() {
+				if n := len(r.socket.packets()[0]); n > r.client.Profile.LongestAnswer() {
 					t.Errorf("an answer of %d octets", n)
 				}
 			})
@@ -174,7 +176,7 @@ func TestMessageIsCut(t *testing.T) {
 // What Fits lets through is an Accept on the wire, and nothing else is: to the octet,
 // beside Proxy-State, and with what is encrypted.
 func TestFits(t *testing.T) {
-	pam, err := LookupProfile("pam")
+	pam, err := profile.Lookup("pam")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,21 +190,21 @@ func TestFits(t *testing.T) {
 		}
 		accepts, rejects := 0, 0
 		for n := range byte(80) {
-			proxy := []mfa.Attribute{{Type: typeProxyState, Value: bytes.Repeat([]byte{1}, int(n%40))}}
+			proxy := []mfa.Attribute{{Type: wire.TypeProxyState, Value: bytes.Repeat([]byte{1}, int(n%40))}}
 			attributes = []mfa.Attribute{
 				{Type: 25, Value: bytes.Repeat([]byte{1}, 253)}, {Type: 25, Value: bytes.Repeat([]byte{1}, 253)},
-				{Vendor: 9, Type: 1, Value: bytes.Repeat([]byte{1}, 240)}, {Type: typeTunnelPassword, Tag: 1, Value: []byte("secret")},
+				{Vendor: 9, Type: 1, Value: bytes.Repeat([]byte{1}, 240)}, {Type: wire.TypeTunnelPassword, Tag: 1, Value: []byte("secret")},
 				{Type: 11, Value: bytes.Repeat([]byte{1}, 120+int(n))},
 			}
-			r.arrive(r.ask(n, n, func(q *Query) { q.Attributes = proxy }))
+			r.arrive(r.ask(n, n, func(q *wire.Query) { q.Attributes = proxy }))
 			synctest.Wait()
 			time.Sleep(time.Second)
 			synctest.Wait()
 			code := r.answer(int(n), n, n).Code
-			if (fits == nil) != (code == AccessAccept) {
+			if (fits == nil) != (code == wire.AccessAccept) {
 				t.Fatalf("%d: Fits says %v, the answer is %v", n, fits, code)
 			}
-			if code == AccessAccept {
+			if code == wire.AccessAccept {
 				accepts++
 			} else {
 				rejects++
@@ -222,16 +224,16 @@ func TestEAPFailure(t *testing.T) {
 		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Message: "Sign-in failed."}) }
 		for i, eap := range []string{"\x02\x4d\x00\x09\x01nemo", "\x02"} {
 			id := byte(i)
-			r.arrive(raw(AccessRequest, id, id, emptyMA(), avp(typeUserName, "nemo"), avp(typeEAPMessage, eap)))
+			r.arrive(raw(wire.AccessRequest, id, id, emptyMA(), avp(wire.TypeUserName, "nemo"), avp(wire.TypeEAPMessage, eap)))
 			time.Sleep(time.Second)
 			synctest.Wait()
 			a := r.answer(i, id, id)
-			got := find(a.packet, AttributeType{Type: typeEAPMessage})
+			got := wire.Find(a.Packet, wire.AttributeType{Type: wire.TypeEAPMessage})
 			want := []byte{4, 0x4d, 0, 4}
 			if len(eap) < 2 {
 				want[1] = 0
 			}
-			if a.Code != AccessReject || !bytes.Equal(got, want) || a.Message() != "" {
+			if a.Code != wire.AccessReject || !bytes.Equal(got, want) || a.Message() != "" {
 				t.Errorf("%v with EAP-Message %x and %q, want %x", a.Code, got, a.Message(), want)
 			}
 		}
@@ -245,7 +247,7 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 	}
 	proxies := make([]mfa.Attribute, 15)
 	for i := range proxies {
-		proxies[i] = mfa.Attribute{Type: typeProxyState, Value: bytes.Repeat([]byte{byte(i)}, 253)}
+		proxies[i] = mfa.Attribute{Type: wire.TypeProxyState, Value: bytes.Repeat([]byte{byte(i)}, 253)}
 	}
 	for _, tt := range []struct {
 		name  string
@@ -261,8 +263,8 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil)
-				a := decided(t, r, r.ask(1, 1, func(q *Query) { q.Attributes = tt.proxy }), tt.d)
-				if a.Code != AccessReject || a.Message() != "" {
+				a := decided(t, r, r.ask(1, 1, func(q *wire.Query) { q.Attributes = tt.proxy }), tt.d)
+				if a.Code != wire.AccessReject || a.Message() != "" {
 					t.Errorf("got %s %q, want a bare Access-Reject", a.Code, a.Message())
 				}
 				if n := strings.Count(names(a), "Proxy-State"); n != len(tt.proxy) {
@@ -295,12 +297,12 @@ func TestMSCHAPv2Vectors(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		p := r.ask(1, 1, func(q *Query) { q.User, q.Cred = "User", cred })
+		p := r.ask(1, 1, func(q *wire.Query) { q.User, q.Cred = "User", cred })
 		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, MSCHAP: keys})
 		if got := r.auth.seen()[0].Cred; got != mfa.Credential(cred) {
 			t.Fatalf("the credential arrived as %+v", got)
 		}
-		success := find(a.packet, AttributeType{vendorMicrosoft, msCHAP2Success})
+		success := wire.Find(a.Packet, wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSCHAP2Success})
 		if got, want := string(success), "\x09S=407A5589115FD0D6209F510FE9C04566932CDA56"; got != want {
 			t.Errorf("MS-CHAP2-Success %q, want %q", got, want)
 		}
@@ -311,7 +313,7 @@ func TestMSCHAPv2Vectors(t *testing.T) {
 			t.Error("another password is proved too")
 		}
 		// Decrypt the keys with layeh, which has the request's authenticator.
-		theirs, err := layeh.Parse(a.packet, []byte(testSecret))
+		theirs, err := layeh.Parse(a.Packet, []byte(testSecret))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,8 +327,8 @@ func TestMSCHAPv2Vectors(t *testing.T) {
 			t.Errorf("MS-MPPE-Send-Key %x, want %x", send, want)
 		}
 		salts := [2]uint16{}
-		for i, typ := range []byte{msMPPESendKey, msMPPERecvKey} {
-			salts[i] = binary.BigEndian.Uint16(find(a.packet, AttributeType{vendorMicrosoft, typ}))
+		for i, typ := range []byte{wire.MSMPPESendKey, wire.MSMPPERecvKey} {
+			salts[i] = binary.BigEndian.Uint16(wire.Find(a.Packet, wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: typ}))
 		}
 		if salts[0] == salts[1] || salts[0]&salts[1]&0x8000 == 0 {
 			t.Errorf("salts %x: must differ and have their highest bit set", salts)
@@ -338,9 +340,9 @@ func TestMSCHAPv2Reject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		cred := mfa.MSCHAPv2{Ident: 7}
-		ask := func(id byte) []byte { return r.ask(id, 1, func(q *Query) { q.Cred = cred }) }
+		ask := func(id byte) []byte { return r.ask(id, 1, func(q *wire.Query) { q.Cred = cred }) }
 		a := decided(t, r, ask(1), mfa.Decision{Message: "Sign-in failed"})
-		got := string(find(a.packet, AttributeType{vendorMicrosoft, msCHAPError}))
+		got := string(wire.Find(a.Packet, wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSCHAPError}))
 		var challenge string
 		if _, err := fmt.Sscanf(got, "\x07E=691 R=0 C=%32s V=3 M=Sign-in failed", &challenge); err != nil || len(got) > 240 {
 			t.Errorf("MS-CHAP-Error %q: %v", got, err)
@@ -350,7 +352,7 @@ func TestMSCHAPv2Reject(t *testing.T) {
 		}
 		// An Accept without keys must not leave.
 		a = decided(t, r, ask(2), mfa.Decision{Outcome: mfa.Accept})
-		if a.Code != AccessReject {
+		if a.Code != wire.AccessReject {
 			t.Errorf("got %s", a.Code)
 		}
 	})
@@ -380,9 +382,9 @@ func TestMSCHAPv2ErrorCode(t *testing.T) {
 					want = 691
 				}
 				refusal := errors.Join(&mfa.AccountError{Reason: c.reason, Proven: proven, Err: errors.New("no")}, nil)
-				p := r.ask(byte(i), 1, func(q *Query) { q.Cred = mfa.MSCHAPv2{} })
+				p := r.ask(byte(i), 1, func(q *wire.Query) { q.Cred = mfa.MSCHAPv2{} })
 				a := decided(t, r, p, mfa.Decision{Reason: c.reason, Err: refusal})
-				got := string(find(a.packet, AttributeType{vendorMicrosoft, msCHAPError}))
+				got := string(wire.Find(a.Packet, wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSCHAPError}))
 				if !strings.HasPrefix(got, fmt.Sprintf("\x00E=%d R=0 ", want)) {
 					t.Errorf("%s, proven %v: MS-CHAP-Error %q, want E=%d", c.reason, proven, got, want)
 				}
@@ -408,15 +410,15 @@ func TestLargestAccept(t *testing.T) {
 	cred := mfa.MSCHAPv2{Ident: 7}
 	proxies := func(octets int) (list []mfa.Attribute) {
 		for ; octets > 0; octets -= 128 {
-			list = append(list, mfa.Attribute{Type: typeProxyState, Value: make([]byte, min(octets, 128)-2)})
+			list = append(list, mfa.Attribute{Type: wire.TypeProxyState, Value: make([]byte, min(octets, 128)-2)})
 		}
 		return list
 	}
-	reply := []mfa.Attribute{{Type: typeTunnelPassword, Tag: 1, Value: make([]byte, maxSaltedValue)}}
-	for CheckReply(append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})) == nil {
+	reply := []mfa.Attribute{{Type: wire.TypeTunnelPassword, Tag: 1, Value: make([]byte, wire.MaxSaltedValue)}}
+	for wire.CheckReply(append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})) == nil {
 		reply = append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})
 	}
-	if err := CheckReply(append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})); err == nil || !strings.Contains(err.Error(), "octets") {
+	if err := wire.CheckReply(append(reply, mfa.Attribute{Type: 25, Value: []byte{1}})); err == nil || !strings.Contains(err.Error(), "octets") {
 		t.Errorf("got %v", err)
 	}
 	if n := len(reply); n < 800 {
@@ -424,12 +426,12 @@ func TestLargestAccept(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		p := r.ask(1, 1, func(q *Query) { q.Cred, q.Attributes = cred, proxies(maxProxyState) })
+		p := r.ask(1, 1, func(q *wire.Query) { q.Cred, q.Attributes = cred, proxies(wire.MaxProxyState) })
 		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, Attributes: reply, MSCHAP: &mfa.MSCHAPKeys{}})
-		if a.Code != AccessAccept || len(a.packet) < maxPacketSize-3 {
-			t.Errorf("%s of %d octets", a.Code, len(a.packet))
+		if a.Code != wire.AccessAccept || len(a.Packet) < wire.MaxPacketSize-3 {
+			t.Errorf("%s of %d octets", a.Code, len(a.Packet))
 		}
-		r.arrive(r.ask(2, 2, func(q *Query) { q.Attributes = proxies(maxProxyState + 3) }))
+		r.arrive(r.ask(2, 2, func(q *wire.Query) { q.Attributes = proxies(wire.MaxProxyState + 3) }))
 		synctest.Wait()
 		if got := describe(r.auth.seen()[1].Cred); got != `Unsupported "too much Proxy-State"` {
 			t.Errorf("credential %s", got)
@@ -443,7 +445,7 @@ func TestTunnelAttributes(t *testing.T) {
 		{"Tunnel-Type:1", "VLAN"}, {"Tunnel-Medium-Type:1", "IEEE-802"}, {"Tunnel-Private-Group-Id:1", "42"},
 		{"Tunnel-Password:1", "open sesame"}, {"Tunnel-Password", "second"}, {"Tunnel-Type", "VLAN"},
 	} {
-		a, err := dictionary().ParseAttribute(x[0], x[1])
+		a, err := wire.StandardDictionary().ParseAttribute(x[0], x[1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,7 +458,7 @@ func TestTunnelAttributes(t *testing.T) {
 		if names(a) != want {
 			t.Errorf("got %s", names(a))
 		}
-		theirs, err := layeh.Parse(a.packet, []byte(testSecret))
+		theirs, err := layeh.Parse(a.Packet, []byte(testSecret))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -488,8 +490,8 @@ func BenchmarkExchange(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		p := packets[i%256]
 		p[4+8]++ // another authenticator, signed anew
-		sum := r.secret.sign(p, maOffset)
-		copy(p[maOffset:], sum[:])
+		sum := r.secret.Sign(p, wire.MAOffset)
+		copy(p[wire.MAOffset:], sum[:])
 		s.receive(arrival{out: out, from: nas}, p)
 		<-done
 	}
@@ -503,8 +505,8 @@ func BenchmarkIntake(b *testing.B) {
 	c := r.service.Load().Table.clients[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		var q request
-		if q.scan(trim(p), 200) != keep {
+		var q wire.Request
+		if q.Scan(wire.Trim(p), 200) != nil {
 			b.Fatal("discarded")
 		}
 		if _, why := r.authenticate(c, new(counters), &q, nas.Addr(), time.Time{}); why != keep {
@@ -515,10 +517,10 @@ func BenchmarkIntake(b *testing.B) {
 
 func BenchmarkReply(b *testing.B) {
 	r := newRig(b, nil)
-	filter, _ := dictionary().ParseAttribute("Filter-Id", "staff")
+	filter, _ := wire.StandardDictionary().ParseAttribute("Filter-Id", "staff")
 	x := &exchange{server: r.Server, secret: r.secret, client: &client{Client: r.client}}
 	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{filter}}
-	buf := make([]byte, 0, maxPacketSize)
+	buf := make([]byte, 0, wire.MaxPacketSize)
 	b.ReportAllocs()
 	for b.Loop() {
 		if x.answer(buf, &d) == nil || d.Outcome != mfa.Accept {

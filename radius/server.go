@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Server answers RADIUS requests over UDP. Its exported fields may be set until
@@ -104,7 +106,7 @@ func (s *Server) start() {
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.answers = newRetransmissions(2 * s.MaxPending)
-		s.buffers.New = func() any { return new([maxPacketSize]byte) }
+		s.buffers.New = func() any { return new([wire.MaxPacketSize]byte) }
 		s.idle = make(chan struct{}, 1)
 		context.AfterFunc(s.ctx, s.workers.stop)
 	})
@@ -178,8 +180,10 @@ func (s *Server) rested() {
 	}
 }
 
-func (s *Server) buffer() *[maxPacketSize]byte { return s.buffers.Get().(*[maxPacketSize]byte) }
-func (s *Server) free(b *[maxPacketSize]byte)  { s.buffers.Put(b) }
+func (s *Server) buffer() *[wire.MaxPacketSize]byte {
+	return s.buffers.Get().(*[wire.MaxPacketSize]byte)
+}
+func (s *Server) free(b *[wire.MaxPacketSize]byte) { s.buffers.Put(b) }
 
 // hourly says which of many alike lines may be logged: one an hour for each key.
 // It forgets nothing that it must know and is bounded: when it is full of fresh

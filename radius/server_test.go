@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 func TestRetransmission(t *testing.T) {
@@ -33,7 +34,7 @@ func TestRetransmission(t *testing.T) {
 		if len(sent) != 2 || !bytes.Equal(sent[0], sent[1]) {
 			t.Fatalf("%d answers, want the same twice", len(sent))
 		}
-		if got := r.answer(0, 1, 1); got.Code != AccessAccept {
+		if got := r.answer(0, 1, 1); got.Code != wire.AccessAccept {
 			t.Errorf("got %s", got.Code)
 		}
 		if st := r.stats(); st.Duplicates != 3 || st.Accepted != 1 || st.Signed != 1 || st.Pending != 0 {
@@ -97,7 +98,7 @@ func TestUnsignedNeverSupersedesSigned(t *testing.T) {
 		r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 		r.arrive(r.ask(1, 1, nil))
 		synctest.Wait()
-		unsigned := raw(AccessRequest, 1, 2, avp(typeUserName, "nemo"), pap("x", 2, testSecret))
+		unsigned := raw(wire.AccessRequest, 1, 2, avp(wire.TypeUserName, "nemo"), pap("x", 2, testSecret))
 		r.arrive(unsigned)
 		synctest.Wait()
 		calls := r.auth.seen()
@@ -130,7 +131,7 @@ func TestForgedTouchesNothing(t *testing.T) {
 		r.arrive(r.ask(1, 1, nil))
 		synctest.Wait()
 		forged := r.ask(1, 2, nil)
-		forged[maOffset] ^= 1
+		forged[wire.MAOffset] ^= 1
 		r.arrive(forged)
 		synctest.Wait()
 		if calls := r.auth.seen(); len(calls) != 1 || calls[0].Superseded() {
@@ -143,7 +144,7 @@ func TestOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.MaxPendingPerClient = 16
-		withState := func(q *Query) { q.State = "s" }
+		withState := func(q *wire.Query) { q.State = "s" }
 		for id := range byte(17) {
 			r.arrive(r.ask(id, 1, nil))
 		}
@@ -220,7 +221,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 			}
 			reply(mfa.Decision{Outcome: mfa.Accept})
 		}
-		boom := r.ask(1, 1, func(q *Query) { q.User = "boom" })
+		boom := r.ask(1, 1, func(q *wire.Query) { q.User = "boom" })
 		r.arrive(boom)
 		r.arrive(r.ask(2, 2, nil))
 		synctest.Wait()
@@ -244,7 +245,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 func TestPanicOfProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.receive(arrival{out: panicSocket{}, from: nas}, raw(StatusServer, 1, 1, emptyMA()))
+		r.receive(arrival{out: panicSocket{}, from: nas}, raw(wire.StatusServer, 1, 1, emptyMA()))
 		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 || r.stats().Pending != 0 {
 			t.Errorf("counters: %+v", st)
 		}
@@ -263,7 +264,7 @@ func TestSecondReplyIsIgnored(t *testing.T) {
 		if n := len(r.socket.packets()); n != 1 {
 			t.Fatalf("%d answers, want 1", n)
 		}
-		if a := r.answer(0, 1, 1); a.Code != AccessReject {
+		if a := r.answer(0, 1, 1); a.Code != wire.AccessReject {
 			t.Errorf("got %s", a.Code)
 		}
 	})
@@ -271,12 +272,12 @@ func TestSecondReplyIsIgnored(t *testing.T) {
 
 func TestLatch(t *testing.T) {
 	unsigned := func(id byte) []byte {
-		return raw(AccessRequest, id, id, avp(typeUserName, "nemo"), pap("x", id, testSecret))
+		return raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, "nemo"), pap("x", id, testSecret))
 	}
-	eap := raw(AccessRequest, 50, 1, emptyMA(), avp(typeUserName, "nemo"), avp(typeEAPMessage, "\x02\x01\x00\x05\x01"))
-	status := raw(StatusServer, 51, 1, emptyMA())
-	forged := raw(AccessRequest, 52, 1, emptyMA(), avp(typeUserName, "nemo"))
-	forged[maOffset] ^= 1
+	eap := raw(wire.AccessRequest, 50, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), avp(wire.TypeEAPMessage, "\x02\x01\x00\x05\x01"))
+	status := raw(wire.StatusServer, 51, 1, emptyMA())
+	forged := raw(wire.AccessRequest, 52, 1, emptyMA(), avp(wire.TypeUserName, "nemo"))
+	forged[wire.MAOffset] ^= 1
 	other := netip.MustParseAddrPort("192.0.2.8:4000")
 
 	synctest.Test(t, func(t *testing.T) {
@@ -321,7 +322,7 @@ func TestLatch(t *testing.T) {
 func TestAutoWithoutLatches(t *testing.T) {
 	r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto })
 	r.Latches = nil
-	r.arrive(raw(AccessRequest, 1, 1, avp(typeUserName, "nemo"), pap("x", 1, testSecret)))
+	r.arrive(raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret)))
 	if n := r.stats().Discarded[discardUnsigned.String()]; n != 1 {
 		t.Error("auto without a memory must refuse")
 	}
@@ -336,12 +337,12 @@ func TestSecretRotation(t *testing.T) {
 		r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
 		r.arrive(r.ask(1, 1, nil)) // signed with the second secret
 		synctest.Wait()
-		if a := r.answer(0, 1, 1); a.Code != AccessAccept {
+		if a := r.answer(0, 1, 1); a.Code != wire.AccessAccept {
 			t.Errorf("got %s", a.Code)
 		}
-		r.arrive(raw(AccessRequest, 2, 2, avp(typeUserName, "nemo"), pap("arctangent", 2, "the next one")))
+		r.arrive(raw(wire.AccessRequest, 2, 2, avp(wire.TypeUserName, "nemo"), pap("arctangent", 2, "the next one")))
 		synctest.Wait()
-		r.secret = NewSecret([]byte("the next one"))
+		r.secret = wire.NewSecret([]byte("the next one"))
 		r.answer(1, 2, 2)
 		r.arrive(r.ask(3, 3, nil))
 		synctest.Wait()
@@ -363,9 +364,9 @@ func TestPasswordIsNotText(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 				for id := range byte(3) {
-					p := raw(AccessRequest, id, id, avp(typeUserName, "nemo"), pap("\xff\x01", id, testSecret))
+					p := raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, "nemo"), pap("\xff\x01", id, testSecret))
 					if tt.name == "signed" {
-						p = raw(AccessRequest, id, id, emptyMA(), avp(typeUserName, "nemo"), pap("\xff\x01", id, testSecret))
+						p = raw(wire.AccessRequest, id, id, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("\xff\x01", id, testSecret))
 					}
 					r.arrive(p)
 				}
@@ -389,7 +390,7 @@ func TestPasswordIsNotText(t *testing.T) {
 func TestEmptyState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("123456", 1, testSecret), avp(typeState, "")))
+		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("123456", 1, testSecret), avp(wire.TypeState, "")))
 		synctest.Wait()
 		if got := describe(r.auth.seen()[0].Cred); got != `Unsupported "malformed State"` {
 			t.Errorf("credential %s", got)
@@ -400,10 +401,10 @@ func TestEmptyState(t *testing.T) {
 func TestRequestFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.arrive(raw(AccessRequest, 1, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret),
-			avp(typeState, "abc"), avp(typeCallingStationID, "198.51.100.3"), avp(typeNASIPAddress, "\xc0\x00\x02\x07")))
-		r.arrive(raw(AccessRequest, 2, 1, emptyMA(), avp(typeUserName, "nemo"), pap("x", 1, testSecret),
-			avp(typeCallingStationID, "\xff\x01"), avp(typeNASIdentifier, "gw1")))
+		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret),
+			avp(wire.TypeState, "abc"), avp(wire.TypeCallingStationID, "198.51.100.3"), avp(wire.TypeNASIPAddress, "\xc0\x00\x02\x07")))
+		r.arrive(raw(wire.AccessRequest, 2, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret),
+			avp(wire.TypeCallingStationID, "\xff\x01"), avp(wire.TypeNASIdentifier, "gw1")))
 		synctest.Wait()
 		for _, c := range r.auth.seen() {
 			if c.Client != r.client.Policy || c.Source != nas.String() || c.User.String() != "nemo" || !c.Signed || c.Received != time.Now() {

@@ -8,22 +8,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-)
-
-// The attributes of RFC 2866 and 2869 that say what became of a session.
-const (
-	typeFramedIPAddress    = 8
-	typeClass              = 25
-	typeAcctStatusType     = 40
-	typeAcctDelayTime      = 41
-	typeAcctInputOctets    = 42
-	typeAcctOutputOctets   = 43
-	typeAcctSessionID      = 44
-	typeAcctSessionTime    = 46
-	typeAcctTerminateCause = 49
-	typeAcctInputGiga      = 52
-	typeAcctOutputGiga     = 53
-	typeFramedIPv6Address  = 168
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // statuses are the values of Acct-Status-Type (RFC 2866 §5.1, RFC 2867 §3.1).
@@ -62,36 +47,36 @@ func parseSession(p []byte) *mfa.Session {
 		}
 		return uint64(binary.BigEndian.Uint32(v))
 	}
-	for typ, v := range attributes(p) {
+	for typ, v := range wire.Attributes(p) {
 		switch typ {
-		case typeAcctStatusType:
+		case wire.TypeAcctStatusType:
 			if len(v) != 4 || s.Status != "" {
 				return nil
 			}
 			s.Status = nameOf(statuses[:], binary.BigEndian.Uint32(v))
-		case typeAcctSessionID:
-			s.ID = toText(v)
-		case typeNASIdentifier:
-			s.NAS = toText(v)
-		case typeNASIPAddress, typeNASIPv6Address:
+		case wire.TypeAcctSessionID:
+			s.ID = wire.ToText(v)
+		case wire.TypeNASIdentifier:
+			s.NAS = wire.ToText(v)
+		case wire.TypeNASIPAddress, wire.TypeNASIPv6Address:
 			if addr, ok := netip.AddrFromSlice(v); ok && s.NAS == "" {
 				s.NAS = addr.String()
 			}
-		case typeFramedIPAddress, typeFramedIPv6Address:
+		case wire.TypeFramedIPAddress, wire.TypeFramedIPv6Address:
 			if addr, ok := netip.AddrFromSlice(v); ok && s.Address == "" {
 				s.Address = addr.String()
 			}
-		case typeAcctSessionTime:
+		case wire.TypeAcctSessionTime:
 			s.Duration = time.Duration(number(v)) * time.Second
-		case typeAcctInputOctets:
+		case wire.TypeAcctInputOctets:
 			s.InOctets += number(v)
-		case typeAcctOutputOctets:
+		case wire.TypeAcctOutputOctets:
 			s.OutOctets += number(v)
-		case typeAcctInputGiga:
+		case wire.TypeAcctInputGiga:
 			s.InOctets += number(v) << 32
-		case typeAcctOutputGiga:
+		case wire.TypeAcctOutputGiga:
 			s.OutOctets += number(v) << 32
-		case typeAcctTerminateCause:
+		case wire.TypeAcctTerminateCause:
 			s.Cause = nameOf(causes[:], uint32(number(v)))
 		}
 	}
@@ -103,21 +88,21 @@ func parseSession(p []byte) *mfa.Session {
 
 // sessionEvent is the line of the trail for a report. It has the id of the login
 // where a Class of ours proves it, or the session was named with the login.
-func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Session, now time.Time) mfa.Event {
+func (s *Server) sessionEvent(a *arrival, c *client, r *wire.Request, session *mfa.Session, now time.Time) mfa.Event {
 	ev := mfa.Event{
 		Kind: mfa.EventAccounting, Time: now, Client: c.Name, Group: c.Policy.Group,
-		User: mfa.NameOf(toText(r.user)), EndUser: string(c.Profile.appendSeat(nil, r.raw, true)), Source: a.from.String(), Session: session,
+		User: mfa.NameOf(wire.ToText(r.User)), EndUser: string(c.Profile.AppendEndUser(nil, r.Raw, true)), Source: a.from.String(), Session: session,
 	}
-	for typ, v := range attributes(r.raw) {
+	for typ, v := range wire.Attributes(r.Raw) {
 		switch {
-		case typ == typeClass && ev.ID == "":
-			ev.ID = loginOfClass(s.Accounting.ClassKey, c.Policy.Group, v)
-		case typ == typeAcctDelayTime && len(v) == 4:
+		case typ == wire.TypeClass && ev.ID == "":
+			ev.ID = wire.LoginOfClass(s.Accounting.ClassKey, c.Policy.Group, v)
+		case typ == wire.TypeAcctDelayTime && len(v) == 4:
 			ev.Time = now.Add(-min(time.Duration(binary.BigEndian.Uint32(v))*time.Second, maxDelay))
 		}
 	}
 	if ev.ID == "" {
-		ev.ID = s.sessions.login(s.sessionKey(c, ev.User, r.session), now)
+		ev.ID = s.sessions.login(s.sessionKey(c, ev.User, r.Session), now)
 	}
 	return ev
 }
@@ -128,9 +113,9 @@ func (s *Server) sessionEvent(a *arrival, c *client, r *request, session *mfa.Se
 func markOf(client string, p []byte) (mark [16]byte) {
 	h := sha256.New()
 	h.Write([]byte(client))
-	for typ, v := range attributes(p) {
+	for typ, v := range wire.Attributes(p) {
 		switch typ {
-		case typeAcctDelayTime, typeProxyState, typeMessageAuthenticator:
+		case wire.TypeAcctDelayTime, wire.TypeProxyState, wire.TypeMessageAuthenticator:
 		default:
 			h.Write([]byte{0, typ, byte(len(v))})
 			h.Write(v)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Stats is a snapshot of the server's counters since it was made.
@@ -85,6 +86,19 @@ var discardNames = [discardReasons]string{
 	discardAccountingForm:      "malformed_accounting",
 	discardNotRecorded:         "accounting_not_recorded",
 	discardReportRate:          "accounting_rate",
+}
+
+// discardOf is the reason for an error of a scan.
+func discardOf(err error) discard {
+	switch err {
+	case nil:
+		return keep
+	case wire.ErrTooMany:
+		return discardTooMany
+	case wire.ErrSignatureForm:
+		return discardSignatureForm
+	}
+	return discardAttributes
 }
 
 func (d discard) String() string { return discardNames[d] }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // keepAnswer is how long an answer is repeated to a retransmission (RFC 5080 §2.2.2).
@@ -36,7 +38,7 @@ func (k *key) shard() int {
 // with the answer (none: it ended in silence) until expires.
 type entry struct {
 	key      key
-	auth     [authSize]byte
+	auth     [wire.AuthSize]byte
 	login    uint64 // see retransmissions.login
 	signed   bool
 	exchange *exchange
@@ -91,10 +93,10 @@ const (
 // login is a hash of who asks with what. A NAS with a bad random generator uses
 // an authenticator twice; the answer to one person must not go to the next for
 // that. The rest of a packet may differ: devices count their tries in it.
-func (t *retransmissions) login(r *request) uint64 {
+func (t *retransmissions) login(r *wire.Request) uint64 {
 	var h maphash.Hash
 	h.SetSeed(t.seed)
-	for _, part := range [...][]byte{r.user, r.password, r.state, r.msChallenge, r.ms2Response} {
+	for _, part := range [...][]byte{r.User, r.Password, r.State, r.MSChallenge, r.MS2Response} {
 		h.WriteByte(byte(len(part))) // of an attribute, so that it fits
 		h.Write(part)
 	}
@@ -138,7 +140,7 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 		s.unlink(e)
 	}
 	x := &exchange{entry: e}
-	e.auth = [authSize]byte(auth)
+	e.auth = [wire.AuthSize]byte(auth)
 	e.login = login
 	e.signed = signed
 	e.exchange = x

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 func always() bool { return true }
@@ -13,7 +14,7 @@ func always() bool { return true }
 // step is one packet of an identifier, or the end of its exchange.
 func begin(t *testing.T, tab *retransmissions, id, auth byte, now time.Time) *exchange {
 	t.Helper()
-	verdict, x, _ := tab.begin(makeKey(nas, 0, byte(AccessRequest), id), authOf(auth)[:], 0, true, now, always)
+	verdict, x, _ := tab.begin(makeKey(nas, 0, byte(wire.AccessRequest), id), authOf(auth)[:], 0, true, now, always)
 	if verdict != verdictNew {
 		t.Fatalf("identifier %d: verdict %d, want a new request", id, verdict)
 	}
@@ -108,16 +109,16 @@ func TestTableKeys(t *testing.T) {
 func TestAuthenticatorReused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(*Query)
+		change func(*wire.Query)
 		signed bool
 		calls  int
 	}{
 		{"same login", nil, true, 1},
-		{"another attribute", func(q *Query) { q.Attributes = []mfa.Attribute{{Type: 32, Value: []byte("gw")}} }, true, 1},
-		{"another user", func(q *Query) { q.User = "mono" }, true, 2},
-		{"another password", func(q *Query) { q.Cred = mfa.Password("arctangenT") }, true, 2},
-		{"another State", func(q *Query) { q.State = "s" }, true, 2},
-		{"MS-CHAPv2", func(q *Query) { q.Cred = mfa.MSCHAPv2{} }, true, 2},
+		{"another attribute", func(q *wire.Query) { q.Attributes = []mfa.Attribute{{Type: 32, Value: []byte("gw")}} }, true, 1},
+		{"another user", func(q *wire.Query) { q.User = "mono" }, true, 2},
+		{"another password", func(q *wire.Query) { q.Cred = mfa.Password("arctangenT") }, true, 2},
+		{"another State", func(q *wire.Query) { q.State = "s" }, true, 2},
+		{"MS-CHAPv2", func(q *wire.Query) { q.Cred = mfa.MSCHAPv2{} }, true, 2},
 		{"another user, unsigned", nil, false, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestAuthenticatorReused(t *testing.T) {
 				r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
 				r.arrive(r.ask(1, 1, nil))
 				synctest.Wait()
-				second := raw(AccessRequest, 1, 1, avp(typeUserName, "mono"), pap("x", 1, testSecret))
+				second := raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "mono"), pap("x", 1, testSecret))
 				if tt.signed {
 					second = r.ask(1, 1, tt.change)
 				}

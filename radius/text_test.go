@@ -1,12 +1,11 @@
 package radius
 
 import (
-	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // What a device sends in Windows-1252 is read as the user typed it, in every text of
@@ -17,12 +16,12 @@ func TestWindows1252(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 			attributes := [][]byte{
-				avp(typeUserName, name), pap(typed, 1, testSecret), avp(typeCallingStationID, "B\xfcro"), avp(typeNASIdentifier, "T\xfcr"),
+				avp(wire.TypeUserName, name), pap(typed, 1, testSecret), avp(wire.TypeCallingStationID, "B\xfcro"), avp(wire.TypeNASIdentifier, "T\xfcr"),
 			}
 			if signed {
 				attributes = append(attributes, emptyMA())
 			}
-			r.arrive(raw(AccessRequest, 1, 1, attributes...))
+			r.arrive(raw(wire.AccessRequest, 1, 1, attributes...))
 			synctest.Wait()
 			c := r.auth.seen()[0]
 			if !signed {
@@ -43,7 +42,7 @@ func TestWindows1252MSCHAPv2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		const name = "J\xfcrgen"
-		p := r.ask(1, 1, func(q *Query) { q.User, q.Cred = name, mfa.MSCHAPv2{Ident: 3} })
+		p := r.ask(1, 1, func(q *wire.Query) { q.User, q.Cred = name, mfa.MSCHAPv2{Ident: 3} })
 		r.arrive(p)
 		synctest.Wait()
 		c := r.auth.seen()[0]
@@ -51,37 +50,4 @@ func TestWindows1252MSCHAPv2(t *testing.T) {
 			t.Errorf("user %q, %#v", c.User.Sent(), c.Cred)
 		}
 	})
-	h := newHome(t)
-	h.accept = func(_ *homeRequest, w *writer) { w.text(typeUserName, "J\xfcrgen") }
-	u, _ := upstreamOf(t, nil, h)
-	_, err := u.Check(t.Context(), mfa.NameOf("Jürgen"), mfa.MSCHAPv2{Octets: "J\xfcrgen"})
-	if asked := h.requests(); !errors.Is(err, mfa.ErrRejected) || len(asked) != 1 || asked[0].user != "J\xfcrgen" {
-		t.Errorf("an upstream is asked %d times: %v", len(asked), err)
-	}
-	if id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil || id.Name.String() != "Jürgen" {
-		t.Errorf("an upstream says %v, %v", id.Name, err)
-	}
-}
-
-func TestAppendText(t *testing.T) {
-	for _, tt := range []struct {
-		v, want string
-		ok      bool
-	}{
-		{"", "", true},
-		{"plain", "plain", true},
-		{"Zürich €", "Zürich €", true},
-		{"Z\xfcrich \x80", "Zürich €", true},
-		{"cost\xa35", "cost£5", true},
-		{strings.Repeat("\x80", 253), strings.Repeat("€", 253), true},
-		{"\xff\x01", "", false},          // garbage of a wrong secret
-		{"\xfc\x81", "", false},          // not in Windows-1252
-		{"\xfc\r\n", "", false},          // nothing that begins a line
-		{"\x00tab\t", "\x00tab\t", true}, // UTF-8 is as it was
-	} {
-		got, ok := appendText([]byte("x"), []byte(tt.v))
-		if string(got) != "x"+tt.want || ok != tt.ok {
-			t.Errorf("%q: got %q, %v", tt.v, got, ok)
-		}
-	}
 }

@@ -22,7 +22,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // What pushes are held to.
@@ -171,7 +171,7 @@ func (f *fleet) close() {
 // receive notes when Accepts come, until the socket is closed. Anything else is
 // no answer, and whoever waits for one says so.
 func (f *fleet) receive(conn *net.UDPConn, logins []login) {
-	secret := radius.NewSecret([]byte(benchSecret))
+	secret := wire.NewSecret([]byte(benchSecret))
 	buf := make([]byte, 4096)
 	for {
 		n, err := conn.Read(buf)
@@ -186,7 +186,7 @@ func (f *fleet) receive(conn *net.UDPConn, logins []login) {
 		l.mu.Lock()
 		auth := l.auth
 		l.mu.Unlock()
-		if a, err := radius.ParseAnswer(buf[:n], l.id, &auth, secret); err == nil && a.Code == radius.AccessAccept {
+		if a, err := wire.ParseAnswer(buf[:n], l.id, &auth, secret); err == nil && a.Code == wire.AccessAccept {
 			l.answered <- now
 		}
 	}
@@ -199,8 +199,8 @@ func (f *fleet) signIn(i int) error {
 	rand.Read(l.auth[:])
 	auth := l.auth
 	l.mu.Unlock()
-	q := radius.Query{Code: radius.AccessRequest, User: f.phones[i].User, Cred: mfa.Password(benchPassword)}
-	packet, err := q.Append(nil, l.id, &auth, radius.NewSecret([]byte(benchSecret)))
+	q := wire.Query{Code: wire.AccessRequest, User: f.phones[i].User, Cred: mfa.Password(benchPassword)}
+	packet, err := q.Append(nil, l.id, &auth, wire.NewSecret([]byte(benchSecret)))
 	if err != nil {
 		return err
 	}

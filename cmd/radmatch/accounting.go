@@ -8,6 +8,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // openAccounting says what becomes of Accounting-Requests, nil where none are
@@ -28,7 +29,7 @@ func openAccounting(ctx context.Context, cfg *config.Config, st *store.Store, lo
 	a.Forwarder = &radius.Forwarder{Logger: log}
 	for _, f := range cfg.Accounting.Forward {
 		a.Forwarder.Servers = append(a.Forwarder.Servers, &radius.AccountingServer{
-			Name: f.Name, Addr: f.Address, Secret: radius.NewSecret([]byte(f.Secret[0])),
+			Name: f.Name, Addr: f.Address, Secret: wire.NewSecret([]byte(f.Secret[0])),
 		})
 	}
 	return a, nil

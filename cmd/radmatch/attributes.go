@@ -7,15 +7,15 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // openDictionary returns the attributes that the configuration may name.
-func openDictionary(cfg *config.Config) (*radius.Dictionary, error) {
+func openDictionary(cfg *config.Config) (*wire.Dictionary, error) {
 	if cfg.Dictionaries == "" {
-		return radius.StandardDictionary(), nil
+		return wire.StandardDictionary(), nil
 	}
-	d, err := radius.OpenDictionaries(cfg.Resolve(cfg.Dictionaries))
+	d, err := wire.OpenDictionaries(cfg.Resolve(cfg.Dictionaries))
 	if err != nil {
 		return nil, fmt.Errorf("%s: must be a folder of dictionaries:\n%w", cfg.Where("dictionaries"), err)
 	}
@@ -24,7 +24,7 @@ func openDictionary(cfg *config.Config) (*radius.Dictionary, error) {
 
 // groupReplies encodes the reply attributes of groups. The error has every
 // problem, each with its line.
-func groupReplies(entries []config.GroupReply, d *radius.Dictionary) ([]mfa.GroupReply, error) {
+func groupReplies(entries []config.GroupReply, d *wire.Dictionary) ([]mfa.GroupReply, error) {
 	var replies []mfa.GroupReply
 	var all []mfa.Attribute
 	var found []error
@@ -40,7 +40,7 @@ func groupReplies(entries []config.GroupReply, d *radius.Dictionary) ([]mfa.Grou
 		}
 		replies = append(replies, g)
 	}
-	if err := radius.CheckReply(all); err != nil && len(found) == 0 {
+	if err := wire.CheckReply(all); err != nil && len(found) == 0 {
 		// Somebody may be in all of the groups.
 		found = append(found, fmt.Errorf("%s: the attributes of all groups together: %w", entries[0].Reply[0].Where, err))
 	}

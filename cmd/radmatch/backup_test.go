@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // documented returns the commands of the block of docs/operating.md behind a mark.
@@ -56,20 +56,20 @@ func TestBackupAndRestore(t *testing.T) {
 	p.start()
 	vpn := p.seat("127.0.0.1")
 	used := totp("alice", 0)
-	login := func(s *seat, user, code string, want radius.Code) {
+	login := func(s *seat, user, code string, want wire.Code) {
 		t.Helper()
-		state := s.expect(signIn(user, ""), radius.AccessChallenge).State()
+		state := s.expect(signIn(user, ""), wire.AccessChallenge).State()
 		s.expect(answerTo(user, state, code), want)
 	}
-	login(vpn, "alice", used, radius.AccessAccept)
+	login(vpn, "alice", used, wire.AccessAccept)
 
-	waiting := vpn.expect(signIn("bob", ""), radius.AccessChallenge).State()
+	waiting := vpn.expect(signIn("bob", ""), wire.AccessChallenge).State()
 	backups := t.TempDir()
 	file := filepath.Join(backups, "radmatch.db")
 	for range 2 { // the second takes the place of the first
 		p.cli("backup", "--with-key", file)
 	}
-	vpn.expect(answerTo("bob", waiting, totp("bob", 0)), radius.AccessAccept)
+	vpn.expect(answerTo("bob", waiting, totp("bob", 0)), wire.AccessAccept)
 	entries, err := os.ReadDir(backups)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("files %v, %v; want the backup and its key", entries, err)
@@ -95,8 +95,8 @@ func TestBackupAndRestore(t *testing.T) {
 	other.follow("restore", backups)
 	other.start()
 	vpn = other.seat("127.0.0.1")
-	login(vpn, "alice", used, radius.AccessReject)
-	login(vpn, "alice", totp("alice", 1), radius.AccessAccept)
+	login(vpn, "alice", used, wire.AccessReject)
+	login(vpn, "alice", totp("alice", 1), wire.AccessAccept)
 }
 
 // TestRecover: what can be read of a damaged database is taken out as the
@@ -124,8 +124,8 @@ func TestRecover(t *testing.T) {
 	}
 	p.start()
 	vpn := p.seat("127.0.0.1")
-	state := vpn.expect(signIn("alice", ""), radius.AccessChallenge).State()
-	vpn.expect(answerTo("alice", state, totp("alice", 0)), radius.AccessAccept)
+	state := vpn.expect(signIn("alice", ""), wire.AccessChallenge).State()
+	vpn.expect(answerTo("alice", state, totp("alice", 0)), wire.AccessAccept)
 }
 
 // spoil damages a page of the trail.

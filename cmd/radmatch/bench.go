@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa/textfile"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // The modes of bench.
@@ -35,7 +36,7 @@ type bench struct {
 	skip       int
 	json       bool
 
-	secret *radius.Secret
+	secret *wire.Secret
 	users  []benchUser
 }
 
@@ -125,14 +126,14 @@ func (b *bench) prepare(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		b.secret = radius.NewSecret([]byte(secret))
-		addresses, err := radius.Addresses(ctx, b.addr)
+		b.secret = wire.NewSecret([]byte(secret))
+		addresses, err := caller.Addresses(ctx, b.addr)
 		if err != nil {
 			return err
 		}
 		var ways []loginCaller
 		for _, address := range addresses {
-			ways = append(ways, loginCaller{caller: &radius.Caller{Addr: address, Secret: b.secret}})
+			ways = append(ways, loginCaller{caller: &caller.Caller{Addr: address, Secret: b.secret}})
 		}
 		b.addr = answering(ctx, ways).caller.Addr
 		return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
 )
 
 // RFC 6238 appendix B, the last six digits.
@@ -77,7 +78,7 @@ func benchSetup(t *testing.T, password string, users int) (*codeServer, []string
 	t.Helper()
 	table, err := radius.NewTable([]radius.Client{{
 		Name: "bench", Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Secrets: [][]byte{[]byte("bench secret")}, Profile: &radius.Profile{}, Policy: &mfa.Client{},
+		Secrets: [][]byte{[]byte("bench secret")}, Profile: &profile.Profile{}, Policy: &mfa.Client{},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const (
@@ -250,10 +251,10 @@ func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) er
 	}
 	*s = benchSlot{packet: s.packet, begun: now, busy: true, user: user}
 	w.active++
-	q := radius.Query{Code: radius.StatusServer}
+	q := wire.Query{Code: wire.StatusServer}
 	if r.mode != benchStatus {
 		u := &r.users[user]
-		q = radius.Query{Code: radius.AccessRequest, User: u.name, Cred: mfa.Password(u.password), Attributes: benchIdentifier}
+		q = wire.Query{Code: wire.AccessRequest, User: u.name, Cred: mfa.Password(u.password), Attributes: benchIdentifier}
 	}
 	return w.send(s, &q, now)
 }
@@ -297,7 +298,7 @@ func (r *benchRun) release(user int, step int64) {
 }
 
 // send sends q as the next request of s.
-func (w *benchWorker) send(s *benchSlot, q *radius.Query, now time.Time) error {
+func (w *benchWorker) send(s *benchSlot, q *wire.Query, now time.Time) error {
 	for range len(w.ids) {
 		if w.lastID++; w.ids[w.lastID] == nil {
 			break
@@ -325,7 +326,7 @@ func (w *benchWorker) answered(ctx context.Context, datagram []byte) error {
 		return nil
 	}
 	s := w.ids[datagram[1]]
-	answer, err := radius.ParseAnswer(datagram, s.id, &s.auth, w.run.secret)
+	answer, err := wire.ParseAnswer(datagram, s.id, &s.auth, w.run.secret)
 	if err != nil {
 		w.count.Invalid++
 		return nil
@@ -333,16 +334,16 @@ func (w *benchWorker) answered(ctx context.Context, datagram []byte) error {
 	w.ids[s.id] = nil
 	now := time.Now()
 	switch {
-	case answer.Code == radius.AccessChallenge && !s.coded && w.run.mode == benchTOTP:
+	case answer.Code == wire.AccessChallenge && !s.coded && w.run.mode == benchTOTP:
 		u := &w.run.users[s.user]
 		s.coded, s.step = true, now.Unix()/benchStep
-		return w.send(s, &radius.Query{
-			Code: radius.AccessRequest, User: u.name, Cred: mfa.Password(benchCode(u.key, s.step)), State: answer.State(),
+		return w.send(s, &wire.Query{
+			Code: wire.AccessRequest, User: u.name, Cred: mfa.Password(benchCode(u.key, s.step)), State: answer.State(),
 			Attributes: benchIdentifier,
 		}, now)
-	case answer.Code == radius.AccessReject:
+	case answer.Code == wire.AccessReject:
 		w.count.Rejected++
-	case answer.Code == radius.AccessAccept && (s.coded || w.run.mode != benchTOTP):
+	case answer.Code == wire.AccessAccept && (s.coded || w.run.mode != benchTOTP):
 		w.count.Accepted++
 	default:
 		w.count.Unexpected++

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // says answers with a status and, where it is not 0, Retry-After.
@@ -139,7 +139,7 @@ func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
 	} else {
 		p.awaitEvent(user, f.reason, 1)
 		if f.says == "" {
-			if a, _ := s.answer(r); a.Code != radius.AccessReject {
+			if a, _ := s.answer(r); a.Code != wire.AccessReject {
 				p.t.Errorf("got %s", a.Code)
 			}
 		} else {
@@ -163,7 +163,7 @@ func (p *serverProcess) chatApproved(s *seat, r request, shown ring) {
 	if got := shown(p, device.ActionApprove); got != http.StatusOK {
 		p.t.Errorf("approve: status %d", got)
 	}
-	if a, _ := s.answer(r); a.Code != radius.AccessAccept {
+	if a, _ := s.answer(r); a.Code != wire.AccessAccept {
 		p.t.Errorf("got %s", a.Code)
 	}
 	for _, again := range []device.Action{device.ActionApprove, device.ActionDeny} {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // reload has the server take another configuration.
@@ -69,13 +69,13 @@ func TestReloadWithPromptOpen(t *testing.T) {
 				name   string
 				to     string
 				action device.Action
-				want   radius.Code
+				want   wire.Code
 				joins  bool
 			}{
-				{"nothing has changed", here, device.ActionApprove, radius.AccessAccept, true},
-				{"its key and address have", moved, device.ActionApprove, radius.AccessAccept, true},
-				{"it is no longer there", other, device.ActionApprove, radius.AccessAccept, kind == "approver"},
-				{"a denial", moved, device.ActionDeny, radius.AccessReject, true},
+				{"nothing has changed", here, device.ActionApprove, wire.AccessAccept, true},
+				{"its key and address have", moved, device.ActionApprove, wire.AccessAccept, true},
+				{"it is no longer there", other, device.ActionApprove, wire.AccessAccept, kind == "approver"},
+				{"a denial", moved, device.ActionDeny, wire.AccessReject, true},
 			} {
 				from := fmt.Sprintf("192.0.2.%d", i+1)
 				r := s.start(signIn("alice", from))

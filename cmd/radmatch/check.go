@@ -15,7 +15,8 @@ import (
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/upstream"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -131,30 +132,30 @@ func (a *app) checkClients(cfg *config.Config) error {
 func (a *app) warnBudgets(cfg *config.Config) {
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
-		profile, err := radius.LookupProfile(c.Profile)
-		if err != nil || !profile.TooShort(c.Budget) {
+		kind, err := profile.Lookup(c.Profile)
+		if err != nil || !kind.TooShort(c.Budget) {
 			continue
 		}
 		if c.Behind != "" && c.Origin("budget") == "client "+c.Behind {
 			continue // said of the proxy
 		}
 		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("it waits %s for an answer (%s), a person needs %s: %s; then set budget to that",
-			waits(c.Budget), c.Origin("budget"), radius.EnoughTime, profile.Raise), "")
+			waits(c.Budget), c.Origin("budget"), profile.EnoughTime, kind.Raise), "")
 	}
 }
 
 // warnUnsureNames warns of clients that let users in without a second factor by the
 // word of a RADIUS server, which need not say whom it knows by a name.
 func (a *app) warnUnsureNames(cfg *config.Config) {
-	upstream := map[string]bool{}
+	asks := map[string]bool{}
 	for _, e := range cfg.Primaries {
-		_, upstream[e.Name] = e.Settings.(*radius.UpstreamSettings)
+		_, asks[e.Name] = e.Settings.(*upstream.Settings)
 	}
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
 		var key string
 		switch x := c.MFA.Exempt; {
-		case !upstream[c.Primary]:
+		case !asks[c.Primary]:
 			continue
 		case !c.MFA.RequireMatch:
 			key = "require_user_match: false"
@@ -165,7 +166,7 @@ func (a *app) warnUnsureNames(cfg *config.Config) {
 		default:
 			continue
 		}
-		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("%s counts for sure names alone: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/upstream.md, \"Who the user is\"",
+		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("%s counts for sure names alone: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/asks.md, \"Who the user is\"",
 			key, c.Primary, mfa.ReasonUnsureName), "")
 	}
 }

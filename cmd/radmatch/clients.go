@@ -18,7 +18,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
 )
 
 func (a *app) clientsCommand() *cobra.Command {
@@ -115,7 +115,7 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
 		r := at(c.Name)
-		if p, err := radius.LookupProfile(c.Profile); err == nil {
+		if p, err := profile.Lookup(c.Profile); err == nil {
 			r.Signing, r.tooShort = p.SigningHint(), p.TooShort(c.Budget)
 		}
 		if c.Budget > 0 {
@@ -176,7 +176,7 @@ func (a *app) printWaiting(r *clientReport) {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
 	}
 	if r.tooShort {
-		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.Budget), r.Origin, radius.EnoughTime)
+		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.Budget), r.Origin, profile.EnoughTime)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // TestNamesThatCollided does what docs/operating.md says of names that collided: the
@@ -39,7 +39,7 @@ func TestNamesThatCollided(t *testing.T) {
 				}
 			}
 		}
-		p.seat("127.0.0.1").expect(signIn("bob", ""), radius.AccessReject)
+		p.seat("127.0.0.1").expect(signIn("bob", ""), wire.AccessReject)
 		p.stop()
 		p.write("server.log", "")
 	}
@@ -64,8 +64,8 @@ func TestNamesThatCollided(t *testing.T) {
 		t.Errorf("check --connect after user unblock: %s", out)
 	}
 	s := p.seat("127.0.0.1")
-	a := s.expect(signIn("bob", "198.51.100.9"), radius.AccessChallenge)
-	s.expect(answerTo("bob", a.State(), totp("bob", 0)), radius.AccessAccept)
+	a := s.expect(signIn("bob", "198.51.100.9"), wire.AccessChallenge)
+	s.expect(answerTo("bob", a.State(), totp("bob", 0)), wire.AccessAccept)
 	p.stop()
 	if out, err := exec.Command("sqlite3", p.path("data/radmatch.db"), "SELECT count(*) FROM devices").CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "0" {
 		t.Errorf("devices that stay: %s, %v", out, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // command runs one command line without a terminal.
@@ -55,7 +55,7 @@ func TestDocumentedUsers(t *testing.T) {
 	if !ok {
 		t.Fatal("no example")
 	}
-	f, err := password.OpenFile(writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), text), radius.StandardDictionary().ParseAttribute, password.NewGate())
+	f, err := password.OpenFile(writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), text), wire.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		t.Fatal(err)
 	}

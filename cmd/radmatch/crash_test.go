@@ -13,7 +13,8 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // A server that is killed between challenge and answer, and right after an
@@ -24,19 +25,19 @@ func TestKilled(t *testing.T) {
 	p.addTOTP("alice")
 	p.start()
 	s := p.seat("127.0.0.1")
-	state := s.expect(signIn("alice", ""), radius.AccessChallenge).State()
+	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	p.kill()
 	p.start()
 	s = p.seat("127.0.0.1")
 	right := totp("alice", 0)
-	s.expect(answerTo("alice", state, right), radius.AccessReject)
-	state = s.expect(signIn("alice", ""), radius.AccessChallenge).State()
-	s.expect(answerTo("alice", state, right), radius.AccessAccept)
+	s.expect(answerTo("alice", state, right), wire.AccessReject)
+	state = s.expect(signIn("alice", ""), wire.AccessChallenge).State()
+	s.expect(answerTo("alice", state, right), wire.AccessAccept)
 	p.kill()
 	p.start()
 	s = p.seat("127.0.0.1")
-	state = s.expect(signIn("alice", ""), radius.AccessChallenge).State()
-	s.expect(answerTo("alice", state, right), radius.AccessReject)
+	state = s.expect(signIn("alice", ""), wire.AccessChallenge).State()
+	s.expect(answerTo("alice", state, right), wire.AccessReject)
 	if n := p.counts("alice")["accept default_otp"]; n != 1 {
 		t.Errorf("%d accepts in the trail, want 1", n)
 	}
@@ -45,8 +46,8 @@ func TestKilled(t *testing.T) {
 // threeWrongCodes is a login that ends because no code was right.
 func (s *seat) threeWrongCodes(user string) {
 	s.t.Helper()
-	a := s.expect(signIn(user, ""), radius.AccessChallenge)
-	for _, want := range []radius.Code{radius.AccessChallenge, radius.AccessChallenge, radius.AccessReject} {
+	a := s.expect(signIn(user, ""), wire.AccessChallenge)
+	for _, want := range []wire.Code{wire.AccessChallenge, wire.AccessChallenge, wire.AccessReject} {
 		a = s.expect(answerTo(user, a.State(), "000000"), want)
 	}
 }
@@ -68,9 +69,9 @@ fatigue: {prompts: 1}
 	p.kill()
 	p.start()
 	s = p.seat("127.0.0.1")
-	s.expect(signIn("alice", ""), radius.AccessReject)
-	s.expect(signIn("bob", ""), radius.AccessReject) // recently denied
-	s.expect(signIn("bob", "192.0.2.9"), radius.AccessChallenge)
+	s.expect(signIn("alice", ""), wire.AccessReject)
+	s.expect(signIn("bob", ""), wire.AccessReject) // recently denied
+	s.expect(signIn("bob", "192.0.2.9"), wire.AccessChallenge)
 	if got := p.counts("alice"); got["reject codes_locked"] != 2 { // the third wrong one, and this
 		t.Errorf("events of alice %v, want codes_locked", got)
 	}
@@ -91,7 +92,7 @@ func TestKilledBetweenLocks(t *testing.T) {
 		p.start()
 		s := p.seat("127.0.0.1")
 		s.threeWrongCodes("alice")
-		s.expect(signIn("alice", ""), radius.AccessReject)
+		s.expect(signIn("alice", ""), wire.AccessReject)
 		var last *mfa.WrongCodes
 		reports := strings.Count(p.cli("events", "--json", "--user", "alice"), `"kind":"report"`)
 		for _, ev := range p.events("alice") {
@@ -109,14 +110,14 @@ func TestKilledBetweenLocks(t *testing.T) {
 	lock(2)
 	p.start()
 	s := p.seat("127.0.0.1")
-	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
-	s.expect(answerTo("alice", a.State(), totp("alice", 0)), radius.AccessAccept)
+	a := s.expect(signIn("alice", ""), wire.AccessChallenge)
+	s.expect(answerTo("alice", a.State(), totp("alice", 0)), wire.AccessAccept)
 	p.kill()
 	p.start()
 	s = p.seat("127.0.0.1")
-	a = s.expect(signIn("alice", ""), radius.AccessChallenge)
-	s.expect(answerTo("alice", a.State(), "000000"), radius.AccessChallenge)
-	s.expect(answerTo("alice", s.expect(signIn("alice", ""), radius.AccessChallenge).State(), totp("alice", 1)), radius.AccessAccept)
+	a = s.expect(signIn("alice", ""), wire.AccessChallenge)
+	s.expect(answerTo("alice", a.State(), "000000"), wire.AccessChallenge)
+	s.expect(answerTo("alice", s.expect(signIn("alice", ""), wire.AccessChallenge).State(), totp("alice", 1)), wire.AccessAccept)
 }
 
 // What came after an unblocking is not forgiven either, though the lock that was
@@ -141,11 +142,11 @@ fatigue: {prompts: 1}
 	p.kill()
 	p.start()
 	s = p.seat("127.0.0.1")
-	s.expect(signIn("alice", ""), radius.AccessReject)
+	s.expect(signIn("alice", ""), wire.AccessReject)
 	if got := p.counts("alice"); got["reject codes_locked"] != 3 { // each third wrong one, and this
 		t.Errorf("events of alice %v, want codes_locked", got)
 	}
-	a := s.expect(signIn("bob", "192.0.2.9"), radius.AccessChallenge)
+	a := s.expect(signIn("bob", "192.0.2.9"), wire.AccessChallenge)
 	if !strings.HasPrefix(a.Message(), "Type ") {
 		t.Errorf("bob was told %q, and a plain approval would do", a.Message())
 	}
@@ -211,15 +212,15 @@ func (st *storm) round(limit int64) {
 
 // signIn is one login by code, and one through the client that needs none.
 func (st *storm) signIn(ctx context.Context, user string, accepted func()) {
-	secret := radius.NewSecret([]byte(testSecret))
-	vpn := &radius.Caller{Addr: st.p.radius[0], Local: netip.MustParseAddr("127.0.0.1"), Secret: secret}
+	secret := wire.NewSecret([]byte(testSecret))
+	vpn := &caller.Caller{Addr: st.p.radius[0], Local: netip.MustParseAddr("127.0.0.1"), Secret: secret}
 	q := signIn(user, "")
 	a, err := vpn.Exchange(ctx, &q)
-	if err != nil || a.Code != radius.AccessChallenge {
+	if err != nil || a.Code != wire.AccessChallenge {
 		return
 	}
 	q = answerTo(user, a.State(), st.codes[user])
-	if a, err = vpn.Exchange(ctx, &q); err == nil && a.Code == radius.AccessAccept {
+	if a, err = vpn.Exchange(ctx, &q); err == nil && a.Code == wire.AccessAccept {
 		st.mu.Lock()
 		st.got[user]++
 		st.mu.Unlock()
@@ -229,9 +230,9 @@ func (st *storm) signIn(ctx context.Context, user string, accepted func()) {
 	st.seat++
 	seat := fmt.Sprintf("seat-%d", st.seat)
 	st.mu.Unlock()
-	exempt := &radius.Caller{Addr: st.p.radius[0], Local: netip.MustParseAddr("127.0.0.2"), Secret: secret}
+	exempt := &caller.Caller{Addr: st.p.radius[0], Local: netip.MustParseAddr("127.0.0.2"), Secret: secret}
 	q = signIn(user, seat)
-	if a, err = exempt.Exchange(ctx, &q); err == nil && a.Code == radius.AccessAccept {
+	if a, err = exempt.Exchange(ctx, &q); err == nil && a.Code == wire.AccessAccept {
 		st.mu.Lock()
 		st.free[seat] = true
 		st.mu.Unlock()

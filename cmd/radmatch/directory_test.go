@@ -13,7 +13,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // startSlapd starts an OpenLDAP server that ends with the test.
@@ -85,7 +85,7 @@ func TestHungDirectory(t *testing.T) {
 		}
 		return r
 	}
-	p.seat("127.0.0.2").expect(signIn("alice", ""), radius.AccessAccept)
+	p.seat("127.0.0.2").expect(signIn("alice", ""), wire.AccessAccept)
 	before := bench(0)
 	if err := slapd.Hang(); err != nil {
 		t.Fatal(err)
@@ -127,14 +127,14 @@ func TestOneAttemptOneBind(t *testing.T) {
 		q.Cred = mfa.Password(typed)
 		once, again := first.start(q), first.start(q)
 		for _, r := range []request{once, again, first.start(q)} {
-			first.gets(r, radius.AccessReject)
+			first.gets(r, wire.AccessReject)
 		}
-		if q.Cred, err = radius.NewMSCHAPv2(user, typed); err != nil {
+		if q.Cred, err = wire.NewMSCHAPv2(user, typed); err != nil {
 			t.Fatal(err)
 		}
-		second.expect(q, radius.AccessReject)
+		second.expect(q, wire.AccessReject)
 		q.Cred = mfa.Password(typed)
-		second.expect(q, radius.AccessReject)
+		second.expect(q, wire.AccessReject)
 		if n, err := slapd.Failures(user); n != 1 || err != nil {
 			t.Errorf("%s: the directory has counted %d wrong passwords, want 1; %v", user, n, err)
 		}
@@ -148,12 +148,12 @@ func TestReloadClosesDirectory(t *testing.T) {
 	p, _ := directorySite(t)
 	p.start()
 	s := p.seat("127.0.0.2")
-	s.expect(signIn("alice", ""), radius.AccessAccept)
+	s.expect(signIn("alice", ""), wire.AccessAccept)
 	first := p.sockets()
 	for i := range 3 {
 		p.signal(syscall.SIGHUP)
 		p.until("reloaded", func() bool { return strings.Count(p.log(), `"msg":"reloaded"`) == i+1 })
-		s.expect(signIn("alice", ""), radius.AccessAccept)
+		s.expect(signIn("alice", ""), wire.AccessAccept)
 	}
 	p.until("the sockets of one pool are left", func() bool { return p.sockets() == first })
 	p.stop()

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // needRoot skips a test that only root can run, but with CI=true it fails it.
@@ -56,7 +56,7 @@ mfa: {reject_delay: 500ms}
 	p.start()
 	ph := p.enroll("alice")
 	vpn, silent, exempt := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
-	exempt.expect(signIn("alice", ""), radius.AccessAccept)
+	exempt.expect(signIn("alice", ""), wire.AccessAccept)
 
 	fill, err := os.Create(p.path("data/fill"))
 	if err != nil {
@@ -68,12 +68,12 @@ mfa: {reject_delay: 500ms}
 	fill.Close()
 
 	right := totp(users[0], 0)
-	state := vpn.expect(signIn(users[0], ""), radius.AccessChallenge).State()
-	vpn.expect(answerTo(users[0], state, right), radius.AccessReject)
+	state := vpn.expect(signIn(users[0], ""), wire.AccessChallenge).State()
+	vpn.expect(answerTo(users[0], state, right), wire.AccessReject)
 	r := vpn.start(signIn("alice", ""))
 	ph.approve()
-	vpn.gets(r, radius.AccessReject)
-	state = silent.expect(signIn(users[1], ""), radius.AccessChallenge).State()
+	vpn.gets(r, wire.AccessReject)
+	state = silent.expect(signIn(users[1], ""), wire.AccessChallenge).State()
 	silent.start(answerTo(users[1], state, totp(users[1], 0)))
 	exempt.start(signIn("alice", ""))
 	p.await("server.log", `"client":"silent","user":"`+users[1]+`","outcome":"discard","reason":"mfa_error"`)
@@ -86,11 +86,11 @@ mfa: {reject_delay: 500ms}
 		t.Fatal(err)
 	}
 	// The code was shown to a server that could not note it: it stays used.
-	state = vpn.expect(signIn(users[0], ""), radius.AccessChallenge).State()
-	vpn.expect(answerTo(users[0], state, right), radius.AccessReject)
-	state = vpn.expect(signIn(users[0], ""), radius.AccessChallenge).State()
-	vpn.expect(answerTo(users[0], state, totp(users[0], 1)), radius.AccessAccept)
-	exempt.expect(signIn("alice", ""), radius.AccessAccept)
+	state = vpn.expect(signIn(users[0], ""), wire.AccessChallenge).State()
+	vpn.expect(answerTo(users[0], state, right), wire.AccessReject)
+	state = vpn.expect(signIn(users[0], ""), wire.AccessChallenge).State()
+	vpn.expect(answerTo(users[0], state, totp(users[0], 1)), wire.AccessAccept)
+	exempt.expect(signIn("alice", ""), wire.AccessAccept)
 	accepted := 0
 	for _, ev := range p.events("") {
 		if ev.Outcome == mfa.Accept {
@@ -161,10 +161,10 @@ func TestSyncedBeforeAccept(t *testing.T) {
 	}
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) }) // strace alone would leave it behind
 	s := p.seat("127.0.0.1")
-	state := s.expect(signIn("alice", ""), radius.AccessChallenge).State()
+	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	r := s.start(answerTo("alice", state, totp("alice", 0)))
-	s.gets(r, radius.AccessAccept)
-	answer := fmt.Sprintf(`send(to|msg)\(.*"\\x%02x\\x%02x\\x`, int(radius.AccessAccept), r.id)
+	s.gets(r, wire.AccessAccept)
+	answer := fmt.Sprintf(`send(to|msg)\(.*"\\x%02x\\x%02x\\x`, int(wire.AccessAccept), r.id)
 	text := p.await("strace.out", answer)
 	events := p.events("alice")
 	if len(events) != 1 {

@@ -16,7 +16,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -97,7 +97,7 @@ type explanation struct {
 	name       string
 	primaries  primaries
 	pushers    map[string]mfa.Pusher
-	dictionary *radius.Dictionary
+	dictionary *wire.Dictionary
 	engine     *login.Engine // that of a server which has just started
 	address    netip.Addr    // of the user; the zero Addr: not known
 }

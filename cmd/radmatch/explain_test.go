@@ -9,7 +9,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const explainSite = siteHead + `clients:
@@ -94,7 +94,7 @@ func (s *seat) signInAs(user string, l explainedLogin, static bool, from string,
 	q := signIn(user, from)
 	switch l.Credential {
 	case "MS-CHAPv2":
-		c, err := radius.NewMSCHAPv2(user, testPassword)
+		c, err := wire.NewMSCHAPv2(user, testPassword)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func (s *seat) signInAs(user string, l explainedLogin, static bool, from string,
 		ph.decide(ph.prompt(), device.ActionApprove, "")
 	}
 	a, _ := s.answer(r)
-	for a.Code == radius.AccessChallenge {
+	for a.Code == wire.AccessChallenge {
 		again := answerTo(user, a.State(), "000000")
 		again.Attributes = q.Attributes
 		a = s.ask(again)

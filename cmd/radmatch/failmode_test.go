@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // backend is a primary elsewhere that is killed, or takes what it is sent and
@@ -92,14 +92,14 @@ mfa: {reject_delay: 500ms}
 	slowest := time.Duration(0)
 	for range 20 {
 		start := time.Now()
-		near.expect(signIn("alice", ""), radius.AccessAccept)
+		near.expect(signIn("alice", ""), wire.AccessAccept)
 		slowest = max(slowest, time.Since(start))
 	}
 	if slowest > time.Second {
 		t.Errorf("a login by another primary took %s", slowest)
 	}
 	for s, r := range map[*seat]request{hasty: soon, strict: late} {
-		s.gets(r, radius.AccessReject)
+		s.gets(r, wire.AccessReject)
 	}
 	p.await("server.log", `"client":"hasty",.*"outcome":"reject","reason":"primary_error"`)
 	p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"primary_error"`)
@@ -136,8 +136,8 @@ func TestPushServerFails(t *testing.T) {
 			p, silent, strict := pushServerFails(t, settings, b)
 			p.await("server.log", `"client":"silent",.*"outcome":"reject","reason":"push_no_response"`)
 			p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"push_no_response"`)
-			silent(radius.AccessReject)
-			strict(radius.AccessReject)
+			silent(wire.AccessReject)
+			strict(wire.AccessReject)
 		})
 		t.Run(name+" killed", func(t *testing.T) {
 			t.Parallel()
@@ -147,13 +147,13 @@ func TestPushServerFails(t *testing.T) {
 			p.await("server.log", `"client":"silent",.*"outcome":"discard","reason":"mfa_error"`)
 			p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"mfa_error"`)
 			silent(0)
-			strict(radius.AccessReject)
+			strict(wire.AccessReject)
 		})
 	}
 }
 
 // pushServerFails signs in at two clients, and tells what they get; 0 is nothing.
-func pushServerFails(t *testing.T, settings string, b backend) (p *serverProcess, silent, strict func(radius.Code)) {
+func pushServerFails(t *testing.T, settings string, b backend) (p *serverProcess, silent, strict func(wire.Code)) {
 	p = newServer(t, `listen: {radius: ["127.0.0.1:0"], web: "127.0.0.1:0"}
 web: {public_url: "http://localhost:8080"}
 data_dir: data
@@ -168,12 +168,12 @@ mfa: {reject_delay: 500ms, push_timeout: 6s}
 	users := p.addUsers("user", 2)
 	p.addTOTP("bob")
 	p.start()
-	gets := make([]func(radius.Code), 2)
+	gets := make([]func(wire.Code), 2)
 	for i, from := range []string{"127.0.0.2", "127.0.0.3"} {
 		p.cli("device", "add", users[i], "--provider", "far")
 		s := p.seat(from)
 		r := s.start(signIn(users[i], ""))
-		gets[i] = func(want radius.Code) {
+		gets[i] = func(want wire.Code) {
 			if want == 0 {
 				s.silent()
 				return
@@ -182,7 +182,7 @@ mfa: {reject_delay: 500ms, push_timeout: 6s}
 		}
 	}
 	other := p.seat("127.0.0.3")
-	state := other.expect(signIn("bob", ""), radius.AccessChallenge).State()
-	other.expect(answerTo("bob", state, totp("bob", 0)), radius.AccessAccept)
+	state := other.expect(signIn("bob", ""), wire.AccessChallenge).State()
+	other.expect(answerTo("bob", state, totp("bob", 0)), wire.AccessAccept)
 	return p, gets[0], gets[1]
 }

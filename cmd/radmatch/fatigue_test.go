@@ -9,7 +9,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Whoever has only a device and has denied prompts is asked for a number then,
@@ -22,25 +22,25 @@ func TestFatigueAsksForNumber(t *testing.T) {
 	for i := range 2 {
 		r := s.start(signIn("alice", fmt.Sprintf("192.0.2.%d", i+1)))
 		ph.decide(ph.prompt(), device.ActionDeny, "")
-		s.gets(r, radius.AccessReject)
+		s.gets(r, wire.AccessReject)
 	}
-	a := s.expect(signIn("alice", "192.0.2.3"), radius.AccessChallenge)
+	a := s.expect(signIn("alice", "192.0.2.3"), wire.AccessChallenge)
 	number := regexp.MustCompile(`\d\d`).FindString(a.Message())
 	v := ph.prompt()
 	if _, err := ph.Decide(t.Context(), v, device.ActionApprove, ""); err == nil {
 		t.Error("approved without the number")
 	}
 	ph.decide(v, device.ActionApprove, number)
-	s.expect(answerTo("alice", a.State(), ""), radius.AccessAccept)
+	s.expect(answerTo("alice", a.State(), ""), wire.AccessAccept)
 	// By MS-CHAPv2 no number can be shown, and three prompts have rung by now.
 	q := signIn("alice", "192.0.2.4")
-	s.expect(q, radius.AccessReject)
+	s.expect(q, wire.AccessReject)
 	p.awaitEvent("alice", "accept push_limited", 1)
 	p.awaitEvent("alice", "reject push_limited", 1)
 	p.cli("user", "unblock", "alice")
 	r := s.start(q)
 	ph.approve()
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 }
 
 // reports returns the events of kind report.
@@ -80,13 +80,13 @@ mfa: {reject_delay: 500ms}
 			s := p.seat("127.0.0.1")
 			r := s.start(signIn("alice", "192.0.2.1"))
 			ph.decide(ph.prompt(), device.ActionNotMe, "")
-			s.gets(r, radius.AccessReject)
+			s.gets(r, wire.AccessReject)
 			for range 2 { // before and after kill -9
 				s = p.seat("127.0.0.1")
 				mail := p.seat("127.0.0.2")
-				want, elsewhere := radius.AccessChallenge, "accept approve_deny"
+				want, elsewhere := wire.AccessChallenge, "accept approve_deny"
 				if blocks {
-					want, elsewhere = radius.AccessReject, "reject user_blocked"
+					want, elsewhere = wire.AccessReject, "reject user_blocked"
 				}
 				s.expect(signIn("alice", "192.0.2.2"), want)
 				before := p.counts("alice")[elsewhere]
@@ -114,7 +114,7 @@ mfa: {reject_delay: 500ms}
 			s = p.seat("127.0.0.1")
 			r = s.start(signIn("alice", "192.0.2.4"))
 			ph.approve()
-			s.gets(r, radius.AccessAccept)
+			s.gets(r, wire.AccessAccept)
 		})
 	}
 }
@@ -131,7 +131,7 @@ func TestWrongPasswordNeverRings(t *testing.T) {
 		for _, cred := range []mfa.Credential{mfa.Password("wrong horse"), mfa.Password(testPassword + " "), mfa.Password(""), mfa.MSCHAPv2{}} {
 			q := signIn("alice", "192.0.2.1")
 			q.Cred = cred
-			s.expect(q, radius.AccessReject)
+			s.expect(q, wire.AccessReject)
 		}
 	}
 	wrong()
@@ -145,7 +145,7 @@ func TestWrongPasswordNeverRings(t *testing.T) {
 		t.Errorf("after wrong passwords beside a prompt the device shows %+v", live)
 	}
 	ph.decide(v, device.ActionApprove, "")
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 	if n := p.counts("alice")["accept approve_deny"]; n != 1 {
 		t.Errorf("%d accepts", n)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // tenMistakes is a configuration with so many.
@@ -50,14 +50,14 @@ func TestReload(t *testing.T) {
 	gone, waiting := p.seat("127.0.0.1"), p.seat("127.0.0.1")
 	waits := waiting.start(signIn("alice", ""))
 	v := ph.prompt()
-	state := gone.expect(signIn("bob", ""), radius.AccessChallenge).State()
+	state := gone.expect(signIn("bob", ""), wire.AccessChallenge).State()
 
 	p.write("radmatch.yaml", tenMistakes(t))
 	p.signal(syscall.SIGHUP)
 	for _, key := range []string{"listen.radius", `clients\[0\].secrte`, "lockout.codes"} {
 		p.await("server.log", `reload failed, the old configuration stays.*`+key)
 	}
-	gone.expect(signIn("carol", ""), radius.AccessReject)
+	gone.expect(signIn("carol", ""), wire.AccessReject)
 	p.write("radmatch.yaml", siteHead+siteClient)
 	p.write("users.yaml", "users: [{name: alice, password: plain}]\n")
 	p.signal(syscall.SIGHUP)
@@ -66,7 +66,7 @@ func TestReload(t *testing.T) {
 	p.write("users.yaml", scriptUsers+`  - {name: dora, password: "{NT}`+rightHorse+`"}`+"\n")
 	p.signal(syscall.SIGHUP)
 	p.await("server.log", `"msg":"reloaded"`)
-	gone.expect(answerTo("bob", state, totp("bob", 0)), radius.AccessAccept)
+	gone.expect(answerTo("bob", state, totp("bob", 0)), wire.AccessAccept)
 
 	p.write("radmatch.yaml", siteHead+`clients:
   - {name: new, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true}
@@ -74,13 +74,13 @@ mfa: {reject_delay: 500ms}
 `)
 	p.signal(syscall.SIGHUP)
 	p.await("server.log", `"msg":"reloaded","clients":1[^$]*"msg":"reloaded"`)
-	p.seat("127.0.0.2").expect(signIn("dora", ""), radius.AccessAccept)
+	p.seat("127.0.0.2").expect(signIn("dora", ""), wire.AccessAccept)
 	gone.start(signIn("alice", "192.0.2.9"))
 	p.await("server.log", `"source":"127.0.0.1","reason":"unknown_client"`)
 
 	// The push from before belongs to the old client, which asked in time.
 	ph.decide(v, device.ActionApprove, "")
-	waiting.gets(waits, radius.AccessAccept)
+	waiting.gets(waits, wire.AccessAccept)
 	p.stop()
 }
 
@@ -98,18 +98,18 @@ func TestDrain(t *testing.T) {
 	p.await("server.log", `"msg":"stopping"`)
 	alice.decide(v, device.ActionApprove, "")
 	a, raw := s.answer(first)
-	if a.Code != radius.AccessAccept {
+	if a.Code != wire.AccessAccept {
 		t.Errorf("%s, want Access-Accept", a.Code)
 	}
 	s.send(first)
 	if again := s.datagram(first.id); !bytes.Equal(again, raw) {
 		t.Errorf("retransmission got %x, want %x", again, raw)
 	}
-	s.start(radius.Query{Code: radius.StatusServer})
+	s.start(wire.Query{Code: wire.StatusServer})
 	late := s.start(signIn("alice", ""))
 	p.awaitEvent("alice", "discard overload", 1)
 	bob.decide(v2, device.ActionDeny, "")
-	s.gets(last, radius.AccessReject)
+	s.gets(last, wire.AccessReject)
 	if code := p.exited(); code != 0 {
 		t.Errorf("exit %d; server.log:\n%s", code, p.log())
 	}
@@ -188,7 +188,7 @@ func TestReloadWhileStopping(t *testing.T) {
 	p.await("server.log", `"msg":"stopping"`)
 	p.signal(syscall.SIGHUP)
 	alice.decide(v, device.ActionApprove, "")
-	s.gets(waits, radius.AccessAccept)
+	s.gets(waits, wire.AccessAccept)
 	if code := p.exited(); code != 0 {
 		t.Errorf("exit %d; server.log:\n%s", code, p.log())
 	}
@@ -218,12 +218,12 @@ clients:
 mfa: {reject_delay: 500ms}
 `)
 	six := dialSeat(t, "::1", p.radius[0], testSecret)
-	six.expect(signIn("alice", ""), radius.AccessAccept)
+	six.expect(signIn("alice", ""), wire.AccessAccept)
 	_, port, _ := strings.Cut(p.radius[1], ":")
 	for _, to := range []string{"127.0.0.1", "127.0.0.2"} {
 		// A connected socket takes no datagram from another address.
 		four := dialSeat(t, "127.0.0.3", to+":"+port, testSecret)
-		four.expect(signIn("alice", ""), radius.AccessAccept)
+		four.expect(signIn("alice", ""), wire.AccessAccept)
 	}
 }
 
@@ -239,8 +239,8 @@ mfa: {reject_delay: 500ms}
 `)
 	for _, secret := range []string{testSecret, next} {
 		s := dialSeat(t, "127.0.0.1", p.radius[0], secret)
-		s.expect(signIn("alice", ""), radius.AccessAccept)
-		s.expect(radius.Query{Code: radius.StatusServer}, radius.AccessAccept)
+		s.expect(signIn("alice", ""), wire.AccessAccept)
+		s.expect(wire.Query{Code: wire.StatusServer}, wire.AccessAccept)
 	}
 	s := p.seat("127.0.0.1")
 	q := signIn("alice", "")
@@ -248,7 +248,7 @@ mfa: {reject_delay: 500ms}
 	s.send(s.build(q).unsigned())
 	s.silent()
 	p.await("server.log", `unsigned_proxy_state`)
-	a := s.expect(q, radius.AccessAccept)
+	a := s.expect(q, wire.AccessAccept)
 	found := false
 	for _, attribute := range a.Attributes() {
 		found = found || attribute.Type == 33 && string(attribute.Value) == "proxy"
@@ -275,7 +275,7 @@ mfa: {reject_delay: 500ms}
 	}
 	accepted := func(s *seat) {
 		t.Helper()
-		s.gets(unsigned(s), radius.AccessAccept)
+		s.gets(unsigned(s), wire.AccessAccept)
 	}
 	tool := p.command(nil, "login", "--server", p.radius[0], "alice")
 	tool.Stdin = strings.NewReader(testPassword + "\n")
@@ -287,7 +287,7 @@ mfa: {reject_delay: 500ms}
 	for range 2 {
 		mixed.silent() // a signed Status-Server, which latches nothing
 		accepted(mixed)
-		mixed.expect(signIn("alice", ""), radius.AccessAccept)
+		mixed.expect(signIn("alice", ""), wire.AccessAccept)
 		accepted(mixed)
 		p.await("server.log", `signs and does not sign.*"source":"127.0.0.1"`)
 		p.until("it is shown", func() bool {
@@ -297,7 +297,7 @@ mfa: {reject_delay: 500ms}
 		p.start()
 		mixed, s, other = p.seat("127.0.0.1"), p.seat("127.0.0.3"), p.seat("127.0.0.2")
 	}
-	s.expect(signIn("alice", ""), radius.AccessAccept)
+	s.expect(signIn("alice", ""), wire.AccessAccept)
 	unsigned(s)
 	s.silent()
 	accepted(other)
@@ -323,7 +323,7 @@ func TestEventsFollowServer(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	s := p.seat("127.0.0.1")
-	s.expect(signIn("alice", "before"), radius.AccessAccept)
+	s.expect(signIn("alice", "before"), wire.AccessAccept)
 	out, err := os.Create(p.path("follow"))
 	if err != nil {
 		t.Fatal(err)
@@ -336,8 +336,8 @@ mfa: {reject_delay: 500ms}
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
 	p.await("follow", `"end_user":"before"`)
-	s.expect(signIn("bob", "other"), radius.AccessAccept)
-	s.expect(signIn("ALICE", "after"), radius.AccessAccept)
+	s.expect(signIn("bob", "other"), wire.AccessAccept)
+	s.expect(signIn("ALICE", "after"), wire.AccessAccept)
 	text := p.await("follow", `"user":"alice","end_user":"after"`)
 	if strings.Contains(text, "bob") || strings.Count(text, "\n") != 2 {
 		t.Errorf("two events of alice are due:\n%s", text)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // flood sends 2,000 packets a second from 127.0.0.1 until ctx ends, and returns how
@@ -61,7 +61,7 @@ clients:
 			p.start()
 			guesser := p.seat("127.0.0.1")
 			packet := func(n int, id byte) []byte {
-				q := radius.Query{Code: radius.AccessRequest, User: fmt.Sprintf("user%d", n%16), Cred: mfa.MSCHAPv2{}}
+				q := wire.Query{Code: wire.AccessRequest, User: fmt.Sprintf("user%d", n%16), Cred: mfa.MSCHAPv2{}}
 				if signed {
 					q.Cred = mfa.Password("guess")
 					return guesser.buildAs(id, q).packet

@@ -9,7 +9,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // blind is a primary that cannot look a user up, as an upstream RADIUS server.
@@ -23,7 +23,7 @@ func (blind) Check(context.Context, mfa.Name, mfa.Credential) (mfa.Identity, err
 // primary, and what only such a client may have.
 func TestGatewayPrimary(t *testing.T) {
 	file := writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), "users: [{name: alice, password: '{NT}"+rightHorse+"'}]\n")
-	users, err := password.OpenFile(file, radius.StandardDictionary().ParseAttribute, password.NewGate())
+	users, err := password.OpenFile(file, wire.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 func TestHash(t *testing.T) {
@@ -52,7 +52,7 @@ func TestHashIsTaken(t *testing.T) {
 	if err := os.WriteFile(path, []byte("users:\n  - name: alice\n    password: "+stdout.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := password.OpenFile(path, radius.StandardDictionary().ParseAttribute, password.NewGate())
+	f, err := password.OpenFile(path, wire.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // wirePacket is a file of testdata/packet: what to send, from a client that must
@@ -99,9 +99,9 @@ mfa: {reject_delay: 500ms}
 	for s, w := range answered {
 		r := request{id: w.bytes[1], auth: [16]byte(w.bytes[4:20])}
 		a, _ := s.answer(r)
-		want := radius.AccessReject
+		want := wire.AccessReject
 		if strings.HasPrefix(w.expect, "status") {
-			want = radius.AccessAccept
+			want = wire.AccessAccept
 		}
 		if a.Code != want {
 			t.Errorf("%s: %s, want %s", w.name, a.Code, want)
@@ -142,8 +142,8 @@ mfa: {reject_delay: 500ms}
 	}
 	fence := p.seat("127.0.0.1")
 	fence.silent()
-	a := fence.expect(signIn("bob", "192.0.2.2"), radius.AccessChallenge)
-	fence.expect(answerTo("bob", a.State(), totp("bob", 0)), radius.AccessAccept)
+	a := fence.expect(signIn("bob", "192.0.2.2"), wire.AccessChallenge)
+	fence.expect(answerTo("bob", a.State(), totp("bob", 0)), wire.AccessAccept)
 	if log := p.log(); strings.Contains(log, "internal error") {
 		t.Error(log)
 	}
@@ -175,8 +175,8 @@ mfa: {reject_delay: 500ms}
 	for _, r := range sent {
 		// The answer is signed with the server's secret, which is the only right one.
 		raw := old.datagram(r.id)
-		a, err := radius.ParseAnswer(raw, r.id, &r.auth, radius.NewSecret([]byte(testSecret)))
-		if err != nil || a.Code != radius.AccessReject {
+		a, err := wire.ParseAnswer(raw, r.id, &r.auth, wire.NewSecret([]byte(testSecret)))
+		if err != nil || a.Code != wire.AccessReject {
 			t.Fatalf("%v, %v; want Access-Reject", a.Code, err)
 		}
 	}
@@ -244,9 +244,9 @@ limits: {pending: 10, pending_per_client: 10}
 	s.silent()
 	for i, r := range waits {
 		phones[i].decide(prompts[i], device.ActionApprove, "")
-		s.gets(r, radius.AccessAccept)
+		s.gets(r, wire.AccessAccept)
 	}
 	r := s.start(signIn(users[10], ""))
 	phones[10].approve()
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const patientClient = `clients:
@@ -83,11 +83,11 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	s, ph = s.again(p), p.connect(ph.Phone)
 	s.send(r)
 	a, _ := s.answer(r)
-	if a.Code != radius.AccessAccept || len(a.Attributes()) == 0 {
+	if a.Code != wire.AccessAccept || len(a.Attributes()) == 0 {
 		t.Fatalf("got %s with %d attributes", a.Code, len(a.Attributes()))
 	}
 	s.send(r)
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 	if live := ph.live(); len(live) > 0 {
 		t.Errorf("it rings again: %+v", live)
 	}
@@ -99,7 +99,7 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 		t.Errorf("events %v, want one accept", got)
 	}
 	ph.decide(shown, device.ActionApprove, "")
-	s.gets(other, radius.AccessAccept)
+	s.gets(other, wire.AccessAccept)
 	if got := p.counts("alice"); got["accept approve_deny"] != 2 || len(got) != 1 {
 		t.Errorf("events %v, want two accepts", got)
 	}
@@ -112,14 +112,14 @@ func TestRestartAfterLostAccept(t *testing.T) {
 	for name, tt := range map[string]struct {
 		stop    func(p *serverProcess)
 		between func(p *serverProcess, ph *phone)
-		want    radius.Code
+		want    wire.Code
 		event   string
 	}{
-		"stopped in order": {stop: (*serverProcess).stop, want: radius.AccessAccept, event: "accept approve_deny"},
-		"blocked":          {between: func(p *serverProcess, _ *phone) { p.cli("user", "block", "alice") }, want: radius.AccessReject, event: "reject user_blocked"},
+		"stopped in order": {stop: (*serverProcess).stop, want: wire.AccessAccept, event: "accept approve_deny"},
+		"blocked":          {between: func(p *serverProcess, _ *phone) { p.cli("user", "block", "alice") }, want: wire.AccessReject, event: "reject user_blocked"},
 		"device removed": {
 			between: func(p *serverProcess, ph *phone) { p.cli("device", "remove", "alice", ph.Device) },
-			want:    radius.AccessReject, event: "reject not_registered",
+			want:    wire.AccessReject, event: "reject not_registered",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestRestartAfterLostAccept(t *testing.T) {
 			s := p.seat("127.0.0.1")
 			r := s.start(signIn("alice", "192.0.2.1"))
 			ph.approve()
-			s.gets(r, radius.AccessAccept)
+			s.gets(r, wire.AccessAccept)
 			before := p.counts("alice")
 			if tt.stop != nil {
 				tt.stop(p)
@@ -144,7 +144,7 @@ func TestRestartAfterLostAccept(t *testing.T) {
 			s.send(r)
 			s.gets(r, tt.want)
 			got := p.counts("alice")
-			if tt.want == radius.AccessAccept {
+			if tt.want == wire.AccessAccept {
 				if got[tt.event] != 1 || len(got) != len(before) {
 					t.Errorf("events %v, before %v", got, before)
 				}

@@ -19,6 +19,9 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // loginPatience is how long `login` waits beyond push_timeout.
@@ -78,8 +81,8 @@ func (a *app) login(ctx context.Context, l *loginCommand) error {
 	if l.endUser == "" {
 		l.endUser = caller.Local.String()
 	}
-	q := &radius.Query{Code: radius.AccessRequest, User: l.user}
-	from, err := radius.NASAttribute("Calling-Station-Id", l.endUser)
+	q := &wire.Query{Code: wire.AccessRequest, User: l.user}
+	from, err := wire.NASAttribute("Calling-Station-Id", l.endUser)
 	if err != nil {
 		return usageError("radmatch login --help", "%w", err)
 	}
@@ -91,7 +94,7 @@ func (a *app) login(ctx context.Context, l *loginCommand) error {
 	}
 	q.Cred = mfa.Password(password)
 	if l.mschap {
-		if q.Cred, err = radius.NewMSCHAPv2(l.user, password); err != nil {
+		if q.Cred, err = wire.NewMSCHAPv2(l.user, password); err != nil {
 			return err
 		}
 	}
@@ -109,12 +112,12 @@ func (a *app) login(ctx context.Context, l *loginCommand) error {
 			return err
 		}
 		switch answer.Code {
-		case radius.AccessAccept:
+		case wire.AccessAccept:
 			if cred, ok := q.Cred.(mfa.MSCHAPv2); ok {
 				return answer.ProvesMSCHAPv2(cred, l.user, password)
 			}
 			return nil
-		case radius.AccessChallenge:
+		case wire.AccessChallenge:
 			text, err := ask.line(ctx, "Answer: ", answer.Echo())
 			if err != nil {
 				return withHint("give the answer as another line of standard input", fmt.Errorf("the challenge is not answered: %w", err))
@@ -145,16 +148,16 @@ type answerAttribute struct {
 }
 
 // exchange sends one request.
-func exchange(ctx context.Context, caller *radius.Caller, q *radius.Query) (radius.Answer, time.Duration, error) {
+func exchange(ctx context.Context, from *caller.Caller, q *wire.Query) (wire.Answer, time.Duration, error) {
 	start := time.Now()
-	answer, err := caller.Exchange(ctx, q)
-	if errors.Is(err, radius.ErrNoAnswer) {
+	answer, err := from.Exchange(ctx, q)
+	if errors.Is(err, caller.ErrNoAnswer) {
 		err = &exitError{code: exitNoAnswer, err: err, hint: "is the server running? Its log says why it discards a packet"}
 	}
 	return answer, time.Since(start), err
 }
 
-func newRoundReport(answer *radius.Answer, took time.Duration, d *radius.Dictionary) roundReport {
+func newRoundReport(answer *wire.Answer, took time.Duration, d *wire.Dictionary) roundReport {
 	r := roundReport{Answer: answer.Code.String(), Took: float64(took) / float64(time.Millisecond), Attributes: []answerAttribute{}, took: took}
 	for _, attribute := range answer.Attributes() {
 		name, value := d.FormatAttribute(attribute)
@@ -184,13 +187,13 @@ func (a *app) printRound(r *roundReport, asJSON bool) error {
 // one of the server's, as the client that has that address.
 type loginCaller struct {
 	client string
-	caller *radius.Caller
+	caller *caller.Caller
 }
 
 // reach returns the client that this machine can be, and how it asks the server.
 // Of a server whose name has several addresses it takes the first one that
 // answers a Status-Server; where none does, the first.
-func (l *loginCommand) reach(ctx context.Context, cfg *config.Config) (string, *radius.Caller, error) {
+func (l *loginCommand) reach(ctx context.Context, cfg *config.Config) (string, *caller.Caller, error) {
 	server := l.server
 	if server == "" {
 		if len(cfg.Listen.RADIUS) == 0 {
@@ -198,7 +201,7 @@ func (l *loginCommand) reach(ctx context.Context, cfg *config.Config) (string, *
 		}
 		server = reachable(cfg.Listen.RADIUS[0])
 	}
-	addresses, err := radius.Addresses(ctx, server)
+	addresses, err := caller.Addresses(ctx, server)
 	if err != nil {
 		return "", nil, usageError("radmatch login --server HOST:PORT", "server %q: %w", server, err)
 	}
@@ -233,8 +236,8 @@ func answering(ctx context.Context, ways []loginCaller) loginCaller {
 
 // answers reports whether the server is there.
 func (w *loginCaller) answers(ctx context.Context) bool {
-	try := radius.Caller{Addr: w.caller.Addr, Local: w.caller.Local, Secret: w.caller.Secret, First: 300 * time.Millisecond, Total: time.Second}
-	_, err := try.Exchange(ctx, &radius.Query{Code: radius.StatusServer})
+	try := caller.Caller{Addr: w.caller.Addr, Local: w.caller.Local, Secret: w.caller.Secret, First: 300 * time.Millisecond, Total: time.Second}
+	_, err := try.Exchange(ctx, &wire.Query{Code: wire.StatusServer})
 	return err == nil
 }
 
@@ -255,8 +258,8 @@ func (l *loginCommand) way(cfg *config.Config, server string) (loginCaller, erro
 			continue
 		}
 		i := clientIndex(cfg, c.Name)
-		return loginCaller{c.Name, &radius.Caller{
-			Addr: server, Local: source, Secret: radius.NewSecret(c.Secrets[0]),
+		return loginCaller{c.Name, &caller.Caller{
+			Addr: server, Local: source, Secret: wire.NewSecret(c.Secrets[0]),
 			Total: cfg.Clients[i].MFA.PushTimeout + loginPatience,
 		}}, nil
 	}
@@ -281,7 +284,7 @@ func loginTable(cfg *config.Config) (*radius.Table, error) {
 		if c.Behind != "" {
 			continue
 		}
-		own := radius.Client{Name: c.Name, Prefixes: c.Addresses, Profile: &radius.Profile{}, Policy: &mfa.Client{}}
+		own := radius.Client{Name: c.Name, Prefixes: c.Addresses, Profile: &profile.Profile{}, Policy: &mfa.Client{}}
 		for _, s := range c.Secret {
 			own.Secrets = append(own.Secrets, []byte(s))
 		}

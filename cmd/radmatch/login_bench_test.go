@@ -15,7 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // BenchmarkLogin is one login by password and passcode through the real engine,
@@ -48,7 +48,7 @@ func BenchmarkLogin(b *testing.B) {
 	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	primary, err := password.OpenFile(path, radius.StandardDictionary().ParseAttribute, password.NewGate())
+	primary, err := password.OpenFile(path, wire.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -14,6 +14,9 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const loginConfig = `
@@ -29,7 +32,7 @@ clients:
 // loginServer answers as the clients of loginConfig expect.
 func loginServer(t *testing.T, a radius.Authenticator) string {
 	t.Helper()
-	profile, err := radius.LookupProfile("generic")
+	kind, err := profile.Lookup("generic")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,7 @@ func loginServer(t *testing.T, a radius.Authenticator) string {
 	for prefix, secret := range map[string]string{"127.0.0.0/8": "wide-secret", "127.0.0.1/32": "new-secret", "127.0.0.9/32": "alias-secret"} {
 		clients = append(clients, radius.Client{
 			Name: secret, Prefixes: []netip.Prefix{netip.MustParsePrefix(prefix)}, Secrets: [][]byte{[]byte(secret)},
-			Profile: profile, Policy: &mfa.Client{},
+			Profile: kind, Policy: &mfa.Client{},
 		})
 	}
 	table, err := radius.NewTable(clients)
@@ -75,7 +78,7 @@ func TestLogin(t *testing.T) {
 		case r.State == "" && password == "right":
 			reply(mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "Code: "})
 		case r.State == "s" && password == "123456", r.User.String() == "User":
-			filter, _ := radius.StandardDictionary().ParseAttribute("Filter-Id", "from "+r.EndUser)
+			filter, _ := wire.StandardDictionary().ParseAttribute("Filter-Id", "from "+r.EndUser)
 			keys := &mfa.MSCHAPKeys{NTHashHash: [16]byte(hash), Name: r.User.String()}
 			reply(mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{filter}, MSCHAP: keys})
 		case password != "silence":
@@ -138,7 +141,7 @@ func TestLoginSeveralAddresses(t *testing.T) {
 	}
 	defer silent.Close()
 	way := func(host string) loginCaller {
-		return loginCaller{host, &radius.Caller{Addr: net.JoinHostPort(host, port), Local: netip.MustParseAddr("127.0.0.1"), Secret: radius.NewSecret([]byte("new-secret"))}}
+		return loginCaller{host, &caller.Caller{Addr: net.JoinHostPort(host, port), Local: netip.MustParseAddr("127.0.0.1"), Secret: wire.NewSecret([]byte("new-secret"))}}
 	}
 	nobody, hung, there := way("127.0.0.90"), way("127.0.0.91"), way("127.0.0.1")
 	for _, tt := range []struct {

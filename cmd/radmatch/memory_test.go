@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 const mib = 1 << 20
@@ -150,8 +150,8 @@ func TestSmallMemory(t *testing.T) {
 		p.start(wrapper...)
 		p.await("server.log", "limits.pending is lowered")
 		vpn := p.seat("127.0.0.1")
-		state := vpn.expect(signIn("alice", ""), radius.AccessChallenge).State()
-		vpn.expect(answerTo("alice", state, totp("alice", 0)), radius.AccessAccept)
+		state := vpn.expect(signIn("alice", ""), wire.AccessChallenge).State()
+		vpn.expect(answerTo("alice", state, totp("alice", 0)), wire.AccessAccept)
 		p.stop()
 	})
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // twoListeners is a group of two clients, and two listeners of one server.
@@ -55,7 +55,7 @@ func TestStormRingsOnce(t *testing.T) {
 	ph.decide(ph.one(), device.ActionApprove, "")
 	for i, s := range seats {
 		for _, r := range sent[i] {
-			s.gets(r, radius.AccessAccept)
+			s.gets(r, wire.AccessAccept)
 		}
 	}
 	if got := p.counts("alice"); got["accept approve_deny"] != 1 || len(got) != 1 {
@@ -75,21 +75,21 @@ func TestNextProtocolAfterDenial(t *testing.T) {
 	s := p.seat("127.0.0.1")
 	r := s.start(signIn("alice", "192.0.2.1"))
 	ph.decide(ph.prompt(), device.ActionDeny, "")
-	s.gets(r, radius.AccessReject)
-	mschap, err := radius.NewMSCHAPv2("alice", testPassword)
+	s.gets(r, wire.AccessReject)
+	mschap, err := wire.NewMSCHAPv2("alice", testPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := signIn("alice", "192.0.2.1")
 	q.Cred = mschap
-	s.expect(q, radius.AccessReject)
+	s.expect(q, wire.AccessReject)
 	second := dialSeat(t, "127.0.0.2", p.radius[1], testSecret)
-	second.expect(q, radius.AccessReject)
+	second.expect(q, wire.AccessReject)
 	const chapPassword = 3
 	q.Cred = mfa.NoCredential{}
 	q.Attributes = append(q.Attributes, mfa.Attribute{Type: chapPassword, Value: make([]byte, 17)})
-	s.expect(q, radius.AccessReject)
-	second.expect(signIn("alice", "192.0.2.1"), radius.AccessReject)
+	s.expect(q, wire.AccessReject)
+	second.expect(signIn("alice", "192.0.2.1"), wire.AccessReject)
 	if live := ph.live(); len(live) != 0 {
 		t.Errorf("the device rings again: %+v", live)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
 )
 
 func (a *app) profilesCommand() *cobra.Command {
@@ -33,7 +33,7 @@ budget and the keys of mfa:.`,
 			case markdown:
 				return profilesMarkdown(a.stdout)
 			case asJSON:
-				return printEach(a, radius.Profiles(), newProfileReport)
+				return printEach(a, profile.All(), newProfileReport)
 			}
 			return profilesText(a.stdout)
 		},
@@ -60,7 +60,7 @@ type profileReport struct {
 	Quirks    []string `json:"quirks,omitempty"`
 }
 
-func newProfileReport(at **radius.Profile) profileReport {
+func newProfileReport(at **profile.Profile) profileReport {
 	p := *at
 	r := profileReport{Name: p.Name, Device: p.Device, Prompts: p.Prompts, Reply: p.ReplyMessage, EndUser: fieldNames(p.EndUser), Address: fieldNames(p.Address),
 		Budget: p.Budget.Seconds(), Waits: p.Waits, Raise: p.Raise, Challenge: p.StaticChallenge, Quirks: p.Quirks}
@@ -73,13 +73,13 @@ func newProfileReport(at **radius.Profile) profileReport {
 func profilesText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tBUDGET\tAPPEND\tDEVICE")
-	for _, p := range radius.Profiles() {
+	for _, p := range profile.All() {
 		fmt.Fprintln(t, strings.Join(append(profileRow(p), p.Device), "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, p := range radius.Profiles() {
+	for _, p := range profile.All() {
 		fmt.Fprintf(w, "\n%s\n  waits: %s\n  set:   %s\n", p.Name, p.Waits, p.Raise)
 		for _, q := range p.Quirks {
 			fmt.Fprintf(w, "  - %s\n", q)
@@ -91,7 +91,7 @@ func profilesText(w io.Writer) error {
 func profilesMarkdown(w io.Writer) error {
 	fmt.Fprint(w, "\n| profile | device | prompts | shows Reply-Message | end user, address | waits, as delivered | append |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- |\n")
-	for _, p := range radius.Profiles() {
+	for _, p := range profile.All() {
 		row := profileRow(p)
 		wait := p.Waits
 		if p.Budget > 0 {
@@ -112,7 +112,7 @@ func profilesMarkdown(w io.Writer) error {
 }
 
 // profileRow is what both tables show of a profile.
-func profileRow(p *radius.Profile) []string {
+func profileRow(p *profile.Profile) []string {
 	seat := strings.Join(fieldNames(p.EndUser), ", ")
 	if !slices.Equal(p.EndUser, p.Address) {
 		seat += "; address: " + cmp.Or(strings.Join(fieldNames(p.Address), ", "), "none")
@@ -154,7 +154,7 @@ func deviceText(c *config.Client) string {
 }
 
 // profileKeys is what a profile sets for its clients.
-func profileKeys(p *radius.Profile) map[string]any {
+func profileKeys(p *profile.Profile) map[string]any {
 	keys := maps.Clone(p.MFA)
 	if keys == nil {
 		keys = make(map[string]any)
@@ -167,7 +167,7 @@ func profileKeys(p *radius.Profile) map[string]any {
 	return keys
 }
 
-func fieldNames(fields []radius.Field) []string {
+func fieldNames(fields []profile.Field) []string {
 	names := make([]string, 0, len(fields))
 	for _, f := range fields {
 		names = append(names, f.String())
@@ -176,8 +176,8 @@ func fieldNames(fields []radius.Field) []string {
 }
 
 // newProfile is the client's profile with its own keys laid over it.
-func newProfile(c *config.Client) (*radius.Profile, error) {
-	base, err := radius.LookupProfile(c.Profile)
+func newProfile(c *config.Client) (*profile.Profile, error) {
+	base, err := profile.Lookup(c.Profile)
 	if err != nil {
 		return nil, fmt.Errorf("profile: %w", err)
 	}
@@ -192,10 +192,10 @@ func newProfile(c *config.Client) (*radius.Profile, error) {
 	return &p, nil
 }
 
-func parseFields(names []string) ([]radius.Field, error) {
-	var fields []radius.Field
+func parseFields(names []string) ([]profile.Field, error) {
+	var fields []profile.Field
 	for _, name := range names {
-		f, err := radius.ParseField(name)
+		f, err := profile.ParseField(name)
 		if err != nil {
 			return nil, fmt.Errorf("%w; got %q", err, name)
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
 )
 
 // TestProfilesCommand: every profile has a row, its quirks, and a section of the
@@ -21,7 +21,7 @@ func TestProfilesCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range radius.Profiles() {
+	for _, p := range profile.All() {
 		if !strings.Contains(out, "\n"+p.Name+" ") || !strings.Contains(out, "  set:   "+p.Raise+"\n") {
 			t.Errorf("profile %s is not in\n%s", p.Name, out)
 		}
@@ -40,7 +40,7 @@ func TestProfileSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"openvpn", "ocserv", "strongswan", "pppd"} {
-		p, err := radius.LookupProfile(name)
+		p, err := profile.Lookup(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestClientOverProfile(t *testing.T) {
 	if !p.Prompts || !p.PortInSeat || p.Address != nil || p.EndUser[0].String() != "Tunnel-Client-Endpoint" || p.Budget.Seconds() != 60 {
 		t.Errorf("profile %+v", p)
 	}
-	if base, err := radius.LookupProfile("strongswan"); err != nil || base.Prompts || len(base.Address) != 1 {
+	if base, err := profile.Lookup("strongswan"); err != nil || base.Prompts || len(base.Address) != 1 {
 		t.Errorf("the profile itself has changed: %+v, %v", base, err)
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/push"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/upstream"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // A provider is one file or folder in mfa/password, mfa/push or radius, and one row in a
@@ -28,10 +30,10 @@ type parts struct {
 	// callbacks and registered are for push providers whose devices are not ours.
 	callbacks  *push.Callbacks
 	registered device.Registrations
-	dictionary *radius.Dictionary // that of the configuration
-	log        *zap.Logger        // for what providers do by themselves
-	above      primaries          // of the entry that is built: those before it
-	name       string             // of the entry that is built
+	dictionary *wire.Dictionary // that of the configuration
+	log        *zap.Logger      // for what providers do by themselves
+	above      primaries        // of the entry that is built: those before it
+	name       string           // of the entry that is built
 }
 
 // commandParts are for a command, which serves nobody and whose log nobody reads.
@@ -75,17 +77,17 @@ func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.Passwo
 	if err != nil {
 		return nil, err
 	}
-	return f, f.CheckReplies(path, radius.CheckReply)
+	return f, f.CheckReplies(path, wire.CheckReply)
 }
 
 func openLDAP(cfg *config.Config, p parts, s *ldap.Settings) (mfa.PasswordChecker, error) {
 	return ldap.Open(s, ldap.Parts{
-		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseDirectoryAttribute, CheckReply: radius.CheckReply, Logger: p.log,
+		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseDirectoryAttribute, CheckReply: wire.CheckReply, Logger: p.log,
 	})
 }
 
 // openUpstream asks nobody: the first login does.
-func openUpstream(cfg *config.Config, p parts, s *radius.UpstreamSettings) (mfa.PasswordChecker, error) {
+func openUpstream(cfg *config.Config, p parts, s *upstream.Settings) (mfa.PasswordChecker, error) {
 	own := *s
 	own.Servers = slices.Clone(s.Servers)
 	for i := range own.Servers {
@@ -98,7 +100,7 @@ func openUpstream(cfg *config.Config, p parts, s *radius.UpstreamSettings) (mfa.
 		}
 		own.Servers[i].Secret = mfa.Password(secret)
 	}
-	return radius.NewUpstream(&own, p.dictionary, p.log)
+	return upstream.New(&own, p.dictionary, p.log)
 }
 
 func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.PasswordChecker, error) {
@@ -211,7 +213,7 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 		switch p := p.(type) {
 		case *ldap.Primary:
 			p.Taken = built.inFile
-		case *radius.Upstream:
+		case *upstream.Primary:
 			p.Taken = built.inFile
 		case *password.None:
 			p.Taken = built.taken
@@ -227,7 +229,7 @@ func namespaces(p mfa.PasswordChecker) []string {
 		return []string{p.Namespace()}
 	case *password.None:
 		return []string{p.Namespace()}
-	case *radius.Upstream:
+	case *upstream.Primary:
 		return p.Namespaces()
 	}
 	return nil
@@ -309,14 +311,14 @@ func known() config.Known {
 	for name, t := range pushTypes {
 		k.Push[name] = t.settings
 	}
-	for _, p := range radius.Profiles() {
+	for _, p := range profile.All() {
 		k.Profiles[p.Name] = profileKeys(p)
 		if p.NoPassword {
 			k.NoPassword = append(k.NoPassword, p.Name)
 		}
 	}
 	k.Field = func(name string) error {
-		_, err := radius.ParseField(name)
+		_, err := profile.ParseField(name)
 		return err
 	}
 	return k

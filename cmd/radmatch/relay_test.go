@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // An upstream that asks for a passcode of its own (a second radmatch): its
@@ -29,32 +29,32 @@ mfa: {reject_delay: 500ms}
 	ph := p.enroll("alice")
 	vpn, dumb, other := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
 
-	asked := vpn.expect(signIn("alice", ""), radius.AccessChallenge)
+	asked := vpn.expect(signIn("alice", ""), wire.AccessChallenge)
 	if got := asked.Message(); got != "Enter your verification code." || !asked.Echo() {
 		t.Errorf("the person reads %q", got)
 	}
 	// A wrong answer: the upstream asks again, and so do we.
-	again := vpn.expect(answerTo("alice", asked.State(), "000000"), radius.AccessChallenge)
+	again := vpn.expect(answerTo("alice", asked.State(), "000000"), wire.AccessChallenge)
 	// The State is worth nothing to others, and was used up by its owner.
-	other.expect(answerTo("alice", again.State(), totp("alice", 0)), radius.AccessReject)
-	vpn.expect(answerTo("bob", again.State(), totp("bob", 0)), radius.AccessReject)
-	vpn.expect(answerTo("alice", asked.State(), totp("alice", 0)), radius.AccessReject)
+	other.expect(answerTo("alice", again.State(), totp("alice", 0)), wire.AccessReject)
+	vpn.expect(answerTo("bob", again.State(), totp("bob", 0)), wire.AccessReject)
+	vpn.expect(answerTo("alice", asked.State(), totp("alice", 0)), wire.AccessReject)
 	// The right one: now the device rings.
 	r := vpn.start(answerTo("alice", again.State(), totp("alice", 0)))
 	ph.approve()
 	a, _ := vpn.answer(r)
 	filter := slices.ContainsFunc(a.Attributes(), func(x mfa.Attribute) bool { return x.Type == 11 && string(x.Value) == "employees" })
-	if a.Code != radius.AccessAccept || !filter {
+	if a.Code != wire.AccessAccept || !filter {
 		t.Errorf("got %s with %v", a.Code, a.Attributes())
 	}
 
 	// A wrong answer that ends the upstream's dialog is a wrong password.
-	state := vpn.expect(signIn("bob", ""), radius.AccessChallenge).State()
-	state = vpn.expect(answerTo("bob", state, "000000"), radius.AccessChallenge).State()
-	state = vpn.expect(answerTo("bob", state, "000001"), radius.AccessChallenge).State()
-	vpn.expect(answerTo("bob", state, "000002"), radius.AccessReject)
+	state := vpn.expect(signIn("bob", ""), wire.AccessChallenge).State()
+	state = vpn.expect(answerTo("bob", state, "000000"), wire.AccessChallenge).State()
+	state = vpn.expect(answerTo("bob", state, "000001"), wire.AccessChallenge).State()
+	vpn.expect(answerTo("bob", state, "000002"), wire.AccessReject)
 	// Where it cannot be shown, nobody gets in.
-	dumb.expect(signIn("bob", ""), radius.AccessReject)
+	dumb.expect(signIn("bob", ""), wire.AccessReject)
 
 	want := map[string]int{"approve_deny": 2, "wrong_password": 3, "primary_challenge": 0}
 	for _, ev := range append(p.events("alice"), p.events("bob")...) {

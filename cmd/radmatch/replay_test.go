@@ -10,7 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // An identifier that is used again while the login waits: the NAS gave the old
@@ -38,7 +38,7 @@ mfa: {reject_delay: 500ms}
 		t.Fatalf("%d prompts, want 1", len(live))
 	}
 	ph.decide(v, device.ActionApprove, "")
-	s.gets(second, radius.AccessAccept)
+	s.gets(second, wire.AccessAccept)
 	s.silent()
 	got := p.events("alice")
 	if len(got) != 1 || got[0].Outcome != mfa.Accept || len(got[0].Requests) != 2 {
@@ -68,7 +68,7 @@ func TestGuessing(t *testing.T) {
 		}
 		for s, list := range sent {
 			for _, a := range s.answerAll(list) {
-				if a.Code == radius.AccessChallenge {
+				if a.Code == wire.AccessChallenge {
 					states = append(states, a.State())
 				}
 			}
@@ -87,7 +87,7 @@ func TestGuessing(t *testing.T) {
 		}
 		for s, list := range sent {
 			for _, a := range s.answerAll(list) {
-				if a.Code == radius.AccessChallenge {
+				if a.Code == wire.AccessChallenge {
 					next = append(next, a.State())
 				}
 			}
@@ -115,7 +115,7 @@ func TestGuessing(t *testing.T) {
 		sent = append(sent, s.start(answerTo("alice", state, totp("alice", 0))))
 	}
 	for _, a := range s.answerAll(sent) {
-		if a.Code != radius.AccessReject {
+		if a.Code != wire.AccessReject {
 			t.Errorf("locked, and got %s", a.Code)
 		}
 	}
@@ -133,15 +133,15 @@ func TestGuessing(t *testing.T) {
 		t.Error(log)
 	}
 	p.cli("user", "unblock", "alice")
-	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
-	s.expect(answerTo("alice", a.State(), totp("alice", 0)), radius.AccessAccept)
+	a := s.expect(signIn("alice", ""), wire.AccessChallenge)
+	s.expect(answerTo("alice", a.State(), totp("alice", 0)), wire.AccessAccept)
 }
 
 // answerAll waits for the answers to all requests. A burst may overflow the
 // socket, so that what is missing is sent again, as a NAS does.
-func (s *seat) answerAll(sent []request) []radius.Answer {
+func (s *seat) answerAll(sent []request) []wire.Answer {
 	s.t.Helper()
-	var answers []radius.Answer
+	var answers []wire.Answer
 	for deadline := time.Now().Add(patience); len(sent) > 0 && time.Now().Before(deadline); {
 		s.conn.SetReadDeadline(time.Now().Add(time.Second))
 		for s.read() {
@@ -186,18 +186,18 @@ mfa: {reject_delay: 500ms}
 	here.start(signIn("alice", ""))
 	unsigned := here.build(signIn("alice", "192.0.2.1")).unsigned()
 	here.send(unsigned)
-	here.gets(unsigned, radius.AccessChallenge) // another request is open
+	here.gets(unsigned, wire.AccessChallenge) // another request is open
 	there.start(signIn("alice", "192.0.2.1"))
 	p.awaitEvent("alice", "discard prompt_pending", 3)
 	wrong := signIn("alice", "192.0.2.1")
 	wrong.Cred = mfa.Password("left horse")
-	here.expect(wrong, radius.AccessReject)
+	here.expect(wrong, wire.AccessReject)
 
 	if live := ph.live(); len(live) != 1 || len(live[0].Requests) != 1 {
 		t.Fatalf("prompts %+v, want the victim's alone", live)
 	}
 	ph.decide(v, device.ActionApprove, "")
-	victim.gets(waits, radius.AccessAccept)
+	victim.gets(waits, wire.AccessAccept)
 	// The approval is used up: the same seat again is a new prompt.
 	again := here.start(signIn("alice", "192.0.2.1"))
 	v2 := ph.prompt()
@@ -207,7 +207,7 @@ mfa: {reject_delay: 500ms}
 	here.silent()
 	there.silent()
 	ph.decide(v2, device.ActionDeny, "")
-	here.gets(again, radius.AccessReject)
+	here.gets(again, wire.AccessReject)
 	if n := p.counts("alice")["accept approve_deny"]; n != 1 {
 		t.Errorf("%d logins were accepted, want 1", n)
 	}
@@ -243,7 +243,7 @@ func TestRetransmission(t *testing.T) {
 	}
 	ph.decide(v, device.ActionApprove, "")
 	a, raw := s.answer(r)
-	if a.Code != radius.AccessAccept {
+	if a.Code != wire.AccessAccept {
 		t.Fatalf("%s, want Access-Accept", a.Code)
 	}
 	again(r, raw)
@@ -256,7 +256,7 @@ func TestRetransmission(t *testing.T) {
 	again(r, raw)
 	r = s.start(answerTo("bob", a.State(), totp("bob", 0)))
 	a, raw = s.answer(r)
-	if a.Code != radius.AccessAccept {
+	if a.Code != wire.AccessAccept {
 		t.Fatalf("%s, want Access-Accept", a.Code)
 	}
 	again(r, raw)
@@ -280,8 +280,8 @@ mfa: {reject_delay: 500ms}
 `)
 	p.addTOTP("alice", "bob")
 	s, other, hasty := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
-	late := hasty.expect(signIn("bob", ""), radius.AccessChallenge).State()
-	state := s.expect(signIn("alice", ""), radius.AccessChallenge).State()
+	late := hasty.expect(signIn("bob", ""), wire.AccessChallenge).State()
+	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 
 	reject := map[*seat][]request{}
 	try := func(s *seat, user, state string) {
@@ -297,26 +297,26 @@ mfa: {reject_delay: 500ms}
 			try(s, "alice", forged)
 		}
 	}
-	mschap, err := radius.NewMSCHAPv2("alice", testPassword)
+	mschap, err := wire.NewMSCHAPv2("alice", testPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reject[s] = append(reject[s], s.start(radius.Query{Code: radius.AccessRequest, User: "alice", Cred: mschap, State: state}))
+	reject[s] = append(reject[s], s.start(wire.Query{Code: wire.AccessRequest, User: "alice", Cred: mschap, State: state}))
 	// The right password with a State is an answer, and no login.
 	reject[s] = append(reject[s], s.start(answerTo("alice", "x", testPassword)))
 	for s, list := range reject {
 		for _, a := range s.answerAll(list) {
-			if a.Code != radius.AccessReject {
+			if a.Code != wire.AccessReject {
 				t.Errorf("%s, want Access-Reject", a.Code)
 			}
 		}
 	}
 	p.awaitEvent("bob", "reject challenge_expired", 1)
-	hasty.expect(answerTo("bob", late, totp("bob", 0)), radius.AccessReject)
+	hasty.expect(answerTo("bob", late, totp("bob", 0)), wire.AccessReject)
 
 	// None of this used the State up; the right answer does.
-	s.expect(answerTo("alice", state, totp("alice", 0)), radius.AccessAccept)
-	s.expect(answerTo("alice", state, totp("alice", 1)), radius.AccessReject)
+	s.expect(answerTo("alice", state, totp("alice", 0)), wire.AccessAccept)
+	s.expect(answerTo("alice", state, totp("alice", 1)), wire.AccessReject)
 	if n := p.counts("alice")["accept default_otp"]; n != 1 {
 		t.Errorf("%d logins were accepted, want 1", n)
 	}
@@ -338,7 +338,7 @@ mfa: {reject_delay: 500ms}
 		right := totp(user, 0)
 		var answers []request
 		for i, s := range seats {
-			a := s.expect(signIn(user, fmt.Sprintf("192.0.2.%d", i+1)), radius.AccessChallenge)
+			a := s.expect(signIn(user, fmt.Sprintf("192.0.2.%d", i+1)), wire.AccessChallenge)
 			answers = append(answers, s.build(answerTo(user, a.State(), right)))
 		}
 		for i, s := range seats {
@@ -346,7 +346,7 @@ mfa: {reject_delay: 500ms}
 		}
 		accepted := 0
 		for i, s := range seats {
-			if a, _ := s.answer(answers[i]); a.Code == radius.AccessAccept {
+			if a, _ := s.answer(answers[i]); a.Code == wire.AccessAccept {
 				accepted++
 			}
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/upstream"
 )
 
 // A method, a block or a limit counts for the name that a primary returns at a
@@ -38,7 +38,7 @@ var (
 	_ nameFinder = (*ldap.Primary)(nil)
 	_ nameFinder = (*password.None)(nil)
 	_ nameFinder = (password.Sequence)(nil)
-	_ nameFinder = (*radius.Upstream)(nil)
+	_ nameFinder = (*upstream.Primary)(nil)
 )
 
 // resolver finds the canonical names of users at the primaries that clients use.

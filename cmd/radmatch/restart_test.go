@@ -7,7 +7,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // awaitKept waits until so many open prompts, with so many requests in the last,
@@ -52,11 +52,11 @@ func (ph *phone) one() device.PromptView {
 func TestRestartGoesOnWithPrompt(t *testing.T) {
 	t.Parallel()
 	for action, want := range map[device.Action]struct {
-		code  radius.Code
+		code  wire.Code
 		event string
 	}{
-		device.ActionApprove: {radius.AccessAccept, "accept approve_deny"},
-		device.ActionDeny:    {radius.AccessReject, "reject push_denied"},
+		device.ActionApprove: {wire.AccessAccept, "accept approve_deny"},
+		device.ActionDeny:    {wire.AccessReject, "reject push_denied"},
 	} {
 		t.Run(string(action), func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +73,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 			// What proves nothing joins nothing.
 			wrong := signIn("alice", "192.0.2.1")
 			wrong.Cred = mfa.Password("wrong horse")
-			s.expect(wrong, radius.AccessReject)
+			s.expect(wrong, wire.AccessReject)
 			s.start(signIn("alice", "192.0.2.66"))
 			s.send(r)
 			again := s.start(signIn("alice", "192.0.2.1"))
@@ -85,7 +85,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 				if a.Code != want.code {
 					t.Errorf("got %s, want %s", a.Code, want.code)
 				}
-				if attrs := a.Attributes(); a.Code == radius.AccessAccept && len(attrs) == 0 {
+				if attrs := a.Attributes(); a.Code == wire.AccessAccept && len(attrs) == 0 {
 					t.Error("the Access-Accept lacks the reply attributes")
 				}
 			}
@@ -96,7 +96,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 			p.awaitKept(0, 0)
 			if action == device.ActionDeny { // it speaks for 10 s, over another restart too
 				s, ph = p.restart(ph)
-				s.expect(signIn("alice", "192.0.2.1"), radius.AccessReject)
+				s.expect(signIn("alice", "192.0.2.1"), wire.AccessReject)
 				p.awaitEvent("alice", "reject recently_denied", 1)
 				if live := ph.live(); len(live) > 0 {
 					t.Errorf("a denied prompt is back: %+v", live)
@@ -123,7 +123,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	s.start(signIn("alice", "192.0.2.66"))
 	s.silent()
 	s.send(r)
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 	// And one for which nobody comes lets nobody in, also after one more restart.
 	s.start(signIn("alice", "192.0.2.2"))
 	ph.prompt()

@@ -24,7 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // The scripts in testdata/script are whole sessions: the real program as a
@@ -281,7 +281,7 @@ func scriptMSCHAP(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: mschap USER PASSWORD")
 	}
-	c, err := radius.NewMSCHAPv2(args[0], args[1])
+	c, err := wire.NewMSCHAPv2(args[0], args[1])
 	ts.Check(err)
 	ts.Setenv("CHALLENGE", fmt.Sprintf("0x%x", c.AuthChallenge))
 	ts.Setenv("RESPONSE", fmt.Sprintf("0x%02x00%x%016x%x", c.Ident, c.PeerChallenge, 0, c.NTResponse)) // RFC 2548 §2.3.2

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // seat is a NAS's socket: it sends what a test tells it to, octet for octet, and
@@ -18,7 +18,7 @@ import (
 type seat struct {
 	t      testing.TB
 	conn   *net.UDPConn
-	secret *radius.Secret
+	secret *wire.Secret
 	id     byte
 	inbox  map[byte][][]byte // datagrams that nobody asked for yet, by identifier
 }
@@ -37,7 +37,7 @@ func dialSeat(t testing.TB, from, to, secret string) *seat {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &seat{t: t, conn: conn, secret: radius.NewSecret([]byte(secret)), inbox: map[byte][][]byte{}}
+	return &seat{t: t, conn: conn, secret: wire.NewSecret([]byte(secret)), inbox: map[byte][][]byte{}}
 }
 
 // request is a packet that was built, to be sent as often as a test likes.
@@ -48,13 +48,13 @@ type request struct {
 }
 
 // build makes a signed request with an identifier that is not in use.
-func (s *seat) build(q radius.Query) request {
+func (s *seat) build(q wire.Query) request {
 	s.t.Helper()
 	s.id++
 	return s.buildAs(s.id, q)
 }
 
-func (s *seat) buildAs(id byte, q radius.Query) request {
+func (s *seat) buildAs(id byte, q wire.Query) request {
 	s.t.Helper()
 	r := request{id: id}
 	rand.Read(r.auth[:])
@@ -83,7 +83,7 @@ func (s *seat) sendRaw(b []byte) {
 }
 
 // start builds a request and sends it.
-func (s *seat) start(q radius.Query) request {
+func (s *seat) start(q wire.Query) request {
 	s.t.Helper()
 	r := s.build(q)
 	s.send(r)
@@ -91,20 +91,20 @@ func (s *seat) start(q radius.Query) request {
 }
 
 // ask sends a request and waits for its answer.
-func (s *seat) ask(q radius.Query) radius.Answer {
+func (s *seat) ask(q wire.Query) wire.Answer {
 	s.t.Helper()
 	a, _ := s.answer(s.start(q))
 	return a
 }
 
 // answer waits for the answer to r, which must verify, and returns its octets too.
-func (s *seat) answer(r request) (radius.Answer, []byte) {
+func (s *seat) answer(r request) (wire.Answer, []byte) {
 	s.t.Helper()
 	raw := s.datagram(r.id)
 	if raw == nil {
 		s.t.Fatal("no answer")
 	}
-	a, err := radius.ParseAnswer(slices.Clone(raw), r.id, &r.auth, s.secret)
+	a, err := wire.ParseAnswer(slices.Clone(raw), r.id, &r.auth, s.secret)
 	if err != nil {
 		s.t.Fatalf("answer %x: %v", raw, err)
 	}
@@ -115,7 +115,7 @@ func (s *seat) answer(r request) (radius.Answer, []byte) {
 }
 
 // gets waits for the answer to r, which must be of this kind.
-func (s *seat) gets(r request, want radius.Code) {
+func (s *seat) gets(r request, want wire.Code) {
 	s.t.Helper()
 	if a, _ := s.answer(r); a.Code != want {
 		s.t.Fatalf("request %d got %s, want %s", r.id, a.Code, want)
@@ -150,7 +150,7 @@ func (s *seat) read() bool {
 // the rest before.
 func (s *seat) silent() {
 	s.t.Helper()
-	r := s.buildAs(255, radius.Query{Code: radius.StatusServer})
+	r := s.buildAs(255, wire.Query{Code: wire.StatusServer})
 	s.send(r)
 	s.answer(r)
 	for id, list := range s.inbox {
@@ -161,7 +161,7 @@ func (s *seat) silent() {
 }
 
 // expect sends a request and demands an answer of this kind.
-func (s *seat) expect(q radius.Query, want radius.Code) radius.Answer {
+func (s *seat) expect(q wire.Query, want wire.Code) wire.Answer {
 	s.t.Helper()
 	a := s.ask(q)
 	if a.Code != want {
@@ -171,10 +171,10 @@ func (s *seat) expect(q radius.Query, want radius.Code) radius.Answer {
 }
 
 // signIn is the first request of a login; from is its Calling-Station-Id, if any.
-func signIn(user, from string) radius.Query {
-	q := radius.Query{Code: radius.AccessRequest, User: user, Cred: mfa.Password(testPassword)}
+func signIn(user, from string) wire.Query {
+	q := wire.Query{Code: wire.AccessRequest, User: user, Cred: mfa.Password(testPassword)}
 	if from != "" {
-		a, err := radius.NASAttribute("Calling-Station-Id", from)
+		a, err := wire.NASAttribute("Calling-Station-Id", from)
 		if err != nil {
 			panic(err)
 		}
@@ -184,6 +184,6 @@ func signIn(user, from string) radius.Query {
 }
 
 // answerTo answers a challenge.
-func answerTo(user, state, text string) radius.Query {
-	return radius.Query{Code: radius.AccessRequest, User: user, Cred: mfa.Password(text), State: state}
+func answerTo(user, state, text string) wire.Query {
+	return wire.Query{Code: wire.AccessRequest, User: user, Cred: mfa.Password(text), State: state}
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // After a session with everything in it, at the most talkative log level, no
@@ -43,24 +43,24 @@ log: {level: debug}
 		"TOTP secret in hex": hex.EncodeToString(tokenKey("alice")), "pass": pass, "pass without dash": strings.ReplaceAll(pass, "-", ""), "invitation": token,
 	}
 	s, old, numbers, hidden := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3"), p.seat("127.0.0.4")
-	state := func(name string, a radius.Answer) string {
+	state := func(name string, a wire.Answer) string {
 		secrets["State "+name] = a.State()
 		secrets["State "+name+" in hex"] = hex.EncodeToString([]byte(a.State()))
 		return a.State()
 	}
 	secrets["right code"], secrets["wrong code"], secrets["late code"] = totp("alice", 0), "918273", totp("alice", 1)
-	first := state("first", s.expect(signIn("alice", ""), radius.AccessChallenge))
-	second := state("second", s.expect(answerTo("alice", first, secrets["wrong code"]), radius.AccessChallenge))
-	s.expect(answerTo("alice", second, secrets["right code"]), radius.AccessAccept)
-	third := state("third", s.expect(signIn("bob", ""), radius.AccessChallenge))
-	s.expect(answerTo("bob", third, pass), radius.AccessAccept)
+	first := state("first", s.expect(signIn("alice", ""), wire.AccessChallenge))
+	second := state("second", s.expect(answerTo("alice", first, secrets["wrong code"]), wire.AccessChallenge))
+	s.expect(answerTo("alice", second, secrets["right code"]), wire.AccessAccept)
+	third := state("third", s.expect(signIn("bob", ""), wire.AccessChallenge))
+	s.expect(answerTo("bob", third, pass), wire.AccessAccept)
 	wrong := signIn("alice", "")
 	wrong.Cred = mfa.Password(secrets["wrong password"])
-	s.expect(wrong, radius.AccessReject)
-	s.expect(answerTo("alice", first, secrets["late code"]), radius.AccessReject)
+	s.expect(wrong, wire.AccessReject)
+	s.expect(answerTo("alice", first, secrets["late code"]), wire.AccessReject)
 
 	mschap := signIn("alice", "")
-	cred, err := radius.NewMSCHAPv2("alice", testPassword)
+	cred, err := wire.NewMSCHAPv2("alice", testPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,22 +68,22 @@ log: {level: debug}
 	secrets["NT-Response"], secrets["NT-Response in hex"] = string(cred.NTResponse[:]), hex.EncodeToString(cred.NTResponse[:])
 	r := old.start(mschap)
 	ph.approve()
-	old.gets(r, radius.AccessAccept)
-	old.expect(radius.Query{Code: radius.AccessRequest, User: "alice\x1b[31m\nroot", Cred: mfa.Password(testPassword)}, radius.AccessReject)
-	fourth := numbers.expect(signIn("alice", "192.0.2.1"), radius.AccessChallenge)
+	old.gets(r, wire.AccessAccept)
+	old.expect(wire.Query{Code: wire.AccessRequest, User: "alice\x1b[31m\nroot", Cred: mfa.Password(testPassword)}, wire.AccessReject)
+	fourth := numbers.expect(signIn("alice", "192.0.2.1"), wire.AccessChallenge)
 	number := regexp.MustCompile(`Type (\d\d) `).FindStringSubmatch(fourth.Message())
 	if number == nil {
 		t.Fatalf("%q shows no number", fourth.Message())
 	}
 	ph.decide(ph.prompt(), device.ActionApprove, number[1])
-	numbers.expect(answerTo("alice", state("fourth", fourth), "ok"), radius.AccessAccept)
-	fifth := hidden.expect(signIn("alice", "192.0.2.1"), radius.AccessChallenge)
+	numbers.expect(answerTo("alice", state("fourth", fourth), "ok"), wire.AccessAccept)
+	fifth := hidden.expect(signIn("alice", "192.0.2.1"), wire.AccessChallenge)
 	told, err := ph.Decide(t.Context(), ph.prompt(), device.ActionApprove, "")
 	if err != nil || len(told.Code) != 6 {
 		t.Fatalf("%+v, %v", told, err)
 	}
 	secrets["device's code"] = told.Code
-	hidden.expect(answerTo("alice", state("fifth", fifth), told.Code), radius.AccessAccept)
+	hidden.expect(answerTo("alice", state("fifth", fifth), told.Code), wire.AccessAccept)
 	other := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
 	other.send(other.build(signIn("alice", "")).unsigned())
 	p.awaitEvent("alice", "reject unsupported_credential", 1)

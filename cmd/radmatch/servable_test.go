@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // TestCheckSeesWhatServeRefuses: whatever keeps serve from serving keeps check from
@@ -127,7 +127,7 @@ func TestReloadCommand(t *testing.T) {
 		}
 		p.write("radmatch.yaml", site)
 	}
-	p.seat("127.0.0.1").expect(radius.Query{Code: radius.StatusServer}, radius.AccessAccept)
+	p.seat("127.0.0.1").expect(wire.Query{Code: wire.StatusServer}, wire.AccessAccept)
 	unit, err := os.ReadFile("../../deploy/radmatch.service")
 	if err != nil {
 		t.Fatal(err)

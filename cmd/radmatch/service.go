@@ -11,6 +11,8 @@ import (
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/profile"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // lasting is what a reload must not lose. It is made once, before the first
@@ -108,7 +110,7 @@ func ringsRule(cfg *config.Config) login.Rule {
 }
 
 // newClient joins one client's profile, settings and providers.
-func newClient(cfg *config.Config, c *config.Client, d *radius.Dictionary, primaries primaries, pushers map[string]mfa.Pusher) (radius.Client, error) {
+func newClient(cfg *config.Config, c *config.Client, d *wire.Dictionary, primaries primaries, pushers map[string]mfa.Pusher) (radius.Client, error) {
 	profile, err := newProfile(c)
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
@@ -185,7 +187,7 @@ func setPrimary(policy *mfa.Client, name string, all primaries) error {
 }
 
 // newPolicy is what the engine knows of a client, its providers aside.
-func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*mfa.Client, error) {
+func newPolicy(cfg *config.Config, c *config.Client, kind *profile.Profile) (*mfa.Client, error) {
 	onPrimary, err := onError(c.MFA.OnPrimaryError)
 	if err != nil {
 		return nil, fmt.Errorf("on_primary_error: %w", err)
@@ -197,8 +199,8 @@ func newPolicy(cfg *config.Config, c *config.Client, profile *radius.Profile) (*
 	override, origin := c.OverrideOTP()
 	return &mfa.Client{
 		Name: c.Name, Group: c.Group, Behind: c.Behind,
-		Prompts: profile.Prompts, ShowsMessage: profile.ReplyMessage, NoPassword: profile.NoPassword,
-		StaticChallenge: profile.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
+		Prompts: kind.Prompts, ShowsMessage: kind.ReplyMessage, NoPassword: kind.NoPassword,
+		StaticChallenge: kind.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
 		AllowGroups: mfa.GroupsOf(c.AllowGroups...), ExemptClient: c.ExemptClient,
 		ExemptGroups: mfa.GroupsOf(c.MFA.Exempt.Groups...), ExemptAddresses: c.MFA.Exempt.Addresses,
 		RequireGroups: mfa.GroupsOf(c.MFA.Require.Groups...), RequireAddresses: c.MFA.Require.Addresses,

@@ -10,7 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // The users of spellingSite, as their methods and blocks were registered. The directory
@@ -83,8 +83,8 @@ func spelled(t *testing.T, s *passwordtest.Slapd, name string, n int) (own, othe
 func TestSpellingsFindTheUser(t *testing.T) {
 	t.Parallel()
 	p, slapd := spellingSite(t)
-	p.seat("127.0.0.1").expect(signIn("bob", ""), radius.AccessAccept) // has neither
-	for name, want := range map[string]radius.Code{spelledToken: radius.AccessChallenge, spelledBlocked: radius.AccessReject} {
+	p.seat("127.0.0.1").expect(signIn("bob", ""), wire.AccessAccept) // has neither
+	for name, want := range map[string]wire.Code{spelledToken: wire.AccessChallenge, spelledBlocked: wire.AccessReject} {
 		own, others := spelled(t, slapd, name, 60)
 		own = append(own, name+"\t", name+"\r\n") // blanks around a name are no part of it
 		for _, form := range hostileForms {
@@ -93,22 +93,22 @@ func TestSpellingsFindTheUser(t *testing.T) {
 		others = append(others, "\u00ad", "\u200b\u00a0", "example\\\u00ad", strings.Repeat("x", 253))
 		typed, s := slices.Concat(own, others), p.seat("127.0.0.1")
 		var sent []request
-		check := func(i int, want radius.Code) {
+		check := func(i int, want wire.Code) {
 			if a, _ := s.answer(sent[i]); a.Code != want {
 				t.Errorf("%q gets %s, want %s", typed[i], a.Code, want)
 			}
 		}
 		for i, user := range typed { // each from elsewhere: a refusal slows the next one of its origin
 			sent = append(sent, s.start(signIn(user, fmt.Sprintf("198.51.100.%d", i))))
-			if i < len(own) && want == radius.AccessChallenge {
+			if i < len(own) && want == wire.AccessChallenge {
 				check(i, want) // before the next one: of several dialogs the oldest gives way
 			}
 		}
 		for i := range sent {
 			switch {
 			case i >= len(own):
-				check(i, radius.AccessReject) // is nobody
-			case want == radius.AccessReject:
+				check(i, wire.AccessReject) // is nobody
+			case want == wire.AccessReject:
 				check(i, want)
 			}
 		}
@@ -128,31 +128,31 @@ func TestSpellingsShareCodes(t *testing.T) {
 	s := p.seat("127.0.0.1")
 	step := time.Now().Unix() / 30
 	code := passcode(tokenKey(spelledToken), step)
-	login := func(i int, code string) radius.Answer {
+	login := func(i int, code string) wire.Answer {
 		t.Helper()
 		from := fmt.Sprintf("198.51.100.%d", i)
-		a := s.expect(signIn(own[i], from), radius.AccessChallenge)
+		a := s.expect(signIn(own[i], from), wire.AccessChallenge)
 		return s.ask(answerTo(own[i], a.State(), code))
 	}
-	if a := login(0, code); a.Code != radius.AccessAccept {
+	if a := login(0, code); a.Code != wire.AccessAccept {
 		t.Fatalf("the right code gets %s", a.Code)
 	}
 	const wrong = 9 // and the used one
-	if a := login(1, code); a.Code == radius.AccessAccept {
+	if a := login(1, code); a.Code == wire.AccessAccept {
 		t.Errorf("%q gets in by the code that %q has used", own[1], own[0])
 	}
 	for i := range wrong {
-		if a := login(2+i, "000000"); a.Code == radius.AccessAccept {
+		if a := login(2+i, "000000"); a.Code == wire.AccessAccept {
 			t.Fatal("a wrong code is accepted")
 		}
 	}
 	next := passcode(tokenKey(spelledToken), step+1)
 	for i := 2 + wrong; i < 2+wrong+3; i++ {
 		a := s.ask(signIn(own[i], fmt.Sprintf("198.51.100.%d", i)))
-		if a.Code == radius.AccessChallenge {
+		if a.Code == wire.AccessChallenge {
 			a = s.ask(answerTo(own[i], a.State(), next))
 		}
-		if a.Code != radius.AccessReject {
+		if a.Code != wire.AccessReject {
 			t.Errorf("%q gets %s after ten wrong codes by other spellings", own[i], a.Code)
 		}
 	}
@@ -174,16 +174,16 @@ func TestSpellingsShareTries(t *testing.T) {
 	const seat = "198.51.100.7"
 	first := s.start(signIn(own[1], seat))
 	phone.approve()
-	s.gets(first, radius.AccessAccept)
+	s.gets(first, wire.AccessAccept)
 	for _, user := range own[2:12] {
-		s.expect(signIn(user, seat), radius.AccessAccept) // nobody is at the phone
+		s.expect(signIn(user, seat), wire.AccessAccept) // nobody is at the phone
 	}
 	var took time.Duration
 	for i, user := range own[12:17] {
 		q := signIn(user, "198.51.100.8")
 		q.Cred = mfa.Password(fmt.Sprint("wrong ", i))
 		began := time.Now()
-		s.expect(q, radius.AccessReject)
+		s.expect(q, wire.AccessReject)
 		took = time.Since(began)
 	}
 	if least := 4 * time.Second; took < least {
@@ -191,7 +191,7 @@ func TestSpellingsShareTries(t *testing.T) {
 	}
 	again := s.start(signIn(own[17], seat))
 	phone.approve()
-	s.gets(again, radius.AccessAccept)
+	s.gets(again, wire.AccessAccept)
 	if n := p.counts(spelledDevice); n["reject wrong_password"] != 5 || n["accept remembered"] != 10 || n["accept approve_deny"] != 2 {
 		t.Errorf("the trail of the user: %v", n)
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // A server that stood still answers what its clients still wait for, and no more.
@@ -17,14 +17,14 @@ func TestStoodStill(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	short, long := p.seat("127.0.0.1"), p.seat("127.0.0.2")
-	short.expect(signIn("alice", ""), radius.AccessAccept)
+	short.expect(signIn("alice", ""), wire.AccessAccept)
 	p.signal(syscall.SIGSTOP)
 	short.start(signIn("alice", ""))
 	waits := long.start(signIn("alice", ""))
 	time.Sleep(1100 * time.Millisecond) // the client's time
 	p.signal(syscall.SIGCONT)
-	long.gets(waits, radius.AccessAccept)
+	long.gets(waits, wire.AccessAccept)
 	short.silent()
-	short.expect(signIn("alice", ""), radius.AccessAccept)
+	short.expect(signIn("alice", ""), wire.AccessAccept)
 	p.await("server.log", `"client":"short","source":"127.0.0.1","reason":"client_waits_no_more"`)
 }

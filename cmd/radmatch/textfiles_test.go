@@ -7,7 +7,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // asWindows is a text as Notepad writes "Unicode": UTF-16 with a mark, CR LF.
@@ -48,7 +48,7 @@ func TestFilesOfWindows(t *testing.T) {
 			}
 			p.start()
 			for _, addr := range []string{"127.0.0.1", "127.0.0.2"} {
-				p.seat(addr).expect(signIn("alice", ""), radius.AccessChallenge)
+				p.seat(addr).expect(signIn("alice", ""), wire.AccessChallenge)
 			}
 		})
 	}

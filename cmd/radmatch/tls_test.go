@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // authority issues certificates in a test.
@@ -163,7 +163,7 @@ func TestTLS(t *testing.T) {
 		t.Helper()
 		r := s.start(signIn("alice", ""))
 		ph.approve()
-		s.gets(r, radius.AccessAccept)
+		s.gets(r, wire.AccessAccept)
 	}
 	signIn()
 	is := func(want int64) {

@@ -11,7 +11,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // An upstream that hangs does not slow logins that use another primary: with 400
@@ -43,7 +43,7 @@ mfa: {reject_delay: 500ms}
 	p.write("bench.txt", "dave horse AAAA\n")
 	p.write("secret", testSecret)
 	p.start()
-	p.seat("127.0.0.2").expect(signIn("bob", ""), radius.AccessAccept)
+	p.seat("127.0.0.2").expect(signIn("bob", ""), wire.AccessAccept)
 	before := benchPasswords(t, p, logins)
 	if err := upstream.Hang(); err != nil {
 		t.Fatal(err)
@@ -106,9 +106,9 @@ mfa: {reject_delay: 500ms}
 	}
 	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
 		s := p.seat(from)
-		s.expect(signIn("alice", ""), radius.AccessAccept)
-		s.expect(signIn("dora.smith@example.org", ""), radius.AccessAccept) // User-Name is dora
-		s.expect(signIn("alice@example.org", ""), radius.AccessReject)
+		s.expect(signIn("alice", ""), wire.AccessAccept)
+		s.expect(signIn("dora.smith@example.org", ""), wire.AccessAccept) // User-Name is dora
+		s.expect(signIn("alice@example.org", ""), wire.AccessReject)
 		events := p.events("alice@example.org")
 		if ev := events[len(events)-1]; ev.Reason != mfa.ReasonUnsureName {
 			t.Errorf("from %s: the event has %s", from, ev.Reason)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa/device"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // TestSlowloris: a thousand connections that never finish their request keep no
@@ -37,7 +37,7 @@ func TestSlowloris(t *testing.T) {
 	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
 	r := s.start(signIn("alice", ""))
 	ph.approve()
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 	for _, c := range slow {
 		c.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, net.ErrClosed) || isTimeout(err) {
@@ -96,7 +96,7 @@ func TestHugeBodiesAtTheDoor(t *testing.T) {
 	}
 	r := s.start(signIn("alice", ""))
 	ph.approve()
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 }
 
 // TestForgedDecisions: through the whole program, a decision counts only from a
@@ -130,7 +130,7 @@ func TestForgedDecisions(t *testing.T) {
 		t.Fatalf("%d requests wait", n)
 	}
 	alice.decide(v, device.ActionApprove, "")
-	s.gets(first, radius.AccessAccept)
+	s.gets(first, wire.AccessAccept)
 	refused("a second time", alice.Phone, v, device.ActionApprove, "")
 }
 
@@ -159,7 +159,7 @@ func TestTamperedNumber(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+strings.Replace(siteClient, "mfa: {", "mfa: {number_in_prompt: true, ", 1))
 	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
-	a := s.expect(signIn("alice", ""), radius.AccessChallenge)
+	a := s.expect(signIn("alice", ""), wire.AccessChallenge)
 	number := regexp.MustCompile(`\b[1-9][0-9]\b`).FindString(a.Message())
 	v, wrong := ph.prompt(), "10"
 	if number == wrong {
@@ -181,7 +181,7 @@ func TestTamperedNumber(t *testing.T) {
 	if status, text := ph.request("POST", target, ph.decision(v, number, number)); status != 200 {
 		t.Errorf("the right number: %d %s", status, text)
 	}
-	s.expect(answerTo("alice", a.State(), "ok"), radius.AccessAccept)
+	s.expect(answerTo("alice", a.State(), "ok"), wire.AccessAccept)
 }
 
 // TestDecisionSentAgain: a decision counts once, for its own prompt, in its time,
@@ -224,7 +224,7 @@ mfa: {reject_delay: 500ms}
 		t.Fatal(err)
 	}
 	decide(v, body, auth, http.Header{}, "")
-	s.gets(first, radius.AccessAccept)
+	s.gets(first, wire.AccessAccept)
 	decide(v, body, auth, http.Header{}, "replayed")
 	decide(v, body, "", http.Header{}, "already_decided")
 
@@ -232,12 +232,12 @@ mfa: {reject_delay: 500ms}
 	next := ph.prompt()
 	decide(next, body, "", http.Header{}, "bad_signature") // of the first prompt
 	decide(next, ph.decision(next, "", ""), "", http.Header{}, "")
-	s.gets(second, radius.AccessAccept)
+	s.gets(second, wire.AccessAccept)
 
 	hasty := p.seat("127.0.0.2")
 	late := hasty.start(signIn("alice", "192.0.2.3"))
 	v = ph.prompt()
-	hasty.gets(late, radius.AccessReject)
+	hasty.gets(late, wire.AccessReject)
 	decide(v, ph.decision(v, "", ""), "", http.Header{}, "expired")
 	if got := p.counts("alice"); got["accept approve_deny"] != 2 || got["reject push_no_response"] != 1 || len(got) != 2 {
 		t.Errorf("events %v", got)

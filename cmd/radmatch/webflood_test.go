@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // floodedSite accepts alice at once.
@@ -206,5 +206,5 @@ func TestFewDescriptors(t *testing.T) {
 	if open := p.descriptors(); open > 512-200 {
 		t.Errorf("%d of 512 descriptors are open", open)
 	}
-	s.expect(signIn("alice", ""), radius.AccessAccept)
+	s.expect(signIn("alice", ""), wire.AccessAccept)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 	"github.com/radmatch/radmatch/mfa/push/webpush"
-	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // webPushSite starts a server that sends Web Push to a service of the test's own.
@@ -80,7 +80,7 @@ func TestWebPush(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	ph.decide(v, device.ActionApprove, "")
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 	if out := p.cli("check", "--connect"); !strings.Contains(out, "web push "+service.Host()+": 1 devices, reached") {
 		t.Errorf("check: %s", out)
 	}
@@ -205,7 +205,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	start := time.Now()
 	r := s.start(signIn("alice", ""))
 	ph.decide(ph.prompt(), device.ActionApprove, "")
-	s.gets(r, radius.AccessAccept)
+	s.gets(r, wire.AccessAccept)
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the login took %v", took)
 	}
@@ -251,7 +251,7 @@ func TestWebPushServiceAnswers(t *testing.T) {
 			})
 		}
 		ph.decide(v, device.ActionApprove, "")
-		s.gets(r, radius.AccessAccept)
+		s.gets(r, wire.AccessAccept)
 		if n := service.Requests() - before; c.asked == 1 && n != 1 {
 			t.Errorf("%d: asked %d times, want once", c.status, n)
 		}
@@ -265,7 +265,7 @@ func TestWebPushServiceAnswers(t *testing.T) {
 			// of the prompt before, which was sent again
 		}
 		ph.decide(v, device.ActionApprove, "")
-		s.gets(r, radius.AccessAccept)
+		s.gets(r, wire.AccessAccept)
 	}
 	if text := p.log(); regexp.MustCompile(`/push/[A-Z2-7]{20}`).MatchString(text) {
 		t.Error("the log has an endpoint")

@@ -1,0 +1,66 @@
+package profile
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestProfiles: each profile is whole, and its fields can be named in a file.
+func TestProfiles(t *testing.T) {
+	name := regexp.MustCompile(`^[a-z]+$`)
+	for _, p := range All() {
+		if !name.MatchString(p.Name) || p.Device == "" || p.Waits == "" || p.Raise == "" || len(p.Quirks) == 0 {
+			t.Errorf("profile %s is not whole: %+v", p.Name, p)
+		}
+		if got, err := Lookup(p.Name); err != nil || got != p {
+			t.Errorf("profile %s is looked up as %v, %v", p.Name, got, err)
+		}
+		if p.MaxAnswer != 0 && p.MaxAnswer < 512 {
+			t.Errorf("profile %s reads %d octets", p.Name, p.MaxAnswer)
+		}
+		for _, f := range append(p.EndUser, p.Address...) {
+			if same, err := ParseField(f.String()); err != nil || same != f {
+				t.Errorf("profile %s: field %s is read as %v, %v", p.Name, f, same, err)
+			}
+		}
+		for _, s := range append(p.Quirks, p.Waits, p.Raise, p.Device) {
+			if strings.ContainsAny(s, "|\n") {
+				t.Errorf("profile %s: %q does not fit in a table", p.Name, s)
+			}
+		}
+	}
+}
+
+// TestDocumentedBudgets: a device that waits as long as its page says is not warned of.
+func TestDocumentedBudgets(t *testing.T) {
+	text, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := strings.Split(string(text), "\n## ")
+	budget := regexp.MustCompile("`budget: ([0-9]+s)`")
+	said := 0
+	for _, p := range All() {
+		texts := p.Raise
+		for _, s := range sections {
+			if strings.HasPrefix(s, p.Name+"\n") {
+				texts += s
+			}
+		}
+		for _, m := range budget.FindAllStringSubmatch(texts, -1) {
+			said++
+			if d, err := time.ParseDuration(m[1]); err != nil || p.TooShort(d) {
+				t.Errorf("%s: its page says budget: %s, and check warns of that (%v)", p.Name, m[1], err)
+			}
+		}
+		if p.Budget > 0 && p.Budget < 10*time.Second && !p.TooShort(p.Budget) {
+			t.Errorf("%s waits %s, and check does not warn", p.Name, p.Budget)
+		}
+	}
+	if said < 8 {
+		t.Errorf("only %d budgets were found", said)
+	}
+}
