@@ -136,7 +136,7 @@ type Facts struct {
 
 // Line is one line of the plan table: the first that fits decides.
 type Line struct {
-	N      int    // its number in docs/login.md
+	N      int    // its number in docs/plans.md
 	If     string // its condition, for `explain`
 	decide func(c *Client, f *Facts) (Plan, Reason, bool)
 }
@@ -160,7 +160,7 @@ func PlanTable() []Line { return planTable[:] }
 // Try evaluates one line alone, for `explain`.
 func (l Line) Try(c *Client, f *Facts) (plan Plan, reason Reason, fits bool) { return l.decide(c, f) }
 
-// planTable is written nowhere. Its lines are those of docs/login.md.
+// planTable is written nowhere. Its lines are those of docs/plans.md.
 var planTable = [...]Line{
 	{1, "the client does not take this protocol", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanDeny, ReasonUnsupported, !c.takes(f.PAP, f.None)
