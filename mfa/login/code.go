@@ -38,50 +38,48 @@ func (e *Engine) codesLocked(w *pendingLogin, user mfa.User) bool {
 // at, so that guesses in parallel are counted too.
 func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 	w := c.w
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, w, func() verdict {
 		now := time.Now()
 		key := w.User.Key()
 		user, err := e.Directory.User(context.WithoutCancel(ctx), w.User)
 		switch {
 		case err != nil:
-			d := w.noAnswer(err)
-			return d, w.event(d.Outcome, d.Reason, now), record
+			return w.fails(err, now)
 		case user.Blocked:
-			return e.refuseCode(c, mfa.ReasonUserBlocked, now)
+			return w.ends(mfa.Reject, mfa.ReasonUserBlocked, now)
 		case !e.Limits.codes.take(key, now, user.Unblocked, e.Lockout):
 			e.countFatigue(w, mfa.ReasonCodesLocked, user, now)
-			return e.refuseCode(c, mfa.ReasonCodesLocked, now)
+			return w.ends(mfa.Reject, mfa.ReasonCodesLocked, now)
 		}
 		if a := e.Pending.checkDeviceCode(w, mfa.Password(code)); a != nil {
-			d, ev, how := e.accept(ctx, w, a, now)
-			if d.Outcome == mfa.Accept {
-				ev.WrongCodes = e.endsRow(w.User)
+			v := e.accept(ctx, w, a, now)
+			if v.Outcome == mfa.Accept {
+				v.event.WrongCodes = e.endsRow(w.User)
 				e.Limits.codes.right(key, now)
 			} else {
 				e.Limits.codes.refund(key, now)
 			}
 			w.typed = c
-			return d, ev, how
+			return v
 		}
 		err = e.verify(ctx, w, code, now)
 		switch {
 		case err == nil:
 			e.Limits.codes.right(key, now)
 			w.typed = c
-			return w.decide(mfa.Accept, w.Reason), mfa.Event{}, committed
+			return verdict{Decision: w.decide(mfa.Accept, w.Reason), end: committed}
 		case !errors.Is(err, mfa.ErrRejected):
 			e.Limits.codes.refund(key, now)
-			d := w.noAnswer(err)
-			return d, w.event(d.Outcome, d.Reason, now), record
+			return w.fails(err, now)
 		}
 		w.counts = &e.Limits.codes
 		counted := e.Limits.codes.wrong(key, now, e.Lockout)
 		if counted.Locked(now, user.Unblocked) {
 			w.Wrong++
 			e.countFatigue(w, mfa.ReasonCodesLocked, user, now)
-			d, ev, how := e.refuseCode(c, mfa.ReasonCodesLocked, now)
-			d.Err, ev.WrongCodes = err, &counted
-			return d, ev, how
+			v := w.ends(mfa.Reject, mfa.ReasonCodesLocked, now)
+			v.Err, v.event.WrongCodes = err, &counted
+			return v
 		}
 		return e.wrongCode(c, user, err, now)
 	})
@@ -90,7 +88,7 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 // wrongCode asks again, or ends the login after the third. A code that was
 // accepted before ends it at once: no slip of the fingers types one, and the
 // right next step is a new login with a new code.
-func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time) verdict {
 	w := c.w
 	w.Wrong++
 	reason := mfa.ReasonWrongCode
@@ -99,9 +97,9 @@ func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time
 	}
 	if w.Wrong >= maxWrongCodes || reason == mfa.ReasonCodeUsed || c.appended && !w.client.Prompts {
 		e.countFatigue(w, reason, user, now)
-		d, ev, how := e.refuseCode(c, reason, now)
-		d.Err = err
-		return d, ev, how
+		v := w.ends(mfa.Reject, reason, now)
+		v.Err = err
+		return v
 	}
 	message := messageWrongCode
 	switch {
@@ -114,17 +112,12 @@ func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time
 	}
 	yields, ok := e.Pending.takePlace(w)
 	if !ok {
-		return e.refuseCode(c, mfa.ReasonTooManyLogins, now)
+		return w.ends(mfa.Reject, mfa.ReasonTooManyLogins, now)
 	}
 	e.supersede(context.Background(), yields)
 	packets, state := e.Pending.replace(c, nil)
 	for _, p := range packets {
 		p.reply(w.challenged(state, message))
 	}
-	return mfa.Decision{}, mfa.Event{}, goesOn
-}
-
-// refuseCode ends a login without examining another code.
-func (e *Engine) refuseCode(c *challenge, reason mfa.Reason, now time.Time) (mfa.Decision, mfa.Event, ending) {
-	return c.w.decide(mfa.Reject, reason), c.w.event(mfa.Reject, reason, now), record
+	return verdict{end: goesOn}
 }

@@ -40,26 +40,25 @@ func (e *Engine) watch(w *pendingLogin, r *mfa.Request) {
 // a NAS that hears nothing takes the server for dead. The login ends with it if
 // nobody else can be answered any more.
 func (e *Engine) degrade(ctx context.Context, w *pendingLogin, r *mfa.Request) {
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, w, func() verdict {
 		if _, pap := r.Cred.(mfa.Password); pap && r.Client.Prompts {
 			user, err := e.Directory.User(ctx, w.User)
 			if err != nil {
-				d := w.noAnswer(err)
-				return d, w.event(d.Outcome, d.Reason, time.Now()), record
+				return w.fails(err, time.Now())
 			}
 			if p, state := e.Pending.degrade(w, r); state != "" {
 				p.reply(w.challenged(state, w.approveMessage(user.Codes > 0 || user.Pass)))
 			}
-			return mfa.Decision{}, mfa.Event{}, goesOn
+			return verdict{end: goesOn}
 		}
 		p, last := e.Pending.dismiss(w, r)
 		if last {
-			return w.decide(mfa.Reject, mfa.ReasonNASTimeout), w.pushEvent(mfa.Reject, mfa.ReasonNASTimeout, mfa.Approval{}, time.Now()), record
+			return w.endsPrompt(mfa.Reject, mfa.ReasonNASTimeout, mfa.Approval{}, time.Now())
 		}
 		if p != nil {
 			p.reply(w.decide(mfa.Reject, mfa.ReasonNASTimeout))
 		}
-		return mfa.Decision{}, mfa.Event{}, goesOn
+		return verdict{end: goesOn}
 	})
 }
 

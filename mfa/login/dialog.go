@@ -27,8 +27,8 @@ func (e *Engine) supersede(ctx context.Context, w *pendingLogin) {
 	if w == nil {
 		return
 	}
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
-		return w.decide(mfa.Reject, mfa.ReasonSuperseded), w.event(mfa.Reject, mfa.ReasonSuperseded, time.Now()), record
+	e.Pending.settle(ctx, w, func() verdict {
+		return w.ends(mfa.Reject, mfa.ReasonSuperseded, time.Now())
 	})
 }
 
@@ -40,9 +40,9 @@ func (e *Engine) clear(ctx context.Context, o, w *pendingLogin) (cleared bool) {
 		return false
 	}
 	user, _ := e.Directory.User(ctx, w.User) // without an answer nothing is forgiven
-	e.Pending.settle(ctx, o, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, o, func() verdict {
 		if !e.Pending.dead(o) {
-			return mfa.Decision{}, mfa.Event{}, goesOn
+			return verdict{end: goesOn}
 		}
 		cleared = true
 		return e.givenUp(o, mfa.ReasonSuperseded, user, "the client gave it up, and the user signed in anew")
@@ -53,7 +53,7 @@ func (e *Engine) clear(ctx context.Context, o, w *pendingLogin) (cleared bool) {
 // givenUp ends a login whose user waits for it no more. A prompt counts, and is in the
 // trail, as one that was not answered, so that nobody rings without end by giving up;
 // but the user may try again at once.
-func (e *Engine) givenUp(w *pendingLogin, reason mfa.Reason, user mfa.User, text string) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) givenUp(w *pendingLogin, reason mfa.Reason, user mfa.User, text string) verdict {
 	now := time.Now()
 	ev := w.event(mfa.Reject, reason, now)
 	if w.Prompts() {
@@ -61,7 +61,7 @@ func (e *Engine) givenUp(w *pendingLogin, reason mfa.Reason, user mfa.User, text
 		e.countFatigue(w, ev.Reason, user, now)
 	}
 	ev.Text = text
-	return w.decide(mfa.Reject, reason), ev, record
+	return verdict{Decision: w.decide(mfa.Reject, reason), event: ev}
 }
 
 // dead reports whether the NAS has given up every packet of a prompt that nothing can
@@ -115,9 +115,9 @@ func (e *Engine) knock(ctx context.Context, w *pendingLogin, p waiter) bool {
 // the plan on, with a prompt of its own.
 func (e *Engine) knockAgain(ctx context.Context, c *challenge) {
 	var packets []waiter
-	e.Pending.settle(ctx, c.w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, c.w, func() verdict {
 		packets = e.Pending.remove(c.w, mfa.Decision{})
-		return mfa.Decision{}, mfa.Event{}, goesOn
+		return verdict{end: goesOn}
 	})
 	if len(packets) > 0 {
 		e.proceed(ctx, merge(packets, c), c.w.Identity, "", &c.w.Login)
@@ -133,7 +133,7 @@ func (e *Engine) cancel(ctx context.Context, p waiter) bool {
 		return false
 	}
 	user, _ := e.Directory.User(ctx, c.w.User) // without an answer nothing is forgiven
-	e.Pending.settle(ctx, c.w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, c.w, func() verdict {
 		return e.givenUp(c.w, mfa.ReasonAbandoned, user, "the answer to the challenge was no text: the user has cancelled")
 	})
 	return true

@@ -140,8 +140,8 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 // end finishes a login that waits for nobody.
 func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outcome, reason mfa.Reason) {
 	w.held = []waiter{p}
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
-		return w.decide(o, reason), w.event(o, reason, time.Now()), record
+	e.Pending.settle(ctx, w, func() verdict {
+		return w.ends(o, reason, time.Now())
 	})
 }
 
@@ -195,8 +195,8 @@ func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user 
 			if !e.join(ctx, w, p) {
 				return
 			}
-			e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
-				return w.decide(mfa.Reject, mfa.ReasonPushLimited), w.event(mfa.Reject, mfa.ReasonPushLimited, time.Now()), record
+			e.Pending.settle(ctx, w, func() verdict {
+				return w.ends(mfa.Reject, mfa.ReasonPushLimited, time.Now())
 			})
 			return
 		}
@@ -291,7 +291,7 @@ func (e *Engine) push(w *pendingLogin) {
 	defer cancel()
 	stalled := time.AfterFunc(left+pushGrace, func() {
 		defer e.Pending.recovered(w)
-		e.Pending.settle(w.life, w, func() (mfa.Decision, mfa.Event, ending) {
+		e.Pending.settle(w.life, w, func() verdict {
 			return e.notApproved(w.life, w, mfa.Approval{}, errStalled)
 		})
 	})
@@ -302,7 +302,7 @@ func (e *Engine) push(w *pendingLogin) {
 		e.approve(ctx, w)
 		return
 	}
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, w, func() verdict {
 		return e.notApproved(ctx, w, approval, err)
 	})
 }
@@ -310,37 +310,37 @@ func (e *Engine) push(w *pendingLogin) {
 // approve ends a login that a device has approved: at once where a packet
 // waits, else when one comes in time.
 func (e *Engine) approve(ctx context.Context, w *pendingLogin) {
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, w, func() verdict {
 		now := time.Now()
-		d, ev, how := e.accept(ctx, w, e.Pending.approval(w), now)
+		v := e.accept(ctx, w, e.Pending.approval(w), now)
 		switch {
-		case d.Outcome != mfa.Accept:
-			return d, ev, how
+		case v.Outcome != mfa.Accept:
+			return v
 		case w.deviceCode != "":
 			return e.askForCode(w)
 		case !e.Pending.waiting(w):
 			e.Pending.keep(w, now)
-			return mfa.Decision{}, mfa.Event{}, goesOn
+			return verdict{end: goesOn}
 		}
-		ev.Packets = e.Pending.packets(w)
-		return d, ev, how
+		v.event.Packets = e.Pending.packets(w)
+		return v
 	})
 }
 
 // accept is the end of a login that device has approved, if nothing bars it by now.
-func (e *Engine) accept(ctx context.Context, w *pendingLogin, a *mfa.Approval, now time.Time) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) accept(ctx context.Context, w *pendingLogin, a *mfa.Approval, now time.Time) verdict {
 	switch reason, err := e.barred(ctx, w, a); {
 	case err != nil:
 		d := w.noAnswer(err)
-		return d, w.pushEvent(d.Outcome, d.Reason, *a, now), record
+		return verdict{Decision: d, event: w.pushEvent(d.Outcome, d.Reason, *a, now)}
 	case reason != "":
-		ev := w.pushEvent(mfa.Reject, reason, *a, now)
+		v := w.endsPrompt(mfa.Reject, reason, *a, now)
 		if reason == mfa.ReasonNoUsableMethod {
-			ev.Text = "approved by a device that is removed"
+			v.event.Text = "approved by a device that is removed"
 		}
-		return w.decide(mfa.Reject, reason), ev, record
+		return v
 	}
-	return w.decide(mfa.Accept, w.Reason), w.pushEvent(mfa.Accept, w.Reason, *a, now), record
+	return w.endsPrompt(mfa.Accept, w.Reason, *a, now)
 }
 
 // barred reads again, before an Accept, what may have changed while the user
@@ -365,7 +365,7 @@ func (e *Engine) barred(ctx context.Context, w *pendingLogin, a *mfa.Approval) (
 }
 
 // notApproved ends a login whose prompt was denied, ran out, or could not be shown.
-func (e *Engine) notApproved(ctx context.Context, w *pendingLogin, a mfa.Approval, err error) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) notApproved(ctx context.Context, w *pendingLogin, a mfa.Approval, err error) verdict {
 	now := time.Now()
 	d := w.decide(mfa.Reject, mfa.ReasonMFAError)
 	d.Err = err
@@ -389,7 +389,7 @@ func (e *Engine) notApproved(ctx context.Context, w *pendingLogin, a mfa.Approva
 	if d.Reason == mfa.ReasonMFAError {
 		ev.Text = "push: no answer was had"
 	}
-	return d, ev, record
+	return verdict{Decision: d, event: ev}
 }
 
 // countFatigue counts a prompt that nobody approved.

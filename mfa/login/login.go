@@ -102,6 +102,22 @@ func (w *pendingLogin) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
 	return d
 }
 
+// ends is a verdict that ends the login with its plain event.
+func (w *pendingLogin) ends(o mfa.Outcome, reason mfa.Reason, now time.Time) verdict {
+	return verdict{Decision: w.decide(o, reason), event: w.event(o, reason, now)}
+}
+
+// endsPrompt ends the login with the event of its prompt.
+func (w *pendingLogin) endsPrompt(o mfa.Outcome, reason mfa.Reason, a mfa.Approval, now time.Time) verdict {
+	return verdict{Decision: w.decide(o, reason), event: w.pushEvent(o, reason, a, now)}
+}
+
+// fails ends the login because a store or provider failed; it never accepts.
+func (w *pendingLogin) fails(err error, now time.Time) verdict {
+	d := w.noAnswer(err)
+	return verdict{Decision: d, event: w.event(d.Outcome, d.Reason, now)}
+}
+
 // noAnswer is for a store or provider that failed; it never accepts.
 func (w *pendingLogin) noAnswer(err error) mfa.Decision {
 	d := w.decide(w.client.OnMFAError.Denial(), mfa.ReasonMFAError)
@@ -177,7 +193,7 @@ func (w *pendingLogin) pushEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, no
 }
 
 // lapse ends a login whose challenge nobody answered, or whose approval nobody claimed.
-func (w *pendingLogin) lapse(a *mfa.Approval, now time.Time) (mfa.Decision, mfa.Event, ending) {
+func (w *pendingLogin) lapse(a *mfa.Approval, now time.Time) verdict {
 	ev := w.event(mfa.Reject, mfa.ReasonChallengeExpired, now)
 	if a != nil {
 		ev.Kind, ev.Reason, ev.Approval, ev.Method = mfa.EventUnclaimed, mfa.ReasonAbandoned, *a, w.promptMethod()
@@ -186,7 +202,7 @@ func (w *pendingLogin) lapse(a *mfa.Approval, now time.Time) (mfa.Decision, mfa.
 			ev.Text = "approved, but its code was not typed: no one got in"
 		}
 	}
-	return mfa.Decision{LoginID: w.ID, Reason: ev.Reason, Message: messageRejected}, ev, record
+	return verdict{Decision: w.decide(mfa.Reject, ev.Reason), event: ev}
 }
 
 func (w *pendingLogin) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval)) mfa.Prompt {

@@ -85,7 +85,7 @@ func (e *Engine) verify(ctx context.Context, w *pendingLogin, answer string, now
 // askForCode is what an approval leads to where its code must be typed: answers
 // that waited for the device are asked again, and the login goes on until the
 // code expires.
-func (e *Engine) askForCode(w *pendingLogin) (mfa.Decision, mfa.Event, ending) {
+func (e *Engine) askForCode(w *pendingLogin) verdict {
 	for _, c := range e.Pending.awaitingDevice(w) {
 		packets, state := e.Pending.replace(c, nil)
 		for _, p := range packets {
@@ -93,7 +93,7 @@ func (e *Engine) askForCode(w *pendingLogin) (mfa.Decision, mfa.Event, ending) {
 		}
 	}
 	e.Pending.keepUntil(w, w.Expires)
-	return mfa.Decision{}, mfa.Event{}, goesOn
+	return verdict{end: goesOn}
 }
 
 // awaitDevice notes that an answer is no code and waits for the device.

@@ -345,16 +345,16 @@ func (t *Pending) Run(ctx context.Context) {
 
 func (t *Pending) sweep(ctx context.Context, now time.Time) {
 	t.accepted.expire(now)
-	t.endAll(ctx, t.expired(now), func(w *pendingLogin) (mfa.Decision, mfa.Event, ending) { return w.lapse(t.approval(w), now) })
+	t.endAll(ctx, t.expired(now), func(w *pendingLogin) verdict { return w.lapse(t.approval(w), now) })
 }
 
 // endAll settles many logins at once, so that their events share commits.
-func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, f func(*pendingLogin) (mfa.Decision, mfa.Event, ending)) {
+func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, f func(*pendingLogin) verdict) {
 	var ended sync.WaitGroup
 	for _, w := range logins {
 		ended.Go(func() {
 			defer t.recovered(nil)
-			t.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) { return f(w) })
+			t.settle(ctx, w, func() verdict { return f(w) })
 		})
 	}
 	ended.Wait()
@@ -399,9 +399,9 @@ var (
 // get no answer, so that the NAS asks another server.
 func (t *Pending) Close(ctx context.Context) {
 	t.Drain()
-	t.endAll(ctx, t.all(), func(w *pendingLogin) (mfa.Decision, mfa.Event, ending) {
+	t.endAll(ctx, t.all(), func(w *pendingLogin) verdict {
 		d := mfa.Decision{Outcome: mfa.Discard, LoginID: w.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
-		return d, w.event(mfa.Discard, mfa.ReasonShutdown, time.Now()), record
+		return verdict{Decision: d, event: w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())}
 	})
 }
 
@@ -425,8 +425,8 @@ func (t *Pending) recovered(w *pendingLogin) {
 	id := ""
 	if w != nil {
 		id = w.ID
-		defer t.settle(context.Background(), w, func() (mfa.Decision, mfa.Event, ending) {
-			return w.decide(mfa.Reject, mfa.ReasonInternalError), w.event(mfa.Reject, mfa.ReasonInternalError, time.Now()), record
+		defer t.settle(context.Background(), w, func() verdict {
+			return w.ends(mfa.Reject, mfa.ReasonInternalError, time.Now())
 		})
 	}
 	if t.Panicked != nil {

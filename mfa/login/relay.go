@@ -51,7 +51,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
-			e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+			e.Pending.settle(ctx, w, func() verdict {
 				return w.conclude(&mfa.Decision{Reason: mfa.ReasonInternalError})
 			})
 		}
@@ -60,7 +60,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 	identity, err := e.continued(ctx, w, &p, c.asks, answer)
 	returned = true
 	var packets []waiter
-	e.Pending.settle(ctx, w, func() (mfa.Decision, mfa.Event, ending) {
+	e.Pending.settle(ctx, w, func() verdict {
 		w.Rounds++
 		var asks *mfa.PrimaryChallenge
 		switch {
@@ -68,14 +68,14 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 			return w.conclude(&mfa.Decision{Reason: mfa.ReasonAbandoned})
 		case err == nil && !identity.Name.IsZero():
 			packets = e.Pending.remove(w, mfa.Decision{}) // it goes on as the login of whom the primary named
-			return mfa.Decision{}, mfa.Event{}, goesOn
+			return verdict{end: goesOn}
 		case errors.As(err, &asks) && w.Rounds < maxRelayed:
 			waiting, state := e.Pending.replace(c, asks)
 			for _, p := range waiting {
 				p.reply(w.asked(state, asks))
 			}
 			p.try.passed()
-			return mfa.Decision{}, mfa.Event{}, goesOn
+			return verdict{end: goesOn}
 		}
 		d := e.refusal(p.Request, err)
 		d.Delay = max(d.Delay, p.try.end(d.Outcome))
@@ -102,7 +102,7 @@ func (e *Engine) continued(ctx context.Context, w *pendingLogin, p *waiter, asks
 }
 
 // conclude ends an opened login with what the primary's error leads to.
-func (w *pendingLogin) conclude(refused *mfa.Decision) (mfa.Decision, mfa.Event, ending) {
+func (w *pendingLogin) conclude(refused *mfa.Decision) verdict {
 	d := *refused
 	d.LoginID, d.Outcome = w.ID, d.Outcome.Denial()
 	if d.Message == "" {
@@ -110,7 +110,7 @@ func (w *pendingLogin) conclude(refused *mfa.Decision) (mfa.Decision, mfa.Event,
 	}
 	ev := w.event(d.Outcome, d.Reason, time.Now())
 	ev.User = mfa.UserOf(refused.Err, w.User)
-	return d, ev, record
+	return verdict{Decision: d, event: ev}
 }
 
 // merge makes one packet of those that brought the same answer under several

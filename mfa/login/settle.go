@@ -7,20 +7,28 @@ import (
 	"time"
 )
 
-// ending is how f in settle wants its login to go on.
+// verdict is what the holder of a login's turn makes of it: the decision for those
+// that wait, the event, and how the login ends. The zero value denies and ends it.
+type verdict struct {
+	mfa.Decision
+	event mfa.Event
+	end   ending
+}
+
+// ending is how a verdict leaves its login.
 type ending int
 
 const (
-	goesOn    ending = iota // the login is not over
-	record                  // the event must be committed, then all are answered
-	committed               // f has committed the event, or could not; all are answered
+	record    ending = iota // the event must be committed, then all are answered
+	committed               // the event is on disk already; all are answered
+	goesOn                  // the login is not over
 )
 
 // settle is the only place where a login ends. It takes the login's turn, lets
-// f look and decide, commits the event, and only then answers everyone who
-// waits. f is not called if the login has ended before. A panic in f or in the
-// journal ends the login too, and goes on.
-func (t *Pending) settle(ctx context.Context, w *pendingLogin, f func() (mfa.Decision, mfa.Event, ending)) {
+// look decide, commits the event, and only then answers everyone who waits. look
+// is not called if the login has ended before. A panic in look or in the journal
+// ends the login too, and goes on.
+func (t *Pending) settle(ctx context.Context, w *pendingLogin, look func() verdict) {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	if !t.deciding(w, true) {
@@ -32,20 +40,23 @@ func (t *Pending) settle(ctx context.Context, w *pendingLogin, f func() (mfa.Dec
 			t.abort(w)
 		}
 	}()
-	d, ev, how := f()
-	switch how {
+	v := look()
+	switch v.end {
 	case goesOn:
 		decided = true
 		t.deciding(w, false)
 		return
 	case record:
-		if err := t.Journal.Record(context.WithoutCancel(ctx), ev); err != nil {
-			d = notRecorded(w, d, err)
+		if v.event.ID == "" { // the zero verdict
+			v = w.ends(mfa.Reject, mfa.ReasonInternalError, time.Now())
+		}
+		if err := t.Journal.Record(context.WithoutCancel(ctx), v.event); err != nil {
+			v.Decision = notRecorded(w, v.Decision, err)
 		}
 	}
 	decided = true
-	t.recall(w, d, ev)
-	t.publish(w, d)
+	t.recall(w, v)
+	t.publish(w, v.Decision)
 }
 
 // abort ends w in a panic, with a rejection: nobody would end it otherwise, and
