@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -142,13 +143,12 @@ func (a *app) unblockUser(ctx context.Context, st *store.Store, name mfa.Name) e
 	if err != nil {
 		return err
 	}
-	if err := st.SetBlocked(ctx, name, false, adminEvent(name, "user unblocked")); err != nil {
-		return err
-	}
+	change := "user unblocked"
 	if len(u.PushBlocked) > 0 {
-		if err := st.ClearPushBlocks(ctx, name, adminEvent(name, "push allowed again")); err != nil {
-			return err
-		}
+		change += ", push allowed again at " + strings.Join(u.PushBlocked, ", ")
+	}
+	if err := st.SetBlocked(ctx, name, false, adminEvent(name, change)); err != nil {
+		return err
 	}
 	fmt.Fprintf(a.stdout, "Unblocked %s\n", text.Printable(name.String(), 128))
 	return nil

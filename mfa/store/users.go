@@ -19,9 +19,10 @@ func (s *Store) SetDefaultMethod(ctx context.Context, user mfa.Name, m mfa.Metho
 	return s.setUser(ctx, user, ev, `UPDATE users SET method = ?2 WHERE user = ?1`, string(m))
 }
 
-// SetBlocked blocks a user, or lets the user in again; then wrong codes and
-// denials from before are forgotten too. Both end the user's invitations: a block
-// that a "this was not me" has set leaves them to the unblocking.
+// SetBlocked blocks a user, or lifts every block of the user: then each "this was not
+// me" is taken back, and wrong codes and denials from before are forgotten too. Both
+// end the user's invitations: a block that a "this was not me" has set leaves them to
+// the unblocking.
 func (s *Store) SetBlocked(ctx context.Context, user mfa.Name, blocked bool, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: block")
 	key := user.Key().String()
@@ -40,16 +41,13 @@ func (s *Store) SetBlocked(ctx context.Context, user mfa.Name, blocked bool, ev 
 			if err := dropOdd(ctx, tx, key); err != nil {
 				return err
 			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE user = ?1`, key); err != nil {
+				return err
+			}
 		}
 		_, err := tx.ExecContext(ctx, query, args...)
 		return err
 	})
-}
-
-// ClearPushBlocks takes back every "this was not me" of a user.
-func (s *Store) ClearPushBlocks(ctx context.Context, user mfa.Name, ev mfa.Event) (err error) {
-	defer wrap(&err, "store: push blocks")
-	return s.setUser(ctx, user, ev, `DELETE FROM push_blocks WHERE user = ?1`)
 }
 
 // setUser runs one statement whose first parameter is the key of the user. A user

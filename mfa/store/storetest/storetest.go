@@ -24,7 +24,6 @@ type Store interface {
 	RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, admin mfa.Event) error
 	SetBlocked(ctx context.Context, user mfa.Name, blocked bool, admin mfa.Event) error
 	SetDefaultMethod(ctx context.Context, user mfa.Name, m mfa.Method, admin mfa.Event) error
-	ClearPushBlocks(ctx context.Context, user mfa.Name, admin mfa.Event) error
 }
 
 // Harness makes stores for the suite.
@@ -153,9 +152,14 @@ func notMe(t *testing.T, h Harness) {
 	ev.BlocksUser = false
 	s = h.Open(t, time.Now)
 	do(t, s.Record(t.Context(), ev))
-	do(t, s.ClearPushBlocks(t.Context(), mfa.NameOf("carol"), admin("clear")))
+	do(t, s.SetBlocked(t.Context(), mfa.NameOf("carol"), false, admin("unblock")))
 	if u := user(t, s, "carol"); u.PushBlocked != nil {
-		t.Errorf("cleared: got %q; want nothing", u.PushBlocked)
+		t.Errorf("unblocked: got %q; want nothing", u.PushBlocked)
+	}
+	do(t, s.Record(t.Context(), ev))
+	do(t, s.SetBlocked(t.Context(), mfa.NameOf("carol"), true, admin("block")))
+	if u := user(t, s, "carol"); len(u.PushBlocked) != 1 {
+		t.Errorf("blocked: got %q; want push blocked as before", u.PushBlocked)
 	}
 }
 
