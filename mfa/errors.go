@@ -61,6 +61,9 @@ func UserOf(err error, typed Name) Name {
 	return typed
 }
 
+// MessageAnswer stands for a primary's question that has no text.
+const MessageAnswer = "Enter your response."
+
 // PrimaryChallenge is a primary's own question, as the error of Check or
 // Continue. Whoever ignores it denies.
 type PrimaryChallenge struct {

@@ -9,7 +9,17 @@ import (
 // what Check would. Each challenge is continued at most once.
 type PrimaryContinuer interface {
 	PasswordChecker
-	Continue(ctx context.Context, user Name, c *PrimaryChallenge, answer Password) (Identity, error)
+	// Continue gets the Carrier of the Request that brought the answer.
+	Continue(ctx context.Context, user Name, c *PrimaryChallenge, answer Password, carrier any) (Identity, error)
+}
+
+// Forwarder is a PasswordChecker that asks another server, and tells it what the
+// transport knows of the login.
+type Forwarder interface {
+	PasswordChecker
+	// CheckForwarded is Check with the Carrier of the login's Request. A nil carrier,
+	// or one of another transport, has nothing to tell.
+	CheckForwarded(ctx context.Context, user Name, cred Credential, carrier any) (Identity, error)
 }
 
 // PasswordChecker checks the first factor. Check may be called concurrently. A

@@ -29,6 +29,9 @@ type Request struct {
 	GivesUp time.Time
 	NAS     string // NAS-Identifier or NAS-IP-Address as sent, for the log
 	Answer  Fitter // nil: every answer fits
+	// Carrier is opaque for everyone between the transport and a primary that is a
+	// Forwarder: what the transport hands to it of this login. Nil: nothing.
+	Carrier any
 
 	superseded atomic.Bool
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius/profile"
-	"github.com/radmatch/radmatch/radius/upstream"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -72,7 +71,7 @@ type client struct {
 	Client
 	index    int // in its table
 	secrets  []*wire.Secret
-	upstream bool    // its primary asks upstream
+	forwards bool    // its primary tells another server what the NAS says
 	behind   *behind // nil: no client is behind it
 }
 
@@ -113,7 +112,7 @@ func (t *Table) add(c Client) error {
 		return errors.New("has no profile or no policy")
 	}
 	own := &client{Client: c, index: len(t.clients)}
-	_, own.upstream = c.Policy.Primary.(*upstream.Primary)
+	_, own.forwards = c.Policy.Primary.(mfa.Forwarder)
 	for _, s := range c.Secrets {
 		if len(s) == 0 {
 			return errors.New("has an empty secret")

@@ -39,10 +39,10 @@ type exchange struct {
 	secret  *wire.Secret
 	eap     bool // an EAP conversation, which eapID is the place in
 	eapID   byte
-	session uint64 // see sessionKey
-	proxy   []byte // the request's Proxy-State attributes, in order
-	forward []byte // its attributes for an upstream; nil where the client has none
-	resting bool   // decided: it holds a place among the delays, not among the pending
+	session uint64             // see sessionKey
+	proxy   []byte             // the request's Proxy-State attributes, in order
+	forward upstream.Forwarded // the carrier of a login whose primary takes one
+	resting bool               // decided: it holds a place among the delays, not among the pending
 	replied atomic.Bool
 	ended   atomic.Bool
 }
@@ -51,11 +51,7 @@ type exchange struct {
 // take its time.
 func (x *exchange) decide(a Authenticator) {
 	defer x.rescue()
-	ctx := x.server.ctx
-	if x.client.upstream {
-		ctx = upstream.WithForwarded(ctx, &x.forward)
-	}
-	a.Authenticate(ctx, &x.req, x.reply)
+	a.Authenticate(x.server.ctx, &x.req, x.reply)
 }
 
 // reply is what the Authenticator calls once, from any goroutine.

@@ -270,10 +270,11 @@ func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
 	}
 	x.proxy = r.Proxy()
 	x.eap, x.eapID = r.EAP, r.EAPID
-	if x.client.upstream {
-		x.forward = upstream.AppendForwarded(nil, r)
-	}
 	q := &x.req
+	if x.client.forwards {
+		x.forward = upstream.ForwardedOf(r)
+		q.Carrier = &x.forward
+	}
 	q.Received, q.Client, q.Signed = now, x.client.Policy, r.MA != 0
 	q.ID, q.Authenticator = x.id, x.auth
 	if q.Signed {

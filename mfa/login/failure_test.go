@@ -183,7 +183,7 @@ func (hung) Find(ctx context.Context, _ mfa.Name) (mfa.Identity, error) {
 	return mfa.Identity{}, ctx.Err()
 }
 
-func (hung) Continue(ctx context.Context, _ mfa.Name, _ *mfa.PrimaryChallenge, _ mfa.Password) (mfa.Identity, error) {
+func (hung) Continue(ctx context.Context, _ mfa.Name, _ *mfa.PrimaryChallenge, _ mfa.Password, _ any) (mfa.Identity, error) {
 	<-ctx.Done()
 	return mfa.Identity{}, ctx.Err()
 }

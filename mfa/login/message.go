@@ -11,7 +11,7 @@ import (
 const (
 	messageRejected    = "Sign-in failed."
 	messageEnterCode   = "Enter your verification code."
-	messageAnswer      = "Enter your response."
+	messageAnswer      = mfa.MessageAnswer
 	messageWrongCode   = "That code was not accepted. Enter a new verification code."
 	messageNumber      = "Type %s in your authenticator, then press OK here."
 	messageNumberCode  = "Type %s in your authenticator, then press OK here, or enter a verification code."

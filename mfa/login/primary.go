@@ -39,13 +39,21 @@ func (e *Engine) primary(ctx context.Context, p *waiter) (identity mfa.Identity,
 	if cred == (mfa.NoCredential{}) {
 		identity, err = find(ctx, r)
 	} else {
-		identity, err = r.Client.Primary.Check(ctx, r.User, cred)
+		identity, err = check(ctx, r, cred)
 	}
 	if err = p.try.verdict(ctx, &identity, err); err == nil && !identity.Name.IsZero() {
 		identity.Attributes = r.Client.Reply(&identity)
 		return identity, code, nil
 	}
 	return mfa.Identity{}, code, e.refusal(r, err)
+}
+
+// check asks the primary whether the credential is the user's.
+func check(ctx context.Context, r *mfa.Request, cred mfa.Credential) (mfa.Identity, error) {
+	if f, ok := r.Client.Primary.(mfa.Forwarder); ok {
+		return f.CheckForwarded(ctx, r.User, cred, r.Carrier)
+	}
+	return r.Client.Primary.Check(ctx, r.User, cred)
 }
 
 // bounded is the life of a question to the primary, which bounds itself too. One

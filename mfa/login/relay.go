@@ -94,7 +94,7 @@ func (e *Engine) continued(ctx context.Context, w *pendingLogin, p *waiter, asks
 	if p.try, err = e.Limits.try(ctx, p.Request); err != nil {
 		return mfa.Identity{}, err
 	}
-	identity, err = w.client.Primary.(mfa.PrimaryContinuer).Continue(ctx, w.User, asks, answer)
+	identity, err = w.client.Primary.(mfa.PrimaryContinuer).Continue(ctx, w.User, asks, answer, p.Carrier)
 	if err = p.try.verdict(ctx, &identity, err); err == nil {
 		identity.Attributes = w.client.Reply(&identity)
 	}

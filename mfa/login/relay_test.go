@@ -35,7 +35,7 @@ func (a *asker) Check(ctx context.Context, who mfa.Name, cred mfa.Credential) (m
 	return mfa.Identity{}, fmt.Errorf("upstream: %w", &mfa.PrimaryChallenge{Message: "PIN?", Carry: "pin"})
 }
 
-func (a *asker) Continue(ctx context.Context, who mfa.Name, c *mfa.PrimaryChallenge, answer mfa.Password) (mfa.Identity, error) {
+func (a *asker) Continue(ctx context.Context, who mfa.Name, c *mfa.PrimaryChallenge, answer mfa.Password, _ any) (mfa.Identity, error) {
 	user := who.Sent()
 	a.mu.Lock()
 	a.answers = append(a.answers, string(answer))

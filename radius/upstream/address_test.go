@@ -105,7 +105,7 @@ func TestUpstreamQuestionOfAnAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.host = caller.Host{Addr: s.address, Lookup: func(context.Context, string) ([]netip.Addr, error) { return addresses[1:], nil }} // the name means another machine now
-	if _, err := u.Continue(t.Context(), mfa.NameOf("alice"), question, "246"); err != nil {
+	if _, err := u.Continue(t.Context(), mfa.NameOf("alice"), question, "246", nil); err != nil {
 		t.Error(err)
 	}
 	if asked() {

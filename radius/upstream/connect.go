@@ -40,7 +40,7 @@ func (s *server) connect(ctx context.Context) error {
 	if !errors.Is(err, caller.ErrNoAnswer) || errors.Is(err, errRefused) {
 		return s.explain("status-server", err)
 	}
-	r, err := s.exchange(ctx, s.query(ctx, mfa.NameOf("radmatch-check"), mfa.Password(rand.Text()), ""), connectLimit, false)
+	r, err := s.exchange(ctx, s.query(mfa.NameOf("radmatch-check"), mfa.Password(rand.Text()), "", nil), connectLimit, false)
 	switch {
 	case err != nil:
 		return s.explain("access-request", err)

@@ -93,15 +93,15 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 			if !errors.As(err, &c) || c.Message != "Code of the upstream:" || c.Echo {
 				t.Fatalf("got %v, %+v", err, c)
 			}
-			id, err := u.Continue(t.Context(), mfa.NameOf("chris"), c, answer)
+			id, err := u.Continue(t.Context(), mfa.NameOf("chris"), c, answer, nil)
 			if right != (err == nil) || !right && !errors.Is(err, mfa.ErrRejected) || right && id.Name.String() != "chris" {
 				t.Errorf("answer %q: %+v, %v", string(answer), id, err)
 			}
 		}
 	})
 	t.Run("what the NAS said", func(t *testing.T) {
-		forward := avp(wire.TypeCallingStationID, "203.0.113.66")
-		_, err := u.Check(WithForwarded(t.Context(), &forward), mfa.NameOf("alice"), mfa.Password("right horse"))
+		carrier := &Forwarded{avp(wire.TypeCallingStationID, "203.0.113.66")}
+		_, err := u.CheckForwarded(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"), carrier)
 		if !errors.Is(err, mfa.ErrRejected) {
 			t.Errorf("the policy of the server has not seen it: %v", err)
 		}

@@ -18,7 +18,7 @@ import (
 
 // Primary is a primary that asks other RADIUS servers, in their order, one at a
 // time. Its methods may be called concurrently. What the NAS said of a login
-// comes with the context: see [WithForwarded].
+// comes as its carrier: see [Forwarded].
 //
 // It starts nothing before the first login. Close ends the probes of dead
 // servers; logins that still have it then go on.
@@ -45,6 +45,7 @@ type Primary struct {
 
 var (
 	_ mfa.PrimaryContinuer = (*Primary)(nil)
+	_ mfa.Forwarder        = (*Primary)(nil)
 	_ mfa.Namer            = (*Primary)(nil)
 )
 
@@ -105,6 +106,11 @@ var (
 
 // Check implements mfa.PasswordChecker.
 func (u *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
+	return u.CheckForwarded(ctx, user, cred, nil)
+}
+
+// CheckForwarded implements mfa.Forwarder.
+func (u *Primary) CheckForwarded(ctx context.Context, user mfa.Name, cred mfa.Credential, carrier any) (mfa.Identity, error) {
 	switch c := cred.(type) {
 	case mfa.Password:
 		if c == "" || !isForwarded(c) {
@@ -117,7 +123,7 @@ func (u *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 	if _, _, err := u.names.canonical(user.Sent()); err != nil || len(user.Sent()) > wire.MaxValue {
 		return mfa.Identity{}, errors.Join(errUpstreamForm, err)
 	}
-	r, err := u.ask(ctx, u.query(ctx, user, cred, ""), u.order())
+	r, err := u.ask(ctx, u.query(user, cred, "", carrier), u.order())
 	if err != nil {
 		return mfa.Identity{}, err
 	}
@@ -139,7 +145,7 @@ type carry struct {
 
 // Continue implements mfa.PrimaryContinuer. Only the server that has asked is
 // asked again: no other one knows its State.
-func (u *Primary) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryChallenge, answer mfa.Password) (mfa.Identity, error) {
+func (u *Primary) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryChallenge, answer mfa.Password, carrier any) (mfa.Identity, error) {
 	from, ok := c.Carry.(carry)
 	if !ok {
 		return mfa.Identity{}, errors.New("radius: a challenge of another primary")
@@ -158,7 +164,7 @@ func (u *Primary) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryCha
 		if last, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(last))
 		}
-		r, err := s.exchangeWith(ctx, []string{from.at}, u.query(ctx, user, answer, from.state), limit, false)
+		r, err := s.exchangeWith(ctx, []string{from.at}, u.query(user, answer, from.state, carrier), limit, false)
 		if err != nil {
 			return mfa.Identity{}, fmt.Errorf("radius %s: %w", s.address, err)
 		}
@@ -167,13 +173,13 @@ func (u *Primary) Continue(ctx context.Context, user mfa.Name, c *mfa.PrimaryCha
 	return mfa.Identity{}, fmt.Errorf("radius %s: it asked for more, and is not a server of this primary any more", from.server)
 }
 
-func (u *Primary) query(ctx context.Context, user mfa.Name, cred mfa.Credential, state string) *wire.Query {
+func (u *Primary) query(user mfa.Name, cred mfa.Credential, state string, carrier any) *wire.Query {
 	q := &wire.Query{Code: wire.AccessRequest, User: user.Sent(), Cred: cred, State: state, Tail: u.nasIdentifier}
 	if c, ok := cred.(mfa.MSCHAPv2); ok {
 		q.User = c.NameOf(user)
 	}
-	if forward, ok := ctx.Value(forwardKey{}).(*[]byte); ok {
-		q.Tail = append(q.Tail[:len(q.Tail):len(q.Tail)], *forward...)
+	if f, ok := carrier.(*Forwarded); ok && f != nil {
+		q.Tail = append(q.Tail[:len(q.Tail):len(q.Tail)], f.attributes...)
 	}
 	return q
 }

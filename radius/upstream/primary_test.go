@@ -49,15 +49,14 @@ func TestUpstreamConformance(t *testing.T) {
 func TestUpstreamRequest(t *testing.T) {
 	h := newHome(t)
 	u, _ := upstreamOf(t, nil, h)
-	forward := AppendForwarded(nil, &wire.Request{Raw: raw(wire.AccessRequest, 1, 1,
+	forward := ForwardedOf(&wire.Request{Raw: raw(wire.AccessRequest, 1, 1,
 		avp(wire.TypeUserName, "mallory"), avp(wire.TypeState, "ours"), avp(wire.TypeProxyState, "theirs"), avp(wire.TypeNASIdentifier, "vpn"),
 		avp(wire.TypeCallingStationID, "198.51.100.7"), avp(61, "\x00\x00\x00\x05"), avp(wire.TypeEAPMessage, "eap"), avp(wire.TypeReplyMessage, "hi"),
 		avp(wire.TypeVendorSpecific, "\x00\x00\x00\x09\x01\x08cisco!"),
 		avp(wire.TypeVendorSpecific, "\x00\x00\x01\x37\x0b\x06chal\x2f\x06\x00\x00\x00\x01\xc8\x03x"),
 		emptyMA(),
 	)})
-	ctx := WithForwarded(t.Context(), &forward)
-	if _, err := u.Check(ctx, mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
+	if _, err := u.CheckForwarded(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"), &forward); err != nil {
 		t.Fatal(err)
 	}
 	q := h.requests()[0]
@@ -275,29 +274,29 @@ func TestUpstreamChallenge(t *testing.T) {
 	if first.Message != want || !first.Echo {
 		t.Errorf("message %q, echo %t", first.Message, first.Echo)
 	}
-	_, err = u.Continue(t.Context(), mfa.NameOf("alice"), first, "135")
+	_, err = u.Continue(t.Context(), mfa.NameOf("alice"), first, "135", nil)
 	second := new(mfa.PrimaryChallenge)
 	if !errors.As(err, &second) || second.Message == "" || second.Echo {
 		t.Fatalf("got %v, %+v", err, second)
 	}
-	id, err := u.Continue(t.Context(), mfa.NameOf("alice"), second, "246")
+	id, err := u.Continue(t.Context(), mfa.NameOf("alice"), second, "246", nil)
 	if err != nil || id.Name.String() != "alice" || len(id.Attributes) != 1 {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "wrong"); !errors.Is(err, mfa.ErrRejected) {
+	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "wrong", nil); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("wrong answer: %v", err)
 	}
-	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "246\x00"); !errors.Is(err, mfa.ErrRejected) {
+	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "246\x00", nil); !errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("answer with NUL: %v", err)
 	}
 	if len(other.requests()) != 0 {
 		t.Error("an answer went to a server that has not asked")
 	}
-	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), &mfa.PrimaryChallenge{}, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
+	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), &mfa.PrimaryChallenge{}, "246", nil); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("challenge of nobody: %v", err)
 	}
 	moved, _ := upstreamOf(t, nil, other) // after a reload without the first server
-	if _, err = moved.Continue(t.Context(), mfa.NameOf("alice"), second, "246"); err == nil || errors.Is(err, mfa.ErrRejected) {
+	if _, err = moved.Continue(t.Context(), mfa.NameOf("alice"), second, "246", nil); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("server that is gone: %v", err)
 	}
 	h.set(func() {

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -205,9 +204,9 @@ func (r *reply) mschapReject() error {
 // one short Reply-Message.
 const maxChallengeText = 200
 
-// challengeText is a question of an upstream as a person may see it: one line,
-// without characters that move the cursor or hide others, never empty, because
-// some clients fail without a Reply-Message.
+// challengeText is a question of an upstream as a user may see it: one line, without
+// characters that move the cursor or hide others, never empty, because some clients
+// fail without a Reply-Message.
 func challengeText(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -222,31 +221,28 @@ func challengeText(text string) string {
 	if line := strings.TrimSpace(b.String()); line != "" {
 		return line
 	}
-	return "Enter your response."
+	return mfa.MessageAnswer
 }
 
 // forwarded are the standard attributes of a request that an upstream gets: where
 // the login comes from and what for, which policies ask. Who radmatch is, it
 // says itself.
 var forwarded = [256]bool{
-	wire.TypeNASIPAddress: true, 5: true, wire.TypeServiceType: true, 7: true, // NAS-Port, Framed-Protocol
-	30: true, wire.TypeCallingStationID: true, 44: true, 61: true, // Called-Station-Id, Acct-Session-Id, NAS-Port-Type
-	66: true, 77: true, 87: true, wire.TypeNASIPv6Address: true, // Tunnel-Client-Endpoint, Connect-Info, NAS-Port-Id
+	wire.TypeNASIPAddress: true, wire.TypeNASPort: true, wire.TypeServiceType: true, wire.TypeFramedProtocol: true,
+	wire.TypeCalledStationID: true, wire.TypeCallingStationID: true, wire.TypeAcctSessionID: true, wire.TypeNASPortType: true,
+	wire.TypeTunnelClientEndpoint: true, wire.TypeConnectInfo: true, wire.TypeNASPortID: true, wire.TypeNASIPv6Address: true,
 }
 
-// forwardKey finds them in the context of a login that may go upstream: what the
-// NAS said of it is no business of the engine in between.
-type forwardKey struct{}
+// Forwarded is what of a NAS's request goes upstream. A pointer to one is the
+// carrier of a login whose primary asks other servers; it is read when a server is
+// asked, and must not change meanwhile.
+type Forwarded struct{ attributes []byte }
 
-// WithForwarded returns ctx for a login whose request has the attributes to pass
-// on that AppendForwarded has encoded. They are read when a server is asked.
-func WithForwarded(ctx context.Context, attributes *[]byte) context.Context {
-	return context.WithValue(ctx, forwardKey{}, attributes)
-}
+// ForwardedOf copies from a request what goes upstream: the attributes above and
+// those of vendors, except all that is, or may hide, a credential.
+func ForwardedOf(r *wire.Request) Forwarded { return Forwarded{appendForwarded(nil, r)} }
 
-// AppendForwarded appends what of a request goes upstream: the attributes above
-// and those of vendors, but for all that is, or may hide, a credential.
-func AppendForwarded(b []byte, r *wire.Request) []byte {
+func appendForwarded(b []byte, r *wire.Request) []byte {
 	for typ, value := range wire.Attributes(r.Raw) {
 		switch {
 		case forwarded[typ]:
