@@ -51,12 +51,12 @@ func (c *Config) checkBehind(r *report, known Known) {
 		if outer == nil {
 			continue
 		}
-		cl.MFA.RequireMA = outer.MFA.RequireMA
-		if outer.MFA.RequireMA == RequireNo {
+		cl.MFA.RequireMessageAuthenticator = outer.MFA.RequireMessageAuthenticator
+		if outer.MFA.RequireMessageAuthenticator == RequireNo {
 			r.warn(key+".behind", "client %s need not sign (require_message_authenticator: no), and only signed requests are of client %s", outer.Name, cl.Name)
 		}
 		warnLoose(r, cl, key, known)
-		capBudget(r, cl, outer, key)
+		capNASTimeout(r, cl, outer, key)
 	}
 }
 
@@ -140,16 +140,16 @@ func warnLoose(r *report, cl *Client, key string, known Known) {
 	}
 }
 
-// capBudget has a client wait no longer than its proxy: who gives up first decides.
-func capBudget(r *report, cl, outer *Client, key string) {
-	at := key + ".budget"
-	if outer.Budget == 0 || cl.Budget > 0 && cl.Budget <= outer.Budget || r.failed(at) {
+// capNASTimeout has a client wait no longer than its proxy: who gives up first decides.
+func capNASTimeout(r *report, cl, outer *Client, key string) {
+	at := key + ".nas_timeout"
+	if outer.NASTimeout == 0 || cl.NASTimeout > 0 && cl.NASTimeout <= outer.NASTimeout || r.failed(at) {
 		return
 	}
 	if r.set(at) {
-		r.add(at, quote(showDuration(cl.Budget)), "must be at most the budget of client %s, %s: the proxy gives up then", outer.Name, showDuration(outer.Budget))
+		r.add(at, quote(showDuration(cl.NASTimeout)), "must be at most the nas_timeout of client %s, %s: the proxy gives up then", outer.Name, showDuration(outer.NASTimeout))
 		return
 	}
-	cl.Budget = outer.Budget
-	cl.origins["budget"] = fmt.Sprintf("client %s", outer.Name)
+	cl.NASTimeout = outer.NASTimeout
+	cl.origins["nas_timeout"] = fmt.Sprintf("client %s", outer.Name)
 }

@@ -17,10 +17,10 @@ func TestBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []struct {
-		nas    string
-		budget time.Duration
-		origin string
-		sign   Require
+		nas        string
+		nasTimeout time.Duration
+		origin     string
+		sign       Require
 	}{
 		{"[] [10.8.0.5/32]", 8 * time.Second, "client proxy", RequireYes},
 		{"[] []", 8 * time.Second, "client proxy", RequireYes},
@@ -32,8 +32,8 @@ func TestBehind(t *testing.T) {
 	for i, w := range want {
 		cl := &c.Clients[i]
 		ids, addresses := cl.ByNAS()
-		if got := fmt.Sprint(ids, addresses); got != w.nas || cl.Budget != w.budget || cl.Origin("budget") != w.origin || cl.MFA.RequireMA != w.sign {
-			t.Errorf("client %s: %s, budget %v (%s), signs %s; want %+v", cl.Name, got, cl.Budget, cl.Origin("budget"), cl.MFA.RequireMA, w)
+		if got := fmt.Sprint(ids, addresses); got != w.nas || cl.NASTimeout != w.nasTimeout || cl.Origin("nas_timeout") != w.origin || cl.MFA.RequireMessageAuthenticator != w.sign {
+			t.Errorf("client %s: %s, NAS timeout %v (%s), signs %s; want %+v", cl.Name, got, cl.NASTimeout, cl.Origin("nas_timeout"), cl.MFA.RequireMessageAuthenticator, w)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (t *tree) client(i int, m map[string]any, base MFA) Client {
 // deviceFields returns the keys of a client that describe the device.
 func deviceFields() []field {
 	fs := fields(clientType)
-	return fs[indexField(fs, "prompts") : indexField(fs, "budget")+1]
+	return fs[indexField(fs, "prompts") : indexField(fs, "nas_timeout")+1]
 }
 
 // resolveOverride gives the override of every client its value.
@@ -69,9 +69,9 @@ func (c *Config) resolveOverride(r *report, known Known) {
 	}
 	for i := range c.Clients {
 		cl := &c.Clients[i]
-		if cl.MFA.Override == nil {
+		if cl.MFA.OverrideNumberMatchingWithOTP == nil {
 			v := value
-			cl.MFA.Override = &v
+			cl.MFA.OverrideNumberMatchingWithOTP = &v
 			if origin != "" {
 				cl.origins["override_number_matching_with_otp"] = origin
 			}

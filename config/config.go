@@ -13,7 +13,9 @@ import (
 
 // The tags of a field: yaml is the key, doc explains it, default is its value
 // where the file has none, enum, min and max bound it, required says that the
-// file must have it, example is shown where there is no default.
+// file must have it, example is shown where there is no default. was is a name
+// that the key had before: who still writes it is told the new one. A field is
+// called as its key; a test holds them together.
 
 // Config is the content of radmatch.yaml. Relative paths in it have been
 // resolved against the folder of the file.
@@ -26,7 +28,7 @@ type Config struct {
 	Push         []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
 	Clients      []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
 	MFA          MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
-	Lockout      Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the codes of the user for a time."`
+	Lockout      Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the passcodes of the user for a time."`
 	Fatigue      Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop plain approve/deny prompts for a time."`
 	Limits       Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
 	Accounting   Accounting `yaml:"accounting" doc:"What becomes of the reports that come to listen.accounting."`
@@ -54,7 +56,7 @@ type Web struct {
 	Passkeys  string `yaml:"passkeys" default:"preferred" enum:"preferred,required,off" doc:"Passkeys (WebAuthn: fingerprint, face or PIN) that confirm approvals in a browser. preferred: where a device has one it is needed; required: a device without one cannot approve, and radmatch phone never has one; off: nobody registers one, and a device that has one still needs it. They need a public_url with a name, over https or on localhost."`
 	// TrustedProxies are believed about who is behind them.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" default:"" example:"127.0.0.1" doc:"The reverse proxies (IP or prefix) whose X-Forwarded-For is believed: the address that they add last counts in limits and in the log. Unset: the address of the connection, which behind a proxy is the proxy's."`
-	GeoIP          string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
+	GeoIPDatabase  string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
 	TLS            TLS            `yaml:"tls" doc:"TLS on listen.web itself: a certificate of your own, or one by ACME. Unset: plain HTTP, for a reverse proxy on this machine."`
 	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Who listens between the two reads invitations and prompts."`
 	// Web Push.
@@ -116,39 +118,39 @@ type Client struct {
 	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here, by name or, in LDAP, by DN. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
 	// What the device can do. The profile has a value for each.
-	Prompts      bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
-	ReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the person. Unset: as its profile."`
-	EndUser      []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the person's seat; the first that a request carries counts. Unset: those of its profile."`
-	Address      []string      `yaml:"address_attribute" example:"Calling-Station-Id" doc:"The attributes that hold the address of the end user; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
-	Budget       time.Duration `yaml:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
-	MFA          MFA           `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
+	Prompts           bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
+	ShowsReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the person. Unset: as its profile."`
+	EndUser           []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the person's seat; the first that a request carries counts. Unset: those of its profile."`
+	AddressAttribute  []string      `yaml:"address_attribute" was:"address" example:"Calling-Station-Id" doc:"The attributes that hold the address of the end user; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
+	NASTimeout        time.Duration `yaml:"nas_timeout" was:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
+	MFA               MFA           `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
 
 	origins map[string]string // key to where its value comes from
 }
 
 // MFA is how the second factor works. For a Client it holds the values in effect.
 type MFA struct {
-	Override         *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
-	RequireMatch     bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
-	NumberInPrompt   bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
-	NumberFromDevice bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the person types it into the prompt."`
-	RequireNumber    bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for nobody and by no protocol. A device rings with a number to type or for a code to bring, as the client can show it; else a passcode is asked for, else the login is denied."`
-	Credentials      []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With pap alone MS-CHAPv2 is no way around a number in the prompt."`
-	Append           string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
-	AppendDelim      string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
-	Push             string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
-	PushTimeout      time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
-	ChallengeTTL     time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
-	Join             bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
-	Remember         time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
-	OnPrimaryError   string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
-	OnMFAError       string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
-	RejectDelay      time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
-	RequireMA        Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on, and always for MS-CHAPv2. See docs/operating.md."`
-	RequireNASType   bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
-	Exempt           Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
-	GroupReplies     []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`
-	Require          Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
+	OverrideNumberMatchingWithOTP *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
+	RequireUserMatch              bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
+	NumberInPrompt                bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
+	NumberFromDevice              bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the person types it into the prompt."`
+	RequireNumberMatching         bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for nobody and by no protocol. A device rings with a number to type or for a code to bring, as the client can show it; else a passcode is asked for, else the login is denied."`
+	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With pap alone MS-CHAPv2 is no way around a number in the prompt."`
+	Append                        string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
+	AppendDelimiter               string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
+	Push                          string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
+	PushTimeout                   time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
+	ChallengeTTL                  time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
+	Join                          bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
+	Remember                      time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
+	OnPrimaryError                string        `yaml:"on_primary_error" default:"discard" enum:"discard,reject" doc:"What a request gets when the primary gave no answer: none, or Access-Reject."`
+	OnMFAError                    string        `yaml:"on_mfa_error" default:"discard" enum:"discard,reject" doc:"The same when the store or the push provider failed."`
+	RejectDelay                   time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
+	RequireMessageAuthenticator   Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on, and always for MS-CHAPv2. See docs/operating.md."`
+	RequireNASType                bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
+	Exempt                        Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
+	GroupReplies                  []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`
+	Require                       Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
 }
 
 // Exempt is who needs no second factor.
@@ -189,20 +191,20 @@ const (
 	RequireAuto Require = "auto"
 )
 
-// Lockout locks the codes of a user.
+// Lockout locks the passcodes of a user.
 type Lockout struct {
-	Codes  int           `yaml:"codes" default:"10" min:"3" max:"100" doc:"How many wrong codes."`
-	Window time.Duration `yaml:"window" default:"15m" min:"1s" max:"24h" doc:"Within what time."`
-	For    time.Duration `yaml:"for" default:"15m" min:"1s" max:"7d" doc:"How long the codes stay locked. Each lock in a row is twice as long as the one before, up to 24h; a right code ends the row, and 100 wrong codes in a row lock until user unblock."`
+	Passcodes int           `yaml:"passcodes" was:"codes" default:"10" min:"3" max:"100" doc:"How many wrong passcodes. Wrong device codes count too."`
+	Window    time.Duration `yaml:"window" default:"15m" min:"1s" max:"24h" doc:"Within what time."`
+	For       time.Duration `yaml:"for" default:"15m" min:"1s" max:"7d" doc:"How long the passcodes stay locked. Each lock in a row is twice as long as the one before, up to 24h; a right one ends the row, and 100 wrong ones in a row lock until user unblock."`
 }
 
 // Fatigue stops prompts to a user.
 type Fatigue struct {
-	Prompts int           `yaml:"prompts" default:"5" min:"1" max:"100" doc:"How many prompts without an approval."`
-	Window  time.Duration `yaml:"window" default:"10m" min:"1s" max:"24h" doc:"Within what time."`
-	For     time.Duration `yaml:"for" default:"30m" min:"1s" max:"7d" doc:"How long the user gets passcodes or number matching only."`
-	Total   int           `yaml:"total" default:"30" min:"1" max:"10000" doc:"How many prompts of any kind within window, approved or not. Beyond that the devices do not ring."`
-	NotMe   bool          `yaml:"not_me_blocks_user" default:"false" doc:"\"This was not me\" blocks the user entirely, not only push at that client. Whoever has the device can then lock its owner out."`
+	Prompts         int           `yaml:"prompts" default:"5" min:"1" max:"100" doc:"How many prompts without an approval."`
+	Window          time.Duration `yaml:"window" default:"10m" min:"1s" max:"24h" doc:"Within what time."`
+	For             time.Duration `yaml:"for" default:"30m" min:"1s" max:"7d" doc:"How long the user gets passcodes or number matching only."`
+	Total           int           `yaml:"total" default:"30" min:"1" max:"10000" doc:"How many prompts of any kind within window, approved or not. Beyond that the devices do not ring."`
+	NotMeBlocksUser bool          `yaml:"not_me_blocks_user" default:"false" doc:"\"This was not me\" blocks the user entirely, not only push at that client. Whoever has the device can then lock its owner out."`
 }
 
 // Limits bound memory.
@@ -315,7 +317,7 @@ func (c *Config) RelyingParty() (id, origin string, err error) {
 // client, and where it comes from: "client NAME", "profile NAME", "mfa",
 // "environment" or "default".
 func (c *Client) OverrideOTP() (value bool, origin string) {
-	return *c.MFA.Override, c.Origin("override_number_matching_with_otp")
+	return *c.MFA.OverrideNumberMatchingWithOTP, c.Origin("override_number_matching_with_otp")
 }
 
 // Origin tells where the value of a key of mfa:, or one that describes the

@@ -48,7 +48,7 @@ func testKnown() Known {
 			"generic": nil,
 			"gateway": {"override_number_matching_with_otp": false, "prompts": false},
 			"strict": {"override_number_matching_with_otp": true, "push_timeout": 20 * time.Second,
-				"prompts": true, "end_user": []string{"Calling-Station-Id"}, "budget": 9 * time.Second},
+				"prompts": true, "end_user": []string{"Calling-Station-Id"}, "nas_timeout": 9 * time.Second},
 		},
 		NoPassword: []string{"gateway"},
 		Field: func(name string) error {
@@ -149,8 +149,8 @@ func TestDefaults(t *testing.T) {
 	}
 	no := false
 	m := MFA{
-		RequireMatch: true, Credentials: []string{"pap", "mschapv2"}, Append: "off", AppendDelim: ",", Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
-		OnPrimaryError: "discard", OnMFAError: "discard", RejectDelay: time.Second, RequireMA: RequireAuto,
+		RequireUserMatch: true, Credentials: []string{"pap", "mschapv2"}, Append: "off", AppendDelimiter: ",", Push: "phone", PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, Join: true,
+		OnPrimaryError: "discard", OnMFAError: "discard", RejectDelay: time.Second, RequireMessageAuthenticator: RequireAuto,
 		RequireNASType: true,
 		Exempt:         Exempt{Groups: []string{}, Addresses: []netip.Prefix{}},
 		Require:        Required{Groups: []string{}, Addresses: []netip.Prefix{}},
@@ -164,7 +164,7 @@ func TestDefaults(t *testing.T) {
 			PushServices: []string{"fcm.googleapis.com", "updates.push.services.mozilla.com", "*.notify.windows.com",
 				"*.push.apple.com", "web.push.apple.com"}},
 		MFA:     m,
-		Lockout: Lockout{Codes: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
+		Lockout: Lockout{Passcodes: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
 		Fatigue: Fatigue{Prompts: 5, Window: 10 * time.Minute, For: 30 * time.Minute, Total: 30},
 		Limits:  Limits{Pending: 50000, PendingPerClient: 25000, Attributes: 200},
 		Events:  Events{Keep: 180 * 24 * time.Hour, MaxSize: 2 << 30},
@@ -177,7 +177,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
 	cl := c.Clients[0]
-	m.Override = &no
+	m.OverrideNumberMatchingWithOTP = &no
 	if !reflect.DeepEqual(cl.MFA, m) {
 		t.Errorf("client: got %+v, want %+v", cl.MFA, m)
 	}
@@ -222,9 +222,9 @@ func TestFull(t *testing.T) {
 		{"no group replies of the client", fmt.Sprint(gateway.MFA.GroupReplies), "[]"},
 		{"exempt of mfa", fmt.Sprint(gateway.MFA.Exempt.Groups), "[service]"},
 		{"push_timeout", fmt.Sprint(vpn.MFA.PushTimeout, gateway.MFA.PushTimeout), "25s 45s"},
-		{"require", string(vpn.MFA.RequireMA + " " + gateway.MFA.RequireMA), "auto yes"},
+		{"require", string(vpn.MFA.RequireMessageAuthenticator + " " + gateway.MFA.RequireMessageAuthenticator), "auto yes"},
 		{"join", fmt.Sprint(vpn.MFA.Join, gateway.MFA.Join), "true false"},
-		{"override", fmt.Sprint(*vpn.MFA.Override, *gateway.MFA.Override, *c.MFA.Override), "true false false"},
+		{"override", fmt.Sprint(*vpn.MFA.OverrideNumberMatchingWithOTP, *gateway.MFA.OverrideNumberMatchingWithOTP, *c.MFA.OverrideNumberMatchingWithOTP), "true false false"},
 		{"durations", fmt.Sprint(c.Lockout.For, c.Fatigue.For, c.Events.Keep), "24h0m0s 1h30m0s 8760h0m0s"},
 		{"size", fmt.Sprint(c.Events.MaxSize), "500MiB"},
 		{"web push", strings.Join(append(c.Web.PushServices, c.PushContact(), c.Web.PushCAFile), " "),
@@ -322,19 +322,19 @@ func TestOverrideBadEnvironment(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	c, err := loadText(t, minimal+"    profile: strict\n    join: true\n    budget: 30s\nmfa: {join: false, reject_delay: 2s}\n", testKnown())
+	c, err := loadText(t, minimal+"    profile: strict\n    join: true\n    nas_timeout: 30s\nmfa: {join: false, reject_delay: 2s}\n", testKnown())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
 		"join": "client vpn", "push_timeout": "profile strict", "reject_delay": "mfa", "challenge_ttl": "default",
-		"prompts": "profile strict", "budget": "client vpn", "address": "default",
+		"prompts": "profile strict", "nas_timeout": "client vpn", "address": "default",
 	} {
 		if got := c.Clients[0].Origin(key); got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
 	}
-	if got := c.Clients[0]; !got.Prompts || got.Budget != 30*time.Second || !slices.Equal(got.EndUser, []string{"Calling-Station-Id"}) || got.Address != nil {
+	if got := c.Clients[0]; !got.Prompts || got.NASTimeout != 30*time.Second || !slices.Equal(got.EndUser, []string{"Calling-Station-Id"}) || got.AddressAttribute != nil {
 		t.Errorf("got %+v", got)
 	}
 	if got := c.Clients[0].MFA; got.PushTimeout != 20*time.Second || !got.Join || got.RejectDelay != 2*time.Second {

@@ -3,7 +3,6 @@ package config
 import (
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,10 +10,7 @@ import (
 // suggestKey is what an unknown key may have been meant to be: a key of another
 // section, or a misspelt one of fs.
 func suggestKey(key string, fs []field) string {
-	var here []string
-	for _, f := range fs {
-		here = append(here, f.key)
-	}
+	here := keys(fs)
 	near := suggest(key, here)
 	if near == "" && word.MatchString(key) {
 		near = suggestPart(key, here)
@@ -49,14 +45,18 @@ func suggestPart(key string, words []string) string {
 	return "; did you mean " + quote(best)
 }
 
-// clientPath is the path of an entry of clients.
-var clientPath = regexp.MustCompile(`^clients\[\d+\]$`)
-
-// renamed says what a key is called that had another name before.
-func renamed(path, key string) string {
-	if clientPath.MatchString(path) && key == "address" {
-		return `; did you mean "addresses", where the client sends from, or "address_attribute", which attributes ` +
-			`hold the end user's address (called address before)`
+// renamed is the rule for a key of fs that had another name before, as the tag was
+// of its field says; empty: no key had this name.
+func renamed(key string, fs []field) string {
+	for _, f := range fs {
+		if was, ok := f.tag.Lookup("was"); !ok || was != key {
+			continue
+		}
+		rule := "is now " + f.key
+		if near, ok := strings.CutPrefix(suggest(key, keys(fs)), "; "); ok {
+			rule += "; or " + near
+		}
+		return rule
 	}
 	return ""
 }
@@ -114,3 +114,11 @@ func distance(a, b string) int {
 }
 
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func keys(fs []field) []string {
+	var ks []string
+	for _, f := range fs {
+		ks = append(ks, f.key)
+	}
+	return ks
+}

@@ -17,7 +17,7 @@ func TestSuggestKey(t *testing.T) {
 		{"fatigue", client, "; it belongs to the top level"},
 		{"primaries", client, `; it belongs to the top level`},
 		{"public_url", client, "; it belongs to web"},
-		{"budget", fields(reflect.TypeFor[Config]()), "; it belongs to an entry of clients"},
+		{"nas_timeout", fields(reflect.TypeFor[Config]()), "; it belongs to an entry of clients"},
 		{"secret", fields(reflect.TypeFor[MFA]()), "; it belongs to an entry of clients"},
 		{"nonsense", client, ""},
 	} {

@@ -53,7 +53,7 @@ func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
 		default:
 			// The value is not shown: it may be a secret under a misspelt key.
 			t.lines[key] = p.key.Line
-			t.add(key, "", "unknown key%s", cmp.Or(renamed(path, name), suggestKey(name, fs)))
+			t.add(key, "", "%s", cmp.Or(renamed(name, fs), "unknown key"+suggestKey(name, fs)))
 		}
 	}
 	for _, f := range fs {

@@ -168,13 +168,13 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 			r.warn(at, "%s is every address: whoever comes from a known one signs in with the password alone", p)
 		}
 	}
-	if d := m.AppendDelim; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.failed(key("append_delimiter")) {
+	if d := m.AppendDelimiter; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.failed(key("append_delimiter")) {
 		r.add(key("append_delimiter"), quote(d), "must be 1 to 4 of the characters %s", delimiters)
 	}
 	if len(m.Credentials) == 0 && !r.failed(key("credentials")) {
 		r.add(key("credentials"), "[]", "must have an entry: pap, mschapv2 or both")
 	}
-	if m.RequireMA == RequireNo && r.set(at+".require_message_authenticator") {
+	if m.RequireMessageAuthenticator == RequireNo && r.set(at+".require_message_authenticator") {
 		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
 	}
 }
@@ -206,7 +206,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		}
 		c.checkProfile(r, cl, key, known)
 		checkFields(r, known, key+".end_user", cl.EndUser)
-		checkFields(r, known, key+".address_attribute", cl.Address)
+		checkFields(r, known, key+".address_attribute", cl.AddressAttribute)
 		c.checkPrimary(r, cl, key, known)
 		c.checkGateway(r, cl, key, known)
 		c.checkEffective(r, key, &cl.MFA)
@@ -264,7 +264,7 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 
 // checkSeat warns of rules by address where no address is ever known.
 func (c *Config) checkSeat(r *report, cl *Client, key string) {
-	if len(cl.Address) > 0 || r.failed(key+".address_attribute", key+".profile") {
+	if len(cl.AddressAttribute) > 0 || r.failed(key+".address_attribute", key+".profile") {
 		return
 	}
 	if at := key + ".exempt.addresses"; len(cl.MFA.Exempt.Addresses) > 0 && r.set(at) {
@@ -408,11 +408,11 @@ func (c *Config) label(i int) string {
 // matching.
 func (c *Config) checkMatching(r *report, cl *Client, key string) {
 	m := &cl.MFA
-	which, on := "number_in_prompt", m.NumberInPrompt && cl.Prompts && cl.ReplyMessage
+	which, on := "number_in_prompt", m.NumberInPrompt && cl.Prompts && cl.ShowsReplyMessage
 	if !on {
-		which, on = "number_from_device", m.NumberFromDevice && cl.Prompts && !cl.ReplyMessage
+		which, on = "number_from_device", m.NumberFromDevice && cl.Prompts && !cl.ShowsReplyMessage
 	}
-	if !on || m.RequireNumber || !slices.Contains(m.Credentials, "mschapv2") {
+	if !on || m.RequireNumberMatching || !slices.Contains(m.Credentials, "mschapv2") {
 		return
 	}
 	r.warn(key+"."+which, "a login by MS-CHAPv2 cannot show it and gets plain approve/deny, which somebody who has the password may choose: "+

@@ -25,7 +25,7 @@ type Request struct {
 	// request. It is invalid where that is missing, cannot be read or is unsigned.
 	Address netip.Addr
 	// GivesUp is when the NAS stops waiting for an answer to this packet, by the
-	// client's budget. The zero time: not known.
+	// client's NAS timeout. The zero time: not known.
 	GivesUp time.Time
 	NAS     string // NAS-Identifier or NAS-IP-Address as sent, for the log
 	Answer  Fitter // nil: every answer fits

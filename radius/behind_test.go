@@ -159,7 +159,7 @@ func TestBehindProxyShares(t *testing.T) {
 func TestBehindProxyStale(t *testing.T) {
 	r := newProxyRig(t, func(proxy, branch, _ *Client) {
 		short, long := *proxy.Profile, *proxy.Profile
-		long.Budget, short.Budget = 60*time.Second, 5*time.Second
+		long.NASTimeout, short.NASTimeout = 60*time.Second, 5*time.Second
 		proxy.Profile, branch.Profile = &long, &short
 	})
 	for i, name := range []string{"branch-7", "other"} {

@@ -148,7 +148,7 @@ func TestDevicePasscode(t *testing.T) {
 			t.Errorf("%v, rang %d times, %d checks of the password", err, s.rings.Load(), s.checks.Load())
 		}
 		for _, text := range d.shown {
-			if text == "" || !s.profile.ReplyMessage {
+			if text == "" || !s.profile.ShowsReplyMessage {
 				t.Errorf("the person saw %q", text)
 			}
 		}
@@ -213,12 +213,12 @@ func TestDeviceDeny(t *testing.T) {
 	})
 }
 
-// TestDeviceRaised: a device that waits for a person, and says so in budget.
+// TestDeviceRaised: a device that waits for a person, and says so in nas_timeout.
 func TestDeviceRaised(t *testing.T) {
 	for _, d := range devices() {
 		t.Run(d.profile, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *profile.Profile) { p.Budget = 60 * second })
+				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *profile.Profile) { p.NASTimeout = 60 * second })
 				d.tries = repeat(1, 60*second)
 				d.site.after = 40 * second
 				if err := d.login("arctangent"); err != nil || d.site.rings.Load() != 1 || len(d.shown) != 0 {
@@ -236,8 +236,8 @@ func TestDeviceSlowPerson(t *testing.T) {
 	for _, hasty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hasty=%v", hasty), func(t *testing.T) {
 			eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
-				if s.profile.Budget == 0 {
-					s.profile.Budget = d.wait() // as learned, or set
+				if s.profile.NASTimeout == 0 {
+					s.profile.NASTimeout = d.wait() // as learned, or set
 				}
 				s.after = min(d.wait()+5*second, 50*second)
 				approved := time.Now().Add(s.after)

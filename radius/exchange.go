@@ -161,18 +161,18 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	entry.Write(fields...)
 }
 
-// late counts an answer that came when the client, by its budget, waited no more,
+// late counts an answer that came when the client, by its NAS timeout, waited no more,
 // and says what to set.
 func (x *exchange) late(d *mfa.Decision, took time.Duration, now time.Time) {
-	budget := x.client.Profile.Budget
-	if budget == 0 || took < budget || d.Outcome == mfa.Discard {
+	nasTimeout := x.client.Profile.NASTimeout
+	if nasTimeout == 0 || took < nasTimeout || d.Outcome == mfa.Discard {
 		return
 	}
 	x.count.late.Add(1)
 	if x.server.refusals.allow(refusal{x.client.Name, "late", netip.Addr{}}, now) {
 		x.server.log.Warn("a login was decided when the client waited no more",
-			zap.String("client", x.client.Name), zap.Duration("budget", budget), zap.Duration("took", took),
-			zap.String("hint", x.client.Profile.Raise+"; then set budget of the client to that"))
+			zap.String("client", x.client.Name), zap.Duration("nas_timeout", nasTimeout), zap.Duration("took", took),
+			zap.String("hint", x.client.Profile.Raise+"; then set nas_timeout of the client to that"))
 	}
 }
 

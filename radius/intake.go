@@ -39,7 +39,7 @@ const unknownPatience = 10 * time.Second
 // longer, because the server or its machine stood still, nobody waits for any more: it
 // would ring a device for nothing. A report of a session is none the worse for it.
 func (c *client) patience() time.Duration {
-	return cmp.Or(c.Profile.Budget, unknownPatience)
+	return cmp.Or(c.Profile.NASTimeout, unknownPatience)
 }
 
 // receive takes one datagram through the intake. It returns before the request
@@ -280,8 +280,8 @@ func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
 	if q.Signed {
 		q.Address = x.client.Profile.EndUserAddress(r.Raw)
 	}
-	if budget := x.client.Profile.Budget; budget > 0 {
-		q.GivesUp = now.Add(budget - a.age(now))
+	if nasTimeout := x.client.Profile.NASTimeout; nasTimeout > 0 {
+		q.GivesUp = now.Add(nasTimeout - a.age(now))
 	}
 	x.texts(r)
 	x.session = x.server.sessionKey(x.client, q.User, r.Session)

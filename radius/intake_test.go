@@ -9,13 +9,13 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// TestAddressOfRequest: an unsigned request is believed nothing, and the budget
+// TestAddressOfRequest: an unsigned request is believed nothing, and the NAS timeout
 // counts from the receipt.
 func TestAddressOfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(c *Client) {
 			p := *c.Profile
-			p.Budget = 9 * time.Second
+			p.NASTimeout = 9 * time.Second
 			c.Profile, c.RequireMA = &p, RequireNo
 		})
 		seat := avp(wire.TypeCallingStationID, "198.51.100.3")

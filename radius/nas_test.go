@@ -60,7 +60,7 @@ func newSite(t *testing.T, kind string, method mfa.Method, change func(*profile.
 	}
 	style, _ := p.MFA["append"].(string)
 	s.client = &mfa.Client{
-		Name: "vpn", Group: "vpn", Prompts: p.Prompts, ShowsMessage: p.ReplyMessage,
+		Name: "vpn", Group: "vpn", Prompts: p.Prompts, ShowsMessage: p.ShowsReplyMessage,
 		StaticChallenge: p.StaticChallenge, Append: mfa.AppendStyle(style), AppendDelimiter: ",",
 		Primary: s, Pusher: s, Join: true, RequireUserMatch: true,
 		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,

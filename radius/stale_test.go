@@ -10,8 +10,8 @@ import (
 // after a pause nobody waits for it, and a device would ring for nothing.
 func TestStale(t *testing.T) {
 	for _, tt := range []struct {
-		budget, age time.Duration
-		taken       bool
+		nasTimeout, age time.Duration
+		taken           bool
 	}{
 		{0, 0, true}, {0, unknownPatience - time.Second, true}, {0, unknownPatience, false},
 		{3 * time.Second, 2 * time.Second, true}, {3 * time.Second, 3 * time.Second, false},
@@ -21,7 +21,7 @@ func TestStale(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(c *Client) {
 				own := *c.Profile
-				own.Budget, c.Profile = tt.budget, &own
+				own.NASTimeout, c.Profile = tt.nasTimeout, &own
 			})
 			now := time.Now()
 			r.receive(arrival{out: r.socket, from: nas, at: now.Add(-tt.age)}, r.ask(1, 1, nil))
@@ -30,7 +30,7 @@ func TestStale(t *testing.T) {
 			if len(calls) == 1 != tt.taken || !tt.taken && r.stats().Discarded[discardStale.String()] != 1 {
 				t.Fatalf("%+v: %d logins, discarded %v", tt, len(calls), r.stats().Discarded)
 			}
-			if want := now.Add(min(tt.budget, tt.budget-tt.age)); tt.taken && tt.budget > 0 && !calls[0].GivesUp.Equal(want) {
+			if want := now.Add(min(tt.nasTimeout, tt.nasTimeout-tt.age)); tt.taken && tt.nasTimeout > 0 && !calls[0].GivesUp.Equal(want) {
 				t.Errorf("%+v: gives up in %v", tt, calls[0].GivesUp.Sub(now))
 			}
 		})

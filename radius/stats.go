@@ -36,7 +36,7 @@ type ClientStats struct {
 	Silent     uint64 // decided, and deliberately not answered
 	// UnsignedFrom are the addresses from which unsigned logins were accepted lately.
 	UnsignedFrom []UnsignedSource
-	Late         uint64            // answered when the client, by its budget, waited no more
+	Late         uint64            // answered when the client, by its NAS timeout, waited no more
 	Discarded    map[string]uint64 // failed intake, by reason; only those above zero
 	LatencySum   time.Duration     // from receipt to the first answer, over Accepted+Rejected+Challenged
 	LatencyMax   time.Duration

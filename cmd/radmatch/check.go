@@ -69,7 +69,7 @@ func (a *app) check(ctx context.Context, connect bool) error {
 	if err := a.checkWeb(cfg); err != nil {
 		return err
 	}
-	a.warnBudgets(cfg)
+	a.warnNASTimeouts(cfg)
 	a.warnUnsureNames(cfg)
 	a.warnReplies(cfg)
 	if err := a.checkPages(cfg); err != nil {
@@ -127,20 +127,20 @@ func (a *app) checkClients(cfg *config.Config) error {
 	return nil
 }
 
-// warnBudgets warns of clients that give up before a person can answer, with what
+// warnNASTimeouts warns of clients that give up before a person can answer, with what
 // to set on the device.
-func (a *app) warnBudgets(cfg *config.Config) {
+func (a *app) warnNASTimeouts(cfg *config.Config) {
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
 		kind, err := profile.Lookup(c.Profile)
-		if err != nil || !kind.TooShort(c.Budget) {
+		if err != nil || !kind.TooShort(c.NASTimeout) {
 			continue
 		}
-		if c.Behind != "" && c.Origin("budget") == "client "+c.Behind {
+		if c.Behind != "" && c.Origin("nas_timeout") == "client "+c.Behind {
 			continue // said of the proxy
 		}
-		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("it waits %s for an answer (%s), a person needs %s: %s; then set budget to that",
-			waits(c.Budget), c.Origin("budget"), profile.EnoughTime, kind.Raise), "")
+		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("it waits %s for an answer (%s), a person needs %s: %s; then set nas_timeout to that",
+			waits(c.NASTimeout), c.Origin("nas_timeout"), profile.EnoughTime, kind.Raise), "")
 	}
 }
 
@@ -157,7 +157,7 @@ func (a *app) warnUnsureNames(cfg *config.Config) {
 		switch x := c.MFA.Exempt; {
 		case !asks[c.Primary]:
 			continue
-		case !c.MFA.RequireMatch:
+		case !c.MFA.RequireUserMatch:
 			key = "require_user_match: false"
 		case c.ExemptClient:
 			key = "exempt_client"

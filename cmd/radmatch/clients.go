@@ -33,8 +33,8 @@ request from such an address is refused, until "clients unlatch" forgets it.
 A client behind another has a line of its own. What that one counts as PACKETS has
 those of both, and its signing is of both.
 
-WAITS is how long the client waits for an answer as radmatch reckons: its budget
-in the configuration, else its profile's; - where neither says it.`,
+NAS TIMEOUT is how long the client waits for an answer as radmatch reckons: its
+nas_timeout in the configuration, else its profile's; - where neither says it.`,
 		Example: "  radmatch clients\n  radmatch clients --json\n  radmatch clients unlatch vpn 203.0.113.10",
 		Args:    rangeArgs(0, 0, "radmatch clients"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clients(cmd.Context(), asJSON) },
@@ -49,10 +49,10 @@ type clientReport struct {
 	store.ClientStats
 	Configured bool            `json:"configured"`
 	Addresses  []string        `json:"addresses,omitempty"`
-	Behind     string          `json:"behind,omitempty"`        // the client that is its proxy
-	NAS        []string        `json:"nas,omitempty"`           // how it is told there
-	Budget     time.Duration   `json:"budget_ns,omitempty"`     // in effect: how long it waits for an answer
-	Origin     string          `json:"budget_origin,omitempty"` // where that comes from
+	Behind     string          `json:"behind,omitempty"`             // the client that is its proxy
+	NAS        []string        `json:"nas,omitempty"`                // how it is told there
+	NASTimeout time.Duration   `json:"nas_timeout_ns,omitempty"`     // in effect: how long it waits for an answer
+	Origin     string          `json:"nas_timeout_origin,omitempty"` // where that comes from
 	Latched    []latchedReport `json:"latched,omitempty"`
 	Signing    string          `json:"-"` // what to do about unsigned requests
 
@@ -116,10 +116,10 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 		c := &cfg.Clients[i]
 		r := at(c.Name)
 		if p, err := profile.Lookup(c.Profile); err == nil {
-			r.Signing, r.tooShort = p.SigningHint(), p.TooShort(c.Budget)
+			r.Signing, r.tooShort = p.SigningHint(), p.TooShort(c.NASTimeout)
 		}
-		if c.Budget > 0 {
-			r.Budget, r.Origin = c.Budget, c.Origin("budget")
+		if c.NASTimeout > 0 {
+			r.NASTimeout, r.Origin = c.NASTimeout, c.Origin("nas_timeout")
 		}
 	}
 	for _, l := range latches {
@@ -131,7 +131,7 @@ func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store
 
 func (a *app) printClients(reports []*clientReport) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tWAITS\tLAST SEEN")
+	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tNAS TIMEOUT\tLAST SEEN")
 	for _, r := range reports {
 		if r.Client == "" {
 			continue // no client's: see printSigning
@@ -149,7 +149,7 @@ func (a *app) printClients(reports []*clientReport) error {
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", name, r.Packets, r.Accepts, r.Rejects, r.Challenges, r.Discards,
 			r.Signed, r.Unsigned, r.Mean.Round(roundTo(r.Mean)), r.Max.Round(roundTo(r.Max)),
-			waits(r.Budget), last)
+			waits(r.NASTimeout), last)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (a *app) printClients(reports []*clientReport) error {
 	return nil
 }
 
-// waits is a budget for people.
+// waits is a NAS timeout for people.
 func waits(d time.Duration) string {
 	if d == 0 {
 		return "-"
@@ -176,7 +176,7 @@ func (a *app) printWaiting(r *clientReport) {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
 	}
 	if r.tooShort {
-		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.Budget), r.Origin, profile.EnoughTime)
+		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.NASTimeout), r.Origin, profile.EnoughTime)
 	}
 }
 

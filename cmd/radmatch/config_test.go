@@ -159,6 +159,23 @@ func TestTenMistakes(t *testing.T) {
 	}
 }
 
+// TestRenamedKeys: a key by its former name is an error at its place that says the
+// new one.
+func TestRenamedKeys(t *testing.T) {
+	file := "../../testdata/config/bad/renamed.yaml"
+	for _, name := range []string{"check", "serve"} {
+		code, stdout, stderr := command(t, name, "-c", file)
+		if code != exitConfig {
+			t.Errorf("%s: got exit code %d, want %d", name, code, exitConfig)
+		}
+		for _, want := range []string{":4: clients[0].address: is now address_attribute", ":6: clients[2].budget: is now nas_timeout\n", ":11: lockout.codes: is now passcodes\n"} {
+			if !strings.Contains(stdout+stderr, file+want) {
+				t.Errorf("%s: got\n%s%swant %q", name, stdout, stderr, want)
+			}
+		}
+	}
+}
+
 func TestNoConfig(t *testing.T) {
 	code, _, stderr := command(t, "serve", "-c", filepath.Join(t.TempDir(), "none.yaml"))
 	if code != exitConfig || !strings.Contains(stderr, "none.yaml: must be readable: no such file") || !strings.Contains(stderr, "hint: radmatch quickstart") {

@@ -55,7 +55,7 @@ func (s *seat) threeWrongCodes(user string) {
 // Killing the server forgives neither wrong codes nor denied prompts.
 func TestKilledForgivesNothing(t *testing.T) {
 	t.Parallel()
-	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3}
+	p := newServer(t, siteHead+siteClient+`lockout: {passcodes: 3}
 fatigue: {prompts: 1}
 `)
 	p.addTOTP("alice")
@@ -84,7 +84,7 @@ fatigue: {prompts: 1}
 // first one is reported. A right code in between makes it the first again.
 func TestKilledBetweenLocks(t *testing.T) {
 	t.Parallel()
-	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3, window: 1m, for: 5s}
+	p := newServer(t, siteHead+siteClient+`lockout: {passcodes: 3, window: 1m, for: 5s}
 `)
 	p.addTOTP("alice")
 	lock := func(want int) {
@@ -124,7 +124,7 @@ func TestKilledBetweenLocks(t *testing.T) {
 // taken away with it would still hold.
 func TestKilledAfterUnblock(t *testing.T) {
 	t.Parallel()
-	p := newServer(t, siteHead+siteClient+`lockout: {codes: 3}
+	p := newServer(t, siteHead+siteClient+`lockout: {passcodes: 3}
 fatigue: {prompts: 1}
 `)
 	p.addTOTP("alice")

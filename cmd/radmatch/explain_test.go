@@ -19,7 +19,7 @@ const explainSite = siteHead + `clients:
   - {name: openvpn, addresses: [127.0.0.4], secret: ` + testSecret + `, profile: openvpn, require_user_match: false}
   - {name: exempt, addresses: [127.0.0.5], secret: ` + testSecret + `, exempt_client: true}
 mfa: {reject_delay: 500ms}
-lockout: {codes: 100}
+lockout: {passcodes: 100}
 fatigue: {prompts: 100, total: 1000}
 `
 

@@ -82,7 +82,7 @@ clients:
   - {name: near, addresses: [127.0.0.1], secret: `+testSecret+`, primary: local, exempt_client: true}
   - {name: silent, addresses: [127.0.0.2], secret: `+testSecret+`, primary: far}
   - {name: strict, addresses: [127.0.0.3], secret: `+testSecret+`, primary: far, on_primary_error: reject}
-  - {name: hasty, addresses: [127.0.0.4], secret: `+testSecret+`, primary: far, on_primary_error: reject, budget: 2s}
+  - {name: hasty, addresses: [127.0.0.4], secret: `+testSecret+`, primary: far, on_primary_error: reject, nas_timeout: 2s}
 mfa: {reject_delay: 500ms}
 `)
 	near, silent, strict, hasty := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3"), p.seat("127.0.0.4")

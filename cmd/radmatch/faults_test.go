@@ -54,7 +54,7 @@ func TestReload(t *testing.T) {
 
 	p.write("radmatch.yaml", tenMistakes(t))
 	p.signal(syscall.SIGHUP)
-	for _, key := range []string{"listen.radius", `clients\[0\].secrte`, "lockout.codes"} {
+	for _, key := range []string{"listen.radius", `clients\[0\].secrte`, "lockout.passcodes"} {
 		p.await("server.log", `reload failed, the old configuration stays.*`+key)
 	}
 	gone.expect(signIn("carol", ""), wire.AccessReject)

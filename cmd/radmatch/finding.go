@@ -102,25 +102,25 @@ func (a *app) findProblems(ps config.Problems) {
 
 // checkedClient is a client as check takes it, for machines.
 type checkedClient struct {
-	Kind           string   `json:"kind"` // client
-	Client         string   `json:"client"`
-	Profile        string   `json:"profile"`
-	Override       bool     `json:"override_number_matching_with_otp"`
-	OverrideOrigin string   `json:"override_origin"`
-	Prompts        bool     `json:"prompts"`
-	ReplyMessage   bool     `json:"shows_reply_message"`
-	EndUser        []string `json:"end_user"`
-	Address        []string `json:"address_attribute"`
-	Budget         float64  `json:"budget_s,omitempty"` // missing: not known
-	BudgetOrigin   string   `json:"budget_origin,omitempty"`
+	Kind             string   `json:"kind"` // client
+	Client           string   `json:"client"`
+	Profile          string   `json:"profile"`
+	Override         bool     `json:"override_number_matching_with_otp"`
+	OverrideOrigin   string   `json:"override_origin"`
+	Prompts          bool     `json:"prompts"`
+	ReplyMessage     bool     `json:"shows_reply_message"`
+	EndUser          []string `json:"end_user"`
+	Address          []string `json:"address_attribute"`
+	NASTimeout       float64  `json:"nas_timeout_s,omitempty"` // missing: not known
+	NASTimeoutOrigin string   `json:"nas_timeout_origin,omitempty"`
 }
 
 func newCheckedClient(c *config.Client) checkedClient {
-	r := checkedClient{Kind: "client", Client: c.Name, Profile: c.Profile, Prompts: c.Prompts, ReplyMessage: c.ReplyMessage,
-		EndUser: append([]string{}, c.EndUser...), Address: append([]string{}, c.Address...)}
+	r := checkedClient{Kind: "client", Client: c.Name, Profile: c.Profile, Prompts: c.Prompts, ReplyMessage: c.ShowsReplyMessage,
+		EndUser: append([]string{}, c.EndUser...), Address: append([]string{}, c.AddressAttribute...)}
 	r.Override, r.OverrideOrigin = c.OverrideOTP()
-	if c.Budget > 0 {
-		r.Budget, r.BudgetOrigin = c.Budget.Seconds(), c.Origin("budget")
+	if c.NASTimeout > 0 {
+		r.NASTimeout, r.NASTimeoutOrigin = c.NASTimeout.Seconds(), c.Origin("nas_timeout")
 	}
 	return r
 }

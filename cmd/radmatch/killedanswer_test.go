@@ -14,7 +14,7 @@ import (
 )
 
 const patientClient = `clients:
-  - {name: vpn, addresses: [127.0.0.1], secret: ` + testSecret + `, budget: 45s}
+  - {name: vpn, addresses: [127.0.0.1], secret: ` + testSecret + `, nas_timeout: 45s}
 mfa: {reject_delay: 500ms}
 `
 

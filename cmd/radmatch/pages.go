@@ -47,10 +47,10 @@ func openPasskeys(cfg *config.Config, st web.PasskeyStore) (*web.Passkeys, error
 
 // openPlaces reads the database of places, if there is one.
 func openPlaces(cfg *config.Config, log *zap.Logger) (*web.Places, error) {
-	if cfg.Web.GeoIP == "" {
+	if cfg.Web.GeoIPDatabase == "" {
 		return nil, nil
 	}
-	p, err := web.OpenPlaces(cfg.Resolve(cfg.Web.GeoIP), log)
+	p, err := web.OpenPlaces(cfg.Resolve(cfg.Web.GeoIPDatabase), log)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.Where("web.geoip_database"), err)
 	}

@@ -18,7 +18,7 @@ import (
 // pamClient is siteClient as pam_radius; its timeout is that of the module.
 func pamClient(timeout int) string {
 	return fmt.Sprintf(`clients:
-  - {name: host, addresses: [127.0.0.1], secret: %s, profile: pam, budget: %ds}
+  - {name: host, addresses: [127.0.0.1], secret: %s, profile: pam, nas_timeout: %ds}
 mfa: {reject_delay: 500ms}
 `, testSecret, timeout)
 }
@@ -172,7 +172,7 @@ func TestPAM(t *testing.T) {
 // TestPAMAsDelivered: the module waits 3 s. Who takes longer presses Enter.
 func TestPAMAsDelivered(t *testing.T) {
 	t.Parallel()
-	p := startServer(t, siteHead+strings.Replace(pamClient(3), ", budget: 3s", "", 1))
+	p := startServer(t, siteHead+strings.Replace(pamClient(3), ", nas_timeout: 3s", "", 1))
 	ph := p.enroll("bob")
 	s := p.pam("bob", 3)
 	s.types("Password:", testPassword)

@@ -22,10 +22,10 @@ func (a *app) profilesCommand() *cobra.Command {
 		Use:   "profiles",
 		Short: "Print what radmatch knows of each make of VPN concentrator",
 		Long: `Print what radmatch knows of each make of VPN concentrator, gateway or host: the values of
-profile. The budget is how long a device waits on
+profile. The NAS timeout is how long a device waits on
 which nothing was set; radmatch answers before it ends. Each value can be
 overridden in the client: prompts, shows_reply_message, end_user, address_attribute,
-budget and the keys of mfa:.`,
+nas_timeout and the keys of mfa:.`,
 		Example: "  radmatch config profiles",
 		Args:    exactArgs(0, "radmatch config profiles"),
 		RunE: func(*cobra.Command, []string) error {
@@ -46,24 +46,24 @@ budget and the keys of mfa:.`,
 
 // profileReport is a profile for machines.
 type profileReport struct {
-	Name      string   `json:"profile"`
-	Device    string   `json:"device"`
-	Prompts   bool     `json:"prompts"`
-	Reply     bool     `json:"shows_reply_message"`
-	EndUser   []string `json:"end_user"`
-	Address   []string `json:"address_attribute"`
-	Budget    float64  `json:"budget_s,omitempty"` // missing: not known
-	Waits     string   `json:"waits"`
-	Raise     string   `json:"set"`
-	Append    string   `json:"append,omitempty"`
-	Challenge bool     `json:"static_challenge"`
-	Quirks    []string `json:"quirks,omitempty"`
+	Name       string   `json:"profile"`
+	Device     string   `json:"device"`
+	Prompts    bool     `json:"prompts"`
+	Reply      bool     `json:"shows_reply_message"`
+	EndUser    []string `json:"end_user"`
+	Address    []string `json:"address_attribute"`
+	NASTimeout float64  `json:"nas_timeout_s,omitempty"` // missing: not known
+	Waits      string   `json:"waits"`
+	Raise      string   `json:"set"`
+	Append     string   `json:"append,omitempty"`
+	Challenge  bool     `json:"static_challenge"`
+	Quirks     []string `json:"quirks,omitempty"`
 }
 
 func newProfileReport(at **profile.Profile) profileReport {
 	p := *at
-	r := profileReport{Name: p.Name, Device: p.Device, Prompts: p.Prompts, Reply: p.ReplyMessage, EndUser: fieldNames(p.EndUser), Address: fieldNames(p.Address),
-		Budget: p.Budget.Seconds(), Waits: p.Waits, Raise: p.Raise, Challenge: p.StaticChallenge, Quirks: p.Quirks}
+	r := profileReport{Name: p.Name, Device: p.Device, Prompts: p.Prompts, Reply: p.ShowsReplyMessage, EndUser: fieldNames(p.EndUser), Address: fieldNames(p.AddressAttribute),
+		NASTimeout: p.NASTimeout.Seconds(), Waits: p.Waits, Raise: p.Raise, Challenge: p.StaticChallenge, Quirks: p.Quirks}
 	if v, ok := p.MFA["append"]; ok {
 		r.Append = fmt.Sprint(v)
 	}
@@ -72,7 +72,7 @@ func newProfileReport(at **profile.Profile) profileReport {
 
 func profilesText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tBUDGET\tAPPEND\tDEVICE")
+	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tNAS TIMEOUT\tAPPEND\tDEVICE")
 	for _, p := range profile.All() {
 		fmt.Fprintln(t, strings.Join(append(profileRow(p), p.Device), "\t"))
 	}
@@ -94,7 +94,7 @@ func profilesMarkdown(w io.Writer) error {
 	for _, p := range profile.All() {
 		row := profileRow(p)
 		wait := p.Waits
-		if p.Budget > 0 {
+		if p.NASTimeout > 0 {
 			wait = fmt.Sprintf("%s (%s)", row[4], p.Waits)
 		}
 		link := "#" + p.Name
@@ -114,8 +114,8 @@ func profilesMarkdown(w io.Writer) error {
 // profileRow is what both tables show of a profile.
 func profileRow(p *profile.Profile) []string {
 	seat := strings.Join(fieldNames(p.EndUser), ", ")
-	if !slices.Equal(p.EndUser, p.Address) {
-		seat += "; address: " + cmp.Or(strings.Join(fieldNames(p.Address), ", "), "none")
+	if !slices.Equal(p.EndUser, p.AddressAttribute) {
+		seat += "; address: " + cmp.Or(strings.Join(fieldNames(p.AddressAttribute), ", "), "none")
 	}
 	appends := "off"
 	if v, ok := p.MFA["append"]; ok {
@@ -124,7 +124,7 @@ func profileRow(p *profile.Profile) []string {
 	if p.StaticChallenge {
 		appends = "SCRV1, " + appends
 	}
-	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ReplyMessage), seat, waits(p.Budget), appends}
+	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ShowsReplyMessage), seat, waits(p.NASTimeout), appends}
 }
 
 // deviceText is what the device of a client is taken to do, on one line; what the
@@ -136,21 +136,21 @@ func deviceText(c *config.Client) string {
 		}
 		return text
 	}
-	budget := value("budget", waits(c.Budget))
+	nasTimeout := value("nas_timeout", waits(c.NASTimeout))
 	switch {
-	case c.Budget == 0:
-		budget = "for an unknown time (budget is not set)"
-	case c.Origin("budget") == "profile "+c.Profile:
-		budget += " as delivered"
+	case c.NASTimeout == 0:
+		nasTimeout = "for an unknown time (nas_timeout is not set)"
+	case c.Origin("nas_timeout") == "profile "+c.Profile:
+		nasTimeout += " as delivered"
 	}
 	behind := ""
 	if c.Behind != "" {
 		behind = fmt.Sprintf("behind client %s as NAS %s, ", c.Behind, text.Printable(strings.Join(c.NAS, ", "), 300))
 	}
 	return behind + fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
-		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ReplyMessage)),
-		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address_attribute", cmp.Or(strings.Join(c.Address, ", "), "none")),
-		budget)
+		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ShowsReplyMessage)),
+		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address_attribute", cmp.Or(strings.Join(c.AddressAttribute, ", "), "none")),
+		nasTimeout)
 }
 
 // profileKeys is what a profile sets for its clients.
@@ -159,10 +159,10 @@ func profileKeys(p *profile.Profile) map[string]any {
 	if keys == nil {
 		keys = make(map[string]any)
 	}
-	keys["prompts"], keys["shows_reply_message"] = p.Prompts, p.ReplyMessage
-	keys["end_user"], keys["address_attribute"] = fieldNames(p.EndUser), fieldNames(p.Address)
-	if p.Budget > 0 {
-		keys["budget"] = p.Budget
+	keys["prompts"], keys["shows_reply_message"] = p.Prompts, p.ShowsReplyMessage
+	keys["end_user"], keys["address_attribute"] = fieldNames(p.EndUser), fieldNames(p.AddressAttribute)
+	if p.NASTimeout > 0 {
+		keys["nas_timeout"] = p.NASTimeout
 	}
 	return keys
 }
@@ -182,11 +182,11 @@ func newProfile(c *config.Client) (*profile.Profile, error) {
 		return nil, fmt.Errorf("profile: %w", err)
 	}
 	p := *base
-	p.Prompts, p.ReplyMessage, p.Budget = c.Prompts, c.ReplyMessage, c.Budget
+	p.Prompts, p.ShowsReplyMessage, p.NASTimeout = c.Prompts, c.ShowsReplyMessage, c.NASTimeout
 	if p.EndUser, err = parseFields(c.EndUser); err != nil {
 		return nil, fmt.Errorf("end_user: %w", err)
 	}
-	if p.Address, err = parseFields(c.Address); err != nil {
+	if p.AddressAttribute, err = parseFields(c.AddressAttribute); err != nil {
 		return nil, fmt.Errorf("address_attribute: %w", err)
 	}
 	return &p, nil

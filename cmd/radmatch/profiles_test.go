@@ -78,7 +78,7 @@ func TestClientOverProfile(t *testing.T) {
     prompts: true
     end_user: [Tunnel-Client-Endpoint]
     address_attribute: []
-    budget: 1m
+    nas_timeout: 1m
 `, 1)
 	if text == goodConfig {
 		t.Fatal("the config has no clients")
@@ -103,10 +103,10 @@ func TestClientOverProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !p.Prompts || !p.PortInSeat || p.Address != nil || p.EndUser[0].String() != "Tunnel-Client-Endpoint" || p.Budget.Seconds() != 60 {
+	if !p.Prompts || !p.PortInSeat || p.AddressAttribute != nil || p.EndUser[0].String() != "Tunnel-Client-Endpoint" || p.NASTimeout.Seconds() != 60 {
 		t.Errorf("profile %+v", p)
 	}
-	if base, err := profile.Lookup("strongswan"); err != nil || base.Prompts || len(base.Address) != 1 {
+	if base, err := profile.Lookup("strongswan"); err != nil || base.Prompts || len(base.AddressAttribute) != 1 {
 		t.Errorf("the profile itself has changed: %+v, %v", base, err)
 	}
 }

@@ -124,7 +124,7 @@ func TestGuessing(t *testing.T) {
 		tries += ev.Tries
 	}
 	if tries != 10 {
-		t.Errorf("%d codes were examined, want as many as lockout.codes", tries)
+		t.Errorf("%d codes were examined, want as many as lockout.passcodes", tries)
 	}
 	if n := p.counts("alice")["reject codes_locked"]; n != 4 {
 		t.Errorf("%d events say codes_locked, want 4", n)

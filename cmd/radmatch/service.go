@@ -93,12 +93,12 @@ func newEngine(cfg *config.Config, l *lasting) *login.Engine {
 		Fatigue:     fatigueRule(cfg),
 		PromptLimit: ringsRule(cfg),
 
-		NotMeBlocks: cfg.Fatigue.NotMe,
+		NotMeBlocks: cfg.Fatigue.NotMeBlocksUser,
 	}
 }
 
 func lockoutRule(cfg *config.Config) login.Rule {
-	return login.Rule{Max: cfg.Lockout.Codes, Window: cfg.Lockout.Window, For: cfg.Lockout.For}
+	return login.Rule{Max: cfg.Lockout.Passcodes, Window: cfg.Lockout.Window, For: cfg.Lockout.For}
 }
 
 func fatigueRule(cfg *config.Config) login.Rule {
@@ -115,7 +115,7 @@ func newClient(cfg *config.Config, c *config.Client, d *wire.Dictionary, primari
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
 	}
-	require, err := radius.ParseRequire(string(c.MFA.RequireMA))
+	require, err := radius.ParseRequire(string(c.MFA.RequireMessageAuthenticator))
 	if err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: require_message_authenticator: %w", c.Name, err)
 	}
@@ -199,8 +199,8 @@ func newPolicy(cfg *config.Config, c *config.Client, kind *profile.Profile) (*mf
 	override, origin := c.OverrideOTP()
 	return &mfa.Client{
 		Name: c.Name, Group: c.Group, Behind: c.Behind,
-		Prompts: kind.Prompts, ShowsMessage: kind.ReplyMessage, NoPassword: kind.NoPassword,
-		StaticChallenge: kind.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelim,
+		Prompts: kind.Prompts, ShowsMessage: kind.ShowsReplyMessage, NoPassword: kind.NoPassword,
+		StaticChallenge: kind.StaticChallenge, Append: mfa.AppendStyle(c.MFA.Append), AppendDelimiter: c.MFA.AppendDelimiter,
 		AllowGroups: mfa.GroupsOf(c.AllowGroups...), ExemptClient: c.ExemptClient,
 		ExemptGroups: mfa.GroupsOf(c.MFA.Exempt.Groups...), ExemptAddresses: c.MFA.Exempt.Addresses,
 		RequireGroups: mfa.GroupsOf(c.MFA.Require.Groups...), RequireAddresses: c.MFA.Require.Addresses,
@@ -209,10 +209,10 @@ func newPolicy(cfg *config.Config, c *config.Client, kind *profile.Profile) (*mf
 		ShowLocation:     feature(cfg.Policy.ShowLocation),
 		NumberInPrompt:   c.MFA.NumberInPrompt,
 		NumberFromDevice: c.MFA.NumberFromDevice,
-		RequireMatching:  c.MFA.RequireNumber,
+		RequireMatching:  c.MFA.RequireNumberMatching,
 		NoPAP:            !slices.Contains(c.MFA.Credentials, "pap"),
 		NoMSCHAP:         !slices.Contains(c.MFA.Credentials, "mschapv2"),
-		RequireUserMatch: c.MFA.RequireMatch,
+		RequireUserMatch: c.MFA.RequireUserMatch,
 		Join:             c.MFA.Join,
 		Remember:         c.MFA.Remember,
 		PushTimeout:      c.MFA.PushTimeout, ChallengeTTL: c.MFA.ChallengeTTL,

@@ -12,8 +12,8 @@ import (
 func TestStoodStill(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+`clients:
-  - {name: short, addresses: [127.0.0.1], secret: `+testSecret+`, exempt_client: true, budget: 1s}
-  - {name: long, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true, budget: 60s}
+  - {name: short, addresses: [127.0.0.1], secret: `+testSecret+`, exempt_client: true, nas_timeout: 1s}
+  - {name: long, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true, nas_timeout: 60s}
 mfa: {reject_delay: 500ms}
 `)
 	short, long := p.seat("127.0.0.1"), p.seat("127.0.0.2")

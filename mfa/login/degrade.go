@@ -22,7 +22,7 @@ func lastCall(r *mfa.Request) time.Time {
 }
 
 // watch has a packet that waits for the device degraded before its NAS gives
-// up. A client whose budget is longer than its prompts live needs no timer.
+// up. A client whose NAS timeout is longer than its prompts live needs no timer.
 func (e *Engine) watch(w *pendingLogin, r *mfa.Request) {
 	at := lastCall(r)
 	if !w.Prompts() || at.IsZero() || at.After(w.Opened.Add(w.client.PushTimeout)) {

@@ -8,16 +8,16 @@ import (
 )
 
 // patient is alice's request over a NAS that waits so long.
-func (r *rig) patient(budget time.Duration) *mfa.Request {
+func (r *rig) patient(nasTimeout time.Duration) *mfa.Request {
 	q := r.request("alice")
-	q.GivesUp = q.Received.Add(budget)
+	q.GivesUp = q.Received.Add(nasTimeout)
 	return q
 }
 
 // ok answers the challenge in a over a NAS that waits so long.
-func (r *rig) ok(a *answer, text string, budget time.Duration) *answer {
+func (r *rig) ok(a *answer, text string, nasTimeout time.Duration) *answer {
 	q := r.reply(a, text)
-	q.GivesUp = q.Received.Add(budget)
+	q.GivesUp = q.Received.Add(nasTimeout)
 	return r.send(q)
 }
 
@@ -156,7 +156,7 @@ func TestDegrade(t *testing.T) {
 			g.decides(nil)
 			r.ok(a, "", 10*time.Second).want(mfa.Accept, "")
 		},
-		"each packet by its own budget": func(t *testing.T, r *rig) {
+		"each packet by its own NAS timeout": func(t *testing.T, r *rig) {
 			first := r.send(r.patient(10 * time.Second))
 			pass(5 * time.Second)
 			second := r.send(r.patient(10 * time.Second))
@@ -172,24 +172,24 @@ func TestDegrade(t *testing.T) {
 			pass(20 * time.Second)
 			a.wantWaits()
 		},
-		"no budget known": func(t *testing.T, r *rig) {
+		"no NAS timeout known": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			pass(54 * time.Second)
 			a.wantWaits()
 		},
-		"a budget longer than the prompt lives": func(t *testing.T, r *rig) {
+		"a NAS timeout longer than the prompt lives": func(t *testing.T, r *rig) {
 			a := r.send(r.patient(time.Minute))
 			pass(55 * time.Second)
 			a.want(mfa.Reject, mfa.ReasonPushNoResponse)
 		},
-		"a very short budget": func(t *testing.T, r *rig) {
+		"a very short NAS timeout": func(t *testing.T, r *rig) {
 			a := r.send(r.patient(time.Second))
 			pass(740 * time.Millisecond)
 			a.wantWaits()
 			pass(20 * time.Millisecond)
 			a.want(mfa.Challenge, "")
 		},
-		"a budget that is over": func(t *testing.T, r *rig) {
+		"a NAS timeout that is over": func(t *testing.T, r *rig) {
 			q := r.patient(time.Second)
 			pass(5 * time.Second)
 			r.send(q).want(mfa.Challenge, "")

@@ -147,9 +147,9 @@ func flood(t *testing.T, s *Store, octets int) {
 	must(t, s.foldAll(t.Context()))
 }
 
-// TestPruneBudgets: reports of sessions, however many, take no event's place, and
+// TestPruneShares: reports of sessions, however many, take no event's place, and
 // events none of theirs; what else is in the database counts into neither.
-func TestPruneBudgets(t *testing.T) {
+func TestPruneShares(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 20
 	core, logs := observer.New(zapcore.InfoLevel)

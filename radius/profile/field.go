@@ -86,7 +86,7 @@ func (p *Profile) AppendEndUser(b, packet []byte, authentic bool) []byte {
 // EndUserAddress is the end user's address in packet, the zero Addr where there is
 // none. Only that of a signed packet may be believed.
 func (p *Profile) EndUserAddress(packet []byte) netip.Addr {
-	f, v := first(packet, p.Address)
+	f, v := first(packet, p.AddressAttribute)
 	return p.read(f, v)
 }
 

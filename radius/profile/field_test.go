@@ -74,7 +74,7 @@ func TestSeat(t *testing.T) {
 				test.fields = []string{"Calling-Station-Id"}
 			}
 			f := field(t, test.fields...)
-			p := &Profile{EndUser: f, Address: f, PortInSeat: test.port}
+			p := &Profile{EndUser: f, AddressAttribute: f, PortInSeat: test.port}
 			packet := append(header(), test.attributes...)
 			want, _ := netip.ParseAddr(test.address)
 			if got := p.EndUserAddress(packet); got != want {
@@ -127,7 +127,7 @@ func FuzzSeat(f *testing.F) {
 		}
 		for _, name := range []string{"Calling-Station-Id", "Tunnel-Client-Endpoint", "Framed-IP-Address", "MS-RAS-Client-Name"} {
 			fields := field(t, name)
-			p := &Profile{EndUser: fields, Address: fields, PortInSeat: port}
+			p := &Profile{EndUser: fields, AddressAttribute: fields, PortInSeat: port}
 			a := p.read(fields[0], v)
 			if a != a.Unmap() || a.Zone() != "" {
 				t.Errorf("%s: address %v", name, a)

@@ -18,11 +18,11 @@ const EnoughTime = 30 * time.Second
 
 // Profile is what a kind of client can do. It is immutable.
 type Profile struct {
-	Name         string
-	Device       string // what people call it
-	Prompts      bool   // shows an Access-Challenge and sends the answer
-	ReplyMessage bool   // shows Reply-Message to the person
-	NoPassword   bool   // sends requests without any credential (RD Gateway)
+	Name              string
+	Device            string // what people call it
+	Prompts           bool   // shows an Access-Challenge and sends the answer
+	ShowsReplyMessage bool   // shows Reply-Message to the person
+	NoPassword        bool   // sends requests without any credential (RD Gateway)
 	// StaticChallenge: may send password and passcode as OpenVPN's SCRV1 (auth-user-pass
 	// with static-challenge).
 	StaticChallenge bool
@@ -31,13 +31,13 @@ type Profile struct {
 	EndUser []Field
 	// Address lists the attributes that hold the end user's address; the first
 	// one that a request carries counts, also where it cannot be read.
-	Address []Field
+	AddressAttribute []Field
 	// PortInSeat: the seat is written with the port of the connection, which is
 	// another one at each attempt.
 	PortInSeat bool
-	// Budget is how long the client waits for an answer as it is delivered, with
+	// NASTimeout is how long the client waits for an answer as it is delivered, with
 	// all that it sends again. 0: not known.
-	Budget time.Duration
+	NASTimeout time.Duration
 	// Enough is the longest that it helps to wait where that is below EnoughTime:
 	// something behind the device gives up by itself. 0: EnoughTime.
 	Enough time.Duration
@@ -48,7 +48,7 @@ type Profile struct {
 	// MFA is the keys of mfa: that the profile sets in the file, by name.
 	MFA map[string]any
 
-	Waits   string   // how Budget comes about
+	Waits   string   // how NASTimeout comes about
 	Signing string   // what lets it sign its requests, or that nothing does
 	Raise   string   // what to set on the device so that it waits for a person
 	Quirks  []string // what else an operator must know

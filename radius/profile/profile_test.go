@@ -21,7 +21,7 @@ func TestProfiles(t *testing.T) {
 		if p.MaxAnswer != 0 && p.MaxAnswer < 512 {
 			t.Errorf("profile %s reads %d octets", p.Name, p.MaxAnswer)
 		}
-		for _, f := range append(p.EndUser, p.Address...) {
+		for _, f := range append(p.EndUser, p.AddressAttribute...) {
 			if same, err := ParseField(f.String()); err != nil || same != f {
 				t.Errorf("profile %s: field %s is read as %v, %v", p.Name, f, same, err)
 			}
@@ -34,14 +34,14 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// TestDocumentedBudgets: a device that waits as long as its page says is not warned of.
-func TestDocumentedBudgets(t *testing.T) {
+// TestDocumentedNASTimeouts: a device that waits as long as its page says is not warned of.
+func TestDocumentedNASTimeouts(t *testing.T) {
 	text, err := os.ReadFile("../../docs/clients.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sections := strings.Split(string(text), "\n## ")
-	budget := regexp.MustCompile("`budget: ([0-9]+s)`")
+	nasTimeout := regexp.MustCompile("`nas_timeout: ([0-9]+s)`")
 	said := 0
 	for _, p := range All() {
 		texts := p.Raise
@@ -50,17 +50,17 @@ func TestDocumentedBudgets(t *testing.T) {
 				texts += s
 			}
 		}
-		for _, m := range budget.FindAllStringSubmatch(texts, -1) {
+		for _, m := range nasTimeout.FindAllStringSubmatch(texts, -1) {
 			said++
 			if d, err := time.ParseDuration(m[1]); err != nil || p.TooShort(d) {
-				t.Errorf("%s: its page says budget: %s, and check warns of that (%v)", p.Name, m[1], err)
+				t.Errorf("%s: its page says nas_timeout: %s, and check warns of that (%v)", p.Name, m[1], err)
 			}
 		}
-		if p.Budget > 0 && p.Budget < 10*time.Second && !p.TooShort(p.Budget) {
-			t.Errorf("%s waits %s, and check does not warn", p.Name, p.Budget)
+		if p.NASTimeout > 0 && p.NASTimeout < 10*time.Second && !p.TooShort(p.NASTimeout) {
+			t.Errorf("%s waits %s, and check does not warn", p.Name, p.NASTimeout)
 		}
 	}
 	if said < 8 {
-		t.Errorf("only %d budgets were found", said)
+		t.Errorf("only %d NAS timeouts were found", said)
 	}
 }

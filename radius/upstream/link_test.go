@@ -177,26 +177,26 @@ func TestUpstreamRetransmits(t *testing.T) {
 	}
 }
 
-// TestUpstreamBudget: a login has no longer than its NAS waits; and a server that
+// TestUpstreamNASTimeout: a login has no longer than its NAS waits; and a server that
 // does not answer in the time of such logins is passed over all the same.
-func TestUpstreamBudget(t *testing.T) {
+func TestUpstreamNASTimeout(t *testing.T) {
 	t.Parallel()
 	silent, second := newHome(t), newHome(t)
 	silent.silent, second.silent = true, true
 	u, _ := upstreamOf(t, func(s *Settings) { s.Timeout, s.DeadAfter = time.Minute, 1 }, silent, second)
 	for _, tt := range []struct {
-		budget time.Duration
-		dead   bool
+		nasTimeout time.Duration
+		dead       bool
 	}{{300 * time.Millisecond, false}, {longEnough + 200*time.Millisecond, true}} {
-		ctx, cancel := context.WithTimeout(t.Context(), tt.budget)
+		ctx, cancel := context.WithTimeout(t.Context(), tt.nasTimeout)
 		defer cancel()
 		began := time.Now()
 		_, err := u.Check(ctx, mfa.NameOf("alice"), mfa.Password("right horse"))
-		if took := time.Since(began); !errors.Is(err, caller.ErrNoAnswer) || took > tt.budget+500*time.Millisecond {
-			t.Errorf("budget %v: %v after %v", tt.budget, err, took)
+		if took := time.Since(began); !errors.Is(err, caller.ErrNoAnswer) || took > tt.nasTimeout+500*time.Millisecond {
+			t.Errorf("NAS timeout %v: %v after %v", tt.nasTimeout, err, took)
 		}
 		if dead := u.servers[0].dead.Load(); dead != tt.dead {
-			t.Errorf("budget %v: dead %t", tt.budget, dead)
+			t.Errorf("NAS timeout %v: dead %t", tt.nasTimeout, dead)
 		}
 	}
 	if len(second.requests()) != 0 {

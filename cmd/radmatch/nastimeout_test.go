@@ -52,7 +52,7 @@ func (p *serverProcess) clientReport(name string) (r clientReport) {
 
 // Nothing that a client sends changes how long a push waits: invented names and
 // requests that are given up teach nothing. What the operator sets does.
-func TestBudgetIsNotLearned(t *testing.T) {
+func TestNASTimeoutIsNotLearned(t *testing.T) {
 	t.Parallel()
 	const head = siteHead + `mfa: {reject_delay: 500ms, push_timeout: 5s}
 clients:
@@ -70,28 +70,28 @@ clients:
 	if out := p.impatient(users[8]); strings.Contains(out, "Received") {
 		t.Errorf("a push was cut because other requests had been given up:\n%s", out)
 	}
-	if r := p.clientReport("vpn"); r.Budget != 0 || r.Origin != "" {
-		t.Errorf("in effect %v (%s)", r.Budget, r.Origin)
+	if r := p.clientReport("vpn"); r.NASTimeout != 0 || r.Origin != "" {
+		t.Errorf("in effect %v (%s)", r.NASTimeout, r.Origin)
 	}
-	p.write("radmatch.yaml", head+", budget: 2s}\n")
+	p.write("radmatch.yaml", head+", nas_timeout: 2s}\n")
 	p.signal(syscall.SIGHUP)
 	p.await("server.log", "reloaded")
 	if out := p.impatient(users[9]); !strings.Contains(out, "Received Access-Challenge") {
 		t.Errorf("a push was not answered before the NAS gave up:\n%s", out)
 	}
-	if r := p.clientReport("vpn"); r.Budget != 2*time.Second || r.Origin != "client vpn" {
-		t.Errorf("in effect %v (%s)", r.Budget, r.Origin)
+	if r := p.clientReport("vpn"); r.NASTimeout != 2*time.Second || r.Origin != "client vpn" {
+		t.Errorf("in effect %v (%s)", r.NASTimeout, r.Origin)
 	}
 }
 
-// check warns of each client whose budget is too short for a person, with what to
+// check warns of each client whose NAS timeout is too short for a person, with what to
 // set on that make of device.
-func TestCheckBudgets(t *testing.T) {
+func TestCheckNASTimeouts(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+`clients:
   - {name: gate, addresses: [192.0.2.1], secret: `+testSecret+`, profile: fortigate}
-  - {name: set, addresses: [192.0.2.2], secret: `+testSecret+`, profile: fortigate, budget: 60s}
-  - {name: short, addresses: [192.0.2.3], secret: `+testSecret+`, budget: 10s}
+  - {name: set, addresses: [192.0.2.2], secret: `+testSecret+`, profile: fortigate, nas_timeout: 60s}
+  - {name: short, addresses: [192.0.2.3], secret: `+testSecret+`, nas_timeout: 10s}
   - {name: unknown, addresses: [192.0.2.4], secret: `+testSecret+`}
 `)
 	var got []string
