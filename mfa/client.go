@@ -95,32 +95,24 @@ func (f Feature) Applies(groups []Group) bool {
 
 func inGroup(list, groups []Group) bool { return !MatchGroup(list, groups).IsZero() }
 
-// takes reports whether policy takes the protocol of a request, by whether it is PAP
-// or carries no credential.
-func (c *Client) takes(pap, none bool) bool {
-	switch {
-	case none:
-		return true // what may send none is the profile's
-	case pap:
+// Takes reports whether policy takes a protocol of this client. A password that came
+// by another one never reaches the primary.
+func (c *Client) Takes(p Protocol) bool {
+	switch p {
+	case ProtocolPAP:
 		return !c.NoPAP
+	case ProtocolMSCHAPv2:
+		return !c.NoMSCHAP
+	case ProtocolNone:
+		return true // the profile says whether the client may send none
 	}
-	return !c.NoMSCHAP
+	return false
 }
 
-// Refuses names the protocol of a credential that policy does not take; empty: it
-// does. Such a password never reaches the primary.
-func (c *Client) Refuses(cred Credential) string {
-	switch cred.(type) {
-	case Password:
-		if c.NoPAP {
-			return "PAP"
-		}
-	case MSCHAPv2:
-		if c.NoMSCHAP {
-			return "MS-CHAPv2"
-		}
-	}
-	return ""
+// Dialog is what the screen can do from which a request of this client comes.
+func (c *Client) Dialog(p Protocol) Dialog {
+	asks := p == ProtocolPAP && c.Prompts
+	return Dialog{Codes: asks, Number: asks && c.ShowsMessage}
 }
 
 // Share is the name of the client whose part of what is bounded this one takes.

@@ -45,6 +45,29 @@ func (NoCredential) credential() {}
 
 func (Unsupported) credential() {}
 
+// Protocol is how a request brings the first factor.
+type Protocol string
+
+// The protocols. Of an Unsupported credential it is empty.
+const (
+	ProtocolPAP      Protocol = "PAP"
+	ProtocolMSCHAPv2 Protocol = "MS-CHAPv2"
+	ProtocolNone     Protocol = "no password"
+)
+
+// ProtocolOf names the protocol of a credential.
+func ProtocolOf(cred Credential) Protocol {
+	switch cred.(type) {
+	case Password:
+		return ProtocolPAP
+	case MSCHAPv2:
+		return ProtocolMSCHAPv2
+	case NoCredential:
+		return ProtocolNone
+	}
+	return ""
+}
+
 const redacted = "[redacted]"
 
 // String, GoString and MarshalText keep a password out of logs and errors.

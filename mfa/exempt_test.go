@@ -17,7 +17,7 @@ func TestExemptAlways(t *testing.T) {
 			for i, active := range bypasses {
 				bit := func(i int) bool { return n>>i&1 == 1 }
 				c := &Client{Name: "vpn", ExemptClient: bit(0), RequireUserMatch: bit(1)}
-				f := &Facts{Identity: &Identity{Name: NameOf("alice"), Groups: GroupsOf("Staff"), Known: bit(2)}, Address: address, Bypasses: active}
+				f := &Facts{Identity: &Identity{Name: NameOf("alice"), Groups: GroupsOf("Staff"), Known: bit(2)}, Protocol: ProtocolMSCHAPv2, Address: address, Bypasses: active}
 				if bit(3) {
 					c.ExemptGroups = GroupsOf("staff")
 				}

@@ -119,11 +119,12 @@ const ReasonDeviceAdded Reason = "device_added"
 // Facts is what the plan is decided from; Engine.Facts makes them. Decide is pure:
 // the same facts give the same plan.
 type Facts struct {
-	Identity    *Identity
-	User        User
-	PAP         bool // the request carries a PAP password
-	None        bool // it carries no credential: else it is MS-CHAPv2
-	CarriesCode bool // this login can bring a passcode to us
+	Identity *Identity
+	User     User
+	Protocol Protocol // of the first factor
+	Dialog   Dialog   // what the screen of this login can do
+	// CarriesCode: this login can bring a passcode to us, in the dialog or with the password.
+	CarriesCode bool
 	// AppendedCode: what came with the password has the form of one of the user's codes.
 	AppendedCode  bool
 	PushLimited   bool // the fatigue limit is reached
@@ -163,7 +164,7 @@ func (l Line) Try(c *Client, f *Facts) (plan Plan, reason Reason, fits bool) { r
 // planTable is written nowhere. Its lines are those of docs/plans.md.
 var planTable = [...]Line{
 	{1, "the client does not take this protocol", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanDeny, ReasonUnsupported, !c.takes(f.PAP, f.None)
+		return PlanDeny, ReasonUnsupported, !c.Takes(f.Protocol)
 	}},
 	{1, "the user is blocked or disabled", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanDeny, ReasonUserBlocked, f.User.Blocked || f.Identity.Disabled
@@ -229,7 +230,7 @@ var planTable = [...]Line{
 		return PlanOTP, ReasonAppendedCode, canPush(c, f) && f.AppendedCode // as in every prompt, a code wins over the device
 	}},
 	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.PAP && c.NumberInPrompt && c.Prompts && c.ShowsMessage
+		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.Dialog.Number && c.NumberInPrompt
 	}},
 	{9, "number matching applies, and the client's prompt takes the code that the device shows", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanCode, ReasonCodeMatch, takesCode(c, f) && numberMatching(c, f) && c.NumberFromDevice
@@ -261,13 +262,13 @@ func canPush(c *Client, f *Facts) bool {
 // showsNumber reports whether this login can show a number that must be typed on
 // the device.
 func showsNumber(c *Client, f *Facts) bool {
-	return canPush(c, f) && c.TypesNumbers && f.PAP && c.Prompts && c.ShowsMessage
+	return canPush(c, f) && c.TypesNumbers && f.Dialog.Number
 }
 
 // takesCode reports whether this login can take the code that a device shows, and
 // cannot show a number.
 func takesCode(c *Client, f *Facts) bool {
-	return canPush(c, f) && c.ShowsCodes && f.PAP && c.Prompts && !c.ShowsMessage
+	return canPush(c, f) && c.ShowsCodes && f.Dialog.Codes && !f.Dialog.Number
 }
 
 func numberMatching(c *Client, f *Facts) bool { return c.NumberMatching.Applies(f.Identity.Groups) }

@@ -85,7 +85,7 @@ func TestDecide(t *testing.T) {
 		{name: "not registered, unknown", facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonUnsureName, line: 1},
 		{name: "not sure, and the client is exempt", client: func(c *Client) { c.ExemptClient = true }, facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonUnsureName, line: 1},
 		{name: "not sure, and a match is required", client: func(c *Client) { c.ExemptClient, c.RequireUserMatch = true, true }, facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanDeny, reason: ReasonNotRegistered, line: 1},
-		{name: "not sure but registered, and the client is exempt", client: func(c *Client) { c.ExemptClient = true }, user: User{Codes: 1}, facts: func(f *Facts) { f.Identity.Known, f.CarriesCode = false, true }, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
+		{name: "not sure but registered, and the client is exempt", client: func(c *Client) { c.ExemptClient = true }, user: User{Codes: 1}, facts: func(f *Facts) { f.Identity.Known = false }, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
 		{name: "not registered, no match required", plan: PlanNone, reason: ReasonNotRegisteredAllowed, line: 4},
 		{name: "an expired pass counts as registered", user: User{HasPass: true}, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
 		{name: "a pass", user: User{HasPass: true, Pass: true}, plan: PlanOTP, reason: ReasonTAP, line: 5},
@@ -154,7 +154,7 @@ func TestDecide(t *testing.T) {
 		{name: "MS-CHAPv2 is not taken", client: func(c *Client) { push(c); c.NoMSCHAP, c.ExemptClient = true, true }, user: User{Devices: 1}, facts: mschap, plan: PlanDeny, reason: ReasonUnsupported, line: 1},
 		{name: "PAP is, then", client: func(c *Client) { push(c); c.NoMSCHAP = true }, user: User{Devices: 1}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "PAP is not taken", client: func(c *Client) { push(c); c.NoPAP = true }, user: User{Devices: 1}, plan: PlanDeny, reason: ReasonUnsupported, line: 1},
-		{name: "a request without a credential is neither", client: func(c *Client) { push(c); c.NoPAP, c.NoMSCHAP = true, true }, user: User{Devices: 1}, facts: func(f *Facts) { f.PAP, f.None = false, true }, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "a request without a credential is neither", client: func(c *Client) { push(c); c.NoPAP, c.NoMSCHAP = true, true }, user: User{Devices: 1}, facts: func(f *Facts) { f.Protocol = ProtocolNone }, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "push", client: push, user: User{Devices: 2}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "a code came with the password", client: push, user: both, facts: appended, plan: PlanOTP, reason: ReasonAppendedCode, line: 9},
 		{name: "a code came with the password, and a number would be shown", client: number, user: both, facts: appended, plan: PlanOTP, reason: ReasonAppendedCode, line: 9},
@@ -169,11 +169,12 @@ func TestDecide(t *testing.T) {
 			if tt.client != nil {
 				tt.client(c)
 			}
-			f := &Facts{Identity: &Identity{Name: NameOf("alice"), Known: true, Groups: GroupsOf(tt.groups...)}, User: tt.user, PAP: true}
+			f := &Facts{Identity: &Identity{Name: NameOf("alice"), Known: true, Groups: GroupsOf(tt.groups...)}, User: tt.user, Protocol: ProtocolPAP}
 			if tt.facts != nil {
 				tt.facts(f)
 			}
-			f.CarriesCode = f.PAP && c.Prompts
+			f.Dialog = c.Dialog(f.Protocol)
+			f.CarriesCode = f.Dialog.Codes
 			plan, reason, line := Decide(c, f)
 			if plan != tt.plan || reason != tt.reason || line.N != tt.line {
 				t.Errorf("got %s %s line %d, want %s %s line %d", plan, reason, line.N, tt.plan, tt.reason, tt.line)
@@ -182,7 +183,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func mschap(f *Facts) { f.PAP = false }
+func mschap(f *Facts) { f.Protocol = ProtocolMSCHAPv2 }
 
 func from(address string) func(*Facts) {
 	return func(f *Facts) { f.Address = netip.MustParseAddr(address) }
@@ -289,7 +290,11 @@ func combination(n int) (c *Client, f *Facts, repeated bool) {
 	if bit() {
 		u.PushBlocked = []string{"edge"}
 	}
-	f.PushLimited, f.Identity.Known, f.Identity.Disabled, f.PAP = bit(), bit(), bit(), bit()
+	f.PushLimited, f.Identity.Known, f.Identity.Disabled = bit(), bit(), bit()
+	if f.Protocol = ProtocolMSCHAPv2; bit() {
+		f.Protocol = ProtocolPAP
+	}
+	pap := f.Protocol == ProtocolPAP
 	c.Prompts, c.Override, c.NumberInPrompt, c.RequireUserMatch = bit(), bit(), bit(), bit()
 	c.ShowsMessage, c.TypesNumbers, c.NumberFromDevice, c.ShowsCodes = c.Prompts && bit(), bit(), bit(), true
 	if bit() {
@@ -302,13 +307,14 @@ func combination(n int) (c *Client, f *Facts, repeated bool) {
 		c.Pusher = pusher{}
 	}
 	c.NumberMatching.Enabled = bit()
-	f.AppendedCode = f.PAP && u.Codes > 0 && bit()
-	f.CarriesCode = f.PAP && (c.Prompts || f.AppendedCode)
+	f.AppendedCode = pap && u.Codes > 0 && bit()
+	f.Dialog = c.Dialog(f.Protocol)
+	f.CarriesCode = pap && (c.Prompts || f.AppendedCode)
 	return c, f, n != 0
 }
 
 func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string) {
-	u := &f.User
+	u, pap := &f.User, f.Protocol == ProtocolPAP
 	rule := func(ok bool, format string, args ...any) {
 		if !ok {
 			problems = append(problems, fmt.Sprintf(format, args...))
@@ -318,7 +324,7 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	registered := u.Devices > 0 || u.Codes > 0 || u.HasPass
 	out := u.Blocked || f.Identity.Disabled || len(c.AllowGroups) > 0
 	rule(!out || plan == PlanDeny, "who is out gets in")
-	rule(c.takes(f.PAP, f.None) || plan == PlanDeny && reason == ReasonUnsupported, "a protocol that the client does not take")
+	rule(c.Takes(f.Protocol) || plan == PlanDeny && reason == ReasonUnsupported, "a protocol that the client does not take")
 	rule(plan != PlanPush || !c.RequireMatching, "a plain approve/deny where a number is required")
 	rule(plan != PlanNone || exempt || !registered, "a registered user needs no factor")
 	rule(plan != PlanNone || exempt || !c.RequireUserMatch && f.Identity.Known, "somebody unknown needs no factor")
@@ -327,8 +333,8 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(!plan.Prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")
 	rule(!plan.Prompts() || len(u.PushBlocked) == 0, "a prompt after \"not me\"")
 	rule(!plan.Prompts() || plan == PlanCode || plan == PlanNumber && c.TypesNumbers || !f.PushLimited, "a prompt after too many that a blind tap may approve")
-	rule(plan != PlanCode || f.PAP && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a code that cannot be typed")
-	rule(plan != PlanNumber || f.PAP && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a number that is not shown")
+	rule(plan != PlanCode || pap && c.Prompts && !c.ShowsMessage && (c.NumberFromDevice && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a code that cannot be typed")
+	rule(plan != PlanNumber || pap && c.Prompts && c.ShowsMessage && (c.NumberInPrompt && c.NumberMatching.Enabled || f.PushLimited || c.RequireMatching), "a number that is not shown")
 	rule(!plan.Prompts() || !f.AppendedCode, "a prompt beside a code that came with the password")
 	rule(!plan.Prompts() || u.DefaultMethod() == MethodPush, "a prompt that is not the default")
 	rule(!plan.Prompts() || !(c.Override && c.NumberMatching.Enabled && u.Codes > 0), "the override does not hold")

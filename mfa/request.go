@@ -19,6 +19,7 @@ type Request struct {
 	Signed        bool // carried a valid Message-Authenticator
 	User          Name // User-Name
 	Cred          Credential
+	Dialog        Dialog // by its client's profile and the protocol of Cred
 	State         string // of the challenge that this answers, else empty
 	EndUser       string // the profile's end-user field as sent, empty if absent
 	// Address is the end user's, from the profile's address attribute of a signed
@@ -34,6 +35,13 @@ type Request struct {
 	Carrier any
 
 	superseded atomic.Bool
+}
+
+// Dialog is what the screen in front of the user can do. The zero value shows nothing
+// and takes nothing.
+type Dialog struct {
+	Codes  bool // it asks for a text, and the answer comes back to us
+	Number bool // and it shows a text of ours, in which there may be a number
 }
 
 // UnsupportedText names the kind of credential that was refused as such, for the trail.

@@ -286,6 +286,7 @@ func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
 	x.texts(r)
 	x.session = x.server.sessionKey(x.client, q.User, r.Session)
 	q.Cred, q.Answer = x.credential(r), x
+	q.Dialog = x.client.Policy.Dialog(mfa.ProtocolOf(q.Cred))
 }
 
 // texts sets the request's strings, which share one allocation.

@@ -59,7 +59,7 @@ func (c *clockRig) ask(state, text string) mfa.Decision {
 	decided := make(chan mfa.Decision, 1)
 	c.auth.Authenticate(c.t.Context(), &mfa.Request{
 		Received: time.Now(), Client: c.client, Source: "127.0.0.1:1", Signed: true, User: mfa.NameOf("alice"),
-		Cred: mfa.Password(text), State: state, EndUser: "192.0.2.1",
+		Cred: mfa.Password(text), Dialog: c.client.Dialog(mfa.ProtocolPAP), State: state, EndUser: "192.0.2.1",
 	}, func(d mfa.Decision) { decided <- d })
 	return <-decided
 }

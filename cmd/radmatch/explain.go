@@ -187,8 +187,8 @@ func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.Us
 		e.Address = x.address.String()
 	}
 	for _, w := range ways(e.policy, user) {
-		w.attempt.Identity, w.attempt.User, w.attempt.Address, w.attempt.At = identity, user, x.address, now
-		f := x.engine.Facts(e.policy, &w.attempt)
+		r := &mfa.Request{Client: e.policy, Cred: w.cred, Dialog: e.policy.Dialog(mfa.ProtocolOf(w.cred)), Address: x.address}
+		f := x.engine.Facts(r, &login.FirstFactor{Identity: identity, User: user, At: now, Appended: w.appended, OwnCode: w.ownCode})
 		e.Required = mfa.Required(e.policy, f)
 		e.Logins = append(e.Logins, decide(e.policy, w.credential, f))
 	}
@@ -200,20 +200,23 @@ func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.Us
 // way is one way in which a client may bring the first factor.
 type way struct {
 	credential string
-	attempt    login.Attempt
+	cred       mfa.Credential // of that kind
+	appended   bool           // with a passcode
+	ownCode    bool           // that has the form of one of the user's codes
 }
 
 // ways lists those of a client. Without a code of their own users append none that
 // counts; OpenVPN's static challenge brings what they typed all the same.
 func ways(c *mfa.Client, user mfa.User) []way {
 	own := user.Codes > 0 || user.HasPass
-	list := []way{{"PAP", login.Attempt{PAP: true}}}
+	plain := func(cred mfa.Credential) way { return way{credential: string(mfa.ProtocolOf(cred)), cred: cred} }
+	list := []way{plain(mfa.Password(""))}
 	if c.StaticChallenge || c.AppendsCode() && own {
-		list = append(list, way{"PAP with a passcode", login.Attempt{PAP: true, Appended: true, OwnCode: own}})
+		list = append(list, way{"PAP with a passcode", mfa.Password(""), true, own})
 	}
-	list = append(list, way{"MS-CHAPv2", login.Attempt{}})
+	list = append(list, plain(mfa.MSCHAPv2{}))
 	if c.NoPassword {
-		list = append(list, way{"no password", login.Attempt{None: true}})
+		list = append(list, plain(mfa.NoCredential{}))
 	}
 	return list
 }

@@ -74,11 +74,11 @@ func BenchmarkLogin(b *testing.B) {
 		for pb.Next() {
 			n := logins.Add(1)
 			name := fmt.Sprintf("user%06d", n%users)
-			r := &mfa.Request{Received: time.Now(), Client: client, User: mfa.NameOf(name), Cred: mfa.Password("right horse")}
+			r := &mfa.Request{Received: time.Now(), Client: client, User: mfa.NameOf(name), Cred: mfa.Password("right horse"), Dialog: client.Dialog(mfa.ProtocolPAP)}
 			engine.Authenticate(ctx, r, reply)
 			d := <-decided
 			r = &mfa.Request{Received: time.Now(), Client: client, User: mfa.NameOf(name), State: d.State,
-				Cred: mfa.Password(passcode(key, clock(n).Unix()/30))}
+				Cred: mfa.Password(passcode(key, clock(n).Unix()/30)), Dialog: client.Dialog(mfa.ProtocolPAP)}
 			engine.Authenticate(ctx, r, reply)
 			if d := <-decided; d.Outcome != mfa.Accept {
 				b.Errorf("login %d: %v %v", n, d.Outcome, d.Reason)

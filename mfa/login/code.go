@@ -95,7 +95,7 @@ func (e *Engine) wrongCode(c *challenge, user mfa.User, err error, now time.Time
 	if errors.Is(err, mfa.ErrCodeUsed) {
 		reason = mfa.ReasonCodeUsed
 	}
-	if w.Wrong >= maxWrongCodes || reason == mfa.ReasonCodeUsed || c.appended && !w.client.Prompts {
+	if w.Wrong >= maxWrongCodes || reason == mfa.ReasonCodeUsed || c.last {
 		e.countFatigue(w, reason, user, now)
 		v := w.ends(mfa.Reject, reason, now)
 		v.Err = err

@@ -41,7 +41,7 @@ func (e *Engine) watch(w *pendingLogin, r *mfa.Request) {
 // nobody else can be answered any more.
 func (e *Engine) degrade(ctx context.Context, w *pendingLogin, r *mfa.Request) {
 	e.Pending.settle(ctx, w, func() verdict {
-		if _, pap := r.Cred.(mfa.Password); pap && r.Client.Prompts {
+		if r.Dialog.Codes {
 			user, err := e.Directory.User(ctx, w.User)
 			if err != nil {
 				return w.fails(err, time.Now())

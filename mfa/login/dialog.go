@@ -96,8 +96,7 @@ const maxKnocks = 8
 // signed. It reports false where the client can show no challenge. A signed request
 // hears nothing, as its NAS may send it again under other identifiers.
 func (e *Engine) knock(ctx context.Context, w *pendingLogin, p waiter) bool {
-	_, pap := p.Cred.(mfa.Password)
-	if p.Signed || !pap || !p.Client.Prompts || w.Knocks >= maxKnocks {
+	if p.Signed || !p.Dialog.Codes || w.Knocks >= maxKnocks {
 		return false
 	}
 	l := w.Login

@@ -60,11 +60,9 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 		return
 	}
 	approved := e.remembered(ctx, r, &identity, user, l.Opened)
-	_, pap := r.Cred.(mfa.Password)
-	_, none := r.Cred.(mfa.NoCredential)
-	plan, reason, _ := mfa.Decide(r.Client, e.Facts(r.Client, &Attempt{
-		Identity: &identity, User: user, Address: r.Address, Remembered: approved != nil, At: l.Opened,
-		PAP: pap, None: none, Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
+	plan, reason, _ := mfa.Decide(r.Client, e.Facts(r, &FirstFactor{
+		Identity: &identity, User: user, Remembered: approved != nil, At: l.Opened,
+		Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
 	}))
 	l.Plan, l.Reason = plan, reason
 	if reason == mfa.ReasonRemembered {
@@ -224,7 +222,7 @@ func (e *Engine) limited(w *pendingLogin, user mfa.User) bool {
 // wait lets p wait for the device: with a challenge where the login has a number
 // that p can show, or a code that can be typed there, else held without an answer.
 func (e *Engine) wait(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
-	if _, pap := p.Cred.(mfa.Password); pap && p.Client.Prompts && (w.deviceCode != "" || w.Number != "" && p.Client.ShowsMessage) {
+	if p.Dialog.Codes && (w.deviceCode != "" || w.Number != "" && p.Dialog.Number) {
 		e.challenge(ctx, w, p, w.approveMessage(user.Codes > 0 || user.Pass))
 		return
 	}

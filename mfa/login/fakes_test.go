@@ -129,6 +129,7 @@ func (r *rig) dialogs(n int) (all []*answer) {
 
 // start sends a request on a goroutine of its own, as radius does.
 func (r *rig) start(q *mfa.Request) *answer {
+	q.Dialog = q.Client.Dialog(mfa.ProtocolOf(q.Cred)) // as radius does
 	a := &answer{t: r.t, rig: r, req: q}
 	r.mu.Lock()
 	r.answers = append(r.answers, a)

@@ -76,7 +76,7 @@ type challenge struct {
 	state        string
 	user         mfa.NameKey           // of the User-Name: the answer must carry the same
 	asks         *mfa.PrimaryChallenge // the primary's question; nil: one of ours
-	appended     bool                  // the answer came with the password: this State was never sent
+	last         bool                  // the answer came with the password, from a screen that can give no other
 	answered     bool
 	awaitsDevice bool // the answer is no code and waits for the device
 	answer       mfa.Password

@@ -269,7 +269,7 @@ func (t *Pending) answered(w *pendingLogin, p waiter, code string) *challenge {
 		return nil
 	}
 	c := t.newChallenge(w, p.User.Key())
-	c.appended, c.answered, c.answer, c.packets = true, true, mfa.Password(code), []waiter{p}
+	c.last, c.answered, c.answer, c.packets = !p.Dialog.Codes, true, mfa.Password(code), []waiter{p}
 	return c
 }
 

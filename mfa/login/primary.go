@@ -13,8 +13,8 @@ func (e *Engine) primary(ctx context.Context, p *waiter) (identity mfa.Identity,
 	r := p.Request
 	ctx, cancel := bounded(ctx, r.Client, r)
 	defer cancel()
-	if what := r.Client.Refuses(r.Cred); what != "" {
-		return mfa.Identity{}, "", &mfa.Decision{Reason: mfa.ReasonUnsupported, Err: fmt.Errorf("%w: %s is not taken from this client", mfa.ErrUnsupported, what)}
+	if p := mfa.ProtocolOf(r.Cred); p != "" && !r.Client.Takes(p) {
+		return mfa.Identity{}, "", &mfa.Decision{Reason: mfa.ReasonUnsupported, Err: fmt.Errorf("%w: %s is not taken from this client", mfa.ErrUnsupported, p)}
 	}
 	var err error
 	if p.try, err = e.Limits.try(ctx, r); err != nil {

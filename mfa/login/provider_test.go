@@ -25,7 +25,7 @@ func TestPushProvider(t *testing.T) {
 		{"both at chat", mfa.User{Devices: 2, Elsewhere: []string{"chat"}}, "chat", mfa.PlanPush, mfa.ReasonApproveDeny},
 		{"none", mfa.User{}, "chat", mfa.PlanNone, mfa.ReasonNotRegisteredAllowed}, // require_user_match: false
 	} {
-		plan, reason, _ := mfa.Decide(&mfa.Client{Pusher: (*anyPusher)(nil), PushProvider: c.provider}, &mfa.Facts{Identity: &mfa.Identity{Name: mfa.NameOf("anna"), Known: true}, User: c.user})
+		plan, reason, _ := mfa.Decide(&mfa.Client{Pusher: (*anyPusher)(nil), PushProvider: c.provider}, &mfa.Facts{Identity: &mfa.Identity{Name: mfa.NameOf("anna"), Known: true}, User: c.user, Protocol: mfa.ProtocolMSCHAPv2})
 		if plan != c.plan || reason != c.reason {
 			t.Errorf("%s: got %v %s, want %v %s", c.name, plan, reason, c.plan, c.reason)
 		}

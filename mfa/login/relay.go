@@ -16,8 +16,7 @@ const maxRelayed = 8
 func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.Decision) bool {
 	var asks *mfa.PrimaryChallenge
 	_, continues := p.Client.Primary.(mfa.PrimaryContinuer)
-	_, pap := p.Cred.(mfa.Password)
-	if !errors.As(refused.Err, &asks) || !continues || !pap || !p.Client.Prompts {
+	if !errors.As(refused.Err, &asks) || !continues || !p.Dialog.Codes {
 		return false
 	}
 	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
