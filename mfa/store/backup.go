@@ -88,7 +88,8 @@ func checkCopy(ctx context.Context, file string, ring *keyring) error {
 // Note writes an administrative event that changes nothing.
 func (s *Store) Note(ctx context.Context, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: event")
-	return s.locked(ctx, func(tx *sql.Tx) error { return s.insertAdmin(ctx, tx, ev) })
+	_, err = s.Apply(ctx, ev)
+	return err
 }
 
 // IsOwn reports whether path is one of the files that the store works with.

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // MaxBypass is the longest time that a bypass can be made for.
 const MaxBypass = 24 * time.Hour
 
 const (
-	maxBypasses = 100 // at once
 	// clockSlack is how far a clock may go back without having been set back.
 	clockSlack = 5 * time.Second
 	// seenEvery is how often a server notes on disk that a bypass is in force.
@@ -58,21 +58,8 @@ func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, 
 	b.Began = s.opt.Now().UTC().Truncate(time.Microsecond)
 	b.Until = b.Began.Add(d).Truncate(time.Microsecond)
 	ev.User, ev.Client, ev.Text = b.User, b.Client, "bypass begun: "+b.String()
-	err = s.change(ctx, nil, ev, func(tx *sql.Tx) error {
-		var n int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM bypasses`).Scan(&n); err != nil {
-			return err
-		}
-		if n >= maxBypasses {
-			return fmt.Errorf("must be one of at most %d", maxBypasses)
-		}
-		r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, user) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
-			b.Group.String(), b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator, b.User.String())
-		if err == nil {
-			b.ID, err = r.LastInsertId()
-		}
-		return err
-	})
+	done, err := s.Apply(ctx, ev, op.BeginBypass{Bypass: b})
+	b.ID = done.Bypass
 	return b, err
 }
 
@@ -88,14 +75,8 @@ func (s *Store) EndBypass(ctx context.Context, id int64, ev mfa.Event) (err erro
 			ev.User, ev.Client, ev.Text = b.User, b.Client, "bypass ended: "+b.String()
 		}
 	}
-	return s.removeBypass(ctx, id, ev)
-}
-
-func (s *Store) removeBypass(ctx context.Context, id int64, ev mfa.Event) error {
-	return s.change(ctx, nil, ev, func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, id)
-		return changed(r, err, fmt.Errorf("bypass %d: %w", id, ErrNotFound))
-	})
+	_, err = s.Apply(ctx, ev, op.EndBypass{ID: id})
+	return err
 }
 
 // StoredBypasses returns what is on disk, with the time that is left by the wall
@@ -143,7 +124,7 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 			continue
 		}
 		ev := mfa.Event{Time: wall, User: b.User, Client: b.Client, Text: "bypass ended by itself: " + b.String()}
-		if err := s.removeBypass(ctx, b.ID, ev); err != nil && !errors.Is(err, ErrNotFound) { // a command was first
+		if _, err := s.Apply(ctx, ev, op.EndBypass{ID: b.ID}); err != nil && !errors.Is(err, ErrNotFound) { // a command was first
 			return err
 		}
 	}
@@ -152,10 +133,7 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 	}
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	err = s.update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE bypasses SET seen = max(seen, ?)`, micros(wall))
-		return err
-	})
+	err = s.keep(ctx, op.SeeBypasses{At: wall})
 	if err == nil {
 		err = s.readBypasses(ctx, s.db)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // wallClock is a clock that a test sets.
@@ -199,11 +200,11 @@ func TestBypassBounds(t *testing.T) {
 		}
 	}
 	wantBypasses(t, s, "after errors", "")
-	for i := range maxBypasses {
+	for i := range op.MaxBypasses {
 		begin(t, s, fmt.Sprint("group", i), "", time.Hour)
 	}
 	if _, err := s.BeginBypass(t.Context(), good, time.Hour, admin("")); err == nil {
-		t.Errorf("more than %d at once", maxBypasses)
+		t.Errorf("more than %d at once", op.MaxBypasses)
 	}
 	// Whoever writes into the database does not get more than a command does.
 	_, err := s.db.ExecContext(t.Context(), `UPDATE bypasses SET until = until + 1000000000000`)

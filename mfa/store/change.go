@@ -3,12 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 const (
@@ -17,68 +17,33 @@ const (
 	pollChunk = 512
 )
 
-// change runs f, which changes the given users (folded), and records ev, in one
-// transaction. None at all means latches, bypasses and sealing keys. It returns when the
-// change is on disk and the server, this process or another, works with it.
-func (s *Store) change(ctx context.Context, users []string, ev mfa.Event, f func(*sql.Tx) error) error {
-	return s.changeAs(ctx, users, func(tx *sql.Tx) (mfa.Event, error) { return ev, f(tx) })
-}
-
-// changeAs is change for an event that depends on what f finds.
-func (s *Store) changeAs(ctx context.Context, users []string, f func(*sql.Tx) (mfa.Event, error)) error {
-	var id int64
-	commit := func() error {
-		return s.update(ctx, func(tx *sql.Tx) (err error) {
-			ev, err := f(tx)
-			if err != nil {
-				return err
-			}
-			if err := s.insertAdmin(ctx, tx, ev); err != nil {
-				return err
-			}
-			id, err = noteChange(ctx, tx, users)
-			return err
-		})
-	}
+// Apply applies ops and writes ev, in one commit. It returns when the change is on disk and
+// the server, this process or another, works with it. On an error nothing is changed, except
+// for ErrNotSeen: the change is on disk. Without an operation the event stands for itself.
+func (s *Store) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.Done, err error) {
 	if !s.opt.Server {
-		if err := commit(); err != nil {
-			return err
+		if done, err = s.commitOps(ctx, ev, ops...); err != nil || len(ops) == 0 {
+			return done, err
 		}
-		return s.awaitServer(ctx, id)
+		return done, s.awaitServer(ctx, done.Change)
 	}
 	s.wmu.Lock()
-	err := commit()
+	done, err = s.commitOps(ctx, ev, ops...)
 	s.wmu.Unlock()
-	if err != nil {
-		return err
+	if err != nil || len(ops) == 0 {
+		return done, err
 	}
-	return s.catchUp(context.WithoutCancel(ctx))
+	return done, s.catchUp(context.WithoutCancel(ctx))
 }
 
-// noteChange tells the server what to read again.
-func noteChange(ctx context.Context, tx *sql.Tx, users []string) (id int64, err error) {
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO changes (user) VALUES (?)`)
-	if err != nil {
-		return 0, err
-	}
-	defer insert.Close()
-	note := func(user any) error {
-		r, err := insert.ExecContext(ctx, user)
-		if err == nil {
-			id, err = r.LastInsertId()
-		}
-		return err
-	}
-	if len(users) == 0 {
-		err = note(nil)
-		return id, err
-	}
-	for _, user := range users {
-		if err := note(user); err != nil {
-			return 0, err
-		}
-	}
-	return id, nil
+// keep writes notes in one commit. A server calls it with wmu held.
+func (s *Store) keep(ctx context.Context, notes ...op.Note) error { return s.keepNotes(ctx, notes...) }
+
+// keepLocked is keep for a caller that does not hold wmu.
+func (s *Store) keepLocked(ctx context.Context, notes ...op.Note) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.keep(ctx, notes...)
 }
 
 // poll takes over what other processes have changed. It looks at the list of
@@ -190,29 +155,4 @@ func (s *Store) reloadGlobal(ctx context.Context, q querier) error {
 	}
 	s.latches = latches
 	return nil
-}
-
-// ensureUser adds a user that is enrolled for the first time.
-func ensureUser(ctx context.Context, tx *sql.Tx, name mfa.Name) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`, name.Key().String(), name.String())
-	return err
-}
-
-// changed returns missing if r changed nothing.
-func changed(r sql.Result, err, missing error) error {
-	if err != nil {
-		return err
-	}
-	n, err := r.RowsAffected()
-	if err == nil && n == 0 {
-		err = missing
-	}
-	return err
-}
-
-// isUnique reports whether a row was refused because there is one like it.
-func isUnique(err error) bool {
-	const unique, primaryKey = 2067, 1555 // SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY
-	var e interface{ Code() int }
-	return errors.As(err, &e) && (e.Code() == unique || e.Code() == primaryKey)
 }

@@ -200,7 +200,8 @@ func TestPruneKeepsUnseenChanges(t *testing.T) {
 		if _, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1`); err != nil {
 			return err
 		}
-		_, err := noteChange(ctx, tx, append([]string{"eve"}, make([]string, keepChanges+1)...))
+		_, err := tx.ExecContext(ctx, `INSERT INTO changes (user) VALUES ('eve');
+			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO changes (user) SELECT '' FROM n`, keepChanges)
 		return err
 	}))
 	must(t, s.prune(ctx))
@@ -221,7 +222,7 @@ func TestPruneKeepsUnseenChanges(t *testing.T) {
 func TestWriteLaterFails(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	s.Latch("vpn", netip.MustParseAddr("203.0.113.10"), time.Now())
-	s.keep(unsaved{devices: map[string]struct{}{"d1": {}}})
+	s.putBack(unsaved{devices: map[string]struct{}{"d1": {}}})
 	if len(s.unsaved.latches) != 1 || len(s.unsaved.devices) != 1 {
 		t.Errorf("got %d latches, %d devices to be written; want both", len(s.unsaved.latches), len(s.unsaved.devices))
 	}

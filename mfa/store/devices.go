@@ -2,14 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // Devices implements device.Store. The keys belong to the store.
@@ -82,6 +81,9 @@ func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []device.D
 	return list, err
 }
 
+// enrollTries is how often a device is named anew whose name was taken in between.
+const enrollTries = 8
+
 // Enroll implements device.Store. It records the enrolment as an event.
 func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (_ device.Device, err error) {
 	defer wrap(&err, "store: enrolment")
@@ -91,37 +93,23 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (_ d
 		return device.Device{}, err
 	}
 	d.User = in.User
-	key := in.User.Key().String()
-	err = s.changeAs(ctx, []string{key}, func(tx *sql.Tx) (ev mfa.Event, err error) {
-		if _, err := s.invited(ctx, tx, hash); err != nil {
-			return ev, err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE hash = ?`, hash[:]); err != nil {
-			return ev, err
-		}
-		if err := ensureUser(ctx, tx, d.User); err != nil {
-			return ev, err
-		}
-		names, err := deviceNames(ctx, tx, key, "")
+	wanted := d.Name
+	for range enrollTries {
+		names, err := deviceNames(ctx, s.db, d.User.Key().String(), "")
 		if err != nil {
-			return ev, err
+			return device.Device{}, err
 		}
-		d.Name = device.FreeName(d.Name, names)
-		ev = mfa.Event{User: d.User, Reason: mfa.ReasonDeviceAdded, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
+		d.Name = device.FreeName(wanted, names)
+		ev := mfa.Event{User: d.User, Reason: mfa.ReasonDeviceAdded, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
 		ev.Device, ev.DeviceID = d.Name, d.ID
-		_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			d.ID, key, d.Name, d.Key, d.Version, micros(d.Added), micros(d.Seen))
-		return ev, err
-	})
-	if err != nil {
-		return device.Device{}, err
+		if _, err = s.Apply(ctx, ev, op.Enroll{Invitation: hash, Device: d}); err == nil {
+			return d, nil
+		} else if !errors.Is(err, device.ErrNameTaken) {
+			return device.Device{}, err
+		}
 	}
-	return d, nil
+	return device.Device{}, device.ErrNameTaken
 }
-
-// maxRegistrations bounds the devices of one user at one other provider: each
-// rings at every prompt.
-const maxRegistrations = 8
 
 // AddDevice registers a device of another provider than our own.
 // It is an error if the user has a device of that name.
@@ -130,42 +118,9 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device, ev mfa.Event) (e
 	if d.Provider == "" || len(d.Key) > 0 {
 		return errors.New("a device of our own enrols itself")
 	}
-	key := d.User.Key().String()
 	ev.Reason = mfa.ReasonDeviceAdded
-	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
-		var n int
-		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ? AND provider = ?`, key, d.Provider).Scan(&n)
-		switch {
-		case err != nil:
-			return err
-		case n >= maxRegistrations:
-			return fmt.Errorf("user %q has %d devices at %q already", d.User, n, d.Provider)
-		}
-		names, err := deviceNames(ctx, tx, key, "")
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(names, func(other string) bool { return device.SameName(d.Name, other) }) {
-			return fmt.Errorf("%w: %q", device.ErrNameTaken, d.Name)
-		}
-		if err := ensureUser(ctx, tx, d.User); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen, provider) VALUES (?, ?, ?, x'', 0, ?, 0, ?)`,
-			d.ID, key, d.Name, micros(d.Added), d.Provider)
-		return err
-	})
-}
-
-// deviceNames returns the names of a user's devices, but for one of them.
-func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []string, err error) {
-	err = each(ctx, tx, `SELECT name FROM devices WHERE user = ? AND id <> ?`, []any{user, but}, func(r *sql.Rows) error {
-		var name string
-		err := r.Scan(&name)
-		names = append(names, name)
-		return err
-	})
-	return names, err
+	_, err = s.Apply(ctx, ev, op.AddDevice{Device: d})
+	return err
 }
 
 // RemoveDevice removes the user's device with this id, or the one with this
@@ -173,31 +128,8 @@ func deviceNames(ctx context.Context, tx *sql.Tx, user, but string) (names []str
 // anew. device.ErrNoDevice if there is none.
 func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: removing a device")
-	key := user.Key().String()
-	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
-		var ids []string
-		const query = `SELECT id FROM devices WHERE user = ?1 AND id = ?2
-			UNION ALL SELECT id FROM devices WHERE user = ?1 AND name = ?2 AND NOT EXISTS (SELECT 1 FROM devices WHERE user = ?1 AND id = ?2)`
-		err := each(ctx, tx, query, []any{key, idOrName}, func(r *sql.Rows) error {
-			var id string
-			err := r.Scan(&id)
-			ids = append(ids, id)
-			return err
-		})
-		switch {
-		case err != nil:
-			return err
-		case len(ids) == 0:
-			return fmt.Errorf("%w: %q of user %q", device.ErrNoDevice, idOrName, user)
-		case len(ids) > 1:
-			return fmt.Errorf("%d devices of user %q are named %q: name one by its id", len(ids), user, idOrName)
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ?`, ids[0]); err != nil {
-			return err
-		}
-		_, err = endInvitations(ctx, tx, key)
-		return err
-	})
+	_, err = s.Apply(ctx, ev, op.RemoveDevice{User: user, ID: idOrName, Name: idOrName})
+	return err
 }
 
 // SeenDevice implements device.Store. It is in memory at once, on disk a little later.
@@ -221,22 +153,13 @@ func (s *Store) SeenDevice(ctx context.Context, id string, version int, at time.
 // another one has that name.
 func (s *Store) RenameDevice(ctx context.Context, by device.Device, id, name string) (err error) {
 	defer wrap(&err, "store: renaming a device")
-	key := by.User.Key().String()
 	old, err := s.own(ctx, by, id)
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name)), func(tx *sql.Tx) error {
-		names, err := deviceNames(ctx, tx, key, id)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(names, func(other string) bool { return device.SameName(name, other) }) {
-			return device.ErrNameTaken
-		}
-		r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, name, id, key)
-		return changed(r, err, device.ErrNoDevice)
-	})
+	ev := ownChange(by, fmt.Sprintf("device %q is named %q from now on", old.Name, name))
+	_, err = s.Apply(ctx, ev, op.RenameDevice{User: by.User, ID: id, Name: name})
+	return err
 }
 
 // RemoveOwnDevice removes a device of the user who holds by, which may be by
@@ -244,19 +167,13 @@ func (s *Store) RenameDevice(ctx context.Context, by device.Device, id, name str
 // device with this id.
 func (s *Store) RemoveOwnDevice(ctx context.Context, by device.Device, id string) (err error) {
 	defer wrap(&err, "store: removing a device")
-	key := by.User.Key().String()
 	old, err := s.own(ctx, by, id)
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, []string{key}, ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id)), func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ? AND user = ?`, id, key)
-		if err := changed(r, err, device.ErrNoDevice); err != nil {
-			return err
-		}
-		_, err = endInvitations(ctx, tx, key)
-		return err
-	})
+	ev := ownChange(by, fmt.Sprintf("device %q (%s) removed", old.Name, id))
+	_, err = s.Apply(ctx, ev, op.RemoveDevice{User: by.User, ID: id})
+	return err
 }
 
 // own returns a device of the user who holds by.

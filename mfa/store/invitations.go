@@ -4,47 +4,31 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // ErrBlocked means that a user who is blocked gets no invitation.
-var ErrBlocked = errors.New("user is blocked")
+var ErrBlocked = op.ErrBlocked
 
 // Invite stores an invitation in the place of the user's older one. ErrBlocked
 // for a user who is blocked.
 func (s *Store) Invite(ctx context.Context, in device.Invitation, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: invitation")
-	key := in.User.Key().String()
-	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
-		if blocked, err := isBlocked(ctx, tx, key); err != nil || blocked {
-			return errors.Join(err, ErrBlocked)
-		}
-		if _, err := endInvitations(ctx, tx, key); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES (?, ?, ?)`,
-			in.Hash[:], in.User.String(), micros(in.Expires))
-		return err
-	})
+	_, err = s.Apply(ctx, ev, op.Invite{Invitation: in})
+	return err
 }
 
 // Uninvite ends a user's invitation. ErrNotFound where there is none.
 func (s *Store) Uninvite(ctx context.Context, user mfa.Name, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: invitation")
-	key := user.Key().String()
-	return s.change(ctx, []string{key}, ev, func(tx *sql.Tx) error {
-		n, err := endInvitations(ctx, tx, key)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("invitation of user %q: %w", user, ErrNotFound)
-		}
-		return err
-	})
+	_, err = s.Apply(ctx, ev, op.Uninvite{User: user})
+	return err
 }
 
 // Invitations returns those that are valid, of a user, or of everybody for no name, by user.

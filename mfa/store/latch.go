@@ -3,8 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // maxLatches bounds the source addresses that are remembered. Whoever reaches
@@ -90,20 +88,8 @@ func (s *Store) Latches(ctx context.Context) (_ []LatchedSource, err error) {
 // does, and returns how many addresses that were. ErrNotFound if none.
 func (s *Store) Unlatch(ctx context.Context, client string, addr netip.Addr, ev mfa.Event) (n int, err error) {
 	defer wrap(&err, "store: unlatch")
-	query, args := `DELETE FROM latches WHERE client = ?`, []any{client}
-	if addr.IsValid() {
-		query, args = query+` AND addr = ?`, append(args, addr.Unmap().String())
-	}
-	err = s.change(ctx, nil, ev, func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, query, args...)
-		if err := changed(r, err, fmt.Errorf("latched address of client %q: %w", client, ErrNotFound)); err != nil {
-			return err
-		}
-		rows, err := r.RowsAffected()
-		n = int(rows)
-		return err
-	})
-	return n, err
+	done, err := s.Apply(ctx, ev, op.Unlatch{Client: client, Addr: addr})
+	return done.N, err
 }
 
 // flush writes what was to be written later.
@@ -113,49 +99,28 @@ func (s *Store) flush(ctx context.Context) error {
 	s.mu.Lock()
 	todo := s.unsaved
 	s.unsaved = unsaved{full: todo.full}
-	type seen struct {
-		id      string
-		version int
-		at      int64
-		passkey *device.Passkey
+	var notes []op.Note
+	for key, since := range todo.latches {
+		notes = append(notes, op.KeepLatch{Latch: op.Latch{Client: key.client, Addr: key.addr, Since: since}})
 	}
-	devices := make([]seen, 0, len(todo.devices))
 	for id := range todo.devices {
 		if d := s.devices[id]; d != nil {
-			devices = append(devices, seen{id, d.Version, micros(d.Seen), d.Passkey})
+			notes = append(notes, op.SeeDevice{ID: id, Version: d.Version, At: d.Seen, Passkey: d.Passkey})
 		}
 	}
 	s.mu.Unlock()
-	if len(todo.latches) == 0 && len(devices) == 0 {
+	if len(notes) == 0 {
 		return nil
 	}
-	err := s.update(ctx, func(tx *sql.Tx) error {
-		for key, since := range todo.latches {
-			_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO latches (client, addr, since) VALUES (?, ?, ?)`, key.client, key.addr.String(), micros(since))
-			if err != nil {
-				return err
-			}
-		}
-		for _, d := range devices {
-			passkey, err := passkeyColumn(d.passkey)
-			if err != nil {
-				return err
-			}
-			// One that memory does not have yet stays.
-			if _, err := tx.ExecContext(ctx, `UPDATE devices SET version = ?, seen = ?, passkey = coalesce(?, passkey) WHERE id = ?`, d.version, d.at, passkey, d.id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := s.keep(ctx, notes...)
 	if err != nil {
-		s.keep(todo)
+		s.putBack(todo)
 	}
 	return err
 }
 
-// keep puts back what could not be written.
-func (s *Store) keep(todo unsaved) {
+// putBack keeps what could not be written.
+func (s *Store) putBack(todo unsaved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.unsaved.latches == nil {

@@ -3,12 +3,12 @@ package store
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // AddPasskey gives a device its passkey, with an event. device.ErrPasskeyExists if
@@ -16,28 +16,8 @@ import (
 // is no such device.
 func (s *Store) AddPasskey(ctx context.Context, dev device.Device, p device.Passkey) (err error) {
 	defer wrap(&err, "store: passkey")
-	data, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
 	ev := ownChange(dev, fmt.Sprintf("device %q has a passkey from now on", dev.Name))
-	err = s.change(ctx, []string{dev.User.Key().String()}, ev, func(tx *sql.Tx) error {
-		var has bool
-		err := tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = ?`, dev.ID).Scan(&has)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return device.ErrNoDevice
-		case err != nil:
-			return err
-		case has:
-			return device.ErrPasskeyExists
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE devices SET passkey = ?, passkey_id = ? WHERE id = ?`, data, p.ID, dev.ID)
-		return err
-	})
-	if isUnique(err) {
-		return device.ErrPasskeyExists
-	}
+	_, err = s.Apply(ctx, ev, op.AddPasskey{User: dev.User, Device: dev.ID, Passkey: p})
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // TestOtherProviders: a device of another provider is a registered method, and
@@ -49,7 +50,7 @@ func TestOtherProviders(t *testing.T) {
 		t.Errorf("removed: got %v", err)
 	}
 
-	for i := range maxRegistrations {
+	for i := range op.MaxRegistrations {
 		must(t, cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", fmt.Sprint(i), time.Now()), admin("add")))
 	}
 	if cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", "one more", time.Now()), admin("add")) == nil {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 const (
@@ -111,10 +112,7 @@ func (s *Store) trusted(ctx context.Context) (time.Time, error) {
 	if d := p.clock.Sub(p.saved); d > -clockEvery && d < clockEvery || now.Before(earliest) {
 		return p.clock, nil
 	}
-	err := s.locked(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES ('pruned', ?)`, micros(p.clock))
-		return err
-	})
+	err := s.keepLocked(ctx, op.SetClock{At: p.clock})
 	if err == nil {
 		p.saved = p.clock
 	}
@@ -261,7 +259,7 @@ func (s *Store) sayEarly(ctx context.Context, n int) error {
 		kept = "should be kept for " + s.opt.Keep.String()
 	}
 	text := fmt.Sprintf("%d events that %s were removed: events.max_size is full", early.n, kept)
-	err := s.locked(ctx, func(tx *sql.Tx) error { return s.insertAdmin(ctx, tx, mfa.Event{Text: text}) })
+	err := s.Note(ctx, mfa.Event{Text: text})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 // Rekey makes a new sealing key and seals every token and the Web Push key with
@@ -28,27 +29,10 @@ func (s *Store) Rekey(ctx context.Context, ev mfa.Event) (n int, err error) {
 	return n, s.dropKeys(ctx)
 }
 
-// useKey seals every token with key id, if the key file has it still: another
-// rekey at the same moment takes out what nothing is sealed with.
+// useKey seals every token with key id.
 func (s *Store) useKey(ctx context.Context, id byte, ev mfa.Event) (n int, err error) {
-	err = s.change(ctx, nil, ev, func(tx *sql.Tx) (err error) {
-		kept, err := s.keysOnDisk()
-		if err != nil {
-			return err
-		}
-		if kept.raw[id] == nil {
-			return errors.New("another rekey came between; try again")
-		}
-		ring := s.ring.Load()
-		if n, err = reseal(ctx, tx, ring, id); err != nil {
-			return err
-		}
-		if err := resealWebPush(ctx, tx, ring, id); err != nil {
-			return err
-		}
-		return setKey(ctx, tx, ring, id)
-	})
-	return n, err
+	done, err := s.Apply(ctx, ev, op.Reseal{Key: id})
+	return done.N, err
 }
 
 // addKey puts a new key into the key file. Nothing uses it yet. The write lock
@@ -78,8 +62,8 @@ func (s *Store) addKey(ctx context.Context) (id byte, err error) {
 	return id, err
 }
 
-// reseal opens every token's secret and seals it with key id.
-func reseal(ctx context.Context, tx *sql.Tx, ring *keyring, id byte) (n int, err error) {
+// resealTokens opens every token's secret and seals it with key id.
+func resealTokens(ctx context.Context, tx *sql.Tx, ring *keyring, id byte) (n int, err error) {
 	sealed := make(map[string][]byte)
 	err = each(ctx, tx, `SELECT id, user, secret FROM tokens`, nil, func(r *sql.Rows) error {
 		var token, user string

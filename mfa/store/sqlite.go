@@ -18,13 +18,14 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/otp"
 )
 
 // The errors that callers tell apart.
 var (
 	// ErrNotFound means that what was to be changed or removed is not there.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = op.ErrNotFound
 	// ErrInUse means that another server has this data_dir.
 	ErrInUse = errors.New("data_dir is in use by another server")
 	// ErrNotSeen means that a change is on disk, but the server beside this

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"maps"
 	"net/netip"
 	"time"
@@ -52,30 +53,21 @@ func (s *Store) SaveStats(ctx context.Context, stats []ClientStats) (err error) 
 	if s.saved != nil && maps.Equal(s.saved, now) {
 		return nil
 	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
-		if s.saved == nil { // those of the server before this one
-			if _, err := tx.ExecContext(ctx, `DELETE FROM stats`); err != nil {
-				return err
-			}
+	var notes []op.Note
+	if s.saved == nil { // those of the server before this one
+		notes = append(notes, op.ClearStats{})
+	}
+	for client := range s.saved {
+		if _, ok := now[client]; !ok {
+			notes = append(notes, op.SetStats{Client: client})
 		}
-		for client := range s.saved {
-			if _, ok := now[client]; ok {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM stats WHERE client = ?`, client); err != nil {
-				return err
-			}
+	}
+	for client, data := range now {
+		if s.saved[client] != data {
+			notes = append(notes, op.SetStats{Client: client, Data: []byte(data)})
 		}
-		for client, data := range now {
-			if s.saved[client] == data {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO stats (client, data) VALUES (?, ?)`, client, []byte(data)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	err = s.keep(ctx, notes...)
 	if err == nil {
 		s.saved = now
 	}

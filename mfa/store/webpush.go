@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
 var _ device.WebSubscriptionStore = (*Store)(nil)
@@ -51,11 +52,7 @@ func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscripti
 	if !replaces(old) {
 		return nil // it subscribes each time that its page is opened
 	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `UPDATE devices SET endpoint = ?2, web_key = ?3, web_auth = ?4 WHERE id = ?1`,
-			id, sub.Endpoint, sub.Key, sub.Auth)
-		return changed(r, err, device.ErrNoDevice) // a command has removed it just now
-	})
+	err = s.keep(ctx, op.SubscribeDevice{ID: id, Subscription: *sub})
 	if err != nil {
 		return err
 	}
@@ -74,38 +71,40 @@ func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscripti
 // somebody could ring every phone.
 func (s *Store) WebPushKey(ctx context.Context) (key *ecdsa.PrivateKey, err error) {
 	defer wrap(&err, "store: Web Push key")
-	var sealed []byte
-	err = s.locked(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT key FROM web_push_key`).Scan(&sealed)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
+	sealed, err := s.sealedWebPushKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if sealed == nil {
 		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		secret, err := made.Bytes()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ring, id, err := s.sealer(ctx, tx)
-		if err != nil {
-			return err
+		if err := s.keepLocked(ctx, op.KeepWebPushKey{Secret: secret}); err != nil {
+			return nil, err
 		}
-		if sealed, err = ring.seal(id, secret, webPushBound()); err != nil {
-			return err
+		if sealed, err = s.sealedWebPushKey(ctx); err != nil { // another process may have been first
+			return nil, err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO web_push_key (key) VALUES (?)`, sealed)
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
 	secret, err := s.ring.Load().open(sealed, webPushBound())
 	if err != nil {
 		return nil, err
 	}
 	return ecdsa.ParseRawPrivateKey(elliptic.P256(), secret)
+}
+
+// sealedWebPushKey returns what is on disk; nil: nothing yet.
+func (s *Store) sealedWebPushKey(ctx context.Context) (sealed []byte, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT key FROM web_push_key`).Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return sealed, err
 }
 
 // webPushBound is the associated data of the key.

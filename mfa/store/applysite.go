@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/radmatch/radmatch/mfa/store/op"
+)
+
+func beginBypass(ctx context.Context, tx *sql.Tx, o op.BeginBypass, done *op.Done) error {
+	b := o.Bypass
+	var n int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM bypasses`).Scan(&n); err != nil {
+		return err
+	}
+	if n >= op.MaxBypasses {
+		return fmt.Errorf("must be one of at most %d", op.MaxBypasses)
+	}
+	r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, user) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
+		b.Group.String(), b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator, b.User.String())
+	if err == nil {
+		done.Bypass, err = r.LastInsertId()
+	}
+	return err
+}
+
+func endBypass(ctx context.Context, tx *sql.Tx, o op.EndBypass) error {
+	r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, o.ID)
+	return changed(r, err, fmt.Errorf("bypass %d: %w", o.ID, op.ErrNotFound))
+}
+
+func unlatch(ctx context.Context, tx *sql.Tx, o op.Unlatch, done *op.Done) error {
+	query, args := `DELETE FROM latches WHERE client = ?`, []any{o.Client}
+	if o.Addr.IsValid() {
+		query, args = query+` AND addr = ?`, append(args, o.Addr.Unmap().String())
+	}
+	r, err := tx.ExecContext(ctx, query, args...)
+	if err := changed(r, err, fmt.Errorf("latched address of client %q: %w", o.Client, op.ErrNotFound)); err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	done.N = int(n)
+	return err
+}
+
+// keepWebPushKey seals the key as of tx.
+func (s *Store) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPushKey) error {
+	var there bool
+	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM web_push_key)`).Scan(&there); err != nil || there {
+		return err
+	}
+	ring, id, err := s.sealer(ctx, tx)
+	if err != nil {
+		return err
+	}
+	sealed, err := ring.seal(id, n.Secret, webPushBound())
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO web_push_key (key) VALUES (?)`, sealed)
+	return err
+}
+
+// reseal seals everything with key o.Key, if the key file has it still: another
+// rekey at the same moment takes out what nothing is sealed with.
+func (s *Store) reseal(ctx context.Context, tx *sql.Tx, o op.Reseal, done *op.Done) error {
+	kept, err := s.keysOnDisk()
+	if err != nil {
+		return err
+	}
+	if kept.raw[o.Key] == nil {
+		return errors.New("another rekey came between; try again")
+	}
+	ring := s.ring.Load()
+	if done.N, err = resealTokens(ctx, tx, ring, o.Key); err != nil {
+		return err
+	}
+	if err := resealWebPush(ctx, tx, ring, o.Key); err != nil {
+		return err
+	}
+	return setKey(ctx, tx, ring, o.Key)
+}

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/otp"
+)
+
+func block(ctx context.Context, tx *sql.Tx, o op.Block) error {
+	key := o.User.Key().String()
+	if err := ensureUser(ctx, tx, o.User); err != nil {
+		return err
+	}
+	if _, err := endInvitations(ctx, tx, key); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1 WHERE user = ?`, key)
+	return err
+}
+
+func unblock(ctx context.Context, tx *sql.Tx, o op.Unblock) error {
+	key := o.User.Key().String()
+	if err := ensureUser(ctx, tx, o.User); err != nil {
+		return err
+	}
+	if _, err := endInvitations(ctx, tx, key); err != nil {
+		return err
+	}
+	if err := dropOdd(ctx, tx, key); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE user = ?`, key); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 0, unblocked = ? WHERE user = ?`, micros(o.At), key)
+	return err
+}
+
+func setMethod(ctx context.Context, tx *sql.Tx, o op.SetDefaultMethod) error {
+	if err := ensureUser(ctx, tx, o.User); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE users SET method = ? WHERE user = ?`, string(o.Method), o.User.Key().String())
+	return err
+}
+
+func (s *Store) addTokens(ctx context.Context, tx *sql.Tx, o op.AddTokens, done *op.Done) error {
+	in, err := s.newInserter(ctx, tx)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	done.Refused = make([]error, len(o.Tokens))
+	added := 0
+	for i := range o.Tokens {
+		err := in.add(ctx, o.Tokens[i])
+		if done.Refused[i] = err; err == nil {
+			added++
+		} else if !errors.Is(err, otp.ErrDuplicate) && !errors.Is(err, otp.ErrTooMany) {
+			return err
+		}
+	}
+	if added == 0 {
+		return op.ErrNothing
+	}
+	return nil
+}
+
+// inserter adds tokens in one transaction.
+type inserter struct {
+	ring        *keyring
+	key         byte
+	stmts       []*sql.Stmt
+	user, mine  *sql.Stmt
+	removed     *sql.Stmt
+	insertToken *sql.Stmt
+}
+
+func (s *Store) newInserter(ctx context.Context, tx *sql.Tx) (in *inserter, err error) {
+	in = new(inserter)
+	if in.ring, in.key, err = s.sealer(ctx, tx); err != nil {
+		return nil, err
+	}
+	for stmt, query := range map[**sql.Stmt]string{
+		&in.user: `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`,
+		&in.mine: `SELECT id, secret FROM tokens WHERE user = ?`,
+		&in.removed: `SELECT max(next, coalesce((SELECT max(step) + 1 FROM events WHERE id > ` + foldedMark + ` AND token = removed.id), 0))
+			FROM removed WHERE mark = ?`,
+		&in.insertToken: `INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	} {
+		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
+			in.close()
+			return nil, err
+		}
+		in.stmts = append(in.stmts, *stmt)
+	}
+	return in, nil
+}
+
+func (in *inserter) close() {
+	for _, stmt := range in.stmts {
+		stmt.Close()
+	}
+}
+
+func (in *inserter) add(ctx context.Context, t otp.Token) error {
+	user := t.User.Key().String()
+	if t.ID == "" {
+		t.ID = strings.ToLower(rand.Text()[:12])
+	}
+	if err := in.check(ctx, user, t.Secret); err != nil {
+		return err
+	}
+	var used int64
+	if err := in.removed.QueryRowContext(ctx, secretMark(&t)).Scan(&used); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	t.Next = max(t.Next, used)
+	sealed, err := in.ring.seal(in.key, t.Secret, bound(user, t.ID))
+	if err != nil {
+		return err
+	}
+	if _, err := in.user.ExecContext(ctx, user, t.User.String()); err != nil {
+		return err
+	}
+	_, err = in.insertToken.ExecContext(ctx, t.ID, user, string(t.Kind), sealed, t.Algorithm, t.Digits, t.Period, t.Next, t.Drift,
+		t.Serial, t.Label, micros(t.NotBefore), micros(t.Expires), t.Once, micros(t.Created))
+	if isUnique(err) {
+		return fmt.Errorf("serial number %q: %w", t.Serial, otp.ErrDuplicate)
+	}
+	return err
+}
+
+// check refuses one token too many, and a secret that the user has already.
+func (in *inserter) check(ctx context.Context, user string, secret []byte) error {
+	rows, err := in.mine.QueryContext(ctx, user)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		var id string
+		var sealed sql.RawBytes
+		if err := rows.Scan(&id, &sealed); err != nil {
+			return err
+		}
+		if n++; n >= otp.MaxTokens {
+			return otp.ErrTooMany
+		}
+		// One that does not open cannot verify a code either.
+		have, err := in.ring.open(sealed, bound(user, id))
+		if err == nil && subtle.ConstantTimeCompare(have, secret) == 1 {
+			return otp.ErrDuplicate
+		}
+	}
+	return rows.Err()
+}
+
+func removePasses(ctx context.Context, tx *sql.Tx, o op.RemovePasses) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE user = ? AND kind = ?`, o.User.Key().String(), string(otp.Pass))
+	return err
+}
+
+func (s *Store) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) error {
+	key := o.User.Key().String()
+	t := otp.Token{User: o.User}
+	var sealed []byte
+	const query = `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?1 AND (id = ?2 OR serial = ?2) ORDER BY id <> ?2`
+	err := tx.QueryRowContext(ctx, query, key, o.IDOrSerial).Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%w: token %q of user %q: %w", otp.ErrNoToken, o.IDOrSerial, o.User, op.ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.keepUsed(ctx, tx, key, t, sealed); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ?`, t.ID)
+	return err
+}
+
+func syncToken(ctx context.Context, tx *sql.Tx, o op.SyncToken) error {
+	const query = `UPDATE tokens SET next = ?3 + 1, drift = ?4 WHERE id = ?1 AND user = ?2 AND next < ?3 AND kind <> ?5
+		AND NOT EXISTS (SELECT 1 FROM events WHERE id > ` + foldedMark + ` AND token = ?1 AND step >= ?3 - 1)`
+	r, err := tx.ExecContext(ctx, query, o.Use.Token, o.Use.User.Key().String(), o.Use.Step, o.Use.Drift, string(otp.Pass))
+	return changed(r, err, otp.ErrUsed)
+}
+
+// keepUsed notes how far a token was used that is to be removed. A pass is never
+// registered again, and a secret that does not open never verified a code.
+func (s *Store) keepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token, sealed []byte) error {
+	ring, _, err := s.sealer(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if t.Secret, err = ring.open(sealed, bound(owner, t.ID)); err != nil || t.Kind == otp.Pass {
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET id = excluded.id, next = max(next, excluded.next)`, secretMark(&t), t.ID, t.Next)
+	return err
+}
+
+// secretMark recognises a secret and what its steps mean, and does not tell it.
+func secretMark(t *otp.Token) []byte {
+	h := hmac.New(sha256.New, t.Secret)
+	fmt.Fprintf(h, "removed %s %d", t.Kind, t.Period)
+	return h.Sum(nil)
+}
+
+// ensureUser adds a user that is enrolled for the first time.
+func ensureUser(ctx context.Context, tx *sql.Tx, name mfa.Name) error {
+	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`, name.Key().String(), name.String())
+	return err
+}
+
+// changed returns missing if r changed nothing.
+func changed(r sql.Result, err, missing error) error {
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n == 0 {
+		err = missing
+	}
+	return err
+}
+
+// isUnique reports whether a row was refused because there is one like it.
+func isUnique(err error) bool {
+	const unique, primaryKey = 2067, 1555 // SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY
+	var e interface{ Code() int }
+	return errors.As(err, &e) && (e.Code() == unique || e.Code() == primaryKey)
+}
