@@ -138,9 +138,9 @@ func (s *Server) record(rep *report, received time.Time) {
 			s.Accounting.Forwarder.Forward(rep.packet, received)
 		}
 	}
-	buf := s.buffer()
-	defer s.free(buf)
-	if err := rep.out.send(rep.acknowledgement(buf[:0]), rep.from, rep.oob); err != nil && !s.closed.Load() {
+	o := s.room()
+	defer s.free(o)
+	if err := rep.out.send(rep.acknowledgement(o.octets[:0]), rep.from, rep.oob); err != nil && !s.closed.Load() {
 		s.log.Warn("an answer was not sent", zap.String("client", rep.client), zap.Error(err))
 	}
 }
@@ -173,9 +173,9 @@ func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *wir
 	case !count.takeStatus(now):
 		return discardStatusRate
 	}
-	buf := s.buffer()
-	defer s.free(buf)
-	w := wire.NewWriter(buf[:0], layeh.CodeAccountingResponse, r.ID, r.Auth(), c.secrets[i])
+	o := s.room()
+	defer s.free(o)
+	w := wire.NewWriter(o.octets[:0], layeh.CodeAccountingResponse, r.ID, r.Auth(), c.secrets[i])
 	w.B = append(w.B, r.Proxy()...)
 	if p, err := w.SealAnswer(); err == nil {
 		count.status.Add(1)

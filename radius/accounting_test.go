@@ -72,7 +72,7 @@ func newAccountant(t testing.TB) accountant {
 }
 
 func (a accountant) account(datagram []byte) {
-	a.receive(arrival{out: a.socket, accounting: true, from: nas}, bytes.Clone(datagram))
+	a.receive(&arrival{out: a.socket, accounting: true, from: nas}, bytes.Clone(datagram))
 }
 
 // reportOf is an Accounting-Request of attributes.

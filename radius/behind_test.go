@@ -91,7 +91,7 @@ func TestBehindProxy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newProxyRig(t, nil)
-				attributes := append([][]byte{avp(wire.TypeUserName, "nemo"), pap("arctangent", 1, testSecret)}, tt.nas...)
+				attributes := append([][]byte{avp(wire.TypeUserName, "nemo"), papOf("arctangent", 1, testSecret)}, tt.nas...)
 				if !tt.unsigned {
 					attributes = append(attributes, emptyMA())
 				}
@@ -124,7 +124,7 @@ func TestBehindProxyShares(t *testing.T) {
 		r := newProxyRig(t, nil)
 		r.MaxPending, r.MaxPendingPerClient = 100, 4
 		for i, name := range []string{"branch-7", "lab", "other", "branch-8", "lab", "branch-7"} {
-			r.arrive(raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), pap("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA()))
+			r.arrive(raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), papOf("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA()))
 		}
 		synctest.Wait()
 		if n := len(r.auth.seen()); n != 4 {
@@ -163,8 +163,8 @@ func TestBehindProxyStale(t *testing.T) {
 		proxy.Profile, branch.Profile = &long, &short
 	})
 	for i, name := range []string{"branch-7", "other"} {
-		p := raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), pap("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA())
-		r.receive(arrival{out: r.socket, from: nas, at: time.Now().Add(-6 * time.Second)}, p)
+		p := raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), papOf("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA())
+		r.receive(&arrival{out: r.socket, from: nas, at: time.Now().Add(-6 * time.Second)}, p)
 	}
 	if got := r.named("branch").Discarded["client_waits_no_more"]; got != 1 {
 		t.Errorf("branch: %d discarded, want 1", got)
@@ -183,7 +183,7 @@ func TestBehindProxyAccounting(t *testing.T) {
 		class := avp(wire.TypeClass, string(wire.ClassOf(r.Accounting.ClassKey, "lab", "0123456789abcdef")))
 		for i, name := range []string{"lab", "branch-7", "other"} {
 			p := reportOf(byte(i), integer(wire.TypeAcctStatusType, 1), class, avp(wire.TypeNASIdentifier, name))
-			r.receive(arrival{out: r.socket, accounting: true, from: nas}, p)
+			r.receive(&arrival{out: r.socket, accounting: true, from: nas}, p)
 			synctest.Wait()
 		}
 		got := ""

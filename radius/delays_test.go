@@ -55,7 +55,7 @@ func TestDelaysLeaveRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, wifi := floodRig(t, pending)
 				for n := range flood {
-					packet := raw(wire.AccessRequest, 7, byte(n), avp(wire.TypeUserName, "mono"), pap("x", byte(n), testSecret))
+					packet := raw(wire.AccessRequest, 7, byte(n), avp(wire.TypeUserName, "mono"), papOf("x", byte(n), testSecret))
 					if tt.signed {
 						packet = r.ask(7, byte(n), func(q *wire.Query) { q.User = "mono" })
 					}
@@ -124,7 +124,7 @@ func TestLogLinesAreSummedUp(t *testing.T) {
 		}
 		for range 2 {
 			for n := range 1000 {
-				r.arriveFrom(from(n), raw(wire.AccessRequest, 7, byte(n), avp(wire.TypeUserName, "mono"), pap("x", byte(n), testSecret)))
+				r.arriveFrom(from(n), raw(wire.AccessRequest, 7, byte(n), avp(wire.TypeUserName, "mono"), papOf("x", byte(n), testSecret)))
 			}
 			time.Sleep(20 * time.Second)
 			synctest.Wait()

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius/upstream"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -34,15 +33,13 @@ type exchange struct {
 	out     sender
 	from    netip.AddrPort
 	oob     []byte // nil on a listener with one address
-	id      byte
 	auth    [wire.AuthSize]byte
 	secret  *wire.Secret
-	eap     bool // an EAP conversation, which eapID is the place in
-	eapID   byte
-	session uint64             // see sessionKey
-	proxy   []byte             // the request's Proxy-State attributes, in order
-	forward upstream.Forwarded // the carrier of a login whose primary takes one
-	resting bool               // decided: it holds a place among the delays, not among the pending
+	method  method
+	session uint64 // see sessionKey
+	proxy   []byte // the request's Proxy-State attributes, in order
+	id      byte
+	resting bool // decided: it holds a place among the delays, not among the pending
 	replied atomic.Bool
 	ended   atomic.Bool
 }
@@ -65,9 +62,9 @@ func (x *exchange) reply(d mfa.Decision) {
 		x.end(nil, &d)
 		return
 	}
-	buf := x.server.buffer()
-	defer x.server.free(buf)
-	p := x.answer(buf[:0], &d)
+	o := x.server.room()
+	defer x.server.free(o)
+	p := x.answer(o, &d)
 	switch wait := x.delay(&d); {
 	case wait <= 0:
 		x.end(p, &d)

@@ -30,17 +30,19 @@ func set(types ...byte) (s [256]bool) {
 	return s
 }
 
-// withoutCredential decides on a request in which the intake has found no
-// credential. An RD Gateway checks the password itself and sends none: whoever
-// can make such a request needs no password here, so the packet must be signed,
-// must hold nothing that could be a credential, and must say that it comes from
-// an RD Gateway.
-func (x *exchange) withoutCredential(r *wire.Request) mfa.Credential {
+// gateway is the request of an RD Gateway, which checks the password itself and
+// sends none: a request in which the intake has found no credential.
+type gateway struct{ plain }
+
+// credential looks at a request without one. Whoever can make it needs no password
+// here, so the packet must be signed, must hold nothing that could be a credential,
+// and must say that it comes from an RD Gateway.
+func (gateway) credential(x *exchange, r *wire.Request) mfa.Credential {
 	if !x.client.Policy.NoPassword || r.MA == 0 || r.State != nil {
 		return errNone
 	}
 	var types, machines int
-	gateway := false
+	ofGateway := false
 	for _, a := range flat(r) {
 		if !besidesNothing[a.Vendor][a.Type] {
 			return mfa.Unsupported{What: "no credential, but " + a.name() + ", which may be one"}
@@ -48,7 +50,7 @@ func (x *exchange) withoutCredential(r *wire.Request) mfa.Credential {
 		switch a.AttributeType {
 		case wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSNetworkAccessServerType}:
 			types++
-			gateway = len(a.value) == 4 && binary.BigEndian.Uint32(a.value) == wire.ServerTypeGateway
+			ofGateway = len(a.value) == 4 && binary.BigEndian.Uint32(a.value) == wire.ServerTypeGateway
 		case wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSMachineName}:
 			machines++
 		}
@@ -58,7 +60,7 @@ func (x *exchange) withoutCredential(r *wire.Request) mfa.Credential {
 		return errTwoMachines
 	case x.client.AnyNASType:
 		return mfa.NoCredential{}
-	case types != 1 || !gateway:
+	case types != 1 || !ofGateway:
 		return errNotGateway
 	}
 	return mfa.NoCredential{}

@@ -189,7 +189,7 @@ func TestBesidesNothing(t *testing.T) {
 // A credential that the server does examine is examined, not passed over.
 func TestGatewayWithPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := gatewayCredential(t, raw(wire.AccessRequest, 1, 1, append(rdg(), pap("arctangent", 1, testSecret))...), nil)
+		q := gatewayCredential(t, raw(wire.AccessRequest, 1, 1, append(rdg(), papOf("arctangent", 1, testSecret))...), nil)
 		if got := describe(q.Cred); got != `Password "arctangent"` {
 			t.Errorf("got %s", got)
 		}

@@ -140,7 +140,7 @@ func (r *rig) swap() {
 func (r *rig) arrive(datagram []byte) { r.arriveFrom(nas, datagram) }
 
 func (r *rig) arriveFrom(from netip.AddrPort, datagram []byte) {
-	r.receive(arrival{out: r.socket, from: from}, datagram)
+	r.receive(&arrival{out: r.socket, from: from}, datagram)
 }
 
 // ask is a signed Access-Request; n makes its authenticator.
@@ -205,8 +205,8 @@ func avp(typ byte, value string) []byte {
 
 func emptyMA() []byte { return avp(wire.TypeMessageAuthenticator, string(make([]byte, md5.Size))) }
 
-// pap is a User-Password for the authenticator n.
-func pap(password string, n byte, secret string) []byte {
+// papOf is a User-Password for the authenticator n.
+func papOf(password string, n byte, secret string) []byte {
 	q := wire.Query{Code: wire.AccessRequest, Cred: mfa.Password(password)}
 	p, err := q.Append(nil, 0, authOf(n), wire.NewSecret([]byte(secret)))
 	if err != nil {

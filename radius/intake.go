@@ -21,6 +21,8 @@ type arrival struct {
 	from       netip.AddrPort
 	oob        []byte    // selects the source address of the answer; read in place
 	at         time.Time // when the kernel took it, by the clock of the day; zero: not known
+
+	request wire.Request // what is read of it; here, because it would be allocated as a variable
 }
 
 // age is how long the datagram lay in the socket's queue.
@@ -46,7 +48,7 @@ func (c *client) patience() time.Duration {
 // is decided and keeps neither datagram nor a.oob. The order of the checks
 // matters: nothing that an attacker can forge reaches the state that is kept for
 // those who know the secret.
-func (s *Server) receive(a arrival, datagram []byte) {
+func (s *Server) receive(a *arrival, datagram []byte) {
 	var x *exchange
 	defer func() {
 		if v := recover(); v != nil {
@@ -80,24 +82,24 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		return
 	}
 	if a.accounting {
-		if why := s.account(&a, svc, c, p, now); why != keep {
+		if why := s.account(a, svc, c, p, now); why != keep {
 			s.refuse(c, count, why, source, now)
 		}
 		return
 	}
 
-	var r wire.Request
+	r := &a.request
 	var secret *wire.Secret
 	why := discardOf(r.Scan(p, s.MaxAttributes))
 	if why == keep {
-		secret, why = s.authenticate(c, count, &r, source, now)
+		secret, why = s.authenticate(c, count, r, source, now)
 	}
 	outer := count // it bounds what those behind it hold
 	if why == keep && c.behind != nil && r.MA != 0 && r.Code == layeh.CodeAccessRequest {
-		c, count, why = svc.through(&a, c, &r, now)
+		c, count, why = svc.through(a, c, r, now)
 	}
 	if why == keep {
-		x, why = s.deduplicate(&a, &r, count, outer, now)
+		x, why = s.deduplicate(a, r, count, outer, now)
 	}
 	if why != keep {
 		s.refuse(c, count, why, source, now)
@@ -107,7 +109,7 @@ func (s *Server) receive(a arrival, datagram []byte) {
 		return // a retransmission, dealt with
 	}
 	x.server, x.client, x.count, x.outer, x.secret = s, c, count, outer, secret
-	x.fill(&a, &r, now)
+	x.fill(a, r, now)
 	if r.Code == layeh.CodeStatusServer {
 		x.status()
 		return
@@ -269,11 +271,9 @@ func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
 		x.oob = append([]byte(nil), a.oob...)
 	}
 	x.proxy = r.Proxy()
-	x.eap, x.eapID = r.EAP, r.EAPID
 	q := &x.req
 	if x.client.forwards {
-		x.forward = upstream.ForwardedOf(r)
-		q.Carrier = &x.forward
+		q.Carrier = upstream.ForwardedOf(r)
 	}
 	q.Received, q.Client, q.Signed = now, x.client.Policy, r.MA != 0
 	q.ID, q.Authenticator = x.id, x.auth
@@ -320,9 +320,10 @@ func appendNAS(b []byte, r *wire.Request) []byte {
 // status answers a Status-Server request (RFC 5997 §4.2).
 func (x *exchange) status() {
 	s := x.server
-	buf := s.buffer()
-	defer s.free(buf)
-	w := wire.NewWriter(buf[:0], layeh.CodeAccessAccept, x.id, x.auth[:], x.secret)
+	o := s.room()
+	defer s.free(o)
+	w := x.begin(o, layeh.CodeAccessAccept)
+	w.Most = wire.MaxPacketSize
 	w.B = append(w.B, x.proxy...)
 	p, err := w.SealAnswer()
 	if err == nil && s.answers.finish(x, p, time.Now()) {

@@ -19,8 +19,8 @@ func TestAddressOfRequest(t *testing.T) {
 			c.Profile, c.RequireMA = &p, RequireNo
 		})
 		seat := avp(wire.TypeCallingStationID, "198.51.100.3")
-		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "signed"), pap("x", 1, testSecret), seat))
-		r.arrive(raw(wire.AccessRequest, 2, 1, avp(wire.TypeUserName, "unsigned"), pap("x", 1, testSecret), seat))
+		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "signed"), papOf("x", 1, testSecret), seat))
+		r.arrive(raw(wire.AccessRequest, 2, 1, avp(wire.TypeUserName, "unsigned"), papOf("x", 1, testSecret), seat))
 		synctest.Wait()
 		seen := r.auth.seen()
 		if len(seen) != 2 {

@@ -35,7 +35,7 @@ func TestSessionJoinsLogin(t *testing.T) {
 				a.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) {
 					reply(mfa.Decision{Outcome: tt.outcome, LoginID: login})
 				}
-				a.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret), avp(wire.TypeAcctSessionID, "A1")))
+				a.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), papOf("x", 1, testSecret), avp(wire.TypeAcctSessionID, "A1")))
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				attributes := [][]byte{integer(wire.TypeAcctStatusType, 1), avp(wire.TypeUserName, tt.user)}

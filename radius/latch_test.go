@@ -26,7 +26,7 @@ func latchRig(t *testing.T) *rig {
 // unsigned sends one login without a signature, and reports whether it was taken.
 func (r *rig) unsigned(id byte, user string) bool {
 	before := len(r.auth.seen())
-	r.arrive(raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, user), pap("x", id, testSecret)))
+	r.arrive(raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, user), papOf("x", id, testSecret)))
 	synctest.Wait()
 	return len(r.auth.seen()) > before
 }

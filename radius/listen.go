@@ -180,7 +180,7 @@ func (s *Server) read(k *socket) {
 	var datagram [wire.MaxPacketSize]byte
 	var oob [oobSize]byte
 	pause := time.Duration(0)
-	a := arrival{out: k, accounting: k.accounting, listener: k.listener}
+	a := &arrival{out: k, accounting: k.accounting, listener: k.listener}
 	for {
 		var n, noob int
 		var err error

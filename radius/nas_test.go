@@ -288,7 +288,7 @@ func (d *device) exchange(q wire.Query, tries []time.Duration) (wire.Answer, []b
 				d.site.t.Fatal(err)
 			}
 		}
-		d.site.receive(arrival{out: w, from: from}, packet)
+		d.site.receive(&arrival{out: w, from: from}, packet)
 		timeout := time.After(wait)
 		for waiting := true; waiting; {
 			select {

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // Server answers RADIUS requests over UDP. Its exported fields may be set until
@@ -41,7 +39,7 @@ type Server struct {
 	service   atomic.Pointer[service]
 	names     namedCounters
 	refusals  hourly
-	buffers   sync.Pool
+	rooms     sync.Pool // of *room
 	pending   atomic.Int64
 	delayed   atomic.Int64 // rejections that wait for their time
 	lines     lines
@@ -106,7 +104,7 @@ func (s *Server) start() {
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.answers = newRetransmissions(2 * s.MaxPending)
-		s.buffers.New = func() any { return new([wire.MaxPacketSize]byte) }
+		s.rooms.New = func() any { return new(room) }
 		s.idle = make(chan struct{}, 1)
 		context.AfterFunc(s.ctx, s.workers.stop)
 	})
@@ -179,11 +177,6 @@ func (s *Server) rested() {
 		}
 	}
 }
-
-func (s *Server) buffer() *[wire.MaxPacketSize]byte {
-	return s.buffers.Get().(*[wire.MaxPacketSize]byte)
-}
-func (s *Server) free(b *[wire.MaxPacketSize]byte) { s.buffers.Put(b) }
 
 // hourly says which of many alike lines may be logged: one an hour for each key.
 // It forgets nothing that it must know and is bounded: when it is full of fresh

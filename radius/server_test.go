@@ -98,7 +98,7 @@ func TestUnsignedNeverSupersedesSigned(t *testing.T) {
 		r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 		r.arrive(r.ask(1, 1, nil))
 		synctest.Wait()
-		unsigned := raw(wire.AccessRequest, 1, 2, avp(wire.TypeUserName, "nemo"), pap("x", 2, testSecret))
+		unsigned := raw(wire.AccessRequest, 1, 2, avp(wire.TypeUserName, "nemo"), papOf("x", 2, testSecret))
 		r.arrive(unsigned)
 		synctest.Wait()
 		calls := r.auth.seen()
@@ -245,7 +245,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 func TestPanicOfProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.receive(arrival{out: panicSocket{}, from: nas}, raw(wire.StatusServer, 1, 1, emptyMA()))
+		r.receive(&arrival{out: panicSocket{}, from: nas}, raw(wire.StatusServer, 1, 1, emptyMA()))
 		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 || r.stats().Pending != 0 {
 			t.Errorf("counters: %+v", st)
 		}
@@ -272,7 +272,7 @@ func TestSecondReplyIsIgnored(t *testing.T) {
 
 func TestLatch(t *testing.T) {
 	unsigned := func(id byte) []byte {
-		return raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, "nemo"), pap("x", id, testSecret))
+		return raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, "nemo"), papOf("x", id, testSecret))
 	}
 	eap := raw(wire.AccessRequest, 50, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), avp(wire.TypeEAPMessage, "\x02\x01\x00\x05\x01"))
 	status := raw(wire.StatusServer, 51, 1, emptyMA())
@@ -322,7 +322,7 @@ func TestLatch(t *testing.T) {
 func TestAutoWithoutLatches(t *testing.T) {
 	r := newRig(t, func(c *Client) { c.RequireMA = RequireAuto })
 	r.Latches = nil
-	r.arrive(raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret)))
+	r.arrive(raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "nemo"), papOf("x", 1, testSecret)))
 	if n := r.stats().Discarded[discardUnsigned.String()]; n != 1 {
 		t.Error("auto without a memory must refuse")
 	}
@@ -340,7 +340,7 @@ func TestSecretRotation(t *testing.T) {
 		if a := r.answer(0, 1, 1); a.Code != wire.AccessAccept {
 			t.Errorf("got %s", a.Code)
 		}
-		r.arrive(raw(wire.AccessRequest, 2, 2, avp(wire.TypeUserName, "nemo"), pap("arctangent", 2, "the next one")))
+		r.arrive(raw(wire.AccessRequest, 2, 2, avp(wire.TypeUserName, "nemo"), papOf("arctangent", 2, "the next one")))
 		synctest.Wait()
 		r.secret = wire.NewSecret([]byte("the next one"))
 		r.answer(1, 2, 2)
@@ -364,9 +364,9 @@ func TestPasswordIsNotText(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 				for id := range byte(3) {
-					p := raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, "nemo"), pap("\xff\x01", id, testSecret))
+					p := raw(wire.AccessRequest, id, id, avp(wire.TypeUserName, "nemo"), papOf("\xff\x01", id, testSecret))
 					if tt.name == "signed" {
-						p = raw(wire.AccessRequest, id, id, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("\xff\x01", id, testSecret))
+						p = raw(wire.AccessRequest, id, id, emptyMA(), avp(wire.TypeUserName, "nemo"), papOf("\xff\x01", id, testSecret))
 					}
 					r.arrive(p)
 				}
@@ -390,7 +390,7 @@ func TestPasswordIsNotText(t *testing.T) {
 func TestEmptyState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("123456", 1, testSecret), avp(wire.TypeState, "")))
+		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), papOf("123456", 1, testSecret), avp(wire.TypeState, "")))
 		synctest.Wait()
 		if got := describe(r.auth.seen()[0].Cred); got != `Unsupported "malformed State"` {
 			t.Errorf("credential %s", got)
@@ -401,9 +401,9 @@ func TestEmptyState(t *testing.T) {
 func TestRequestFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret),
+		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), papOf("x", 1, testSecret),
 			avp(wire.TypeState, "abc"), avp(wire.TypeCallingStationID, "198.51.100.3"), avp(wire.TypeNASIPAddress, "\xc0\x00\x02\x07")))
-		r.arrive(raw(wire.AccessRequest, 2, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), pap("x", 1, testSecret),
+		r.arrive(raw(wire.AccessRequest, 2, 1, emptyMA(), avp(wire.TypeUserName, "nemo"), papOf("x", 1, testSecret),
 			avp(wire.TypeCallingStationID, "\xff\x01"), avp(wire.TypeNASIdentifier, "gw1")))
 		synctest.Wait()
 		for _, c := range r.auth.seen() {

@@ -127,7 +127,7 @@ func TestAuthenticatorReused(t *testing.T) {
 				r.auth.then = func(_ *mfa.Request, reply func(mfa.Decision)) { reply(mfa.Decision{Outcome: mfa.Accept}) }
 				r.arrive(r.ask(1, 1, nil))
 				synctest.Wait()
-				second := raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "mono"), pap("x", 1, testSecret))
+				second := raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "mono"), papOf("x", 1, testSecret))
 				if tt.signed {
 					second = r.ask(1, 1, tt.change)
 				}

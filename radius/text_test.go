@@ -16,7 +16,7 @@ func TestWindows1252(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(c *Client) { c.RequireMA = RequireNo })
 			attributes := [][]byte{
-				avp(wire.TypeUserName, name), pap(typed, 1, testSecret), avp(wire.TypeCallingStationID, "B\xfcro"), avp(wire.TypeNASIdentifier, "T\xfcr"),
+				avp(wire.TypeUserName, name), papOf(typed, 1, testSecret), avp(wire.TypeCallingStationID, "B\xfcro"), avp(wire.TypeNASIdentifier, "T\xfcr"),
 			}
 			if signed {
 				attributes = append(attributes, emptyMA())

@@ -56,7 +56,7 @@ func TestUpstreamRequest(t *testing.T) {
 		avp(wire.TypeVendorSpecific, "\x00\x00\x01\x37\x0b\x06chal\x2f\x06\x00\x00\x00\x01\xc8\x03x"),
 		emptyMA(),
 	)})
-	if _, err := u.CheckForwarded(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"), &forward); err != nil {
+	if _, err := u.CheckForwarded(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"), forward); err != nil {
 		t.Fatal(err)
 	}
 	q := h.requests()[0]

@@ -233,14 +233,13 @@ var forwarded = [256]bool{
 	wire.TypeTunnelClientEndpoint: true, wire.TypeConnectInfo: true, wire.TypeNASPortID: true, wire.TypeNASIPv6Address: true,
 }
 
-// Forwarded is what of a NAS's request goes upstream. A pointer to one is the
-// carrier of a login whose primary asks other servers; it is read when a server is
-// asked, and must not change meanwhile.
+// Forwarded is what of a NAS's request goes upstream: the carrier of a login whose
+// primary asks other servers.
 type Forwarded struct{ attributes []byte }
 
 // ForwardedOf copies from a request what goes upstream: the attributes above and
 // those of vendors, except all that is, or may hide, a credential.
-func ForwardedOf(r *wire.Request) Forwarded { return Forwarded{appendForwarded(nil, r)} }
+func ForwardedOf(r *wire.Request) *Forwarded { return &Forwarded{appendForwarded(nil, r)} }
 
 func appendForwarded(b []byte, r *wire.Request) []byte {
 	for typ, value := range wire.Attributes(r.Raw) {

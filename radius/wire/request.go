@@ -100,7 +100,7 @@ func (r *Request) attribute(typ byte, value []byte) {
 }
 
 // vendor notes the MS-CHAP attributes of a Vendor-Specific. One that is not
-// formed as RFC 2865 §5.26 recommends is opaque, not an error; withoutCredential
+// formed as RFC 2865 §5.26 recommends is opaque, not an error; the method gateway
 // looks at it again.
 func (r *Request) vendor(value []byte) {
 	for typ, v := range VendorAttributes(value, VendorMicrosoft) {
