@@ -19,11 +19,12 @@ var pages embed.FS
 // of them everywhere, and a browser runs no script of another type.
 var kinds = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-	".json": "application/json", ".svg": "image/svg+xml", ".webmanifest": "application/manifest+json",
+	".json": "application/json", ".svg": "image/svg+xml", ".png": "image/png", ".webmanifest": "application/manifest+json",
 }
 
 // page serves the authenticator: every file of the folder page by its name, its
-// index as / and as what an invitation link opens, and the icons as bitmaps.
+// index as / and at the address of an invitation link. The icons as bitmaps are
+// for phones that take no SVG; they show icon.svg.
 func page(mux *http.ServeMux) {
 	files, err := pages.ReadDir("page")
 	if err != nil {
@@ -35,7 +36,7 @@ func page(mux *http.ServeMux) {
 		if err != nil || kind == "" {
 			panic("web: internal error: page/" + name + " cannot be served")
 		}
-		serve := file(kind, func() []byte { return content })
+		serve := file(kind, content)
 		if name != "index.html" {
 			mux.HandleFunc("GET /"+name, serve)
 			continue
@@ -43,16 +44,13 @@ func page(mux *http.ServeMux) {
 		mux.HandleFunc("GET /{$}", serve)
 		mux.HandleFunc("GET /enroll", serve)
 	}
-	for name, i := range icons {
-		mux.HandleFunc("GET /"+name, file("image/png", sync.OnceValue(i.png)))
-	}
 }
 
 // file serves one file. A browser keeps it and asks each time whether it is the
 // newest: files of two versions do not fit together.
-func file(kind string, content func() []byte) http.HandlerFunc {
+func file(kind string, content []byte) http.HandlerFunc {
 	tag := sync.OnceValue(func() string {
-		sum := sha256.Sum256(content())
+		sum := sha256.Sum256(content)
 		return `"` + device.Encode(sum[:12]) + `"`
 	})
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -60,6 +58,6 @@ func file(kind string, content func() []byte) http.HandlerFunc {
 		h.Set("Content-Type", kind)
 		h.Set("Cache-Control", "no-cache")
 		h.Set("ETag", tag())
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content()))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 	}
 }
