@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 const (
 	resyncAhead = 50               // HOTP: counters that are searched
 	resyncTime  = 10 * time.Minute // from the first code to the second
-	resyncMost  = 4096             // tokens remembered at once; what is full sheds the new
+	resyncMost  = 4096             // tokens remembered at once
 	syncAhead   = 1000             // HOTP: counters that an operator's two codes are searched in
 )
 
@@ -27,7 +28,7 @@ const (
 // concurrently.
 type resync struct {
 	mu    sync.Mutex
-	first map[string]firstCode // by token
+	first *bound.Table[string, firstCode] // by token
 }
 
 // firstCode is the first of the two codes.
@@ -36,6 +37,8 @@ type firstCode struct {
 	off     int64 // TOTP: steps from the true time
 	expires time.Time
 }
+
+func (c firstCode) over(now time.Time) bool { return !now.Before(c.expires) }
 
 // find looks for a in the wide windows of all tokens.
 func (r *resync) find(tokens []Token, a answer, now time.Time) finding {
@@ -80,32 +83,16 @@ func (r *resync) second(f *finding, now time.Time) bool {
 	if f.token.Kind == TOTP {
 		this.off = f.step - f.token.clock(now)
 	}
-	first, ok := r.first[f.token.ID]
-	if ok && now.Before(first.expires) && f.step == first.step+1 && this.off-first.off >= -1 && this.off-first.off <= 1 {
-		delete(r.first, f.token.ID)
+	first, ok := r.first.Get(f.token.ID, now)
+	if ok && f.step == first.step+1 && this.off-first.off >= -1 && this.off-first.off <= 1 {
+		r.first.Take(f.token.ID)
 		return true
-	}
-	if !ok && !r.room(now) {
-		return false
 	}
 	if r.first == nil {
-		r.first = make(map[string]firstCode)
+		r.first = bound.NewTable[string](resyncMost, firstCode.over)
 	}
-	r.first[f.token.ID] = this
+	r.first.Put(f.token.ID, this, now)
 	return false
-}
-
-// room makes room for one more token, if it can.
-func (r *resync) room(now time.Time) bool {
-	if len(r.first) < resyncMost {
-		return true
-	}
-	for id, c := range r.first {
-		if !now.Before(c.expires) {
-			delete(r.first, id)
-		}
-	}
-	return len(r.first) < resyncMost
 }
 
 // ErrSync means that two codes are not those of one token, one after the other.

@@ -19,8 +19,8 @@ func TestResyncBounded(t *testing.T) {
 			t.Fatal("a first code was taken for a second one")
 		}
 	}
-	if len(r.first) != resyncMost {
-		t.Errorf("got %d tokens; want %d", len(r.first), resyncMost)
+	if r.first.Len() != resyncMost {
+		t.Errorf("got %d tokens; want %d", r.first.Len(), resyncMost)
 	}
 	if r.second(code(resyncMost, 31), now) {
 		t.Error("a token that was shed is resynchronised")
@@ -34,7 +34,7 @@ func TestResyncBounded(t *testing.T) {
 	}
 	r.second(code(resyncMost, 30), now)
 	r.second(code(resyncMost+1, 30), now) // full: the expired ones go
-	if got := len(r.first); got > 3 {
+	if got := r.first.Len(); got > 3 {
 		t.Errorf("got %d tokens; want those that have not expired", got)
 	}
 	if !r.second(code(resyncMost+1, 31), now) {
@@ -66,7 +66,7 @@ func TestResyncOfGuesses(t *testing.T) {
 			t.Fatalf("%06d is accepted", value)
 		}
 	}
-	if len(r.first) != 0 {
-		t.Errorf("got %d tokens remembered; want none", len(r.first))
+	if r.first.Len() != 0 {
+		t.Errorf("got %d tokens remembered; want none", r.first.Len())
 	}
 }

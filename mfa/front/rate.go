@@ -1,12 +1,13 @@
 package front
 
 import (
-	"maps"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 // maxRates is how many networks have a limiter of their own at once.
@@ -19,10 +20,12 @@ type Rates struct {
 	Burst int
 
 	mu       sync.Mutex
-	networks map[netip.Prefix]*rate.Limiter
+	networks *bound.Table[netip.Prefix, *rate.Limiter]
 	rest     *rate.Limiter // of those that the table has no room for
-	swept    time.Time
 }
+
+// rested reports whether a limiter is as it was made.
+func rested(l *rate.Limiter, now time.Time) bool { return l.TokensAt(now) >= float64(l.Burst()) }
 
 // Allow counts one from each of the networks and reports whether all may have it.
 func (r *Rates) Allow(networks []netip.Prefix, now time.Time) bool {
@@ -37,23 +40,15 @@ func (r *Rates) Allow(networks []netip.Prefix, now time.Time) bool {
 
 // limiter returns the limiter of a network. The caller holds the lock.
 func (r *Rates) limiter(n netip.Prefix, now time.Time) *rate.Limiter {
-	if l := r.networks[n]; l != nil {
+	if r.networks == nil {
+		r.networks, r.rest = bound.NewTable[netip.Prefix](maxRates, rested), rate.NewLimiter(r.Every, r.Burst)
+	}
+	if l, ok := r.networks.Get(n, now); ok {
 		return l
 	}
-	if len(r.networks) >= maxRates && now.Sub(r.swept) >= time.Second {
-		r.swept = now
-		maps.DeleteFunc(r.networks, func(_ netip.Prefix, l *rate.Limiter) bool { return l.TokensAt(now) >= float64(l.Burst()) })
-	}
-	if len(r.networks) >= maxRates {
-		if r.rest == nil {
-			r.rest = rate.NewLimiter(r.Every, r.Burst)
-		}
+	l := rate.NewLimiter(r.Every*rate.Limit(times(n)), r.Burst*times(n))
+	if !r.networks.Put(n, l, now) {
 		return r.rest
 	}
-	if r.networks == nil {
-		r.networks = make(map[netip.Prefix]*rate.Limiter)
-	}
-	l := rate.NewLimiter(r.Every*rate.Limit(times(n)), r.Burst*times(n))
-	r.networks[n] = l
 	return l
 }

@@ -18,10 +18,10 @@ func TestRatesAreBounded(t *testing.T) {
 			t.Fatalf("network %d: %v", i, allowed)
 		}
 	}
-	if len(r.networks) != maxRates {
-		t.Errorf("%d networks", len(r.networks))
+	if r.networks.Len() != maxRates {
+		t.Errorf("%d networks", r.networks.Len())
 	}
-	if !r.Allow(from(2*maxRates+1), now.Add(time.Minute)) || len(r.networks) > 1 {
-		t.Errorf("%d networks a minute later", len(r.networks))
+	if !r.Allow(from(2*maxRates+1), now.Add(time.Minute)) || r.networks.Len() > 1 {
+		t.Errorf("%d networks a minute later", r.networks.Len())
 	}
 }

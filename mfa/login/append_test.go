@@ -229,7 +229,7 @@ func TestAppended(t *testing.T) {
 			r.appends(mfa.AppendDelimiter)
 			r.sendTyped("alice", "right,000000").want(mfa.Reject, mfa.ReasonWrongCode)
 			r.rings(0)
-			if n := len(r.Limits.fatigue.m); n != 0 {
+			if n := r.Limits.fatigue.m.Len(); n != 0 {
 				t.Error("it counts as a prompt")
 			}
 		},

@@ -234,7 +234,7 @@ func TestDegradeToReject(t *testing.T) {
 			if ev.Reason != mfa.ReasonNASTimeout || ev.Method != "push" || !r.rings(1).withdrawn() || r.Pending.Len() != 0 {
 				t.Errorf("event: %+v", ev)
 			}
-			if r.Limits.fatigue.m[mfa.NameOf("alice").Key()] != nil {
+			if _, counted := r.Limits.fatigue.m.Get(mfa.NameOf("alice").Key(), time.Now()); counted {
 				t.Error("the user is taken to have ignored it")
 			}
 			r.send(r.patient(10*time.Second)).want(mfa.Reject, mfa.ReasonRecentlyDenied)

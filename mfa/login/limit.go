@@ -1,9 +1,11 @@
 package login
 
 import (
-	"github.com/radmatch/radmatch/mfa"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 // Rule bounds how often something may happen to one user: Max times in Window,
@@ -30,15 +32,21 @@ const maxTallies = 100_000
 
 // tallies is a table of sliding windows.
 type tallies[K comparable] struct {
-	mu    sync.Mutex
-	m     map[K]*tally
-	swept time.Time // when a full table was last looked through
+	mu     sync.Mutex
+	m      *bound.Table[K, *tally]
+	window time.Duration // of the rule that was last applied
 }
 
 type tally struct {
 	times []time.Time // at most Max, oldest first
 	since time.Time   // when the lock began
 	until time.Time   // locked
+}
+
+// over reports whether the tally is that of a key which was never counted.
+func (e *tally) over(now time.Time, window time.Duration) bool {
+	n := len(e.times)
+	return !now.Before(e.until) && (n == 0 || now.Sub(e.times[n-1]) >= window)
 }
 
 // take counts one event before its cause is examined, so that of many guesses
@@ -60,8 +68,8 @@ func (t *tallies[K]) take(key K, now, cleared time.Time, r Rule) bool {
 func (t *tallies[K]) refund(key K, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.m[key]
-	if e == nil {
+	e, ok := t.m.Get(key, at)
+	if !ok {
 		return
 	}
 	for i, x := range e.times {
@@ -71,7 +79,7 @@ func (t *tallies[K]) refund(key K, at time.Time) {
 		}
 	}
 	if len(e.times) == 0 && !at.Before(e.until) {
-		delete(t.m, key)
+		t.m.Take(key)
 	}
 }
 
@@ -79,7 +87,7 @@ func (t *tallies[K]) refund(key K, at time.Time) {
 func (t *tallies[K]) settle(key K, now time.Time, r Rule) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.m[key]; e != nil && len(e.times) >= r.Max {
+	if e, ok := t.m.Get(key, now); ok && len(e.times) >= r.Max {
 		e.since, e.until = now, now.Add(r.For)
 		e.times = e.times[:0]
 	}
@@ -89,18 +97,16 @@ func (t *tallies[K]) settle(key K, now time.Time, r Rule) {
 func (t *tallies[K]) Locked(key K, now, cleared time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.m[key]
-	if e == nil || !now.Before(e.until) {
-		return false
-	}
-	return e.since.After(cleared) // one from before the unblocking is void
+	e, ok := t.m.Get(key, now)
+	return ok && now.Before(e.until) && e.since.After(cleared) // one from before the unblocking is void
 }
 
 // full reports whether the key was taken as often as it may be.
 func (t *tallies[K]) full(key K, now, cleared time.Time, r Rule) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.m[key] == nil || r.Max == 0 {
+	t.window = r.Window
+	if _, ok := t.m.Get(key, now); !ok || r.Max == 0 {
 		return false
 	}
 	return len(t.entry(key, now, cleared, r).times) >= r.Max
@@ -109,16 +115,15 @@ func (t *tallies[K]) full(key K, now, cleared time.Time, r Rule) bool {
 // entry returns the key's tally without what has left the window, or nil where
 // the table is full.
 func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
-	e := t.m[key]
-	if e == nil {
-		if len(t.m) >= maxTallies && !t.evict(now, r) {
+	t.window = r.Window
+	if t.m == nil {
+		t.m = bound.NewTable[K](maxTallies, func(e *tally, now time.Time) bool { return e.over(now, t.window) })
+	}
+	e, ok := t.m.Get(key, now)
+	if !ok {
+		if e = (&tally{}); !t.m.Put(key, e, now) {
 			return nil
 		}
-		if t.m == nil {
-			t.m = make(map[K]*tally)
-		}
-		e = &tally{}
-		t.m[key] = e
 	}
 	if !e.until.IsZero() && !e.since.After(cleared) {
 		e.until = time.Time{}
@@ -132,24 +137,6 @@ func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
 	}
 	e.times = e.times[:n]
 	return e
-}
-
-// evict removes what has run out, once a second at most because it looks at
-// every entry, and reports whether there is room.
-func (t *tallies[K]) evict(now time.Time, r Rule) bool {
-	if now.Sub(t.swept) < time.Second {
-		return false
-	}
-	t.swept = now
-	for k, e := range t.m {
-		if now.Before(e.until) {
-			continue
-		}
-		if n := len(e.times); n == 0 || now.Sub(e.times[n-1]) >= r.Window {
-			delete(t.m, k)
-		}
-	}
-	return len(t.m) < maxTallies
 }
 
 // Restore counts what happened before a restart, from the events, oldest first,

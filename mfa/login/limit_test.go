@@ -43,7 +43,7 @@ func TestTallies(t *testing.T) {
 			l.take("a", at(0), none, r)
 			l.refund("a", at(0))
 			l.refund("b", at(0))
-			return len(l.m) == 0
+			return l.m.Len() == 0
 		},
 		"a refund does not open a lock": func(l *tallies[string]) bool {
 			fill(l, "a", at(0), r)
@@ -100,8 +100,8 @@ func TestTalliesBounded(t *testing.T) {
 	for i := range maxTallies + 1000 {
 		l.take(fmt.Sprint(i), now, time.Time{}, r)
 	}
-	if len(l.m) != maxTallies {
-		t.Errorf("%d entries", len(l.m))
+	if l.m.Len() != maxTallies {
+		t.Errorf("%d entries", l.m.Len())
 	}
 	if l.take("new", now, time.Time{}, r) {
 		t.Error("a full table took a new key")
@@ -110,8 +110,8 @@ func TestTalliesBounded(t *testing.T) {
 		t.Error("a key that is in it was refused")
 	}
 	later := now.Add(2 * time.Minute)
-	if !l.take("new", later, time.Time{}, r) || len(l.m) != 2 || !l.Locked("locked", later, time.Time{}) {
-		t.Errorf("after the sweep %d entries", len(l.m))
+	if !l.take("new", later, time.Time{}, r) || l.m.Len() != 2 || !l.Locked("locked", later, time.Time{}) {
+		t.Errorf("after the sweep %d entries", l.m.Len())
 	}
 }
 

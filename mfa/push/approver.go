@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/bound"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/webpush"
 )
@@ -61,11 +62,9 @@ type Approver struct {
 	WebPush *webpush.Sender
 
 	mu     sync.Mutex
-	live   map[string]*prompt      // by id
-	people map[mfa.NameKey]*person // no empty ones
-	ended  map[string]ending       // by id, at most keptEnded
-	order  []string                // ring of the ids in ended
-	oldest int                     // in order
+	live   map[string]*prompt           // by id
+	people map[mfa.NameKey]*person      // no empty ones
+	ended  *bound.Cache[string, ending] // by id
 }
 
 var (
@@ -157,7 +156,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 	if len(a.live) >= cmp.Or(a.MaxPrompts, defaultMaxPrompts) {
 		return nil, ErrBusy
 	}
-	if p.ID == "" || len(p.ID) > device.MaxID || a.live[p.ID] != nil || a.ended[p.ID].err != nil {
+	if p.ID == "" || len(p.ID) > device.MaxID || a.live[p.ID] != nil || a.endedAs(p.ID).err != nil {
 		return nil, fmt.Errorf("prompt id %q is not a new one", p.ID)
 	}
 	if a.live == nil {
@@ -201,16 +200,16 @@ func (a *Approver) close(live *prompt, how ending, reason string) bool {
 // remember keeps how the last prompts ended, so that a device that comes second is told so.
 func (a *Approver) remember(id string, e ending) {
 	if a.ended == nil {
-		a.ended = make(map[string]ending)
+		a.ended = bound.NewCache[string, ending](keptEnded, 0)
 	}
-	a.ended[id] = e
-	if len(a.order) < keptEnded {
-		a.order = append(a.order, id)
-		return
-	}
-	delete(a.ended, a.order[a.oldest])
-	a.order[a.oldest] = id
-	a.oldest = (a.oldest + 1) % keptEnded
+	a.ended.Put(id, e, time.Now())
+}
+
+// endedAs returns how a prompt ended, zero where that is not known. The caller
+// holds the lock.
+func (a *Approver) endedAs(id string) ending {
+	e, _ := a.ended.Get(id, time.Now())
+	return e
 }
 
 // person returns the entry of a user. The caller holds the lock.
@@ -310,7 +309,7 @@ func (a *Approver) find(d device.Decision, user mfa.NameKey) (*prompt, device.De
 	defer a.mu.Unlock()
 	live := a.live[d.Prompt]
 	if live == nil {
-		if told, same := a.ended[d.Prompt].again(d); same {
+		if told, same := a.endedAs(d.Prompt).again(d); same {
 			return nil, told, nil
 		}
 		return nil, device.DecisionResponse{}, a.over(d.Prompt, user)
@@ -327,7 +326,7 @@ func (a *Approver) find(d device.Decision, user mfa.NameKey) (*prompt, device.De
 // over returns why a decision on a prompt that is not live comes too late, always
 // an error. The caller holds the lock.
 func (a *Approver) over(id string, user mfa.NameKey) error {
-	switch e := a.ended[id]; {
+	switch e := a.endedAs(id); {
 	case e.err == nil: // or so many prompts ended since that it is forgotten
 		return ErrUnknownPrompt
 	case e.user != user:

@@ -74,8 +74,8 @@ func TestEndedIsBounded(t *testing.T) {
 	for i := range 3 * keptEnded {
 		a.remember(device.Encode([]byte{byte(i), byte(i >> 8)}), ending{user: mfa.NameOf("anna").Key(), err: ErrDecided})
 	}
-	if len(a.ended) != keptEnded || len(a.order) != keptEnded {
-		t.Errorf("%d and %d kept", len(a.ended), len(a.order))
+	if n := a.ended.Size(); n != keptEnded {
+		t.Errorf("%d kept, want %d", n, keptEnded)
 	}
 	last := 3*keptEnded - 1
 	for i, want := range map[int]error{last: ErrDecided, last - keptEnded + 1: ErrDecided, last - keptEnded: ErrUnknownPrompt} {

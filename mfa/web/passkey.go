@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"go.uber.org/zap"
 
+	"github.com/radmatch/radmatch/mfa/bound"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/text"
 )
@@ -40,7 +40,7 @@ type Passkeys struct {
 	party *webauthn.WebAuthn
 
 	mu      sync.Mutex
-	offered map[string]webauthn.SessionData // by device; each is taken once
+	offered *bound.Table[string, webauthn.SessionData] // by device; each is taken once
 }
 
 var _ device.PasskeyVerifier = (*Passkeys)(nil)
@@ -70,8 +70,10 @@ func NewPasskeys(id, origin string, st PasskeyStore) (*Passkeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
 	}
-	return &Passkeys{Store: st, party: party}, nil
+	return &Passkeys{Store: st, party: party, offered: bound.NewTable[string](maxOffers, offerOver)}, nil
 }
+
+func offerOver(s webauthn.SessionData, now time.Time) bool { return s.Expires.Before(now) }
 
 // registers reports whether devices may register passkeys; for nil nobody may.
 func (p *Passkeys) registers() bool { return p != nil && p.Registers }
@@ -115,16 +117,9 @@ func (p *Passkeys) offer(d device.Device, now time.Time) (*protocol.CredentialCr
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, again := p.offered[d.ID]; !again && len(p.offered) >= maxOffers {
-		maps.DeleteFunc(p.offered, func(_ string, s webauthn.SessionData) bool { return s.Expires.Before(now) })
-		if len(p.offered) >= maxOffers {
-			return nil, errBusy
-		}
+	if !p.offered.Put(d.ID, *session, now) {
+		return nil, errBusy
 	}
-	if p.offered == nil {
-		p.offered = make(map[string]webauthn.SessionData)
-	}
-	p.offered[d.ID] = *session
 	return creation, nil
 }
 
@@ -132,9 +127,7 @@ func (p *Passkeys) offer(d device.Device, now time.Time) (*protocol.CredentialCr
 func (p *Passkeys) take(device string) (webauthn.SessionData, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, ok := p.offered[device]
-	delete(p.offered, device)
-	return s, ok
+	return p.offered.Take(device)
 }
 
 // register adds the passkey that body, WebAuthn's RegistrationResponseJSON, brings.

@@ -182,8 +182,8 @@ func TestPasskeyOffersEnd(t *testing.T) {
 				t.Errorf("later: %v", err)
 			}
 		}
-		if len(p.offered) != 2 {
-			t.Errorf("%d offers are kept", len(p.offered))
+		if p.offered.Len() != 2 {
+			t.Errorf("%d offers are kept", p.offered.Len())
 		}
 	})
 }

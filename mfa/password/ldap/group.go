@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/radmatch/radmatch/mfa/password"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/bound"
+	"github.com/radmatch/radmatch/mfa/password"
 )
 
 // Bounds on groups. Beyond them a login gets no answer: a group that is left out
@@ -227,12 +229,11 @@ func escapeOctets(value string) string {
 // before. Its methods may be called concurrently.
 type sidNames struct {
 	mu    sync.Mutex
-	known map[string]sidName
+	known *bound.Cache[string, group]
 }
 
-type sidName struct {
-	group
-	until time.Time
+func newSIDNames() *sidNames {
+	return &sidNames{known: bound.NewCache[string, group](maxKnownSIDs, sidTime)}
 }
 
 // groups returns the known ones, and the SIDs of the others.
@@ -240,8 +241,8 @@ func (s *sidNames) groups(sids []string, now time.Time) (groups []group, unknown
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sid := range sids {
-		if k, ok := s.known[sid]; ok && now.Before(k.until) {
-			groups = append(groups, k.group)
+		if known, ok := s.known.Get(sid, now); ok {
+			groups = append(groups, known)
 		} else {
 			unknown = append(unknown, sid)
 		}
@@ -252,8 +253,5 @@ func (s *sidNames) groups(sids []string, now time.Time) (groups []group, unknown
 func (s *sidNames) learn(sid string, g group, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.known) >= maxKnownSIDs {
-		clear(s.known)
-	}
-	s.known[sid] = sidName{g, now.Add(sidTime)}
+	s.known.Put(sid, g, now)
 }

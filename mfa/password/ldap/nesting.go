@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 const (
@@ -22,24 +24,22 @@ const (
 // concurrently.
 type nesting struct {
 	mu    sync.Mutex
-	above map[string]nest // by the DN of the member
-	held  int             // groups in all of it
+	above *bound.Cache[string, []group] // by the DN of the member
 }
 
-type nest struct {
-	groups []group
-	until  time.Time
+func newNesting() *nesting {
+	return &nesting{above: bound.NewSizedCache[string](maxNesting, nestingTime, nestSize)}
 }
 
-func newNesting() *nesting { return &nesting{above: map[string]nest{}} }
+func nestSize(above []group) int { return 1 + len(above) }
 
 // of returns what the known ones of dns are in, and the others.
 func (n *nesting) of(dns []string, now time.Time) (above []group, unknown []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, dn := range dns {
-		if k, ok := n.above[dn]; ok && now.Before(k.until) {
-			above = append(above, k.groups...)
+		if known, ok := n.above.Get(dn, now); ok {
+			above = append(above, known...)
 		} else {
 			unknown = append(unknown, dn)
 		}
@@ -52,14 +52,7 @@ func (n *nesting) learn(dns []string, above []group, asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, dn := range dns {
-		if n.held += 1 + len(above); n.held > maxNesting {
-			clear(n.above)
-			n.held = 1 + len(above)
-		}
-		if old, ok := n.above[dn]; ok {
-			n.held -= 1 + len(old.groups)
-		}
-		n.above[dn] = nest{above, asked.Add(nestingTime)}
+		n.above.Put(dn, above, asked)
 	}
 }
 

@@ -64,7 +64,7 @@ type Parts struct {
 // files but connects to nothing: that is for the first check, or for Connect.
 func Open(s *Settings, parts Parts) (*Primary, error) {
 	p := &Primary{settings: s, encode: parts.Encode, check: parts.CheckReply, recent: newRecent(),
-		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: &sidNames{known: map[string]sidName{}}, nests: newNesting()}}
+		groups: groupFinder{mode: s.Groups, base: s.GroupBaseDN, nested: s.NestedGroups, sids: newSIDNames(), nests: newNesting()}}
 	for i, r := range s.Reply {
 		if err := p.checkReplyName(r); err != nil {
 			return nil, fmt.Errorf("reply[%d]: %w", i, err)

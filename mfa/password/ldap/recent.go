@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 // The bounds of what is remembered of wrong passwords.
@@ -28,7 +29,7 @@ type recent struct {
 	key     []byte
 	mu      sync.Mutex
 	running map[attempt]*runningCheck
-	refused map[attempt]refusal
+	refused *bound.Cache[attempt, error]
 }
 
 type attempt [sha256.Size]byte
@@ -40,13 +41,9 @@ type runningCheck struct {
 	gaveUp   bool // because whoever asked did: that is no result for the others
 }
 
-type refusal struct {
-	err   error
-	until time.Time
-}
-
 func newRecent() *recent {
-	r := &recent{key: make([]byte, sha256.Size), running: map[attempt]*runningCheck{}, refused: map[attempt]refusal{}}
+	r := &recent{key: make([]byte, sha256.Size), running: map[attempt]*runningCheck{}}
+	r.refused = bound.NewCache[attempt, error](maxRefusals, refusalTime)
 	rand.Read(r.key)
 	return r
 }
@@ -95,8 +92,8 @@ func (r *recent) check(ctx context.Context, by attemptBy, password string, check
 func (r *recent) begin(a attempt) (mine, other *runningCheck, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old, ok := r.refused[a]; ok && time.Now().Before(old.until) {
-		return nil, nil, old.err
+	if refused, ok := r.refused.Get(a, time.Now()); ok {
+		return nil, nil, refused
 	}
 	if other = r.running[a]; other != nil {
 		return nil, other, nil
@@ -112,13 +109,9 @@ func (r *recent) end(a attempt, c *runningCheck) {
 	defer r.mu.Unlock()
 	delete(r.running, a)
 	close(c.done)
-	if !staysRefused(c.err) {
-		return
+	if staysRefused(c.err) {
+		r.refused.Put(a, c.err, time.Now())
 	}
-	if len(r.refused) >= maxRefusals {
-		r.forget(time.Now())
-	}
-	r.refused[a] = refusal{c.err, time.Now().Add(refusalTime)}
 }
 
 // staysRefused reports whether a password is still wrong some seconds later. What
@@ -126,19 +119,4 @@ func (r *recent) end(a attempt, c *runningCheck) {
 func staysRefused(err error) bool {
 	account := (*mfa.AccountError)(nil)
 	return errors.Is(err, mfa.ErrRejected) && !(errors.As(err, &account) && account.Proven)
-}
-
-// forget makes room: what is over goes, or else anything.
-func (r *recent) forget(now time.Time) {
-	for a, old := range r.refused {
-		if now.After(old.until) {
-			delete(r.refused, a)
-		}
-	}
-	for a := range r.refused {
-		if len(r.refused) < maxRefusals {
-			return
-		}
-		delete(r.refused, a)
-	}
 }

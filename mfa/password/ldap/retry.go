@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/bound"
 	"github.com/radmatch/radmatch/mfa/password"
 )
 
@@ -19,7 +20,7 @@ const maxWrongHashes = 4
 // methods may be called concurrently; its zero value is ready.
 type wrongHashes struct {
 	mu sync.Mutex
-	of map[mfa.NameKey][]wrongHash // by canonical name
+	of *bound.Cache[mfa.NameKey, []wrongHash] // by canonical name
 }
 
 type wrongHash struct {
@@ -36,32 +37,22 @@ func (w *wrongHashes) learn(user mfa.Name, wrong string, err error, now time.Tim
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.of == nil || len(w.of) >= maxRefusals && !w.sweep(now) {
-		w.of = map[mfa.NameKey][]wrongHash{}
+	if w.of == nil {
+		w.of = bound.NewCache[mfa.NameKey, []wrongHash](maxRefusals, refusalTime)
 	}
 	name := user.Key()
-	list := w.of[name]
+	list, _ := w.of.Get(name, now)
 	if len(list) == maxWrongHashes {
 		list = list[1:]
 	}
-	w.of[name] = append(list[:len(list):len(list)], wrongHash{hash, err, now.Add(refusalTime)})
-}
-
-// sweep drops what is over, and reports whether there is room.
-func (w *wrongHashes) sweep(now time.Time) bool {
-	for name, list := range w.of {
-		if !now.Before(list[len(list)-1].until) {
-			delete(w.of, name)
-		}
-	}
-	return len(w.of) < maxRefusals
+	w.of.Put(name, append(list[:len(list):len(list)], wrongHash{hash, err, now.Add(refusalTime)}), now)
 }
 
 // refuses returns the error of the password that a response was made from, nil
 // where that is none of the wrong ones.
 func (w *wrongHashes) refuses(of, sent mfa.Name, c mfa.MSCHAPv2, now time.Time) error {
 	w.mu.Lock()
-	list := w.of[of.Key()] // nobody writes to it
+	list, _ := w.of.Get(of.Key(), now) // nobody writes to it
 	w.mu.Unlock()
 	for _, wrong := range list {
 		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.Response(responseName(sent, c), c), c.NTResponse[:]) == 1 {

@@ -43,7 +43,7 @@ func TestWrongHashes(t *testing.T) {
 		for i := range maxRefusals + 1 {
 			learn(fmt.Sprint(i), "x")
 		}
-		if n := len(w.of); n > maxRefusals {
+		if n := w.of.Size(); n > maxRefusals {
 			t.Errorf("wrong passwords of %d users are remembered", n)
 		}
 	})

@@ -234,12 +234,23 @@ func TestNestingIsBounded(t *testing.T) {
 		n.learn([]string{"again"}, []group{{"a", "a"}}, time.Now())
 	}
 	held := 0
-	for _, k := range n.above {
-		held += 1 + len(k.groups)
+	for _, dn := range append([]string{"again"}, numbers(maxNesting)...) {
+		if groups, ok := n.above.Get(dn, time.Now()); ok {
+			held += 1 + len(groups)
+		}
 	}
-	if held > maxNesting || held != n.held {
-		t.Errorf("%d are remembered, %d counted; want %d at the most", held, n.held, maxNesting)
+	if held > maxNesting || held != n.above.Size() {
+		t.Errorf("%d are remembered, %d counted; want %d at the most", held, n.above.Size(), maxNesting)
 	}
+}
+
+// numbers are the texts of 0 to n-1.
+func numbers(n int) []string {
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = fmt.Sprint(i)
+	}
+	return texts
 }
 
 // TestMemberOf: a group elsewhere, or one whose DN only looks as if it were below.
@@ -285,7 +296,7 @@ func TestTokenGroups(t *testing.T) {
 			f.names[sid] = fmt.Sprint("group", i)
 		}
 	}
-	g := groupFinder{mode: "token_groups", base: "dc=x", sids: &sidNames{known: map[string]sidName{}}}
+	g := groupFinder{mode: "token_groups", base: "dc=x", sids: newSIDNames()}
 	synctest.Test(t, func(t *testing.T) {
 		for _, want := range []int{60, 60, 120} {
 			names, err := groupNames(g.find(t.Context(), f, &entry{dn: "cn=u,dc=x"}))
@@ -355,11 +366,11 @@ func TestRecent(t *testing.T) {
 			t.Errorf("50 at once were %d checks", runs)
 		}
 		for i := range maxRefusals + 10 {
-			r.refused[r.attempt(attemptBy{dn: "x"}, fmt.Sprint(i))] = refusal{wrong, time.Now().Add(time.Hour)}
+			r.refused.Put(r.attempt(attemptBy{dn: "x"}, fmt.Sprint(i)), wrong, time.Now().Add(time.Hour))
 		}
 		try("y", "z", wrong)
-		if len(r.refused) > maxRefusals {
-			t.Errorf("%d wrong passwords are remembered", len(r.refused))
+		if n := r.refused.Size(); n > maxRefusals {
+			t.Errorf("%d wrong passwords are remembered", n)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 const (
@@ -20,8 +21,7 @@ const (
 // lives in memory alone.
 type asked struct {
 	mu       sync.Mutex
-	verdicts map[[32]byte]*verdict
-	swept    time.Time // when room was last looked for
+	verdicts *bound.Table[[32]byte, *verdict]
 }
 
 // verdict is what a question led to. sessionKey and err may be read once
@@ -34,27 +34,21 @@ type verdict struct {
 	until      time.Time // zero while the question is out
 }
 
-func newAsked() *asked { return &asked{verdicts: map[[32]byte]*verdict{}} }
+func newAsked() *asked {
+	return &asked{verdicts: bound.NewTable[[32]byte](maxAsked, (*verdict).over)}
+}
+
+func (v *verdict) over(now time.Time) bool { return !v.until.IsZero() && !now.Before(v.until) }
 
 // claim returns the verdict for a question, and whether the caller must find it out.
 func (a *asked) claim(key [32]byte, now time.Time) (v *verdict, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if v = a.verdicts[key]; v != nil && (v.until.IsZero() || now.Before(v.until)) {
+	if v, ok := a.verdicts.Get(key, now); ok {
 		return v, false
 	}
 	v = &verdict{key: key, done: make(chan struct{})}
-	if len(a.verdicts) >= maxAsked && now.Sub(a.swept) >= time.Second {
-		a.swept = now
-		for k, old := range a.verdicts {
-			if !old.until.IsZero() && !now.Before(old.until) {
-				delete(a.verdicts, k)
-			}
-		}
-	}
-	if len(a.verdicts) < maxAsked {
-		a.verdicts[key] = v
-	}
+	a.verdicts.Put(key, v, now)
 	return v, true
 }
 
@@ -63,11 +57,11 @@ func (a *asked) claim(key [32]byte, now time.Time) (v *verdict, first bool) {
 func (a *asked) settle(v *verdict, sessionKey [16]byte, err error, now time.Time) {
 	a.mu.Lock()
 	v.sessionKey, v.err = sessionKey, err
-	if a.verdicts[v.key] == v {
+	if kept, ok := a.verdicts.Get(v.key, now); ok && kept == v {
 		if errors.Is(err, mfa.ErrRejected) {
 			v.until = now.Add(memory)
 		} else {
-			delete(a.verdicts, v.key)
+			a.verdicts.Take(v.key)
 		}
 	}
 	a.mu.Unlock()

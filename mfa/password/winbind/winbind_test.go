@@ -366,13 +366,13 @@ func TestNTLMMemory(t *testing.T) {
 			v, _ := a.claim([32]byte{9, byte(i), byte(i >> 8)}, time.Now())
 			a.settle(v, [16]byte{}, mfa.ErrRejected, time.Now())
 		}
-		if len(a.verdicts) != maxAsked {
-			t.Errorf("%d questions are remembered, want %d", len(a.verdicts), maxAsked)
+		if a.verdicts.Len() != maxAsked {
+			t.Errorf("%d questions are remembered, want %d", a.verdicts.Len(), maxAsked)
 		}
 		time.Sleep(memory)
 		settle(1, mfa.ErrRejected)
-		if !known(1) || len(a.verdicts) != 1 {
-			t.Errorf("old questions hold the room: %d", len(a.verdicts))
+		if !known(1) || a.verdicts.Len() != 1 {
+			t.Errorf("old questions hold the room: %d", a.verdicts.Len())
 		}
 	})
 }
