@@ -62,6 +62,7 @@ func TestScripts(t *testing.T) {
 	needPeer(t, "slapd")
 	needPeer(t, "freeradius")
 	needPython(t)
+	t.Cleanup(func() { scriptExplain.check(t) })
 	testscript.Run(t, scriptParams("../../testdata/script"))
 }
 
@@ -73,6 +74,7 @@ func scriptParams(dir string) testscript.Params {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = &server{}
+			e.Defer(func() { compareForetold(e) }) // after the server's end
 			e.Values[slapdKey{}] = new(*passwordtest.Slapd)
 			e.Values[freeradiusKey{}] = map[string]*passwordtest.FreeRADIUS{}
 			e.Setenv("SECRET", "testing-secret-of-32-octets-4711")
@@ -321,6 +323,11 @@ func nas() {
 	if kind == "acct" {
 		server = os.Getenv("ACCOUNTING")
 	}
+	var said *foretold
+	if kind == "auth" && attributeIn(attributes, "State") == "" {
+		f := foretell(attributes)
+		said = &f
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	// A line of the log comes when it is written, not when the buffer is full.
@@ -339,6 +346,9 @@ func nas() {
 	if err != nil && !errors.As(err, &exit) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if said != nil {
+		said.note(out.String())
 	}
 	_, answer, ok := strings.Cut(out.String(), "Received ")
 	if !ok {
