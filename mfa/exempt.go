@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// MaxBypass is the longest time that a bypass can be made for.
+const MaxBypass = 24 * time.Hour
+
 // Bypass spares one user, or the members of one group, the second factor for a
 // time: what an operator does when the second factor is out of order. It is
 // explicit, so that it wins over `require`; it never skips the first factor, nor a

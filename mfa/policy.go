@@ -177,7 +177,7 @@ var planTable = [...]Line{
 		if c.RequireUserMatch || Required(c, f) != "" {
 			reason = ReasonNotRegistered
 		}
-		return PlanDeny, reason, !f.Identity.Known && !f.User.registered()
+		return PlanDeny, reason, !f.Identity.Known && !f.User.Registered()
 	}},
 	{2, "the client is exempt, and no second factor is required", exempt(ReasonExemptClient, func(c *Client, _ *Facts) bool {
 		return c.ExemptClient
@@ -196,10 +196,10 @@ var planTable = [...]Line{
 		return PlanNone, ReasonRemembered, f.Remembered && Required(c, f) == ""
 	}},
 	{3, "no method is registered, and a match or a second factor is required", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanDeny, ReasonNotRegistered, !f.User.registered() && (c.RequireUserMatch || Required(c, f) != "")
+		return PlanDeny, ReasonNotRegistered, !f.User.Registered() && (c.RequireUserMatch || Required(c, f) != "")
 	}},
 	{4, "no method is registered, and none is required", func(_ *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanNone, ReasonNotRegisteredAllowed, !f.User.registered()
+		return PlanNone, ReasonNotRegisteredAllowed, !f.User.Registered()
 	}},
 	{5, "a Temporary Access Pass is valid and the login can carry a code", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanOTP, ReasonTAP, f.User.Pass && f.CarriesCode

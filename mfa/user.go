@@ -58,10 +58,10 @@ type Identity struct {
 	MSCHAP *MSCHAPKeys `json:"-"`
 }
 
-// registered counts a method that is enrolled and not removed, be it expired,
+// Registered counts a method that is enrolled and not removed, be it expired,
 // locked or out of reach: a factor that is unavailable must never be the reason
 // to let someone in.
-func (u *User) registered() bool { return u.Devices > 0 || u.Codes > 0 || u.HasPass || u.Pass }
+func (u *User) Registered() bool { return u.Devices > 0 || u.Codes > 0 || u.HasPass || u.Pass }
 
 // devicesAt counts the devices at a provider, "" for our own.
 func (u *User) devicesAt(provider string) int {

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -62,7 +61,7 @@ func (a *app) backup(ctx context.Context, file string, withKey, asJSON bool) err
 	if err != nil {
 		return damageHint(fmt.Errorf("backup: %w", err))
 	}
-	if err := st.Note(ctx, adminEvent(mfa.Name{}, fmt.Sprintf("backup written to %s", filepath.Base(file)))); err != nil {
+	if err := operations(st).NoteBackup(ctx, actor(), filepath.Base(file)); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	if err := errors.Join(st.Close(), a.asRoot()); err != nil {

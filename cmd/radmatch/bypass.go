@@ -8,21 +8,18 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/text"
 )
-
-// maxBypassText bounds group and reason of a bypass, in octets.
-const maxBypassText = 200
 
 func (a *app) bypassCommand() *cobra.Command {
 	const usage = "radmatch bypass --group GROUP --for 30m --reason TEXT, or --user USER"
@@ -47,8 +44,8 @@ the client allows stays out. A bypass wins over "require" in the configuration.`
 		Args: exactArgs(0, usage),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b.Group, b.User = mfa.GroupOf(group), mfa.NameOf(user)
-			if err := checkBypass(&b, d); err != nil {
-				return usageError(usage, "bypass: %w", err)
+			if err := admin.CheckBypass(&b, d); err != nil {
+				return usageError(usage, "bypass: %w", flagged(err))
 			}
 			return a.beginBypass(cmd.Context(), b, d, asJSON)
 		},
@@ -99,34 +96,6 @@ func newBypassReport(b *mfa.Bypass, left time.Duration) bypassReport {
 	return bypassReport{b.ID, b.Group.String(), b.User.String(), b.Client, b.Began, b.Until, max(0, left.Seconds()), b.Operator, b.Reason}
 }
 
-// checkBypass says what is wrong with what was typed.
-func checkBypass(b *mfa.Bypass, d time.Duration) error {
-	whom := struct{ flag, text string }{"group", b.Group.String()}
-	switch {
-	case !b.User.IsZero() && !b.Group.IsZero():
-		return errors.New("--group and --user must not stand together")
-	case !b.User.IsZero():
-		whom.flag, whom.text = "user", b.User.String()
-	}
-	for _, x := range []struct{ flag, text string }{whom, {"reason", b.Reason}} {
-		switch {
-		case strings.TrimSpace(x.text) == "":
-			return fmt.Errorf("--%s must be there", strings.Replace(x.flag, "group", "group or --user", 1))
-		case len(x.text) > maxBypassText:
-			return fmt.Errorf("--%s must be at most %d octets long", x.flag, maxBypassText)
-		case strings.ContainsFunc(x.text, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }):
-			return fmt.Errorf("--%s must be plain text on one line", x.flag)
-		}
-	}
-	if b.Group.Everyone() {
-		return errors.New("--group must be one group, not everyone")
-	}
-	if d < time.Second || d > store.MaxBypass {
-		return fmt.Errorf("--for must be from 1s to %v", store.MaxBypass)
-	}
-	return nil
-}
-
 func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, asJSON bool) error {
 	cfg, st, err := a.openConfigured(ctx)
 	if err != nil {
@@ -144,8 +113,7 @@ func (a *app) beginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, as
 	if err != nil {
 		return err
 	}
-	b.Operator = operator()
-	if b, err = st.BeginBypass(ctx, b, d, adminEvent(mfa.Name{}, "")); err != nil {
+	if b, err = operations(st).BeginBypass(ctx, actor(), b, d); err != nil {
 		return err
 	}
 	if asJSON {
@@ -170,7 +138,7 @@ func bypassWhom(b *mfa.Bypass) string {
 	if !b.User.IsZero() {
 		return fmt.Sprintf("user %q needs no second factor", text.Printable(b.User.String(), 128))
 	}
-	return fmt.Sprintf("members of %q need no second factor", text.Printable(b.Group.String(), maxBypassText))
+	return fmt.Sprintf("members of %q need no second factor", text.Printable(b.Group.String(), admin.MaxReason))
 }
 
 func bypassPlace(b *mfa.Bypass) string {
@@ -201,8 +169,8 @@ func (a *app) listBypasses(ctx context.Context, st *store.Store, asJSON bool) er
 	fmt.Fprintln(t, "ID\tGROUP\tUSER\tWHERE\tUNTIL\tLEFT\tBY\tREASON")
 	for i := range list {
 		b := &list[i]
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, cmp.Or(text.Printable(b.Group.String(), maxBypassText), "-"), cmp.Or(text.Printable(b.User.String(), 128), "-"), bypassPlace(b),
-			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), text.Printable(b.Operator, 64), text.Printable(b.Reason, maxBypassText))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, cmp.Or(text.Printable(b.Group.String(), admin.MaxReason), "-"), cmp.Or(text.Printable(b.User.String(), 128), "-"), bypassPlace(b),
+			b.Until.Local().Format(time.DateTime), max(0, left[i].Truncate(time.Second)), text.Printable(b.Operator, 64), text.Printable(b.Reason, admin.MaxReason))
 	}
 	return t.Flush()
 }
@@ -219,46 +187,38 @@ func (a *app) bypassEndCommand() *cobra.Command {
 			if all == (len(args) == 1) {
 				return usageError(usage, "bypass end: which one must be said")
 			}
-			var ids []int64
-			if len(args) == 1 {
-				id, err := strconv.ParseInt(args[0], 10, 64)
-				if err != nil {
-					return usageError("radmatch bypass list", "bypass end: %q is no number", args[0])
-				}
-				ids = []int64{id}
+			if all {
+				return a.withStore(cmd.Context(), func(st *store.Store) error { return a.endBypasses(cmd.Context(), st) })
 			}
-			return a.withStore(cmd.Context(), func(st *store.Store) error { return a.endBypasses(cmd.Context(), st, ids) })
+			id, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil {
+				return usageError("radmatch bypass list", "bypass end: %q is no number", args[0])
+			}
+			return a.withStore(cmd.Context(), func(st *store.Store) error { return a.endBypass(cmd.Context(), st, id) })
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "end every bypass")
 	return c
 }
 
-// endBypasses ends the ones with these ids; none means all.
-func (a *app) endBypasses(ctx context.Context, st *store.Store, ids []int64) error {
-	all := len(ids) == 0
-	if all {
-		list, _, err := st.StoredBypasses(ctx)
-		if err != nil {
-			return err
-		}
-		for _, b := range list {
-			ids = append(ids, b.ID)
-		}
+func (a *app) endBypass(ctx context.Context, st *store.Store, id int64) error {
+	err := operations(st).EndBypass(ctx, actor(), id)
+	if errors.Is(err, op.ErrNotFound) {
+		return withHint("radmatch bypass list", err)
 	}
-	for _, id := range ids {
-		err := st.EndBypass(ctx, id, adminEvent(mfa.Name{}, ""))
-		switch {
-		case errors.Is(err, store.ErrNotFound) && all: // its time was over meanwhile
-		case errors.Is(err, store.ErrNotFound):
-			return withHint("radmatch bypass list", err)
-		case err != nil:
-			return err
-		default:
-			fmt.Fprintf(a.stdout, "Ended bypass %d\n", id)
-		}
+	if err == nil {
+		fmt.Fprintf(a.stdout, "Ended bypass %d\n", id)
 	}
-	return nil
+	return err
+}
+
+// endBypasses ends all.
+func (a *app) endBypasses(ctx context.Context, st *store.Store) error {
+	ended, err := operations(st).EndBypasses(ctx, actor())
+	for _, id := range ended {
+		fmt.Fprintf(a.stdout, "Ended bypass %d\n", id)
+	}
+	return err
 }
 
 // checkBypasses warns of the bypasses in the database, if there is one. The error is
@@ -284,7 +244,7 @@ func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) error {
 	for i := range list {
 		if b := &list[i]; left[i] > 0 {
 			a.find(foundBypass, strconv.FormatInt(b.ID, 10), fmt.Sprintf("%s at %s until %s (%s: %s); radmatch bypass end %d",
-				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), text.Printable(b.Operator, 64), text.Printable(b.Reason, maxBypassText), b.ID), "")
+				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), text.Printable(b.Operator, 64), text.Printable(b.Reason, admin.MaxReason), b.ID), "")
 		}
 	}
 	return nil

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius/profile"
 )
@@ -228,21 +228,18 @@ type unlatchReport struct {
 }
 
 func (a *app) unlatch(ctx context.Context, args []string, asJSON bool) error {
-	name, text := args[0], "every address of client "+args[0]+" unlatched"
+	name := args[0]
 	var addr netip.Addr
 	if len(args) > 1 {
 		var err error
 		if addr, err = netip.ParseAddr(args[1]); err != nil {
 			return usageError("radmatch clients unlatch "+name+" 203.0.113.10", "ADDR must be an IP address; got %q", args[1])
 		}
-		text = "address " + addr.String() + " of client " + name + " unlatched"
 	}
-	ev := adminEvent(mfa.Name{}, text)
-	ev.Client = name
 	return a.withStore(ctx, func(st *store.Store) error {
-		n, err := st.Unlatch(ctx, name, addr, ev)
+		n, err := operations(st).Unlatch(ctx, actor(), name, addr)
 		switch {
-		case errors.Is(err, store.ErrNotFound):
+		case errors.Is(err, op.ErrNotFound):
 			return withHint("radmatch clients", err)
 		case err != nil:
 			return err

@@ -10,10 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/otp"
 )
 
 func (a *app) deviceCommand() *cobra.Command {
@@ -26,12 +27,6 @@ func (a *app) deviceCommand() *cobra.Command {
 	c.AddCommand(a.deviceInviteCommand(), a.deviceInvitationsCommand(), a.deviceUninviteCommand(), a.deviceAddCommand(), a.deviceListCommand(), a.deviceRemoveCommand())
 	return c
 }
-
-// The lifetimes that an invitation may have.
-const (
-	defaultInvitation = 24 * time.Hour
-	maxInvitation     = 30 * 24 * time.Hour
-)
 
 func (a *app) deviceInviteCommand() *cobra.Command {
 	var lifetime time.Duration
@@ -46,16 +41,18 @@ a device end it too.`,
 		Example: "  radmatch device invite anna\n  radmatch device invite anna --lifetime 1h",
 		Args:    rangeArgs(1, 1, "radmatch device invite USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if lifetime < time.Minute || lifetime > maxInvitation {
-				return usageError("--lifetime 24h", "--lifetime must be 1m to %v; got %v", maxInvitation, lifetime)
-			}
-			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
+			err := admin.CheckInvitation(mfa.NameOf(args[0]), lifetime)
+			var wrong *admin.Invalid
+			switch {
+			case errors.As(err, &wrong):
+				return usageError("--lifetime 24h", "%w", flagged(err))
+			case err != nil:
 				return usageError("radmatch device invite USER", "device invite: %w", err)
 			}
 			return a.inviteDevice(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, !noQR, asJSON)
 		},
 	}
-	c.Flags().DurationVar(&lifetime, "lifetime", defaultInvitation, "how long the link works")
+	c.Flags().DurationVar(&lifetime, "lifetime", admin.DefaultInvitation, "how long the link works")
 	c.Flags().BoolVar(&noQR, "no-qr", false, "only the link")
 	jsonFlag(c, &asJSON)
 	return c
@@ -78,17 +75,15 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 	if err != nil {
 		return err
 	}
-	expires := time.Now().Add(lifetime)
-	token, inv := device.NewInvitation(user, expires)
-	ev := adminEvent(user, fmt.Sprintf("device invitation, valid for %v", lifetime))
-	if err := st.Invite(ctx, inv, ev); errors.Is(err, store.ErrBlocked) {
+	token, in, err := operations(st).Invite(ctx, actor(), user, lifetime)
+	if errors.Is(err, op.ErrBlocked) {
 		return withHint("radmatch user unblock "+user.String(), fmt.Errorf("device: invite %q: %w", user, err))
 	} else if err != nil {
 		return fmt.Errorf("device: invite %q: %w", user, err)
 	}
 	link := device.InvitationLink(cfg.PublicURL(), token)
 	if asJSON {
-		return a.printJSON(invitationReport{user.String(), link, expires})
+		return a.printJSON(invitationReport{user.String(), link, in.Expires})
 	}
 	fmt.Fprintf(a.stdout, "%s\n\n", link)
 	if qr {
@@ -98,7 +93,7 @@ func (a *app) inviteDevice(ctx context.Context, typed string, lifetime time.Dura
 		fmt.Fprintln(a.stdout)
 	}
 	fmt.Fprintf(a.stdout, "It enrols one device of %s until %s: open it in a browser there.\nIn a terminal: radmatch phone enroll '%s'\n",
-		text.Printable(user.String(), 128), expires.Format(time.DateTime), link)
+		text.Printable(user.String(), 128), in.Expires.Format(time.DateTime), link)
 	return nil
 }
 
@@ -166,7 +161,7 @@ func (a *app) deviceRemoveCommand() *cobra.Command {
 }
 
 func (a *app) removeDevice(ctx context.Context, st *store.Store, user mfa.Name, device string) error {
-	if err := st.RemoveDevice(ctx, user, device, adminEvent(user, fmt.Sprintf("device %q removed", device))); err != nil {
+	if err := operations(st).RemoveDevice(ctx, actor(), user, device); err != nil {
 		return withHint("radmatch device list "+user.String(), fmt.Errorf("device: remove %q of %q: %w", device, user, err))
 	}
 	fmt.Fprintf(a.stdout, "removed device %s of %s\n", text.Printable(device, 64), text.Printable(user.String(), 128))

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/otp"
 )
 
 func (a *app) deviceAddCommand() *cobra.Command {
@@ -31,14 +30,16 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 			if provider == "" {
 				return usageError("radmatch device add USER --provider NAME", "device add: --provider must be there")
 			}
-			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
-				return usageError("radmatch device add USER --provider NAME", "device add: %w", err)
-			}
 			if name == "" {
 				name = provider
 			}
-			if name != text.Printable(name, maxDeviceName) {
-				return usageError("--name 'work phone'", "device add: --name must be at most %d characters that print", maxDeviceName)
+			err := admin.CheckDevice(mfa.NameOf(args[0]), name)
+			var wrong *admin.Invalid
+			switch {
+			case errors.As(err, &wrong):
+				return usageError("--name 'work phone'", "device add: %w", flagged(err))
+			case err != nil:
+				return usageError("radmatch device add USER --provider NAME", "device add: %w", err)
 			}
 			return a.addDevice(cmd.Context(), mfa.NameOf(args[0]).String(), provider, name, asJSON)
 		},
@@ -48,9 +49,6 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 	jsonFlag(c, &asJSON)
 	return c
 }
-
-// maxDeviceName is in characters.
-const maxDeviceName = 64
 
 // subscriber is a push provider that a device subscribes to.
 type subscriber interface{ Subscription(d device.Device) string }
@@ -75,10 +73,8 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string, asJSO
 	if err != nil {
 		return err
 	}
-	d := device.NewRegistration(user, provider, name, time.Now())
-	ev := adminEvent(user, fmt.Sprintf("device %q at %q added", name, provider))
-	ev.Device, ev.DeviceID = d.Name, d.ID
-	if err := st.AddDevice(ctx, d, ev); err != nil {
+	d, err := operations(st).AddDevice(ctx, actor(), user, provider, name)
+	if err != nil {
 		hint := "radmatch device list " + user.String()
 		if errors.Is(err, device.ErrNameTaken) {
 			hint = "--name 'work phone'"

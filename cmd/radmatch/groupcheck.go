@@ -5,27 +5,19 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
-	"github.com/radmatch/radmatch/mfa/text"
 )
 
-// groupKnower is a primary that can be asked for its groups. One that is none, such
-// as an upstream, tells the groups of a user at the login alone.
-type groupKnower interface {
-	HasGroup(ctx context.Context, g mfa.Group) (bool, error)
-	GroupNames(ctx context.Context) ([]string, error)
-}
-
 var (
-	_ groupKnower = (*password.File)(nil)
-	_ groupKnower = (*ldap.Primary)(nil)
-	_ groupKnower = (*password.None)(nil)
-	_ groupKnower = (password.Sequence)(nil)
+	_ admin.GroupKnower = (*password.File)(nil)
+	_ admin.GroupKnower = (*ldap.Primary)(nil)
+	_ admin.GroupKnower = (*password.None)(nil)
+	_ admin.GroupKnower = (password.Sequence)(nil)
 )
 
 // checkGroups warns of groups in the configuration that the primary of the client
@@ -80,22 +72,11 @@ func groupLists(cfg *config.Config, c *config.Client) []groupList {
 // meant. It is empty where the primary does, cannot be asked, or gives no answer,
 // which is said of the primary itself.
 func (r *resolver) unknownGroup(ctx context.Context, primary string, g mfa.Group) string {
-	if g.IsZero() {
-		return strconv.Quote(g.String()) + " is no name of a group: it holds for nobody"
-	}
-	knower, ok := r.built[primary].(groupKnower)
-	if !ok || g.Everyone() {
+	unknown := admin.CheckGroup(ctx, primary, r.built[primary], g)
+	if unknown == nil {
 		return ""
 	}
-	has, err := knower.HasGroup(ctx, g)
-	if err != nil || has {
-		return ""
-	}
-	text := fmt.Sprintf("primary %s knows no group %s", primary, strconv.Quote(text.Printable(g.String(), maxBypassText)))
-	if names, err := knower.GroupNames(ctx); err == nil {
-		text += config.Suggest(g.String(), names)
-	}
-	return text
+	return unknown.Error() + config.Suggest(g.String(), unknown.Known)
 }
 
 // checkGroup refuses a group for a bypass that none of the primaries knows at

@@ -12,6 +12,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -63,8 +64,8 @@ func (a *app) deviceUninviteCommand() *cobra.Command {
 		Args:    exactArgs(1, "radmatch device uninvite USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
-				err := st.Uninvite(cmd.Context(), user, adminEvent(user, "device invitation taken back"))
-				if errors.Is(err, store.ErrNotFound) {
+				err := operations(st).Uninvite(cmd.Context(), actor(), user)
+				if errors.Is(err, op.ErrNotFound) {
 					return withHint("radmatch device invitations", fmt.Errorf("device: uninvite: %w", err))
 				}
 				if err == nil {

@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/otp"
 )
 
 func (a *app) methodCommand() *cobra.Command {
@@ -34,10 +35,12 @@ it, or where the user has lost it, that is push if the user has a device, else a
 		ValidArgs: []string{string(mfa.MethodPush), string(mfa.MethodOTP)},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m := mfa.Method(args[1])
-			if m != mfa.MethodPush && m != mfa.MethodOTP {
-				return usageError("radmatch method default USER push|otp", "method default: must be push or otp; got %q", args[1])
-			}
-			if err := otp.CheckUser(mfa.NameOf(args[0])); err != nil {
+			err := admin.CheckDefault(mfa.NameOf(args[0]), m)
+			var wrong *admin.Invalid
+			switch {
+			case errors.As(err, &wrong):
+				return usageError("radmatch method default USER push|otp", "method default: %s", wrong.Rule)
+			case err != nil:
 				return usageError("radmatch method default USER push|otp", "method default: %w", err)
 			}
 			return a.withUser(cmd.Context(), args[0], func(st *store.Store, user mfa.Name) error {
@@ -48,7 +51,7 @@ it, or where the user has lost it, that is push if the user has a device, else a
 }
 
 func (a *app) setDefault(ctx context.Context, st *store.Store, user mfa.Name, m mfa.Method) error {
-	if err := st.SetDefaultMethod(ctx, user, m, adminEvent(user, fmt.Sprintf("default method: %s", m))); err != nil {
+	if err := operations(st).SetDefault(ctx, actor(), user, m); err != nil {
 		return err
 	}
 	u, err := st.User(ctx, user)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/otp"
@@ -253,15 +254,14 @@ func (q *quickstart) register(ctx context.Context) error {
 		return err
 	}
 	defer st.Close()
-	if err := st.AddToken(ctx, q.token, adminEvent(mfa.NameOf(q.user), "totp token "+q.token.ID+" added")); err != nil {
+	if err := operations(st).AddToken(ctx, actor(), q.token); err != nil {
 		return err
 	}
-	q.expires = time.Now().Add(defaultInvitation)
-	token, invitation := device.NewInvitation(mfa.NameOf(q.user), q.expires)
-	q.link = device.InvitationLink(cfg.PublicURL(), token)
-	if err := st.Invite(ctx, invitation, adminEvent(mfa.NameOf(q.user), fmt.Sprintf("device invitation, valid for %v", defaultInvitation))); err != nil {
+	token, in, err := operations(st).Invite(ctx, actor(), mfa.NameOf(q.user), admin.DefaultInvitation)
+	if err != nil {
 		return err
 	}
+	q.expires, q.link = in.Expires, device.InvitationLink(cfg.PublicURL(), token)
 	return st.Close()
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -33,7 +32,7 @@ type rekeyReport struct {
 
 func (a *app) rekey(ctx context.Context, asJSON bool) error {
 	return a.withStore(ctx, func(st *store.Store) error {
-		n, err := st.Rekey(ctx, adminEvent(mfa.Name{}, "tokens sealed with a new key"))
+		n, err := operations(st).Rekey(ctx, actor())
 		if err != nil {
 			return err
 		}

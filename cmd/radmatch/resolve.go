@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/store"
@@ -18,40 +17,18 @@ import (
 	"github.com/radmatch/radmatch/radius/upstream"
 )
 
-// A method, a block or a limit counts for the name that a primary returns at a
-// login. An operator types what they know the user by: an address, a name with a
-// domain, a name with a slip in it. So each command that takes USER asks the
-// primaries first, as a login would.
-
-// nameFinder is what every primary says of names. Both methods return the
-// canonical name of a user, or ErrRejected where the primary has no such user;
-// sure is false where it cannot tell whether there is one.
-type nameFinder interface {
-	// FindName is given what a user types to sign in.
-	FindName(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error)
-	// FindNamed is given a canonical name, which a user need not be able to sign in with.
-	FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sure bool, err error)
-}
-
 var (
-	_ nameFinder = (*password.File)(nil)
-	_ nameFinder = (*ldap.Primary)(nil)
-	_ nameFinder = (*password.None)(nil)
-	_ nameFinder = (password.Sequence)(nil)
-	_ nameFinder = (*upstream.Primary)(nil)
+	_ admin.NameFinder = (*password.File)(nil)
+	_ admin.NameFinder = (*ldap.Primary)(nil)
+	_ admin.NameFinder = (*password.None)(nil)
+	_ admin.NameFinder = (password.Sequence)(nil)
+	_ admin.NameFinder = (*upstream.Primary)(nil)
 )
 
-// resolver finds the canonical names of users at the primaries that clients use.
-// Its methods may be called concurrently.
+// resolver is an admin.Resolver with the primaries that it asks, which are to be closed.
 type resolver struct {
-	built   primaries
-	finders []namedFinder // in the order of the file
-}
-
-type namedFinder struct {
-	name   string
-	finder nameFinder
-	err    error // why it could not be built; it then gives no answer
+	admin.Resolver
+	built primaries
 }
 
 // newResolver builds the primaries. One that cannot be built, because its password
@@ -66,13 +43,13 @@ func newResolver(cfg *config.Config) (*resolver, error) {
 	used := usedPrimaries(cfg)
 	for _, e := range cfg.Primaries {
 		primary, err := open(cfg, p, primaryTypes, e)
-		f := namedFinder{name: e.Name, err: err}
+		asked := admin.Primary{Name: e.Name, Err: err}
 		if err == nil {
 			r.built[e.Name] = primary
-			f.finder = primary.(nameFinder)
+			asked.Finder = primary.(admin.NameFinder)
 		}
 		if used[e.Name] {
-			r.finders = append(r.finders, f)
+			r.Resolver = append(r.Resolver, asked)
 		}
 	}
 	if err := checkSharedUsers(cfg, r.built); err != nil {
@@ -105,94 +82,6 @@ func usedPrimaries(cfg *config.Config) map[string]bool {
 }
 
 func (r *resolver) Close() error { return r.built.Close() }
-
-// resolved is the user that an operator means.
-type resolved struct {
-	name mfa.Name
-	// unsure is the primary that could not tell whether there is such a user, and
-	// silent the one that gave no answer; both may be empty.
-	unsure, silent string
-}
-
-// Why a name is not taken.
-var (
-	errUnknownName  = errors.New("no primary knows")
-	errSeveralUsers = errors.New("may be")
-	errNoAnswer     = errors.New("gives no answer")
-)
-
-// candidate is what one primary makes of a name.
-type candidate struct {
-	primary string
-	name    mfa.Name
-	sure    bool
-}
-
-// resolve returns the one user whom typed can mean. Two users who sign in with the
-// same name at different primaries are an error: an operator must not block one
-// and mean the other.
-func (r *resolver) resolve(ctx context.Context, typed mfa.Name) (resolved, error) {
-	var found []candidate
-	var silent string
-	var failed error
-	var unknown []string
-	for _, f := range r.finders {
-		name, sure, err := f.find(ctx, typed)
-		switch {
-		case errors.Is(err, mfa.ErrRejected):
-			unknown = append(unknown, f.name+": "+strings.TrimSuffix(err.Error(), ": "+mfa.ErrRejected.Error()))
-		case err != nil && failed == nil:
-			silent, failed = f.name, fmt.Errorf("primary %s %w: %w", f.name, errNoAnswer, err)
-		case err == nil:
-			found = append(found, candidate{f.name, name, sure})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return compareTrue(b.sure, a.sure) })
-	switch {
-	case len(found) == 0 && failed != nil:
-		return resolved{}, failed
-	case len(found) == 0:
-		return resolved{}, fmt.Errorf("%w %q (%s)", errUnknownName, typed, strings.Join(unknown, "; "))
-	case slices.ContainsFunc(found, func(c candidate) bool { return !c.name.Is(found[0].name) }):
-		return resolved{}, ambiguousName(typed, found)
-	case found[0].sure:
-		return resolved{name: found[0].name, silent: silent}, nil
-	case failed != nil: // the one that is silent may know the user under another name
-		return resolved{}, failed
-	}
-	return resolved{name: found[0].name, unsure: found[0].primary}, nil
-}
-
-func (f *namedFinder) find(ctx context.Context, typed mfa.Name) (name mfa.Name, sure bool, err error) {
-	if f.err != nil {
-		return mfa.Name{}, false, f.err
-	}
-	name, sure, err = f.finder.FindName(ctx, typed)
-	if errors.Is(err, mfa.ErrRejected) {
-		if name, sure, named := f.finder.FindNamed(ctx, typed); !errors.Is(named, mfa.ErrRejected) {
-			return name, sure, named
-		}
-	}
-	return name, sure, err
-}
-
-func compareTrue(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-func ambiguousName(typed mfa.Name, found []candidate) error {
-	var whom []string
-	for _, c := range found {
-		whom = append(whom, fmt.Sprintf("%s at primary %s", text.Printable(c.name.String(), 128), c.primary))
-	}
-	return fmt.Errorf("%q %w %s", typed, errSeveralUsers, strings.Join(whom, ", or "))
-}
 
 // literalFlag gives a command whose arguments name a user the flag --literal.
 func (a *app) literalFlag(c *cobra.Command) {
@@ -238,28 +127,28 @@ func (a *app) resolveUser(ctx context.Context, cfg *config.Config, typed string)
 		return mfa.Name{}, err
 	}
 	defer r.Close()
-	user, err := r.resolve(ctx, name)
+	user, err := r.Resolve(ctx, name)
 	if err != nil {
 		return mfa.Name{}, withHint(literalHint(err), err)
 	}
-	if !user.name.Is(name) {
-		fmt.Fprintf(a.stderr, "radmatch: the user is %s (you typed %s)\n", text.Printable(user.name.String(), 128), text.Printable(typed, 128))
+	if !user.Name.Is(name) {
+		fmt.Fprintf(a.stderr, "radmatch: the user is %s (you typed %s)\n", text.Printable(user.Name.String(), 128), text.Printable(typed, 128))
 	}
-	if user.unsure != "" {
-		fmt.Fprintf(a.stderr, "radmatch: note: primary %s cannot look users up: whether it knows %s is not known\n", user.unsure, text.Printable(user.name.String(), 128))
+	if user.Unsure != "" {
+		fmt.Fprintf(a.stderr, "radmatch: note: primary %s cannot look users up: whether it knows %s is not known\n", user.Unsure, text.Printable(user.Name.String(), 128))
 	}
-	if user.silent != "" {
-		fmt.Fprintf(a.stderr, "radmatch: note: primary %s gives no answer: whether it knows %s too is not known\n", user.silent, text.Printable(typed, 128))
+	if user.Silent != "" {
+		fmt.Fprintf(a.stderr, "radmatch: note: primary %s gives no answer: whether it knows %s too is not known\n", user.Silent, text.Printable(typed, 128))
 	}
-	return user.name, nil
+	return user.Name, nil
 }
 
 // literalHint says what to do about a name that was not taken.
 func literalHint(err error) string {
 	switch {
-	case errors.Is(err, errUnknownName):
+	case errors.Is(err, admin.ErrUnknownName):
 		return "is it spelled as the user signs in? --literal takes it as it is, such as for a user who has left"
-	case errors.Is(err, errNoAnswer):
+	case errors.Is(err, admin.ErrNoAnswer):
 		return "--literal takes the name as it is: then type what the primary calls the user, as radmatch events shows it"
 	}
 	return "--literal with the name of the one who is meant"

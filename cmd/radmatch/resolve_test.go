@@ -1,80 +1,11 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/otp"
 )
-
-// book is a primary that knows names by heart.
-type book struct {
-	typed  map[string]string // to the canonical name
-	unsure bool
-	err    error
-}
-
-func (b book) FindName(_ context.Context, typed mfa.Name) (mfa.Name, bool, error) {
-	name, ok := b.typed[typed.String()]
-	switch {
-	case b.err != nil:
-		return mfa.Name{}, false, b.err
-	case !ok:
-		return mfa.Name{}, false, fmt.Errorf("no such user: %w", mfa.ErrRejected)
-	}
-	return mfa.NameOf(name), !b.unsure, nil
-}
-
-func (b book) FindNamed(_ context.Context, name mfa.Name) (mfa.Name, bool, error) {
-	for _, canonical := range b.typed {
-		if b.err == nil && name.Is(mfa.NameOf(canonical)) {
-			return name, !b.unsure, nil
-		}
-	}
-	return b.FindName(context.Background(), mfa.Name{})
-}
-
-func TestResolve(t *testing.T) {
-	directory := book{typed: map[string]string{"anna": "anna", "anna@example.org": "anna", "bea": "bea@corp"}}
-	other := book{typed: map[string]string{"anna": "anna@other", "bob": "bob", "carla": "carla"}}
-	gateway := book{typed: map[string]string{"anna": "anna", "dora": "dora", "bob": "bob@gw"}, unsure: true}
-	down := book{err: errors.New("no server answers")}
-	for _, tt := range []struct {
-		name      string
-		primaries []nameFinder
-		typed     string
-		want      resolved
-		err       error
-	}{
-		{"its own name", []nameFinder{directory}, "anna", resolved{name: mfa.NameOf("anna")}, nil},
-		{"another name", []nameFinder{directory}, "anna@example.org", resolved{name: mfa.NameOf("anna")}, nil},
-		{"a name that nobody signs in with", []nameFinder{directory}, "bea@corp", resolved{name: mfa.NameOf("bea@corp")}, nil},
-		{"nobody", []nameFinder{directory}, "ana", resolved{}, errUnknownName},
-		{"nobody anywhere", []nameFinder{directory, other, gateway}, "ana", resolved{}, errUnknownName},
-		{"of the second", []nameFinder{directory, other}, "carla", resolved{name: mfa.NameOf("carla")}, nil},
-		{"two users", []nameFinder{directory, other}, "anna", resolved{}, errSeveralUsers},
-		{"one user of two primaries", []nameFinder{directory, gateway}, "anna", resolved{name: mfa.NameOf("anna")}, nil},
-		{"two users, one not sure", []nameFinder{gateway, other}, "bob", resolved{}, errSeveralUsers},
-		{"not sure", []nameFinder{directory, gateway}, "dora", resolved{name: mfa.NameOf("dora"), unsure: "p1"}, nil},
-		{"down", []nameFinder{down}, "anna", resolved{}, errNoAnswer},
-		{"unknown, and one is down", []nameFinder{directory, down}, "ana", resolved{}, errNoAnswer},
-		{"known, and one is down", []nameFinder{down, directory}, "anna", resolved{name: mfa.NameOf("anna"), silent: "p0"}, nil},
-		{"not sure, and one is down", []nameFinder{down, gateway}, "dora", resolved{}, errNoAnswer},
-	} {
-		r := &resolver{}
-		for i, f := range tt.primaries {
-			r.finders = append(r.finders, namedFinder{name: fmt.Sprint("p", i), finder: f})
-		}
-		if got, err := r.resolve(t.Context(), mfa.NameOf(tt.typed)); !reflect.DeepEqual(got, tt.want) || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
-			t.Errorf("%s: got %+v, %v; want %+v, %v", tt.name, got, err, tt.want, tt.err)
-		}
-	}
-}
 
 // TestUnknownUser: no command does anything for a name that no primary knows, or
 // where none answers; --literal does.

@@ -6,10 +6,10 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -59,11 +59,11 @@ func (a *app) withStore(ctx context.Context, f func(*store.Store) error) error {
 	return f(st)
 }
 
-// adminEvent is the line of the audit trail for a command that changes
-// something. The user may be the zero Name.
-func adminEvent(name mfa.Name, text string) mfa.Event {
-	return mfa.Event{Time: time.Now(), Kind: mfa.EventAdmin, User: name, Text: text, Operator: operator()}
-}
+// operations are what an operator may do with a database.
+func operations(st *store.Store) *admin.Admin { return &admin.Admin{Store: st} }
+
+// actor is who types the command.
+func actor() admin.Actor { return admin.Actor{Name: operator(), Via: admin.CLI} }
 
 // operator names the operating-system user, and behind sudo also the one who
 // typed the command.
@@ -76,4 +76,14 @@ func operator() string {
 		name += " (sudo by " + by + ")"
 	}
 	return name
+}
+
+// flagged names the flags of a value that an operation does not take.
+func flagged(err error) error {
+	var e *admin.Invalid
+	if !errors.As(err, &e) {
+		return err
+	}
+	flags := strings.NewReplacer(" and ", " and --", " or ", " or --").Replace(e.Field)
+	return &admin.Invalid{Field: "--" + flags, Rule: e.Rule}
 }

@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
@@ -27,8 +28,8 @@ func (a *app) tapCommand() *cobra.Command {
 }
 
 func (a *app) tapIssueCommand() *cobra.Command {
-	var lifetime time.Duration
-	var once, asJSON bool
+	var o admin.PassOptions
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "issue USER",
 		Short: "Issue a pass in place of the user's old one",
@@ -38,11 +39,11 @@ The password is still needed.`,
 		Example: "  radmatch tap issue anna\n  radmatch tap issue anna --lifetime 72h\n  radmatch tap issue anna --once",
 		Args:    exactArgs(1, "radmatch tap issue USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.issuePass(cmd.Context(), mfa.NameOf(args[0]).String(), lifetime, once, asJSON)
+			return a.issuePass(cmd.Context(), mfa.NameOf(args[0]).String(), o, asJSON)
 		},
 	}
-	c.Flags().DurationVar(&lifetime, "lifetime", otp.DefaultPassLifetime, "how long it is valid: 10m to 720h")
-	c.Flags().BoolVar(&once, "once", false, "good for one login")
+	c.Flags().DurationVar(&o.Lifetime, "lifetime", otp.DefaultPassLifetime, "how long it is valid: 10m to 720h")
+	c.Flags().BoolVar(&o.Once, "once", false, "good for one login")
 	jsonFlag(c, &asJSON)
 	return c
 }
@@ -53,21 +54,15 @@ type issuedPass struct {
 	Pass string `json:"pass"`
 }
 
-func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duration, once, asJSON bool) error {
-	t, shown, err := otp.NewPass(mfa.NameOf(typed), time.Now(), lifetime, once)
-	if err == nil {
-		err = t.Validate()
-	}
-	if err != nil {
+func (a *app) issuePass(ctx context.Context, typed string, o admin.PassOptions, asJSON bool) error {
+	if err := o.Check(mfa.NameOf(typed)); err != nil {
 		return usageError("radmatch tap issue USER --lifetime 1h", "tap issue: %w", err)
 	}
-	uses := "any number of logins"
-	if once {
-		uses = "one login"
-	}
-	err = a.withUser(ctx, typed, func(st *store.Store, user mfa.Name) error {
-		t.User = user
-		return st.ReplacePass(ctx, t, adminEvent(user, fmt.Sprintf("pass %s issued for %s, valid for %v", t.ID, uses, lifetime)))
+	var t otp.Token
+	var shown string
+	err := a.withUser(ctx, typed, func(st *store.Store, user mfa.Name) (err error) {
+		t, shown, err = operations(st).IssuePass(ctx, actor(), user, o)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("tap issue: %w", err)
@@ -76,7 +71,7 @@ func (a *app) issuePass(ctx context.Context, typed string, lifetime time.Duratio
 		return a.printJSON(issuedPass{newPassReport(&t, time.Now()), shown})
 	}
 	fmt.Fprintf(a.stdout, "%s\n\nThe pass of %s, for %s until %s. It is not shown again.\n",
-		shown, text.Printable(t.User.String(), 128), uses, t.Expires.Local().Format(time.DateTime))
+		shown, text.Printable(t.User.String(), 128), o.Uses(), t.Expires.Local().Format(time.DateTime))
 	return nil
 }
 
@@ -98,12 +93,11 @@ func (a *app) tapListCommand() *cobra.Command {
 }
 
 func (a *app) listPasses(ctx context.Context, st *store.Store, user mfa.Name, asJSON bool) error {
-	tokens, err := st.ListTokens(ctx, user)
+	passes, err := operations(st).ListPasses(ctx, user)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	passes := slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.Kind != otp.Pass })
 	if asJSON {
 		return printEach(a, passes, func(t *otp.Token) passReport { return newPassReport(t, now) })
 	}
@@ -135,28 +129,12 @@ func (a *app) tapRevokeCommand() *cobra.Command {
 }
 
 func (a *app) revokePass(ctx context.Context, st *store.Store, user mfa.Name) error {
-	pass, err := passOf(ctx, st, user)
-	if err != nil {
-		return err
-	}
-	if pass == nil {
-		return withHint("radmatch user show "+user.String(), fmt.Errorf("tap revoke: %q has no pass", user))
-	}
-	if err := st.RemoveToken(ctx, user, pass.ID, adminEvent(user, fmt.Sprintf("pass %s revoked", pass.ID))); err != nil {
+	switch err := operations(st).RevokePass(ctx, actor(), user); {
+	case errors.Is(err, admin.ErrNoPass):
+		return withHint("radmatch user show "+user.String(), fmt.Errorf("tap revoke: %w", err))
+	case err != nil:
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Revoked the pass of %s\n", text.Printable(user.String(), 128))
 	return a.noteLast(ctx, st, user)
-}
-
-// passOf returns the pass of a user without what it keeps secret, nil where
-// there is none.
-func passOf(ctx context.Context, st *store.Store, user mfa.Name) (*otp.Token, error) {
-	tokens, err := st.ListTokens(ctx, user)
-	for i := range tokens {
-		if tokens[i].Kind == otp.Pass {
-			return &tokens[i], err
-		}
-	}
-	return nil, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
@@ -93,7 +94,7 @@ func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
 				return usageError("radmatch totp add --help", "totp add: %w", err)
 			}
 		}
-		return st.AddToken(ctx, t, adminEvent(user, fmt.Sprintf("%s token %s added", t.Kind, t.ID)))
+		return operations(st).AddToken(ctx, actor(), t)
 	})
 	switch {
 	case errors.Is(err, otp.ErrDuplicate), errors.Is(err, otp.ErrTooMany):
@@ -123,20 +124,13 @@ func (a *app) addTOTP(ctx context.Context, typed string, f totpFlags) error {
 // newToken makes the token that the flags describe; given tells that its secret
 // is the operator's.
 func (a *app) newToken(user mfa.Name, f totpFlags) (t otp.Token, given bool, err error) {
-	t = otp.NewTOTP(user)
-	t.Period = f.period
-	if f.hotp {
-		t = otp.NewHOTP(user)
-	}
-	t.Digits, t.Label = f.digits, f.label
-	t.Algorithm = strings.ReplaceAll(strings.ToUpper(f.algorithm), "-", "")
-	t.Next = f.counter
 	switch {
 	case f.counter != 0 && !f.hotp:
 		return t, false, errors.New("--counter goes with --hotp")
 	case f.secret != "" && f.secretFile != "":
 		return t, false, errors.New("--secret and --secret-file exclude each other")
 	}
+	o := admin.TokenOptions{HOTP: f.hotp, Digits: f.digits, Period: f.period, Algorithm: f.algorithm, Counter: f.counter, Label: f.label}
 	text := f.secret
 	if f.secretFile != "" {
 		if text, err = a.readSecret(f.secretFile); err != nil {
@@ -144,11 +138,12 @@ func (a *app) newToken(user mfa.Name, f totpFlags) (t otp.Token, given bool, err
 		}
 	}
 	if given = text != "" || f.secretFile != ""; given {
-		if t.Secret, err = otp.ParseSecret(text); err != nil {
+		if o.Secret, err = otp.ParseSecret(text); err != nil {
 			return t, true, err
 		}
 	}
-	return t, given, t.Validate()
+	t, err = admin.NewToken(user, o)
+	return t, given, err
 }
 
 // readSecret returns the first line of a file, or of stdin for "-".
@@ -259,27 +254,11 @@ func (a *app) importTOTP(ctx context.Context, name string, asJSON bool) error {
 		return err
 	}
 	bad = append(bad, unknown...)
-	added := 0
-	if len(rows) > 0 {
-		tokens := make([]otp.Token, len(rows))
-		for i, r := range rows {
-			tokens[i] = r.Token
-		}
-		ev := adminEvent(mfa.NameOf(""), fmt.Sprintf("totp import of %q: %d good rows, %d bad", filepath.Base(name), len(rows), len(bad)))
-		refused, err := st.AddTokens(ctx, tokens, ev)
-		if err != nil {
-			return err
-		}
-		for i, err := range refused {
-			if err != nil {
-				bad = append(bad, otp.RowError{Line: rows[i].Line, Problem: err.Error()})
-			} else {
-				added++
-			}
-		}
+	done, err := operations(st).ImportTokens(ctx, actor(), filepath.Base(name), rows, bad)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(bad, func(a, b otp.RowError) int { return a.Line - b.Line })
-	for _, b := range bad {
+	for _, b := range done.Bad {
 		fmt.Fprintf(a.stderr, "%s:%d: %s\n", name, b.Line, b.Problem)
 	}
 	for _, r := range rows {
@@ -288,17 +267,17 @@ func (a *app) importTOTP(ctx context.Context, name string, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		report := importReport{added, make([]badRow, len(bad))}
-		for i, b := range bad {
+		report := importReport{done.Added, make([]badRow, len(done.Bad))}
+		for i, b := range done.Bad {
 			report.Bad[i] = badRow(b)
 		}
 		if err := a.printJSON(report); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "%d imported, %d bad\n", added, len(bad))
+		fmt.Fprintf(a.stdout, "%d imported, %d bad\n", done.Added, len(done.Bad))
 	}
-	if len(bad) > 0 {
+	if len(done.Bad) > 0 {
 		return &exitError{code: exitFailure}
 	}
 	return nil
@@ -326,7 +305,7 @@ func (a *app) totpListCommand() *cobra.Command {
 		Args:    rangeArgs(0, 1, "radmatch totp list [USER]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUserOrAll(cmd.Context(), args, func(st *store.Store, user mfa.Name) error {
-				tokens, err := codeTokens(cmd.Context(), st, user)
+				tokens, err := operations(st).ListTokens(cmd.Context(), user)
 				if err != nil {
 					return err
 				}
@@ -343,12 +322,6 @@ func (a *app) totpListCommand() *cobra.Command {
 	}
 	jsonFlag(c, &asJSON)
 	return c
-}
-
-// codeTokens returns the tokens of a user, or of all, without the passes.
-func codeTokens(ctx context.Context, st *store.Store, user mfa.Name) ([]otp.Token, error) {
-	tokens, err := st.ListTokens(ctx, user)
-	return slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.Kind == otp.Pass }), err
 }
 
 func printTokens(w io.Writer, tokens []otp.Token) error {
@@ -388,22 +361,15 @@ func (a *app) totpRemoveCommand() *cobra.Command {
 }
 
 func (a *app) removeTOTP(ctx context.Context, st *store.Store, user mfa.Name, which string) error {
-	tokens, err := codeTokens(ctx, st, user)
-	if err != nil {
-		return err
-	}
-	if which != "" {
-		tokens = slices.DeleteFunc(tokens, func(t otp.Token) bool { return t.ID != which && t.Serial != which })
-	}
+	t, err := operations(st).RemoveToken(ctx, actor(), user, which)
 	hint := "radmatch totp list " + user.String()
+	var several *admin.SeveralTokens
 	switch {
-	case len(tokens) == 0:
-		return withHint(hint, fmt.Errorf("totp remove: %w", otp.ErrNoToken))
-	case len(tokens) > 1:
-		return usageError(hint, "totp remove: %q has %d tokens; say which", user, len(tokens))
-	}
-	t := tokens[0]
-	if err := st.RemoveToken(ctx, user, t.ID, adminEvent(user, fmt.Sprintf("%s token %s removed", t.Kind, t.ID))); err != nil {
+	case errors.Is(err, otp.ErrNoToken):
+		return withHint(hint, fmt.Errorf("totp remove: %w", err))
+	case errors.As(err, &several):
+		return usageError(hint, "totp remove: %w", err)
+	case err != nil:
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Removed token %s of %s\n", t.ID, text.Printable(t.User.String(), 128))
@@ -414,7 +380,7 @@ func (a *app) removeTOTP(ctx context.Context, st *store.Store, user mfa.Name, wh
 // then decides alone.
 func (a *app) noteLast(ctx context.Context, st *store.Store, user mfa.Name) error {
 	u, err := st.User(ctx, user)
-	if err == nil && u.Devices+u.Codes == 0 && !u.HasPass {
+	if err == nil && !u.Registered() {
 		fmt.Fprintf(a.stderr, "radmatch: note: %s has no second factor left; what happens now is up to require_user_match\n", text.Printable(user.String(), 128))
 	}
 	return err

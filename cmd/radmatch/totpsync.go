@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
@@ -38,14 +39,7 @@ second is accepted.`,
 }
 
 func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, codes [2]string, asJSON bool) error {
-	tokens, err := st.Tokens(ctx, user)
-	if err != nil {
-		return err
-	}
-	u, err := otp.Synchronise(tokens, codes[0], codes[1], time.Now())
-	if err == nil {
-		err = st.SyncToken(ctx, u, adminEvent(user, fmt.Sprintf("token %s synchronised: %s", u.Token, offset(tokens, u))))
-	}
+	t, err := operations(st).SyncToken(ctx, actor(), user, codes[0], codes[1])
 	switch {
 	case errors.Is(err, otp.ErrSync), errors.Is(err, otp.ErrUsed):
 		return withHint("radmatch totp list "+user.String()+"; two codes one after the other, the last of them just now; is the clock of this machine right?",
@@ -54,9 +48,9 @@ func (a *app) syncTOTP(ctx context.Context, st *store.Store, user mfa.Name, code
 		return err
 	}
 	if asJSON {
-		return a.printJSON(newSyncReport(user, tokens, u))
+		return a.printJSON(newSyncReport(user, t))
 	}
-	fmt.Fprintf(a.stdout, "Token %s of %s: %s\n", u.Token, text.Printable(user.String(), 128), offset(tokens, u))
+	fmt.Fprintf(a.stdout, "Token %s of %s: %s\n", t.Token, text.Printable(user.String(), 128), t)
 	return nil
 }
 
@@ -68,33 +62,13 @@ type syncReport struct {
 	Next *int64 `json:"next_counter,omitempty"` // hotp
 }
 
-func newSyncReport(user mfa.Name, tokens []otp.Token, u otp.Use) syncReport {
-	r := syncReport{User: user.String(), ID: u.Token}
-	for i := range tokens {
-		if t := &tokens[i]; t.ID == u.Token && t.Kind == otp.TOTP {
-			off := u.Drift * t.Period
-			r.Off = &off
-			return r
-		}
+func newSyncReport(user mfa.Name, t admin.Synchronised) syncReport {
+	r := syncReport{User: user.String(), ID: t.Token}
+	if t.Kind == otp.TOTP {
+		off := int(t.Off / time.Second)
+		r.Off = &off
+	} else {
+		r.Next = &t.Next
 	}
-	next := u.Step + 1
-	r.Next = &next
 	return r
-}
-
-// offset says how far off the token is that u belongs to.
-func offset(tokens []otp.Token, u otp.Use) string {
-	for _, t := range tokens {
-		if t.ID != u.Token || t.Kind != otp.TOTP {
-			continue
-		}
-		switch off := time.Duration(u.Drift*t.Period) * time.Second; {
-		case off < 0:
-			return fmt.Sprintf("its clock is about %v slow", -off)
-		case off > 0:
-			return fmt.Sprintf("its clock is about %v fast", off)
-		}
-		return "its clock is right"
-	}
-	return fmt.Sprintf("its next counter is %d", u.Step+1)
 }

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/otp"
@@ -49,7 +49,7 @@ func (a *app) userSubcommand(name, short string, f func(context.Context, *store.
 func (a *app) userShowCommand() *cobra.Command {
 	var asJSON bool
 	c := a.userSubcommand("show", "Show the methods, blocks, locks and last logins of a user", func(ctx context.Context, st *store.Store, name mfa.Name) error {
-		r, err := a.newUserReport(ctx, st, name)
+		r, err := a.showUser(ctx, st, name)
 		if err != nil {
 			return err
 		}
@@ -64,14 +64,11 @@ func (a *app) userShowCommand() *cobra.Command {
 	return c
 }
 
-// textBlocked begins the event of a block; its reason may follow.
-const textBlocked = "user blocked"
-
 func (a *app) userBlockCommand() *cobra.Command {
 	var reason string
 	c := a.userSubcommand("block", "Let a user in no more, whatever password and code are typed", func(ctx context.Context, st *store.Store, name mfa.Name) error {
-		if reason != text.Printable(reason, maxBypassText) {
-			return usageError("radmatch user block USER --reason TEXT", "user block: --reason must be at most %d characters that print, on one line", maxBypassText)
+		if err := admin.CheckReason(reason); err != nil {
+			return usageError("radmatch user block USER --reason TEXT", "user block: %w", flagged(err))
 		}
 		return a.blockUser(ctx, st, name, reason)
 	})
@@ -80,25 +77,22 @@ func (a *app) userBlockCommand() *cobra.Command {
 	return c
 }
 
-// defaultMethod says what a login asks for first, and why.
-func defaultMethod(u mfa.User) string {
-	switch {
-	case u.Default == mfa.MethodPush && u.Devices > 0, u.Default == mfa.MethodOTP && u.Codes > 0:
-		return string(u.Default)
-	case u.Devices > 0:
+// defaultText says what a login asks for first, and why.
+func defaultText(u *mfa.User) string {
+	switch m := u.DefaultMethod(); {
+	case m == "":
+		return "none"
+	case m == u.Default:
+		return string(m)
+	case m == mfa.MethodPush:
 		return "push (has a device)"
-	case u.Codes > 0:
-		return "otp (has no device)"
 	}
-	return "none"
+	return "otp (has no device)"
 }
 
 // describePass says whether a pass can be used now.
 func describePass(t *otp.Token, now time.Time) string {
-	uses := "any number of logins"
-	if t.Once {
-		uses = "one login"
-	}
+	uses := admin.PassOptions{Once: t.Once}.Uses()
 	switch {
 	case t.Once && t.Next > 0:
 		return "used"
@@ -118,36 +112,19 @@ func yesNo(b bool) string {
 }
 
 func (a *app) blockUser(ctx context.Context, st *store.Store, name mfa.Name, reason string) error {
-	before, err := st.User(ctx, name)
-	if err != nil {
-		return err
-	}
-	change := textBlocked
-	if reason != "" {
-		change += ": " + reason
-	}
-	if err := st.SetBlocked(ctx, name, true, adminEvent(name, change)); err != nil {
+	if err := operations(st).Block(ctx, actor(), name, reason); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Blocked %s\n", text.Printable(name.String(), 128))
-	if a.literal && before.Devices+before.Codes == 0 && !before.HasPass {
+	u, err := st.User(ctx, name)
+	if err == nil && a.literal && !u.Registered() {
 		fmt.Fprintf(a.stderr, "radmatch: note: %s has no method registered; the name must be the one that the primary returns\n", text.Printable(name.String(), 128))
 	}
-	return nil
+	return err
 }
 
-// unblockUser lifts all that keeps a user out. The server forgets wrong codes
-// and denials from before when it sees the change.
 func (a *app) unblockUser(ctx context.Context, st *store.Store, name mfa.Name) error {
-	u, err := st.User(ctx, name)
-	if err != nil {
-		return err
-	}
-	change := "user unblocked"
-	if len(u.PushBlocked) > 0 {
-		change += ", push allowed again at " + strings.Join(u.PushBlocked, ", ")
-	}
-	if err := st.SetBlocked(ctx, name, false, adminEvent(name, change)); err != nil {
+	if err := operations(st).Unblock(ctx, actor(), name); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Unblocked %s\n", text.Printable(name.String(), 128))

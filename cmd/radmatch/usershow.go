@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/store"
@@ -82,7 +83,14 @@ type loginReport struct {
 	Method  string     `json:"method,omitempty"`
 }
 
-// userReport is all that there is to know of a user's second factor.
+func newLoginReport(ev *mfa.Event) *loginReport {
+	if ev == nil {
+		return nil
+	}
+	return &loginReport{ev.Time, ev.Client, ev.EndUser, ev.Outcome.String(), ev.Reason, ev.Method}
+}
+
+// userReport is an admin.UserReport for machines.
 type userReport struct {
 	User         string         `json:"user"`
 	Blocked      bool           `json:"blocked"`
@@ -105,88 +113,51 @@ type userReport struct {
 	pass   *otp.Token
 }
 
-// maxLooked is how many of a user's events are looked through.
-const maxLooked = 2000
-
-func (a *app) newUserReport(ctx context.Context, st *store.Store, name mfa.Name) (*userReport, error) {
-	u, err := st.User(ctx, name)
-	if err != nil {
-		return nil, err
+func newUserReport(u *admin.UserReport) *userReport {
+	r := &userReport{User: u.Name.String(), Blocked: u.Blocked, Default: defaultText(&u.User), NoPushAt: u.PushBlocked,
+		Devices: []deviceReport{}, Tokens: []tokenReport{}, CodesLocked: u.CodesLocked, PushLimited: u.PushLimited,
+		LastLogin: newLoginReport(u.LastLogin), LastRefusal: newLoginReport(u.LastRefusal), tokens: u.Tokens, pass: u.Pass}
+	for i := range u.Devices {
+		r.Devices = append(r.Devices, newDeviceReport(&u.Devices[i]))
 	}
-	r := &userReport{User: u.Name.String(), Blocked: u.Blocked, Default: defaultMethod(u), NoPushAt: u.PushBlocked,
-		Devices: []deviceReport{}, Tokens: []tokenReport{}}
-	devices, err := st.ListDevices(ctx, name)
-	if err != nil {
-		return nil, err
+	for i := range u.Tokens {
+		r.Tokens = append(r.Tokens, newTokenReport(&u.Tokens[i]))
 	}
-	for i := range devices {
-		r.Devices = append(r.Devices, newDeviceReport(&devices[i]))
-	}
-	if r.tokens, err = codeTokens(ctx, st, name); err != nil {
-		return nil, err
-	}
-	for i := range r.tokens {
-		r.Tokens = append(r.Tokens, newTokenReport(&r.tokens[i]))
-	}
-	if r.pass, err = passOf(ctx, st, name); err != nil {
-		return nil, err
-	}
-	if r.pass != nil {
-		p := newPassReport(r.pass, time.Now())
+	if u.Pass != nil {
+		p := newPassReport(u.Pass, time.Now())
 		r.Pass = &p
 	}
-	entries, err := st.Events(ctx, store.Query{User: name, Limit: maxLooked})
+	if u.Block != nil {
+		r.BlockedSince, r.BlockedBy, r.BlockedWhy = &u.Block.Since, u.Block.By, u.Block.Reason
+	}
+	if !u.LockedUntil.IsZero() {
+		r.LockedUntil = &u.LockedUntil
+	}
+	return r
+}
+
+func (a *app) showUser(ctx context.Context, st *store.Store, name mfa.Name) (*userReport, error) {
+	limits, err := a.limits(ctx, st)
 	if err != nil {
 		return nil, err
 	}
-	r.readTrail(entries)
-	return r, a.readLimits(ctx, st, u, r)
-}
-
-// readTrail takes from the events of a user, oldest first, what happened last.
-func (r *userReport) readTrail(entries []store.Entry) {
-	for i := range entries {
-		ev := &entries[i].Event
-		switch {
-		case ev.Kind == mfa.EventAdmin && r.Blocked && strings.HasPrefix(ev.Text, textBlocked):
-			r.BlockedSince, r.BlockedBy = &ev.Time, ev.Operator
-			r.BlockedWhy = strings.TrimPrefix(strings.TrimPrefix(ev.Text, textBlocked), ": ")
-		case ev.Kind != mfa.EventLogin:
-			continue
-		case ev.BlocksUser && r.Blocked:
-			r.BlockedSince, r.BlockedBy, r.BlockedWhy = &ev.Time, "the user", string(mfa.ReasonNotMe)
-		}
-		if ev.Kind != mfa.EventLogin {
-			continue
-		}
-		l := &loginReport{ev.Time, ev.Client, ev.EndUser, ev.Outcome.String(), ev.Reason, ev.Method}
-		if ev.Outcome == mfa.Accept {
-			r.LastLogin = l
-		} else {
-			r.LastRefusal = l
-		}
+	r, err := operations(st).Show(ctx, name, limits)
+	if err != nil {
+		return nil, err
 	}
+	return newUserReport(r), nil
 }
 
-// readLimits reckons as a server that starts now would. Without a configuration that
-// can be read nothing is known of the limits.
-func (a *app) readLimits(ctx context.Context, st *store.Store, u mfa.User, r *userReport) error {
+// limits are those of a server that starts now. Without a configuration that can be
+// read nothing is known of them, and they are nil.
+func (a *app) limits(ctx context.Context, st *store.Store) (admin.Limits, error) {
 	cfg, err := a.loadForCommand()
 	if err != nil {
 		fmt.Fprintln(a.stderr, "radmatch: note: whether codes are locked is not known: the configuration cannot be read (radmatch check)")
-		return nil
+		return nil, nil
 	}
-	var limits login.Limits
-	if err := restoreLimits(ctx, st, cfg, &limits); err != nil {
-		return err
-	}
-	now := time.Now()
-	until, locked := limits.CodesLocked(u, now)
-	if r.CodesLocked = locked; locked && !until.IsZero() {
-		r.LockedUntil = &until
-	}
-	r.PushLimited = limits.PushLimited(u, now)
-	return nil
+	limits := &login.Limits{}
+	return limits, restoreLimits(ctx, st, cfg, limits)
 }
 
 func (r *userReport) print(t *tabwriter.Writer) {
@@ -235,7 +206,7 @@ func (r *userReport) blockText() string {
 	}
 	told := fmt.Sprintf("yes, %s by %s", r.BlockedSince.Local().Format(time.DateTime), text.Printable(r.BlockedBy, 64))
 	if r.BlockedWhy != "" {
-		told += ": " + text.Printable(r.BlockedWhy, maxBypassText)
+		told += ": " + text.Printable(r.BlockedWhy, admin.MaxReason)
 	}
 	return told
 }
@@ -296,7 +267,7 @@ func (a *app) listUsers(ctx context.Context, st *store.Store, asJSON bool) error
 		if err != nil {
 			return err
 		}
-		l := listedUser{u.Name.String(), u.Blocked, defaultMethod(u), u.Devices, u.Codes, u.Pass, u.PushBlocked}
+		l := listedUser{u.Name.String(), u.Blocked, defaultText(&u), u.Devices, u.Codes, u.Pass, u.PushBlocked}
 		if asJSON {
 			if err := a.printJSON(l); err != nil {
 				return err

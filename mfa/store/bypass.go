@@ -11,9 +11,6 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
-// MaxBypass is the longest time that a bypass can be made for.
-const MaxBypass = 24 * time.Hour
-
 const (
 	// clockSlack is how far a clock may go back without having been set back.
 	clockSlack = 5 * time.Second
@@ -35,7 +32,7 @@ func (b *bypass) left(wall time.Time) time.Duration {
 	if wall.Before(b.seen.Add(-clockSlack)) {
 		return 0
 	}
-	return min(b.Until.Sub(wall), b.Until.Sub(b.Began), MaxBypass)
+	return min(b.Until.Sub(wall), b.Until.Sub(b.Began), mfa.MaxBypass)
 }
 
 // over reports whether it has ended by either clock. now has a monotonic reading.
@@ -52,8 +49,8 @@ func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, 
 		return b, errors.New("must be for one group or one user")
 	case b.Reason == "":
 		return b, errors.New("must have a reason")
-	case d <= 0 || d > MaxBypass:
-		return b, fmt.Errorf("must be for at most %v; got %v", MaxBypass, d)
+	case d <= 0 || d > mfa.MaxBypass:
+		return b, fmt.Errorf("must be for at most %v; got %v", mfa.MaxBypass, d)
 	}
 	b.Began = s.opt.Now().UTC().Truncate(time.Microsecond)
 	b.Until = b.Began.Add(d).Truncate(time.Microsecond)

@@ -64,6 +64,16 @@ func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
 	return found, nil
 }
 
+// EventsOf returns the newest events of a user, at most n, oldest first.
+func (s *Store) EventsOf(ctx context.Context, user mfa.Name, n int) ([]mfa.Event, error) {
+	entries, err := s.Events(ctx, Query{User: user, Limit: n})
+	list := make([]mfa.Event, len(entries))
+	for i := range entries {
+		list[i] = entries[i].Event
+	}
+	return list, err
+}
+
 // counting selects what the limits are rebuilt from. Such an event stays in the
 // trail longer than others, see pruneSize.
 const counting = `(coalesce(tries, 0) > 0 OR coalesce(reason, '') IN ('` + string(mfa.ReasonPushDenied) + `', '` + string(mfa.ReasonWrongNumber) +
