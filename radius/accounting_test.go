@@ -324,9 +324,9 @@ func TestAccountingOverload(t *testing.T) {
 // TestReportRate: a client that floods the trail with reports is bounded, and no
 // other client with it.
 func TestReportRate(t *testing.T) {
-	var flooding, other counters
+	flooding, other := newCounters(), newCounters()
 	now := time.Unix(1e9, 0)
-	for n := range reportBurst + 1 {
+	for n := range reportBurst {
 		if !flooding.takeReport(now) {
 			t.Fatalf("refused after %d", n)
 		}
@@ -346,12 +346,12 @@ func TestReportRate(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccountant(t)
-		for n := range uint32(reportBurst + 51) {
+		for n := range uint32(reportBurst + 50) {
 			a.account(reportOf(byte(n), integer(wire.TypeAcctStatusType, 1), integer(wire.TypeAcctSessionTime, n)))
 			synctest.Wait()
 		}
-		if got := a.stats().Discarded["accounting_rate"]; got != 50 || len(a.recorder.recorded()) != reportBurst+1 {
-			t.Errorf("%d refused, %d recorded; want 50, %d", got, len(a.recorder.recorded()), reportBurst+1)
+		if got := a.stats().Discarded["accounting_rate"]; got != 50 || len(a.recorder.recorded()) != reportBurst {
+			t.Errorf("%d refused, %d recorded; want 50, %d", got, len(a.recorder.recorded()), reportBurst)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -141,19 +142,19 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	var room [9]zap.Field
 	fields := append(room[:0],
 		zap.String("client", x.client.Name),
-		zap.String("user", wire.Printable(x.req.User.String())),
+		zap.String("user", text.ForLog(x.req.User.String())),
 		zap.String("outcome", d.Outcome.String()),
 		zap.String("reason", string(d.Reason)),
 		zap.Float64("took_ms", float64(took.Microseconds())/1000),
 		zap.String("login", d.LoginID))
 	if x.req.NAS != "" {
-		fields = append(fields, zap.String("nas", wire.Printable(x.req.NAS)))
+		fields = append(fields, zap.String("nas", text.ForLog(x.req.NAS)))
 	}
 	if !current {
 		fields = append(fields, zap.Bool("superseded", true))
 	}
 	if d.Err != nil {
-		fields = append(fields, zap.String("error", wire.Printable(d.Err.Error())))
+		fields = append(fields, zap.String("error", text.ForLog(d.Err.Error())))
 	}
 	entry.Write(fields...)
 }
@@ -193,5 +194,5 @@ func (x *exchange) abandon() {
 func (s *Server) panicked(v any, client string) {
 	s.panics.Add(1)
 	s.log.Error("internal error: a request made the server panic",
-		zap.String("client", client), zap.String("panic", wire.Printable(fmt.Sprint(v))), zap.ByteString("stack", debug.Stack()))
+		zap.String("client", client), zap.String("panic", text.ForLog(fmt.Sprint(v))), zap.ByteString("stack", debug.Stack()))
 }

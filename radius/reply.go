@@ -6,6 +6,7 @@ import (
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -13,14 +14,14 @@ import (
 // message appends to w a text as Reply-Message, split between runes where it is longer
 // than an attribute (RFC 2865 §5.18), and cut to what the client p shows and to
 // room octets.
-func message(w *wire.Writer, p *profile.Profile, text string, room int) {
-	for text != "" {
-		part := wire.CutText(text, min(wire.MaxValue, room-2))
+func message(w *wire.Writer, p *profile.Profile, shown string, room int) {
+	for shown != "" {
+		part := text.Cut(shown, min(wire.MaxValue, room-2))
 		if part == "" {
 			return
 		}
 		w.Text(wire.TypeReplyMessage, part)
-		text, room = text[len(part):], room-2-len(part)
+		shown, room = shown[len(part):], room-2-len(part)
 		if p.OneMessage {
 			return
 		}

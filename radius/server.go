@@ -3,13 +3,14 @@ package radius
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa/bound"
 )
 
 // Server answers RADIUS requests over UDP. Its exported fields may be set until
@@ -82,7 +83,7 @@ func (n *namedCounters) named(name string) *counters {
 		n.m = make(map[string]*counters)
 	}
 	if n.m[name] == nil {
-		n.m[name] = new(counters)
+		n.m[name] = newCounters()
 	}
 	return n.m[name]
 }
@@ -180,11 +181,11 @@ func (s *Server) rested() {
 
 // hourly says which of many alike lines may be logged: one an hour for each key.
 // It forgets nothing that it must know and is bounded: when it is full of fresh
-// keys, as in a flood from forged addresses, others stay silent.
+// keys, as in a flood from forged addresses, others stay silent. Its zero value is
+// ready; its methods may be called concurrently.
 type hourly struct {
-	mu    sync.Mutex
-	last  map[refusal]time.Time
-	swept time.Time // when the full table was last looked through
+	mu     sync.Mutex
+	logged *bound.Table[refusal, time.Time]
 }
 
 // refusal is what a refused datagram is told apart by.
@@ -196,30 +197,16 @@ type refusal struct {
 
 const maxRefusals = 4096
 
-// sweepRefusals is the least time between two looks at the whole table: in a
-// flood each packet would else cost one, under the lock.
-const sweepRefusals = time.Minute
-
 func (h *hourly) allow(r refusal, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	last, ok := h.last[r]
-	if ok && now.Sub(last) < time.Hour {
+	if h.logged == nil {
+		h.logged = bound.NewTable[refusal](maxRefusals, anHourAgo)
+	}
+	if _, lately := h.logged.Get(r, now); lately {
 		return false
 	}
-	if !ok && len(h.last) >= maxRefusals {
-		if now.Sub(h.swept) < sweepRefusals {
-			return false
-		}
-		h.swept = now
-		maps.DeleteFunc(h.last, func(_ refusal, at time.Time) bool { return now.Sub(at) >= time.Hour })
-		if len(h.last) >= maxRefusals {
-			return false
-		}
-	}
-	if h.last == nil {
-		h.last = make(map[refusal]time.Time)
-	}
-	h.last[r] = now
-	return true
+	return h.logged.Put(r, now, now)
 }
+
+func anHourAgo(at, now time.Time) bool { return now.Sub(at) >= time.Hour }

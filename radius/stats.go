@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -113,7 +115,14 @@ type counters struct {
 	discarded                                         [discardReasons]atomic.Uint64
 	unsignedFrom                                      unsignedSources
 	latencySum, latencyMax, lastSeen                  atomic.Int64
-	statusNext, reportNext                            atomic.Int64
+	statusRate, reportRate                            *rate.Limiter
+}
+
+func newCounters() *counters {
+	return &counters{
+		statusRate: rate.NewLimiter(rate.Every(statusInterval), statusBurst),
+		reportRate: rate.NewLimiter(rate.Every(reportInterval), reportBurst),
+	}
 }
 
 func (c *counters) snapshot(name string, now time.Time) ClientStats {
@@ -180,33 +189,19 @@ func (c *counters) ended(o mfa.Outcome, took time.Duration, current bool) {
 // on so floods the trail.
 const (
 	statusInterval = 50 * time.Millisecond
-	statusBurst    = 20
+	statusBurst    = 21
 	reportInterval = 5 * time.Millisecond
-	reportBurst    = 10_000
+	reportBurst    = 10_001
 )
 
 // takeStatus reports whether a Status-Server request may be answered now.
 func (c *counters) takeStatus(now time.Time) bool {
-	return take(&c.statusNext, now, statusInterval, statusBurst)
+	return c.statusRate.AllowN(now, 1)
 }
 
 // takeReport reports whether a report of a session may be recorded now.
 func (c *counters) takeReport(now time.Time) bool {
-	return take(&c.reportNext, now, reportInterval, reportBurst)
-}
-
-// take is a token bucket that is one number: when it would be full again.
-func take(full *atomic.Int64, now time.Time, interval time.Duration, burst int64) bool {
-	for {
-		next := full.Load()
-		at := max(next, now.UnixNano())
-		if at-now.UnixNano() > burst*int64(interval) {
-			return false
-		}
-		if full.CompareAndSwap(next, at+int64(interval)) {
-			return true
-		}
-	}
+	return c.reportRate.AllowN(now, 1)
 }
 
 // Stats returns the counters now. It may be called at any time.

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
+	"golang.org/x/time/rate"
 
 	"github.com/radmatch/radmatch/mfa/text"
 )
@@ -45,10 +46,10 @@ type ACME struct {
 	Transport http.RoundTripper // to the authority; nil: the default one
 	Logger    *zap.Logger       // nil: none
 
-	manager autocert.Manager
-	mu      sync.Mutex
-	ready   map[string]bool
-	told    time.Time // when a line about the authority was last logged
+	manager    autocert.Manager
+	complaints rate.Sometimes // lines about the authority
+	mu         sync.Mutex
+	ready      map[string]bool
 }
 
 // NewACME returns a, ready for use. Whoever calls it has accepted the terms of
@@ -61,6 +62,7 @@ func NewACME(a *ACME) *ACME {
 		a.Transport = http.DefaultTransport
 	}
 	a.ready = make(map[string]bool)
+	a.complaints.Interval = quietTime
 	a.manager.Prompt = autocert.AcceptTOS
 	a.manager.Email = a.Email
 	a.manager.HostPolicy = autocert.HostWhitelist(a.Domains...)
@@ -223,12 +225,9 @@ func (a *ACME) exchange(r *http.Request) (*http.Response, error) {
 
 // complain logs what is wrong with the authority, or what it says is wrong with us.
 func (a *ACME) complain(problem string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if now := time.Now(); now.Sub(a.told) > quietTime {
-		a.told = now
+	a.complaints.Do(func() {
 		a.Logger.Warn("web: the certificate authority says", zap.String("directory", a.Directory), zap.String("problem", text.Printable(problem, 500)))
-	}
+	})
 }
 
 // refusal returns why an answer of the authority is a refusal, empty if it is

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
@@ -19,6 +20,7 @@ import (
 const (
 	maxFile     = 256 << 20 // octets
 	maxProblems = 100       // printed; the rest is counted
+	maxQuoted   = 60        // octets of a value in a problem
 )
 
 // Bounds on what a primary tells of a user.
@@ -193,7 +195,7 @@ func (l *loader) user(i int, n *yaml.Node) {
 			u.reply = l.reply(value, at)
 		case "disabled":
 			if to := resolve(value); to.Tag != "!!bool" || to.Decode(&u.disabled) != nil {
-				l.problem(value, at, "must be true or false; got %q", short(to.Value))
+				l.problem(value, at, "must be true or false; got %q", text.Short(to.Value, maxQuoted))
 			}
 		default:
 			l.problem(key, at, "unknown key; one of name, password, groups, reply, disabled")
@@ -216,7 +218,7 @@ func (l *loader) add(u *fileUser, path string, n *yaml.Node) {
 		return
 	}
 	if rule := nameRule(u.name.Sent()); rule != "" {
-		l.problem(n, path+".name", "%s; got %q", rule, short(u.name.Sent()))
+		l.problem(n, path+".name", "%s; got %q", rule, text.Short(u.name.Sent(), maxQuoted))
 		return
 	}
 	key := u.name.Key()
@@ -296,7 +298,7 @@ func (l *loader) reply(n *yaml.Node, path string) []mfa.Attribute {
 			}
 			a, err := l.encode(name.Value, s)
 			if err != nil {
-				l.problem(value, at, "%v; got %q", err, short(s))
+				l.problem(value, at, "%v; got %q", err, text.Short(s, maxQuoted))
 				return
 			}
 			fmt.Fprintf(&key, "%d %d %d %d %s", a.Vendor, a.Type, a.Tag, len(a.Value), a.Value)
@@ -367,13 +369,4 @@ func resolve(n *yaml.Node) *yaml.Node {
 		return n.Alias
 	}
 	return n
-}
-
-// short cuts a value for an error.
-func short(s string) string {
-	const most = 60
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

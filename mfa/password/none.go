@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // NoneSettings are the keys of a primary of type `none`.
@@ -104,12 +105,12 @@ func (n *None) Find(_ context.Context, named mfa.Name) (mfa.Identity, error) {
 	}
 	name := user
 	if len(n.domains) > 0 {
-		l := SplitLogin(user)
+		l := text.SplitLogin(user)
 		l.Bare = mfa.NameOf(l.Bare).String()
 		switch {
-		case l.Bare == "" || HasDomain(l.Bare):
+		case l.Bare == "" || text.HasDomain(l.Bare):
 			return mfa.Identity{}, errNoneName
-		case HasDomain(user) && !slices.Contains(n.domains, mfa.NameOf(l.Domain).Key()):
+		case text.HasDomain(user) && !slices.Contains(n.domains, mfa.NameOf(l.Domain).Key()):
 			return mfa.Identity{}, errNoneDomain
 		}
 		if name = l.Bare; n.canonical != "" {

@@ -2,13 +2,13 @@ package password
 
 import (
 	"crypto/subtle"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"layeh.com/radius/rfc2759"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // NT is the NT hash of a password: MD4 of the password in UTF-16LE (RFC 2759 §8.3).
@@ -43,7 +43,7 @@ func (h NT) match(password string) bool {
 // there is none. RFC 2759 §4 leaves the domain out of it; some clients do not.
 // Both names are always tried, so that the time tells nothing.
 func (h NT) matchMSCHAPv2(user string, c mfa.MSCHAPv2) (name string, ok bool) {
-	bare := user[strings.LastIndexByte(user, '\\')+1:]
+	bare := text.WithoutNTDomain(user)
 	asSent, asBare := h.Response(user, c), h.Response(bare, c)
 	if subtle.ConstantTimeCompare(asBare, c.NTResponse[:]) == 1 {
 		name, ok = bare, true

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // SequenceSettings are the keys of a primary of type `sequence`.
@@ -75,7 +76,7 @@ func (s Sequence) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool,
 func (s Sequence) first(user mfa.Name, ask func(Member) (mfa.Identity, error)) (mfa.Identity, error) {
 	err := errUnknownUser
 	for _, m := range s {
-		if name := user.String(); HasDomain(name) && !m.Lists(SplitLogin(name).Domain) {
+		if name := user.String(); text.HasDomain(name) && !m.Lists(text.SplitLogin(name).Domain) {
 			continue
 		}
 		var id mfa.Identity

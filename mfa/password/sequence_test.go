@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // memberFake knows some users, and one domain.
@@ -19,7 +20,7 @@ func (m *memberFake) Lists(domain string) bool { return domain == m.domain }
 
 func (m *memberFake) Check(_ context.Context, user mfa.Name, _ mfa.Credential) (mfa.Identity, error) {
 	m.asked++
-	err, ok := m.users[SplitLogin(user.String()).Bare]
+	err, ok := m.users[text.SplitLogin(user.String()).Bare]
 	switch {
 	case !ok:
 		return mfa.Identity{}, errUnknownUser

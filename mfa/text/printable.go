@@ -1,6 +1,7 @@
 package text
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -39,4 +40,30 @@ func plain(s string, max int) bool {
 		}
 	}
 	return true
+}
+
+// maxLogged bounds a text from the network in a log line, in runes.
+const maxLogged = 128
+
+// ForLog returns a text from the network as a log may show it: cut, and
+// with escapes in place of characters that move the cursor, reorder a line or are
+// none. Unlike Printable it shows which they were.
+func ForLog(s string) string {
+	if plain(s, maxLogged) {
+		return s
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		if n++; n > maxLogged {
+			b.WriteString("…")
+			break
+		}
+		if unicode.IsGraphic(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
 }

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/radius/wire"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // nameSpace makes the one name of a user out of what was typed. An upstream may
@@ -49,13 +49,8 @@ func checkDomain(d string) error {
 // where the server may know the same user under another name too: what stands
 // before the @ of a userPrincipalName need not be the sAMAccountName.
 func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err error) {
-	user, domain := name, ""
-	upn := false
-	if i := strings.IndexByte(name, '\\'); i >= 0 {
-		domain, user = name[:i], name[i+1:]
-	} else if i := strings.LastIndexByte(name, '@'); i >= 0 {
-		user, domain, upn = name[:i], name[i+1:], true
-	}
+	login := text.SplitLogin(name)
+	user, domain, upn := login.Bare, login.Domain, login.UPN
 	// A slash: Windows also reads example.org/people/alice. What is one of these signs
 	// in the form, as ＠ is, must not make another domain's name of it.
 	form := mfa.NameOf(user).Key().String()
@@ -67,7 +62,7 @@ func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err e
 		// An account may have a name in each of several domains.
 		spelling, ok := n.others[mfa.NameOf(domain).Key()]
 		if !ok {
-			return mfa.Name{}, false, fmt.Errorf("domain %q is not one of this primary", wire.Printable(domain))
+			return mfa.Name{}, false, fmt.Errorf("domain %q is not one of this primary", text.ForLog(domain))
 		}
 		return mfa.NameOf(user + "@" + spelling), false, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -28,10 +29,10 @@ func (u *Primary) identity(r *reply, user mfa.Name, mschap bool) (mfa.Identity, 
 	}
 	name, sure, err := u.names.canonical(named)
 	if err != nil {
-		return mfa.Identity{}, fmt.Errorf("its User-Name %q: %w", wire.Printable(named), err)
+		return mfa.Identity{}, fmt.Errorf("its User-Name %q: %w", text.ForLog(named), err)
 	}
 	if u.Taken != nil && u.Taken(name) {
-		return mfa.Identity{}, fmt.Errorf("user %q has the name of a user of another primary", wire.Printable(name.String()))
+		return mfa.Identity{}, fmt.Errorf("user %q has the name of a user of another primary", text.ForLog(name.String()))
 	}
 	id := mfa.Identity{Name: name, Known: sure || a.user != "", Groups: a.groups, Attributes: a.attributes}
 	if mschap {

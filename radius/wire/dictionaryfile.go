@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
@@ -453,10 +454,4 @@ func (f *dictionaryFile) addValue(v valueLine) {
 }
 
 // word is a word of a file as an error may repeat it.
-func word(text string) string {
-	const most = 64
-	if len(text) > most {
-		return CutText(text, most) + "…"
-	}
-	return text
-}
+func word(s string) string { return text.Short(s, 64) }

@@ -13,6 +13,7 @@ import (
 	"layeh.com/radius/rfc3079"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // Lengths of MS-CHAP-Challenge and MS-CHAP2-Response (RFC 2548 §2.1.2, §2.3.2).
@@ -110,7 +111,7 @@ func (w *Writer) MSCHAPError(ident byte, code int, message string) {
 // challenges (RFC 2759 §8.1). The DOMAIN\ of a user is no part of it (§4).
 func NewMSCHAPv2(user, password string) (mfa.MSCHAPv2, error) {
 	var cred mfa.MSCHAPv2
-	user = withoutDomain(user)
+	user = text.WithoutNTDomain(user)
 	rand.Read(cred.AuthChallenge[:])
 	rand.Read(cred.PeerChallenge[:])
 	response, err := rfc2759.GenerateNTResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], []byte(user), []byte(password))
@@ -124,7 +125,7 @@ func NewMSCHAPv2(user, password string) (mfa.MSCHAPv2, error) {
 // ProvesMSCHAPv2 reports whether an Access-Accept proves that the server knows
 // the password that cred was made from (RFC 2759 §5).
 func (a Answer) ProvesMSCHAPv2(cred mfa.MSCHAPv2, user, password string) error {
-	user = withoutDomain(user)
+	user = text.WithoutNTDomain(user)
 	want, err := rfc2759.GenerateAuthenticatorResponse(cred.AuthChallenge[:], cred.PeerChallenge[:], cred.NTResponse[:], []byte(user), []byte(password))
 	if err != nil {
 		return err
@@ -135,5 +136,3 @@ func (a Answer) ProvesMSCHAPv2(cred mfa.MSCHAPv2, user, password string) error {
 	}
 	return nil
 }
-
-func withoutDomain(user string) string { return user[strings.LastIndexByte(user, '\\')+1:] }

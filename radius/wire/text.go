@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -38,47 +37,4 @@ func ToText(v []byte) string {
 		return strings.ToValidUTF8(string(v), "\uFFFD")
 	}
 	return string(b)
-}
-
-// CutText is the start of text that fits in most octets, cut between runes.
-func CutText(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	most = max(most, 0)
-	for cut := most; cut > most-utf8.UTFMax && cut >= 0; cut-- {
-		if utf8.RuneStart(text[cut]) {
-			return text[:cut]
-		}
-	}
-	return text[:most] // not UTF-8
-}
-
-// maxPrintable bounds a text from the network in a log line, in runes.
-const maxPrintable = 128
-
-// Printable returns a text from the network as a log may show it: cut, and
-// without characters that move the cursor, reorder a line or are none.
-func Printable(s string) string {
-	plain := len(s) <= maxPrintable
-	for i := 0; plain && i < len(s); i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if plain {
-		return s
-	}
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > maxPrintable {
-			b.WriteString("…")
-			break
-		}
-		if unicode.IsGraphic(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // userEntry is a user that was found.
@@ -18,7 +18,7 @@ type userEntry struct {
 }
 
 // find searches a user by what was typed.
-func (p *Primary) find(ctx context.Context, name password.LoginName) (userEntry, error) {
+func (p *Primary) find(ctx context.Context, name text.LoginName) (userEntry, error) {
 	return p.findWith(ctx, func(ctx context.Context, c *conn, d *directory) (userEntry, error) {
 		return p.findBy(ctx, c, d, name)
 	})
@@ -39,7 +39,7 @@ func (p *Primary) findWith(ctx context.Context, find func(context.Context, *conn
 	return user, nil
 }
 
-func (p *Primary) findBy(ctx context.Context, c *conn, d *directory, name password.LoginName) (userEntry, error) {
+func (p *Primary) findBy(ctx context.Context, c *conn, d *directory, name text.LoginName) (userEntry, error) {
 	login := &d.login
 	q := query{base: p.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
 	found, err := c.search(ctx, q)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 var (
@@ -60,6 +60,5 @@ func (p *Primary) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAP
 // DOMAIN\ (RFC 2759 §4). To try the whole name too, for clients that do
 // otherwise, would be a second wrong password for the domain to count.
 func responseName(user mfa.Name, c mfa.MSCHAPv2) string {
-	sent := c.NameOf(user)
-	return sent[strings.LastIndexByte(sent, '\\')+1:]
+	return text.WithoutNTDomain(c.NameOf(user))
 }

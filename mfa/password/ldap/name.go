@@ -10,22 +10,23 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 var errDomain = fmt.Errorf("%w: of a domain that is not among its domains", errNoUser)
 
 // parseLogin splits a name that may be one of this directory. Names with
 // control characters or without a user are nobody's.
-func (s *Settings) parseLogin(name string) (password.LoginName, error) {
+func (s *Settings) parseLogin(name string) (text.LoginName, error) {
 	if len(name) > password.MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return password.LoginName{}, errNoUser
+		return text.LoginName{}, errNoUser
 	}
-	n := password.SplitLogin(name)
+	n := text.SplitLogin(name)
 	switch {
 	case mfa.NameOf(n.Bare).IsZero() || strings.Contains(n.Bare, `\`):
-		return password.LoginName{}, errNoUser
-	case password.HasDomain(name) && !s.Lists(n.Domain):
-		return password.LoginName{}, errDomain
+		return text.LoginName{}, errNoUser
+	case text.HasDomain(name) && !s.Lists(n.Domain):
+		return text.LoginName{}, errDomain
 	}
 	return n, nil
 }
@@ -60,7 +61,7 @@ type match struct{ attribute, value string }
 // matches are the ways in which a name can be meant. The first ones name the
 // user as a whole and win: in AD, alice@example.org is whose userPrincipalName
 // that is, and only else the alice of the domain.
-func (l lookup) matches(n password.LoginName) [][]match {
+func (l lookup) matches(n text.LoginName) [][]match {
 	whole := []match{}
 	if n.UPN {
 		whole = append(whole, match{cmp.Or(l.upn, l.attribute), n.Full})
@@ -74,7 +75,7 @@ func (l lookup) matches(n password.LoginName) [][]match {
 // search is the filter for all that the name can mean. It is as plain as it can
 // be: an index of the directory may serve (uid=alice) alone, and (objectClass=*)
 // beside it makes OpenLDAP look at every entry.
-func (l lookup) search(n password.LoginName) string {
+func (l lookup) search(n text.LoginName) string {
 	var b strings.Builder
 	matches := slices.Concat(l.matches(n)...)
 	for _, m := range matches {
@@ -97,7 +98,7 @@ func (l lookup) users(filter string) string {
 var errAmbiguous = fmt.Errorf("several entries have this name: %w", mfa.ErrRejected)
 
 // choose picks the one entry that is meant.
-func (l lookup) choose(n password.LoginName, found []entry) (*entry, error) {
+func (l lookup) choose(n text.LoginName, found []entry) (*entry, error) {
 	if len(found) == 0 {
 		return nil, errNoUser
 	}
@@ -151,16 +152,11 @@ func (l lookup) nameOf(e *entry) (string, error) {
 var errNoUser = password.UnknownUser("no such user in the directory")
 
 // cutText is a text of a server as the log may have it.
-func cutText(text string) string {
-	const most = 200
-	text = strings.Map(func(r rune) rune {
+func cutText(s string) string {
+	return text.Short(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
-			return -1
+			return -1 // AD ends its own with NUL
 		}
 		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
+	}, strings.ToValidUTF8(s, "?")), 200)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/winbind"
+	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
@@ -170,7 +171,7 @@ func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 }
 
 // of adds to a rejection what a user would be called whom the directory does not have.
-func (p *Primary) of(name password.LoginName, err error) error {
+func (p *Primary) of(name text.LoginName, err error) error {
 	if !errors.Is(err, mfa.ErrRejected) {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/text"
 )
 
 func TestRefusedBind(t *testing.T) {
@@ -100,7 +101,7 @@ func FuzzLDAPLogin(f *testing.F) {
 		for _, ad := range []bool{false, true} {
 			login := s.login(ad)
 			filter := login.search(n)
-			plain := login.search(password.LoginName{Full: "x", Bare: "x", Domain: n.Domain, UPN: n.UPN})
+			plain := login.search(text.LoginName{Full: "x", Bare: "x", Domain: n.Domain, UPN: n.UPN})
 			if err := checkFilter(filter); err != nil {
 				t.Errorf("%q: %s: %v", name, filter, err)
 			}
