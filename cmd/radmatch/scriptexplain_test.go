@@ -117,7 +117,7 @@ func addressIn(attributes string, c *config.Client) (addr netip.Addr, err error)
 	if err != nil {
 		return addr, err
 	}
-	for _, field := range p.Address {
+	for _, field := range p.AddressAttribute {
 		if a, err := netip.ParseAddr(attributeIn(attributes, field.String())); err == nil {
 			return a, nil
 		}
