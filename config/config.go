@@ -47,7 +47,7 @@ type Listen struct {
 	RADIUS []string `yaml:"radius" default:"0.0.0.0:1812" doc:"Addresses for RADIUS over UDP, each IP:PORT. Without an IP: all addresses, IPv6 too."`
 	// Accounting turns accounting on.
 	Accounting []string `yaml:"accounting" default:"" example:"0.0.0.0:1813" doc:"Addresses for RADIUS accounting over UDP, as in radius. Unset: none. Reports of sessions are verified, recorded, acknowledged and change nothing else; each Access-Accept then carries a Class attribute that joins the session to the login."`
-	Web        string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the pages and the device protocol. Without web.tls it must be one of this machine (loopback): put a reverse proxy with TLS in front and name it in web.public_url. See docs/push.md."`
+	Web        string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the pages and the device protocol. Without web.tls it must be one of this machine (loopback): put a reverse proxy with TLS in front and name it in web.public_url. See docs/tls.md."`
 }
 
 // Web is how devices and browsers reach the server.
@@ -60,7 +60,7 @@ type Web struct {
 	TLS            TLS            `yaml:"tls" doc:"TLS on listen.web itself: a certificate of your own, or one by ACME. Unset: plain HTTP, for a reverse proxy on this machine."`
 	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Who listens between the two reads invitations and prompts."`
 	// Web Push.
-	PushServices []string `yaml:"push_services" default:"fcm.googleapis.com,updates.push.services.mozilla.com,*.notify.windows.com,*.push.apple.com,web.push.apple.com" doc:"Web Push, which rings a locked phone: the push services of browsers that this server sends to, each HOST, *.DOMAIN, or HOST:PORT of one of your own. An empty list: no Web Push. See docs/push.md."`
+	PushServices []string `yaml:"push_services" default:"fcm.googleapis.com,updates.push.services.mozilla.com,*.notify.windows.com,*.push.apple.com,web.push.apple.com" doc:"Web Push, which notifies a locked phone: the push services of browsers that this server sends to, each HOST, *.DOMAIN, or HOST:PORT of one of your own. An empty list: no Web Push. See docs/web-push.md."`
 	PushContact  string   `yaml:"push_contact" example:"mailto:postmaster@example.org" doc:"Where operators of push services reach you, mailto: or https:. Unset: public_url, if it is https. At a full host name: Apple refuses localhost and bare names."`
 	PushCAFile   string   `yaml:"push_ca_file" example:"push-ca.pem" doc:"A file of CA certificates (PEM) for push services of your own, in place of the system's."`
 }

@@ -26,7 +26,7 @@ appears when it is whole and was read through. The server may run. Without the k
 file data_dir/seal.key the tokens in it cannot be opened: --with-key writes a copy of
 that into FILE.key. Keep the two in different places.
 
-docs/operating.md says how to restore one.`,
+docs/backup.md says how to restore one.`,
 		Example: "  radmatch backup /var/backups/radmatch.db\n  radmatch backup --with-key radmatch.db",
 		Args:    exactArgs(1, "radmatch backup FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -167,7 +167,7 @@ func syncFolder(dir string) error {
 // damageHint says where to read on when the database is damaged.
 func damageHint(err error) error {
 	if errors.Is(err, store.ErrDamaged) || store.IsDamage(err) {
-		return withHint("restore the last backup, or recover what can be read: docs/operating.md, \"A damaged database\"", err)
+		return withHint("restore the last backup, or recover what can be read: docs/backup.md, \"A damaged database\"", err)
 	}
 	return err
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// documented returns the commands of the block of docs/operating.md behind a mark.
+// documented returns the commands of the block of docs/backup.md behind a mark.
 func documented(t testing.TB, mark string) string {
 	t.Helper()
-	page, err := os.ReadFile(root + "/docs/operating.md")
+	page, err := os.ReadFile(root + "/docs/backup.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile("(?s)<!-- " + mark + " -->\n```console\n(.*?)```").FindSubmatch(page)
 	if block == nil {
-		t.Fatalf("docs/operating.md has no block %q", mark)
+		t.Fatalf("docs/backup.md has no block %q", mark)
 	}
 	return strings.ReplaceAll("\n"+string(block[1]), "\n$ ", "\n")
 }
@@ -112,10 +112,10 @@ func TestRecover(t *testing.T) {
 	}
 	p.spoil()
 	out, code := p.output("check", "--connect")
-	if code != exitConfig || !strings.Contains(out, "the database is damaged") || !strings.Contains(out, `hint: restore the last backup, or recover what can be read: docs/operating.md, "A damaged database"`) {
+	if code != exitConfig || !strings.Contains(out, "the database is damaged") || !strings.Contains(out, `hint: restore the last backup, or recover what can be read: docs/backup.md, "A damaged database"`) {
 		t.Errorf("check --connect: exit %d: %s", code, out)
 	}
-	if out, code := p.output("backup", p.path("copy")); code != exitFailure || !strings.Contains(out, "docs/operating.md") {
+	if out, code := p.output("backup", p.path("copy")); code != exitFailure || !strings.Contains(out, "docs/backup.md") {
 		t.Errorf("backup: exit %d: %s", code, out)
 	}
 	p.follow("recover", "")

@@ -36,7 +36,7 @@ func (a *app) checkWeb(cfg *config.Config) error {
 	}
 	if u, err := url.Parse(cfg.PublicURL()); err == nil && u.Scheme == "http" && len(cfg.Push) > 0 {
 		a.find(foundNote, "phones", cfg.PublicURL()+" is HTTP: a phone's browser has no keys (WebCrypto), no service worker and no Web Push there. "+
-			"Only a browser on this machine, at localhost, and radmatch phone can be enrolled", `docs/push.md, "TLS"`)
+			"Only a browser on this machine, at localhost, and radmatch phone can be enrolled", `docs/tls.md`)
 	}
 	if !t.Files() {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// TestNamesThatCollided does what docs/operating.md says of names that collided: the
+// TestNamesThatCollided does what docs/users.md says of names that collided: the
 // server and check say which, the user is blocked, the other's device is nobody's, and
 // user unblock removes it.
 func TestNamesThatCollided(t *testing.T) {

@@ -99,7 +99,7 @@ func TestDocumentedDirectory(t *testing.T) {
 func TestDocumentedYAML(t *testing.T) {
 	missing := regexp.MustCompile(`: warning: |must be there|must be readable|must not be there without listen.accounting`)
 	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	for _, page := range []string{"ldap", "upstream", "rd-gateway", "clients", "attributes", "accounting", "push", "proxies"} {
+	for _, page := range []string{"ldap", "upstream", "rd-gateway", "clients", "attributes", "accounting", "push", "push-providers", "tls", "web-push", "proxies"} {
 		text, err := os.ReadFile("../../docs/" + page + ".md")
 		if err != nil {
 			t.Fatal(err)

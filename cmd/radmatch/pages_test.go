@@ -7,6 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap"
+	"github.com/radmatch/radmatch/mfa/push"
+	"github.com/radmatch/radmatch/radius/upstream"
 )
 
 // pages returns the documents of the repository, by path.
@@ -31,9 +37,9 @@ func pages(t *testing.T) map[string]string {
 	return texts
 }
 
-// TestPageLinks: each link of a document leads to a file, and to a section that is there.
+// TestDocumentLinks: each link of a document leads to a file, and to a section that is there.
 // README.md leads to each page.
-func TestPageLinks(t *testing.T) {
+func TestDocumentLinks(t *testing.T) {
 	all := pages(t)
 	link := regexp.MustCompile(`\]\(([\w./-]*)(?:#([\w-]+))?\)`)
 	for file, text := range all {
@@ -52,5 +58,53 @@ func TestPageLinks(t *testing.T) {
 		if page, ok := strings.CutPrefix(file, "docs/"); ok && !strings.Contains(all["README.md"], "](docs/"+page+")") {
 			t.Errorf("got no link to %s in README.md; want one", file)
 		}
+	}
+}
+
+// TestReadmeProviders: the tables of README.md have each primary and push provider, with
+// what its type can do.
+func TestReadmeProviders(t *testing.T) {
+	readme := pages(t)["README.md"]
+	_, section, _ := strings.Cut(readme, "\n## Primaries and push providers\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := map[string][]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|(.*)\\|$").FindAllStringSubmatch(section, -1) {
+		for _, cell := range strings.Split(m[2], "|") {
+			rows[m[1]] = append(rows[m[1]], strings.TrimSpace(cell))
+		}
+	}
+	if len(rows) != len(primaryTypes)+len(pushTypes) {
+		t.Errorf("got %d rows; want %d", len(rows), len(primaryTypes)+len(pushTypes))
+	}
+	can := func(name string, column int, ability bool) {
+		t.Helper()
+		if len(rows[name]) <= column {
+			t.Errorf("%s: got %q; want a row with more columns", name, rows[name])
+		} else if got := rows[name][column]; (got != "no") != ability {
+			t.Errorf("%s, column %d: got %q; want ability %v", name, column+2, got, ability)
+		}
+	}
+	for name, p := range map[string]mfa.PasswordChecker{"ldap": &ldap.Primary{}, "radius": &upstream.Primary{}, "file": &password.File{},
+		"sequence": password.Sequence{}, "none": &password.None{}} {
+		_, finds := p.(mfa.IdentityFinder)
+		can(name, 3, finds)
+		_, asks := p.(mfa.PrimaryContinuer)
+		can(name, 4, asks)
+	}
+	for name, kinds := range map[string][]mfa.Pusher{"approver": {&push.Approver{}}, "webhook": {&push.Webhook{}}, "ntfy": {&push.Ntfy{}, push.NtfyChoice{}}} {
+		var typed, chosen, code, resumes bool
+		for _, p := range kinds {
+			_, numbers := p.(mfa.NumberPusher)
+			_, types := p.(mfa.NumberTyper)
+			typed, chosen = typed || types, chosen || numbers && !types
+			_, shows := p.(mfa.CodePusher)
+			_, goesOn := p.(mfa.PromptResumer)
+			code, resumes = code || shows, resumes || goesOn
+		}
+		can(name, 1, true)
+		can(name, 2, typed)
+		can(name, 3, chosen)
+		can(name, 4, code)
+		can(name, 5, resumes)
 	}
 }

@@ -54,13 +54,13 @@ func scriptPushSite(ts *testscript.TestScript, neg bool, args []string) {
 
 var receiverPy = regexp.MustCompile("(?s)<!-- receiver.py[^\n]*\n```python\n(.*?)\n```")
 
-// scriptReceiver writes receiver.py as docs/push.md has it, and sets $PYTHON.
+// scriptReceiver writes receiver.py as docs/push-providers.md has it, and sets $PYTHON.
 func scriptReceiver(ts *testscript.TestScript, neg bool, args []string) {
-	text, err := os.ReadFile("../../docs/push.md")
+	text, err := os.ReadFile("../../docs/push-providers.md")
 	ts.Check(err)
 	m := receiverPy.FindSubmatch(text)
 	if m == nil {
-		ts.Fatalf("docs/push.md has no receiver.py")
+		ts.Fatalf("docs/push-providers.md has no receiver.py")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("receiver.py"), append(m[1], '\n'), 0o600))
 	ts.Setenv("PYTHON", python)

@@ -54,7 +54,7 @@ import (
 //	                         write radmatch.yaml with these servers and keys in its entry
 //	pushsite KEY: VALUE... [-- KEY: VALUE...]
 //	                         write radmatch.yaml with these keys in an entry of push, and under mfa:
-//	receiver                 write receiver.py from docs/push.md and set $PYTHON
+//	receiver                 write receiver.py from docs/push-providers.md and set $PYTHON
 //	exec ntfyd, exec tap     an ntfy server and the person who taps, see ntfyMain and tapMain
 func TestScripts(t *testing.T) {
 	t.Parallel()

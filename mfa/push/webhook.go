@@ -63,7 +63,7 @@ const (
 )
 
 // Webhook posts prompts to a server and takes its answers. What is sent and what
-// is answered is in docs/push.md. Its methods may be called concurrently.
+// is answered is in docs/push-providers.md. Its methods may be called concurrently.
 type Webhook struct {
 	parts  ProviderParts
 	secret []byte

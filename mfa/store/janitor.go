@@ -63,7 +63,7 @@ func (s *Store) janitor(ctx context.Context) {
 // sayFailed logs that housekeeping failed, and what to do about it.
 func (s *Store) sayFailed(err error) {
 	if IsDamage(err) {
-		s.log.Error("the database is damaged: logins go on while they can, but nothing is folded or removed any more; restore it (docs/operating.md)", zap.Error(err))
+		s.log.Error("the database is damaged: logins go on while they can, but nothing is folded or removed any more; restore it (docs/backup.md)", zap.Error(err))
 		return
 	}
 	s.log.Error("housekeeping of the database failed; trying on", zap.Error(err))
