@@ -32,8 +32,8 @@ func TestThreatModel(t *testing.T) {
 	}
 	sections := strings.Split(string(page), "\n## ")[1:]
 	want := []string{
-		"Fatigue", "Enumeration", "Guessing", "A code talked out of somebody", "Riding on a prompt", "A stolen password", "A stolen phone",
-		"A hostile NAS", "A stranger at the page", "A flushed trail", "A hostile network", "A stolen database",
+		"Fatigue", "Enumeration", "Guessing", "A code talked out of its owner", "Riding on a prompt", "A stolen password", "A stolen phone",
+		"A hostile NAS", "An unknown caller at the page", "A flushed trail", "A hostile network", "A stolen database",
 	}
 	if len(sections) != len(want) {
 		t.Fatalf("%d threats, want %d", len(sections), len(want))
