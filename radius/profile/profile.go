@@ -29,7 +29,7 @@ type Profile struct {
 	// EndUser lists the attributes that name the person's seat; the first one
 	// that a request carries counts.
 	EndUser []Field
-	// Address lists the attributes that hold the end user's address; the first
+	// AddressAttribute lists the attributes that hold the end user's address; the first
 	// one that a request carries counts, also where it cannot be read.
 	AddressAttribute []Field
 	// PortInSeat: the seat is written with the port of the connection, which is
