@@ -27,7 +27,7 @@ type Limits struct {
 }
 
 // maxTallies bounds each table (about 20 MiB at the most). Only a right
-// password makes an entry in prompts and rang.
+// password makes an entry in one.
 const maxTallies = 100_000
 
 // tallies is a table of sliding windows.
@@ -173,7 +173,7 @@ func (l *Limits) RestoreCodes(all map[mfa.NameKey]mfa.WrongCodes) {
 }
 
 // countsAsFatigue reports whether a prompt that ended so feeds the fatigue limit. Wrong
-// codes end a prompt too, and would else be a way to ring without end.
+// codes end a prompt too, and would otherwise allow prompts without limit.
 func countsAsFatigue(r mfa.Reason) bool {
 	switch r {
 	case mfa.ReasonWrongCode, mfa.ReasonCodeUsed, mfa.ReasonCodesLocked:

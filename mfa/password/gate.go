@@ -26,7 +26,8 @@ const waitersPerSlot = 128
 // and helpers have gates of their own. Its methods may be called concurrently.
 //
 // Turns go round the clients, and where the queue is full, the client that has
-// most of it gives way: no client's guesses can keep another's users waiting.
+// most of it gives way: no client's guesses can keep another's users waiting. A
+// semaphore has one queue, in the order of arrival.
 type Gate struct {
 	seed maphash.Seed // so that strangers cannot predict a stand-in
 	room int          // how many may wait

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 	"modernc.org/sqlite"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -89,8 +90,8 @@ type Store struct {
 	pruner  pruner // the janitor's
 	reports reportSize
 
-	lost       int       // events that were not written since the last log line; guarded by wmu
-	complained time.Time // when that line was; guarded by wmu
+	lost       int            // events that were not written since the last log line; guarded by wmu
+	complaints rate.Sometimes // those lines
 
 	mu       sync.RWMutex
 	accounts map[string]*account // by folded name
@@ -125,7 +126,7 @@ var (
 // alone.
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	defer wrap(&err, "store "+opt.Dir)
-	s := &Store{opt: opt, log: opt.Logger}
+	s := &Store{opt: opt, log: opt.Logger, complaints: rate.Sometimes{Interval: complainEvery}}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}

@@ -202,10 +202,10 @@ func (s *Store) commitRows(rows []row) error {
 	}
 	if err != nil {
 		s.lost += len(rows)
-		if time.Since(s.complained) >= complainEvery {
+		s.complaints.Do(func() {
 			s.log.Error("events could not be written: their logins are not accepted", zap.Int("events", s.lost), zap.Error(err))
-			s.complained, s.lost = time.Now(), 0
-		}
+			s.lost = 0
+		})
 		return err
 	}
 	s.tail.Add(int64(len(rows)))

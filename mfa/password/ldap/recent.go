@@ -25,6 +25,9 @@ const (
 // for while the same one runs gets its result, and a wrong password is still
 // wrong for some seconds. It knows only HMACs under a key that this process
 // makes and never writes down. Its methods may be called concurrently.
+//
+// It is no singleflight.Group: a login that waits must be able to stop waiting, and
+// there a panic of the check would then end the process.
 type recent struct {
 	key     []byte
 	mu      sync.Mutex

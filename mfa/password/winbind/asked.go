@@ -18,7 +18,7 @@ const (
 )
 
 // asked remembers questions that are out, and those that were refused. It
-// lives in memory alone.
+// lives only in memory. It is no singleflight.Group, as package ldap's memory is none.
 type asked struct {
 	mu       sync.Mutex
 	verdicts *bound.Table[[32]byte, *verdict]
