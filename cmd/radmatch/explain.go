@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/store"
@@ -99,11 +99,12 @@ type explanation struct {
 	pushers    map[string]mfa.Pusher
 	dictionary *wire.Dictionary
 	engine     *login.Engine // that of a server which has just started
-	address    netip.Addr    // of the user; the zero Addr: not known
+	admin      *admin.Admin
+	address    netip.Addr // of the user; the zero Addr: not known
 }
 
 func newExplanation(ctx context.Context, cfg *config.Config, st *store.Store, name string) (_ *explanation, err error) {
-	x := &explanation{cfg: cfg, name: name}
+	x := &explanation{cfg: cfg, name: name, admin: operations(st)}
 	p, err := commandParts(cfg)
 	if err != nil {
 		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
@@ -146,28 +147,19 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 	}
 	c := rc.Policy
 	e := &explained{Client: c.Name, Profile: rc.Profile.Name, Primary: cc.Primary, policy: c, Typed: x.name, Behind: cc.Behind, NAS: strings.Join(cc.NAS, ", ")}
-	finder, ok := c.Primary.(mfa.IdentityFinder)
-	if !ok {
-		e.Note = "its primary cannot look a user up without a password"
-		return e, nil
-	}
-	identity, err := finder.Find(ctx, mfa.NameOf(x.name))
+	found, err := x.admin.Explain(ctx, admin.SignIn{Client: c, Typed: mfa.NameOf(x.name), Address: x.address}, x.engine, x.engine.Limits)
 	switch {
-	case errors.Is(err, mfa.ErrRejected):
-		e.Refused = mfa.ReasonWrongPassword
-		if c.NoPassword {
-			e.Refused = mfa.ReasonUnknownUser
-		}
+	case errors.Is(err, admin.ErrNoLookup):
+		e.Note = err.Error()
 		return e, nil
 	case err != nil:
 		return nil, err
+	case found.Refused != "":
+		e.Refused = found.Refused
+		return e, nil
 	}
-	user, err := x.engine.Directory.User(ctx, identity.Name)
-	if err != nil {
-		return nil, err
-	}
-	x.describe(e, &identity, user)
-	reply := c.Reply(&identity)
+	x.describe(e, found)
+	reply := c.Reply(&found.Identity)
 	if err := rc.Profile.Fits(reply); err != nil {
 		e.TooLong = err.Error()
 	}
@@ -179,74 +171,22 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 }
 
 // describe fills in what the plan is decided from, and the plan of each way to sign in.
-func (x *explanation) describe(e *explained, identity *mfa.Identity, user mfa.User) {
-	now := time.Now()
-	e.User, e.Groups, e.Methods = identity.Name.String(), identity.Groups, describeMethods(user)
-	e.settings(identity.Groups)
+func (x *explanation) describe(e *explained, found *admin.Explanation) {
+	e.User, e.Groups, e.Methods = found.Identity.Name.String(), found.Identity.Groups, describeMethods(found.User)
+	e.settings(found.Identity.Groups)
 	if x.address.IsValid() {
 		e.Address = x.address.String()
 	}
-	for _, w := range ways(e.policy, user) {
-		r := &mfa.Request{Client: e.policy, Cred: w.cred, Dialog: e.policy.Dialog(mfa.ProtocolOf(w.cred)), Address: x.address}
-		f := x.engine.Facts(r, &login.FirstFactor{Identity: identity, User: user, At: now, Appended: w.appended, OwnCode: w.ownCode})
-		e.Required = mfa.Required(e.policy, f)
-		e.Logins = append(e.Logins, decide(e.policy, w.credential, f))
+	e.Required = found.Required
+	for _, l := range found.Logins {
+		line := mfa.PlanTable()[l.Row]
+		e.Logins = append(e.Logins, explainedLogin{
+			Credential: l.Credential, Plan: l.Plan, Reason: l.Reason, Line: line.N, Condition: line.If, Because: l.Because, row: l.Row,
+		})
 	}
-	if _, locked := x.engine.Limits.CodesLocked(user, now); locked {
+	if found.CodesLocked {
 		e.Locked = mfa.ReasonCodesLocked
 	}
-}
-
-// way is one way in which a client may bring the first factor.
-type way struct {
-	credential string
-	cred       mfa.Credential // of that kind
-	appended   bool           // with a passcode
-	ownCode    bool           // that has the form of one of the user's codes
-}
-
-// ways lists those of a client. Without a code of their own users append none that
-// counts; OpenVPN's static challenge brings what they typed all the same.
-func ways(c *mfa.Client, user mfa.User) []way {
-	own := user.Codes > 0 || user.HasPass
-	plain := func(cred mfa.Credential) way { return way{credential: string(mfa.ProtocolOf(cred)), cred: cred} }
-	list := []way{plain(mfa.Password(""))}
-	if c.StaticChallenge || c.AppendsCode() && own {
-		list = append(list, way{"PAP with a passcode", mfa.Password(""), true, own})
-	}
-	list = append(list, plain(mfa.MSCHAPv2{}))
-	if c.NoPassword {
-		list = append(list, plain(mfa.NoCredential{}))
-	}
-	return list
-}
-
-// decide tries the lines of the plan, up to the one that decides.
-func decide(c *mfa.Client, credential string, f *mfa.Facts) explainedLogin {
-	plan, reason, by := mfa.Decide(c, f)
-	l := explainedLogin{Credential: credential, Plan: plan, Reason: reason, Line: by.N, Condition: by.If}
-	for i, line := range mfa.PlanTable() {
-		if _, why, fits := line.Try(c, f); fits {
-			l.row, l.Because = i, matchText(c, f, why)
-			break
-		}
-	}
-	return l
-}
-
-// matchText is what of the configuration made a line fit.
-func matchText(c *mfa.Client, f *mfa.Facts, why mfa.Reason) string {
-	switch why {
-	case mfa.ReasonNotAllowed:
-		return joinGroups(c.AllowGroups)
-	case mfa.ReasonExemptAddress:
-		return mfa.MatchAddress(c.ExemptAddresses, f.Address).String()
-	case mfa.ReasonExemptGroup:
-		return mfa.MatchGroup(c.ExemptGroups, f.Identity.Groups).String()
-	case mfa.ReasonBypass:
-		return mfa.BypassFor(c, f).String()
-	}
-	return ""
 }
 
 func describeMethods(u mfa.User) []string {

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/admin"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -93,15 +94,6 @@ func featureText(f mfa.Feature, groups []mfa.Group) string {
 	return "on, included by " + mfa.MatchGroup(f.Include, groups).String()
 }
 
-// joinGroups writes groups in one line.
-func joinGroups(groups []mfa.Group) string {
-	names := make([]string, len(groups))
-	for i, g := range groups {
-		names[i] = g.String()
-	}
-	return strings.Join(names, ", ")
-}
-
 func (e *explained) print(w io.Writer) error {
 	fmt.Fprintf(w, "client %s (profile %s, primary %s)\n", e.Client, e.Profile, e.Primary)
 	if e.Behind != "" {
@@ -118,7 +110,7 @@ func (e *explained) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(key, value string) { fmt.Fprintf(t, "  %s:\t%s\n", key, text.Printable(value, 300)) }
 	row("user", e.User)
-	row("groups", cmp.Or(joinGroups(e.Groups), "none"))
+	row("groups", cmp.Or(admin.JoinGroups(e.Groups), "none"))
 	row("methods", cmp.Or(strings.Join(e.Methods, "; "), "none"))
 	for _, s := range e.Settings {
 		row(s.Key, s.Value)

@@ -24,7 +24,7 @@ var ours = map[string][]string{
 	"mfa":                       {},
 	"mfa/bound":                 {},
 	"mfa/login":                 {"mfa", "mfa/bound"},
-	"mfa/admin":                 {"mfa", "otp", "mfa/device", "mfa/store/op", "mfa/text"},
+	"mfa/admin":                 {"mfa", "otp", "mfa/device", "mfa/login", "mfa/store/op", "mfa/text"},
 	"mfa/textfile":              {},
 	"otp":                       {"mfa", "mfa/bound", "mfa/textfile"},
 	"otp/otptest":               {"mfa", "otp"},
