@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -21,9 +20,6 @@ import (
 	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/mfa/web"
 )
-
-// soonTime is how long before its end a certificate is worth a warning.
-const soonTime = 14 * 24 * time.Hour
 
 // checkWeb says why a phone cannot reach the pages, as far as files tell.
 func (a *app) checkWeb(cfg *config.Config) error {
@@ -46,7 +42,7 @@ func (a *app) checkWeb(cfg *config.Config) error {
 		a.find(foundError, cfg.Where("web.tls.cert_file"), err.Error(), "")
 		return &exitError{code: exitConfig}
 	}
-	for _, problem := range certificateProblems(pair, publicHost(cfg), time.Now()) {
+	for _, problem := range front.CertificateProblems(pair, publicHost(cfg), time.Now()) {
 		a.find(foundWarning, cfg.Where("web.tls.cert_file"), problem, "")
 	}
 	if info, err := os.Stat(t.KeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
@@ -61,50 +57,6 @@ func publicHost(cfg *config.Config) string {
 		return ""
 	}
 	return u.Hostname()
-}
-
-// certificateProblems is why devices at host will not take a certificate, and
-// when they soon will not.
-func certificateProblems(pair *tls.Certificate, host string, now time.Time) []string {
-	var problems []string
-	leaf := pair.Leaf
-	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	switch left := leaf.NotAfter.Sub(now); {
-	case left <= 0:
-		add("the certificate has expired, %s: devices refuse it", leaf.NotAfter.Format(time.DateOnly))
-	case now.Before(leaf.NotBefore):
-		add("the certificate is not valid before %s: devices refuse it", leaf.NotBefore.Format(time.DateTime))
-	case left < soonTime:
-		add("the certificate expires in %d days, %s", int(left.Hours()/24), leaf.NotAfter.Format(time.DateOnly))
-	}
-	if leaf.VerifyHostname(host) != nil {
-		add("the certificate is not for %s, the host of web.public_url, but for %s: devices refuse it", host, certificateNames(leaf))
-	}
-	between := x509.NewCertPool()
-	for _, der := range pair.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			between.AddCert(c)
-		}
-	}
-	// At a time when it was valid: of its validity all is said.
-	_, err := leaf.Verify(x509.VerifyOptions{Intermediates: between, CurrentTime: leaf.NotBefore.Add(time.Second)})
-	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
-		add("this machine knows no authority that stands behind the certificate: put those between it and the root behind it into cert_file, " +
-			"or install the root on every device")
-	}
-	return problems
-}
-
-// certificateNames is what a certificate is for.
-func certificateNames(leaf *x509.Certificate) string {
-	names := append([]string{}, leaf.DNSNames...)
-	for _, ip := range leaf.IPAddresses {
-		names = append(names, ip.String())
-	}
-	if len(names) == 0 {
-		return "no name"
-	}
-	return text.Printable(strings.Join(names, ", "), 200)
 }
 
 // fetchTime is how long web.public_url may take.
@@ -166,7 +118,7 @@ func fetchHealth(ctx context.Context, public string) (state string, err error) {
 		return "answers", nil
 	}
 	end := resp.TLS.PeerCertificates[0].NotAfter
-	if time.Until(end) < soonTime {
+	if time.Until(end) < front.SoonTime {
 		return fmt.Sprintf("answers; warning: its certificate expires %s", end.Format(time.DateOnly)), nil
 	}
 	return fmt.Sprintf("answers, certificate until %s", end.Format(time.DateOnly)), nil
@@ -197,7 +149,7 @@ func explainFetch(err error, cfg *config.Config) (what, hint string) {
 	case errors.As(err, &name):
 		return "the name " + host + " does not resolve", "add an A or AAAA record for it, or correct web.public_url"
 	case errors.As(err, &wrong):
-		return "the certificate there is not for " + host + " but for " + certificateNames(wrong.Certificate), "get one for the host of web.public_url"
+		return "the certificate there is not for " + host + " but for " + front.CertificateNames(wrong.Certificate), "get one for the host of web.public_url"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate there has expired or is not valid yet", "renew it; is the clock of this machine right?"
 	case errors.As(err, &unknown):
