@@ -54,48 +54,47 @@ func (ev *Event) Report() Event {
 			w.Row, w.Until.UTC().Format(time.RFC3339))
 	}
 	return Event{
-		ID: ev.ID, Time: ev.Time, Kind: EventReport, Client: ev.Client, Group: ev.Group, User: ev.User,
-		EndUser: ev.EndUser, Claimed: ev.Claimed, Source: ev.Source, Reason: ev.Reason, Approval: ev.Approval, Requests: ev.Requests,
-		BlocksUser: ev.BlocksUser, Text: text,
+		ID: ev.ID, Time: ev.Time, Kind: EventReport, Origin: ev.Origin, Reason: ev.Reason, Approval: ev.Approval, Details: Details{Requests: ev.Requests, BlocksUser: ev.BlocksUser, Text: text},
 	}
 }
 
 // Event is one line of the audit trail.
 type Event struct {
-	ID      string    `json:"id"`   // of the login, also in every log line
-	Time    time.Time `json:"time"` // of the end
-	Kind    EventKind `json:"kind"`
-	Client  string    `json:"client,omitempty"`
-	Group   string    `json:"group,omitempty"`
-	User    Name      `json:"user,omitzero"` // canonical, or as sent where the primary said no
-	EndUser string    `json:"end_user,omitempty"`
-	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
-	Source  string    `json:"source,omitempty"`
-	Plan    Plan      `json:"plan"`
-	Reason  Reason    `json:"reason"`
-	Outcome Outcome   `json:"outcome"`
-	Method  string    `json:"method,omitempty"` // totp, hotp, tap, push, number, code
+	ID   string    `json:"id"`   // of the login, also in every log line
+	Time time.Time `json:"time"` // of the end
+	Kind EventKind `json:"kind"`
+	Origin
+	Plan    Plan    `json:"plan"`
+	Reason  Reason  `json:"reason"`
+	Outcome Outcome `json:"outcome"`
+	Method  string  `json:"method,omitempty"` // totp, hotp, tap, push, number, code
 	Approval
-	Token string `json:"token,omitempty"` // id of the token whose step was used
-	Step  int64  `json:"step,omitempty"`  // the used step or counter
-	Drift int    `json:"drift,omitempty"` // steps that the token was off
-	Tries int    `json:"tries,omitempty"` // wrong codes
+	Token   string        `json:"token,omitempty"` // id of the token whose step was used
+	Step    int64         `json:"step,omitempty"`  // the used step or counter
+	Drift   int           `json:"drift,omitempty"` // steps that the token was off
+	Tries   int           `json:"tries,omitempty"` // wrong codes
+	Primary time.Duration `json:"primary_ns"`      // spent on the first factor
+	Factor  time.Duration `json:"factor_ns"`       // spent on the second factor, the person included
+	Total   time.Duration `json:"total_ns"`        // from the first packet
+	Details
+	// Packets are fingerprints of the requests that the approval of a prompt let in, for
+	// the server's next start: one of them that is sent again needs no other prompt.
+	Packets [][]byte `json:"-"`
+}
+
+// Details are what few events have. The store keeps them as their JSON: a field that is
+// added here is kept as it is, and one whose key changes is lost from events of before.
+type Details struct {
 	// WrongCodes are the user's, after this login: in the trail, and in the same commit
 	// what they are from then on. nil: as before.
 	WrongCodes *WrongCodes     `json:"wrong_codes,omitempty"`
 	Rounds     int             `json:"primary_rounds,omitempty"` // answers to questions of the primary
-	Primary    time.Duration   `json:"primary_ns"`               // spent on the first factor
-	Factor     time.Duration   `json:"factor_ns"`                // spent on the second factor, the person included
-	Total      time.Duration   `json:"total_ns"`                 // from the first packet
 	Count      int             `json:"count,omitempty"`          // > 1: that many alike, summed up under attack
 	Requests   []PromptRequest `json:"requests,omitempty"`
 	Text       string          `json:"text,omitempty"`
 	Operator   string          `json:"operator,omitempty"` // operating-system user of an administrative change
 	NumberSet  bool            `json:"number_matching,omitempty"`
 	Session    *Session        `json:"session,omitempty"` // EventAccounting only
-	// Packets are fingerprints of the requests that the approval of a prompt let in, for
-	// the server's next start: one of them that is sent again needs no other prompt.
-	Packets [][]byte `json:"-"`
 	// BlocksUser: the user's "this was not me" blocks the user.
 	BlocksUser bool `json:"blocks_user,omitempty"`
 }

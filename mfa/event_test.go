@@ -8,7 +8,7 @@ import (
 
 // An administrative change is not a rejected login to whoever counts them.
 func TestAdminEventAsJSON(t *testing.T) {
-	b, err := json.Marshal(Event{Kind: EventAdmin, User: NameOf("alice"), Text: "blocked", Operator: "root"})
+	b, err := json.Marshal(Event{Kind: EventAdmin, Origin: Origin{User: NameOf("alice")}, Details: Details{Text: "blocked", Operator: "root"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,14 +11,9 @@ import (
 // primary before it may join. Nothing in it derives from a password, and no
 // number is in it.
 type OpenPrompt struct {
-	ID      string
-	Key     string // join key; empty: nothing can join
-	User    Name   // canonical
-	Client  string
-	Group   string
-	EndUser string
-	Claimed bool // EndUser is only what the user's machine calls itself
-	Source  string
+	ID  string
+	Key string // join key; empty: nothing can join
+	Origin
 	Plan    Plan
 	Reason  Reason
 	Started time.Time

@@ -69,7 +69,7 @@ func (d *desk) step(token otp.Token) int64 { return d.now.Unix() / int64(token.P
 // verify returns what a login would: "ok", "wrong", "used" or "error: …".
 func (d *desk) verify(answer string) string {
 	d.t.Helper()
-	return outcome(d.VerifyCode(d.t.Context(), mfa.NameOf("Alice"), answer, mfa.Event{User: mfa.NameOf("Alice")}))
+	return outcome(d.VerifyCode(d.t.Context(), mfa.NameOf("Alice"), answer, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("Alice")}}))
 }
 
 func outcome(err error) string {
@@ -501,7 +501,7 @@ func TestRace(t *testing.T) {
 		for i := range got {
 			wg.Go(func() {
 				<-begin
-				got[i] = outcome(d.VerifyCode(t.Context(), mfa.NameOf("alice"), answer, mfa.Event{User: mfa.NameOf("alice")}))
+				got[i] = outcome(d.VerifyCode(t.Context(), mfa.NameOf("alice"), answer, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("alice")}}))
 			})
 		}
 		close(begin)

@@ -216,8 +216,7 @@ func TestSession(t *testing.T) {
 			integer(wire.TypeAcctTerminateCause, 4), integer(wire.TypeAcctDelayTime, 90)))
 		synctest.Wait()
 		want := mfa.Event{
-			ID: "LOGIN", Time: time.Now().Add(-90 * time.Second), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge", User: mfa.NameOf("nemo"),
-			EndUser: "198.51.100.3", Source: nas.String(),
+			ID: "LOGIN", Time: time.Now().Add(-90 * time.Second), Kind: mfa.EventAccounting, Origin: mfa.Origin{Client: "vpn", Group: "edge", User: mfa.NameOf("nemo"), EndUser: "198.51.100.3", Source: nas.String()},
 		}
 		session := mfa.Session{
 			Status: "stop", ID: "0000A1", NAS: "gw1", Address: "10.8.0.7", Duration: 61 * time.Second,

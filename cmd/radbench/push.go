@@ -115,7 +115,7 @@ func (b *bench) addDevices(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	for i := b.users - b.pushes; i < b.users; i++ {
 		user := userName(i)
 		hash := sha256.Sum256([]byte(user))
-		err := st.Invite(ctx, device.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user), Text: "benchmark"})
+		err := st.Invite(ctx, device.Invitation{Hash: hash, User: mfa.NameOf(user), Expires: now.Add(time.Hour)}, mfa.Event{Kind: mfa.EventAdmin, Origin: mfa.Origin{User: mfa.NameOf(user)}, Details: mfa.Details{Text: "benchmark"}})
 		if err != nil {
 			return nil, err
 		}

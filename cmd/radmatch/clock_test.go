@@ -141,7 +141,7 @@ func TestPassOnSteppedClock(t *testing.T) {
 		t.Helper()
 		pass, text, err := otp.NewPass(mfa.NameOf("alice"), start, time.Hour, once)
 		if err == nil {
-			err = c.store.ReplacePass(t.Context(), pass, mfa.Event{Time: start, Kind: mfa.EventAdmin, User: mfa.NameOf("alice")})
+			err = c.store.ReplacePass(t.Context(), pass, mfa.Event{Time: start, Kind: mfa.EventAdmin, Origin: mfa.Origin{User: mfa.NameOf("alice")}})
 		}
 		if err != nil {
 			t.Fatal(err)

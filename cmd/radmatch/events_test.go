@@ -18,7 +18,7 @@ import (
 
 func trailEvent(id, user string) mfa.Event {
 	return mfa.Event{
-		ID: id, Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "vpn", User: mfa.NameOf(user), EndUser: "198.51.100.7",
+		ID: id, Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{Client: "vpn", Group: "vpn", User: mfa.NameOf(user), EndUser: "198.51.100.7"},
 		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Outcome: mfa.Accept, Method: "push", Total: 8234567890,
 	}
 }
@@ -204,7 +204,7 @@ func TestRekeyCommand(t *testing.T) {
 
 // A name with spaces must not pass for other columns of the line.
 func TestEventLineQuotesNames(t *testing.T) {
-	ev := mfa.Event{Kind: mfa.EventLogin, User: mfa.NameOf("bob  vpn  -  otp  default_otp"), EndUser: `a "b`}
+	ev := mfa.Event{Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf("bob  vpn  -  otp  default_otp"), EndUser: `a "b`}}
 	line := eventLine(&ev)
 	for _, want := range []string{`"bob  vpn  -  otp  default_otp"`, `"a \"b"`} {
 		if !strings.Contains(line, want) {

@@ -47,7 +47,7 @@ func (p *serverProcess) expired(user string) string {
 	}
 	defer st.Close()
 	token, in := device.NewInvitation(mfa.NameOf(user), time.Now().Add(-time.Second))
-	if err := st.Invite(ctx, in, mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf(user)}); err != nil {
+	if err := st.Invite(ctx, in, mfa.Event{Kind: mfa.EventAdmin, Origin: mfa.Origin{User: mfa.NameOf(user)}}); err != nil {
 		p.t.Fatal(err)
 	}
 	return token

@@ -41,7 +41,7 @@ func BenchmarkLogin(b *testing.B) {
 		t.Secret = key
 		tokens = append(tokens, t)
 	}
-	if _, err := st.AddTokens(ctx, tokens, mfa.Event{Text: "bench"}); err != nil {
+	if _, err := st.AddTokens(ctx, tokens, mfa.Event{Details: mfa.Details{Text: "bench"}}); err != nil {
 		b.Fatal(err)
 	}
 	path := filepath.Join(dir, "users.yaml")

@@ -19,7 +19,7 @@ func (s *shop) verify(user, code string) (err error) {
 	s.t.Helper()
 	s.server(func(ctx context.Context, st *store.Store) {
 		v := &otp.Verifier{Store: st}
-		err = v.VerifyCode(ctx, mfa.NameOf(user), code, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, User: mfa.NameOf(user),
+		err = v.VerifyCode(ctx, mfa.NameOf(user), code, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf(user)},
 			Plan: mfa.PlanOTP, Reason: mfa.ReasonTAP, Outcome: mfa.Accept})
 	})
 	return err
@@ -97,7 +97,7 @@ func TestUserBlock(t *testing.T) {
 		t.Errorf("user show:\n%s", out)
 	}
 	s.server(func(ctx context.Context, st *store.Store) { // "this was not me"
-		err := st.Record(ctx, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, User: mfa.NameOf("anna"), Group: "edge",
+		err := st.Record(ctx, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf("anna"), Group: "edge"},
 			Plan: mfa.PlanPush, Reason: mfa.ReasonNotMe, Outcome: mfa.Reject})
 		if err != nil {
 			t.Fatal(err)

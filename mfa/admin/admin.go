@@ -58,7 +58,7 @@ func (by Actor) event(user mfa.Name, text string) (mfa.Event, error) {
 	if by.Name == "" || by.Via == "" {
 		return mfa.Event{}, ErrNoActor
 	}
-	return mfa.Event{Time: time.Now(), Kind: mfa.EventAdmin, User: user, Text: text, Operator: by.Name}, nil
+	return mfa.Event{Time: time.Now(), Kind: mfa.EventAdmin, Origin: mfa.Origin{User: user}, Details: mfa.Details{Text: text, Operator: by.Name}}, nil
 }
 
 // Invalid is a value that an operation does not take.

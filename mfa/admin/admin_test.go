@@ -86,9 +86,9 @@ func (d *desk) fill(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, in := device.NewInvitation(anna, time.Now().Add(time.Hour))
-	ev := mfa.Event{Text: "filled"}
+	ev := mfa.Event{Details: mfa.Details{Text: "filled"}}
 	_, bypassed := d.st.BeginBypass(ctx, mfa.Bypass{User: bob, Reason: "x"}, time.Hour, ev)
-	reported := mfa.Event{ID: "l1", Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "edge", User: anna, Reason: mfa.ReasonNotMe, Outcome: mfa.Reject, Plan: mfa.PlanPush}
+	reported := mfa.Event{ID: "l1", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{Client: "vpn", Group: "edge", User: anna}, Reason: mfa.ReasonNotMe, Outcome: mfa.Reject, Plan: mfa.PlanPush}
 	if err := errors.Join(bypassed, d.st.AddToken(ctx, token, ev), d.st.ReplacePass(ctx, pass, ev), d.st.Invite(ctx, in, ev), d.st.Record(ctx, reported),
 		d.st.AddDevice(ctx, device.NewRegistration(anna, "chat", "old phone", time.Now()), ev)); err != nil {
 		t.Fatal(err)

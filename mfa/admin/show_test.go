@@ -16,7 +16,7 @@ func (locked) PushLimited(mfa.User, time.Time) bool                { return true
 func TestShow(t *testing.T) {
 	d := newDesk(t)
 	d.fill(t)
-	accepted := mfa.Event{ID: "l2", Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", User: anna, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept, Plan: mfa.PlanOTP}
+	accepted := mfa.Event{ID: "l2", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{Client: "vpn", User: anna}, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept, Plan: mfa.PlanOTP}
 	if err := d.st.Record(t.Context(), accepted); err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +43,9 @@ func TestShow(t *testing.T) {
 }
 
 func TestReadTrail(t *testing.T) {
-	block := mfa.Event{Kind: mfa.EventAdmin, Text: "user blocked: x", Operator: "root"}
-	bare := mfa.Event{Kind: mfa.EventAdmin, Text: "user blocked", Operator: "ida"}
-	report := mfa.Event{Kind: mfa.EventLogin, BlocksUser: true, Outcome: mfa.Reject}
+	block := mfa.Event{Kind: mfa.EventAdmin, Details: mfa.Details{Text: "user blocked: x", Operator: "root"}}
+	bare := mfa.Event{Kind: mfa.EventAdmin, Details: mfa.Details{Text: "user blocked", Operator: "ida"}}
+	report := mfa.Event{Kind: mfa.EventLogin, Outcome: mfa.Reject, Details: mfa.Details{BlocksUser: true}}
 	for _, tt := range []struct {
 		name    string
 		blocked bool

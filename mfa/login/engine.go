@@ -111,8 +111,8 @@ func (e *Engine) refuse(ctx context.Context, r *mfa.Request, user mfa.Name, d mf
 	now := time.Now()
 	err := e.Refusals.Record(context.WithoutCancel(ctx), mfa.Event{
 		ID: d.LoginID, Time: now, Kind: mfa.EventLogin,
-		Client: r.Client.Name, Group: r.Client.Group, User: user, EndUser: r.EndUser, Claimed: r.Claimed(), Source: r.Source,
-		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Text: cmp.Or(r.UnsupportedText(d.Reason), npsText(d.Reason, user)),
+		Origin: r.Origin(user),
+		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Details: mfa.Details{Text: cmp.Or(r.UnsupportedText(d.Reason), npsText(d.Reason, user))},
 	})
 	d.Err = errors.Join(d.Err, err)
 	return d
@@ -123,8 +123,7 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	now := time.Now()
 	l := Login{
 		OpenPrompt: mfa.OpenPrompt{
-			ID: e.Pending.id(), Key: originKey(r, identity), User: identity.Name,
-			Client: r.Client.Name, Group: r.Client.Group, EndUser: r.EndUser, Claimed: r.Claimed(), Source: r.Source,
+			ID: e.Pending.id(), Key: originKey(r, identity), Origin: r.Origin(identity.Name),
 			Reason: reason, Started: r.Received, Opened: now,
 		},
 		Signed: r.Signed, Identity: *identity, Expires: now.Add(r.Client.ChallengeTTL),
@@ -182,7 +181,7 @@ func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user 
 	if w.Plan == mfa.PlanNumber {
 		w.Number = e.Pending.number()
 	}
-	w.Requests = []mfa.PromptRequest{{Time: p.Received, Client: w.Client, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source, Address: p.Address}}
+	w.Requests = []mfa.PromptRequest{p.ForPrompt()}
 	o, what := e.Pending.open(w, p, p.Client.Join)
 	if what == promptPending && e.clear(ctx, o, w) {
 		o, what = e.Pending.open(w, p, p.Client.Join)

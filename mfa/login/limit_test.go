@@ -120,7 +120,7 @@ func TestRestore(t *testing.T) {
 	codes := Rule{Max: 10, Window: 15 * time.Minute, For: time.Hour}
 	prompts := Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute}
 	event := func(ago time.Duration, plan mfa.Plan, reason mfa.Reason, tries int) mfa.Event {
-		return mfa.Event{Kind: mfa.EventLogin, Time: now.Add(-ago), User: mfa.NameOf("Bob"), Plan: plan, Reason: reason, Tries: tries}
+		return mfa.Event{Kind: mfa.EventLogin, Time: now.Add(-ago), Origin: mfa.Origin{User: mfa.NameOf("Bob")}, Plan: plan, Reason: reason, Tries: tries}
 	}
 	repeat := func(n int, ev mfa.Event) (out []mfa.Event) {
 		for range n {

@@ -161,10 +161,9 @@ func notRecorded(w *pendingLogin, d mfa.Decision, err error) mfa.Decision {
 func (w *pendingLogin) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Event {
 	ev := mfa.Event{
 		ID: w.ID, Time: now, Kind: mfa.EventLogin,
-		Client: w.Client, Group: w.Group, User: w.User, EndUser: w.EndUser, Claimed: w.Claimed, Source: w.Source,
-		Plan: w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Rounds: w.Rounds,
+		Origin: w.Origin,
+		Plan:   w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Details: mfa.Details{Rounds: w.Rounds, NumberSet: w.matches(), Text: cmp.Or(w.Text, npsText(r, w.User))},
 		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
-		NumberSet: w.matches(), Text: cmp.Or(w.Text, npsText(r, w.User)),
 	}
 	if len(w.Requests) > 1 {
 		ev.Requests = w.Requests
@@ -236,6 +235,6 @@ func (w *pendingLogin) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
 
 // denialKey is the origin as far as the request tells: refusing needs no proof
 // that the end-user field is genuine.
-func denialKey(l *mfa.OpenPrompt) string {
-	return l.User.Key().String() + "\x00" + l.Group + "\x00" + l.EndUser
+func denialKey(o *mfa.Origin) string {
+	return o.User.Key().String() + "\x00" + o.Group + "\x00" + o.EndUser
 }

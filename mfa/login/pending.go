@@ -72,7 +72,7 @@ const (
 func (t *Pending) open(w *pendingLogin, p waiter, join bool) (*pendingLogin, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if until, ok := t.denied[denialKey(&w.OpenPrompt)]; ok && p.Received.Before(until) {
+	if until, ok := t.denied[denialKey(&w.Origin)]; ok && p.Received.Before(until) {
 		return nil, recentlyDenied
 	}
 	for _, o := range t.users[peer{user: w.User.Key()}] {

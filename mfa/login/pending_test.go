@@ -244,7 +244,7 @@ func TestRefusals(t *testing.T) {
 		ran.Go(func() { r.Run(ctx) })
 		record := func(client string, reason mfa.Reason, n int) {
 			for i := range n {
-				if err := r.Record(ctx, mfa.Event{ID: fmt.Sprint(client, reason, time.Now().UnixNano(), i), Time: time.Now(), Client: client, Reason: reason}); err != nil {
+				if err := r.Record(ctx, mfa.Event{ID: fmt.Sprint(client, reason, time.Now().UnixNano(), i), Time: time.Now(), Origin: mfa.Origin{Client: client}, Reason: reason}); err != nil {
 					t.Fatal(err)
 				}
 			}

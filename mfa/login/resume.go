@@ -100,6 +100,6 @@ func (t *Pending) RestoreDenied(events []mfa.Event, now time.Time) {
 		if ev.Kind != mfa.EventLogin || !ev.Plan.Prompts() || !declined(ev.Reason) || age < 0 || age >= rememberDenial || len(t.denied) >= t.Max {
 			continue
 		}
-		t.denied[denialKey(&mfa.OpenPrompt{User: ev.User, Group: ev.Group, EndUser: ev.EndUser})] = ev.Time.Add(rememberDenial)
+		t.denied[denialKey(&ev.Origin)] = ev.Time.Add(rememberDenial)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"github.com/radmatch/radmatch/mfa"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func (r *rig) kept() mfa.OpenPrompt {
 	time.Sleep(20 * time.Second)
 	q := r.request("alice")
 	return mfa.OpenPrompt{
-		ID: "old", Key: originKey(q, &mfa.Identity{Name: mfa.NameOf("alice")}), User: mfa.NameOf("alice"), Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source,
+		ID: "old", Key: originKey(q, &mfa.Identity{Name: mfa.NameOf("alice")}), Origin: mfa.Origin{User: mfa.NameOf("alice"), Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source},
 		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Started: now, Opened: now, Requests: []mfa.PromptRequest{{Time: now, Client: "vpn"}},
 	}
 }
@@ -62,6 +63,31 @@ func (r *rig) resume(k mfa.OpenPrompt) *keeper {
 	r.Resume(context.Background(), kept.all(), map[string]*mfa.Client{"vpn": r.client})
 	synctest.Wait()
 	return kept
+}
+
+// Each field of what is kept of a prompt comes from its login, and is in it again after
+// the restart.
+func TestKeptIsWhole(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		k := r.kept()
+		k.Claimed, k.HideClient, k.HidePlace = true, true, true
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(k)) {
+			if reflect.ValueOf(k).FieldByIndex(f.Index).IsZero() {
+				t.Errorf("the test sets no %s", f.Name)
+			}
+		}
+		kept := r.resume(k)
+		for _, w := range r.Pending.all() {
+			if !reflect.DeepEqual(w.OpenPrompt, k) {
+				t.Errorf("resumed\n got %+v\nwant %+v", w.OpenPrompt, k)
+			}
+			kept.DropPrompt(k.ID)
+			r.Pending.note(w)
+		}
+		if all := kept.all(); len(all) != 1 || !reflect.DeepEqual(all[0], k) {
+			t.Errorf("kept\n got %+v\nwant %+v", all, k)
+		}
+	})
 }
 
 func TestResume(t *testing.T) {
@@ -183,7 +209,7 @@ func TestRestoreDenied(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		now := time.Now()
 		event := func(user string, reason mfa.Reason, ago time.Duration) mfa.Event {
-			return mfa.Event{Kind: mfa.EventLogin, Time: now.Add(-ago), User: mfa.NameOf(user), Group: "edge", EndUser: "198.51.100.7", Plan: mfa.PlanPush, Reason: reason}
+			return mfa.Event{Kind: mfa.EventLogin, Time: now.Add(-ago), Origin: mfa.Origin{User: mfa.NameOf(user), Group: "edge", EndUser: "198.51.100.7"}, Plan: mfa.PlanPush, Reason: reason}
 		}
 		report := event("erin", mfa.ReasonNotMe, 0)
 		report.Kind = mfa.EventReport
@@ -228,7 +254,7 @@ func TestOpenPromptHoldsNoSecret(t *testing.T) {
 				t.Errorf("%s is %q", name, text)
 			}
 		}
-		want := "Claimed Client EndUser Group HideClient HidePlace ID Key Opened Plan Reason Requests Source Started User"
+		want := "HideClient HidePlace ID Key Opened Plan Reason Requests Started claimed client end_user group source user"
 		if got := strings.Join(slices.Sorted(maps.Keys(fields)), " "); got != want {
 			t.Errorf("kept are %s; want %s", got, want)
 		}

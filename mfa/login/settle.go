@@ -126,7 +126,7 @@ func (t *Pending) remove(w *pendingLogin, d mfa.Decision) []waiter {
 		delete(table, key)
 	}
 	if w.Prompts() && declined(d.Reason) && len(t.denied) < t.Max {
-		t.denied[denialKey(&w.OpenPrompt)] = time.Now().Add(rememberDenial)
+		t.denied[denialKey(&w.Origin)] = time.Now().Add(rememberDenial)
 	}
 	return packets
 }

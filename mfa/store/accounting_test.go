@@ -14,9 +14,8 @@ import (
 
 func reportEvent(n int, user, status string) mfa.Event {
 	return mfa.Event{
-		ID: fmt.Sprintf("login%d", n), Time: time.Now().Truncate(time.Microsecond).UTC(), Kind: mfa.EventAccounting, Client: "vpn", Group: "edge",
-		User: mfa.NameOf(user), EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
-		Session: &mfa.Session{Status: status, ID: fmt.Sprint(n), NAS: "gw1", Address: "10.8.0.7", Duration: time.Hour, InOctets: 1 << 40, OutOctets: 7, Cause: "User-Request"},
+		ID: fmt.Sprintf("login%d", n), Time: time.Now().Truncate(time.Microsecond).UTC(), Kind: mfa.EventAccounting, Origin: mfa.Origin{Client: "vpn", Group: "edge", User: mfa.NameOf(user), EndUser: "198.51.100.7", Source: "203.0.113.10:41234"},
+		Details: mfa.Details{Session: &mfa.Session{Status: status, ID: fmt.Sprint(n), NAS: "gw1", Address: "10.8.0.7", Duration: time.Hour, InOctets: 1 << 40, OutOctets: 7, Cause: "User-Request"}},
 	}
 }
 

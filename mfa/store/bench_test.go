@@ -35,8 +35,7 @@ func openServer(tb testing.TB, dir string) *Store {
 
 func loginEvent(n int) mfa.Event {
 	return mfa.Event{
-		ID: fmt.Sprintf("k7f%09d", n), Time: time.Now(), Kind: mfa.EventLogin, Client: "vpn", Group: "edge",
-		User: mfa.NameOf(fmt.Sprintf("user%05d@example.org", n%100_000)), EndUser: "198.51.100.7", Source: "203.0.113.10:41234",
+		ID: fmt.Sprintf("k7f%09d", n), Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{Client: "vpn", Group: "edge", User: mfa.NameOf(fmt.Sprintf("user%05d@example.org", n%100_000)), EndUser: "198.51.100.7", Source: "203.0.113.10:41234"},
 		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept, Method: "totp",
 		Token: fmt.Sprintf("tok%09d", n%100_000), Step: int64(57_000_000 + n), Primary: 12 * time.Microsecond,
 		Factor: 8 * time.Second, Total: 8*time.Second + time.Millisecond,

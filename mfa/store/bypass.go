@@ -120,7 +120,7 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 			note = note || wall.Sub(b.seen) >= seenEvery
 			continue
 		}
-		ev := mfa.Event{Time: wall, User: b.User, Client: b.Client, Text: "bypass ended by itself: " + b.String()}
+		ev := mfa.Event{Time: wall, Origin: mfa.Origin{User: b.User, Client: b.Client}, Details: mfa.Details{Text: "bypass ended by itself: " + b.String()}}
 		if _, err := s.Apply(ctx, ev, op.EndBypass{ID: b.ID}); err != nil && !errors.Is(err, ErrNotFound) { // a command was first
 			return err
 		}

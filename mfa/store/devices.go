@@ -100,7 +100,7 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (_ d
 			return device.Device{}, err
 		}
 		d.Name = device.FreeName(wanted, names)
-		ev := mfa.Event{User: d.User, Reason: mfa.ReasonDeviceAdded, Method: string(mfa.MethodPush), Text: fmt.Sprintf("device %q enrolled", d.Name)}
+		ev := mfa.Event{Origin: mfa.Origin{User: d.User}, Reason: mfa.ReasonDeviceAdded, Method: string(mfa.MethodPush), Details: mfa.Details{Text: fmt.Sprintf("device %q enrolled", d.Name)}}
 		ev.Device, ev.DeviceID = d.Name, d.ID
 		if _, err = s.Apply(ctx, ev, op.Enroll{Invitation: hash, Device: d}); err == nil {
 			return d, nil
@@ -188,7 +188,7 @@ func (s *Store) own(ctx context.Context, by device.Device, id string) (device.De
 // ownChange is the event of a change that a person made from a device.
 func ownChange(by device.Device, text string) mfa.Event {
 	return mfa.Event{
-		User: by.User, Method: string(mfa.MethodPush), Text: text,
+		Origin: mfa.Origin{User: by.User}, Method: string(mfa.MethodPush), Details: mfa.Details{Text: text},
 		Approval: mfa.Approval{Device: by.Name, DeviceID: by.ID},
 	}
 }

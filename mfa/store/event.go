@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -96,20 +97,10 @@ const eventFormat = 1
 
 // rest is what few events have.
 type rest struct {
-	Device    string              `json:"device,omitempty"`
-	DeviceID  string              `json:"device_id,omitempty"`
-	Signature []byte              `json:"signature,omitempty"`
-	Count     int                 `json:"count,omitempty"`
-	Rounds    int                 `json:"primary_rounds,omitempty"`
-	Requests  []mfa.PromptRequest `json:"requests,omitempty"`
-	Text      string              `json:"text,omitempty"`
-	Operator  string              `json:"operator,omitempty"`
-	NumberSet bool                `json:"number_matching,omitempty"`
-	Session   *mfa.Session        `json:"session,omitempty"`
-	Claimed   bool                `json:"claimed,omitempty"`
-	Blocks    bool                `json:"blocks_user,omitempty"`
-	Wrong     *mfa.WrongCodes     `json:"wrong_codes,omitempty"`
-	Packets   [][]byte            `json:"packets,omitempty"`
+	mfa.Approval
+	mfa.Details
+	Claimed bool     `json:"claimed,omitempty"`
+	Packets [][]byte `json:"packets,omitempty"`
 }
 
 func encodeEvent(ev *mfa.Event) ([]byte, error) {
@@ -129,18 +120,11 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 	for _, d := range [...]time.Duration{ev.Primary, ev.Factor, ev.Total} {
 		b = binary.AppendVarint(b, int64(d))
 	}
-	if ev.Device == "" && ev.DeviceID == "" && len(ev.Signature) == 0 && ev.Count == 0 &&
-		len(ev.Requests) == 0 && ev.Text == "" && ev.Operator == "" && !ev.NumberSet && ev.Session == nil && ev.Rounds == 0 && !ev.BlocksUser && !ev.Claimed && ev.WrongCodes == nil && len(ev.Packets) == 0 {
+	x := rest{Approval: ev.Approval, Details: ev.Details, Claimed: ev.Claimed, Packets: ev.Packets}
+	if reflect.ValueOf(&x).Elem().IsZero() { // of most logins; without an allocation
 		return b, nil
 	}
-	extra, err := json.Marshal(rest{
-		Device: ev.Device, DeviceID: ev.DeviceID, Signature: ev.Signature, Count: ev.Count,
-		Requests: ev.Requests, Text: ev.Text, Operator: ev.Operator, NumberSet: ev.NumberSet, Session: ev.Session, Rounds: ev.Rounds,
-		Claimed: ev.Claimed,
-		Blocks:  ev.BlocksUser,
-		Wrong:   ev.WrongCodes,
-		Packets: ev.Packets,
-	})
+	extra, err := json.Marshal(x)
 	return append(b, extra...), err
 }
 
@@ -175,12 +159,7 @@ func decodeEvent(data []byte, ev *mfa.Event) error {
 	if err := json.Unmarshal(d.b, &x); err != nil {
 		return err
 	}
-	ev.Device, ev.DeviceID, ev.Signature, ev.Count = x.Device, x.DeviceID, x.Signature, x.Count
-	ev.Requests, ev.Text, ev.Operator, ev.NumberSet, ev.Session, ev.Rounds = x.Requests, x.Text, x.Operator, x.NumberSet, x.Session, x.Rounds
-	ev.Claimed = x.Claimed
-	ev.BlocksUser = x.Blocks
-	ev.WrongCodes = x.Wrong
-	ev.Packets = x.Packets
+	ev.Approval, ev.Details, ev.Claimed, ev.Packets = x.Approval, x.Details, x.Claimed, x.Packets
 	return nil
 }
 

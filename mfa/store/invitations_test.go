@@ -117,7 +117,7 @@ func TestNewDeviceInHistory(t *testing.T) {
 	must(t, s.Invite(t.Context(), device.Invitation{Hash: hash, User: mfa.NameOf("anna"), Expires: time.Now().Add(time.Hour)}, admin("invite")))
 	_, err := s.Enroll(t.Context(), hash, device.Device{ID: "d1", Name: "phone", Key: []byte("key"), Added: time.Now(), Seen: time.Now()})
 	must(t, err)
-	must(t, s.AddDevice(t.Context(), device.NewRegistration(mfa.NameOf("anna"), "chat", "pager", time.Now()), mfa.Event{Kind: mfa.EventAdmin, User: mfa.NameOf("anna")}))
+	must(t, s.AddDevice(t.Context(), device.NewRegistration(mfa.NameOf("anna"), "chat", "pager", time.Now()), mfa.Event{Kind: mfa.EventAdmin, Origin: mfa.Origin{User: mfa.NameOf("anna")}}))
 	must(t, s.SetBlocked(t.Context(), mfa.NameOf("anna"), true, admin("block")))
 	got, _, err := s.Logins(t.Context(), mfa.NameOf("anna"), 0, 10)
 	must(t, err)

@@ -23,6 +23,35 @@ type openPrompts struct {
 	db    *sql.DB                    // does not sync: what is lost is only not shown again
 }
 
+// keptPrompt is a prompt on disk: its keys are the names of the fields, those of an
+// Origin too.
+type keptPrompt struct {
+	mfa.OpenPrompt
+	keptOrigin
+}
+
+// keptOrigin has the fields of mfa.Origin, or the conversion does not compile.
+type keptOrigin struct {
+	Client, Group string
+	User          mfa.Name
+	EndUser       string
+	Claimed       bool
+	Source        string
+}
+
+func encodePrompt(p mfa.OpenPrompt) ([]byte, error) {
+	k := keptPrompt{p, keptOrigin(p.Origin)}
+	k.Origin = mfa.Origin{}
+	return json.Marshal(k)
+}
+
+func decodePrompt(data []byte) (mfa.OpenPrompt, error) {
+	var k keptPrompt
+	err := json.Unmarshal(data, &k)
+	k.Origin = mfa.Origin(k.keptOrigin)
+	return k.OpenPrompt, err
+}
+
 // KeepPrompt implements mfa.PromptKeeper.
 func (s *Store) KeepPrompt(p mfa.OpenPrompt) {
 	s.prompts.mu.Lock()
@@ -51,8 +80,8 @@ func (s *Store) OpenPrompts(ctx context.Context) (open []mfa.OpenPrompt, err err
 		if err := r.Scan(&data); err != nil {
 			return err
 		}
-		var p mfa.OpenPrompt
-		if err := json.Unmarshal(data, &p); err != nil {
+		p, err := decodePrompt(data)
+		if err != nil {
 			return err
 		}
 		if p.Opened.Before(since) {
@@ -140,7 +169,7 @@ func (s *Store) writePrompts(ctx context.Context, todo map[string]*mfa.OpenPromp
 			_, err = tx.ExecContext(ctx, `DELETE FROM prompts WHERE id = ?`, id)
 		} else {
 			var data []byte
-			if data, err = json.Marshal(p); err == nil {
+			if data, err = encodePrompt(*p); err == nil {
 				_, err = tx.ExecContext(ctx, `INSERT INTO prompts (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data`, id, data)
 			}
 		}

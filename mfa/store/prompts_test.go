@@ -17,7 +17,7 @@ func TestOpenPrompts(t *testing.T) {
 	ctx := t.Context()
 	opened := time.Now().UTC()
 	open := func(id string, requests int) mfa.OpenPrompt {
-		return mfa.OpenPrompt{ID: id, Key: "anna\x00edge\x00x", User: mfa.NameOf("anna"), Client: "vpn", Plan: mfa.PlanPush, Opened: opened, Requests: make([]mfa.PromptRequest, requests)}
+		return mfa.OpenPrompt{ID: id, Key: "anna\x00edge\x00x", Origin: mfa.Origin{User: mfa.NameOf("anna"), Client: "vpn"}, Plan: mfa.PlanPush, Opened: opened, Requests: make([]mfa.PromptRequest, requests)}
 	}
 	for _, id := range []string{"a", "b", "c", "d"} {
 		s.KeepPrompt(open(id, 1))
@@ -56,11 +56,11 @@ func TestOpenPrompts(t *testing.T) {
 // What could not be written is tried again, but never over what came later.
 func TestOpenPromptsPutBack(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
-	s.KeepPrompt(mfa.OpenPrompt{ID: "a", User: mfa.NameOf("old")})
+	s.KeepPrompt(mfa.OpenPrompt{ID: "a", Origin: mfa.Origin{User: mfa.NameOf("old")}})
 	s.KeepPrompt(mfa.OpenPrompt{ID: "b"})
 	s.KeepPrompt(mfa.OpenPrompt{ID: "c"})
 	todo := s.prompts.take(chunk)
-	s.KeepPrompt(mfa.OpenPrompt{ID: "a", User: mfa.NameOf("new")})
+	s.KeepPrompt(mfa.OpenPrompt{ID: "a", Origin: mfa.Origin{User: mfa.NameOf("new")}})
 	s.DropPrompt("b")
 	s.prompts.putBack(todo)
 	must(t, s.flushPrompts(t.Context()))

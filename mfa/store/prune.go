@@ -259,7 +259,7 @@ func (s *Store) sayEarly(ctx context.Context, n int) error {
 		kept = "should be kept for " + s.opt.Keep.String()
 	}
 	text := fmt.Sprintf("%d events that %s were removed: events.max_size is full", early.n, kept)
-	err := s.Note(ctx, mfa.Event{Text: text})
+	err := s.Note(ctx, mfa.Event{Details: mfa.Details{Text: text}})
 	if err != nil {
 		return err
 	}

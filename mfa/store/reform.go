@@ -96,7 +96,7 @@ func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []
 		}
 	}
 	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", strings.Join(had, ", "))
-	return s.insertAdmin(ctx, tx, mfa.Event{User: name, Text: text, Operator: "radmatch"})
+	return s.insertAdmin(ctx, tx, mfa.Event{Origin: mfa.Origin{User: name}, Details: mfa.Details{Text: text, Operator: "radmatch"}})
 }
 
 // shelve lets the tokens of an odd key be registered anew, with what was used of them,

@@ -20,7 +20,9 @@ import (
 	"github.com/radmatch/radmatch/otp"
 )
 
-func admin(text string) mfa.Event { return mfa.Event{Text: text, Operator: "root"} }
+func admin(text string) mfa.Event {
+	return mfa.Event{Details: mfa.Details{Text: text, Operator: "root"}}
+}
 
 func addToken(tb testing.TB, s *Store, user string) otp.Token {
 	tb.Helper()

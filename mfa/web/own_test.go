@@ -61,8 +61,8 @@ func TestHistory(t *testing.T) {
 	r := newRig(t)
 	at := time.Date(2026, 11, 22, 11, 20, 0, 0, time.FixedZone("", 3600))
 	ev := func(change func(*mfa.Event)) mfa.Event {
-		e := mfa.Event{ID: "l1", Time: at, Kind: mfa.EventLogin, User: mfa.NameOf("anna"), Client: "vpn", EndUser: "198.51.100.7", Source: "192.0.2.1:9",
-			Plan: mfa.PlanPush, Method: "push", Outcome: mfa.Accept, Reason: mfa.ReasonApproveDeny, Text: "internal"}
+		e := mfa.Event{ID: "l1", Time: at, Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf("anna"), Client: "vpn", EndUser: "198.51.100.7", Source: "192.0.2.1:9"},
+			Plan: mfa.PlanPush, Method: "push", Outcome: mfa.Accept, Reason: mfa.ReasonApproveDeny, Details: mfa.Details{Text: "internal"}}
 		e.Device, e.DeviceID, e.Signature = "Anna's phone", "anna1", []byte("sig")
 		change(&e)
 		return e
@@ -121,7 +121,7 @@ func TestHistoryPages(t *testing.T) {
 	r := newRig(t)
 	h := &trail{}
 	for i := range 120 {
-		h.events = append(h.events, mfa.Event{ID: fmt.Sprint(i), User: mfa.NameOf("anna"), Outcome: mfa.Accept})
+		h.events = append(h.events, mfa.Event{ID: fmt.Sprint(i), Origin: mfa.Origin{User: mfa.NameOf("anna")}, Outcome: mfa.Accept})
 	}
 	r.Server.History = h
 	var got []string

@@ -184,8 +184,8 @@ func TestPromptPlaces(t *testing.T) {
 		t.Errorf("the stream has %s", data)
 	}
 	r.Server.History = &trail{events: []mfa.Event{
-		{ID: "a", User: mfa.NameOf("anna"), EndUser: "198.51.100.7", Outcome: mfa.Accept},
-		{ID: "b", User: mfa.NameOf("anna"), EndUser: "198.51.100.7", Claimed: true, Outcome: mfa.Accept},
+		{ID: "a", Origin: mfa.Origin{User: mfa.NameOf("anna"), EndUser: "198.51.100.7"}, Outcome: mfa.Accept},
+		{ID: "b", Origin: mfa.Origin{User: mfa.NameOf("anna"), EndUser: "198.51.100.7", Claimed: true}, Outcome: mfa.Accept},
 	}}
 	var v historyView
 	if r.get(t, "anna1", "/api/v1/history", &v); v.Logins[0].Place != "Hamburg, Germany" || v.Logins[1].Place != "" {

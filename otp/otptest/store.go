@@ -401,12 +401,12 @@ func show(t otp.Token) string {
 func use(ctx context.Context, s Store, token otp.Token, step int64, drift int) error {
 	u := otp.Use{User: token.User, Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
 	return s.Use(ctx, u, mfa.Event{
-		ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventLogin, User: token.User,
+		ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: token.User},
 		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
 		Method: string(token.Kind), Token: token.ID, Step: step, Drift: drift,
 	})
 }
 
 func admin(text string) mfa.Event {
-	return mfa.Event{ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventAdmin, Text: text, Operator: "tester"}
+	return mfa.Event{ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventAdmin, Details: mfa.Details{Text: text, Operator: "tester"}}
 }
