@@ -2,26 +2,28 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/radmatch/radmatch/config/load"
 )
 
 // The tags of a field: yaml is the key, doc explains it, default is its value
 // where the file has none, enum, min and max bound it, required says that the
 // file must have it, example is shown where there is no default. was is a name
-// that the key had before: who still writes it is told the new one. A field is
-// called as its key; a test holds them together.
+// that the key had before: who still writes it is told the new one. first marks the
+// keys that a first reader needs; config describe shows the others with --all. A
+// field is called as its key; a test holds them together.
 
 // Config is the content of radmatch.yaml. Relative paths in it have been
 // resolved against the folder of the file.
 type Config struct {
 	Listen       Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
-	DataDir      string     `yaml:"data_dir" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
+	DataDir      string     `yaml:"data_dir" first:"true" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
 	Web          Web        `yaml:"web" doc:"How devices and browsers reach the server."`
 	Dictionaries string     `yaml:"dictionaries" example:"./dictionaries" doc:"Folder of further dictionaries of attributes, in the format of FreeRADIUS 3: the files dictionary.* and *.dictionary; where there is a file dictionary, that one and what it includes. See docs/attributes.md."`
 	Primaries    []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
@@ -44,15 +46,15 @@ type Config struct {
 
 // Listen is the addresses that the server listens on.
 type Listen struct {
-	RADIUS []string `yaml:"radius" default:"0.0.0.0:1812" doc:"Addresses for RADIUS over UDP, each IP:PORT. Without an IP: all addresses, IPv6 too."`
+	RADIUS []string `yaml:"radius" first:"true" default:"0.0.0.0:1812" doc:"Addresses for RADIUS over UDP, each IP:PORT. Without an IP: all addresses, IPv6 too."`
 	// Accounting turns accounting on.
 	Accounting []string `yaml:"accounting" default:"" example:"0.0.0.0:1813" doc:"Addresses for RADIUS accounting over UDP, as in radius. Unset: none. Reports of sessions are verified, recorded, acknowledged and change nothing else; each Access-Accept then carries a Class attribute that joins the session to the login."`
-	Web        string   `yaml:"web" default:"127.0.0.1:8080" doc:"Address of the pages and the device protocol. Without web.tls it must be one of this machine (loopback): put a reverse proxy with TLS in front and name it in web.public_url. See docs/tls.md."`
+	Web        string   `yaml:"web" first:"true" default:"127.0.0.1:8080" doc:"Address of the pages and the device protocol. Without web.tls it must be one of this machine (loopback): put a reverse proxy with TLS in front and name it in web.public_url. See docs/tls.md."`
 }
 
 // Web is how devices and browsers reach the server.
 type Web struct {
-	PublicURL string `yaml:"public_url" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: listen.web."`
+	PublicURL string `yaml:"public_url" first:"true" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: listen.web."`
 	Passkeys  string `yaml:"passkeys" default:"preferred" enum:"preferred,required,off" doc:"Passkeys (WebAuthn: fingerprint, face or PIN) that confirm approvals in a browser. preferred: where a device has one it is needed; required: a device without one cannot approve, and radmatch phone never has one; off: nobody registers one, and a device that has one still needs it. They need a public_url with a name, over https or on localhost."`
 	// TrustedProxies are believed about who is behind them.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" default:"" example:"127.0.0.1" doc:"The reverse proxies (IP or prefix) whose X-Forwarded-For is believed: the address that they add last counts in limits and in the log. Unset: the address of the connection, which behind a proxy is the proxy's."`
@@ -67,8 +69,8 @@ type Web struct {
 
 // TLS is where listen.web has its certificate from.
 type TLS struct {
-	CertFile string `yaml:"cert_file" example:"/etc/ssl/mfa.example.org.pem" doc:"The certificate, PEM, those of the authorities between it and the root behind it. It is read again when it changes."`
-	KeyFile  string `yaml:"key_file" example:"/etc/ssl/private/mfa.example.org.key" doc:"Its private key, PEM. It is read again when it changes."`
+	CertFile string `yaml:"cert_file" first:"true" example:"/etc/ssl/mfa.example.org.pem" doc:"The certificate, PEM, those of the authorities between it and the root behind it. It is read again when it changes."`
+	KeyFile  string `yaml:"key_file" first:"true" example:"/etc/ssl/private/mfa.example.org.key" doc:"Its private key, PEM. It is read again when it changes."`
 	ACME     ACME   `yaml:"acme" doc:"Certificates from an authority that speaks ACME, such as Let's Encrypt, renewed in the background. They are kept in the folder acme of data_dir."`
 }
 
@@ -90,8 +92,8 @@ func (t TLS) On() bool { return t.Files() || len(t.ACME.Domains) > 0 }
 
 // Provider is one entry of primaries or push. Its other keys depend on its type.
 type Provider struct {
-	Name     string `yaml:"name" required:"true" doc:"What clients call it."`
-	Type     string `yaml:"type" required:"true" doc:"The kind of provider; the other keys depend on it."`
+	Name     string `yaml:"name" first:"true" required:"true" doc:"What clients call it."`
+	Type     string `yaml:"type" first:"true" required:"true" doc:"The kind of provider; the other keys depend on it."`
 	Settings any    `yaml:"-"` // a pointer to the settings type of Type
 	Where    string `yaml:"-"` // FILE:LINE: key.path, for errors of its constructor
 }
@@ -106,40 +108,45 @@ type SettingsChecker interface {
 
 // Client is one RADIUS client.
 type Client struct {
-	Name         string         `yaml:"name" required:"true" example:"vpn" doc:"What events, logs and commands call it."`
-	Addresses    []netip.Prefix `yaml:"addresses" shown:"true" example:"203.0.113.0/24" doc:"The addresses that its packets come from, as IP or prefix. The longest prefix of all clients wins. Must be there, except beside behind."`
-	Secret       Secrets        `yaml:"secret" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed (unsigned requests are read with the first)."`
-	SecretFile   string         `yaml:"secret_file" example:"secrets/vpn" doc:"A file that holds the secret in place of secret, one a line, at most two."`
+	Name         string         `yaml:"name" first:"true" required:"true" example:"vpn" doc:"What events, logs and commands call it."`
+	Addresses    []netip.Prefix `yaml:"addresses" first:"true" shown:"true" example:"203.0.113.0/24" doc:"The addresses that its packets come from, as IP or prefix. The longest prefix of all clients wins. Must be there, except beside behind."`
+	Secret       load.Secrets   `yaml:"secret" first:"true" octets:"8,253" doc:"The shared secret, at least 8 octets, better 32; or a list of two while it is being changed (unsigned requests are read with the first)."`
+	SecretFile   string         `yaml:"secret_file" first:"true" example:"secrets/vpn" doc:"A file that holds the secret in place of secret, one a line, at most two."`
 	Behind       string         `yaml:"behind" example:"proxy" doc:"The name of the client that is the proxy before this device. Then nas must be there, and neither addresses nor a secret. See docs/proxies.md."`
 	NAS          []string       `yaml:"nas" example:"branch-7" doc:"How the device behind the proxy is told in signed requests: addresses (IP or prefix) are those of NAS-IP-Address and NAS-IPv6-Address, anything else that does not look like an address is a NAS-Identifier, which comes first."`
-	Profile      string         `yaml:"profile" default:"generic" doc:"What kind of device it is."`
-	Group        string         `yaml:"group" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
+	Profile      string         `yaml:"profile" first:"true" default:"generic" doc:"What kind of device it is."`
+	Group        string         `yaml:"group" first:"true" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
 	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one. With the profile rdgateway, and several: none."`
-	AllowGroups  []string       `yaml:"allow_groups" default:"" doc:"The groups whose members may sign in here, by name or, in LDAP, by DN. Empty: everyone."`
+	AllowGroups  []string       `yaml:"allow_groups" first:"true" default:"" doc:"The groups whose members may sign in here, by name or, in LDAP, by DN. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
 	// What the device can do. The profile has a value for each.
 	Prompts           bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
 	ShowsReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the person. Unset: as its profile."`
 	EndUser           []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the person's seat; the first that a request carries counts. Unset: those of its profile."`
 	AddressAttribute  []string      `yaml:"address_attribute" was:"address" example:"Calling-Station-Id" doc:"The attributes that hold the address of the end user; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
-	NASTimeout        time.Duration `yaml:"nas_timeout" was:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
-	MFA               MFA           `yaml:",inline"` // in effect for this client: its own keys over the profile's over mfa:
+	NASTimeout        time.Duration `yaml:"nas_timeout" first:"true" was:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
+	MFA               MFA           `yaml:",inline" doc:"Any key of mfa: may stand here too."` // in effect for this client: its own keys over the profile's over mfa:
 
 	origins map[string]string // key to where its value comes from
+}
+
+// KeySets says how a client is told: by an address and a secret, or behind a proxy.
+func (Client) KeySets() [][]string {
+	return [][]string{{"addresses", "secret"}, {"addresses", "secret_file"}, {"behind", "nas"}}
 }
 
 // MFA is how the second factor works. For a Client it holds the values in effect.
 type MFA struct {
 	OverrideNumberMatchingWithOTP *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
-	RequireUserMatch              bool          `yaml:"require_user_match" default:"true" doc:"false: who has no method registered signs in with the password alone."`
-	NumberInPrompt                bool          `yaml:"number_in_prompt" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
+	RequireUserMatch              bool          `yaml:"require_user_match" first:"true" default:"true" doc:"false: who has no method registered signs in with the password alone."`
+	NumberInPrompt                bool          `yaml:"number_in_prompt" first:"true" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
 	NumberFromDevice              bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the person types it into the prompt."`
 	RequireNumberMatching         bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for nobody and by no protocol. A device rings with a number to type or for a code to bring, as the client can show it; else a passcode is asked for, else the login is denied."`
 	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With pap alone MS-CHAPv2 is no way around a number in the prompt."`
-	Append                        string        `yaml:"append" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
+	Append                        string        `yaml:"append" first:"true" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
 	AppendDelimiter               string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
 	Push                          string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
-	PushTimeout                   time.Duration `yaml:"push_timeout" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
+	PushTimeout                   time.Duration `yaml:"push_timeout" first:"true" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
 	ChallengeTTL                  time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
 	Join                          bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
 	Remember                      time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
@@ -155,24 +162,14 @@ type MFA struct {
 
 // Exempt is who needs no second factor.
 type Exempt struct {
-	Groups    []string       `yaml:"groups" default:"" doc:"Groups, by name or DN, whose members need no second factor."`
+	Groups    []string       `yaml:"groups" first:"true" default:"" doc:"Groups, by name or DN, whose members need no second factor."`
 	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses (IP or prefix) need no second factor. Only the attribute of the profile in a signed request counts, never the address of the client. Where it is missing nobody is exempt."`
 }
 
 // GroupReply is the reply attributes of a group.
 type GroupReply struct {
-	Group string  `yaml:"group" required:"true" example:"staff" doc:"The group, by name or DN; all_users is everyone."`
-	Reply Replies `yaml:"reply" required:"true" example:"[{Filter-Id: employees}]" doc:"Attributes by name, each with a value or a list of values; a tag stands behind a colon. Or a list of such sections. Of a type that the user has, or a group before this one, none is added."`
-}
-
-// Replies are reply attributes as the file has them.
-type Replies []Reply
-
-// Reply is one attribute. Its value is encoded by who knows the dictionaries.
-type Reply struct {
-	Name  string
-	Value string
-	Where string // FILE:LINE: key.path
+	Group string     `yaml:"group" required:"true" example:"staff" doc:"The group, by name or DN; all_users is everyone."`
+	Reply load.Pairs `yaml:"reply" required:"true" example:"[{Filter-Id: employees}]" doc:"Attributes by name, each with a value or a list of values; a tag stands behind a colon. Or a list of such sections. Of a type that the user has, or a group before this one, none is added."`
 }
 
 // Required is who always needs a second factor.
@@ -221,16 +218,16 @@ type Accounting struct {
 
 // Forward is a server that reports of sessions are forwarded to.
 type Forward struct {
-	Name       string  `yaml:"name" required:"true" example:"nps" doc:"What the log calls it."`
-	Address    string  `yaml:"address" required:"true" example:"192.0.2.10:1813" doc:"Where it listens, IP:PORT."`
-	Secret     Secrets `yaml:"secret" doc:"The secret that it shares with this server, at least 8 octets, better 32."`
-	SecretFile string  `yaml:"secret_file" example:"secrets/nps" doc:"A file that holds the secret in place of secret."`
+	Name       string       `yaml:"name" required:"true" example:"nps" doc:"What the log calls it."`
+	Address    string       `yaml:"address" required:"true" example:"192.0.2.10:1813" doc:"Where it listens, IP:PORT."`
+	Secret     load.Secrets `yaml:"secret" octets:"8,253" doc:"The secret that it shares with this server, at least 8 octets, better 32."`
+	SecretFile string       `yaml:"secret_file" example:"secrets/nps" doc:"A file that holds the secret in place of secret."`
 }
 
 // Events bound the audit trail.
 type Events struct {
-	Keep    time.Duration `yaml:"keep" default:"180d" min:"1d" max:"3650d" doc:"How long an event is kept."`
-	MaxSize Size          `yaml:"max_size" default:"2GiB" min:"16MiB" max:"1TiB" doc:"What events may fill: beyond it the oldest go, with a warning where they are younger than keep. Reports of sessions may fill a quarter of it beside them; users, tokens and devices do not count."`
+	Keep    time.Duration `yaml:"keep" first:"true" default:"180d" min:"1d" max:"3650d" doc:"How long an event is kept."`
+	MaxSize load.Size     `yaml:"max_size" default:"2GiB" min:"16MiB" max:"1TiB" doc:"What events may fill: beyond it the oldest go, with a warning where they are younger than keep. Reports of sessions may fill a quarter of it beside them; users, tokens and devices do not count."`
 }
 
 // Policy switches features by group.
@@ -252,7 +249,7 @@ func (f Feature) Enabled() bool { return f.State != "disabled" }
 
 // Log is what the log says and how.
 type Log struct {
-	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
+	Level  string `yaml:"level" first:"true" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
 	Format string `yaml:"format" default:"auto" enum:"auto,console,json" doc:"console is for people, json for machines. auto: console on a terminal, else json."`
 }
 
@@ -265,11 +262,7 @@ func (c *Config) Resolve(path string) string {
 }
 
 // Where names a key of the file to people: FILE:LINE: key.
-func (c *Config) Where(key string) string { return where(c.File, c.lines[key], key) }
-
-func where(file string, line int, key string) string {
-	return fmt.Sprintf("%s:%d: %s", file, line, key)
-}
+func (c *Config) Where(key string) string { return load.Where(c.File, c.lines[key], key) }
 
 // PublicURL is the address under which devices reach the server, without a
 // slash at the end. Where it is not set, only devices on this machine do, or

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/radmatch/radmatch/config/load"
 )
 
 const describedSecret = "IGXUOZQ4SR2ZSZOHSTM3SPVRZA"
@@ -19,7 +21,7 @@ const describedSecret = "IGXUOZQ4SR2ZSZOHSTM3SPVRZA"
 // TestDescribeLoads: the annotated file loads, and means the same as one with
 // nothing but what must be there.
 func TestDescribeLoads(t *testing.T) {
-	described, err := loadText(t, Describe(testKnown(), describedSecret), testKnown())
+	described, err := loadText(t, Describe(testKnown(), describedSecret, true), testKnown())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,49 +44,50 @@ clients: [{name: vpn, addresses: [203.0.113.0/24], secret: `+describedSecret+`}]
 	}
 }
 
+// TestDescribeFirst: without all there are the thirty or so keys that a first reader
+// needs. It loads, with each of them uncommented too, and each line is one of the
+// long form.
+func TestDescribeFirst(t *testing.T) {
+	short, long := Describe(testKnown(), describedSecret, false), Describe(testKnown(), describedSecret, true)
+	uncommented := regexp.MustCompile(`(?m)^( *)#([a-z_]+: )`).ReplaceAllString(short, "$1$2")
+	uncommented = regexp.MustCompile(`(?m)^ *(secret_file|cert_file|key_file): .*\n`).ReplaceAllString(uncommented, "")
+	for _, text := range []string{short, uncommented} {
+		if _, err := loadText(t, text, testKnown()); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	if !strings.Contains(short, "describe --all") {
+		t.Errorf("got no word of --all in\n%s", short)
+	}
+	keys := regexp.MustCompile(`(?m)^[ #]*(- )?[a-z_]+: .`)
+	few, all := len(keys.FindAllString(short, -1)), len(keys.FindAllString(long, -1))
+	if few < 20 || few > 40 || all < 100 {
+		t.Errorf("got %d keys of %d, want about 30\n%s", few, all, short)
+	}
+	_, body, _ := strings.Cut(short, "\n\n") // behind the head
+	for line := range strings.Lines(body) {
+		if !strings.Contains(long, line) {
+			t.Errorf("the long form has no line %q", line)
+		}
+	}
+}
+
 // TestDescribeIsTrue: with every key uncommented, the file still loads, so that
 // what it shows is right. Of secret and secret_file one must go, of addresses and
 // behind, and of acme and cert_file with key_file.
 func TestDescribeIsTrue(t *testing.T) {
-	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+: )`).ReplaceAllString(Describe(testKnown(), describedSecret), "$1$2")
+	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+: )`).ReplaceAllString(Describe(testKnown(), describedSecret, true), "$1$2")
 	text = regexp.MustCompile(`(?m)^ *(secret_file|cert_file|key_file|behind|nas): .*\n`).ReplaceAllString(text, "")
 	if _, err := loadText(t, text, testKnown()); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
 
-// TestEveryFieldIsDocumented also reads every tag, so that a bad default panics here.
+// TestEveryFieldIsDocumented also reads every tag, so that a bad default fails here.
 func TestEveryFieldIsDocumented(t *testing.T) {
-	described, markdown := Describe(testKnown(), describedSecret), Markdown(testKnown())
-	var walk func(path string, fs []field)
-	walk = func(path string, fs []field) {
-		for _, f := range fs {
-			key := join(path, f.key)
-			if d := f.doc(); !strings.HasSuffix(d, ".") && !strings.HasSuffix(d, ".)") {
-				t.Errorf("%s: doc %q", key, d)
-			}
-			_, hasDefault := f.defaultValue()
-			if f.shape() == section || f.shape() == sections {
-				hasDefault = true
-			}
-			if !hasDefault && !f.required() && f.tag.Get("example") == "" && f.typ != secretsType {
-				t.Errorf("%s: neither default nor example", key)
-			}
-			if f.tag.Get("min") != "" && f.bound(f.tag.Get("min")) >= f.bound(f.tag.Get("max")) {
-				t.Errorf("%s: bounds", key)
-			}
-			if !strings.Contains(described, f.key+":") || !strings.Contains(markdown, f.key) {
-				t.Errorf("%s: not described", key)
-			}
-			switch f.shape() {
-			case section:
-				walk(key, fields(f.typ))
-			case sections:
-				walk(key, fields(f.typ.Elem()))
-			}
-		}
+	for _, fault := range load.Faults(testKnown().spec()) {
+		t.Error(fault)
 	}
-	walk("", fields(reflect.TypeFor[Config]()))
 }
 
 func TestSchema(t *testing.T) {
@@ -107,7 +110,7 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	described := filepath.Join(t.TempDir(), "described.yaml")
-	if err := os.WriteFile(described, []byte(Describe(testKnown(), describedSecret)), 0o600); err != nil {
+	if err := os.WriteFile(described, []byte(Describe(testKnown(), describedSecret, true)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := satisfies(schema, readJSON(t, described), "$"); err != nil {

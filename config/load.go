@@ -1,23 +1,10 @@
 package config
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"reflect"
 
-	"github.com/go-viper/mapstructure/v2"
-	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
-
-	"github.com/radmatch/radmatch/mfa/textfile"
+	"github.com/radmatch/radmatch/config/load"
 )
-
-// maxFile is the most that is read of the file, in octets.
-const maxFile = 10 << 20
 
 // Known is what the file may name and the program brings along.
 type Known struct {
@@ -28,7 +15,7 @@ type Known struct {
 	// Profiles has, for each profile, the keys of a client that it sets, those of
 	// mfa: among them, with values of the types that Client has.
 	Profiles map[string]map[string]any
-	// Field says what is wrong with an attribute's name in end_user or address;
+	// Field says what is wrong with an attribute's name in end_user or address_attribute;
 	// nil: every name will do.
 	Field func(name string) error
 	// NoPassword lists the profiles whose clients send no password. They need no
@@ -41,182 +28,108 @@ type Known struct {
 	NoSecrets bool
 }
 
+// spec is what the file may have.
+func (k Known) spec() load.Spec {
+	return load.Spec{
+		Title:    "radmatch.yaml",
+		Root:     reflect.TypeFor[Config](),
+		Variants: map[string]map[string]any{"primaries": k.Primaries, "push": k.Push},
+		Enums:    map[string][]string{"clients.profile": load.Names(k.Profiles)},
+	}
+}
+
+// Problem is one thing that is wrong with the file, or unwise.
+type Problem = load.Problem
+
+// Problems is everything that is wrong with a file, in the order of its lines.
+type Problems = load.Problems
+
+// Suggest is `; did you mean "…"` with the nearest of words, or nothing.
+func Suggest(word string, words []string) string { return load.Suggest(word, words) }
+
+// report is what is wrong with the file, and the files with secrets that it names.
+type report struct {
+	*load.Report
+	noSecrets   bool // they are not read
+	secretFiles []secretFile
+}
+
+func newReport(file string) *report { return &report{Report: load.NewReport(file)} }
+
 // Load reads a file. If anything is wrong with it, the error is of type
 // Problems and has everything, warnings too.
 func Load(file string, known Known) (*Config, error) {
 	r := newReport(file)
-	data, err := readFile(file)
+	data, err := load.ReadFile(file)
 	if err != nil {
-		r.put(Problem{Rule: err.Error()})
-		return nil, r.all
+		r.Put(Problem{Rule: err.Error()})
+		problems, _ := r.Sorted()
+		return nil, problems
 	}
 	r.warnReadable(file, "", data)
 	r.noSecrets = known.NoSecrets
-	return load(r, data, known)
+	return read(r, file, data, known)
 }
 
 // DataDir returns the data_dir of a file and reads nothing else in it: a command
 // that needs only the database works beside a file that is broken elsewhere.
 func DataDir(file string) (string, error) {
-	r := newReport(file)
-	data, err := readFile(file)
+	r := load.NewReport(file)
+	c := &Config{File: file}
+	data, err := load.ReadFile(file)
 	if err != nil {
-		r.put(Problem{Rule: err.Error()})
-		return "", r.all
+		r.Put(Problem{Rule: err.Error()})
+	} else {
+		c.DataDir = load.ReadKey(r, data, reflect.TypeFor[Config](), "data_dir").(string)
 	}
-	const key = "data_dir"
-	all := fields(reflect.TypeFor[Config]())
-	f := all[indexField(all, key)]
-	c := &Config{File: file, DataDir: f.tag.Get("default")}
-	if root := parseYAML(r, data); root != nil {
-		t := &tree{report: r}
-		for _, p := range t.pairs(root, "") {
-			if p.key.Value != key {
-				continue
-			}
-			t.lines[key] = p.key.Line
-			if v, ok := t.field(p.value, f, key); ok {
-				c.DataDir = v.(string)
-			}
-		}
-	}
-	if ps, failed := r.sorted(); failed {
-		return "", ps
+	if problems, failed := r.Sorted(); failed {
+		return "", problems
 	}
 	return c.Resolve(c.DataDir), nil
 }
 
-func load(r *report, data []byte, known Known) (*Config, error) {
-	c := &Config{File: r.file, lines: r.lines}
-	if root := parseYAML(r, data); root != nil {
-		t := &tree{report: r, known: known}
-		tree := t.section(root, fields(reflect.TypeFor[Config]()), "")
-		if t.nodes > maxNodes {
-			r.addAt(1, "", "the file unfolds to too much")
-			return nil, r.all[len(r.all)-1:]
-		}
-		t.decode(tree, c)
+func read(r *report, file string, data []byte, known Known) (*Config, error) {
+	c := &Config{File: file, lines: r.Lines()}
+	spec := known.spec()
+	spec.Scalar = r.odd
+	if values := load.Read(r.Report, data, spec); values != nil {
+		c.decode(r, values, known)
 		c.finish(r, known)
 	}
-	ps, failed := r.sorted()
+	problems, failed := r.Sorted()
 	if failed {
-		return nil, ps
+		return nil, problems
 	}
-	c.Warnings = ps
+	c.Warnings = problems
 	return c, nil
 }
 
-func readFile(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("must be readable: %w", errors.Unwrap(err))
-	}
-	defer f.Close()
-	data, err := textfile.ReadFrom(f, 0, maxFile)
-	var failed *fs.PathError
-	if errors.As(err, &failed) {
-		err = fmt.Errorf("must be readable: %w", failed.Err)
-	}
-	return data, err
-}
-
-// parseYAML returns the mapping at the root, or nil if there is none.
-func parseYAML(r *report, data []byte) *yaml.Node {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var doc yaml.Node
-	err := dec.Decode(&doc)
-	switch {
-	case errors.Is(err, io.EOF):
-		r.addAt(1, "", "must not be empty")
-		return nil
-	case err != nil:
-		r.syntax(err, data)
-		return nil
-	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		r.addAt(root.Line, "", "must be a mapping of keys, such as \"listen:\"")
-		return nil
-	}
-	var next yaml.Node
-	if err := dec.Decode(&next); err == nil {
-		r.addAt(next.Line, "", "must be one document; remove what follows ---")
-	} else if !errors.Is(err, io.EOF) {
-		r.syntax(err, data)
-	}
-	return root
-}
-
-// syntax reports an error of the YAML parser.
-func (r *report) syntax(err error, data []byte) {
-	line, rule := textfile.YAMLError(err, data)
-	r.addAt(line, "", "%s", rule)
-}
-
-// decode lays what the file has over the defaults and fills c. The values have
-// their types already, so that an error here is a bug.
-func (t *tree) decode(file map[string]any, c *Config) {
+// decode lays what the file has over the defaults.
+func (c *Config) decode(r *report, file map[string]any, known Known) {
 	if _, ok := file["push"]; !ok {
 		file["push"] = []any{map[string]any{"name": "phone", "type": "approver"}}
 	}
-	v := viper.New()
-	for key, value := range defaults(reflect.TypeFor[Config]()) {
-		v.SetDefault(key, value)
-	}
-	if err := v.MergeConfigMap(file); err != nil {
-		panic("config: internal error: " + err.Error())
-	}
-	settings := v.AllSettings()
-	primaries, push, clients := take(settings, "primaries"), take(settings, "push"), take(settings, "clients")
-	fill(c, settings)
-	c.Primaries = t.providers("primaries", primaries, t.known.Primaries)
-	c.Push = t.providers("push", push, t.known.Push)
+	settings := load.Overlay(known.spec(), file)
+	primaries, push, clients := load.Take(settings, "primaries"), load.Take(settings, "push"), load.Take(settings, "clients")
+	load.Fill(c, settings)
+	c.Primaries = c.providers(r, "primaries", primaries, known.Primaries)
+	c.Push = c.providers(r, "push", push, known.Push)
 	for i, m := range clients {
-		c.Clients = append(c.Clients, t.client(i, m, c.MFA))
+		c.Clients = append(c.Clients, newClient(r, i, m, c.MFA, known))
 	}
 }
 
-// take removes a list of sections from settings.
-func take(settings map[string]any, key string) []map[string]any {
-	var ms []map[string]any
-	items, _ := settings[key].([]any)
-	for _, item := range items {
-		ms = append(ms, item.(map[string]any))
-	}
-	delete(settings, key)
-	return ms
-}
-
-func (t *tree) providers(list string, entries []map[string]any, types map[string]any) []Provider {
+func (c *Config) providers(r *report, list string, entries []map[string]any, types map[string]any) []Provider {
 	var ps []Provider
 	for i, m := range entries {
-		key := index(list, i)
+		key := load.Index(list, i)
 		var p Provider
-		fill(&p, m)
-		p.Where = where(t.file, t.line(key), key)
+		load.Fill(&p, m)
+		p.Where = load.Where(c.File, r.Line(key), key)
 		if settings, ok := types[p.Type]; ok {
-			p.Settings = reflect.New(reflect.TypeOf(settings)).Interface()
-			fill(p.Settings, defaults(reflect.TypeOf(settings)))
-			fill(p.Settings, m)
+			p.Settings = load.Variant(settings, m)
 		}
 		ps = append(ps, p)
 	}
 	return ps
-}
-
-// fill decodes m into the struct that to points to. Fields whose key is not in
-// m keep their value; a list replaces the whole list.
-func fill(to any, m map[string]any) {
-	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
-		Result:          to,
-		TagName:         "yaml",
-		SquashTagOption: "inline",
-		ZeroFields:      true,
-	})
-	if err == nil {
-		err = dec.Decode(m)
-	}
-	if err != nil {
-		panic("config: internal error: " + err.Error())
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/radmatch/radmatch/config/load"
 )
 
 var update = flag.Bool("update", false, "rewrite the .err files of testdata/config/bad")
@@ -243,7 +245,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-func join2(ss Secrets) string {
+func join2(ss load.Secrets) string {
 	var texts []string
 	for _, s := range ss {
 		texts = append(texts, string(s))
@@ -431,7 +433,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	dir := t.TempDir()
 	big := filepath.Join(dir, "big.yaml")
-	if err := os.WriteFile(big, make([]byte, maxFile+1), 0o600); err != nil {
+	if err := os.WriteFile(big, make([]byte, load.MaxFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
@@ -452,7 +454,7 @@ func TestUnfold(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the file unfolds to too much") {
 		t.Errorf("got %.300s", fmt.Sprint(err))
 	}
-	if n := strings.Count(err.Error(), "\n"); n > maxProblems {
+	if n := strings.Count(err.Error(), "\n"); n > load.MaxProblems {
 		t.Errorf("%d lines", n)
 	}
 }
@@ -473,7 +475,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	known := testKnown()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := load(newReport("radmatch.yaml"), data, known)
+		c, err := read(newReport("radmatch.yaml"), "radmatch.yaml", data, known)
 		if (c == nil) != (err != nil) {
 			t.Fatalf("config %v and error %v", c, err)
 		}

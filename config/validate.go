@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/radmatch/radmatch/config/load"
 )
 
 // The bounds of a shared secret, in octets. Below weakSecret it falls to
@@ -27,10 +29,10 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // finish fills what depends on other keys and checks what needs more than one.
 func (c *Config) finish(r *report, known Known) {
 	c.DataDir = c.Resolve(c.DataDir)
-	if !r.set("limits.pending_per_client") {
+	if !r.Set("limits.pending_per_client") {
 		c.Limits.PendingPerClient = max(1, c.Limits.Pending/2)
-	} else if c.Limits.PendingPerClient > c.Limits.Pending && !r.failed("limits") {
-		r.add("limits.pending_per_client", fmt.Sprint(c.Limits.PendingPerClient), "must be at most limits.pending, %d", c.Limits.Pending)
+	} else if c.Limits.PendingPerClient > c.Limits.Pending && !r.Failed("limits") {
+		r.Add("limits.pending_per_client", fmt.Sprint(c.Limits.PendingPerClient), "must be at most limits.pending, %d", c.Limits.Pending)
 	}
 	c.resolveOverride(r, known)
 	c.checkListen(r)
@@ -46,15 +48,15 @@ func (c *Config) finish(r *report, known Known) {
 
 func (c *Config) checkListen(r *report) {
 	if len(c.Listen.RADIUS) == 0 {
-		r.add("listen.radius", "", "must have an address")
+		r.Add("listen.radius", "", "must have an address")
 	}
 	seen := map[string]bool{}
 	check := func(key string, addresses []string, port int) {
 		for i, a := range addresses {
 			if !IsListen(a) {
-				r.add(index(key, i), quote(a), "must be IP:PORT, such as 0.0.0.0:%d or [::1]:%d", port, port)
+				r.Add(load.Index(key, i), load.Quote(a), "must be IP:PORT, such as 0.0.0.0:%d or [::1]:%d", port, port)
 			} else if seen[a] && !strings.HasSuffix(a, ":0") {
-				r.add(index(key, i), quote(a), "must be there once")
+				r.Add(load.Index(key, i), load.Quote(a), "must be there once")
 			}
 			seen[a] = true
 		}
@@ -62,28 +64,28 @@ func (c *Config) checkListen(r *report) {
 	check("listen.radius", c.Listen.RADIUS, 1812)
 	check("listen.accounting", c.Listen.Accounting, 1813)
 	if !IsListen(c.Listen.Web) {
-		r.add("listen.web", quote(c.Listen.Web), "must be IP:PORT, such as 127.0.0.1:8080")
+		r.Add("listen.web", load.Quote(c.Listen.Web), "must be IP:PORT, such as 127.0.0.1:8080")
 	}
 }
 
 // checkAccounting checks where reports of sessions are forwarded to.
 func (c *Config) checkAccounting(r *report) {
-	if len(c.Accounting.Forward) > 0 && len(c.Listen.Accounting) == 0 && !r.failed("listen.accounting") {
-		r.add("accounting.forward", "", "must not be there without listen.accounting: nothing would come to be forwarded")
+	if len(c.Accounting.Forward) > 0 && len(c.Listen.Accounting) == 0 && !r.Failed("listen.accounting") {
+		r.Add("accounting.forward", "", "must not be there without listen.accounting: nothing would come to be forwarded")
 	}
 	seen := map[string]bool{}
 	for i := range c.Accounting.Forward {
-		f, key := &c.Accounting.Forward[i], index("accounting.forward", i)
-		if r.bad[key] {
+		f, key := &c.Accounting.Forward[i], load.Index("accounting.forward", i)
+		if r.Bad(key) {
 			continue // not an entry at all
 		}
 		checkName(r, key+".name", f.Name, seen)
-		if a, err := netip.ParseAddrPort(f.Address); !r.failed(key+".address") && (err != nil || a.Port() == 0 || a.Addr().IsUnspecified()) {
-			r.add(key+".address", quote(f.Address), "must be IP:PORT, such as 192.0.2.10:1813")
+		if a, err := netip.ParseAddrPort(f.Address); !r.Failed(key+".address") && (err != nil || a.Port() == 0 || a.Addr().IsUnspecified()) {
+			r.Add(key+".address", load.Quote(f.Address), "must be IP:PORT, such as 192.0.2.10:1813")
 		}
 		c.checkSecret(r, &f.Secret, f.SecretFile, key)
 		if len(f.Secret) > 1 {
-			r.add(key+".secret", "", "must be one secret")
+			r.Add(key+".secret", "", "must be one secret")
 		}
 	}
 }
@@ -106,28 +108,28 @@ func checkName(r *report, key, name string, earlier map[string]bool) {
 	switch {
 	case name == "": // the tree has said so
 	case !nameForm.MatchString(name):
-		r.add(key, quote(name), "must be letters, digits, dots, dashes and underscores, at most 64")
+		r.Add(key, load.Quote(name), "must be letters, digits, dots, dashes and underscores, at most 64")
 	case earlier[name]:
-		r.add(key, quote(name), "must be there once")
+		r.Add(key, load.Quote(name), "must be there once")
 	}
 	earlier[name] = true
 }
 
 func (c *Config) checkProviders(r *report, list string, ps []Provider) {
 	if len(ps) == 0 && list == "primaries" {
-		r.add(list, "", "must have an entry: where passwords are checked")
+		r.Add(list, "", "must have an entry: where passwords are checked")
 	}
 	seen := map[string]bool{}
 	for i, p := range ps {
-		if !r.failed(index(list, i) + ".type") {
-			checkName(r, index(list, i)+".name", p.Name, seen)
+		if !r.Failed(load.Index(list, i) + ".type") {
+			checkName(r, load.Index(list, i)+".name", p.Name, seen)
 		}
-		if s, ok := p.Settings.(SettingsChecker); ok && !r.failed(index(list, i)) {
+		if s, ok := p.Settings.(SettingsChecker); ok && !r.Failed(load.Index(list, i)) {
 			s.CheckSettings(func(key, rule, got string) {
 				if got != "" {
-					got = quote(got)
+					got = load.Quote(got)
 				}
-				r.add(index(list, i)+"."+key, got, "%s", rule)
+				r.Add(load.Index(list, i)+"."+key, got, "%s", rule)
 			})
 		}
 	}
@@ -143,39 +145,39 @@ func (c *Config) checkMFA(r *report) {
 // checkEffective checks the keys of mfa: where they stand, at the root or in a client.
 func (c *Config) checkEffective(r *report, at string, m *MFA) {
 	key := func(k string) string {
-		if r.set(at + "." + k) {
+		if r.Set(at + "." + k) {
 			return at + "." + k
 		}
 		return "mfa." + k
 	}
-	if !r.failed("push", key("push")) && m.Push != "" && !slices.ContainsFunc(c.Push, func(p Provider) bool { return p.Name == m.Push }) {
-		r.add(key("push"), quote(m.Push), "must be the name of an entry of push%s", suggest(m.Push, providerNames(c.Push)))
+	if !r.Failed("push", key("push")) && m.Push != "" && !slices.ContainsFunc(c.Push, func(p Provider) bool { return p.Name == m.Push }) {
+		r.Add(key("push"), load.Quote(m.Push), "must be the name of an entry of push%s", load.Suggest(m.Push, providerNames(c.Push)))
 	}
-	if push, ttl := key("push_timeout"), key("challenge_ttl"); m.PushTimeout > m.ChallengeTTL && !r.failed(push, ttl) {
-		if r.set(at + ".push_timeout") {
-			r.add(push, quote(showDuration(m.PushTimeout)), "must be at most challenge_ttl, %s", showDuration(m.ChallengeTTL))
+	if push, ttl := key("push_timeout"), key("challenge_ttl"); m.PushTimeout > m.ChallengeTTL && !r.Failed(push, ttl) {
+		if r.Set(at + ".push_timeout") {
+			r.Add(push, load.Quote(load.ShowDuration(m.PushTimeout)), "must be at most challenge_ttl, %s", load.ShowDuration(m.ChallengeTTL))
 		} else {
-			r.add(ttl, quote(showDuration(m.ChallengeTTL)), "must be at least push_timeout, %s", showDuration(m.PushTimeout))
+			r.Add(ttl, load.Quote(load.ShowDuration(m.ChallengeTTL)), "must be at least push_timeout, %s", load.ShowDuration(m.PushTimeout))
 		}
 	}
-	if f := c.Fatigue; (at == "mfa" || r.set(at+".push_timeout")) && !r.failed("fatigue", key("push_timeout")) {
+	if f := c.Fatigue; (at == "mfa" || r.Set(at+".push_timeout")) && !r.Failed("fatigue", key("push_timeout")) {
 		if last := time.Duration(f.Prompts-1) * m.PushTimeout; last >= f.Window {
-			r.warn(key("push_timeout"), "%d prompts that nobody answers take longer than fatigue.window, %s: they never reach the fatigue limit", f.Prompts, showDuration(f.Window))
+			r.Warn(key("push_timeout"), "%d prompts that nobody answers take longer than fatigue.window, %s: they never reach the fatigue limit", f.Prompts, load.ShowDuration(f.Window))
 		}
 	}
 	for i, p := range m.Exempt.Addresses {
-		if at := index(at+".exempt.addresses", i); p.Bits() == 0 && r.set(at) {
-			r.warn(at, "%s is every address: whoever comes from a known one signs in with the password alone", p)
+		if at := load.Index(at+".exempt.addresses", i); p.Bits() == 0 && r.Set(at) {
+			r.Warn(at, "%s is every address: whoever comes from a known one signs in with the password alone", p)
 		}
 	}
-	if d := m.AppendDelimiter; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.failed(key("append_delimiter")) {
-		r.add(key("append_delimiter"), quote(d), "must be 1 to 4 of the characters %s", delimiters)
+	if d := m.AppendDelimiter; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.Failed(key("append_delimiter")) {
+		r.Add(key("append_delimiter"), load.Quote(d), "must be 1 to 4 of the characters %s", delimiters)
 	}
-	if len(m.Credentials) == 0 && !r.failed(key("credentials")) {
-		r.add(key("credentials"), "[]", "must have an entry: pap, mschapv2 or both")
+	if len(m.Credentials) == 0 && !r.Failed(key("credentials")) {
+		r.Add(key("credentials"), "[]", "must have an entry: pap, mschapv2 or both")
 	}
-	if m.RequireMessageAuthenticator == RequireNo && r.set(at+".require_message_authenticator") {
-		r.warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
+	if m.RequireMessageAuthenticator == RequireNo && r.Set(at+".require_message_authenticator") {
+		r.Warn(key("require_message_authenticator"), "unsigned requests can be forged on the way (Blast-RADIUS, CVE-2024-3596)")
 	}
 }
 
@@ -189,12 +191,12 @@ func providerNames(ps []Provider) []string {
 
 func (c *Config) checkClients(r *report, known Known) {
 	if len(c.Clients) == 0 {
-		r.add("clients", "", "must have an entry: nobody else gets an answer")
+		r.Add("clients", "", "must have an entry: nobody else gets an answer")
 	}
 	seen := map[string]bool{}
 	for i := range c.Clients {
-		cl, key := &c.Clients[i], index("clients", i)
-		if r.bad[key] {
+		cl, key := &c.Clients[i], load.Index("clients", i)
+		if r.Bad(key) {
 			continue // not an entry at all
 		}
 		if cl.MFA.Push == "" {
@@ -213,7 +215,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkSeat(r, cl, key)
 		c.checkMatching(r, cl, key)
 		if cl.ExemptClient {
-			r.warn(key+".exempt_client", "its users sign in with the password alone")
+			r.Warn(key+".exempt_client", "its users sign in with the password alone")
 		}
 	}
 	c.checkAddresses(r)
@@ -224,65 +226,65 @@ func (c *Config) checkClients(r *report, known Known) {
 
 // checkSecret checks the secret of the entry key, which is in the file or in one
 // of its own, and reads that.
-func (c *Config) checkSecret(r *report, secrets *Secrets, file, key string) {
+func (c *Config) checkSecret(r *report, secrets *load.Secrets, file, key string) {
 	at := key + ".secret"
 	switch {
-	case r.failed(at, at+"_file"):
+	case r.Failed(at, at+"_file"):
 		return
-	case r.set(at) && file != "":
-		r.add(at+"_file", "", "must not stand beside secret")
+	case r.Set(at) && file != "":
+		r.Add(at+"_file", "", "must not stand beside secret")
 		return
 	case file != "" && r.noSecrets:
 		return
 	case file != "":
 		at += "_file"
 		*secrets = c.readSecretFile(r, file, at)
-	case !r.set(at):
-		r.add(at, "", "must be there, or secret_file")
+	case !r.Set(at):
+		r.Add(at, "", "must be there, or secret_file")
 		return
 	}
-	if n := len(*secrets); !r.failed(at) && (n == 0 || n > 2) {
-		r.add(at, "", "must be one secret, or two")
+	if n := len(*secrets); !r.Failed(at) && (n == 0 || n > 2) {
+		r.Add(at, "", "must be one secret, or two")
 	}
 	for _, s := range *secrets {
 		switch {
 		case len(s) < minSecret || len(s) > maxSecret:
-			r.add(at, "", "must be from %d to %d octets", minSecret, maxSecret)
-		case len(s) <= weakSecret && !r.failed(at):
-			r.warn(at, "a secret of %d octets can be guessed from one captured packet; use 32", len(s))
+			r.Add(at, "", "must be from %d to %d octets", minSecret, maxSecret)
+		case len(s) <= weakSecret && !r.Failed(at):
+			r.Warn(at, "a secret of %d octets can be guessed from one captured packet; use 32", len(s))
 		}
 	}
 }
 
 func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 	at := key + ".profile"
-	if _, ok := known.Profiles[cl.Profile]; ok || r.failed(at) {
+	if _, ok := known.Profiles[cl.Profile]; ok || r.Failed(at) {
 		return
 	}
-	r.add(at, quote(cl.Profile), "must be %s%s", oneOf(names(known.Profiles)), suggest(cl.Profile, names(known.Profiles)))
+	r.Add(at, load.Quote(cl.Profile), "must be %s%s", load.OneOf(load.Names(known.Profiles)), load.Suggest(cl.Profile, load.Names(known.Profiles)))
 }
 
 // checkSeat warns of rules by address where no address is ever known.
 func (c *Config) checkSeat(r *report, cl *Client, key string) {
-	if len(cl.AddressAttribute) > 0 || r.failed(key+".address_attribute", key+".profile") {
+	if len(cl.AddressAttribute) > 0 || r.Failed(key+".address_attribute", key+".profile") {
 		return
 	}
-	if at := key + ".exempt.addresses"; len(cl.MFA.Exempt.Addresses) > 0 && r.set(at) {
-		r.warn(at, "the address of the end user is never known (profile %s, see address_attribute): nobody is exempt by it", cl.Profile)
+	if at := key + ".exempt.addresses"; len(cl.MFA.Exempt.Addresses) > 0 && r.Set(at) {
+		r.Warn(at, "the address of the end user is never known (profile %s, see address_attribute): nobody is exempt by it", cl.Profile)
 	}
-	if at := key + ".require.addresses"; len(cl.MFA.Require.Addresses) > 0 && r.set(at) {
-		r.warn(at, "the address of the end user is never known (profile %s, see address_attribute): everybody needs a second factor", cl.Profile)
+	if at := key + ".require.addresses"; len(cl.MFA.Require.Addresses) > 0 && r.Set(at) {
+		r.Warn(at, "the address of the end user is never known (profile %s, see address_attribute): everybody needs a second factor", cl.Profile)
 	}
 }
 
 // checkFields checks a list of attributes of a request.
 func checkFields(r *report, known Known, key string, attributes []string) {
-	if known.Field == nil || !r.set(key) {
+	if known.Field == nil || !r.Set(key) {
 		return // those of a profile are good
 	}
 	for i, name := range attributes {
-		if err := known.Field(name); err != nil && !r.failed(index(key, i)) {
-			r.add(index(key, i), quote(name), "%s", err)
+		if err := known.Field(name); err != nil && !r.Failed(load.Index(key, i)) {
+			r.Add(load.Index(key, i), load.Quote(name), "%s", err)
 		}
 	}
 }
@@ -291,15 +293,15 @@ func (c *Config) checkPrimary(r *report, cl *Client, key string, known Known) {
 	at := key + ".primary"
 	have := providerNames(c.Primaries)
 	switch {
-	case r.failed(at, "primaries"):
+	case r.Failed(at, "primaries"):
 	case cl.Primary == "" && len(have) == 1:
 		cl.Primary = have[0]
 	case cl.Primary == "" && slices.Contains(known.NoPassword, cl.Profile):
-		r.warn(key, "has no primary: user names are taken as they come, and a request with a password is rejected")
+		r.Warn(key, "has no primary: user names are taken as they come, and a request with a password is rejected")
 	case cl.Primary == "":
-		r.add(at, "", "must be there: %s", oneOf(have))
+		r.Add(at, "", "must be there: %s", load.OneOf(have))
 	case !slices.Contains(have, cl.Primary):
-		r.add(at, quote(cl.Primary), "must be the name of an entry of primaries%s", suggest(cl.Primary, have))
+		r.Add(at, load.Quote(cl.Primary), "must be the name of an entry of primaries%s", load.Suggest(cl.Primary, have))
 	}
 }
 
@@ -309,43 +311,43 @@ func (c *Config) checkGateway(r *report, cl *Client, key string, known Known) {
 		return
 	}
 	if override, origin := cl.OverrideOTP(); override {
-		r.warn(key+".override_number_matching_with_otp", "is TRUE (%s), and an RD Gateway cannot ask for a passcode: "+
+		r.Warn(key+".override_number_matching_with_otp", "is TRUE (%s), and an RD Gateway cannot ask for a passcode: "+
 			"a user who has a passcode and a device is rejected with otp_unsupported, as the NPS extension does", origin)
 	}
 	if !cl.MFA.RequireNASType {
-		r.warn(key+".require_nas_type", "is false: any program with this address and the secret signs users in without a password, "+
+		r.Warn(key+".require_nas_type", "is false: any program with this address and the secret signs users in without a password, "+
 			"a VPN server on the same host too; only their second factor is left")
 	}
 	if cl.MFA.Remember > 0 {
-		r.warn(key+".remember", "the machine name that an RD Gateway passes on is only what the machine calls itself: whoever has "+
-			"the password and knows the name of a machine that was approved signs in from elsewhere without a prompt, for %s", showDuration(cl.MFA.Remember))
+		r.Warn(key+".remember", "the machine name that an RD Gateway passes on is only what the machine calls itself: whoever has "+
+			"the password and knows the name of a machine that was approved signs in from elsewhere without a prompt, for %s", load.ShowDuration(cl.MFA.Remember))
 	}
 	if cl.Prompts {
-		r.add(key+".prompts", "true", "must be false: an RD Gateway understands Accept and Reject alone")
+		r.Add(key+".prompts", "true", "must be false: an RD Gateway understands Accept and Reject alone")
 	}
 }
 
 func (c *Config) checkAddresses(r *report) {
 	owner := map[netip.Prefix]int{}
 	for i, cl := range c.Clients {
-		key := index("clients", i) + ".addresses"
-		if r.bad[index("clients", i)] {
+		key := load.Index("clients", i) + ".addresses"
+		if r.Bad(load.Index("clients", i)) {
 			continue
 		}
 		switch {
-		case len(cl.Addresses) > 0 || cl.Behind != "" || r.failed(key):
-		case !r.set(key):
-			r.add(key, "", "must be there")
+		case len(cl.Addresses) > 0 || cl.Behind != "" || r.Failed(key):
+		case !r.Set(key):
+			r.Add(key, "", "must be there")
 		default:
-			r.add(key, "", "must have an address")
+			r.Add(key, "", "must have an address")
 		}
 		for j, p := range cl.Addresses {
-			if other, ok := owner[p]; ok && !r.failed(key) {
-				r.add(index(key, j), quote(p.String()), "must be there once; %s has it", c.label(other))
+			if other, ok := owner[p]; ok && !r.Failed(key) {
+				r.Add(load.Index(key, j), load.Quote(p.String()), "must be there once; %s has it", c.label(other))
 			}
 			owner[p] = i
 			if p.Bits() == 0 {
-				r.warn(key, "%s is every address: whoever has the secret is this client", p)
+				r.Warn(key, "%s is every address: whoever has the secret is this client", p)
 			}
 		}
 	}
@@ -359,15 +361,15 @@ func (c *Config) checkGroups(r *report) {
 		groups[cl.Name] = cl.Group
 	}
 	for i, cl := range c.Clients {
-		key := index("clients", i) + ".group"
+		key := load.Index("clients", i) + ".group"
 		if cl.Group == "" {
 			continue
 		}
 		if !nameForm.MatchString(cl.Group) {
-			r.add(key, quote(cl.Group), "must be letters, digits, dots, dashes and underscores, at most 64")
+			r.Add(key, load.Quote(cl.Group), "must be letters, digits, dots, dashes and underscores, at most 64")
 		}
 		if group, ok := groups[cl.Group]; ok && group != cl.Group {
-			r.add(key, quote(cl.Group), "must not be the name of a client that is not in the group")
+			r.Add(key, load.Quote(cl.Group), "must not be the name of a client that is not in the group")
 		}
 	}
 	for i := range c.Clients {
@@ -379,17 +381,17 @@ func (c *Config) checkGroups(r *report) {
 
 // checkShared warns of a secret that two clients share: either can then pose as the other.
 func (c *Config) checkShared(r *report) {
-	owner := map[Secret]int{}
+	owner := map[load.Secret]int{}
 	for i, cl := range c.Clients {
-		key := index("clients", i) + ".secret"
+		key := load.Index("clients", i) + ".secret"
 		if cl.SecretFile != "" {
 			key += "_file"
 		}
 		for _, s := range cl.Secret {
-			if other, ok := owner[s]; ok && other != i && !r.failed(key) {
-				r.warn(key, "%s has the same", c.label(other))
-			} else if ok && !r.failed(key) {
-				r.warn(key, "the two secrets are the same")
+			if other, ok := owner[s]; ok && other != i && !r.Failed(key) {
+				r.Warn(key, "%s has the same", c.label(other))
+			} else if ok && !r.Failed(key) {
+				r.Warn(key, "the two secrets are the same")
 			}
 			owner[s] = i
 		}
@@ -401,7 +403,7 @@ func (c *Config) label(i int) string {
 	if name := c.Clients[i].Name; name != "" {
 		return "client " + name
 	}
-	return index("clients", i)
+	return load.Index("clients", i)
 }
 
 // checkMatching warns where a protocol that can show no number leads past number
@@ -415,6 +417,6 @@ func (c *Config) checkMatching(r *report, cl *Client, key string) {
 	if !on || m.RequireNumberMatching || !slices.Contains(m.Credentials, "mschapv2") {
 		return
 	}
-	r.warn(key+"."+which, "a login by MS-CHAPv2 cannot show it and gets plain approve/deny, which somebody who has the password may choose: "+
+	r.Warn(key+"."+which, "a login by MS-CHAPv2 cannot show it and gets plain approve/deny, which somebody who has the password may choose: "+
 		"set credentials: [pap], or require_number_matching: true")
 }

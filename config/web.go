@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/radmatch/radmatch/config/load"
 )
 
 // domainForm is a name that a public authority issues for: two labels at least,
@@ -17,29 +19,29 @@ const maxDomains = 20
 
 func (c *Config) checkWeb(r *report) {
 	text := strings.TrimSuffix(c.Web.PublicURL, "/")
-	if r.set("web.public_url") {
+	if r.Set("web.public_url") {
 		u, err := url.Parse(text)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || text != u.Scheme+"://"+u.Host {
-			r.add("web.public_url", "", "must be https://HOST or https://HOST:PORT")
+			r.Add("web.public_url", "", "must be https://HOST or https://HOST:PORT")
 			return
 		}
 	}
 	c.Web.PublicURL = text
 	c.checkTLS(r)
 	c.checkPlain(r)
-	if r.failed("web", "listen.web") || len(c.Push) == 0 {
+	if r.Failed("web", "listen.web") || len(c.Push) == 0 {
 		return
 	}
 	if _, _, err := c.RelyingParty(); err != nil && c.Web.Passkeys == "required" {
-		r.add("web.passkeys", quote(c.Web.Passkeys), "must be preferred or off: %v", err)
+		r.Add("web.passkeys", load.Quote(c.Web.Passkeys), "must be preferred or off: %v", err)
 	}
 	u, err := url.Parse(c.PublicURL())
 	switch {
 	case err != nil:
 	case isLoopback(u.Hostname()):
-		r.warn("web.public_url", "phones cannot reach %s; set it to the https:// address of a reverse proxy", c.PublicURL())
+		r.Warn("web.public_url", "phones cannot reach %s; set it to the https:// address of a reverse proxy", c.PublicURL())
 	case u.Scheme != "https":
-		r.warn("web.public_url", "is not https: invitations and prompts can be read on the way, and a phone's browser has no keys, "+
+		r.Warn("web.public_url", "is not https: invitations and prompts can be read on the way, and a phone's browser has no keys, "+
 			"no service worker and no Web Push there, so that the page does not work")
 	}
 }
@@ -49,21 +51,21 @@ func (c *Config) checkTLS(r *report) {
 	t := &c.Web.TLS
 	files, acme := t.Files(), false
 	for _, key := range []string{"domains", "email", "directory", "ca_file", "accept_terms", "http_listen"} {
-		acme = acme || r.set("web.tls.acme."+key)
+		acme = acme || r.Set("web.tls.acme."+key)
 	}
 	switch {
-	case r.failed("web.tls"):
+	case r.Failed("web.tls"):
 	case files && acme:
-		r.add("web.tls.acme", "", "must not stand beside cert_file and key_file")
+		r.Add("web.tls.acme", "", "must not stand beside cert_file and key_file")
 	case files && t.KeyFile == "":
-		r.add("web.tls.key_file", "", "must be there: cert_file is nothing without its key")
+		r.Add("web.tls.key_file", "", "must be there: cert_file is nothing without its key")
 	case files && t.CertFile == "":
-		r.add("web.tls.cert_file", "", "must be there: key_file is nothing without its certificate")
+		r.Add("web.tls.cert_file", "", "must be there: key_file is nothing without its certificate")
 	case acme:
 		c.checkACME(r)
 	}
 	if t.On() && strings.HasPrefix(c.Web.PublicURL, "http:") {
-		r.add("web.public_url", "", "must be https://…: with web.tls listen.web speaks nothing else")
+		r.Add("web.public_url", "", "must be https://…: with web.tls listen.web speaks nothing else")
 	}
 	t.CertFile, t.KeyFile, t.ACME.CAFile = c.Resolve(t.CertFile), c.Resolve(t.KeyFile), c.Resolve(t.ACME.CAFile)
 }
@@ -72,32 +74,32 @@ func (c *Config) checkACME(r *report) {
 	const key = "web.tls.acme."
 	a := &c.Web.TLS.ACME
 	if n := len(a.Domains); n == 0 || n > maxDomains {
-		r.add(key+"domains", "", "must be from 1 to %d names", maxDomains)
+		r.Add(key+"domains", "", "must be from 1 to %d names", maxDomains)
 	}
 	seen := map[string]bool{}
 	for i, d := range a.Domains {
-		switch at := index(key+"domains", i); {
+		switch at := load.Index(key+"domains", i); {
 		case !domainForm.MatchString(d) || len(d) > 253 || net.ParseIP(d) != nil:
-			r.add(at, quote(d), "must be a name such as mfa.example.org, in lower case")
+			r.Add(at, load.Quote(d), "must be a name such as mfa.example.org, in lower case")
 		case seen[d]:
-			r.add(at, quote(d), "must be there once")
+			r.Add(at, load.Quote(d), "must be there once")
 		}
 		seen[d] = true
 	}
 	if u, err := url.Parse(a.Directory); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		r.add(key+"directory", "", "must be https://…")
+		r.Add(key+"directory", "", "must be https://…")
 	}
-	if local, domain, ok := strings.Cut(a.Email, "@"); r.set(key+"email") && (!ok || local == "" || domain == "" || strings.ContainsAny(a.Email, " \r\n,")) {
-		r.add(key+"email", quote(a.Email), "must be one address, such as admin@example.org")
+	if local, domain, ok := strings.Cut(a.Email, "@"); r.Set(key+"email") && (!ok || local == "" || domain == "" || strings.ContainsAny(a.Email, " \r\n,")) {
+		r.Add(key+"email", load.Quote(a.Email), "must be one address, such as admin@example.org")
 	}
 	if !a.AcceptTerms {
-		r.add(key+"accept_terms", "", "must be true: read the terms of service of the authority and agree to them")
+		r.Add(key+"accept_terms", "", "must be true: read the terms of service of the authority and agree to them")
 	}
 	if a.HTTPListen != "" && !IsListen(a.HTTPListen) {
-		r.add(key+"http_listen", quote(a.HTTPListen), "must be IP:PORT, such as 0.0.0.0:80")
+		r.Add(key+"http_listen", load.Quote(a.HTTPListen), "must be IP:PORT, such as 0.0.0.0:80")
 	}
 	if u, err := url.Parse(c.Web.PublicURL); err == nil && u.Hostname() != "" && !seen[strings.ToLower(u.Hostname())] {
-		r.warn("web.public_url", "%s is not one of web.tls.acme.domains: devices will not trust the certificate there", u.Hostname())
+		r.Warn("web.public_url", "%s is not one of web.tls.acme.domains: devices will not trust the certificate there", u.Hostname())
 	}
 }
 
@@ -106,14 +108,14 @@ func (c *Config) checkACME(r *report) {
 func (c *Config) checkPlain(r *report) {
 	t := c.Web.TLS
 	switch {
-	case r.failed("web", "listen.web") || !IsListen(c.Listen.Web):
+	case r.Failed("web", "listen.web") || !IsListen(c.Listen.Web):
 	case t.On() && c.Web.InsecureHTTP:
-		r.add("web.insecure_http", "true", "must not stand beside web.tls: listen.web speaks TLS alone")
+		r.Add("web.insecure_http", "true", "must not stand beside web.tls: listen.web speaks TLS alone")
 	case t.On() || isLoopbackListen(c.Listen.Web):
 	case c.Web.InsecureHTTP:
-		r.warn("web.insecure_http", "who listens between the reverse proxy and %s reads invitations and prompts", c.Listen.Web)
+		r.Warn("web.insecure_http", "who listens between the reverse proxy and %s reads invitations and prompts", c.Listen.Web)
 	default:
-		r.add("listen.web", quote(c.Listen.Web), "must be an address of this machine alone, such as 127.0.0.1:8080, or web.tls must be there "+
+		r.Add("listen.web", load.Quote(c.Listen.Web), "must be an address of this machine alone, such as 127.0.0.1:8080, or web.tls must be there "+
 			"(cert_file and key_file, or acme); for a reverse proxy on another machine set web.insecure_http: true")
 	}
 }

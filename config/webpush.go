@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/radmatch/radmatch/config/load"
 )
 
 // maxPushServices bounds web.push_services: each has a queue of its own.
@@ -17,29 +19,29 @@ var serviceForm = regexp.MustCompile(`^(\*\.[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+
 // checkWebPush checks the keys of Web Push.
 func (c *Config) checkWebPush(r *report) {
 	const services, contact, ca = "web.push_services", "web.push_contact", "web.push_ca_file"
-	if len(c.Web.PushServices) > maxPushServices && !r.failed(services) {
-		r.add(services, strconv.Itoa(len(c.Web.PushServices)), "must be at most %d", maxPushServices)
+	if len(c.Web.PushServices) > maxPushServices && !r.Failed(services) {
+		r.Add(services, strconv.Itoa(len(c.Web.PushServices)), "must be at most %d", maxPushServices)
 	}
 	seen := map[string]bool{}
 	for i, s := range c.Web.PushServices {
-		at := index(services, i)
+		at := load.Index(services, i)
 		switch {
-		case r.failed(at):
+		case r.Failed(at):
 		case !isPushService(s):
-			r.add(at, quote(s), "must be HOST, *.DOMAIN or HOST:PORT, in small letters")
+			r.Add(at, load.Quote(s), "must be HOST, *.DOMAIN or HOST:PORT, in small letters")
 		case seen[s]:
-			r.add(at, quote(s), "must be there once")
+			r.Add(at, load.Quote(s), "must be there once")
 		}
 		seen[s] = true
 	}
-	if r.set(contact) && !r.failed(contact) && !isContact(c.Web.PushContact) {
-		r.add(contact, quote(c.Web.PushContact), "must be mailto:NAME@HOST or https://HOST, where HOST is a full name such as example.org: Apple refuses others")
+	if r.Set(contact) && !r.Failed(contact) && !isContact(c.Web.PushContact) {
+		r.Add(contact, load.Quote(c.Web.PushContact), "must be mailto:NAME@HOST or https://HOST, where HOST is a full name such as example.org: Apple refuses others")
 	}
 	c.Web.PushCAFile = c.Resolve(c.Web.PushCAFile)
-	if len(c.Web.PushServices) == 0 && !r.failed(services) {
+	if len(c.Web.PushServices) == 0 && !r.Failed(services) {
 		for _, key := range []string{contact, ca} {
-			if r.set(key) {
-				r.add(key, "", "must not be there where web.push_services is empty: there is no Web Push")
+			if r.Set(key) {
+				r.Add(key, "", "must not be there where web.push_services is empty: there is no Web Push")
 			}
 		}
 	}

@@ -86,24 +86,26 @@ func (a *app) configCommand() *cobra.Command {
 }
 
 func (a *app) describeCommand() *cobra.Command {
-	var markdown bool
+	var markdown, all bool
 	c := &cobra.Command{
 		Use:   "describe",
-		Short: "Print a file with every key, what it means and its default",
-		Long: `Print a file with every key, what it means and its default. It loads as it is, with a
-new shared secret in it.`,
-		Example: "  radmatch config describe >radmatch.yaml\n  radmatch config describe --markdown >docs/configuration.md",
+		Short: "Print a file with the keys that most sites need, each explained",
+		Long: `Print a file with the keys that most sites need, what each means and its default; with
+--all, a file with every key. It loads as it is, with a new shared secret in it.`,
+		Example: "  radmatch config describe >radmatch.yaml\n  radmatch config describe --all\n  radmatch config describe --markdown >docs/configuration.md",
 		Args:    exactArgs(0, "radmatch config describe"),
 		RunE: func(*cobra.Command, []string) error {
 			text := config.Markdown(known())
 			if !markdown {
-				text = config.Describe(known(), rand.Text())
+				text = config.Describe(known(), rand.Text(), all)
 			}
 			_, err := fmt.Fprint(a.stdout, text)
 			return err
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "print every key")
 	c.Flags().BoolVar(&markdown, "markdown", false, "print the reference of the documentation")
+	c.MarkFlagsMutuallyExclusive("all", "markdown")
 	return c
 }
 

@@ -121,19 +121,27 @@ func TestDocumentedYAML(t *testing.T) {
 	}
 }
 
+// TestConfigDescribe: both forms load as they are, and the short one is much shorter.
 func TestConfigDescribe(t *testing.T) {
-	code, text, _ := command(t, "config", "describe")
-	if code != exitOK {
-		t.Fatalf("exit %d", code)
+	lines := map[string]int{}
+	for _, form := range [][]string{{"config", "describe"}, {"config", "describe", "--all"}} {
+		code, text, _ := command(t, form...)
+		if code != exitOK {
+			t.Fatalf("%v: exit %d", form, code)
+		}
+		dir := t.TempDir()
+		file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
+		writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
+		if code, out, _ := command(t, "check", "-c", file); code != exitOK {
+			t.Errorf("%v: exit %d\n%s", form, code, out)
+		}
+		if _, again, _ := command(t, form...); again == text {
+			t.Errorf("%v: the secret is the same each time", form)
+		}
+		lines[form[len(form)-1]] = strings.Count(text, "\n")
 	}
-	dir := t.TempDir()
-	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
-	writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
-	if code, out, _ := command(t, "check", "-c", file); code != exitOK {
-		t.Errorf("exit %d\n%s", code, out)
-	}
-	if _, again, _ := command(t, "config", "describe"); again == text {
-		t.Error("the secret is the same each time")
+	if few, all := lines["describe"], lines["--all"]; few == 0 || few > all/2 {
+		t.Errorf("got %d lines, and %d with --all", few, all)
 	}
 	if code, out, _ := command(t, "config", "schema"); code != exitOK || !strings.HasPrefix(out, "{\n") {
 		t.Errorf("exit %d\n%s", code, out)

@@ -12,7 +12,7 @@ import (
 
 // FileSettings are the keys of a primary of type `file`.
 type FileSettings struct {
-	Path string `yaml:"path" example:"users.yaml" doc:"The users file: users: [{name, password, groups, reply, disabled}]. Read at start and on SIGHUP."`
+	Path string `yaml:"path" first:"true" example:"users.yaml" doc:"The users file: users: [{name, password, groups, reply, disabled}]. Read at start and on SIGHUP."`
 }
 
 // File checks passwords against a users file. It is immutable; its methods may

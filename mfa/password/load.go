@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -135,25 +134,12 @@ func isUsersKey(head []byte) bool {
 func (l *loader) loadWhole(data []byte) {
 	l.file = &File{users: map[mfa.NameKey]*fileUser{}, gate: l.file.gate}
 	l.before, l.found, l.more = 0, nil, 0
-	var doc, next yaml.Node
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	switch err := d.Decode(&doc); {
-	case err == io.EOF:
-		l.problem(&yaml.Node{Line: 1}, "", "must hold `users:`")
-		return
-	case err != nil:
-		l.syntaxError(data, err)
+	root, err := textfile.YAML(data)
+	if fault, ok := errors.AsType[*textfile.Fault](err); ok {
+		l.fault(data, fault)
 		return
 	}
-	switch err := d.Decode(&next); {
-	case err == nil:
-		l.problem(&next, "", "must be one YAML document")
-		return
-	case err != io.EOF:
-		l.syntaxError(data, err)
-		return
-	}
-	l.eachKey(doc.Content[0], "", func(key, value *yaml.Node) {
+	l.eachKey(root, "", func(key, value *yaml.Node) {
 		if key.Value != "users" {
 			l.problem(key, key.Value, "unknown key; the only one is users")
 			return
@@ -164,15 +150,21 @@ func (l *loader) loadWhole(data []byte) {
 	})
 }
 
-// syntaxError reports what the YAML parser says. It says no values, only places.
-func (l *loader) syntaxError(data []byte, err error) {
-	if at := unquotedScheme.FindIndex(data); at != nil { // {NT} alone is a YAML map, and the parser points elsewhere
-		line := 1 + bytes.Count(data[:at[0]], []byte("\n"))
-		l.problem(&yaml.Node{Line: line}, "", "not YAML: a hash that begins with { must stand in quotes")
-		return
+// fault reports why the file is not YAML. It repeats nothing of the file.
+func (l *loader) fault(data []byte, f *textfile.Fault) {
+	at, rule := &yaml.Node{Line: f.Line}, f.Err.Error()
+	switch f.Err {
+	case textfile.ErrEmpty:
+		rule = "must hold `users:`"
+	case textfile.ErrDocuments:
+	default:
+		rule = "not YAML: " + rule
+		if i := unquotedScheme.FindIndex(data); i != nil { // {NT} by itself is a YAML map, and the parser points elsewhere
+			at.Line = 1 + bytes.Count(data[:i[0]], []byte("\n"))
+			rule = "not YAML: a hash that begins with { must stand in quotes"
+		}
 	}
-	line, rule := textfile.YAMLError(err, data)
-	l.problem(&yaml.Node{Line: line}, "", "not YAML: %s", rule)
+	l.problem(at, "", "%s", rule)
 }
 
 // user reads one entry.
@@ -194,14 +186,14 @@ func (l *loader) user(i int, n *yaml.Node) {
 		case "reply":
 			u.reply = l.reply(value, at)
 		case "disabled":
-			if to := resolve(value); to.Tag != "!!bool" || to.Decode(&u.disabled) != nil {
+			if to := textfile.Resolve(value); to.Tag != "!!bool" || to.Decode(&u.disabled) != nil {
 				l.problem(value, at, "must be true or false; got %q", text.Short(to.Value, maxQuoted))
 			}
 		default:
 			l.problem(key, at, "unknown key; one of name, password, groups, reply, disabled")
 		}
 	})
-	if resolve(n).Kind != yaml.MappingNode {
+	if textfile.Resolve(n).Kind != yaml.MappingNode {
 		return
 	}
 	if name == nil {
@@ -280,8 +272,8 @@ func (l *loader) userGroups(n *yaml.Node, path string) []mfa.Group {
 // repetition matters.
 func (l *loader) reply(n *yaml.Node, path string) []mfa.Attribute {
 	maps := []*yaml.Node{n}
-	if resolve(n).Kind == yaml.SequenceNode {
-		maps = resolve(n).Content
+	if textfile.Resolve(n).Kind == yaml.SequenceNode {
+		maps = textfile.Resolve(n).Content
 	}
 	var key strings.Builder
 	var attrs []mfa.Attribute
@@ -317,7 +309,7 @@ func (l *loader) reply(n *yaml.Node, path string) []mfa.Attribute {
 
 // eachKey calls f for each key of a map. A key that stands twice is a problem.
 func (l *loader) eachKey(n *yaml.Node, path string, f func(key, value *yaml.Node)) {
-	to := resolve(n)
+	to := textfile.Resolve(n)
 	if to.Kind != yaml.MappingNode {
 		l.problem(n, path, "must be a map of keys to values")
 		return
@@ -343,7 +335,7 @@ func seen(before []*yaml.Node, key string) bool {
 }
 
 func (l *loader) list(n *yaml.Node, path string) []*yaml.Node {
-	to := resolve(n)
+	to := textfile.Resolve(n)
 	if to.Kind == yaml.SequenceNode {
 		return to.Content
 	}
@@ -355,18 +347,10 @@ func (l *loader) list(n *yaml.Node, path string) []*yaml.Node {
 
 // text is a scalar as written: 0123 stays 0123. Empty is a problem.
 func (l *loader) text(n *yaml.Node, path string) string {
-	to := resolve(n)
+	to := textfile.Resolve(n)
 	if to.Kind == yaml.ScalarNode && to.Tag != "!!null" && to.Value != "" {
 		return to.Value
 	}
 	l.problem(n, path, "must be a text that is not empty")
 	return ""
-}
-
-// resolve follows an alias (*name) to what it stands for.
-func resolve(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.AliasNode {
-		return n.Alias
-	}
-	return n
 }

@@ -3,6 +3,7 @@ package textfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"sort"
@@ -25,6 +26,57 @@ var (
 // maxSearched bounds the text in which the line of a mistake is searched for: it is
 // parsed some twenty times.
 const maxSearched = 1 << 20
+
+// The errors of a file that is no YAML document, or more than one.
+var (
+	ErrEmpty     = errors.New("must not be empty")
+	ErrDocuments = errors.New("must be one YAML document")
+)
+
+// Fault is an error in a line of a text. Its Err repeats nothing of the text.
+type Fault struct {
+	Line int
+	Err  error
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s", f.Line, f.Err) }
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// YAML returns the root of a text that is one YAML document. Its error is a *Fault.
+// Where only what follows the document is wrong it returns both.
+func YAML(data []byte) (*yaml.Node, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, next yaml.Node
+	err := dec.Decode(&doc)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, &Fault{1, ErrEmpty}
+	case err != nil:
+		return nil, syntaxFault(err, data)
+	}
+	err = dec.Decode(&next)
+	switch {
+	case err == nil:
+		return doc.Content[0], &Fault{next.Line, ErrDocuments}
+	case !errors.Is(err, io.EOF):
+		return doc.Content[0], syntaxFault(err, data)
+	}
+	return doc.Content[0], nil
+}
+
+func syntaxFault(err error, data []byte) error {
+	line, rule := YAMLError(err, data)
+	return &Fault{line, errors.New(rule)}
+}
+
+// Resolve follows an alias to what it stands for. YAML has no alias of an alias.
+func Resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
 
 // YAMLError says in which line of a YAML text the parser's error is, and what it is.
 // Only one text of the parser repeats a part of the file: the name of an anchor, which

@@ -26,9 +26,9 @@ type Settings struct {
 
 // Server is one server of a primary of type `radius`.
 type Server struct {
-	Address    string       `yaml:"address" required:"true" example:"nps1.example.org:1812" doc:"HOST or HOST:PORT; the port is 1812 where there is none. All addresses of a name are tried until one answers."`
+	Address    string       `yaml:"address" first:"true" required:"true" example:"nps1.example.org:1812" doc:"HOST or HOST:PORT; the port is 1812 where there is none. All addresses of a name are tried until one answers."`
 	Secret     mfa.Password `yaml:"secret" example:"a-long-random-secret-of-32-chars" doc:"The shared secret, at least 8 octets, better 32."`
-	SecretFile string       `yaml:"secret_file" example:"secrets/nps" doc:"A file that holds the secret in place of secret."`
+	SecretFile string       `yaml:"secret_file" first:"true" example:"secrets/nps" doc:"A file that holds the secret in place of secret."`
 }
 
 // The bounds of a shared secret, in octets, as those of a client.

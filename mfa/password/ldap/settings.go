@@ -14,17 +14,17 @@ import (
 
 // Settings are the keys of a primary of type `ldap`.
 type Settings struct {
-	URL               string   `yaml:"url" default:"" doc:"The directory server: ldaps://HOST, or ldap://HOST, which is secured with StartTLS. Either this or urls."`
+	URL               string   `yaml:"url" first:"true" default:"" doc:"The directory server: ldaps://HOST, or ldap://HOST, which is secured with StartTLS. Either this or urls."`
 	URLs              []string `yaml:"urls" default:"" doc:"Several servers of the same directory, the first is used while it answers."`
 	CAFile            string   `yaml:"ca_file" default:"" doc:"PEM certificates that the certificate of the server must come from. Unset: those of the operating system."`
 	ServerName        string   `yaml:"server_name" default:"" doc:"The name that the certificate must have. Unset: the host of the URL."`
 	InsecurePlaintext bool     `yaml:"insecure_plaintext" default:"false" doc:"true: ldap:// without TLS. Every password crosses the network readable."`
 
-	BindDN           string       `yaml:"bind_dn" default:"" doc:"The account that searches: a DN, with AD also user@domain. Unset: anonymous."`
+	BindDN           string       `yaml:"bind_dn" first:"true" default:"" doc:"The account that searches: a DN, with AD also user@domain. Unset: anonymous."`
 	BindPassword     mfa.Password `yaml:"bind_password" default:"" doc:"Its password."`
-	BindPasswordFile string       `yaml:"bind_password_file" default:"" doc:"A file that holds it in place of bind_password."`
+	BindPasswordFile string       `yaml:"bind_password_file" first:"true" default:"" doc:"A file that holds it in place of bind_password."`
 
-	BaseDN string `yaml:"base_dn" example:"dc=example,dc=org" doc:"Where users are searched, and all below."`
+	BaseDN string `yaml:"base_dn" first:"true" example:"dc=example,dc=org" doc:"Where users are searched, and all below."`
 	Filter string `yaml:"filter" default:"" doc:"Only entries that match it are users. Unset: (&(objectCategory=person)(objectClass=user)) with AD, else every entry that has login_attribute."`
 	Flavor string `yaml:"flavor" default:"auto" enum:"auto,ad,openldap" doc:"ad is Active Directory or Samba; openldap is any other directory. auto asks the server."`
 

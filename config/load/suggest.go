@@ -1,31 +1,33 @@
-package config
+package load
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 )
 
 // suggestKey is what an unknown key may have been meant to be: a key of another
 // section, or a misspelt one of fs.
-func suggestKey(key string, fs []field) string {
+func (s Spec) suggestKey(key string, fs []field) string {
 	here := keys(fs)
-	near := suggest(key, here)
+	near := Suggest(key, here)
 	if near == "" && word.MatchString(key) {
 		near = suggestPart(key, here)
 	}
-	root := fields(reflect.TypeFor[Config]())
+	root, entry := fields(s.Root), ""
 	for _, f := range root {
-		if f.shape() == section && indexField(fields(f.typ), key) >= 0 {
+		switch shape := f.shape(); {
+		case shape == section && indexField(fields(f.typ), key) >= 0:
 			return "; it belongs to " + f.key
+		case shape == sections && s.variants(f) == nil && indexField(fields(f.typ.Elem()), key) >= 0:
+			entry = f.key
 		}
 	}
 	switch {
 	case indexField(root, key) >= 0:
 		return "; it belongs to the top level" + near
-	case near == "" && indexField(fields(clientType), key) >= 0:
-		return "; it belongs to an entry of clients"
+	case near == "" && entry != "":
+		return "; it belongs to an entry of " + entry
 	}
 	return near
 }
@@ -42,7 +44,7 @@ func suggestPart(key string, words []string) string {
 	if best == "" {
 		return ""
 	}
-	return "; did you mean " + quote(best)
+	return "; did you mean " + Quote(best)
 }
 
 // renamed is the rule for a key of fs that had another name before, as the tag was
@@ -53,7 +55,7 @@ func renamed(key string, fs []field) string {
 			continue
 		}
 		rule := "is now " + f.key
-		if near, ok := strings.CutPrefix(suggest(key, keys(fs)), "; "); ok {
+		if near, ok := strings.CutPrefix(Suggest(key, keys(fs)), "; "); ok {
 			rule += "; or " + near
 		}
 		return rule
@@ -61,19 +63,16 @@ func renamed(key string, fs []field) string {
 	return ""
 }
 
-// oneOf is "one of a, b", or the only word.
-func oneOf(words []string) string {
+// OneOf is "one of a, b", or the only word.
+func OneOf(words []string) string {
 	if len(words) == 1 {
 		return words[0]
 	}
 	return "one of " + strings.Join(words, ", ")
 }
 
-// Suggest is suggest, for what the configuration names.
-func Suggest(word string, words []string) string { return suggest(word, words) }
-
-// suggest is `; did you mean "…"` with the nearest of words, or nothing.
-func suggest(word string, words []string) string {
+// Suggest is `; did you mean "…"` with the nearest of words, or nothing.
+func Suggest(word string, words []string) string {
 	best, least := "", 1+min(2, len(word)/2)
 	for _, w := range words {
 		if d := distance(strings.ToLower(word), strings.ToLower(w)); d < least {
@@ -83,7 +82,7 @@ func suggest(word string, words []string) string {
 	if best == "" {
 		return ""
 	}
-	return "; did you mean " + quote(best)
+	return "; did you mean " + Quote(best)
 }
 
 // distance is the number of letters to add, drop, change or swap to get from a to b.
@@ -113,7 +112,8 @@ func distance(a, b string) int {
 	return last[len(b)]
 }
 
-func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+// Names returns the keys of a map in their order.
+func Names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func keys(fs []field) []string {
 	var ks []string

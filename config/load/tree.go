@@ -1,10 +1,9 @@
-package config
+package load
 
 import (
 	"cmp"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -20,8 +19,8 @@ const maxNodes = 1 << 19
 // reported, what fits is returned as plain maps and lists with typed values in
 // them.
 type tree struct {
-	*report
-	known Known
+	*Report
+	spec  Spec
 	nodes int // visited
 }
 
@@ -42,7 +41,7 @@ func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
 	m := map[string]any{}
 	for _, p := range t.pairs(n, path) {
 		name := p.key.Value
-		key := join(path, name)
+		key := Join(path, name)
 		i := indexField(fs, name)
 		switch {
 		case i >= 0:
@@ -53,12 +52,12 @@ func (t *tree) section(n *yaml.Node, fs []field, path string) map[string]any {
 		default:
 			// The value is not shown: it may be a secret under a misspelt key.
 			t.lines[key] = p.key.Line
-			t.add(key, "", "%s", cmp.Or(renamed(name, fs), "unknown key"+suggestKey(name, fs)))
+			t.Add(key, "", "%s", cmp.Or(renamed(name, fs), "unknown key"+t.spec.suggestKey(name, fs)))
 		}
 	}
 	for _, f := range fs {
-		if key := join(path, f.key); f.required() && (!t.set(key) || m[f.key] == "") {
-			t.add(key, "", "must be there")
+		if key := Join(path, f.key); f.required() && (!t.Set(key) || m[f.key] == "") {
+			t.Add(key, "", "must be there")
 		}
 	}
 	return m
@@ -69,7 +68,7 @@ func (t *tree) pairs(n *yaml.Node, path string) []pair {
 	var ps, merged []pair
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], resolve(n.Content[i+1])
+		k, v := n.Content[i], textfile.Resolve(n.Content[i+1])
 		t.nodes += 2
 		switch {
 		case k.Tag == "!!merge":
@@ -77,7 +76,7 @@ func (t *tree) pairs(n *yaml.Node, path string) []pair {
 		case k.Kind != yaml.ScalarNode:
 			t.addAt(k.Line, path, "a key must be a word")
 		case seen[k.Value] > 0:
-			t.addAt(k.Line, join(path, k.Value), "the key is in line %d already", seen[k.Value])
+			t.addAt(k.Line, Join(path, k.Value), "the key is in line %d already", seen[k.Value])
 		default:
 			seen[k.Value] = k.Line
 			ps = append(ps, pair{k, v})
@@ -99,7 +98,7 @@ func (t *tree) merge(n *yaml.Node, line int, path string) []pair {
 	}
 	var ps []pair
 	for _, f := range from {
-		f = resolve(f)
+		f = textfile.Resolve(f)
 		if f.Kind != yaml.MappingNode {
 			t.addAt(line, path, "<< must name a mapping")
 			continue
@@ -107,7 +106,7 @@ func (t *tree) merge(n *yaml.Node, line int, path string) []pair {
 		for i := 0; i+1 < len(f.Content); i += 2 {
 			t.nodes += 2
 			if k := f.Content[i]; k.Kind == yaml.ScalarNode && k.Tag != "!!merge" {
-				ps = append(ps, pair{k, resolve(f.Content[i+1])})
+				ps = append(ps, pair{k, textfile.Resolve(f.Content[i+1])})
 			} else {
 				t.addAt(k.Line, path, "a mapping that << names must have words as keys, and no << of its own")
 			}
@@ -127,16 +126,16 @@ func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
 		case shape == section: // it may stand there with all its keys commented out
 			delete(t.lines, key)
 		case f.required():
-			t.add(key, "", "must have a value")
+			t.Add(key, "", "must have a value")
 		default:
-			t.add(key, "", "must have a value; remove the key for the default")
+			t.Add(key, "", "must have a value; remove the key for the default")
 		}
 		return nil, false
 	}
 	switch shape {
 	case section:
 		if n.Kind != yaml.MappingNode {
-			t.add(key, t.got(n, f), "must be a section of keys")
+			t.Add(key, t.got(n, f), "must be a section of keys")
 			return nil, false
 		}
 		return t.section(n, fields(f.typ), key), true
@@ -144,8 +143,8 @@ func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
 		return t.sections(n, f, key)
 	case list:
 		return t.list(n, f, key)
-	case replies:
-		return t.replies(n, key), true
+	case pairs:
+		return t.namedValues(n, key), true
 	}
 	if f.typ == secretsType && n.Kind == yaml.SequenceNode {
 		return t.list(n, f, key)
@@ -159,7 +158,7 @@ func (t *tree) field(n *yaml.Node, f field, key string) (v any, ok bool) {
 
 func (t *tree) list(n *yaml.Node, f field, key string) (any, bool) {
 	if n.Kind != yaml.SequenceNode {
-		t.add(key, t.got(n, f), "must be a list, such as [a, b]")
+		t.Add(key, t.got(n, f), "must be a list, such as [a, b]")
 		return nil, false
 	}
 	vs := []any{}
@@ -167,9 +166,9 @@ func (t *tree) list(n *yaml.Node, f field, key string) (any, bool) {
 		if t.full() {
 			break
 		}
-		k := index(key, i)
+		k := Index(key, i)
 		t.lines[k] = item.Line
-		if v, ok := t.scalar(resolve(item), f, k); ok {
+		if v, ok := t.scalar(textfile.Resolve(item), f, k); ok {
 			vs = append(vs, v)
 		}
 	}
@@ -180,7 +179,7 @@ func (t *tree) list(n *yaml.Node, f field, key string) (any, bool) {
 // empty one, so that the indexes of the others stay what they are.
 func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 	if n.Kind != yaml.SequenceNode {
-		t.add(key, t.got(n, f), `must be a list, each entry with "- %s:"`, fields(f.typ.Elem())[0].key)
+		t.Add(key, t.got(n, f), `must be a list, each entry with "- %s:"`, fields(f.typ.Elem())[0].key)
 		return nil, false
 	}
 	vs := []any{}
@@ -188,13 +187,13 @@ func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 		if t.full() {
 			break
 		}
-		k := index(key, i)
+		k := Index(key, i)
 		t.lines[k] = item.Line
 		m := map[string]any{}
-		if item = resolve(item); item.Kind != yaml.MappingNode {
-			t.add(k, t.got(item, f), `must be an entry with "%s:"`, fields(f.typ.Elem())[0].key)
-		} else if f.typ.Elem() == providerType {
-			m = t.provider(item, key, k)
+		if item = textfile.Resolve(item); item.Kind != yaml.MappingNode {
+			t.Add(k, t.got(item, f), `must be an entry with "%s:"`, fields(f.typ.Elem())[0].key)
+		} else if types := t.spec.variants(f); types != nil {
+			m = t.variant(item, f, types, k)
 		} else {
 			m = t.section(item, fields(f.typ.Elem()), k)
 		}
@@ -203,15 +202,15 @@ func (t *tree) sections(n *yaml.Node, f field, key string) (any, bool) {
 	return vs, true
 }
 
-// replies reads reply attributes: a section whose keys are names and whose values
-// are one value or a list of them, or a list of such sections.
-func (t *tree) replies(n *yaml.Node, key string) Replies {
+// namedValues reads named values: a section whose keys are names and whose values are one
+// value or a list of them, or a list of such sections.
+func (t *tree) namedValues(n *yaml.Node, key string) Pairs {
 	items := []*yaml.Node{n}
 	at := func(int) string { return key }
 	if n.Kind == yaml.SequenceNode {
-		items, at = n.Content, func(i int) string { return index(key, i) }
+		items, at = n.Content, func(i int) string { return Index(key, i) }
 	}
-	var rs Replies
+	var ps Pairs
 	for i, item := range items {
 		if t.full() {
 			break
@@ -220,22 +219,22 @@ func (t *tree) replies(n *yaml.Node, key string) Replies {
 		if t.lines[k] == 0 {
 			t.lines[k] = item.Line
 		}
-		if item = resolve(item); item.Kind != yaml.MappingNode {
-			t.add(k, "", "must be a section of attributes, such as Filter-Id: staff")
+		if item = textfile.Resolve(item); item.Kind != yaml.MappingNode {
+			t.Add(k, "", "must be a section of attributes, such as Filter-Id: staff")
 			continue
 		}
 		for _, p := range t.pairs(item, k) {
-			rs = append(rs, t.reply(p, join(k, p.key.Value))...)
+			ps = append(ps, t.namedValue(p, Join(k, p.key.Value))...)
 		}
 	}
-	if len(rs) == 0 && !t.failed(key) {
-		t.add(key, "", "must have an attribute")
+	if len(ps) == 0 && !t.Failed(key) {
+		t.Add(key, "", "must have an attribute")
 	}
-	return rs
+	return ps
 }
 
-// reply reads the values of one attribute.
-func (t *tree) reply(p pair, key string) (rs Replies) {
+// namedValue reads the values of one name.
+func (t *tree) namedValue(p pair, key string) (ps Pairs) {
 	t.lines[key] = p.key.Line
 	values := []*yaml.Node{p.value}
 	if p.value.Kind == yaml.SequenceNode {
@@ -246,25 +245,21 @@ func (t *tree) reply(p pair, key string) (rs Replies) {
 			break
 		}
 		// As a secret: the value may be one, and is not repeated.
-		if v, ok := t.scalar(resolve(n), field{typ: secretType}, key); ok {
-			rs = append(rs, Reply{Name: p.key.Value, Value: string(v.(Secret)), Where: where(t.file, p.key.Line, key)})
+		if v, ok := t.scalar(textfile.Resolve(n), field{typ: secretType}, key); ok {
+			ps = append(ps, Pair{Name: p.key.Value, Value: string(v.(Secret)), Where: Where(t.file, p.key.Line, key)})
 		}
 	}
-	return rs
+	return ps
 }
 
-// provider reads an entry of primaries or push, whose keys depend on its type.
-func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
-	fs := fields(providerType)
-	types := t.known.Primaries
-	if list == "push" {
-		types = t.known.Push
-	}
+// variant reads an entry whose further keys depend on its type.
+func (t *tree) variant(n *yaml.Node, f field, types map[string]any, key string) map[string]any {
+	fs := fields(f.typ.Elem())
 	typ := ""
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == "type" {
-			typ = resolve(n.Content[i+1]).Value
-			t.lines[join(key, "type")] = n.Content[i].Line
+			typ = textfile.Resolve(n.Content[i+1]).Value
+			t.lines[Join(key, "type")] = n.Content[i].Line
 		}
 	}
 	settings, ok := types[typ]
@@ -273,9 +268,9 @@ func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
 		fs = append(fs, settingsFields(settings)...)
 		return t.section(n, fs, key)
 	case typ == "":
-		t.add(join(key, "type"), "", "must be %s", oneOf(names(types)))
+		t.Add(Join(key, "type"), "", "must be %s", OneOf(Names(types)))
 	default:
-		t.add(join(key, "type"), quote(typ), "must be %s%s", oneOf(names(types)), suggest(typ, names(types)))
+		t.Add(Join(key, "type"), Quote(typ), "must be %s%s", OneOf(Names(types)), Suggest(typ, Names(types)))
 	}
 	return map[string]any{} // what its other keys mean is not known
 }
@@ -283,56 +278,28 @@ func (t *tree) provider(n *yaml.Node, list, key string) map[string]any {
 // scalar reads one value.
 func (t *tree) scalar(n *yaml.Node, f field, key string) (any, bool) {
 	if n.Kind != yaml.ScalarNode {
-		t.add(key, t.got(n, f), "must be a single value")
+		t.Add(key, t.got(n, f), "must be a single value")
 		return nil, false
 	}
 	switch n.ShortTag() {
 	case "!!null":
-		t.add(key, "", "must have a value")
+		t.Add(key, "", "must have a value")
 		return nil, false
 	case "!!str", "!!bool", "!!int", "!!float", "!!timestamp":
 	default:
-		t.add(key, "", "must be plain text; what begins with ! must be in quotes")
+		t.Add(key, "", "must be plain text; what begins with ! must be in quotes")
 		return nil, false
 	}
 	// Texts are taken as typed: a secret of digits keeps its leading zero.
 	v, err := f.value(n.Value)
 	if err != nil {
-		t.add(key, t.got(n, f), "%s", err)
+		t.Add(key, t.got(n, f), "%s", err)
 		return nil, false
 	}
-	t.odd(key, n.Value)
+	if t.spec.Scalar != nil {
+		t.spec.Scalar(key, n.Value)
+	}
 	return v, true
-}
-
-// The ends of keys whose values must be exact, and of those that name files with
-// secrets.
-var (
-	exactKeys  = []string{"secret", "password", "dn", "filter", "url", "urls", "path", "file"}
-	secretKeys = []string{"secret_file", "password_file", "token_file", "key_file"}
-)
-
-// endsIn reports whether key, without the index of a list, ends in one of ends.
-func endsIn(key string, ends []string) bool {
-	if strings.HasSuffix(key, "]") {
-		key = key[:strings.LastIndexByte(key, '[')]
-	}
-	return slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(key, end) })
-}
-
-// odd warns of a value that was hardly meant so.
-func (t *tree) odd(key, value string) {
-	switch {
-	case endsIn(key, exactKeys):
-		if rule := textfile.Odd(value); rule != "" {
-			t.warn(key, "%s", rule)
-		}
-	case textfile.Variable(value):
-		t.warn(key, "it looks like a variable: nothing is put in its place, it is taken as it stands")
-	}
-	if endsIn(key, secretKeys) && key != "web.tls.key_file" {
-		t.secretFiles = append(t.secretFiles, secretFile{key, value})
-	}
 }
 
 // got shows a value that is wrong, unless it may be a secret.
@@ -347,10 +314,11 @@ func (t *tree) got(n *yaml.Node, f field) string {
 	case f.shape() == section || f.shape() == sections:
 		return "a single value" // perhaps a secret that is indented wrongly
 	}
-	return quote(n.Value)
+	return Quote(n.Value)
 }
 
-func quote(text string) string {
+// Quote is text as an error shows it: on one line, and cut where it is long.
+func Quote(text string) string {
 	const most = 64
 	if len(text) > most {
 		return strconv.QuoteToASCII(strings.ToValidUTF8(text[:most], "")) + "…"
@@ -358,19 +326,12 @@ func quote(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// resolve follows an alias. YAML has no alias of an alias.
-func resolve(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.AliasNode && n.Alias != nil {
-		return n.Alias
-	}
-	return n
-}
-
 var word = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-func join(path, key string) string {
+// Join is the path of a key below path.
+func Join(path, key string) string {
 	if !word.MatchString(key) {
-		key = quote(key)
+		key = Quote(key)
 	}
 	if path == "" {
 		return key
@@ -378,7 +339,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+// Index is the path of the entry i of the list at path.
+func Index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 func indexField(fs []field, key string) int {
 	for i, f := range fs {

@@ -1,4 +1,4 @@
-package config
+package load
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Secret is a shared secret. It does not print.
+// Secret is a secret that the file has as a text. It does not print.
 type Secret string
 
-// Secrets is one shared secret, or two while it is being changed.
+// Secrets is one secret, or a list of them.
 type Secrets []Secret
 
 const redacted = "[redacted]"
@@ -23,6 +23,17 @@ const redacted = "[redacted]"
 func (Secret) String() string               { return redacted }
 func (Secret) GoString() string             { return redacted }
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Pair is one name with a value, where both are the operator's own.
+type Pair struct {
+	Name  string
+	Value string
+	Where string // FILE:LINE: key.path
+}
+
+// Pairs are named values as the file has them: a section whose keys are the names
+// and whose values are one value or a list of them, or a list of such sections.
+type Pairs []Pair
 
 // Size is a number of octets.
 type Size int64
@@ -52,10 +63,7 @@ var (
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 	secretType   = reflect.TypeFor[Secret]()
 	secretsType  = reflect.TypeFor[Secrets]()
-	requireType  = reflect.TypeFor[Require]()
-	providerType = reflect.TypeFor[Provider]()
-	clientType   = reflect.TypeFor[Client]()
-	repliesType  = reflect.TypeFor[Replies]()
+	pairsType    = reflect.TypeFor[Pairs]()
 )
 
 // parse turns the text of a scalar into a value of type t. Its error is a rule
@@ -67,15 +75,7 @@ func parse(t reflect.Type, text string) (any, error) {
 	case sizeType:
 		return parseSize(text)
 	case prefixType:
-		return parsePrefix(text)
-	case requireType:
-		switch text { // YAML 1.1 reads yes and no as true and false, and so do many editors
-		case "true":
-			text = string(RequireYes)
-		case "false":
-			text = string(RequireNo)
-		}
-		return Require(text), nil
+		return ParsePrefix(text)
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -97,7 +97,7 @@ func parse(t reflect.Type, text string) (any, error) {
 	case reflect.String:
 		return reflect.ValueOf(text).Convert(t).Interface(), nil
 	}
-	panic("config: internal error: no text form of " + t.String())
+	panic("load: internal error: no text form of " + t.String())
 }
 
 // parseDuration is time.ParseDuration that knows days.
@@ -136,10 +136,10 @@ func parseSize(text string) (Size, error) {
 	return 0, errors.New("must be a size such as 500MiB or 2GiB")
 }
 
-// parsePrefix reads an IP or a prefix. It refuses what could mean two things:
+// ParsePrefix reads an IP or a prefix. It refuses what could mean two things:
 // bits behind the prefix length, zones, and IPv4 written as IPv6, which no
 // packet's source would ever equal.
-func parsePrefix(text string) (netip.Prefix, error) {
+func ParsePrefix(text string) (netip.Prefix, error) {
 	errForm := errors.New("must be an IP address or a prefix such as 203.0.113.0/24")
 	if a, err := netip.ParseAddr(text); err == nil {
 		if a.Is4In6() || a.Zone() != "" {
@@ -157,8 +157,8 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// showDuration is a duration as the documentation prints it.
-func showDuration(d time.Duration) string {
+// ShowDuration is a duration as the documentation prints it.
+func ShowDuration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d >= day && d%day == 0:

@@ -1,6 +1,7 @@
-package config
+package load
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,31 +55,32 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxProblems bounds what a hostile or binary file can make us print.
-const maxProblems = 200
+// MaxProblems bounds what a hostile or binary file can make us print.
+const MaxProblems = 200
 
-// report collects problems. A key has at most one error: the later checks of a
-// value that is wrong already would only repeat it.
-type report struct {
+// Report collects the problems of one file and knows the line of each of its keys.
+// A key is named by its path, such as clients[0].secret. A key has at most one
+// error: the later checks of a value that is wrong already would only repeat it.
+// A Report is for one goroutine.
+type Report struct {
 	file  string
 	lines map[string]int // key path to line
 	bad   map[string]bool
 	above map[string]bool // has a bad key below it
 	all   Problems
-
-	noSecrets   bool         // files with secrets are not read
-	secretFiles []secretFile // that the file names
 }
 
-// secretFile is a file with secrets and the key that names it.
-type secretFile struct{ key, name string }
-
-func newReport(file string) *report {
-	return &report{file: file, lines: map[string]int{}, bad: map[string]bool{}, above: map[string]bool{}}
+// NewReport returns the report of a file, which is not read yet.
+func NewReport(file string) *Report {
+	return &Report{file: file, lines: map[string]int{}, bad: map[string]bool{}, above: map[string]bool{}}
 }
 
-// add reports an error at a key.
-func (r *report) add(key, got, rule string, args ...any) {
+// Lines is the line of each key that the file has, by its path.
+func (r *Report) Lines() map[string]int { return r.lines }
+
+// Add reports an error at a key. got is the value as it is shown, empty for a
+// secret; rule and args are as for fmt.Sprintf.
+func (r *Report) Add(key, got, rule string, args ...any) {
 	if r.bad[key] {
 		return
 	}
@@ -86,26 +88,27 @@ func (r *report) add(key, got, rule string, args ...any) {
 	for at, ok := parent(key); ok; at, ok = parent(at) {
 		r.above[at] = true
 	}
-	r.put(Problem{Line: r.line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Got: got})
+	r.Put(Problem{Line: r.Line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Got: got})
 }
 
 // addAt reports an error of a line that has no key of its own.
-func (r *report) addAt(line int, key, rule string, args ...any) {
-	r.put(Problem{Line: line, Key: key, Rule: fmt.Sprintf(rule, args...)})
+func (r *Report) addAt(line int, key, rule string, args ...any) {
+	r.Put(Problem{Line: line, Key: key, Rule: fmt.Sprintf(rule, args...)})
 }
 
-// warn reports what is allowed but unwise.
-func (r *report) warn(key, rule string, args ...any) {
-	r.put(Problem{Line: r.line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Warning: true})
+// Warn reports what is allowed but unwise.
+func (r *Report) Warn(key, rule string, args ...any) {
+	r.Put(Problem{Line: r.Line(key), Key: key, Rule: fmt.Sprintf(rule, args...), Warning: true})
 }
 
-func (r *report) put(p Problem) {
-	p.File = r.file
+// Put adds a problem. Its File is that of the report where it has none.
+func (r *Report) Put(p Problem) {
+	p.File = cmp.Or(p.File, r.file)
 	r.all = append(r.all, p)
 }
 
-// line is the line of a key, or of the nearest key above it that is in the file.
-func (r *report) line(key string) int {
+// Line is the line of a key, or of the nearest key above it that is in the file.
+func (r *Report) Line(key string) int {
 	for ok := true; ok; key, ok = parent(key) {
 		if l, found := r.lines[key]; found {
 			return l
@@ -123,25 +126,28 @@ func parent(key string) (string, bool) {
 	return key[:i], true
 }
 
-// set reports whether the file has the key.
-func (r *report) set(key string) bool {
+// Set reports whether the file has the key.
+func (r *Report) Set(key string) bool {
 	_, ok := r.lines[key]
 	return ok
 }
 
-// failed reports whether one of the keys, or one below it, is wrong.
-func (r *report) failed(keys ...string) bool {
+// Bad reports whether the key itself is wrong, whatever is below it.
+func (r *Report) Bad(key string) bool { return r.bad[key] }
+
+// Failed reports whether one of the keys, or one below it, is wrong.
+func (r *Report) Failed(keys ...string) bool {
 	return slices.ContainsFunc(keys, func(k string) bool { return r.bad[k] || r.above[k] })
 }
 
-// sorted returns the problems in line order, and whether one is an error.
-func (r *report) sorted() (ps Problems, failed bool) {
+// Sorted returns the problems in line order, and whether one is an error.
+func (r *Report) Sorted() (ps Problems, failed bool) {
 	slices.SortStableFunc(r.all, func(a, b Problem) int { return a.Line - b.Line })
 	ps = r.all
 	failed = slices.ContainsFunc(ps, func(p Problem) bool { return !p.Warning })
-	if len(ps) > maxProblems {
-		more := len(ps) - maxProblems
-		ps = append(ps[:maxProblems:maxProblems], Problem{File: r.file, Rule: fmt.Sprintf("%d more problems", more)})
+	if len(ps) > MaxProblems {
+		more := len(ps) - MaxProblems
+		ps = append(ps[:MaxProblems:MaxProblems], Problem{File: r.file, Rule: fmt.Sprintf("%d more problems", more)})
 	}
 	return ps, failed
 }

@@ -1,16 +1,18 @@
-package config
+package load
 
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
 // field is one key of a section, as the tags of its struct field say.
 type field struct {
-	key string
-	typ reflect.Type
-	tag reflect.StructTag
+	key     string
+	typ     reflect.Type
+	tag     reflect.StructTag
+	inlined bool // its struct is inlined in that of the section
 }
 
 // fields returns the keys of a section in the order of the struct, those of
@@ -24,7 +26,10 @@ func fields(t reflect.Type) []field {
 		switch {
 		case key == "-" || !f.IsExported():
 		case opts == "inline":
-			fs = append(fs, fields(f.Type)...)
+			for _, in := range fields(f.Type) {
+				in.inlined = true
+				fs = append(fs, in)
+			}
 		default:
 			if key == "" {
 				key = strings.ToLower(f.Name)
@@ -37,12 +42,19 @@ func fields(t reflect.Type) []field {
 
 func (f field) doc() string    { return f.tag.Get("doc") }
 func (f field) required() bool { return f.tag.Get("required") != "" }
+func (f field) first() bool    { return f.tag.Get("first") != "" }
 
 func (f field) enum() []string {
 	if e := f.tag.Get("enum"); e != "" {
 		return strings.Split(e, ",")
 	}
 	return nil
+}
+
+// yesNo reports whether the key takes the words yes and no.
+func (f field) yesNo() bool {
+	e := f.enum()
+	return slices.Contains(e, "yes") && slices.Contains(e, "no")
 }
 
 // shape is what kind of YAML node a field takes.
@@ -53,15 +65,15 @@ const (
 	list         // of scalars
 	section
 	sections // a list of them
-	replies  // attributes by name, or a list of such sections
+	pairs    // named values, or a list of such sections
 )
 
 func (f field) shape() shape {
 	switch {
 	case f.typ == prefixType || f.typ == secretsType:
 		return scalar
-	case f.typ == repliesType:
-		return replies
+	case f.typ == pairsType:
+		return pairs
 	case f.typ.Kind() == reflect.Struct:
 		return section
 	case f.typ.Kind() == reflect.Slice && f.typ.Elem() != prefixType && f.typ.Elem().Kind() == reflect.Struct:
@@ -70,14 +82,6 @@ func (f field) shape() shape {
 		return list
 	}
 	return scalar
-}
-
-// clientFields returns the keys that a client has beside those of mfa:.
-func (k Known) clientFields() []field {
-	fs := fields(clientType)
-	i := indexField(fs, "profile")
-	fs[i].tag += reflect.StructTag(fmt.Sprintf(` enum:"%s"`, strings.Join(names(k.Profiles), ",")))
-	return fs[:len(fs)-len(fields(reflect.TypeFor[MFA]()))]
 }
 
 // settingsFields returns the keys of a provider's settings. Those without a
@@ -92,12 +96,24 @@ func settingsFields(settings any) []field {
 	return fs
 }
 
+// Keys returns the keys of a section in the order of the struct, those of inlined
+// structs among them.
+func Keys(t reflect.Type) []string { return keys(fields(t)) }
+
 // value turns a text into a value of the field, or of its elements, and checks
 // it against the tags.
 func (f field) value(text string) (any, error) {
 	t := f.typ
 	if t.Kind() == reflect.Slice {
 		t = t.Elem()
+	}
+	if f.yesNo() { // YAML 1.1 reads yes and no as true and false, and so do many editors
+		switch text {
+		case "true":
+			text = "yes"
+		case "false":
+			text = "no"
+		}
 	}
 	v, err := parse(t, text)
 	if err != nil {
@@ -109,7 +125,7 @@ func (f field) value(text string) (any, error) {
 				return v, nil
 			}
 		}
-		return nil, fmt.Errorf("must be %s", oneOf(e))
+		return nil, fmt.Errorf("must be %s", OneOf(e))
 	}
 	lo, hi := f.tag.Get("min"), f.tag.Get("max")
 	if lo == "" {
@@ -125,7 +141,7 @@ func (f field) value(text string) (any, error) {
 func (f field) bound(text string) int64 {
 	v, err := parse(f.typ, text)
 	if err != nil {
-		panic("config: internal error: bound of " + f.key)
+		panic("load: internal error: bound of " + f.key)
 	}
 	return reflect.ValueOf(v).Int()
 }
@@ -148,17 +164,17 @@ func (f field) defaultValue() (v any, ok bool) {
 	}
 	v, err := f.value(text)
 	if err != nil {
-		panic("config: internal error: default of " + f.key)
+		panic("load: internal error: default of " + f.key)
 	}
 	return v, true
 }
 
-// defaults returns the defaults of a section and of the sections in it.
-func defaults(t reflect.Type) map[string]any {
+// Defaults returns the defaults of a section and of the sections in it, by key.
+func Defaults(t reflect.Type) map[string]any {
 	m := map[string]any{}
 	for _, f := range fields(t) {
 		if f.shape() == section {
-			m[f.key] = defaults(f.typ)
+			m[f.key] = Defaults(f.typ)
 		} else if v, ok := f.defaultValue(); ok {
 			m[f.key] = v
 		}

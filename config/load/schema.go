@@ -1,8 +1,9 @@
-package config
+package load
 
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 )
 
 // node is a node of a JSON Schema.
@@ -15,17 +16,17 @@ const (
 
 // Schema returns the JSON Schema of the file (draft 2020-12), for editors. It
 // knows keys, kinds and bounds; what needs more than one key only Load knows.
-func Schema(known Known) ([]byte, error) {
-	root := known.sectionSchema(fields(reflect.TypeFor[Config]()))
+func Schema(spec Spec) ([]byte, error) {
+	root := spec.sectionSchema(fields(spec.Root))
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["title"] = "radmatch.yaml"
+	root["title"] = spec.Title
 	return json.MarshalIndent(root, "", "  ")
 }
 
-func (k Known) sectionSchema(fs []field) node {
+func (s Spec) sectionSchema(fs []field) node {
 	properties, required := node{}, []string{}
 	for _, f := range fs {
-		properties[f.key] = k.fieldSchema(f)
+		properties[f.key] = s.fieldSchema(f)
 		if f.required() {
 			required = append(required, f.key)
 		}
@@ -37,18 +38,18 @@ func (k Known) sectionSchema(fs []field) node {
 	return n
 }
 
-func (k Known) fieldSchema(f field) node {
+func (s Spec) fieldSchema(f field) node {
 	var n node
 	switch f.shape() {
 	case section:
-		n = k.sectionSchema(fields(f.typ))
+		n = s.sectionSchema(fields(f.typ))
 		n["type"] = []string{"object", "null"} // all its keys may be commented out
 	case sections:
-		n = node{"type": "array", "items": k.entrySchema(f)}
+		n = node{"type": "array", "items": s.entrySchema(f)}
 	case list:
 		n = node{"type": "array", "items": f.scalarSchema()}
-	case replies:
-		n = repliesSchema()
+	case pairs:
+		n = pairsSchema()
 	default:
 		n = f.scalarSchema()
 	}
@@ -64,34 +65,33 @@ func (k Known) fieldSchema(f field) node {
 	return n
 }
 
-func (k Known) entrySchema(f field) node {
-	switch f.typ.Elem() {
-	case clientType:
-		n := k.sectionSchema(append(k.clientFields(), fields(reflect.TypeFor[MFA]())...))
-		n["oneOf"] = []node{{"required": []string{"addresses", "secret"}}, {"required": []string{"addresses", "secret_file"}}, {"required": []string{"behind", "nas"}}}
-		return n
-	case providerType:
-		return k.providerSchema(f)
+func (s Spec) entrySchema(f field) node {
+	if types := s.variants(f); types != nil {
+		return s.variantSchema(f, types)
 	}
-	return k.sectionSchema(fields(f.typ.Elem()))
+	n := s.sectionSchema(s.entryFields(f))
+	if sets, ok := reflect.Zero(f.typ.Elem()).Interface().(KeySets); ok {
+		oneOf := []node{}
+		for _, keys := range sets.KeySets() {
+			oneOf = append(oneOf, node{"required": keys})
+		}
+		n["oneOf"] = oneOf
+	}
+	return n
 }
 
-func (k Known) providerSchema(f field) node {
-	types := k.Primaries
-	if f.key == "push" {
-		types = k.Push
-	}
+func (s Spec) variantSchema(f field, types map[string]any) node {
 	oneOf := []node{}
-	for _, name := range names(types) {
-		n := k.sectionSchema(append(fields(providerType), settingsFields(types[name])...))
+	for _, name := range Names(types) {
+		n := s.sectionSchema(append(fields(f.typ.Elem()), settingsFields(types[name])...))
 		n["properties"].(node)["type"] = node{"const": name}
 		oneOf = append(oneOf, n)
 	}
 	return node{"oneOf": oneOf}
 }
 
-// repliesSchema is the schema of attributes by their names.
-func repliesSchema() node {
+// pairsSchema is the schema of named values.
+func pairsSchema() node {
 	value := node{"type": []string{"string", "number", "boolean"}}
 	one := node{"type": "object", "additionalProperties": node{"oneOf": []node{value, {"type": "array", "items": value}}}}
 	return node{"oneOf": []node{one, {"type": "array", "items": one}}}
@@ -101,8 +101,12 @@ func repliesSchema() node {
 func (f field) scalarSchema() node {
 	text := node{"type": "string"}
 	switch {
-	case f.typ == requireType:
-		return node{"enum": []any{"yes", "no", "auto", true, false}}
+	case f.yesNo(): // an editor that reads YAML 1.1 has true and false for them
+		enum := []any{}
+		for _, word := range f.enum() {
+			enum = append(enum, word)
+		}
+		return node{"enum": append(enum, true, false)}
 	case f.enum() != nil:
 		return node{"enum": f.enum()}
 	case f.typ == durationType:
@@ -110,7 +114,9 @@ func (f field) scalarSchema() node {
 	case f.typ == sizeType:
 		text["pattern"] = sizeForm
 	case f.typ == secretsType:
-		text["minLength"], text["maxLength"] = minSecret, maxSecret
+		if least, most, ok := strings.Cut(f.tag.Get("octets"), ","); ok {
+			text["minLength"], text["maxLength"] = json.Number(least), json.Number(most)
+		}
 		return node{"oneOf": []node{text, {"type": "array", "items": text, "minItems": 1, "maxItems": 2}}}
 	case f.typ.Kind() == reflect.Int:
 		return node{"type": "integer", "minimum": f.bound(f.tag.Get("min")), "maximum": f.bound(f.tag.Get("max"))}
