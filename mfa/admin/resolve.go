@@ -147,9 +147,9 @@ func forEach(n int, f func(i int)) {
 	all.Wait()
 }
 
-// ResolveAll is Resolve for many names; failed has why one is not taken. It ends
+// resolveAll is Resolve for many names; failed has why one is not taken. It ends
 // with the first that a primary gives no answer for.
-func (r Resolver) ResolveAll(ctx context.Context, names []mfa.Name) (users []Resolved, failed []error, err error) {
+func (r Resolver) resolveAll(ctx context.Context, names []mfa.Name) (users []Resolved, failed []error, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	users, failed = make([]Resolved, len(names)), make([]error, len(names))

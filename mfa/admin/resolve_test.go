@@ -80,11 +80,11 @@ func TestResolve(t *testing.T) {
 func TestResolveAll(t *testing.T) {
 	directory := book{typed: map[string]string{"anna": "anna", "anna@example.org": "anna"}}
 	names := []mfa.Name{mfa.NameOf("anna@example.org"), mfa.NameOf("ana")}
-	users, failed, err := Resolver{{Name: "p0", Finder: directory}}.ResolveAll(t.Context(), names)
+	users, failed, err := Resolver{{Name: "p0", Finder: directory}}.resolveAll(t.Context(), names)
 	if err != nil || failed[0] != nil || users[0].Name.String() != "anna" || !errors.Is(failed[1], ErrUnknownName) {
 		t.Errorf("got %+v, %v, %v", users, failed, err)
 	}
-	_, _, err = Resolver{{Name: "p0", Err: errors.New("no server answers")}}.ResolveAll(t.Context(), names)
+	_, _, err = Resolver{{Name: "p0", Err: errors.New("no server answers")}}.resolveAll(t.Context(), names)
 	if !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("down: got %v; want %v", err, ErrNoAnswer)
 	}

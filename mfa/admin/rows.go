@@ -31,7 +31,7 @@ func (r Resolver) ResolveRows(ctx context.Context, rows []otp.Row) (*ResolvedRow
 			names = append(names, row.Token.User)
 		}
 	}
-	users, failed, err := r.ResolveAll(ctx, names)
+	users, failed, err := r.resolveAll(ctx, names)
 	if err != nil {
 		return nil, fmt.Errorf("nothing is imported: %w", err)
 	}
