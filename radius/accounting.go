@@ -3,7 +3,6 @@ package radius
 import (
 	"context"
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,21 +39,14 @@ const maxReports = 1024
 
 // reports are the Accounting-Requests that are being recorded.
 type reports struct {
-	sockets sockets
-	busy    atomic.Int64
-	done    sync.WaitGroup
-}
-
-// ListenAccounting is Listen for Accounting-Requests. Accounting must be set.
-func (s *Server) ListenAccounting(ctx context.Context, addresses []string) error {
-	return s.listen(ctx, &s.reports.sockets, addresses, true)
+	busy atomic.Int64
+	done sync.WaitGroup
 }
 
 // report is one Accounting-Request on its way to the disk.
 type report struct {
-	out    sender
-	from   netip.AddrPort
-	oob    []byte
+	sender Sender
+	peer   Peer
 	client string
 	count  *counters
 	secret *wire.Secret
@@ -69,20 +61,20 @@ type report struct {
 
 // account takes a packet that came to an accounting address through the intake.
 // It keeps nothing of p, which it writes to during the call.
-func (s *Server) account(a *arrival, svc *service, c *client, p []byte, now time.Time) discard {
-	var r wire.Request
+func (s *Server) account(a *Arrival, svc *service, c *client, p []byte, now time.Time) discard {
+	r := &a.request
 	outer, count := c, svc.counters[c.index]
-	if why := discardOf(r.Scan(p, s.MaxAttributes)); why != keep {
+	if why := a.scan(p, s.MaxAttributes); why != keep {
 		return why
 	}
 	switch r.Code {
 	case layeh.CodeStatusServer:
-		return s.accountingStatus(a, c, count, &r, now)
+		return s.accountingStatus(a, c, count, r, now)
 	case layeh.CodeAccountingRequest:
 	default:
 		return discardCode
 	}
-	i := slices.IndexFunc(c.secrets, func(secret *wire.Secret) bool { return secret.VerifyAccounting(p, r.MA) })
+	i := slices.IndexFunc(a.secrets(c), func(secret *wire.Secret) bool { return secret.VerifyAccounting(p, r.MA) })
 	if i < 0 {
 		return discardAccountingSignature
 	}
@@ -98,12 +90,12 @@ func (s *Server) account(a *arrival, svc *service, c *client, p []byte, now time
 		return discardOverload // the NAS sends it again
 	}
 	if c.behind != nil {
-		c, count, _ = svc.through(a, c, &r, now)
+		c, count, _ = svc.through(a, c, r, now)
 	}
 	rep := &report{
-		out: a.out, from: a.from, oob: slices.Clone(a.oob), client: c.Name, count: count, secret: outer.secrets[i],
+		sender: a.Sender, peer: a.Peer, client: c.Name, count: count, secret: a.secrets(outer)[i],
 		id: r.ID, auth: [wire.AuthSize]byte(r.Auth()), proxy: r.Proxy(),
-		event: s.sessionEvent(a, c, &r, session, now), mark: markOf(outer.Name, p),
+		event: s.sessionEvent(a, c, r, session, now), mark: markOf(outer.Name, p),
 	}
 	if s.Accounting.Forwarder != nil {
 		rep.packet = slices.Clone(p)
@@ -140,7 +132,7 @@ func (s *Server) record(rep *report, received time.Time) {
 	}
 	o := s.room()
 	defer s.free(o)
-	if err := rep.out.send(rep.acknowledgement(o.octets[:0]), rep.from, rep.oob); err != nil && !s.closed.Load() {
+	if err := rep.sender.Send(rep.acknowledgement(o.octets[:0]), rep.peer); err != nil && !s.closed.Load() {
 		s.log.Warn("an answer was not sent", zap.String("client", rep.client), zap.Error(err))
 	}
 }
@@ -160,11 +152,14 @@ func (rep *report) acknowledgement(b []byte) []byte {
 
 // accountingStatus answers a Status-Server request on an accounting address
 // (RFC 5997 §4.2).
-func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *wire.Request, now time.Time) discard {
-	if r.MA == 0 {
+func (s *Server) accountingStatus(a *Arrival, c *client, count *counters, r *wire.Request, now time.Time) discard {
+	if !r.Signed {
 		return discardUnsignedStatus
 	}
-	i := slices.IndexFunc(c.secrets, func(secret *wire.Secret) bool { return secret.Verify(r.Raw, r.MA) })
+	secrets, i := a.secrets(c), 0
+	if r.MA != 0 {
+		i = slices.IndexFunc(secrets, func(secret *wire.Secret) bool { return secret.Verify(r.Raw, r.MA) })
+	}
 	switch {
 	case i < 0:
 		return discardSignature
@@ -175,11 +170,11 @@ func (s *Server) accountingStatus(a *arrival, c *client, count *counters, r *wir
 	}
 	o := s.room()
 	defer s.free(o)
-	w := wire.NewWriter(o.octets[:0], layeh.CodeAccountingResponse, r.ID, r.Auth(), c.secrets[i])
+	w := wire.NewWriter(o.octets[:0], layeh.CodeAccountingResponse, r.ID, r.Auth(), secrets[i])
 	w.B = append(w.B, r.Proxy()...)
 	if p, err := w.SealAnswer(); err == nil {
 		count.status.Add(1)
-		a.out.send(p, a.from, a.oob)
+		a.Sender.Send(p, a.Peer)
 	}
 	return keep
 }

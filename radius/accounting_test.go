@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,7 +71,7 @@ func newAccountant(t testing.TB) accountant {
 }
 
 func (a accountant) account(datagram []byte) {
-	a.receive(&arrival{out: a.socket, accounting: true, from: nas}, bytes.Clone(datagram))
+	a.Receive(&Arrival{Sender: a.socket, Accounting: true, Peer: Peer{Source: nas}, Packet: bytes.Clone(datagram)})
 }
 
 // reportOf is an Accounting-Request of attributes.
@@ -426,32 +425,4 @@ func lastText(p *layeh.Packet, text string) string {
 		}
 	}
 	return text
-}
-
-// The sockets of accounting are served like those of logins.
-func TestListenAccounting(t *testing.T) {
-	a := newAccountant(t)
-	a.client.Prefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	a.swap()
-	if err := a.ListenAccounting(t.Context(), []string{"0.0.0.0:0"}); err != nil {
-		t.Fatal(err)
-	}
-	// Every address is served, and answers from itself: send takes no other answer.
-	asked := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.5"), a.AccountingAddrs()[0].Port())
-	server := &AccountingServer{Addr: asked.String(), Secret: a.secret}
-	c := &copied{packet: reportOf(1, integer(wire.TypeAcctStatusType, 1), avp(wire.TypeProxyState, "p")), received: time.Now()}
-	if err := server.send(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	if len(a.recorder.recorded()) != 1 || len(a.Addrs()) != 0 {
-		t.Errorf("%d recorded, %d addresses for logins", len(a.recorder.recorded()), len(a.Addrs()))
-	}
-	if err := a.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := server.send(ctx, c); err == nil {
-		t.Error("served after the shutdown")
-	}
 }

@@ -48,14 +48,8 @@ func (t *Table) place(c *client) error {
 	return nil
 }
 
-func (t *Table) named(name string) *client {
-	for _, c := range t.clients {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
-}
+// named returns the client of that name, nil if there is none.
+func (t *Table) named(name string) *client { return t.names[name] }
 
 // find returns the client that the request, which must be authentic, is of, nil
 // where it is the proxy's own. NAS-Identifier comes before NAS-IP-Address, and that

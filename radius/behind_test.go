@@ -164,7 +164,7 @@ func TestBehindProxyStale(t *testing.T) {
 	})
 	for i, name := range []string{"branch-7", "other"} {
 		p := raw(wire.AccessRequest, byte(i), byte(i), avp(wire.TypeUserName, "nemo"), papOf("x", byte(i), testSecret), avp(wire.TypeNASIdentifier, name), emptyMA())
-		r.receive(&arrival{out: r.socket, from: nas, at: time.Now().Add(-6 * time.Second)}, p)
+		r.Receive(&Arrival{Sender: r.socket, Peer: Peer{Source: nas}, Queued: time.Now().Add(-6 * time.Second), Packet: p})
 	}
 	if got := r.named("branch").Discarded["client_waits_no_more"]; got != 1 {
 		t.Errorf("branch: %d discarded, want 1", got)
@@ -183,7 +183,7 @@ func TestBehindProxyAccounting(t *testing.T) {
 		class := avp(wire.TypeClass, string(wire.ClassOf(r.Accounting.ClassKey, "lab", "0123456789abcdef")))
 		for i, name := range []string{"lab", "branch-7", "other"} {
 			p := reportOf(byte(i), integer(wire.TypeAcctStatusType, 1), class, avp(wire.TypeNASIdentifier, name))
-			r.receive(&arrival{out: r.socket, accounting: true, from: nas}, p)
+			r.Receive(&Arrival{Sender: r.socket, Accounting: true, Peer: Peer{Source: nas}, Packet: p})
 			synctest.Wait()
 		}
 		got := ""

@@ -63,6 +63,7 @@ type Client struct {
 // Table finds the client of a source address, and those behind it. It is immutable.
 type Table struct {
 	clients  []*client
+	names    map[string]*client
 	networks networks
 }
 
@@ -79,13 +80,11 @@ type client struct {
 // without prefix or secret that is behind no other, and the same name twice are
 // errors.
 func NewTable(clients []Client) (*Table, error) {
-	t := &Table{}
-	names := make(map[string]bool)
+	t := &Table{names: make(map[string]*client)}
 	for _, c := range clients {
-		if names[c.Name] {
+		if t.named(c.Name) != nil {
 			return nil, fmt.Errorf("client %q: the name is taken by another client", c.Name)
 		}
-		names[c.Name] = true
 		if err := t.add(c); err != nil {
 			return nil, fmt.Errorf("client %q: %w", c.Name, err)
 		}
@@ -125,6 +124,7 @@ func (t *Table) add(c Client) error {
 		}
 	}
 	t.clients = append(t.clients, own)
+	t.names[c.Name] = own
 	return nil
 }
 

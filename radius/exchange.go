@@ -16,12 +16,6 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// sender sends an answer to where a request came from. oob selects the address
-// that it leaves from. It may be called concurrently.
-type sender interface {
-	send(b []byte, to netip.AddrPort, oob []byte) error
-}
-
 // exchange is one Access-Request that is being decided, and all that its answer
 // is made of. It is pending until end.
 type exchange struct {
@@ -31,9 +25,8 @@ type exchange struct {
 	count   *counters
 	outer   *counters // holds its place: that of the proxy for who is behind one
 	entry   *entry
-	out     sender
-	from    netip.AddrPort
-	oob     []byte // nil on a listener with one address
+	sender  Sender
+	peer    Peer
 	auth    [wire.AuthSize]byte
 	secret  *wire.Secret
 	method  method
@@ -113,13 +106,13 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 		s.sessions.note(x.session, d.LoginID, now)
 	}
 	if current && len(p) > 0 {
-		if err := x.out.send(p, x.from, x.oob); err != nil && !s.closed.Load() {
+		if err := x.sender.Send(p, x.peer); err != nil && !s.closed.Load() {
 			s.log.Warn("an answer was not sent", zap.String("client", x.client.Name), zap.Error(err))
 		}
 	}
 	x.count.ended(d.Outcome, took, current)
 	if d.Outcome == mfa.Accept && !x.req.Signed {
-		x.count.unsignedFrom.note(x.from.Addr().Unmap().WithZone(""), now)
+		x.count.unsignedFrom.note(x.peer.Addr(), now)
 	}
 	x.late(d, took, now)
 	x.log(d, took, current)

@@ -38,7 +38,7 @@ type gateway struct{ plain }
 // here, so the packet must be signed, must hold nothing that could be a credential,
 // and must say that it comes from an RD Gateway.
 func (gateway) credential(x *exchange, r *wire.Request) mfa.Credential {
-	if !x.client.Policy.NoPassword || r.MA == 0 || r.State != nil {
+	if !x.client.Policy.NoPassword || !r.Signed || r.State != nil {
 		return errNone
 	}
 	var types, machines int

@@ -56,7 +56,7 @@ type fakeSocket struct {
 	sent [][]byte
 }
 
-func (f *fakeSocket) send(b []byte, _ netip.AddrPort, _ []byte) error {
+func (f *fakeSocket) Send(b []byte, _ Peer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sent = append(f.sent, append([]byte(nil), b...))
@@ -140,7 +140,7 @@ func (r *rig) swap() {
 func (r *rig) arrive(datagram []byte) { r.arriveFrom(nas, datagram) }
 
 func (r *rig) arriveFrom(from netip.AddrPort, datagram []byte) {
-	r.receive(&arrival{out: r.socket, from: from}, datagram)
+	r.Receive(&Arrival{Sender: r.socket, Peer: Peer{Source: from}, Packet: datagram})
 }
 
 // ask is a signed Access-Request; n makes its authenticator.
@@ -225,8 +225,8 @@ func (f authFunc) Authenticate(_ context.Context, r *mfa.Request, reply func(mfa
 
 type discardSocket struct{}
 
-func (discardSocket) send([]byte, netip.AddrPort, []byte) error { return nil }
+func (discardSocket) Send([]byte, Peer) error { return nil }
 
 type panicSocket struct{}
 
-func (panicSocket) send([]byte, netip.AddrPort, []byte) error { panic("a bug") }
+func (panicSocket) Send([]byte, Peer) error { panic("a bug") }

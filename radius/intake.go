@@ -13,26 +13,6 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// arrival is where a datagram came from and how an answer gets back.
-type arrival struct {
-	out        sender
-	accounting bool // on an accounting address
-	listener   uint16
-	from       netip.AddrPort
-	oob        []byte    // selects the source address of the answer; read in place
-	at         time.Time // when the kernel took it, by the clock of the day; zero: not known
-
-	request wire.Request // what is read of it; here, because it would be allocated as a variable
-}
-
-// age is how long the datagram lay in the socket's queue.
-func (a *arrival) age(now time.Time) time.Duration {
-	if a.at.IsZero() {
-		return 0
-	}
-	return max(0, now.Sub(a.at))
-}
-
 // unknownPatience is after how long in the queue a login is not worth beginning where
 // nothing says how long the client waits: devices send again sooner.
 const unknownPatience = 10 * time.Second
@@ -44,11 +24,11 @@ func (c *client) patience() time.Duration {
 	return cmp.Or(c.Profile.NASTimeout, unknownPatience)
 }
 
-// receive takes one datagram through the intake. It returns before the request
-// is decided and keeps neither datagram nor a.oob. The order of the checks
+// Receive takes one packet through the intake. It returns before the request is
+// decided, and keeps nothing of a but Peer and Sender. The order of the checks
 // matters: nothing that an attacker can forge reaches the state that is kept for
 // those who know the secret.
-func (s *Server) receive(a *arrival, datagram []byte) {
+func (s *Server) Receive(a *Arrival) {
 	var x *exchange
 	defer func() {
 		if v := recover(); v != nil {
@@ -62,26 +42,26 @@ func (s *Server) receive(a *arrival, datagram []byte) {
 	if svc == nil {
 		return
 	}
-	p := wire.Trim(datagram)
+	p := wire.Trim(a.Packet)
 	if p == nil {
 		s.malformed.Add(1)
 		return
 	}
 	now := time.Now()
-	source := a.from.Addr().Unmap().WithZone("")
-	c := svc.Table.networks.lookup(source)
+	source := a.Addr()
+	c := a.client(svc.Table)
 	if c == nil {
-		s.stranger(source, now)
+		s.unknownClient(source, now)
 		return
 	}
 	count := svc.counters[c.index]
 	count.packets.Add(1)
 	count.lastSeen.Store(now.UnixNano())
-	if !a.accounting && a.age(now) >= c.patience() {
+	if !a.Accounting && a.age(now) >= c.patience() {
 		s.refuse(c, count, discardStale, source, now)
 		return
 	}
-	if a.accounting {
+	if a.Accounting {
 		if why := s.account(a, svc, c, p, now); why != keep {
 			s.refuse(c, count, why, source, now)
 		}
@@ -90,12 +70,12 @@ func (s *Server) receive(a *arrival, datagram []byte) {
 
 	r := &a.request
 	var secret *wire.Secret
-	why := discardOf(r.Scan(p, s.MaxAttributes))
+	why := a.scan(p, s.MaxAttributes)
 	if why == keep {
-		secret, why = s.authenticate(c, count, r, source, now)
+		secret, why = s.authenticate(a, c, count, r, now)
 	}
 	outer := count // it bounds what those behind it hold
-	if why == keep && c.behind != nil && r.MA != 0 && r.Code == layeh.CodeAccessRequest {
+	if why == keep && c.behind != nil && r.Signed && r.Code == layeh.CodeAccessRequest {
 		c, count, why = svc.through(a, c, r, now)
 	}
 	if why == keep {
@@ -119,13 +99,13 @@ func (s *Server) receive(a *arrival, datagram []byte) {
 
 // through returns the client behind c that an authentic request is of, or c, with its
 // counters. Who is behind may wait less long.
-func (svc *service) through(a *arrival, c *client, r *wire.Request, now time.Time) (*client, *counters, discard) {
+func (svc *service) through(a *Arrival, c *client, r *wire.Request, now time.Time) (*client, *counters, discard) {
 	if inner := c.behind.find(r); inner != nil {
 		c = inner
 		count := svc.counters[c.index]
 		count.packets.Add(1)
 		count.lastSeen.Store(now.UnixNano())
-		if !a.accounting && a.age(now) >= c.patience() {
+		if !a.Accounting && a.age(now) >= c.patience() {
 			return c, count, discardStale
 		}
 	}
@@ -134,18 +114,24 @@ func (svc *service) through(a *arrival, c *client, r *wire.Request, now time.Tim
 
 // authenticate checks the code and the signature. It returns the secret that the
 // client uses.
-func (s *Server) authenticate(c *client, count *counters, r *wire.Request, source netip.Addr, now time.Time) (*wire.Secret, discard) {
+func (s *Server) authenticate(a *Arrival, c *client, count *counters, r *wire.Request, now time.Time) (*wire.Secret, discard) {
 	if r.Code != layeh.CodeAccessRequest && r.Code != layeh.CodeStatusServer {
 		return nil, discardCode
 	}
-	if r.MA == 0 {
-		return c.secrets[0], s.unsigned(c, r, source)
+	secrets := a.secrets(c)
+	switch {
+	case !r.Signed:
+		return secrets[0], s.unsigned(c, r, a.Addr())
+	case r.MA == 0:
+		return secrets[0], keep // the transport has proved who sends
 	}
-	for _, secret := range c.secrets {
+	for _, secret := range secrets {
 		if !secret.Verify(r.Raw, r.MA) {
 			continue
 		}
-		s.latch(c, count, r, source, now)
+		if a.Trusted == nil {
+			s.latch(c, count, r, a.Addr(), now)
+		}
 		return secret, keep
 	}
 	return nil, discardSignature
@@ -171,24 +157,23 @@ func (s *Server) unsigned(c *client, r *wire.Request, source netip.Addr) discard
 
 // deduplicate returns the exchange of a new request, or nil for a retransmission,
 // which is answered here if it has an answer.
-func (s *Server) deduplicate(a *arrival, r *wire.Request, count, outer *counters, now time.Time) (*exchange, discard) {
+func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters, now time.Time) (*exchange, discard) {
 	status := r.Code == layeh.CodeStatusServer
 	if status && s.draining.Load() {
 		return nil, keep
 	}
-	signed := r.MA != 0
 	admit := func() bool {
 		if status {
 			return outer.takeStatus(now) && s.admit(outer, true)
 		}
 		return s.admit(outer, r.State != nil)
 	}
-	k := makeKey(a.from, a.listener, byte(r.Code), r.ID)
-	verdict, x, answer := s.answers.begin(k, r.Auth(), s.answers.login(r), signed, now, admit)
+	k := makeKey(a.Source, a.Flow, byte(r.Code), r.ID)
+	verdict, x, answer := s.answers.begin(k, r.Auth(), s.answers.login(r), r.Signed, now, admit)
 	switch verdict {
 	case verdictNew:
 		switch {
-		case !signed:
+		case !r.Signed:
 			count.unsigned.Add(1)
 		case proves(r):
 			count.signed.Add(1)
@@ -204,7 +189,7 @@ func (s *Server) deduplicate(a *arrival, r *wire.Request, count, outer *counters
 	}
 	count.duplicates.Add(1)
 	if verdict == verdictAgain {
-		a.out.send(answer, a.from, a.oob) // lost: the client asks again
+		a.Sender.Send(answer, a.Peer) // lost: the client asks again
 	}
 	return nil, keep
 }
@@ -247,8 +232,8 @@ var discardHints = [discardReasons]string{
 	discardAccountingForm:      "an Accounting-Request must have one Acct-Status-Type",
 }
 
-// stranger counts a datagram from no client and logs it once an hour a network.
-func (s *Server) stranger(source netip.Addr, now time.Time) {
+// unknownClient counts a packet from no client and logs it once an hour a network.
+func (s *Server) unknownClient(source netip.Addr, now time.Time) {
 	s.unknown.Add(1)
 	bits := 24
 	if source.Is6() {
@@ -264,18 +249,15 @@ func (s *Server) stranger(source netip.Addr, now time.Time) {
 
 // fill completes the exchange of a new request. The lock of the table is not
 // held: only Supersede may be called meanwhile, which is atomic.
-func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
-	x.out, x.from, x.id = a.out, a.from, r.ID
+func (x *exchange) fill(a *Arrival, r *wire.Request, now time.Time) {
+	x.sender, x.peer, x.id = a.Sender, a.Peer, r.ID
 	x.auth = [wire.AuthSize]byte(r.Auth())
-	if len(a.oob) > 0 {
-		x.oob = append([]byte(nil), a.oob...)
-	}
 	x.proxy = r.Proxy()
 	q := &x.req
 	if x.client.forwards {
 		q.Carrier = upstream.ForwardedOf(r)
 	}
-	q.Received, q.Client, q.Signed = now, x.client.Policy, r.MA != 0
+	q.Received, q.Client, q.Signed = now, x.client.Policy, r.Signed
 	q.ID, q.Authenticator = x.id, x.auth
 	if q.Signed {
 		q.Address = x.client.Profile.EndUserAddress(r.Raw)
@@ -292,13 +274,13 @@ func (x *exchange) fill(a *arrival, r *wire.Request, now time.Time) {
 // texts sets the request's strings, which share one allocation.
 func (x *exchange) texts(r *wire.Request) {
 	var room [512]byte
-	b := x.from.AppendTo(room[:0])
+	b := x.peer.Source.AppendTo(room[:0])
 	source := len(b)
 	b = r.AppendText(b, r.User)
 	user := len(b)
 	b = append(b, r.State...)
 	state := len(b)
-	b = x.client.Profile.AppendEndUser(b, r.Raw, r.MA != 0)
+	b = x.client.Profile.AppendEndUser(b, r.Raw, r.Signed)
 	endUser := len(b)
 	b = appendNAS(b, r)
 	s := string(b)
@@ -328,7 +310,7 @@ func (x *exchange) status() {
 	p, err := w.SealAnswer()
 	if err == nil && s.answers.finish(x, p, time.Now()) {
 		x.count.status.Add(1)
-		x.out.send(p, x.from, x.oob)
+		x.sender.Send(p, x.peer)
 	}
 	s.release(x.outer) // not deferred: after a panic abandon does it
 }

@@ -60,6 +60,9 @@ func TestShutdown(t *testing.T) {
 			t.Error(err)
 		}
 		r.answer(0, 1, 1)
+		if r.ctx.Err() == nil {
+			t.Error("the server's context goes on")
+		}
 	})
 }
 
@@ -97,7 +100,7 @@ func TestReloadKeepsCounters(t *testing.T) {
 	})
 }
 
-func TestStranger(t *testing.T) {
+func TestUnknownClient(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range byte(3) {
 		r.arriveFrom(netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, i}), 1), r.ask(1, 1, nil))

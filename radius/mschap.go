@@ -15,7 +15,7 @@ import (
 type mschap struct{ plain }
 
 func (m mschap) credential(x *exchange, r *wire.Request) mfa.Credential {
-	if r.MA == 0 && x.client.RequireMA == RequireAuto {
+	if !r.Signed && x.client.RequireMA == RequireAuto {
 		return m.unproven(x)
 	}
 	cred, ok := wire.ParseMSCHAPv2(r.MSChallenge, r.MS2Response)
@@ -35,7 +35,7 @@ func (mschap) unproven(x *exchange) mfa.Credential {
 	s := x.server
 	if s.refusals.allow(refusal{x.client.Name, "mschap", netip.Addr{}}, x.req.Received) {
 		s.log.Warn("MS-CHAPv2 in an unsigned request is rejected", zap.String("client", x.client.Name),
-			zap.Stringer("source", x.from.Addr()), zap.String("hint", x.client.Profile.SigningHint()))
+			zap.Stringer("source", x.peer.Source.Addr()), zap.String("hint", x.client.Profile.SigningHint()))
 	}
 	return errMSCHAPUnsigned
 }

@@ -197,8 +197,8 @@ type cable struct {
 	inbox chan []byte
 }
 
-func (w *cable) send(b []byte, to netip.AddrPort, _ []byte) error {
-	if to == w.from { // a connected socket takes nothing else
+func (w *cable) Send(b []byte, to Peer) error {
+	if to.Source == w.from { // a connected socket takes nothing else
 		w.inbox <- append([]byte(nil), b...)
 	}
 	return nil
@@ -288,7 +288,7 @@ func (d *device) exchange(q wire.Query, tries []time.Duration) (wire.Answer, []b
 				d.site.t.Fatal(err)
 			}
 		}
-		d.site.receive(&arrival{out: w, from: from}, packet)
+		d.site.Receive(&Arrival{Sender: w, Peer: Peer{Source: from}, Packet: packet})
 		timeout := time.After(wait)
 		for waiting := true; waiting; {
 			select {

@@ -39,7 +39,7 @@ func (pap) credential(x *exchange, r *wire.Request) mfa.Credential {
 		return errAnswerText
 	}
 	hint := "probably a wrong shared secret; where it is right, the client sends another encoding than UTF-8, which is read only in signed requests"
-	if r.MA != 0 {
+	if r.Signed {
 		var room [wire.MaxPassword * utf8.UTFMax]byte
 		if text, ok := wire.AppendText(room[:0], plain); ok {
 			return mfa.Password(text)
@@ -49,7 +49,7 @@ func (pap) credential(x *exchange, r *wire.Request) mfa.Credential {
 	s := x.server
 	if s.refusals.allow(refusal{x.client.Name, "password", netip.Addr{}}, x.req.Received) {
 		s.log.Warn("a password is not UTF-8", zap.String("client", x.client.Name),
-			zap.Stringer("source", x.from.Addr()), zap.String("hint", hint))
+			zap.Stringer("source", x.peer.Source.Addr()), zap.String("hint", hint))
 	}
 	return errPasswordText
 }

@@ -485,14 +485,15 @@ func BenchmarkExchange(b *testing.B) {
 	for i := range packets {
 		packets[i] = r.ask(byte(i), byte(i), nil)
 	}
-	a := &arrival{out: discardSocket{}, from: nas} // a reader's own, used again and again
+	a := &Arrival{Sender: discardSocket{}, Peer: Peer{Source: nas}} // a reader's own, used again and again
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		p := packets[i%256]
 		p[4+8]++ // another authenticator, signed anew
 		sum := r.secret.Sign(p, wire.MAOffset)
 		copy(p[wire.MAOffset:], sum[:])
-		s.receive(a, p)
+		a.Packet = p
+		s.Receive(a)
 		<-done
 	}
 }
@@ -502,14 +503,14 @@ func BenchmarkExchange(b *testing.B) {
 func BenchmarkIntake(b *testing.B) {
 	r := newRig(b, nil)
 	p := r.ask(1, 1, nil)
-	c := r.service.Load().Table.clients[0]
+	c, count := r.service.Load().Table.clients[0], new(counters)
+	a := &Arrival{Peer: Peer{Source: nas}}
 	b.ReportAllocs()
 	for b.Loop() {
-		var q wire.Request
-		if q.Scan(wire.Trim(p), 200) != nil {
+		if a.scan(wire.Trim(p), 200) != keep {
 			b.Fatal("discarded")
 		}
-		if _, why := r.authenticate(c, new(counters), &q, nas.Addr(), time.Time{}); why != keep {
+		if _, why := r.authenticate(a, c, count, &a.request, time.Time{}); why != keep {
 			b.Fatal(why)
 		}
 	}

@@ -3,6 +3,8 @@ package radius
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -13,9 +15,9 @@ import (
 	"github.com/radmatch/radmatch/mfa/bound"
 )
 
-// Server answers RADIUS requests over UDP. Its exported fields may be set until
-// the first call of Swap or Listen; its methods may be called concurrently. A
-// server without a Service discards all that it receives.
+// Server answers the RADIUS requests that transports hand to it: see package listen.
+// Its exported fields may be set until the first call of a method; its methods may be
+// called concurrently. A server without a Service discards all that it receives.
 type Server struct {
 	Logger *zap.Logger // nil: none
 	// Latches remembers who signs. Nil: RequireAuto refuses like RequireYes.
@@ -51,7 +53,8 @@ type Server struct {
 	draining  atomic.Bool
 	closed    atomic.Bool
 	idle      chan struct{} // capacity 1: nothing is pending
-	sockets   sockets
+	flows     atomic.Uint32
+	inputs    inputs
 	workers   workers
 	reports   reports
 }
@@ -119,7 +122,7 @@ func (s *Server) Swap(svc Service) {
 }
 
 // Shutdown waits until nothing is pending or ctx ends, while retransmissions still
-// get their answers, and closes the sockets. Meanwhile Status-Server gets no answer,
+// get their answers, and closes the transports. Meanwhile Status-Server gets no answer,
 // so that clients turn to another server (RFC 5997 §4.2); Access-Requests still go
 // to the Authenticator, which refuses new logins and takes answers to challenges.
 // It returns ctx's error if requests were given up.
@@ -137,12 +140,42 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.closed.Store(true)
-	s.sockets.close()
-	s.reports.sockets.close()
+	s.inputs.close()
 	s.cancel()
 	s.reports.done.Wait()
 	s.lines.flush(s.log)
 	return err
+}
+
+// inputs are the transports that hand packets to a server.
+type inputs struct {
+	mu     sync.Mutex
+	closed bool
+	open   []io.Closer
+}
+
+// Attach has Shutdown close a transport once nothing is pending. Close must return
+// when the transport hands over nothing any more. After Shutdown the error is
+// net.ErrClosed, and the transport is the caller's to close.
+func (s *Server) Attach(transport io.Closer) error {
+	s.start()
+	s.inputs.mu.Lock()
+	defer s.inputs.mu.Unlock()
+	if s.inputs.closed {
+		return net.ErrClosed
+	}
+	s.inputs.open = append(s.inputs.open, transport)
+	return nil
+}
+
+func (i *inputs) close() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.closed = true
+	for _, transport := range i.open {
+		transport.Close()
+	}
+	i.open = nil
 }
 
 // admit takes a place among the pending requests.

@@ -245,7 +245,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 func TestPanicOfProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.receive(&arrival{out: panicSocket{}, from: nas}, raw(wire.StatusServer, 1, 1, emptyMA()))
+		r.Receive(&Arrival{Sender: panicSocket{}, Peer: Peer{Source: nas}, Packet: raw(wire.StatusServer, 1, 1, emptyMA())})
 		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 || r.stats().Pending != 0 {
 			t.Errorf("counters: %+v", st)
 		}

@@ -88,9 +88,13 @@ func parseSession(p []byte) *mfa.Session {
 
 // sessionEvent is the line of the trail for a report. It has the id of the login
 // where a Class of ours proves it, or the session was named with the login.
-func (s *Server) sessionEvent(a *arrival, c *client, r *wire.Request, session *mfa.Session, now time.Time) mfa.Event {
+func (s *Server) sessionEvent(a *Arrival, c *client, r *wire.Request, session *mfa.Session, now time.Time) mfa.Event {
 	ev := mfa.Event{
-		Kind: mfa.EventAccounting, Time: now, Origin: mfa.Origin{Client: c.Name, Group: c.Policy.Group, User: mfa.NameOf(wire.ToText(r.User)), EndUser: string(c.Profile.AppendEndUser(nil, r.Raw, true)), Source: a.from.String()}, Details: mfa.Details{Session: session},
+		Kind: mfa.EventAccounting, Time: now, Details: mfa.Details{Session: session},
+		Origin: mfa.Origin{
+			Client: c.Name, Group: c.Policy.Group, User: mfa.NameOf(wire.ToText(r.User)),
+			EndUser: string(c.Profile.AppendEndUser(nil, r.Raw, true)), Source: a.Source.String(),
+		},
 	}
 	for typ, v := range wire.Attributes(r.Raw) {
 		switch {

@@ -24,7 +24,7 @@ func TestStale(t *testing.T) {
 				own.NASTimeout, c.Profile = tt.nasTimeout, &own
 			})
 			now := time.Now()
-			r.receive(&arrival{out: r.socket, from: nas, at: now.Add(-tt.age)}, r.ask(1, 1, nil))
+			r.Receive(&Arrival{Sender: r.socket, Peer: Peer{Source: nas}, Queued: now.Add(-tt.age), Packet: r.ask(1, 1, nil)})
 			synctest.Wait()
 			calls := r.auth.seen()
 			if len(calls) == 1 != tt.taken || !tt.taken && r.stats().Discarded[discardStale.String()] != 1 {

@@ -21,12 +21,12 @@ const shards = 64
 type key struct {
 	addr     [16]byte
 	port     uint16
-	listener uint16
+	flow     uint32
 	code, id byte
 }
 
-func makeKey(from netip.AddrPort, listener uint16, code, id byte) key {
-	return key{addr: from.Addr().As16(), port: from.Port(), listener: listener, code: code, id: id}
+func makeKey(from netip.AddrPort, flow uint32, code, id byte) key {
+	return key{addr: from.Addr().As16(), port: from.Port(), flow: flow, code: code, id: id}
 }
 
 // shard mixes what differs between the requests of one NAS, and between NASes.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/listen"
 	"github.com/radmatch/radmatch/radius/profile"
 )
 
@@ -86,7 +87,8 @@ func benchSetup(t *testing.T, password string, users int) (*codeServer, []string
 	codes := &codeServer{used: make(map[string]int)}
 	server := &radius.Server{}
 	server.Swap(radius.Service{Table: table, Authenticator: codes})
-	if err := server.Listen(t.Context(), []string{"127.0.0.1:0"}); err != nil {
+	sockets := &listen.UDP{Server: server}
+	if err := sockets.Open(t.Context(), []string{"127.0.0.1:0"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -106,7 +108,7 @@ func benchSetup(t *testing.T, password string, users int) (*codeServer, []string
 			t.Fatal(err)
 		}
 	}
-	return codes, []string{"bench", server.Addrs()[0].String(), "--secret-file", secretFile, "--users", usersFile, "--json"}
+	return codes, []string{"bench", sockets.Addrs()[0].String(), "--secret-file", secretFile, "--users", usersFile, "--json"}
 }
 
 func runBench(t *testing.T, args ...string) benchReport {

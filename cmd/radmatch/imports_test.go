@@ -40,6 +40,7 @@ var ours = map[string][]string{
 	"mfa/push/pushtest":         {"mfa", "mfa/device"},
 	"radius":                    {"mfa", "mfa/bound", "mfa/text", "radius/caller", "radius/profile", "radius/upstream", "radius/wire"},
 	"radius/wire":               {"mfa", "mfa/text", "mfa/textfile"},
+	"radius/listen":             {"radius", "radius/wire"},
 	"radius/profile":            {"mfa", "radius/wire"},
 	"radius/caller":             {"mfa", "radius/wire"},
 	"radius/upstream":           {"mfa", "mfa/text", "radius/caller", "radius/wire"},
@@ -54,8 +55,9 @@ var ours = map[string][]string{
 	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/ldap", "mfa/password/passwordtest", "mfa/device", "mfa/store", "radius/wire"},
 }
 
-// suites, the login machine and the store may be imported by tests.
-var suites = []string{"mfa/login", "mfa/store", "mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "mfa/web/webtest", "otp/otptest"}
+// suites may be imported by tests; so may the domain, the login machine, the store and
+// the side that asks.
+var suites = []string{"mfa", "mfa/login", "radius/caller", "radius/profile", "mfa/store", "mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "mfa/web/webtest", "otp/otptest"}
 
 // theirs is who may import what drags dependencies in: a folder, or one file.
 // The longest prefix of an import path decides; what is not listed is free.
@@ -68,7 +70,7 @@ var theirs = map[string][]string{
 	"modernc.org/sqlite":       {"mfa/store"},
 	"github.com/jackc/pgx":     {"mfa/store"},
 	"github.com/go-ldap/ldap":  {"mfa/password/ldap/conn.go"},
-	"go.uber.org/zap":          {"cmd/radmatch", "radius", "radius/upstream", "mfa/front", "mfa/web", "mfa/api", "mfa/push/webpush", "mfa/store", "mfa/password/ldap", "cmd/radbench"},
+	"go.uber.org/zap":          {"cmd/radmatch", "radius", "radius/listen", "radius/upstream", "mfa/front", "mfa/web", "mfa/api", "mfa/push/webpush", "mfa/store", "mfa/password/ldap", "cmd/radbench"},
 	"github.com/spf13/cobra":   {"cmd/radmatch"},
 	"github.com/go-crypt":      {"mfa/password"},
 	"github.com/go-webauthn":   {"mfa/web/passkey.go"},
@@ -220,6 +222,8 @@ func TestWrongImport(t *testing.T) {
 		{"radius/server.go", "database/sql", "", true},
 		{"radius/server.go", module + "radius/wire", "", false},
 		{"radius/wire/packet.go", module + "radius", "", true},
+		{"radius/server.go", module + "radius/listen", "", true},
+		{"radius/listen/udp.go", module + "radius", "", false},
 		{"radius/wire/packet.go", "go.uber.org/zap", "", true},
 		{"radius/wire/packet.go", "layeh.com/radius", "layeh", false},
 		{"radius/profile/profile.go", module + "radius/upstream", "", true},

@@ -15,6 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius"
 	"github.com/radmatch/radmatch/radius/caller"
+	"github.com/radmatch/radmatch/radius/listen"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -49,7 +50,8 @@ func loginServer(t *testing.T, a radius.Authenticator) string {
 	}
 	server := &radius.Server{}
 	server.Swap(radius.Service{Table: table, Authenticator: a})
-	if err := server.Listen(t.Context(), []string{"127.0.0.1:0"}); err != nil {
+	sockets := &listen.UDP{Server: server}
+	if err := sockets.Open(t.Context(), []string{"127.0.0.1:0"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -57,7 +59,7 @@ func loginServer(t *testing.T, a radius.Authenticator) string {
 		cancel()
 		server.Shutdown(ctx)
 	})
-	return server.Addrs()[0].String()
+	return sockets.Addrs()[0].String()
 }
 
 type authenticatorFunc func(r *mfa.Request, reply func(mfa.Decision))

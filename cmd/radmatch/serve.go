@@ -23,6 +23,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/listen"
 )
 
 // drainTime is how long logins that wait may still end after SIGTERM. It is
@@ -113,7 +114,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 		return err
 	}
 	server.Swap(first.Service)
-	front, err := listen(ctx, cfg, server, routes(pages.Handler(), pages.Meter(l.callbacks.Handler())), log)
+	front, sockets, err := openListeners(ctx, cfg, server, routes(pages.Handler(), pages.Meter(l.callbacks.Handler())), log)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	failed := make(chan error, 2)
 	front.serve(failed)
 	state := newServing(cfg, st, log)
-	err = a.announce(readyFile, server, front, log)
+	err = a.announce(readyFile, sockets, front, log)
 	if err == nil {
 		tryDirectories(cfg, l.serving, log)
 		err = wait(ctx, failed, hup, func() {
@@ -269,21 +270,23 @@ func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error 
 	return nil
 }
 
-// listen opens the listeners. Those of RADIUS serve from then on, front not yet.
-func listen(ctx context.Context, cfg *config.Config, server *radius.Server, pages http.Handler, log *zap.Logger) (*webDoor, error) {
-	front, err := openFront(ctx, cfg, pages, log)
-	if err != nil {
-		return nil, err
+// openListeners opens the listeners. Those of RADIUS serve from then on, until the
+// server is shut down; front does not serve yet.
+func openListeners(ctx context.Context, cfg *config.Config, server *radius.Server, pages http.Handler, log *zap.Logger) (front *webDoor, sockets []*listen.UDP, err error) {
+	if front, err = openFront(ctx, cfg, pages, log); err != nil {
+		return nil, nil, err
 	}
-	if err := server.Listen(ctx, cfg.Listen.RADIUS); err != nil {
+	logins := &listen.UDP{Server: server, Logger: log}
+	if err := logins.Open(ctx, cfg.Listen.RADIUS); err != nil {
 		front.close()
-		return nil, withHint(listenHint(err, "listen.radius"), err)
+		return nil, nil, withHint(listenHint(err, "listen.radius"), err)
 	}
-	if err := server.ListenAccounting(ctx, cfg.Listen.Accounting); err != nil {
+	reports := &listen.UDP{Server: server, Accounting: true, Logger: log}
+	if err := reports.Open(ctx, cfg.Listen.Accounting); err != nil {
 		front.close()
-		return nil, withHint(listenHint(err, "listen.accounting"), err)
+		return nil, nil, withHint(listenHint(err, "listen.accounting"), err)
 	}
-	return front, nil
+	return front, []*listen.UDP{logins, reports}, nil
 }
 
 // wait waits until ctx ends or a listener fails, and calls reload on SIGHUP.
@@ -330,15 +333,17 @@ func drain(ctx context.Context, l *lasting, server *radius.Server) {
 }
 
 // announce says that the server is ready: in the log, to systemd, to scripts.
-func (a *app) announce(readyFile string, server *radius.Server, front *webDoor, log *zap.Logger) error {
+func (a *app) announce(readyFile string, sockets []*listen.UDP, front *webDoor, log *zap.Logger) error {
 	var text strings.Builder
-	for _, addr := range server.Addrs() {
-		log.Info("listening", zap.String("radius", addr.String()))
-		fmt.Fprintf(&text, "radius %s\n", addr)
-	}
-	for _, addr := range server.AccountingAddrs() {
-		log.Info("listening", zap.String("accounting", addr.String()))
-		fmt.Fprintf(&text, "accounting %s\n", addr)
+	for _, u := range sockets {
+		kind := "radius"
+		if u.Accounting {
+			kind = "accounting"
+		}
+		for _, addr := range u.Addrs() {
+			log.Info("listening", zap.String(kind, addr.String()))
+			fmt.Fprintf(&text, "%s %s\n", kind, addr)
+		}
 	}
 	log.Info("listening", zap.Stringer("web", front.listener.Addr()), zap.Bool("tls", front.secure()))
 	fmt.Fprintf(&text, "web %s\n", front.listener.Addr())

@@ -15,6 +15,9 @@ type Request struct {
 	Code layeh.Code
 	ID   byte
 	MA   int // offset of the Message-Authenticator's value, 0 if there is none
+	// Signed says that it has a Message-Authenticator. Whoever knows otherwise who sends,
+	// as over TLS, sets it too. It proves nothing before the signature was verified.
+	Signed bool
 
 	User, Password, State    []byte
 	Service                  uint32
@@ -57,6 +60,7 @@ func (r *Request) Scan(p []byte, maxAttributes int) error {
 		r.attribute(p[off], p[off+2:end:end])
 		off = end
 	}
+	r.Signed = r.MA != 0
 	return nil
 }
 
@@ -149,7 +153,7 @@ func (r *Request) Auth() []byte { return r.Raw[4:HeaderSize] }
 
 // AppendText is that for a text of the request: of an unsigned one it appends v as it is.
 func (r *Request) AppendText(b, v []byte) []byte {
-	if r.MA == 0 {
+	if !r.Signed {
 		return append(b, v...)
 	}
 	if text, ok := AppendText(b, v); ok {

@@ -1,8 +1,9 @@
 //go:build !linux
 
-package radius
+package listen
 
 import (
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -26,4 +27,6 @@ func (k *socket) control(_, _ string, raw syscall.RawConn) error {
 	return err
 }
 
-func readControl([]byte) (reply []byte, at time.Time) { return nil, time.Time{} }
+func readControl([]byte) (local netip.Addr, at time.Time) { return netip.Addr{}, time.Time{} }
+
+func appendLocal(oob []byte, _ netip.Addr) []byte { return oob }
