@@ -12,6 +12,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -165,7 +166,7 @@ func (p eventPrinter) follow(ctx context.Context, st *store.Store, q store.Query
 	}
 }
 
-func (p eventPrinter) print(entries []store.Entry) error {
+func (p eventPrinter) print(entries []record.Entry) error {
 	for i := range entries {
 		line := eventLine(&entries[i].Event)
 		if p.json {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 func trailEvent(id, user string) mfa.Event {
@@ -98,7 +99,7 @@ func TestEventsJSONPrints(t *testing.T) {
 	var out strings.Builder
 	user := "eve\x1b[2J\x7f\u009b2J\u202e <\u00e9\U0001f511\U000e0001>"
 	p := eventPrinter{out: &out, json: true}
-	if err := p.print([]store.Entry{{Event: trailEvent("l1", user)}}); err != nil {
+	if err := p.print([]record.Entry{{Event: trailEvent("l1", user)}}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), " <\u00e9\U0001f511") || strings.ContainsAny(out.String(), "\x1b\x7f\u009b\u202e\U000e0001") {

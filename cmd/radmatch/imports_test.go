@@ -44,8 +44,12 @@ var ours = map[string][]string{
 	"radius/profile":            {"mfa", "radius/wire"},
 	"radius/caller":             {"mfa", "radius/wire"},
 	"radius/upstream":           {"mfa", "mfa/text", "radius/caller", "radius/wire"},
-	"mfa/store":                 {"mfa", "otp", "mfa/device", "mfa/store/op", "mfa/textfile"},
+	"mfa/store":                 {"mfa", "otp", "mfa/device", "mfa/store/datadir", "mfa/store/op", "mfa/store/record", "mfa/store/seal", "mfa/store/sqlite"},
 	"mfa/store/op":              {"mfa", "otp", "mfa/device"},
+	"mfa/store/record":          {"mfa", "otp", "mfa/device", "mfa/store/op"},
+	"mfa/store/datadir":         {},
+	"mfa/store/seal":            {"mfa/store/datadir", "mfa/textfile"},
+	"mfa/store/sqlite":          {"mfa", "otp", "mfa/device", "mfa/store/datadir", "mfa/store/op", "mfa/store/record", "mfa/store/seal"},
 	"mfa/store/storetest":       {"mfa", "otp"},
 	"mfa/front":                 {"mfa/bound", "mfa/text", "mfa/textfile"},
 	"mfa/web":                   {"mfa", "otp", "mfa/bound", "mfa/device", "mfa/front", "mfa/push", "mfa/push/webpush", "mfa/text"},
@@ -66,8 +70,8 @@ var theirs = map[string][]string{
 	"layeh.com/radius/rfc2759": {"radius/wire", "mfa/password", "mfa/password/winbind", "mfa/password/passwordtest"},
 	"github.com/spf13/viper":   {"config/load"},
 	"github.com/pquerna/otp":   {"otp"},
-	"database/sql":             {"mfa/store"},
-	"modernc.org/sqlite":       {"mfa/store"},
+	"database/sql":             {"mfa/store/sqlite"},
+	"modernc.org/sqlite":       {"mfa/store/sqlite"},
 	"github.com/jackc/pgx":     {"mfa/store"},
 	"github.com/go-ldap/ldap":  {"mfa/password/ldap/conn.go"},
 	"go.uber.org/zap":          {"cmd/radmatch", "radius", "radius/listen", "radius/upstream", "mfa/front", "mfa/web", "mfa/api", "mfa/push/webpush", "mfa/store", "mfa/password/ldap", "cmd/radbench"},
@@ -135,7 +139,7 @@ func wrongImport(file, imported, name string) string {
 	if want := aliases[imported]; want != "" && name != want {
 		return "must be called " + want
 	}
-	if (name == "_" || name == ".") && imported != "embed" && dir != "mfa/store" {
+	if (name == "_" || name == ".") && imported != "embed" && dir != "mfa/store/sqlite" {
 		return "no blank or dot imports"
 	}
 	if of, ok := strings.CutPrefix(imported, module); ok {
@@ -218,7 +222,8 @@ func TestWrongImport(t *testing.T) {
 		{"mfa/password/winbind/winbind.go", module + "mfa/password/ldap", "", true},
 		{"mfa/password/winbind/winbind.go", "layeh.com/radius/rfc2759", "", false},
 		{"mfa/password/ldap/retry.go", "layeh.com/radius/rfc2759", "", true},
-		{"mfa/store/sqlite.go", "modernc.org/sqlite", "_", false},
+		{"mfa/store/sqlite/open.go", "modernc.org/sqlite", "_", false},
+		{"mfa/store/store.go", "database/sql", "", true},
 		{"radius/server.go", "database/sql", "", true},
 		{"radius/server.go", module + "radius/wire", "", false},
 		{"radius/wire/packet.go", module + "radius", "", true},

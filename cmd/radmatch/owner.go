@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 )
 
 // becomeOwner makes a process of root's the owner of data_dir, before anything
@@ -21,7 +21,7 @@ func (a *app) becomeOwner(dir string, lasting bool) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	uid, gid, err := store.Owner(dir)
+	uid, gid, err := datadir.Owner(dir)
 	if err != nil || uid == 0 {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius"
 )
@@ -21,12 +22,12 @@ import (
 type serving struct {
 	st  *store.Store
 	log *zap.Logger
-	store.Serving
+	datadir.Serving
 }
 
 // newServing tells them what is served from now on.
 func newServing(cfg *config.Config, st *store.Store, log *zap.Logger) *serving {
-	s := &serving{st: st, log: log, Serving: store.Serving{PID: os.Getpid(), Clients: len(cfg.Clients)}}
+	s := &serving{st: st, log: log, Serving: datadir.Serving{PID: os.Getpid(), Clients: len(cfg.Clients)}}
 	for _, l := range listens(cfg) {
 		s.Listens = append(s.Listens, l.String())
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -76,8 +76,8 @@ func (a *app) reloadServer(ctx context.Context, asJSON bool) error {
 
 // signalReload has the server of data_dir read its configuration, and returns what
 // it says of that.
-func signalReload(ctx context.Context, cfg *config.Config) (*store.Serving, error) {
-	before, err := store.ReadServing(cfg.DataDir)
+func signalReload(ctx context.Context, cfg *config.Config) (*datadir.Serving, error) {
+	before, err := datadir.ReadServing(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func signalReload(ctx context.Context, cfg *config.Config) (*store.Serving, erro
 	tick := time.NewTicker(reloadPoll)
 	defer tick.Stop()
 	for {
-		switch now, err := store.ReadServing(cfg.DataDir); {
+		switch now, err := datadir.ReadServing(cfg.DataDir); {
 		case err != nil:
 			return nil, err
 		case now == nil || now.PID != before.PID:

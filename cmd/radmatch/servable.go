@@ -17,7 +17,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
-	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
@@ -142,7 +142,7 @@ func listens(cfg *config.Config) (list []listenKey) {
 // checkListen tries each address for a moment. One that the running server of this
 // data_dir holds is left alone.
 func (a *app) checkListen(ctx context.Context, cfg *config.Config) (failed bool) {
-	running, _ := store.ReadServing(cfg.DataDir)
+	running, _ := datadir.ReadServing(cfg.DataDir)
 	for _, l := range listens(cfg) {
 		if running != nil && running.Holds(l.network, l.address) {
 			a.find(foundOK, l.key+" "+l.address, fmt.Sprintf("held by the running server, process %d", running.PID), "")

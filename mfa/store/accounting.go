@@ -2,12 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 const (
@@ -19,8 +19,6 @@ const (
 	// holds its sums.
 	keepInterim = 24 * time.Hour
 )
-
-const insertAccounting = `INSERT INTO accounting (id, user, client, mark, interim, data) VALUES (?, ?, ?, ?, ?, ?)`
 
 // mark is what a report and its retransmission have in common.
 type mark [16]byte
@@ -85,12 +83,12 @@ func (s *Store) RecordSession(ctx context.Context, ev mfa.Event, key [16]byte) (
 	if ev.Session == nil {
 		return false, errors.New("a report without a session")
 	}
-	r, err := s.newRow(ev, false)
+	r, err := record.NewRow(ev, false, s.opt.Now())
 	if err != nil {
 		return false, err
 	}
-	r.mark, r.interim = key[:], ev.Session.Status == "interim"
-	b, again, err := s.marks.begin(key, s.opt.Now(), func() (*batch, error) { return s.queue.add(r) })
+	r.Mark, r.Interim = key[:], ev.Session.Status == "interim"
+	b, again, err := s.marks.begin(key, s.opt.Now(), func() (*batch, error) { return s.queue.Add(r) })
 	if err != nil || b == nil {
 		return again, err
 	}
@@ -107,71 +105,30 @@ func (s *Store) RecordSession(ctx context.Context, ev mfa.Event, key [16]byte) (
 func (s *Store) loadMarks(ctx context.Context) error {
 	now := s.opt.Now()
 	s.marks.rotate(now)
-	const query = `SELECT mark FROM accounting WHERE id >= ? ORDER BY id DESC LIMIT ?`
-	return each(ctx, s.db, query, []any{now.Add(-keepMarks).UnixMicro(), maxMarks - 1}, func(r *sql.Rows) error {
-		var key []byte
-		err := r.Scan(&key)
-		if err == nil && len(key) == len(mark{}) {
+	keys, err := s.db.Marks(ctx, now.Add(-keepMarks), maxMarks-1)
+	for _, key := range keys {
+		if len(key) == len(mark{}) {
 			s.marks.young[mark(key)] = nil
 		}
-		return err
-	})
+	}
+	return err
 }
 
 // ClassKey signs the Class attribute of an Access-Accept. It is the same for the
 // life of the database.
 func (s *Store) ClassKey(ctx context.Context) (key []byte, err error) {
 	defer wrap(&err, "store: accounting")
-	err = s.db.QueryRowContext(ctx, `SELECT key FROM class_key`).Scan(&key)
-	return key, err
+	return s.db.ClassKey(ctx)
 }
 
 // thin removes interim reports that are older than keepInterim: they come every
-// few minutes for each session, and would push the logins out of the trail. Each
-// row is looked at once.
+// few minutes for each session, and would push the logins out of the trail.
 func (s *Store) thin(ctx context.Context, now time.Time) (n int, err error) {
-	cutoff := now.Add(-keepInterim).UnixMicro()
-	var freed int64
-	err = s.locked(ctx, func(tx *sql.Tx) error {
-		type row struct {
-			id   int64
-			user string
-		}
-		freed = 0
-		var last int64
-		var rows []row
-		const query = `SELECT id, coalesce(user, ''), interim IS NOT NULL, coalesce(length(user), 0) + coalesce(length(client), 0) + length(data) FROM accounting
-			WHERE id > (SELECT value FROM meta WHERE key = 'thinned') AND id < ? AND id <= ` + foldedMark + ` ORDER BY id LIMIT ?`
-		err := each(ctx, tx, query, []any{cutoff, chunk}, func(r *sql.Rows) error {
-			var interim bool
-			var user string
-			var size int64
-			if err := r.Scan(&last, &user, &interim, &size); err != nil {
-				return err
-			}
-			n++
-			if interim {
-				freed += size + rowOverhead
-				rows = append(rows, row{last, mfa.NameOf(user).Key().String()})
-			}
-			return nil
-		})
-		if err != nil || n == 0 {
-			return err
-		}
-		for _, r := range rows {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM accounting WHERE id = ?`, r.id); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, r.user, r.id); err != nil {
-				return err
-			}
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'thinned'`, last)
-		return err
-	})
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	n, freed, err := s.db.Thin(ctx, now.Add(-keepInterim), chunk)
 	if err == nil {
-		s.reports.add(-freed)
+		s.reports.Add(-freed)
 	}
 	return n, err
 }

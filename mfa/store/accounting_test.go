@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 func reportEvent(n int, user, status string) mfa.Event {
@@ -137,14 +138,14 @@ func TestReportOnce(t *testing.T) {
 func TestReportFails(t *testing.T) {
 	t.Parallel()
 	s := openServer(t, t.TempDir())
-	_, err := s.db.Exec(`CREATE TRIGGER full BEFORE INSERT ON accounting BEGIN SELECT RAISE(FAIL, 'disk full'); END`)
+	_, err := beside(t, s).Exec(`CREATE TRIGGER full BEFORE INSERT ON accounting BEGIN SELECT RAISE(FAIL, 'disk full'); END`)
 	must(t, err)
 	for range 2 {
 		if again, err := s.RecordSession(t.Context(), reportEvent(1, "anna", "start"), markNumber(1)); err == nil || again {
 			t.Fatalf("again %v, %v; want an error", again, err)
 		}
 	}
-	_, err = s.db.Exec(`DROP TRIGGER full`)
+	_, err = beside(t, s).Exec(`DROP TRIGGER full`)
 	must(t, err)
 	if again, err := s.RecordSession(t.Context(), reportEvent(1, "anna", "start"), markNumber(1)); err != nil || again {
 		t.Fatalf("again %v, %v", again, err)
@@ -186,21 +187,21 @@ func TestThin(t *testing.T) {
 	at := time.Now()
 	clock := func() time.Time { return at }
 	s := quiet(t, Options{Dir: t.TempDir(), Now: clock, Tick: clock})
-	report := func(n int, status string) row {
-		r, err := s.newRow(reportEvent(n, "anna", status), false)
+	report := func(n int, status string) record.Row {
+		r, err := record.NewRow(reportEvent(n, "anna", status), false, s.opt.Now())
 		must(t, err)
 		key := markNumber(n)
-		r.mark, r.interim = key[:], status == "interim"
+		r.Mark, r.Interim = key[:], status == "interim"
 		return r
 	}
-	var rows []row
+	var rows []record.Row
 	for n := range chunk {
 		rows = append(rows, report(2*n, "stop"), report(2*n+1, "interim"))
 	}
 	must(t, s.commitRows(rows))
 	must(t, s.foldAll(t.Context()))
 	at = at.Add(keepInterim / 2)
-	must(t, s.commitRows([]row{report(1000, "interim")}))
+	must(t, s.commitRows([]record.Row{report(1000, "interim")}))
 	must(t, s.foldAll(t.Context()))
 	must(t, s.prune(t.Context()))
 	if n := count(t, s, `SELECT count(*) FROM accounting`); n != 2*chunk+1 {
@@ -228,11 +229,11 @@ func TestPruneReports(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: clock, Tick: clock})
 	must(t, s.prune(t.Context()))
 	for n := range 3 {
-		r, err := s.newRow(reportEvent(n, "anna", "stop"), false)
+		r, err := record.NewRow(reportEvent(n, "anna", "stop"), false, s.opt.Now())
 		must(t, err)
 		key := markNumber(n)
-		r.mark = key[:]
-		must(t, s.commitRows([]row{r}))
+		r.Mark = key[:]
+		must(t, s.commitRows([]record.Row{r}))
 		put(t, s, loginEvent(n))
 		at = at.Add(40 * time.Minute)
 	}

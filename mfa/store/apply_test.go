@@ -15,19 +15,23 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/sqlite"
 	"github.com/radmatch/radmatch/otp"
 )
 
 // raw opens the database beside the store.
 func raw(tb testing.TB, dir string) *sql.DB {
 	tb.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, databaseFile)+"?_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, sqlite.File)+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { db.Close() })
 	return db
 }
+
+// beside opens the database of s beside it.
+func beside(tb testing.TB, s *Store) *sql.DB { tb.Helper(); return raw(tb, s.opt.Dir) }
 
 // dump is all that the database holds.
 func dump(t *testing.T, db *sql.DB) string {

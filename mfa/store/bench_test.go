@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -56,13 +56,13 @@ func BenchmarkCommit(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			s := openServer(b, b.TempDir())
 			s.stop() // no folding beside it
-			rows := make([]row, size)
+			rows := make([]record.Row, size)
 			n := 0
 			before := cpu()
 			for b.Loop() {
 				for i := range rows {
 					n++
-					r, err := s.newRow(loginEvent(n), true)
+					r, err := record.NewRow(loginEvent(n), true, s.opt.Now())
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -77,26 +77,16 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// fill writes n users with a token each, past the sealing checks of AddTokens.
+// fill writes n users with a token each.
 func fill(tb testing.TB, s *Store, n int) {
 	tb.Helper()
-	ctx := context.Background()
-	err := s.locked(ctx, func(tx *sql.Tx) error {
-		in, err := s.newInserter(ctx, tx)
-		if err != nil {
-			return err
-		}
-		defer in.close()
-		for i := range n {
-			t := otp.NewTOTP(mfa.NameOf(fmt.Sprintf("user%05d@example.org", i)))
-			t.ID, t.Serial, t.Label = fmt.Sprintf("tok%09d", i), fmt.Sprintf("S%07d", i), "Feitian c200"
-			if err := in.add(ctx, t); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	tokens := make([]otp.Token, n)
+	for i := range tokens {
+		t := otp.NewTOTP(mfa.NameOf(fmt.Sprintf("user%05d@example.org", i)))
+		t.ID, t.Serial, t.Label = fmt.Sprintf("tok%09d", i), fmt.Sprintf("S%07d", i), "Feitian c200"
+		tokens[i] = t
+	}
+	if _, err := s.AddTokens(context.Background(), tokens, mfa.Event{Details: mfa.Details{Text: "fill"}}); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -114,9 +104,9 @@ func BenchmarkOpen(b *testing.B) {
 			fill(b, s, 100_000)
 			s.stop() // no folding
 			for n := 0; n < tail; {
-				rows := make([]row, 1000)
+				rows := make([]record.Row, 1000)
 				for i := range rows {
-					rows[i], _ = s.newRow(loginEvent(n), true)
+					rows[i], _ = record.NewRow(loginEvent(n), true, s.opt.Now())
 					n++
 				}
 				if err := s.commitRows(rows); err != nil {

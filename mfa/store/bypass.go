@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 const (
@@ -22,14 +22,13 @@ const (
 // counts with the monotonic clock, and one that starts later believes the wall
 // clock only where it has not been set back since.
 type bypass struct {
-	mfa.Bypass
-	seen time.Time // by the wall clock
+	record.Bypass
 	ends time.Time // by the monotonic clock; set where it is in a server's memory
 }
 
-// left is how long a bypass that comes from the disk still lasts.
-func (b *bypass) left(wall time.Time) time.Duration {
-	if wall.Before(b.seen.Add(-clockSlack)) {
+// timeLeft is how long a bypass that comes from the disk still lasts.
+func timeLeft(b *record.Bypass, wall time.Time) time.Duration {
+	if wall.Before(b.Seen.Add(-clockSlack)) {
 		return 0
 	}
 	return min(b.Until.Sub(wall), b.Until.Sub(b.Began), mfa.MaxBypass)
@@ -63,7 +62,7 @@ func (s *Store) BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, 
 // EndBypass ends a bypass before its time; ErrNotFound if there is none with this id.
 func (s *Store) EndBypass(ctx context.Context, id int64, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: bypass")
-	list, err := pullBypasses(ctx, s.db)
+	list, err := s.db.Bypasses(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,9 +79,9 @@ func (s *Store) EndBypass(ctx context.Context, id int64, ev mfa.Event) (err erro
 // clock; at or below 0 it is over, and a server has yet to note it.
 func (s *Store) StoredBypasses(ctx context.Context) (list []mfa.Bypass, left []time.Duration, err error) {
 	defer wrap(&err, "store: bypasses")
-	stored, err := pullBypasses(ctx, s.db)
+	stored, err := s.db.Bypasses(ctx)
 	for i := range stored {
-		list, left = append(list, stored[i].Bypass), append(left, stored[i].left(s.opt.Now()))
+		list, left = append(list, stored[i].Bypass), append(left, timeLeft(&stored[i], s.opt.Now()))
 	}
 	return list, left, err
 }
@@ -97,7 +96,7 @@ func (s *Store) Bypasses() []mfa.Bypass {
 	var list []mfa.Bypass
 	for i := range *stored {
 		if b := &(*stored)[i]; !b.over(wall, now) {
-			list = append(list, b.Bypass)
+			list = append(list, b.Bypass.Bypass)
 		}
 	}
 	return list
@@ -117,7 +116,7 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 	for i := range *stored {
 		b := &(*stored)[i]
 		if !b.over(wall, now) {
-			note = note || wall.Sub(b.seen) >= seenEvery
+			note = note || wall.Sub(b.Seen) >= seenEvery
 			continue
 		}
 		ev := mfa.Event{Time: wall, Origin: mfa.Origin{User: b.User, Client: b.Client}, Details: mfa.Details{Text: "bypass ended by itself: " + b.String()}}
@@ -131,22 +130,22 @@ func (s *Store) TendBypasses(ctx context.Context) (err error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
 	err = s.keep(ctx, op.SeeBypasses{At: wall})
+	if err != nil {
+		return err
+	}
+	list, err := s.db.Bypasses(ctx)
 	if err == nil {
-		err = s.readBypasses(ctx, s.db)
+		s.knowBypasses(list)
 	}
 	return err
 }
 
-// readBypasses takes over what is on disk. One that is known keeps its end: the
+// knowBypasses takes over what is on disk. One that is known keeps its end: the
 // wall clock may have been set since. wmu is held.
-func (s *Store) readBypasses(ctx context.Context, q querier) error {
-	list, err := pullBypasses(ctx, q)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 {
+func (s *Store) knowBypasses(stored []record.Bypass) {
+	if len(stored) == 0 {
 		s.bypasses.Store(nil)
-		return nil
+		return
 	}
 	ends := map[int64]time.Time{}
 	if known := s.bypasses.Load(); known != nil {
@@ -155,28 +154,13 @@ func (s *Store) readBypasses(ctx context.Context, q querier) error {
 		}
 	}
 	wall, now := s.opt.Now(), time.Now()
-	for i := range list {
-		b := &list[i]
-		var ok bool
-		if b.ends, ok = ends[b.ID]; !ok {
-			b.ends = now.Add(b.left(wall))
+	list := make([]bypass, len(stored))
+	for i := range stored {
+		end, known := ends[stored[i].ID]
+		if !known {
+			end = now.Add(timeLeft(&stored[i], wall))
 		}
+		list[i] = bypass{stored[i], end}
 	}
 	s.bypasses.Store(&list)
-	return nil
-}
-
-func pullBypasses(ctx context.Context, q querier) (list []bypass, err error) {
-	const query = `SELECT id, grp, client, began, until, seen, reason, operator, user FROM bypasses ORDER BY id`
-	err = each(ctx, q, query, nil, func(r *sql.Rows) error {
-		var b bypass
-		var began, until, seen int64
-		var group, user string
-		err := r.Scan(&b.ID, &group, &b.Client, &began, &until, &seen, &b.Reason, &b.Operator, &user)
-		b.Group, b.User = mfa.GroupOf(group), mfa.NameOf(user)
-		b.Began, b.Until, b.seen = fromMicros(began), fromMicros(until), fromMicros(seen)
-		list = append(list, b)
-		return err
-	})
-	return list, err
 }

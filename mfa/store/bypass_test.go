@@ -25,7 +25,7 @@ func newWallClock() *wallClock {
 func (c *wallClock) now() time.Time       { return time.UnixMicro(c.Load()).UTC() }
 func (c *wallClock) step(d time.Duration) { c.Add(d.Microseconds()) }
 
-func (c *wallClock) open(t *testing.T, dir string, server bool) *Store {
+func (c *wallClock) Open(t *testing.T, dir string, server bool) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), Options{Dir: dir, Server: server, Now: c.now})
 	must(t, err)
@@ -73,7 +73,7 @@ func adminTexts(t *testing.T, s *Store) string {
 
 func TestBypassBesideServer(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()
-	server, command := clock.open(t, dir, true), clock.open(t, dir, false)
+	server, command := clock.Open(t, dir, true), clock.Open(t, dir, false)
 	wantBypasses(t, server, "before", "")
 	staff := begin(t, command, "staff", "vpn", time.Hour)
 	wantBypasses(t, server, "when the command returns", "staff")
@@ -95,7 +95,7 @@ func TestBypassBesideServer(t *testing.T) {
 
 func TestBypassEndsByItself(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()
-	server := clock.open(t, dir, true)
+	server := clock.Open(t, dir, true)
 	begin(t, server, "staff", "", time.Hour)
 	begin(t, server, "admins", "", 2*time.Hour)
 	clock.step(time.Hour - time.Microsecond)
@@ -128,13 +128,13 @@ func TestBypassOverRestarts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, clock := t.TempDir(), newWallClock()
-			server := clock.open(t, dir, true)
+			server := clock.Open(t, dir, true)
 			begin(t, server, "staff", "", time.Hour)
 			clock.step(10 * time.Minute)
 			must(t, server.TendBypasses(t.Context()))
 			must(t, server.Close())
 			clock.step(tt.step)
-			server = clock.open(t, dir, true)
+			server = clock.Open(t, dir, true)
 			wantBypasses(t, server, "after the restart", tt.want)
 			must(t, server.TendBypasses(t.Context()))
 			if ended := strings.Contains(adminTexts(t, server), "ended by itself"); ended != (tt.want == "") {
@@ -148,7 +148,7 @@ func TestBypassOverRestarts(t *testing.T) {
 // last longer when the clock of the machine goes back, nor does it end at once.
 func TestBypassClockBack(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()
-	server, command := clock.open(t, dir, true), clock.open(t, dir, false)
+	server, command := clock.Open(t, dir, true), clock.Open(t, dir, false)
 	begin(t, command, "staff", "", 300*time.Millisecond)
 	began := time.Now()
 	clock.step(-time.Hour)
@@ -167,21 +167,21 @@ func TestBypassClockBack(t *testing.T) {
 // whole bypass again.
 func TestBypassRestartsDoNotAddUp(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()
-	server := clock.open(t, dir, true)
+	server := clock.Open(t, dir, true)
 	begin(t, server, "staff", "", time.Hour)
 	for range 5 {
 		clock.step(20 * time.Minute)
 		must(t, server.TendBypasses(t.Context()))
 		must(t, server.Close())
 		clock.step(-15 * time.Minute)
-		server = clock.open(t, dir, true)
+		server = clock.Open(t, dir, true)
 	}
 	wantBypasses(t, server, "after restarts with the clock set back", "")
 }
 
 func TestBypassBounds(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()
-	s := clock.open(t, dir, true)
+	s := clock.Open(t, dir, true)
 	good := mfa.Bypass{Group: mfa.GroupOf("staff"), Reason: "test"}
 	for name, x := range map[string]struct {
 		b mfa.Bypass
@@ -207,10 +207,10 @@ func TestBypassBounds(t *testing.T) {
 		t.Errorf("more than %d at once", op.MaxBypasses)
 	}
 	// Whoever writes into the database does not get more than a command does.
-	_, err := s.db.ExecContext(t.Context(), `UPDATE bypasses SET until = until + 1000000000000`)
+	_, err := beside(t, s).ExecContext(t.Context(), `UPDATE bypasses SET until = until + 1000000000000`)
 	must(t, err)
 	must(t, s.Close())
-	s = clock.open(t, dir, true)
+	s = clock.Open(t, dir, true)
 	for _, b := range *s.bypasses.Load() {
 		if left := time.Until(b.ends); left > mfa.MaxBypass {
 			t.Fatalf("%v left", left)
@@ -221,9 +221,9 @@ func TestBypassBounds(t *testing.T) {
 // A server that cannot write must not keep a bypass in force.
 func TestBypassEndsWithoutDisk(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()
-	s := clock.open(t, dir, true)
+	s := clock.Open(t, dir, true)
 	begin(t, s, "staff", "", time.Hour)
-	_, err := s.db.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE DELETE ON bypasses BEGIN SELECT raise(ABORT, 'disk full'); END`)
+	_, err := beside(t, s).ExecContext(t.Context(), `CREATE TRIGGER full BEFORE DELETE ON bypasses BEGIN SELECT raise(ABORT, 'disk full'); END`)
 	must(t, err)
 	clock.step(time.Hour)
 	if err := s.TendBypasses(t.Context()); err == nil {
@@ -231,12 +231,12 @@ func TestBypassEndsWithoutDisk(t *testing.T) {
 	}
 	wantBypasses(t, s, "at its end", "")
 	must(t, s.Close())
-	wantBypasses(t, clock.open(t, dir, true), "after the restart", "")
+	wantBypasses(t, clock.Open(t, dir, true), "after the restart", "")
 }
 
 // The path of a login: no bypass costs nothing.
 func TestNoBypassAllocates(t *testing.T) {
-	s := newWallClock().open(t, t.TempDir(), true)
+	s := newWallClock().Open(t, t.TempDir(), true)
 	if n := testing.AllocsPerRun(100, func() { s.Bypasses() }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -2,13 +2,14 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 const (
@@ -22,13 +23,13 @@ const (
 // for ErrNotSeen: the change is on disk. Without an operation the event stands for itself.
 func (s *Store) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.Done, err error) {
 	if !s.opt.Server {
-		if done, err = s.commitOps(ctx, ev, ops...); err != nil || len(ops) == 0 {
+		if done, err = s.db.Apply(ctx, ev, ops...); err != nil || len(ops) == 0 {
 			return done, err
 		}
-		return done, s.awaitServer(ctx, done.Change)
+		return done, s.db.AwaitServer(ctx, done.Change)
 	}
 	s.wmu.Lock()
-	done, err = s.commitOps(ctx, ev, ops...)
+	done, err = s.db.Apply(ctx, ev, ops...)
 	s.wmu.Unlock()
 	if err != nil || len(ops) == 0 {
 		return done, err
@@ -37,7 +38,7 @@ func (s *Store) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.
 }
 
 // keep writes notes in one commit. A server calls it with wmu held.
-func (s *Store) keep(ctx context.Context, notes ...op.Note) error { return s.keepNotes(ctx, notes...) }
+func (s *Store) keep(ctx context.Context, notes ...op.Note) error { return s.db.Keep(ctx, notes...) }
 
 // keepLocked is keep for a caller that does not hold wmu.
 func (s *Store) keepLocked(ctx context.Context, notes ...op.Note) error {
@@ -51,12 +52,6 @@ func (s *Store) keepLocked(ctx context.Context, notes ...op.Note) error {
 // is cheaper on an idle server, says only that somebody has committed, and under
 // load the writer always has.
 func (s *Store) poll(ctx context.Context) {
-	last, err := s.db.PrepareContext(ctx, `SELECT coalesce(max(id), 0) FROM changes`)
-	if err != nil {
-		s.log.Error("changes by commands are not seen: restart the server", zap.Error(err))
-		return
-	}
-	defer last.Close()
 	var seen int64
 	var failed bool
 	tick := time.NewTicker(pollEvery)
@@ -67,9 +62,7 @@ func (s *Store) poll(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		var id int64
-		// Without the context: one that can end costs a goroutine a statement.
-		err := last.QueryRowContext(context.Background()).Scan(&id)
+		id, err := s.db.LastChange()
 		if err == nil && id != seen {
 			if err = s.catchUp(context.Background()); err == nil {
 				seen = id
@@ -96,58 +89,29 @@ func (s *Store) catchUp(ctx context.Context) error {
 func (s *Store) catchUpChunk(ctx context.Context) (more bool, err error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
+	n, err := s.db.Changes(ctx, s.applied, pollChunk)
+	if err != nil || n.Last == s.applied {
 		return false, err
 	}
-	defer tx.Rollback()
-	var users []string
-	var last int64
-	var global bool
-	const query = `SELECT id, user FROM changes WHERE id > ? ORDER BY id LIMIT ?`
-	err = each(ctx, tx, query, []any{s.applied, pollChunk}, func(r *sql.Rows) error {
-		var user sql.NullString
-		if err := r.Scan(&last, &user); err != nil {
-			return err
-		}
-		if global = global || !user.Valid; user.Valid {
-			users = append(users, user.String)
-		}
-		return nil
-	})
-	if err != nil || last == 0 {
-		return false, err
-	}
-	if global {
-		if err := s.reloadGlobal(ctx, tx); err != nil {
+	if n.Site != nil {
+		if err := s.knowSite(n.Site); err != nil {
 			return false, err
 		}
 	}
-	if len(users) > 0 {
-		read, err := pull(ctx, tx, `WHERE user IN (SELECT user FROM changes WHERE id > ? AND id <= ?)`, s.applied, last)
-		if err != nil {
-			return false, err
-		}
-		s.put(users, read)
-	}
-	s.applied = last
+	s.put(n.Users, n.Accounts)
+	s.applied = n.Last
 	s.tail.Add(1) // its event, for the janitor
-	return true, s.acknowledge(last)
+	return true, s.db.Acknowledge(n.Last)
 }
 
-// reloadGlobal reads the keys, the bypasses and the latches again. Latches that
-// are not yet on disk stay.
-func (s *Store) reloadGlobal(ctx context.Context, q querier) error {
-	if err := s.readKeys(); err != nil {
+// knowSite takes over the keys, the bypasses and the latches. Latches that are not yet on
+// disk stay. wmu is held.
+func (s *Store) knowSite(site *record.Site) error {
+	if err := s.keys.Load(); err != nil {
 		return err
 	}
-	if err := s.readBypasses(ctx, q); err != nil {
-		return err
-	}
-	latches, err := pullLatches(ctx, q)
-	if err != nil {
-		return err
-	}
+	s.knowBypasses(site.Bypasses)
+	latches := latchesOf(site.Latches)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, since := range s.unsaved.latches {
@@ -156,3 +120,6 @@ func (s *Store) reloadGlobal(ctx context.Context, q querier) error {
 	s.latches = latches
 	return nil
 }
+
+// Announce writes down for commands what this server says of itself.
+func (s *Store) Announce(v datadir.Serving) error { return datadir.Announce(s.opt.Dir, v) }

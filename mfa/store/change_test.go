@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -193,17 +193,9 @@ func TestUnblockedBeforeClockBack(t *testing.T) {
 func TestPruneKeepsUnseenChanges(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	ctx := t.Context()
-	must(t, s.update(ctx, func(tx *sql.Tx) error {
-		if err := ensureUser(ctx, tx, mfa.NameOf("eve")); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1`); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO changes (user) VALUES ('eve');
-			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO changes (user) SELECT '' FROM n`, keepChanges)
-		return err
-	}))
+	_, err := beside(t, s).ExecContext(ctx, `BEGIN IMMEDIATE; INSERT INTO users (user, name, blocked) VALUES ('eve', 'eve', 1); INSERT INTO changes (user) VALUES ('eve');
+			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO changes (user) SELECT '' FROM n; COMMIT`, keepChanges)
+	must(t, err)
 	must(t, s.prune(ctx))
 	must(t, s.catchUp(ctx))
 	u, err := s.User(ctx, mfa.NameOf("eve"))
@@ -347,25 +339,25 @@ func TestForeignRoot(t *testing.T) {
 		"theirs": service, "theirs/below": service, "theirs/new/data": service, "far": service, "far/data": service, "theirlink": service,
 	} {
 		path = filepath.Join(dir, path)
-		if uid, _, err := Owner(path); err != nil || uid != want {
+		if uid, _, err := datadir.Owner(path); err != nil || uid != want {
 			t.Errorf("%s: got owner %d, %v; want %d", path, uid, err, want)
 		}
 		s, err := Open(t.Context(), Options{Dir: path})
 		if err == nil {
 			s.Close()
 		}
-		if refused := errors.Is(err, ErrOwner); refused != (want != 0) {
+		if refused := errors.Is(err, datadir.ErrOwner); refused != (want != 0) {
 			t.Errorf("%s: opened with %v", path, err)
 		}
 	}
-	if _, _, err := Owner(filepath.Join(dir, "round")); err == nil {
+	if _, _, err := datadir.Owner(filepath.Join(dir, "round")); err == nil {
 		t.Error("a link to itself has an owner")
 	}
 }
 
 // TestNoLinks: a link in data_dir does not lead the server to another file.
 func TestNoLinks(t *testing.T) {
-	for _, name := range []string{lockFile, appliedFile} {
+	for _, name := range []string{datadir.LockFile, "applied"} {
 		dir, other := t.TempDir(), filepath.Join(t.TempDir(), "other")
 		must(t, os.WriteFile(other, []byte("precious"), 0o600))
 		must(t, os.Symlink(other, filepath.Join(dir, name)))

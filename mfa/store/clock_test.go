@@ -33,7 +33,7 @@ func TestClockBehindTrail(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.db.Exec(`DELETE FROM events`); err != nil {
+	if _, err := beside(t, s).Exec(`DELETE FROM events`); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -13,7 +13,7 @@ import (
 // reopener opens stores and remembers how.
 type reopener map[any]store.Options
 
-func (r reopener) open(t *testing.T, opt store.Options) *store.Store {
+func (r reopener) Open(t *testing.T, opt store.Options) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), opt)
 	if err != nil {
@@ -29,13 +29,13 @@ func (r reopener) reopen(t *testing.T, s any) *store.Store {
 	if err := s.(*store.Store).Close(); err != nil {
 		t.Fatal(err)
 	}
-	return r.open(t, r[s])
+	return r.Open(t, r[s])
 }
 
 func TestTokenStore(t *testing.T) {
 	r := reopener{}
 	otptest.RunStore(t,
-		func(t *testing.T) otptest.Store { return r.open(t, store.Options{Dir: t.TempDir(), Server: true}) },
+		func(t *testing.T) otptest.Store { return r.Open(t, store.Options{Dir: t.TempDir(), Server: true}) },
 		func(t *testing.T, s otptest.Store) otptest.Store { return r.reopen(t, s) })
 }
 
@@ -43,7 +43,7 @@ func TestJournalAndDirectory(t *testing.T) {
 	r := reopener{}
 	storetest.Run(t, storetest.Harness{
 		Open: func(t *testing.T, now func() time.Time) storetest.Store {
-			return r.open(t, store.Options{Dir: t.TempDir(), Server: true, Now: now})
+			return r.Open(t, store.Options{Dir: t.TempDir(), Server: true, Now: now})
 		},
 		Reopen: func(t *testing.T, s storetest.Store) storetest.Store { return r.reopen(t, s) },
 		Trail: func(t *testing.T, s storetest.Store) []mfa.Event {

@@ -1,14 +1,18 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 // Devices implements device.Store. The keys belong to the store.
@@ -19,11 +23,11 @@ func (s *Store) Devices(ctx context.Context, user mfa.Name) ([]device.Device, er
 // DevicesOf implements device.Registrations.
 func (s *Store) DevicesOf(ctx context.Context, user mfa.Name, provider string) (list []device.Device, err error) {
 	defer wrap(&err, "store: devices")
-	err = s.view(ctx, user, func(a *account) {
+	err = s.view(ctx, user, func(a *record.Account) {
 		if a == nil {
 			return
 		}
-		for _, d := range a.devices {
+		for _, d := range a.Devices {
 			if d.Provider == provider {
 				list = append(list, *d)
 			}
@@ -51,7 +55,7 @@ func (s *Store) device(ctx context.Context, id string) (device.Device, error) {
 		}
 		return device.Device{}, device.ErrNoDevice
 	}
-	accounts, err := pull(ctx, s.db, `WHERE user IN (SELECT user FROM devices WHERE id = ?)`, id)
+	accounts, err := s.db.Accounts(ctx, record.Which{Device: id})
 	if err != nil {
 		return device.Device{}, fmt.Errorf("store: device: %w", err)
 	}
@@ -73,8 +77,8 @@ func (s *Store) Registered(ctx context.Context, id string) error {
 // ListDevices returns the devices of a user, or of everybody for the zero Name.
 func (s *Store) ListDevices(ctx context.Context, user mfa.Name) (list []device.Device, err error) {
 	defer wrap(&err, "store: devices")
-	err = s.list(ctx, user, func(a *account) {
-		for _, d := range a.devices {
+	err = s.list(ctx, user, func(a *record.Account) {
+		for _, d := range a.Devices {
 			list = append(list, *d)
 		}
 	})
@@ -88,14 +92,14 @@ const enrollTries = 8
 func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (_ device.Device, err error) {
 	defer wrap(&err, "store: enrolment")
 	// A look without the write lock first: anybody can send a wrong invitation.
-	in, err := s.invited(ctx, s.db, hash)
+	in, err := s.db.Invitation(ctx, hash)
 	if err != nil {
 		return device.Device{}, err
 	}
 	d.User = in.User
 	wanted := d.Name
 	for range enrollTries {
-		names, err := deviceNames(ctx, s.db, d.User.Key().String(), "")
+		names, err := s.deviceNames(ctx, d.User)
 		if err != nil {
 			return device.Device{}, err
 		}
@@ -109,6 +113,18 @@ func (s *Store) Enroll(ctx context.Context, hash [32]byte, d device.Device) (_ d
 		}
 	}
 	return device.Device{}, device.ErrNameTaken
+}
+
+// deviceNames returns the names of a user's devices on disk: memory may not have the last.
+func (s *Store) deviceNames(ctx context.Context, user mfa.Name) (names []string, err error) {
+	key := user.Key().String()
+	accounts, err := s.db.Accounts(ctx, record.Which{User: key})
+	if a := accounts[key]; err == nil && a != nil {
+		for _, d := range a.Devices {
+			names = append(names, d.Name)
+		}
+	}
+	return names, err
 }
 
 // AddDevice registers a device of another provider than our own.
@@ -191,4 +207,77 @@ func ownChange(by device.Device, text string) mfa.Event {
 		Origin: mfa.Origin{User: by.User}, Method: string(mfa.MethodPush), Details: mfa.Details{Text: text},
 		Approval: mfa.Approval{Device: by.Name, DeviceID: by.ID},
 	}
+}
+
+// AddPasskey gives a device its passkey, with an event. device.ErrPasskeyExists if
+// the device has one, or another device has this one; device.ErrNoDevice if there
+// is no such device.
+func (s *Store) AddPasskey(ctx context.Context, dev device.Device, p device.Passkey) (err error) {
+	defer wrap(&err, "store: passkey")
+	ev := ownChange(dev, fmt.Sprintf("device %q has a passkey from now on", dev.Name))
+	_, err = s.Apply(ctx, ev, op.AddPasskey{User: dev.User, Device: dev.ID, Passkey: p})
+	return err
+}
+
+// UsePasskey notes that the device's passkey p has signed, with the count that p
+// has now. device.ErrBadPasskey unless that count is a new one (WebAuthn §6.1.1),
+// and the device still has this passkey. It is in memory at once, so that of two
+// copies only one gets through, and on disk a little later: what a crash loses
+// makes an old count look new, and no signature genuine.
+func (s *Store) UsePasskey(_ context.Context, id string, p device.Passkey) error {
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[id]
+	switch {
+	case d == nil:
+		return device.ErrNoDevice
+	case d.Passkey == nil || !bytes.Equal(d.Passkey.ID, p.ID):
+		return fmt.Errorf("store: %w: the device has another one", device.ErrBadPasskey)
+	case (p.Count > 0 || d.Passkey.Count > 0) && p.Count <= d.Passkey.Count:
+		return fmt.Errorf("store: %w: its count of signatures went from %d to %d: there may be a copy of it", device.ErrBadPasskey, d.Passkey.Count, p.Count)
+	}
+	d.Passkey = &p
+	s.unsaved.seen(id)
+	return nil
+}
+
+// ErrBlocked means that a user who is blocked gets no invitation.
+var ErrBlocked = op.ErrBlocked
+
+// Invite stores an invitation in the place of the user's older one. ErrBlocked
+// for a user who is blocked.
+func (s *Store) Invite(ctx context.Context, in device.Invitation, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: invitation")
+	_, err = s.Apply(ctx, ev, op.Invite{Invitation: in})
+	return err
+}
+
+// Uninvite ends a user's invitation. ErrNotFound where there is none.
+func (s *Store) Uninvite(ctx context.Context, user mfa.Name, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: invitation")
+	_, err = s.Apply(ctx, ev, op.Uninvite{User: user})
+	return err
+}
+
+// Invitations returns those that are valid, of a user, or of everybody for no name, by user.
+func (s *Store) Invitations(ctx context.Context, user mfa.Name) (list []device.Invitation, err error) {
+	defer wrap(&err, "store: invitations")
+	key, now := user.Key().String(), s.opt.Now()
+	all, err := s.db.Invitations(ctx)
+	for _, in := range all {
+		if now.Before(in.Expires) && (key == "" || in.User.Key().String() == key) {
+			list = append(list, in)
+		}
+	}
+	slices.SortFunc(list, func(a, b device.Invitation) int { return strings.Compare(a.User.Key().String(), b.User.Key().String()) })
+	return list, err
+}
+
+// Invited implements device.Store.
+func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ device.Invitation, err error) {
+	defer wrap(&err, "store: invitation")
+	return s.db.Invitation(ctx, hash)
 }

@@ -1,20 +1,24 @@
-// Package store is the one database: users, tokens, devices, blocks, bypasses,
-// the audit trail. It is SQLite in data_dir, embedded, beside the key that seals the
-// tokens' secrets. It implements the small stores that otp, mfa/device, mfa and
-// radius ask for; cmd/radmatch opens it, for the server and for each command.
+// Package store is what radmatch keeps: users, tokens, devices, blocks, bypasses,
+// the audit trail. It implements the small stores that otp, mfa/device, mfa and
+// radius ask for; cmd/radmatch opens it, for the server and for each command. Here are
+// the memory of a server, the write queue, and what operations and queries mean; the
+// database is a Backend (package sqlite), and package seal seals the tokens' secrets.
 //
 // The server answers reads from memory and adds one row a login, in group
 // commits that are synced to disk. The row carries the used step; which steps
 // are used is decided in memory, which is rebuilt from the rows at start.
 // What NAS devices report of sessions is in a table of its own, with ids of the
 // same sequence, and shares commits, folding and pruning.
-// Commands write beside the server: each write leaves a line in the table
-// `changes`, which the server looks for every 20 ms.
+//
+// Each other change is made of operations (package op), which Store.Apply applies in
+// one commit with their event. Commands make them beside the server, which looks for
+// changes every 20 ms.
 //
 // Goroutines of a server: the writer (the queue of rows), the poller (changes
 // by other processes), the janitor (folding, pruning, what may be written
 // later). Locks: wmu is held by whoever writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
 // over a call; queue.mu guards the queue, marks.mu what tells a report from its
-// retransmission, prompts.mu what is to be written about open prompts. wmu is taken before the others, marks.mu before queue.mu.
+// retransmission, prompts.mu what is to be written about open prompts. wmu is taken
+// before the others, marks.mu before queue.mu.
 package store

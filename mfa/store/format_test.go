@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 // Events and prompts of databases that exist are read as they were written, and are
@@ -27,13 +28,15 @@ func TestFormatOnDisk(t *testing.T) {
 		}}
 	plain := want
 	plain.Approval, plain.Details, plain.Packets, plain.Claimed = mfa.Approval{}, mfa.Details{}, nil, false
-	front, err := encodeEvent(&plain)
-	must(t, err)
-	data, err := encodeEvent(&want)
-	must(t, err)
+	encode := func(ev mfa.Event) []byte {
+		r, err := record.NewRow(ev, false, at)
+		must(t, err)
+		return r.Data
+	}
+	front, data := encode(plain), encode(want)
 	sameJSON(t, string(data[len(front):]), details)
 	var got mfa.Event
-	must(t, decodeEvent(append(front, details...), &got))
+	must(t, record.DecodeEvent(append(front, details...), &got))
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("event\n got %+v\nwant %+v", got, want)
 	}
@@ -50,7 +53,7 @@ func TestFormatOnDisk(t *testing.T) {
 			t.Errorf("the test sets no %s", f.Name)
 		}
 	}
-	data, err = encodePrompt(open)
+	data, err := encodePrompt(open)
 	must(t, err)
 	sameJSON(t, string(data), prompt)
 	if got, err := decodePrompt([]byte(prompt)); err != nil || !reflect.DeepEqual(got, open) {

@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 const (
@@ -90,58 +93,11 @@ func (s *Store) foldWhileIdle(ctx context.Context) error {
 	return nil
 }
 
-// fold brings the next events into the tables that are slow to write: the uses
-// into tokens, the users into the index. Rows after meta 'folded' are found by
-// looking at all of them.
+// fold folds the next events.
 func (s *Store) fold(ctx context.Context) (n int, err error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	var last int64
-	err = s.update(ctx, func(tx *sql.Tx) error {
-		uses := make(map[string]*token)
-		var users []string
-		var ids []int64
-		const query = `SELECT id, coalesce(user, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + foldedMark + `
-			UNION ALL SELECT id, coalesce(user, ''), '', NULL, 0 FROM accounting WHERE id > ` + foldedMark + ` ORDER BY 1 LIMIT ?`
-		err := each(ctx, tx, query, []any{chunk}, func(r *sql.Rows) error {
-			var user, id string
-			var step sql.NullInt64
-			var drift int64
-			if err := r.Scan(&last, &user, &id, &step, &drift); err != nil {
-				return err
-			}
-			n++
-			if user != "" {
-				users, ids = append(users, mfa.NameOf(user).Key().String()), append(ids, last)
-			}
-			if step.Valid {
-				if uses[id] == nil {
-					uses[id] = new(token)
-				}
-				uses[id].used(step.Int64, drift)
-			}
-			return nil
-		})
-		if err != nil || n == 0 {
-			return err
-		}
-		insert, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO event_user (user, id) VALUES (?, ?)`)
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
-		for i, user := range users {
-			if _, err := insert.ExecContext(ctx, user, ids[i]); err != nil {
-				return err
-			}
-		}
-		if err := foldUses(ctx, tx, uses); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'folded'`, last)
-		return err
-	})
-	if err != nil {
+	if n, err = s.db.Fold(ctx, chunk); err != nil {
 		return 0, err
 	}
 	left := max(s.tail.Load()-int64(n), 1) // others write events too, which are not counted
@@ -152,31 +108,249 @@ func (s *Store) fold(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// foldUses brings the last uses of tokens into their rows. A use may have waited
-// for the disk while its token was removed.
-func foldUses(ctx context.Context, tx *sql.Tx, uses map[string]*token) error {
-	update, err := tx.PrepareContext(ctx, `UPDATE tokens SET next = ?2, drift = ?3 WHERE id = ?1 AND next < ?2`)
+const (
+	// reportShare is the part of MaxSize that reports of sessions may fill, beside
+	// the events: however many come, no event goes for one.
+	reportShare = 4
+	// spareFor is how long an event that counts against its user stays, whatever
+	// the size: a server that starts rebuilds the limits from them.
+	spareFor = 30 * 24 * time.Hour
+	// sayEvery bounds the lines about what was removed.
+	sayEvery = time.Hour
+	// clockEvery is how far the clock that prunes may be behind after a restart.
+	clockEvery = time.Hour
+)
+
+// earliest is before any server of this program: a clock before it was never
+// set, and is not remembered.
+var earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// pruner is what the janitor keeps from one pruning to the next.
+type pruner struct {
+	clock time.Time // see trusted; zero: not read yet
+	saved time.Time // clock as it is on disk
+	at    time.Time // when clock was set, for its monotonic part
+
+	old, reports, early gone // older than Keep; reports, and events, for their size
+}
+
+// gone is what was removed since the last line about it.
+type gone struct {
+	n    int
+	said time.Time
+}
+
+// due adds n and reports whether it is time for a line.
+func (g *gone) due(n int, now time.Time) bool {
+	g.n += n
+	return g.n > 0 && (g.said.IsZero() || now.Sub(g.said) >= sayEvery)
+}
+
+// flush begins anew after a line.
+func (g *gone) flush(now time.Time) { *g = gone{said: now} }
+
+// prune removes the oldest events as Keep and MaxSize say, but none that is not
+// folded, and what else is outdated.
+func (s *Store) prune(ctx context.Context) error {
+	now, err := s.trusted(ctx)
 	if err != nil {
 		return err
 	}
-	defer update.Close()
-	for id, t := range uses {
-		r, err := update.ExecContext(ctx, id, t.next, t.drift)
-		if err := changed(r, err, ErrNotFound); err == nil {
-			continue
-		} else if !errors.Is(err, ErrNotFound) {
-			return err
+	// No change that memory does not have yet: it may be a block.
+	s.wmu.Lock()
+	err = s.db.Tidy(ctx, now, s.applied, keepChanges)
+	s.wmu.Unlock()
+	for n := 1; n > 0 && err == nil && ctx.Err() == nil; {
+		n, err = s.thin(ctx, now)
+	}
+	if err != nil {
+		return err
+	}
+	p := &s.pruner
+	old, err := s.pruneAge(ctx, now)
+	if p.old.due(old, s.tick()) {
+		s.log.Info("events older than events.keep were removed", zap.Int("events", p.old.n), zap.Time("older_than", now.Add(-s.opt.Keep)))
+		p.old.flush(s.tick())
+	}
+	if err != nil {
+		return err
+	}
+	reports, events, err := s.pruneSize(ctx, now)
+	if p.reports.due(reports, s.tick()) {
+		s.log.Warn("reports of sessions were removed: they fill their part of events.max_size", zap.Int("reports", p.reports.n))
+		p.reports.flush(s.tick())
+	}
+	return errors.Join(err, s.sayEarly(ctx, events))
+}
+
+// trusted is the clock for what is old. It follows the wall clock, but however
+// far that jumps, it moves on by no more than twice the time that has passed: a
+// clock that is wrong for a while must not empty the trail. Twice, so that the
+// time catches up in which no server ran.
+func (s *Store) trusted(ctx context.Context) (time.Time, error) {
+	p, now, tick := &s.pruner, s.opt.Now(), s.tick()
+	if p.clock.IsZero() {
+		clock, err := s.firstClock(ctx, now)
+		if err != nil {
+			return now, err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE removed SET next = ?2 WHERE id = ?1 AND next < ?2`, id, t.next); err != nil {
-			return err
+		p.clock, p.at = clock, tick
+	}
+	p.clock, p.at = p.clock.Add(2*tick.Sub(p.at)), tick
+	if p.clock.After(now) {
+		p.clock = now
+	}
+	if d := p.clock.Sub(p.saved); d > -clockEvery && d < clockEvery || now.Before(earliest) {
+		return p.clock, nil
+	}
+	err := s.keepLocked(ctx, op.SetClock{At: p.clock})
+	if err == nil {
+		p.saved = p.clock
+	}
+	return p.clock, err
+}
+
+// firstClock is the trusted clock of the server before this one. Where there was
+// none it is when the oldest event is due: so none goes at once.
+func (s *Store) firstClock(ctx context.Context, now time.Time) (time.Time, error) {
+	clock, oldest, err := s.db.Clock(ctx)
+	switch {
+	case err != nil:
+		return now, err
+	case !clock.IsZero():
+		s.pruner.saved = clock
+		return clock, nil
+	case !oldest.IsZero() && s.opt.Keep > 0:
+		return oldest.Add(s.opt.Keep), nil
+	}
+	return now, nil
+}
+
+// tick is a time whose differences are those of the monotonic clock.
+func (s *Store) tick() time.Time {
+	if s.opt.Tick != nil {
+		return s.opt.Tick()
+	}
+	return time.Now()
+}
+
+// pruneAge removes what is older than Keep.
+func (s *Store) pruneAge(ctx context.Context, now time.Time) (all int, err error) {
+	if s.opt.Keep <= 0 {
+		return 0, nil
+	}
+	cutoff := now.Add(-s.opt.Keep).UnixMicro()
+	for _, reports := range [...]bool{true, false} {
+		n, err := s.pruneTable(ctx, record.Pruning{Reports: reports, Before: cutoff, Spare: cutoff}, func(int64) bool { return true })
+		if all += n; err != nil {
+			return all, err
 		}
 	}
+	return all, nil
+}
+
+// pruneSize removes the oldest reports of sessions beyond their part of MaxSize,
+// and then the oldest events beyond MaxSize. Users, tokens and devices count into
+// neither.
+func (s *Store) pruneSize(ctx context.Context, now time.Time) (reports, events int, err error) {
+	size, err := s.db.Size(ctx)
+	if err != nil || s.opt.MaxSize <= 0 || size <= s.opt.MaxSize {
+		return 0, 0, err
+	}
+	if err := s.countReports(ctx); err != nil {
+		return 0, 0, err
+	}
+	others, err := s.db.OthersSize(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	const all = 1<<63 - 1
+	reports, err = s.pruneTable(ctx, record.Pruning{Reports: true, Before: all, Spare: all}, func(int64) bool { return s.reports.size() > s.opt.MaxSize/reportShare })
+	if err != nil {
+		return reports, 0, err
+	}
+	spare := now.Add(-spareFor).UnixMicro()
+	events, err = s.pruneTable(ctx, record.Pruning{Before: all, Spare: spare}, func(size int64) bool { return size-others-s.reports.size() > s.opt.MaxSize })
+	return reports, events, err
+}
+
+// pruneTable removes rows of p from the oldest on, as long as more says so of the size of
+// the database.
+func (s *Store) pruneTable(ctx context.Context, p record.Pruning, more func(size int64) bool) (all int, err error) {
+	for p.Limit = chunk; ctx.Err() == nil; {
+		size, err := s.db.Size(ctx)
+		if err != nil || !more(size) {
+			return all, err
+		}
+		n, last, err := s.pruneChunk(ctx, p)
+		all += n
+		if err != nil || n == 0 {
+			return all, err
+		}
+		p.From = last
+	}
+	return all, nil
+}
+
+func (s *Store) pruneChunk(ctx context.Context, p record.Pruning) (n int, last int64, err error) {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	n, last, freed, err := s.db.Prune(ctx, p)
+	if err == nil && p.Reports {
+		s.reports.Add(-freed)
+	}
+	return n, last, err
+}
+
+// sayEarly warns, at most hourly, of events that went before their time, and
+// writes it into the trail: somebody may want them gone.
+func (s *Store) sayEarly(ctx context.Context, n int) error {
+	early := &s.pruner.early
+	if !early.due(n, s.tick()) {
+		return nil
+	}
+	kept := "are kept for ever"
+	if s.opt.Keep > 0 {
+		kept = "should be kept for " + s.opt.Keep.String()
+	}
+	text := fmt.Sprintf("%d events that %s were removed: events.max_size is full", early.n, kept)
+	err := s.Note(ctx, mfa.Event{Details: mfa.Details{Text: text}})
+	if err != nil {
+		return err
+	}
+	s.tail.Add(1)
+	s.log.Warn("events were removed before their time: events.max_size is full", zap.Int("events", early.n), zap.Duration("keep", s.opt.Keep))
+	early.flush(s.tick())
 	return nil
 }
 
-// locked is update for what does not change memory.
-func (s *Store) locked(ctx context.Context, f func(*sql.Tx) error) error {
-	s.wmu.Lock()
-	defer s.wmu.Unlock()
-	return s.update(ctx, f)
+// reportSize is about what the reports of sessions fill. It is counted from the
+// first pruning on that has to know.
+type reportSize struct {
+	known  bool // by the janitor alone
+	octets atomic.Int64
+}
+
+func (r *reportSize) size() int64      { return r.octets.Load() }
+func (r *reportSize) Add(octets int64) { r.octets.Add(octets) }
+
+// countReports counts what is there, once.
+func (s *Store) countReports(ctx context.Context) error {
+	if s.reports.known {
+		return nil
+	}
+	s.wmu.Lock() // the writer counts its own from here on
+	last, err := s.db.LastEvent(ctx)
+	s.reports.octets.Store(0)
+	s.wmu.Unlock()
+	if err != nil {
+		return err
+	}
+	octets, err := s.db.ReportsSize(ctx, last)
+	if err != nil {
+		return err
+	}
+	s.reports.Add(octets)
+	s.reports.known = true
+	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"github.com/radmatch/radmatch/mfa/store/sqlite"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,7 @@ func TestLostDatabase(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := lose(filepath.Join(dir, databaseFile)); err != nil {
+			if err := lose(filepath.Join(dir, sqlite.File)); err != nil {
 				t.Fatal(err)
 			}
 			for _, server := range []bool{true, false} {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 func addDevice(t *testing.T, s *Store, user, id string) device.Device {
@@ -127,10 +128,10 @@ func TestDamagedPasskey(t *testing.T) {
 	s := quiet(t, Options{Dir: dir})
 	addDevice(t, s, "anna", "d1")
 	for _, damaged := range []string{"", "{}", "{", `{"id":"aWQ="}`} {
-		if _, err := s.db.Exec(`UPDATE devices SET passkey = ?`, []byte(damaged)); err != nil {
+		if _, err := beside(t, s).Exec(`UPDATE devices SET passkey = ?`, []byte(damaged)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := pull(t.Context(), s.db, ""); err == nil {
+		if _, err := s.db.Accounts(t.Context(), record.Which{}); err == nil {
 			t.Errorf("%q is read as no passkey", damaged)
 		}
 	}

@@ -2,13 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 // maxClockStep is how far the clock may have been set back while a prompt was open.
@@ -20,7 +19,6 @@ type openPrompts struct {
 	mu    sync.Mutex
 	dirty map[string]*mfa.OpenPrompt // by id; nil: to be deleted
 	disk  map[string]struct{}        // ids in the table
-	db    *sql.DB                    // does not sync: what is lost is only not shown again
 }
 
 // keptPrompt is a prompt on disk: its keys are the names of the fields, those of an
@@ -75,22 +73,21 @@ func (s *Store) DropPrompt(id string) {
 func (s *Store) OpenPrompts(ctx context.Context) (open []mfa.OpenPrompt, err error) {
 	defer wrap(&err, "store: prompts")
 	since := time.Now()
-	err = each(ctx, s.db, `SELECT data FROM prompts ORDER BY id`, nil, func(r *sql.Rows) error {
-		var data sql.RawBytes
-		if err := r.Scan(&data); err != nil {
-			return err
-		}
-		p, err := decodePrompt(data)
+	stored, err := s.db.Prompts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range stored {
+		p, err := decodePrompt(row.Data)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if p.Opened.Before(since) {
 			since = p.Opened
 		}
 		open = append(open, p)
-		return nil
-	})
-	if err != nil || len(open) == 0 {
+	}
+	if len(open) == 0 {
 		return nil, err
 	}
 	ended, err := s.endedSince(ctx, since.Add(-maxClockStep))
@@ -111,35 +108,23 @@ func (s *Store) OpenPrompts(ctx context.Context) (open []mfa.OpenPrompt, err err
 // endedSince returns the ids of all logins that have an event.
 func (s *Store) endedSince(ctx context.Context, t time.Time) (map[string]bool, error) {
 	ended := make(map[string]bool)
-	err := each(ctx, s.db, selectEvents+`events e WHERE id >= ?`, []any{t.UnixMicro()}, func(r *sql.Rows) error {
-		e, err := scanEvent(r)
+	for e, err := range s.db.Events(ctx, since(t, record.Selection{NoReports: true})) {
+		if err != nil {
+			return ended, err
+		}
 		ended[e.Event.ID] = true
-		return err
-	})
-	return ended, err
+	}
+	return ended, nil
 }
 
-// openPromptsTable opens the connection that does not sync, and reads which
-// prompts there are.
-func (s *Store) openPromptsTable(ctx context.Context) (err error) {
+// loadPrompts reads which prompts there are.
+func (s *Store) loadPrompts(ctx context.Context) error {
 	s.prompts.dirty, s.prompts.disk = make(map[string]*mfa.OpenPrompt), make(map[string]struct{})
-	u, err := url.Parse(s.dsn())
-	if err != nil {
-		return err
+	stored, err := s.db.Prompts(ctx)
+	for _, p := range stored {
+		s.prompts.disk[p.ID] = struct{}{}
 	}
-	// NORMAL: in WAL mode a commit survives the death of this process; a loss of
-	// power may undo the last ones, and never harms those that were synced.
-	u.RawQuery = url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "synchronous(NORMAL)"}}.Encode()
-	if s.prompts.db, err = sql.Open("sqlite", u.String()); err != nil {
-		return err
-	}
-	s.prompts.db.SetMaxOpenConns(1)
-	return each(ctx, s.db, `SELECT id FROM prompts`, nil, func(r *sql.Rows) error {
-		var id string
-		err := r.Scan(&id)
-		s.prompts.disk[id] = struct{}{}
-		return err
-	})
+	return err
 }
 
 // flushPrompts writes what changed, some at a time while logins wait.
@@ -156,28 +141,21 @@ func (s *Store) flushPrompts(ctx context.Context) error {
 	}
 }
 
-func (s *Store) writePrompts(ctx context.Context, todo map[string]*mfa.OpenPrompt) (err error) {
-	s.wmu.Lock()
-	defer s.wmu.Unlock()
-	tx, err := s.prompts.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
+func (s *Store) writePrompts(ctx context.Context, todo map[string]*mfa.OpenPrompt) error {
+	rows := make([]record.Prompt, 0, len(todo))
 	for id, p := range todo {
-		if p == nil {
-			_, err = tx.ExecContext(ctx, `DELETE FROM prompts WHERE id = ?`, id)
-		} else {
-			var data []byte
-			if data, err = encodePrompt(*p); err == nil {
-				_, err = tx.ExecContext(ctx, `INSERT INTO prompts (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data`, id, data)
+		row := record.Prompt{ID: id}
+		if p != nil {
+			var err error
+			if row.Data, err = encodePrompt(*p); err != nil {
+				return err
 			}
 		}
-		if err != nil {
-			return err
-		}
+		rows = append(rows, row)
 	}
-	return tx.Commit()
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.db.KeepPrompts(ctx, rows)
 }
 
 // take returns at most n changes. From then on they count as written.
@@ -211,11 +189,4 @@ func (o *openPrompts) putBack(todo map[string]*mfa.OpenPrompt) {
 			o.dirty[id] = p
 		}
 	}
-}
-
-func (o *openPrompts) close() error {
-	if o.db == nil {
-		return nil
-	}
-	return o.db.Close()
 }

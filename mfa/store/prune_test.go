@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 // clocks are the wall clock and the monotonic one of a test.
@@ -52,10 +53,10 @@ func TestPruneClockJump(t *testing.T) {
 			c := newClocks()
 			s := quiet(t, c.options(Options{Dir: t.TempDir(), Keep: 180 * 24 * time.Hour}))
 			if interim {
-				r, err := s.newRow(reportEvent(1, "anna", "interim"), false)
+				r, err := record.NewRow(reportEvent(1, "anna", "interim"), false, s.opt.Now())
 				must(t, err)
-				r.mark, r.interim = []byte("0123456789abcdef"), true
-				must(t, s.commitRows([]row{r}))
+				r.Mark, r.Interim = []byte("0123456789abcdef"), true
+				must(t, s.commitRows([]record.Row{r}))
 			}
 			c.fill(t, s, 34, time.Hour)
 			must(t, s.prune(t.Context()))
@@ -131,16 +132,16 @@ func TestPruneLess(t *testing.T) {
 func flood(t *testing.T, s *Store, octets int) {
 	t.Helper()
 	for n := 0; n < octets; {
-		var rows []row
+		var rows []record.Row
 		for range 500 {
 			ev := reportEvent(n, "mallory", "start")
 			ev.Session.NAS = strings.Repeat("x", 200)
-			r, err := s.newRow(ev, false)
+			r, err := record.NewRow(ev, false, s.opt.Now())
 			must(t, err)
 			key := markNumber(n)
-			r.mark = key[:]
+			r.Mark = key[:]
 			rows = append(rows, r)
-			n += len(r.data) + rowOverhead
+			n += len(r.Data) + record.RowOverhead
 		}
 		must(t, s.commitRows(rows))
 	}
@@ -154,7 +155,7 @@ func TestPruneShares(t *testing.T) {
 	const most = 1 << 20
 	core, logs := observer.New(zapcore.InfoLevel)
 	s := quiet(t, Options{Dir: t.TempDir(), MaxSize: most, Keep: time.Hour, Logger: zap.New(core)})
-	_, err := s.db.Exec(`INSERT INTO stats SELECT 'big', zeroblob(4 << 20)`)
+	_, err := beside(t, s).Exec(`INSERT INTO stats SELECT 'big', zeroblob(4 << 20)`)
 	must(t, err)
 	for n := range 100 {
 		put(t, s, loginEvent(n))

@@ -1,21 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"fmt"
+	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
-
-// Entry is an event with its place in the trail, which rises strictly.
-type Entry struct {
-	Seq   int64
-	Event mfa.Event
-}
 
 // Query selects events. The zero Query selects the newest.
 type Query struct {
@@ -37,29 +31,26 @@ const (
 )
 
 // Events returns the entries that q selects, oldest first.
-func (s *Store) Events(ctx context.Context, q Query) (_ []Entry, err error) {
+func (s *Store) Events(ctx context.Context, q Query) (_ []record.Entry, err error) {
 	defer wrap(&err, "store: events")
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback()
 	sel := q.selection()
-	user, parts := q.User.Key().String(), everybody()
-	if user != "" {
-		parts = userParts(user)
+	limit := min(cmp.Or(max(q.Limit, 0), DefaultLimit), MaxLimit)
+	found, err := s.events(ctx, sel, limit)
+	if sel.Newest {
+		slices.Reverse(found)
 	}
-	if sel.newest {
-		slices.Reverse(parts)
-	}
-	var found []Entry
-	for _, p := range parts {
-		if found, err = sel.read(ctx, tx, p, user, found); err != nil {
+	return found, err
+}
+
+// events returns the first entries of sel, at most limit.
+func (s *Store) events(ctx context.Context, sel record.Selection, limit int) (found []record.Entry, err error) {
+	for e, err := range s.db.Events(ctx, sel) {
+		if err != nil {
 			return nil, err
 		}
-	}
-	if sel.newest {
-		slices.Reverse(found)
+		if found = append(found, e); len(found) == limit {
+			break
+		}
 	}
 	return found, nil
 }
@@ -74,26 +65,21 @@ func (s *Store) EventsOf(ctx context.Context, user mfa.Name, n int) ([]mfa.Event
 	return list, err
 }
 
-// counting selects what the limits are rebuilt from. Such an event stays in the
-// trail longer than others, see pruneSize.
-const counting = `(coalesce(tries, 0) > 0 OR coalesce(reason, '') IN ('` + string(mfa.ReasonPushDenied) + `', '` + string(mfa.ReasonWrongNumber) +
-	`', '` + string(mfa.ReasonNotMe) + `', '` + string(mfa.ReasonPushNoResponse) + `', '` + string(mfa.ReasonNASTimeout) +
-	`', '` + string(mfa.ReasonCodeUsed) + `', '` + string(mfa.ReasonCodesLocked) + `'))`
-
 // EventsSince returns what counts against users since t, oldest first: wrong
 // codes and prompts that were denied, not answered, taken back or ended by codes. The engine's limits are
 // rebuilt from it at start.
 func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
 	var found []mfa.Event
-	err = each(ctx, s.db, selectEvents+`events e WHERE id >= ? AND `+counting+` ORDER BY id`, []any{t.UnixMicro()}, func(r *sql.Rows) error {
-		e, err := scanEvent(r)
+	for e, err := range s.db.Events(ctx, since(t, record.Selection{Counting: true})) {
+		if err != nil {
+			return found, err
+		}
 		if e.Event.Kind != mfa.EventReport { // it has the reason of its login
 			found = append(found, e.Event)
 		}
-		return err
-	})
-	return found, err
+	}
+	return found, nil
 }
 
 // AcceptedSince returns the accepted prompts since t that name the packets they let
@@ -101,123 +87,87 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, er
 func (s *Store) AcceptedSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
 	var found []mfa.Event
-	err = each(ctx, s.db, selectEvents+`events e WHERE id >= ? ORDER BY id`, []any{t.UnixMicro()}, func(r *sql.Rows) error {
-		e, err := scanEvent(r)
+	for e, err := range s.db.Events(ctx, since(t, record.Selection{NoReports: true})) {
+		if err != nil {
+			return found, err
+		}
 		if e.Event.Outcome == mfa.Accept && len(e.Event.Packets) > 0 {
 			found = append(found, e.Event)
 		}
-		return err
-	})
-	return found, err
+	}
+	return found, nil
+}
+
+// since is sel from t on, without an end.
+func since(t time.Time, sel record.Selection) record.Selection {
+	sel.From, sel.To = t.UnixMicro()-1, math.MaxInt64
+	return sel
 }
 
 // LastEvent returns the place of the newest entry, 0 for an empty trail.
 func (s *Store) LastEvent(ctx context.Context) (seq int64, err error) {
 	defer wrap(&err, "store: events")
-	err = s.db.QueryRowContext(ctx, lastEvent).Scan(&seq)
-	return seq, err
+	return s.db.LastEvent(ctx)
 }
 
-// selection is a Query without its user. The bounds are exclusive.
-type selection struct {
-	from, to int64
-	client   string
-	newest   bool // the newest of them, read backwards
-	limit    int
+// WrongCodes returns the wrong codes of all users who have some, by the form of the name.
+func (s *Store) WrongCodes(ctx context.Context) (_ map[mfa.NameKey]mfa.WrongCodes, err error) {
+	defer wrap(&err, "store: wrong codes")
+	return s.db.WrongCodes(ctx)
 }
 
-func (q Query) selection() selection {
-	sel := selection{from: q.After, to: 1<<63 - 1, client: q.Client, newest: q.After == 0, limit: q.Limit}
+func (q Query) selection() record.Selection {
+	sel := record.Selection{From: q.After, To: math.MaxInt64, User: q.User.Key().String(), Client: q.Client, Newest: q.After == 0}
 	if !q.Since.IsZero() {
-		sel.from = max(sel.from, q.Since.UnixMicro()-1)
+		sel.From = max(sel.From, q.Since.UnixMicro()-1)
 	}
 	if !q.Until.IsZero() {
-		sel.to = q.Until.UnixMicro()
+		sel.To = q.Until.UnixMicro()
 	}
-	if sel.limit <= 0 {
-		sel.limit = DefaultLimit
-	}
-	sel.limit = min(sel.limit, MaxLimit)
 	return sel
 }
 
-// part is a stretch of the trail with its own way to find events, in both of its
-// tables. Its parameters are ?1 and ?2, the bounds of ids (exclusive), ?3 the
-// client, empty for all, and ?4 the key of the user.
-type part struct {
-	id   string                // the column that is in order
-	from string                // TABLE stands for the table
-	keep func(*mfa.Event) bool // nil: all that was found
-}
+// historyLook is how many rows one call of Logins looks at: a person may have
+// many reports of sessions between two sign-ins.
+const historyLook = 2000
 
-func everybody() []part {
-	return []part{{id: `e.id`, from: `TABLE e WHERE e.id > ?1 AND e.id < ?2`}}
-}
-
-// userParts finds a user's events by the index where they are folded, and by
-// looking at every row behind that. Names were stored as they came, and SQLite's
-// lower knows ASCII alone: a name with anything else, or blanks that are no part
-// of it, is compared here.
-func userParts(user string) []part {
-	return []part{
-		{id: `u.id`, from: `event_user u CROSS JOIN TABLE e ON e.id = u.id WHERE u.user = ?4 AND u.id > ?1 AND u.id < ?2`},
-		{
-			id:   `e.id`,
-			from: `TABLE e WHERE e.id > max(?1, ` + foldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*' OR e.user GLOB '*  *' OR e.user <> trim(e.user))`,
-			keep: func(ev *mfa.Event) bool { return ev.User.Key().String() == user },
-		},
+// Logins returns the newest sign-ins of a user, at most limit, that began with
+// the right first factor, and new devices of that user, that were written before the entry with this place (0:
+// all), newest first. next is the place to go on from, 0 at the end; there may be
+// fewer than limit, or none, and more to come.
+func (s *Store) Logins(ctx context.Context, user mfa.Name, before int64, limit int) (_ []mfa.Event, next int64, err error) {
+	defer wrap(&err, "store: sign-ins")
+	if before <= 0 {
+		before = math.MaxInt64
 	}
-}
-
-// query reads the two tables of the trail as one. Each comes in the order of its
-// ids, so that SQLite merges them row by row.
-func (p part) query() string {
-	of := func(columns, table string) string {
-		return `SELECT ` + p.id + `, coalesce(e.user, ''), coalesce(e.client, ''), ` + columns + `, e.data FROM ` +
-			strings.Replace(p.from, "TABLE", table, 1) + ` AND (?3 = '' OR e.client = ?3) AND ?4 = ?4`
-	}
-	const columns = `coalesce(e.reason, ''), coalesce(e.tries, 0), coalesce(e.token, ''), coalesce(e.step, 0), coalesce(e.drift, 0)`
-	return of(columns, "events") + ` UNION ALL ` + of(`'', 0, '', 0, 0`, "accounting") + ` ORDER BY 1`
-}
-
-// read appends what p has of the selection to found, up to the limit.
-func (sel selection) read(ctx context.Context, q querier, p part, user string, found []Entry) ([]Entry, error) {
-	query := p.query()
-	if sel.newest {
-		query += ` DESC`
-	}
-	rows, err := q.QueryContext(ctx, query, sel.from, sel.to, sel.client, user)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for len(found) < sel.limit && rows.Next() {
-		e, err := scanEvent(rows)
+	var found []mfa.Event
+	looked := 0
+	for e, err := range s.db.Events(ctx, record.Selection{To: before, User: user.Key().String(), Newest: true}) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if p.keep == nil || p.keep(&e.Event) {
-			found = append(found, e)
+		if ownLogin(&e.Event) {
+			found = append(found, e.Event)
+		}
+		if looked++; looked == historyLook || len(found) == limit {
+			return found, e.Seq, nil
 		}
 	}
-	return found, rows.Err()
+	return found, 0, nil
 }
 
-const selectEvents = `SELECT e.id, coalesce(e.user, ''), coalesce(e.client, ''), coalesce(e.reason, ''), coalesce(e.tries, 0),
-	coalesce(e.token, ''), coalesce(e.step, 0), coalesce(e.drift, 0), e.data FROM `
-
-func scanEvent(r *sql.Rows) (Entry, error) {
-	var e Entry
-	var data sql.RawBytes
-	ev := &e.Event
-	var user string
-	err := r.Scan(&e.Seq, &user, &ev.Client, &ev.Reason, &ev.Tries, &ev.Token, &ev.Step, &ev.Drift, &data)
-	if err != nil {
-		return e, err
+// ownLogin reports whether ev is a sign-in whose first factor was right: only
+// then is its user the one who has that name, and not whoever typed it.
+func ownLogin(ev *mfa.Event) bool {
+	switch {
+	case ev.Kind == mfa.EventUnclaimed, ev.Kind == mfa.EventAdmin && ev.Reason == mfa.ReasonDeviceAdded:
+		return true
+	case ev.Kind != mfa.EventLogin || ev.Count > 1:
+		return false
 	}
-	ev.User = mfa.NameOf(user)
-	if err := decodeEvent(data, ev); err != nil {
-		return e, fmt.Errorf("event %d: %w", e.Seq, err)
+	switch ev.Reason {
+	case mfa.ReasonRecentlyDenied, mfa.ReasonPromptPending, mfa.ReasonTooManyLogins: // an open login was in the way
+		return true
 	}
-	return e, nil
+	return ev.Primary > 0 // the time that a right first factor took; nothing else has one
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -17,17 +17,28 @@ import (
 // have the tokens and devices of those that they are made from, under odd keys.
 func older(t *testing.T, s *Store, keys map[string]string) {
 	t.Helper()
-	must(t, s.update(t.Context(), func(tx *sql.Tx) error {
-		for from, to := range keys {
-			moved, err := s.moveUser(t.Context(), tx, from, to)
-			if err != nil || !moved {
-				t.Fatal(moved, err)
-			}
+	db, ring := beside(t, s), s.keys.Ring()
+	exec := func(query string, args ...any) {
+		_, err := db.Exec(query, args...)
+		must(t, err)
+	}
+	for from, to := range keys {
+		list, err := s.Tokens(t.Context(), mfa.NameOf(from))
+		must(t, err)
+		for _, token := range list {
+			sealed, err := ring.Seal(1, token.Secret, seal.Bound(to, token.ID))
+			must(t, err)
+			exec(`UPDATE tokens SET secret = ? WHERE id = ?`, sealed, token.ID)
 		}
-		_, err := tx.ExecContext(t.Context(), `UPDATE meta SET value = 0 WHERE key = 'names'`)
-		return err
-	}))
+		for _, table := range keyedTables {
+			exec(`UPDATE `+table+` SET user = ? WHERE user = ?`, to, from)
+		}
+	}
+	exec(`UPDATE meta SET value = 0 WHERE key = 'names'`)
 }
+
+// keyedTables are the tables that hold what belongs to a user.
+var keyedTables = [...]string{"users", "tokens", "devices", "push_blocks"}
 
 // TestReform: what is stored under an odd key is under the form afterwards, and its
 // secret opens; where two users have one form nothing is merged, and nobody gets in.
@@ -43,10 +54,8 @@ func TestReform(t *testing.T) {
 	for _, user := range []string{"anna", "bob", "bob2"} {
 		must(t, s.AddDevice(ctx, device.NewRegistration(mfa.NameOf(user), "chat", "phone of "+user, time.Now()), admin("add")))
 	}
-	must(t, s.update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn'); UPDATE tokens SET next = 4711 WHERE user = 'bob2'`)
-		return err
-	}))
+	_, err := beside(t, s).Exec(`INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn'); UPDATE tokens SET next = 4711 WHERE user = 'bob2'`)
+	must(t, err)
 	older(t, s, map[string]string{"anna": "anna ", "bob2": "bob\u00a0"})
 	must(t, s.Close())
 
@@ -97,9 +106,9 @@ func TestReform(t *testing.T) {
 	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 2 || u.Devices != 1 || len(u.PushBlocked) > 0 {
 		t.Errorf("bob, unblocked: %+v, %v", u, err)
 	}
-	for _, table := range keyed {
+	for _, table := range keyedTables {
 		var n int
-		must(t, s.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user LIKE 'bob%' AND user <> 'bob'`).Scan(&n))
+		must(t, beside(t, s).QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user LIKE 'bob%' AND user <> 'bob'`).Scan(&n))
 		if n != 0 {
 			t.Errorf("%d rows of the other bob stay in %s", n, table)
 		}

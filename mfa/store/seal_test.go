@@ -2,15 +2,16 @@ package store
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -62,10 +63,10 @@ func TestTampering(t *testing.T) {
 			cli := openCommand(t, dir)
 			addToken(t, cli, "anna")
 			addToken(t, cli, "mallory")
-			_, err := cli.db.Exec(tt.query)
+			_, err := beside(t, cli).Exec(tt.query)
 			must(t, err)
 			s := openServer(t, dir)
-			if tokens, err := s.Tokens(t.Context(), mfa.NameOf("anna")); !errors.Is(err, errSeal) || tokens != nil {
+			if tokens, err := s.Tokens(t.Context(), mfa.NameOf("anna")); !errors.Is(err, seal.ErrSeal) || tokens != nil {
 				t.Errorf("got %d tokens, %v; want none and that a secret does not open", len(tokens), err)
 			}
 		})
@@ -75,7 +76,7 @@ func TestTampering(t *testing.T) {
 func TestKeyFile(t *testing.T) {
 	other := t.TempDir()
 	openCommand(t, other)
-	otherKey, err := os.ReadFile(filepath.Join(other, keyFile))
+	otherKey, err := os.ReadFile(filepath.Join(other, seal.File))
 	must(t, err)
 	for _, tt := range []struct {
 		name  string
@@ -93,7 +94,7 @@ func TestKeyFile(t *testing.T) {
 			s := openCommand(t, dir)
 			addToken(t, s, "anna")
 			must(t, s.Close())
-			must(t, tt.spoil(filepath.Join(dir, keyFile)))
+			must(t, tt.spoil(filepath.Join(dir, seal.File)))
 			s, err := Open(t.Context(), Options{Dir: dir, Server: true})
 			if err == nil {
 				s.Close()
@@ -114,11 +115,11 @@ func TestRekey(t *testing.T) {
 	dir := t.TempDir()
 	server, cli, third := openServer(t, dir), openCommand(t, dir), openCommand(t, dir)
 	tok := addToken(t, cli, "anna")
-	before, err := os.ReadFile(filepath.Join(dir, keyFile))
+	before, err := os.ReadFile(filepath.Join(dir, seal.File))
 	must(t, err)
 	n, err := cli.Rekey(t.Context(), admin("rekey"))
 	must(t, err)
-	after, err := os.ReadFile(filepath.Join(dir, keyFile))
+	after, err := os.ReadFile(filepath.Join(dir, seal.File))
 	must(t, err)
 	if n != 1 || bytes.Equal(before, after) || bytes.Count(after, []byte("\n")) != bytes.Count(before, []byte("\n")) {
 		t.Errorf("%d tokens; key file before\n%d lines, after %d; want another key in place of the old", n, bytes.Count(before, []byte("\n")), bytes.Count(after, []byte("\n")))
@@ -166,13 +167,19 @@ func TestTwoRekeys(t *testing.T) {
 // reads the tokens.
 func TestRekeyDuringStart(t *testing.T) {
 	dir := t.TempDir()
-	s, cli := openCommand(t, dir), openCommand(t, dir)
-	tok := addToken(t, cli, "anna")
-	_, err := cli.Rekey(t.Context(), admin("rekey"))
+	tok := addToken(t, openCommand(t, dir), "anna")
+	opt := Options{Dir: dir, Server: true, Now: time.Now}
+	s, err := newStore(t.Context(), opt)
 	must(t, err)
-	s.opt.Server = true
-	s.ack, err = os.Create(s.path(appliedFile))
+	t.Cleanup(func() { s.Close() })
+	cli, err := newStore(t.Context(), Options{Dir: dir, Now: time.Now})
 	must(t, err)
+	t.Cleanup(func() { cli.Close() })
+	id, err := cli.addKey(t.Context())
+	must(t, err)
+	_, err = cli.db.Apply(t.Context(), admin("rekey"), op.Reseal{Key: id})
+	must(t, err)
+	must(t, cli.dropKeys(t.Context()))
 	must(t, s.start(t.Context()))
 	if got := secrets(t, s, "anna"); len(got) != 1 || !bytes.Equal(got[0], tok.Secret) {
 		t.Error("anna's secret came back changed")
@@ -185,9 +192,9 @@ func TestRekeyFails(t *testing.T) {
 	s := openCommand(t, dir)
 	addToken(t, s, "anna")
 	addToken(t, s, "bob")
-	_, err := s.db.Exec(`UPDATE tokens SET secret = x'01' WHERE user = 'bob'`)
+	_, err := beside(t, s).Exec(`UPDATE tokens SET secret = x'01' WHERE user = 'bob'`)
 	must(t, err)
-	if _, err := s.Rekey(t.Context(), admin("rekey")); !errors.Is(err, errSeal) {
+	if _, err := s.Rekey(t.Context(), admin("rekey")); !errors.Is(err, seal.ErrSeal) {
 		t.Errorf("got %v; want that a secret does not open", err)
 	}
 	must(t, s.Close())
@@ -200,15 +207,11 @@ func TestMigrate(t *testing.T) {
 	dir := t.TempDir()
 	s := openCommand(t, dir)
 	tok := addToken(t, s, "anna")
-	must(t, s.migrate(t.Context())) // nothing to do
-	must(t, s.step(t.Context(), 0, "migrations/0001_start.sql"))
 	if got := secrets(t, s, "anna"); !bytes.Equal(got[0], tok.Secret) {
 		t.Error("the token is gone")
 	}
-	must(t, s.update(context.Background(), func(tx *sql.Tx) error {
-		_, err := tx.Exec(`PRAGMA user_version = 99`)
-		return err
-	}))
+	_, err := beside(t, s).Exec(`PRAGMA user_version = 99`)
+	must(t, err)
 	must(t, s.Close())
 	if _, err := Open(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "older") {
 		t.Errorf("a newer schema: got %v; want that the program is older", err)

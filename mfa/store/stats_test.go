@@ -7,7 +7,7 @@ func TestOldStats(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	const old = `{"client":"vpn","packets":9,"abandoned":8,"learned_budget_ns":1600000000,` +
 		`"waits":[{"at":"2026-11-01T10:00:00Z","for_ns":1600000000,"again_ns":800000000}]}`
-	_, err := s.db.Exec(`INSERT INTO stats (client, data) VALUES ('vpn', ?)`, []byte(old))
+	_, err := beside(t, s).Exec(`INSERT INTO stats (client, data) VALUES ('vpn', ?)`, []byte(old))
 	must(t, err)
 	got, err := s.ClientStats(t.Context())
 	must(t, err)

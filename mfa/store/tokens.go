@@ -8,6 +8,8 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -16,23 +18,23 @@ import (
 func (s *Store) Tokens(ctx context.Context, user mfa.Name) (_ []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
 	var list []otp.Token
-	err = s.view(ctx, user, func(a *account) {
+	err = s.view(ctx, user, func(a *record.Account) {
 		if a == nil {
 			return
 		}
-		list = make([]otp.Token, len(a.tokens))
-		for i := range a.tokens {
-			list[i] = a.tokens[i].public()
-			list[i].Secret = a.tokens[i].sealed
+		list = make([]otp.Token, len(a.Tokens))
+		for i := range a.Tokens {
+			list[i] = a.Tokens[i].Public()
+			list[i].Secret = a.Tokens[i].Sealed
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	ring := s.ring.Load()
+	ring := s.keys.Ring()
 	for i := range list {
 		t := &list[i]
-		if t.Secret, err = ring.open(t.Secret, bound(t.User.Key().String(), t.ID)); err != nil {
+		if t.Secret, err = ring.Open(t.Secret, seal.Bound(t.User.Key().String(), t.ID)); err != nil {
 			return nil, fmt.Errorf("token %s: %w", t.ID, err)
 		}
 	}
@@ -43,13 +45,13 @@ func (s *Store) Tokens(ctx context.Context, user mfa.Name) (_ []otp.Token, err e
 // there is a user without tokens.
 func (s *Store) Forms(user mfa.Name) otp.Forms {
 	var f otp.Forms
-	_ = s.view(context.Background(), user, func(a *account) {
+	_ = s.view(context.Background(), user, func(a *record.Account) {
 		if a == nil {
 			return
 		}
-		for i := range a.tokens {
-			t := &a.tokens[i]
-			f = f.With(otp.Token{Kind: t.kind, Digits: int(t.digits)})
+		for i := range a.Tokens {
+			t := &a.Tokens[i]
+			f = f.With(otp.Token{Kind: t.Kind, Digits: int(t.Digits)})
 		}
 	})
 	return f
@@ -77,17 +79,17 @@ func (s *Store) mark(u otp.Use) error {
 	if a == nil {
 		return otp.ErrUsed
 	}
-	t := a.token(u.Token)
+	t := a.Token(u.Token)
 	if t == nil || u.Step == math.MaxInt64 {
 		return otp.ErrUsed
 	}
 	if u.Reusable {
 		return nil
 	}
-	if u.Step < t.next {
+	if u.Step < t.Next {
 		return otp.ErrUsed
 	}
-	t.used(u.Step, int64(u.Drift))
+	t.Used(u.Step, int64(u.Drift))
 	return nil
 }
 
@@ -95,24 +97,24 @@ func (s *Store) mark(u otp.Use) error {
 // their secrets, by user and then id.
 func (s *Store) ListTokens(ctx context.Context, user mfa.Name) (list []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
-	err = s.list(ctx, user, func(a *account) {
-		for i := range a.tokens {
-			list = append(list, a.tokens[i].public())
+	err = s.list(ctx, user, func(a *record.Account) {
+		for i := range a.Tokens {
+			list = append(list, a.Tokens[i].Public())
 		}
 	})
 	return list, err
 }
 
 // list calls f for the account of user, or for all of them in order.
-func (s *Store) list(ctx context.Context, user mfa.Name, f func(*account)) error {
+func (s *Store) list(ctx context.Context, user mfa.Name, f func(*record.Account)) error {
 	if !user.IsZero() {
-		return s.view(ctx, user, func(a *account) {
+		return s.view(ctx, user, func(a *record.Account) {
 			if a != nil {
 				f(a)
 			}
 		})
 	}
-	accounts, err := s.read(ctx, "")
+	accounts, err := s.db.Accounts(ctx, record.Which{})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 // SetDefaultMethod sets what `method default` chooses; "" goes back to what
@@ -41,11 +42,11 @@ func (s *Store) bar(user, group string, blocked bool) {
 	defer s.mu.Unlock()
 	a := s.accounts[user]
 	if a == nil {
-		a = &account{name: mfa.NameOf(user)}
+		a = &record.Account{Name: mfa.NameOf(user)}
 		s.accounts[user] = a
 	}
-	a.blocked = a.blocked || blocked
-	if !slices.Contains(a.barred, group) {
-		a.barred = append(slices.Clip(a.barred), group)
+	a.Blocked = a.Blocked || blocked
+	if !slices.Contains(a.Barred, group) {
+		a.Barred = append(slices.Clip(a.Barred), group)
 	}
 }

@@ -5,12 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"database/sql"
-	"errors"
-	"fmt"
 
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
 var _ device.WebSubscriptionStore = (*Store)(nil)
@@ -71,7 +69,7 @@ func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscripti
 // somebody could ring every phone.
 func (s *Store) WebPushKey(ctx context.Context) (key *ecdsa.PrivateKey, err error) {
 	defer wrap(&err, "store: Web Push key")
-	sealed, err := s.sealedWebPushKey(ctx)
+	sealed, err := s.db.WebPushKey(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -87,47 +85,13 @@ func (s *Store) WebPushKey(ctx context.Context) (key *ecdsa.PrivateKey, err erro
 		if err := s.keepLocked(ctx, op.KeepWebPushKey{Secret: secret}); err != nil {
 			return nil, err
 		}
-		if sealed, err = s.sealedWebPushKey(ctx); err != nil { // another process may have been first
+		if sealed, err = s.db.WebPushKey(ctx); err != nil { // another process may have been first
 			return nil, err
 		}
 	}
-	secret, err := s.ring.Load().open(sealed, webPushBound())
+	secret, err := s.keys.Ring().Open(sealed, seal.WebPushBound())
 	if err != nil {
 		return nil, err
 	}
 	return ecdsa.ParseRawPrivateKey(elliptic.P256(), secret)
-}
-
-// sealedWebPushKey returns what is on disk; nil: nothing yet.
-func (s *Store) sealedWebPushKey(ctx context.Context) (sealed []byte, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT key FROM web_push_key`).Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return sealed, err
-}
-
-// webPushBound is the associated data of the key.
-func webPushBound() []byte { return []byte("web push") }
-
-// resealWebPush seals the key with key id of the ring, if there is one.
-func resealWebPush(ctx context.Context, tx *sql.Tx, ring *keyring, id byte) error {
-	var old []byte
-	err := tx.QueryRowContext(ctx, `SELECT key FROM web_push_key`).Scan(&old)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	secret, err := ring.open(old, webPushBound())
-	if err != nil {
-		return fmt.Errorf("key of Web Push: %w", err)
-	}
-	sealed, err := ring.seal(id, secret, webPushBound())
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE web_push_key SET key = ?`, sealed)
-	return err
 }

@@ -2,8 +2,6 @@ package store
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
 func subscriptionOf(t *testing.T, s *Store, device string) *device.WebSubscription {
@@ -63,7 +62,7 @@ func TestWebSubscription(t *testing.T) {
 	must(t, s.SetWebSubscription(t.Context(), "a2", first))
 	must(t, s.RemoveDevice(t.Context(), mfa.NameOf("anna"), "a2", admin("remove")))
 	var n int
-	must(t, s.db.QueryRow(`SELECT count(*) FROM devices WHERE endpoint <> ''`).Scan(&n))
+	must(t, beside(t, s).QueryRow(`SELECT count(*) FROM devices WHERE endpoint <> ''`).Scan(&n))
 	if n != 0 {
 		t.Error("the subscription of a removed device is kept")
 	}
@@ -83,10 +82,8 @@ func TestSameSubscriptionIsNotWritten(t *testing.T) {
 	addDevice(t, s, "anna", "a1")
 	sub := device.WebSubscription{Endpoint: "https://push.example.org/1", Key: []byte("k"), Auth: []byte("s")}
 	must(t, s.SetWebSubscription(t.Context(), "a1", &sub))
-	must(t, s.update(context.Background(), func(tx *sql.Tx) error {
-		_, err := tx.Exec(`CREATE TRIGGER written BEFORE UPDATE OF endpoint ON devices BEGIN SELECT raise(FAIL, 'written'); END`)
-		return err
-	}))
+	_, err := beside(t, s).Exec(`CREATE TRIGGER written BEFORE UPDATE OF endpoint ON devices BEGIN SELECT raise(FAIL, 'written'); END`)
+	must(t, err)
 	same := sub
 	must(t, s.SetWebSubscription(t.Context(), "a1", &same))
 	same.Auth = []byte("t")
@@ -135,9 +132,9 @@ func TestWebPushKey(t *testing.T) {
 		}
 	}
 	s = openServer(t, dir)
-	_, err = s.db.Exec(`UPDATE web_push_key SET key = (SELECT proof FROM seal_key)`)
+	_, err = beside(t, s).Exec(`UPDATE web_push_key SET key = (SELECT proof FROM seal_key)`)
 	must(t, err)
-	if _, err := s.WebPushKey(t.Context()); !errors.Is(err, errSeal) {
+	if _, err := s.WebPushKey(t.Context()); !errors.Is(err, seal.ErrSeal) {
 		t.Errorf("another sealed text in its place: got %v", err)
 	}
 }

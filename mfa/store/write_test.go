@@ -3,20 +3,19 @@ package store
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"modernc.org/sqlite"
-
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -43,15 +42,18 @@ func use(s *Store, token string, step int64) error {
 func steps(tb testing.TB, s *Store) map[string]int {
 	tb.Helper()
 	found := make(map[string]int)
-	err := each(context.Background(), s.db, `SELECT token, step FROM events WHERE step IS NOT NULL`, nil, func(r *sql.Rows) error {
-		var token string
-		var step int64
-		err := r.Scan(&token, &step)
-		found[fmt.Sprint(token, " ", step)]++
-		return err
-	})
+	rows, err := beside(tb, s).Query(`SELECT token, step FROM events WHERE step IS NOT NULL`)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var token string
+		var step int64
+		if err := rows.Scan(&token, &step); err != nil {
+			tb.Fatal(err)
+		}
+		found[fmt.Sprint(token, " ", step)]++
 	}
 	return found
 }
@@ -134,12 +136,12 @@ func TestQueueFull(t *testing.T) {
 	s := openServer(t, t.TempDir())
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	r, err := s.newRow(loginEvent(1), false)
+	r, err := record.NewRow(loginEvent(1), false, s.opt.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 * maxQueue {
-		if _, err = s.queue.add(r); err != nil {
+		if _, err = s.queue.Add(r); err != nil {
 			break
 		}
 	}
@@ -264,7 +266,7 @@ func TestCommitFails(t *testing.T) {
 }
 
 func fillDisk(t *testing.T, s *Store) (repair func()) {
-	name := s.path("filler")
+	name := filepath.Join(s.opt.Dir, "filler")
 	f, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
@@ -277,21 +279,12 @@ func fillDisk(t *testing.T, s *Store) (repair func()) {
 }
 
 func readOnly(t *testing.T, s *Store) (repair func()) {
-	s.wmu.Lock()
-	defer s.wmu.Unlock()
-	writable := s.writer.open
-	s.writer.close()
-	s.writer.open = func() (conn, error) {
-		c, err := new(sqlite.Driver).Open(s.dsn() + "&mode=ro")
-		if err != nil {
-			return nil, err
-		}
-		return c.(conn), nil
-	}
+	db := beside(t, s)
+	_, err := db.Exec(`CREATE TRIGGER readonly BEFORE INSERT ON events BEGIN SELECT raise(FAIL, 'attempt to write a readonly database'); END`)
+	must(t, err)
 	return func() {
-		s.wmu.Lock()
-		defer s.wmu.Unlock()
-		s.writer.open = writable
+		_, err := db.Exec(`DROP TRIGGER readonly`)
+		must(t, err)
 	}
 }
 

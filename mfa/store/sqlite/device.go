@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
 func invite(ctx context.Context, tx *sql.Tx, o op.Invite) error {
@@ -22,7 +23,7 @@ func invite(ctx context.Context, tx *sql.Tx, o op.Invite) error {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES (?, ?, ?)`,
-		in.Hash[:], in.User.String(), micros(in.Expires))
+		in.Hash[:], in.User.String(), record.Micros(in.Expires))
 	return err
 }
 
@@ -34,9 +35,9 @@ func uninvite(ctx context.Context, tx *sql.Tx, o op.Uninvite) error {
 	return err
 }
 
-func (s *Store) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
-	d, key := o.Device, o.Device.User.Key()
-	in, err := s.invited(ctx, tx, o.Invitation)
+func (d *DB) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
+	dev, key := o.Device, o.Device.User.Key()
+	in, err := d.invited(ctx, tx, o.Invitation)
 	if err == nil && in.User.Key() != key {
 		err = device.ErrInvitation
 	}
@@ -46,14 +47,14 @@ func (s *Store) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE hash = ?`, o.Invitation[:]); err != nil {
 		return err
 	}
-	if err := ensureUser(ctx, tx, d.User); err != nil {
+	if err := ensureUser(ctx, tx, dev.User); err != nil {
 		return err
 	}
-	if err := freeName(ctx, tx, d.User, "", d.Name); err != nil {
+	if err := freeName(ctx, tx, dev.User, "", dev.Name); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		d.ID, key.String(), d.Name, d.Key, d.Version, micros(d.Added), micros(d.Seen))
+		dev.ID, key.String(), dev.Name, dev.Key, dev.Version, record.Micros(dev.Added), record.Micros(dev.Seen))
 	return err
 }
 
@@ -74,7 +75,7 @@ func insertDevice(ctx context.Context, tx *sql.Tx, o op.AddDevice) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen, provider) VALUES (?, ?, ?, x'', 0, ?, 0, ?)`,
-		d.ID, key, d.Name, micros(d.Added), d.Provider)
+		d.ID, key, d.Name, record.Micros(d.Added), d.Provider)
 	return err
 }
 
@@ -161,7 +162,7 @@ func seeDevice(ctx context.Context, tx *sql.Tx, n op.SeeDevice) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE devices SET version = ?, seen = ?, passkey = coalesce(?, passkey) WHERE id = ?`, n.Version, micros(n.At), passkey, n.ID)
+	_, err = tx.ExecContext(ctx, `UPDATE devices SET version = ?, seen = ?, passkey = coalesce(?, passkey) WHERE id = ?`, n.Version, record.Micros(n.At), passkey, n.ID)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package store
+package datadir
 
 import (
 	"encoding/json"
@@ -40,16 +40,16 @@ func (v *Serving) Holds(network, address string) bool {
 }
 
 // Announce writes v down for commands. It is advice: after a crash nobody believes it.
-func (s *Store) Announce(v Serving) error {
+func Announce(dir string, v Serving) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	next := s.path(servingFile + ".new")
+	next := filepath.Join(dir, servingFile+".new")
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	f, err := openOwn(next)
+	f, err := OpenFile(next)
 	if err != nil {
 		return err
 	}
@@ -57,13 +57,13 @@ func (s *Store) Announce(v Serving) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(next, s.path(servingFile))
+	return os.Rename(next, filepath.Join(dir, servingFile))
 }
 
 // ReadServing returns what the server that works in dir says of itself, nil where
 // none works there or it is not ready.
 func ReadServing(dir string) (*Serving, error) {
-	pid, ok := holder(filepath.Join(dir, lockFile))
+	pid, ok := Holder(filepath.Join(dir, LockFile))
 	if !ok {
 		return nil, nil
 	}

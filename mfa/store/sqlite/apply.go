@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -7,18 +7,18 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
-// commitOps applies ops and writes their event, in one transaction. Without an operation
-// the event stands for itself.
-func (s *Store) commitOps(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.Done, err error) {
-	err = s.update(ctx, func(tx *sql.Tx) error {
+// Apply implements store.Backend.
+func (d *DB) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.Done, err error) {
+	err = d.update(ctx, func(tx *sql.Tx) error {
 		for _, o := range ops {
-			if err := s.applyOp(ctx, tx, o, &done); err != nil {
+			if err := d.applyOp(ctx, tx, o, &done); err != nil {
 				return err
 			}
 		}
-		if err := s.insertAdmin(ctx, tx, ev); err != nil || len(ops) == 0 {
+		if err := d.insertAdmin(ctx, tx, ev); err != nil || len(ops) == 0 {
 			return err
 		}
 		done.Change, err = noteChange(ctx, tx, ops)
@@ -28,7 +28,7 @@ func (s *Store) commitOps(ctx context.Context, ev mfa.Event, ops ...op.Op) (done
 }
 
 // applyOp applies one operation in tx.
-func (s *Store) applyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done) error {
+func (d *DB) applyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done) error {
 	switch o := o.(type) {
 	case op.Block:
 		return block(ctx, tx, o)
@@ -37,11 +37,11 @@ func (s *Store) applyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done)
 	case op.SetDefaultMethod:
 		return setMethod(ctx, tx, o)
 	case op.AddTokens:
-		return s.addTokens(ctx, tx, o, done)
+		return d.addTokens(ctx, tx, o, done)
 	case op.RemovePasses:
 		return removePasses(ctx, tx, o)
 	case op.RemoveToken:
-		return s.removeToken(ctx, tx, o)
+		return d.removeToken(ctx, tx, o)
 	case op.SyncToken:
 		return syncToken(ctx, tx, o)
 	case op.Invite:
@@ -49,7 +49,7 @@ func (s *Store) applyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done)
 	case op.Uninvite:
 		return uninvite(ctx, tx, o)
 	case op.Enroll:
-		return s.enroll(ctx, tx, o)
+		return d.enroll(ctx, tx, o)
 	case op.AddDevice:
 		return insertDevice(ctx, tx, o)
 	case op.RemoveDevice:
@@ -65,7 +65,7 @@ func (s *Store) applyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done)
 	case op.Unlatch:
 		return unlatch(ctx, tx, o, done)
 	case op.Reseal:
-		return s.reseal(ctx, tx, o, done)
+		return d.reseal(ctx, tx, o, done)
 	}
 	return fmt.Errorf("no such operation: %T", o)
 }
@@ -105,11 +105,11 @@ func noteChange(ctx context.Context, tx *sql.Tx, ops []op.Op) (id int64, err err
 	return id, nil
 }
 
-// keep writes notes in one transaction.
-func (s *Store) keepNotes(ctx context.Context, notes ...op.Note) error {
-	return s.update(ctx, func(tx *sql.Tx) error {
+// Keep implements store.Backend.
+func (d *DB) Keep(ctx context.Context, notes ...op.Note) error {
+	return d.update(ctx, func(tx *sql.Tx) error {
 		for _, n := range notes {
-			if err := s.keepNote(ctx, tx, n); err != nil {
+			if err := d.keepNote(ctx, tx, n); err != nil {
 				return err
 			}
 		}
@@ -117,17 +117,17 @@ func (s *Store) keepNotes(ctx context.Context, notes ...op.Note) error {
 	})
 }
 
-func (s *Store) keepNote(ctx context.Context, tx *sql.Tx, n op.Note) (err error) {
+func (d *DB) keepNote(ctx context.Context, tx *sql.Tx, n op.Note) (err error) {
 	switch n := n.(type) {
 	case op.KeepLatch:
 		_, err = tx.ExecContext(ctx, `INSERT OR IGNORE INTO latches (client, addr, since) VALUES (?, ?, ?)`,
-			n.Latch.Client, n.Latch.Addr.String(), micros(n.Latch.Since))
+			n.Latch.Client, n.Latch.Addr.String(), record.Micros(n.Latch.Since))
 	case op.SeeDevice:
 		err = seeDevice(ctx, tx, n)
 	case op.SubscribeDevice:
 		err = subscribeDevice(ctx, tx, n)
 	case op.SeeBypasses:
-		_, err = tx.ExecContext(ctx, `UPDATE bypasses SET seen = max(seen, ?)`, micros(n.At))
+		_, err = tx.ExecContext(ctx, `UPDATE bypasses SET seen = max(seen, ?)`, record.Micros(n.At))
 	case op.ClearStats:
 		_, err = tx.ExecContext(ctx, `DELETE FROM stats`)
 	case op.SetStats:
@@ -137,9 +137,9 @@ func (s *Store) keepNote(ctx context.Context, tx *sql.Tx, n op.Note) (err error)
 			_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO stats (client, data) VALUES (?, ?)`, n.Client, n.Data)
 		}
 	case op.KeepWebPushKey:
-		err = s.keepWebPushKey(ctx, tx, n)
+		err = d.keepWebPushKey(ctx, tx, n)
 	case op.SetClock:
-		_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES ('pruned', ?)`, micros(n.At))
+		_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES ('pruned', ?)`, record.Micros(n.At))
 	default:
 		err = fmt.Errorf("no such note: %T", n)
 	}

@@ -1,9 +1,6 @@
-package store
+package record
 
 import (
-	"context"
-	"database/sql"
-	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -14,76 +11,40 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// row is one event on its way to the disk: its columns, but for the id.
-type row struct {
-	user   string
-	client string
-	reason string
-	tries  int64
-	token  string
-	step   int64
-	drift  int64
-	used   bool            // step is used up by this event
-	data   []byte          // the fields that have no column
-	barred string          // the client group that push is off for from now on
-	blocks bool            // the user is blocked from now on
-	wrong  *mfa.WrongCodes // nil: as before
+// Row is one event on its way to the disk: its columns, but for the id.
+type Row struct {
+	User   string
+	Client string
+	Reason string
+	Tries  int64
+	Token  string
+	Step   int64
+	Drift  int64
+	Used   bool            // step is used up by this event
+	Data   []byte          // the fields that have no column
+	Barred string          // the client group that push is off for from now on
+	Blocks bool            // the user is blocked from now on
+	Wrong  *mfa.WrongCodes // nil: as before
 
-	mark    []byte // not nil: a report of a session, for the table accounting
-	interim bool
+	Mark    []byte // not nil: a report of a session, for the table accounting
+	Interim bool
 }
 
-const (
-	eventColumns     = `id, user, client, reason, tries, token, step, drift, data`
-	eventColumnCount = 9
-	insertEvent      = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
-)
-
-// values fills in the columns in the order of eventColumns. NULL takes no room.
-func (r *row) values(id int64, v *[eventColumnCount]driver.NamedValue) {
-	v[0].Value = id
-	v[1].Value = text(r.user)
-	v[2].Value = text(r.client)
-	v[3].Value = text(r.reason)
-	v[4].Value = number(r.tries)
-	v[5].Value = text(r.token)
-	v[6].Value = nil
-	if r.used {
-		v[6].Value = r.step
-	}
-	v[7].Value = number(r.drift)
-	v[8].Value = r.data
-}
-
-func text(s string) driver.Value {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
-func number(n int64) driver.Value {
-	if n == 0 {
-		return nil
-	}
-	return n
-}
-
-// newRow prepares ev for the writer, in the goroutine of the login.
-func (s *Store) newRow(ev mfa.Event, used bool) (row, error) {
+// NewRow prepares ev for the writer, in the goroutine of the login. One without a time is of now.
+func NewRow(ev mfa.Event, used bool, now time.Time) (Row, error) {
 	if ev.Time.IsZero() {
-		ev.Time = s.opt.Now()
+		ev.Time = now
 	}
 	data, err := encodeEvent(&ev)
-	r := row{
-		user: ev.User.String(), client: ev.Client, reason: string(ev.Reason), tries: int64(ev.Tries),
-		token: ev.Token, step: ev.Step, drift: int64(ev.Drift), used: used, data: data,
+	r := Row{
+		User: ev.User.String(), Client: ev.Client, Reason: string(ev.Reason), Tries: int64(ev.Tries),
+		Token: ev.Token, Step: ev.Step, Drift: int64(ev.Drift), Used: used, Data: data,
 	}
-	r.wrong = ev.WrongCodes
+	r.Wrong = ev.WrongCodes
 	if ev.NotMe() {
-		r.blocks = ev.BlocksUser
-		if r.barred = ev.Group; r.barred == "" {
-			r.barred = ev.Client
+		r.Blocks = ev.BlocksUser
+		if r.Barred = ev.Group; r.Barred == "" {
+			r.Barred = ev.Client
 		}
 	}
 	return r, err
@@ -134,8 +95,8 @@ func appendText(b []byte, s string) []byte {
 
 var errEvent = errors.New("event is damaged")
 
-// decodeEvent fills in what data holds.
-func decodeEvent(data []byte, ev *mfa.Event) error {
+// DecodeEvent fills in what data holds.
+func DecodeEvent(data []byte, ev *mfa.Event) error {
 	if len(data) == 0 || data[0] != eventFormat {
 		return errEvent
 	}
@@ -190,23 +151,8 @@ func (d *decoder) number() int64 {
 	return n
 }
 
-// insertAdmin writes the event of an administrative change in its transaction.
-func (s *Store) insertAdmin(ctx context.Context, tx *sql.Tx, ev mfa.Event) error {
-	ev.Kind = mfa.EventAdmin
-	r, err := s.newRow(ev, false)
-	if err != nil {
-		return err
-	}
-	var last int64
-	if err := tx.QueryRowContext(ctx, lastEvent).Scan(&last); err != nil {
-		return err
-	}
-	var v [eventColumnCount]driver.NamedValue
-	r.values(max(last+1, s.opt.Now().UnixMicro()), &v)
-	args := make([]any, len(v))
-	for i := range v {
-		args[i] = v[i].Value
-	}
-	_, err = tx.ExecContext(ctx, insertEvent, args...)
-	return err
+// Entry is an event with its place in the trail, which rises strictly.
+type Entry struct {
+	Seq   int64
+	Event mfa.Event
 }

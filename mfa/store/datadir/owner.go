@@ -1,4 +1,4 @@
-package store
+package datadir
 
 import (
 	"errors"
@@ -81,8 +81,8 @@ func outside(uid uint32) bool {
 	return err == nil && len(fields) == 3 && fields[2] != "4294967295" && fields[2] != "4294967294"
 }
 
-// notForeign refuses root in a folder that another user owns.
-func notForeign(dir string) error {
+// NotForeign refuses root in a folder that another user owns.
+func NotForeign(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}

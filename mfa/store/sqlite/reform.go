@@ -1,13 +1,13 @@
-package store
+package sqlite
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -19,13 +19,13 @@ var keyed = [...]string{"users", "tokens", "devices", "push_blocks"}
 // in lower case. Two users who now have one form are not made one: what is under
 // the other keys counts for nobody, and the user is blocked until an operator has
 // looked.
-func (s *Store) reform(ctx context.Context) error {
+func (d *DB) reform(ctx context.Context) error {
 	const done = `SELECT value FROM meta WHERE key = 'names'`
 	var is int
-	if err := s.db.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
+	if err := d.db.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
 		return err
 	}
-	return s.update(ctx, func(tx *sql.Tx) error {
+	return d.update(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
 			return err
 		}
@@ -34,7 +34,7 @@ func (s *Store) reform(ctx context.Context) error {
 			return err
 		}
 		for form, keys := range odd {
-			if err := s.reformUser(ctx, tx, form, keys); err != nil {
+			if err := d.reformUser(ctx, tx, form, keys); err != nil {
 				return err
 			}
 		}
@@ -66,7 +66,7 @@ func oddKeys(ctx context.Context, q querier) (map[string][]string, error) {
 
 // reformUser moves what is under one odd key to the form, or blocks the user where
 // there is more than one user to become it.
-func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []string) error {
+func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []string) error {
 	there := 0
 	for _, table := range keyed {
 		var n int
@@ -76,7 +76,7 @@ func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []
 		there += n
 	}
 	if form != "" && there == 0 && len(keys) == 1 {
-		moved, err := s.moveUser(ctx, tx, keys[0], form)
+		moved, err := d.moveUser(ctx, tx, keys[0], form)
 		if err != nil || moved {
 			return err
 		}
@@ -91,17 +91,17 @@ func (s *Store) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []
 	}
 	had := make([]string, len(keys))
 	for i, key := range keys {
-		if had[i], err = s.shelve(ctx, tx, key); err != nil {
+		if had[i], err = d.shelve(ctx, tx, key); err != nil {
 			return err
 		}
 	}
 	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", strings.Join(had, ", "))
-	return s.insertAdmin(ctx, tx, mfa.Event{Origin: mfa.Origin{User: name}, Details: mfa.Details{Text: text, Operator: "radmatch"}})
+	return d.insertAdmin(ctx, tx, mfa.Event{Origin: mfa.Origin{User: name}, Details: mfa.Details{Text: text, Operator: "radmatch"}})
 }
 
 // shelve lets the tokens of an odd key be registered anew, with what was used of them,
 // and says what there is.
-func (s *Store) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, err error) {
+func (d *DB) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, err error) {
 	sealed := map[*otp.Token][]byte{}
 	err = each(ctx, tx, `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?`, []any{key}, func(r *sql.Rows) error {
 		t, secret := new(otp.Token), []byte(nil)
@@ -111,7 +111,7 @@ func (s *Store) shelve(ctx context.Context, tx *sql.Tx, key string) (text string
 	})
 	for t, secret := range sealed {
 		if err == nil {
-			err = s.keepUsed(ctx, tx, key, *t, secret)
+			err = d.keepUsed(ctx, tx, key, *t, secret)
 		}
 	}
 	if err == nil {
@@ -126,8 +126,8 @@ func (s *Store) shelve(ctx context.Context, tx *sql.Tx, key string) (text string
 
 // moveUser gives the secrets of a user their new owner. It moves nothing where one
 // does not open.
-func (s *Store) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved bool, err error) {
-	ring, key, err := s.sealer(ctx, tx)
+func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved bool, err error) {
+	ring, key, err := d.sealer(ctx, tx)
 	if err != nil {
 		return false, err
 	}
@@ -139,12 +139,12 @@ func (s *Store) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (move
 		if err := r.Scan(&id, &old); err != nil {
 			return err
 		}
-		secret, err := ring.open(old, bound(from, id))
+		secret, err := ring.Open(old, seal.Bound(from, id))
 		if err != nil {
 			opens = false
 			return nil
 		}
-		sealed[id], err = ring.seal(key, secret, bound(to, id))
+		sealed[id], err = ring.Seal(key, secret, seal.Bound(to, id))
 		return err
 	})
 	if err != nil || !opens {
@@ -183,24 +183,8 @@ func reformTrail(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// Clash is a user who was several before names had a form.
-type Clash struct {
-	User   mfa.Name
-	Others []string // keys whose methods and blocks count for nobody
-}
-
-// Clashes returns the users whose names were kept apart and are one.
-func (s *Store) Clashes(ctx context.Context) (list []Clash, err error) {
-	defer wrap(&err, "store: names")
-	odd, err := oddKeys(ctx, s.db)
-	for form, keys := range odd {
-		if form != "" { // no name at all: it is in nobody's way
-			list = append(list, Clash{mfa.NameOf(form), keys})
-		}
-	}
-	slices.SortFunc(list, func(a, b Clash) int { return strings.Compare(a.User.String(), b.User.String()) })
-	return list, err
-}
+// OddKeys implements store.Backend.
+func (d *DB) OddKeys(ctx context.Context) (map[string][]string, error) { return oddKeys(ctx, d.db) }
 
 // dropOdd removes what other keys of the same name hold.
 func dropOdd(ctx context.Context, tx *sql.Tx, form string) error {

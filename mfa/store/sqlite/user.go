@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -42,7 +44,7 @@ func unblock(ctx context.Context, tx *sql.Tx, o op.Unblock) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE user = ?`, key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 0, unblocked = ? WHERE user = ?`, micros(o.At), key)
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 0, unblocked = ? WHERE user = ?`, record.Micros(o.At), key)
 	return err
 }
 
@@ -54,8 +56,8 @@ func setMethod(ctx context.Context, tx *sql.Tx, o op.SetDefaultMethod) error {
 	return err
 }
 
-func (s *Store) addTokens(ctx context.Context, tx *sql.Tx, o op.AddTokens, done *op.Done) error {
-	in, err := s.newInserter(ctx, tx)
+func (d *DB) addTokens(ctx context.Context, tx *sql.Tx, o op.AddTokens, done *op.Done) error {
+	in, err := d.newInserter(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func (s *Store) addTokens(ctx context.Context, tx *sql.Tx, o op.AddTokens, done 
 	done.Refused = make([]error, len(o.Tokens))
 	added := 0
 	for i := range o.Tokens {
-		err := in.add(ctx, o.Tokens[i])
+		err := in.Add(ctx, o.Tokens[i])
 		if done.Refused[i] = err; err == nil {
 			added++
 		} else if !errors.Is(err, otp.ErrDuplicate) && !errors.Is(err, otp.ErrTooMany) {
@@ -78,7 +80,7 @@ func (s *Store) addTokens(ctx context.Context, tx *sql.Tx, o op.AddTokens, done 
 
 // inserter adds tokens in one transaction.
 type inserter struct {
-	ring        *keyring
+	ring        *seal.Ring
 	key         byte
 	stmts       []*sql.Stmt
 	user, mine  *sql.Stmt
@@ -86,15 +88,15 @@ type inserter struct {
 	insertToken *sql.Stmt
 }
 
-func (s *Store) newInserter(ctx context.Context, tx *sql.Tx) (in *inserter, err error) {
+func (d *DB) newInserter(ctx context.Context, tx *sql.Tx) (in *inserter, err error) {
 	in = new(inserter)
-	if in.ring, in.key, err = s.sealer(ctx, tx); err != nil {
+	if in.ring, in.key, err = d.sealer(ctx, tx); err != nil {
 		return nil, err
 	}
 	for stmt, query := range map[**sql.Stmt]string{
 		&in.user: `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`,
 		&in.mine: `SELECT id, secret FROM tokens WHERE user = ?`,
-		&in.removed: `SELECT max(next, coalesce((SELECT max(step) + 1 FROM events WHERE id > ` + foldedMark + ` AND token = removed.id), 0))
+		&in.removed: `SELECT max(next, coalesce((SELECT max(step) + 1 FROM events WHERE id > ` + FoldedMark + ` AND token = removed.id), 0))
 			FROM removed WHERE mark = ?`,
 		&in.insertToken: `INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	} {
@@ -113,12 +115,12 @@ func (in *inserter) close() {
 	}
 }
 
-func (in *inserter) add(ctx context.Context, t otp.Token) error {
+func (in *inserter) Add(ctx context.Context, t otp.Token) error {
 	user := t.User.Key().String()
 	if t.ID == "" {
 		t.ID = strings.ToLower(rand.Text()[:12])
 	}
-	if err := in.check(ctx, user, t.Secret); err != nil {
+	if err := in.Check(ctx, user, t.Secret); err != nil {
 		return err
 	}
 	var used int64
@@ -126,7 +128,7 @@ func (in *inserter) add(ctx context.Context, t otp.Token) error {
 		return err
 	}
 	t.Next = max(t.Next, used)
-	sealed, err := in.ring.seal(in.key, t.Secret, bound(user, t.ID))
+	sealed, err := in.ring.Seal(in.key, t.Secret, seal.Bound(user, t.ID))
 	if err != nil {
 		return err
 	}
@@ -134,15 +136,15 @@ func (in *inserter) add(ctx context.Context, t otp.Token) error {
 		return err
 	}
 	_, err = in.insertToken.ExecContext(ctx, t.ID, user, string(t.Kind), sealed, t.Algorithm, t.Digits, t.Period, t.Next, t.Drift,
-		t.Serial, t.Label, micros(t.NotBefore), micros(t.Expires), t.Once, micros(t.Created))
+		t.Serial, t.Label, record.Micros(t.NotBefore), record.Micros(t.Expires), t.Once, record.Micros(t.Created))
 	if isUnique(err) {
 		return fmt.Errorf("serial number %q: %w", t.Serial, otp.ErrDuplicate)
 	}
 	return err
 }
 
-// check refuses one token too many, and a secret that the user has already.
-func (in *inserter) check(ctx context.Context, user string, secret []byte) error {
+// Check refuses one token too many, and a secret that the user has already.
+func (in *inserter) Check(ctx context.Context, user string, secret []byte) error {
 	rows, err := in.mine.QueryContext(ctx, user)
 	if err != nil {
 		return err
@@ -159,7 +161,7 @@ func (in *inserter) check(ctx context.Context, user string, secret []byte) error
 			return otp.ErrTooMany
 		}
 		// One that does not open cannot verify a code either.
-		have, err := in.ring.open(sealed, bound(user, id))
+		have, err := in.ring.Open(sealed, seal.Bound(user, id))
 		if err == nil && subtle.ConstantTimeCompare(have, secret) == 1 {
 			return otp.ErrDuplicate
 		}
@@ -172,7 +174,7 @@ func removePasses(ctx context.Context, tx *sql.Tx, o op.RemovePasses) error {
 	return err
 }
 
-func (s *Store) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) error {
+func (d *DB) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) error {
 	key := o.User.Key().String()
 	t := otp.Token{User: o.User}
 	var sealed []byte
@@ -184,7 +186,7 @@ func (s *Store) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) e
 	if err != nil {
 		return err
 	}
-	if err := s.keepUsed(ctx, tx, key, t, sealed); err != nil {
+	if err := d.keepUsed(ctx, tx, key, t, sealed); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ?`, t.ID)
@@ -193,19 +195,19 @@ func (s *Store) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) e
 
 func syncToken(ctx context.Context, tx *sql.Tx, o op.SyncToken) error {
 	const query = `UPDATE tokens SET next = ?3 + 1, drift = ?4 WHERE id = ?1 AND user = ?2 AND next < ?3 AND kind <> ?5
-		AND NOT EXISTS (SELECT 1 FROM events WHERE id > ` + foldedMark + ` AND token = ?1 AND step >= ?3 - 1)`
+		AND NOT EXISTS (SELECT 1 FROM events WHERE id > ` + FoldedMark + ` AND token = ?1 AND step >= ?3 - 1)`
 	r, err := tx.ExecContext(ctx, query, o.Use.Token, o.Use.User.Key().String(), o.Use.Step, o.Use.Drift, string(otp.Pass))
 	return changed(r, err, otp.ErrUsed)
 }
 
 // keepUsed notes how far a token was used that is to be removed. A pass is never
 // registered again, and a secret that does not open never verified a code.
-func (s *Store) keepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token, sealed []byte) error {
-	ring, _, err := s.sealer(ctx, tx)
+func (d *DB) keepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token, sealed []byte) error {
+	ring, _, err := d.sealer(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if t.Secret, err = ring.open(sealed, bound(owner, t.ID)); err != nil || t.Kind == otp.Pass {
+	if t.Secret, err = ring.Open(sealed, seal.Bound(owner, t.ID)); err != nil || t.Kind == otp.Pass {
 		return nil
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES (?, ?, ?)

@@ -1,4 +1,4 @@
-package store
+package sqlite
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
 func beginBypass(ctx context.Context, tx *sql.Tx, o op.BeginBypass, done *op.Done) error {
@@ -19,7 +21,7 @@ func beginBypass(ctx context.Context, tx *sql.Tx, o op.BeginBypass, done *op.Don
 		return fmt.Errorf("must be one of at most %d", op.MaxBypasses)
 	}
 	r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, user) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
-		b.Group.String(), b.Client, micros(b.Began), micros(b.Until), b.Reason, b.Operator, b.User.String())
+		b.Group.String(), b.Client, record.Micros(b.Began), record.Micros(b.Until), b.Reason, b.Operator, b.User.String())
 	if err == nil {
 		done.Bypass, err = r.LastInsertId()
 	}
@@ -46,16 +48,16 @@ func unlatch(ctx context.Context, tx *sql.Tx, o op.Unlatch, done *op.Done) error
 }
 
 // keepWebPushKey seals the key as of tx.
-func (s *Store) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPushKey) error {
+func (d *DB) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPushKey) error {
 	var there bool
 	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM web_push_key)`).Scan(&there); err != nil || there {
 		return err
 	}
-	ring, id, err := s.sealer(ctx, tx)
+	ring, id, err := d.sealer(ctx, tx)
 	if err != nil {
 		return err
 	}
-	sealed, err := ring.seal(id, n.Secret, webPushBound())
+	sealed, err := ring.Seal(id, n.Secret, seal.WebPushBound())
 	if err != nil {
 		return err
 	}
@@ -65,15 +67,15 @@ func (s *Store) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPush
 
 // reseal seals everything with key o.Key, if the key file has it still: another
 // rekey at the same moment takes out what nothing is sealed with.
-func (s *Store) reseal(ctx context.Context, tx *sql.Tx, o op.Reseal, done *op.Done) error {
-	kept, err := s.keysOnDisk()
+func (d *DB) reseal(ctx context.Context, tx *sql.Tx, o op.Reseal, done *op.Done) error {
+	kept, err := d.Keys.OnDisk()
 	if err != nil {
 		return err
 	}
-	if kept.raw[o.Key] == nil {
+	if !kept.Has(o.Key) {
 		return errors.New("another rekey came between; try again")
 	}
-	ring := s.ring.Load()
+	ring := d.Keys.Ring()
 	if done.N, err = resealTokens(ctx, tx, ring, o.Key); err != nil {
 		return err
 	}

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
+)
+
+const (
+	// gatherFor is how long a commit waits at most for more rows.
+	gatherFor = 3 * time.Millisecond
+	// pace is how long the writer rests between commits while a crowd shares them:
+	// when the last one carried crowd rows. It saves a tenth of the processor time,
+	// and p99 falls because fewer threads wake up. Fewer people at a time would only
+	// wait: on a busy machine a rest lasts twice as long as it should, one in a hundred
+	// four times. It is Go's timer: asleep in the kernel, the writer would hold a
+	// processor that the runtime takes back, which costs as much again.
+	pace  = 300 * time.Microsecond
+	crowd = 24
+	// maxQueue bounds the rows that wait for the disk.
+	maxQueue = 16384
+	// complainEvery bounds the log lines about a disk that does not take events.
+	complainEvery = 5 * time.Second
+)
+
+// batch is what one commit carries. err is set before done is closed.
+type batch struct {
+	done chan struct{}
+	err  error
+}
+
+// queue collects rows until the writer takes them.
+type queue struct {
+	mu     sync.Mutex
+	rows   []record.Row
+	batch  *batch
+	spare  []record.Row  // the rows of the last batch, to be used again
+	last   time.Time     // when a row came last
+	wake   chan struct{} // capacity 1; closed by close
+	closed bool
+}
+
+func (q *queue) init() {
+	q.wake = make(chan struct{}, 1)
+	q.batch = &batch{done: make(chan struct{})}
+}
+
+// Add queues rows, which are committed together.
+func (q *queue) Add(rows ...record.Row) (*batch, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.batch == nil {
+		return nil, ErrClosed
+	}
+	if len(q.rows) >= maxQueue {
+		return nil, ErrFull
+	}
+	first := len(q.rows) == 0
+	q.rows = append(q.rows, rows...)
+	if first {
+		q.last = time.Now()
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
+	}
+	return q.batch, nil
+}
+
+// take returns all queued rows and their batch. The rows are the writer's until
+// the next take.
+func (q *queue) take() ([]record.Row, *batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	rows, b := q.rows, q.batch
+	clear(q.spare)
+	q.rows, q.spare = q.spare[:0], rows
+	q.batch = &batch{done: make(chan struct{})}
+	return rows, b
+}
+
+// gather waits while rows keep coming: it lets every goroutine run that can, and
+// ends when that brought no row. So a commit carries what is there to carry, and
+// a lone login waits for nobody. Only in a crowd it rests first: a timer alone
+// made every login wait for a millisecond, or all for all.
+func (q *queue) gather() {
+	if q.crowded() {
+		time.Sleep(pace)
+	}
+	begun := time.Now()
+	for seen, n := 0, q.len(); n > seen && time.Since(begun) < gatherFor; n = q.len() {
+		seen = n
+		runtime.Gosched()
+	}
+}
+
+// crowded reports whether the last commit carried many rows.
+func (q *queue) crowded() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.spare) >= crowd
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.rows)
+}
+
+// idle reports whether no row waits and none came for d.
+func (q *queue) idle(d time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.rows) == 0 && time.Since(q.last) >= d
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		close(q.wake)
+	}
+}
+
+// Record implements mfa.Journal. An event that was queued may still be
+// committed after ctx has ended; the caller must treat ctx's error as a failure.
+func (s *Store) Record(ctx context.Context, ev mfa.Event) error {
+	return s.commit(ctx, ev, false)
+}
+
+// commit queues one row and waits until it is on disk.
+func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error) {
+	defer wrap(&err, "store: event")
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	r, err := record.NewRow(ev, used, s.opt.Now())
+	if err != nil {
+		return err
+	}
+	b, err := s.enqueue(ev, r)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enqueue queues the row of ev, and behind it the report that follows from it.
+func (s *Store) enqueue(ev mfa.Event, r record.Row) (*batch, error) {
+	if !ev.Reports() {
+		return s.queue.Add(r)
+	}
+	report, err := record.NewRow(ev.Report(), false, s.opt.Now())
+	if err != nil {
+		return nil, err
+	}
+	return s.queue.Add(r, report)
+}
+
+// writeLoop is the writer: it commits whatever is queued, until the queue is
+// closed and empty.
+func (s *Store) writeLoop() {
+	for open := true; open; {
+		_, open = <-s.queue.wake
+		s.queue.gather()
+		rows, b := s.queue.take()
+		if len(rows) > 0 {
+			b.err = s.commitRows(rows)
+		}
+		close(b.done)
+	}
+}
+
+// commitRows writes rows in one commit. What they say about push is in memory
+// before their waiters go on, even after a failed commit: that only denies.
+func (s *Store) commitRows(rows []record.Row) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	err := s.db.Append(rows)
+	for i := range rows {
+		if r := &rows[i]; r.Barred != "" {
+			s.bar(mfa.NameOf(r.User).Key().String(), r.Barred, r.Blocks)
+		}
+	}
+	if err != nil {
+		s.lost += len(rows)
+		s.complaints.Do(func() {
+			s.log.Error("events could not be written: their logins are not accepted", zap.Int("events", s.lost), zap.Error(err))
+			s.lost = 0
+		})
+		return err
+	}
+	s.tail.Add(int64(len(rows)))
+	for i := range rows {
+		if r := &rows[i]; r.Mark != nil {
+			s.reports.Add(int64(len(r.User)+len(r.Client)+len(r.Data)) + record.RowOverhead)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa/store/datadir"
+	"github.com/radmatch/radmatch/mfa/store/seal"
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+)
+
+// The files in data_dir, beside the key file.
+const (
+	File        = "radmatch.db"
+	appliedFile = "applied" // the last change that the server has seen
+)
+
+// Settings say which database is opened and how.
+type Settings struct {
+	Dir    string           // data_dir, made where it is missing
+	Server bool             // takes the lock of Dir
+	Now    func() time.Time // for the ids of events
+}
+
+// DB is the database in one folder. What reads may be called concurrently; of what
+// writes, a server calls one at a time.
+type DB struct {
+	dir    string
+	server bool
+	now    func() time.Time
+	Keys   *seal.Keys
+
+	db *sql.DB // reads, and the writes that are not on the path of a login
+
+	// Of a server alone.
+	late   *sql.DB   // what it writes may be lost with the power
+	last   *sql.Stmt // the last change
+	lock   *os.File
+	ack    *os.File // the file `applied`
+	writer writer
+}
+
+// Open opens the database in set.Dir, makes it where it is missing, and brings its
+// schema up to date. For a server it takes the lock of the folder: ErrInUse where another
+// server has it. ctx is for the opening alone.
+func Open(ctx context.Context, set Settings) (_ *DB, err error) {
+	if set.Dir == "" {
+		return nil, errors.New("no directory given")
+	}
+	dir, err := filepath.Abs(set.Dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &DB{dir: dir, server: set.Server, now: set.Now, Keys: seal.NewKeys(dir)}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if err := d.openFiles(); err != nil {
+		return nil, err
+	}
+	if err := d.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if set.Server {
+		if err := d.serve(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// openFiles makes the directory and, for a server, takes its lock.
+func (d *DB) openFiles() error {
+	if err := datadir.NotForeign(d.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return err
+	}
+	if !d.server {
+		return nil
+	}
+	var err error
+	if d.lock, err = datadir.Acquire(d.path(datadir.LockFile)); err != nil {
+		return err
+	}
+	d.ack, err = datadir.OpenFile(d.path(appliedFile))
+	return err
+}
+
+func (d *DB) openDatabase(ctx context.Context) error {
+	if err := d.notLost(); err != nil {
+		return err
+	}
+	// SQLite gives its other files the mode of this one. O_EXCL, because
+	// closing a file that SQLite has open would drop its POSIX locks.
+	f, err := os.OpenFile(d.path(File), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	// SQLite's own error does not say that it is the permissions.
+	if err := unix.Access(d.path(File), unix.R_OK|unix.W_OK); err != nil {
+		return &os.PathError{Op: "open", Path: d.path(File), Err: err}
+	}
+	if d.db, err = sql.Open("sqlite", d.dsn("journal_mode(WAL)", "synchronous(FULL)")); err != nil {
+		return err
+	}
+	// No bound: who writes must not wait for one who reads the trail.
+	d.db.SetMaxIdleConns(4)
+	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	if err := d.openKeys(ctx); err != nil {
+		return err
+	}
+	return d.reform(ctx)
+}
+
+// notLost refuses to begin anew beside the keys of a database that was there: an
+// empty one knows no methods, and where require_user_match is false a user who has
+// none needs no second factor.
+func (d *DB) notLost() error {
+	keys, err := datadir.Exists(d.path(seal.File))
+	if err != nil || !keys {
+		return err
+	}
+	info, err := os.Stat(d.path(File))
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		return fmt.Errorf("%s is missing or empty, but %s is there: restore the database, or remove %s to begin anew", File, seal.File, seal.File)
+	}
+	return err
+}
+
+// serve opens what only a server needs.
+func (d *DB) serve(ctx context.Context) (err error) {
+	// NORMAL: in WAL mode a commit survives the death of this process; a loss of
+	// power may undo the last ones, and never harms those that were synced.
+	if d.late, err = sql.Open("sqlite", d.dsn("synchronous(NORMAL)")); err != nil {
+		return err
+	}
+	d.late.SetMaxOpenConns(1)
+	if d.last, err = d.db.PrepareContext(ctx, `SELECT coalesce(max(id), 0) FROM changes`); err != nil {
+		return err
+	}
+	d.writer.open = func() (conn, error) {
+		c, err := new(sqlite.Driver).Open(d.dsn("journal_mode(WAL)", "synchronous(FULL)"))
+		if err != nil {
+			return nil, err
+		}
+		return c.(conn), nil
+	}
+	// A database that cannot be written must stop the start, not the first login.
+	return d.update(ctx, func(*sql.Tx) error { return nil })
+}
+
+// dsn is the same for every connection of a kind, so that none lacks a pragma.
+// FULL: a commit returns when the log is synced.
+func (d *DB) dsn(pragmas ...string) string {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{"busy_timeout(5000)"}, pragmas...)}
+	u := url.URL{Scheme: "file", Path: d.path(File), RawQuery: q.Encode()}
+	return u.String()
+}
+
+func (d *DB) path(name string) string { return filepath.Join(d.dir, name) }
+
+// Close lets go of the folder.
+func (d *DB) Close() error {
+	errs := []error{d.writer.close()}
+	if d.last != nil {
+		errs = append(errs, d.last.Close())
+	}
+	for _, db := range []*sql.DB{d.late, d.db} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	for _, f := range []*os.File{d.ack, d.lock} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// update runs f in one write transaction.
+func (d *DB) update(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// view runs f in one read transaction: all that it reads is of one moment.
+func (d *DB) view(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	return f(tx)
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
+	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/mfa/store/seal"
+	"github.com/radmatch/radmatch/mfa/store/sqlite"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// The errors that callers tell apart.
+var (
+	// ErrNotFound means that what was to be changed or removed is not there.
+	ErrNotFound = op.ErrNotFound
+	// ErrInUse means that another server has this data_dir.
+	ErrInUse = datadir.ErrInUse
+	// ErrNotSeen means that a change is on disk, but the server beside this
+	// process has not taken it over in time.
+	ErrNotSeen = op.ErrNotSeen
+	// ErrFull means that more rows wait for the disk than the queue holds.
+	ErrFull = errors.New("too many events wait for the disk")
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrNotServer means that only the process that serves may do this.
+	ErrNotServer = errors.New("only the server uses up codes")
+)
+
+// Options say which store is opened and how.
+type Options struct {
+	// Dir is data_dir. It is made (0700) where it is missing. Root must have
+	// become its owner, see Owner; else it is ErrOwner.
+	Dir string
+	// Server takes the lock of data_dir and loads what logins need into memory.
+	// Without it the store is a command's, beside a server or not.
+	Server bool
+	// Logger gets what would be lost otherwise: failed commits and housekeeping.
+	// nil: nothing is logged.
+	Logger *zap.Logger
+	// Keep is how long events are kept; 0: for ever. Only the server prunes.
+	Keep time.Duration
+	// MaxSize in bytes is what events may fill before the oldest go, and reports
+	// of sessions a quarter of it beside them; 0: no bound.
+	MaxSize int64
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+	// Tick is a clock that nobody sets; nil: the monotonic one of time.Now.
+	Tick func() time.Time
+}
+
+// Store is the database. Its methods may be called concurrently.
+type Store struct {
+	opt  Options
+	log  *zap.Logger
+	db   Backend
+	keys *seal.Keys
+
+	wmu   sync.Mutex // held by whoever writes, or replaces accounts
+	queue queue
+	marks marks // of reports of sessions
+
+	prompts openPrompts
+
+	pruner  pruner // the janitor's
+	reports reportSize
+
+	lost       int            // events that were not written since the last log line; guarded by wmu
+	complaints rate.Sometimes // those lines
+
+	mu       sync.RWMutex
+	accounts map[string]*record.Account // by folded name
+	devices  map[string]*device.Device
+	latches  map[latchKey]time.Time
+	unsaved  unsaved // latches and devices that the janitor will write
+
+	bypasses atomic.Pointer[[]bypass] // of a server; nil: none. Stored under wmu
+
+	applied int64        // last change in memory; guarded by wmu
+	tail    atomic.Int64 // events that are not folded, about; changed under wmu
+	saved   map[string]string
+
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	closed sync.Once
+}
+
+var (
+	_ mfa.Journal   = (*Store)(nil)
+	_ mfa.Directory = (*Store)(nil)
+	_ mfa.Bypasses  = (*Store)(nil)
+
+	_ mfa.PromptKeeper = (*Store)(nil)
+	_ otp.Store        = (*Store)(nil)
+	_ device.Store     = (*Store)(nil)
+)
+
+// Open opens the database in opt.Dir, makes it where it is missing, and brings
+// its schema up to date. As a server it returns when everything that logins
+// need is in memory, ErrInUse if another server runs. ctx is for the opening
+// alone.
+func Open(ctx context.Context, opt Options) (_ *Store, err error) {
+	defer wrap(&err, "store "+opt.Dir)
+	s, err := newStore(ctx, opt)
+	if err == nil && opt.Server {
+		if err = s.start(ctx); err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStore opens the database and leaves the rest to start.
+func newStore(ctx context.Context, opt Options) (_ *Store, err error) {
+	s := &Store{opt: opt, log: opt.Logger, complaints: rate.Sometimes{Interval: complainEvery}}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.opt.Now == nil {
+		s.opt.Now = time.Now
+	}
+	db, err := sqlite.Open(ctx, sqlite.Settings{Dir: opt.Dir, Server: opt.Server, Now: s.opt.Now})
+	if err != nil {
+		return nil, err
+	}
+	s.db, s.keys = db, db.Keys
+	return s, nil
+}
+
+// start loads the memory and starts the goroutines of a server.
+func (s *Store) start(ctx context.Context) error {
+	if err := s.loadAll(ctx); err != nil {
+		return err
+	}
+	if err := s.loadMarks(ctx); err != nil {
+		return err
+	}
+	if err := s.loadPrompts(ctx); err != nil {
+		return err
+	}
+	// Again, behind the tokens: a rekey may have come between.
+	if err := s.keys.Load(); err != nil {
+		return err
+	}
+	s.queue.init()
+	run, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.done.Go(s.writeLoop)
+	s.done.Go(func() { s.poll(run) })
+	s.done.Go(func() { s.janitor(run) })
+	return nil
+}
+
+// Close waits for the queued events to be on disk, writes what was to be
+// written later, and lets go of data_dir. Later calls do nothing.
+func (s *Store) Close() (err error) {
+	s.closed.Do(func() {
+		if s.stop != nil {
+			s.stop()
+			s.queue.close()
+			s.done.Wait()
+			err = errors.Join(s.flush(context.Background()), s.flushPrompts(context.Background()))
+		}
+		err = errors.Join(err, s.db.Close())
+	})
+	return err
+}
+
+// wrap puts what was done before an error. It is deferred.
+func wrap(err *error, what string) {
+	if *err != nil {
+		*err = fmt.Errorf("%s: %w", what, *err)
+	}
+}
