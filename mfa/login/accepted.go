@@ -53,7 +53,7 @@ func sendsAgain(r *mfa.Request) time.Duration {
 func (t *Pending) packets(w *pendingLogin) (list [][]byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range w.held {
+	for _, p := range w.waiters {
 		if p.State != "" || p.Superseded() {
 			continue
 		}
@@ -126,7 +126,7 @@ func (a *accepted) expire(now time.Time) {
 
 // repeat answers p as a server before this one did, and reports whether it has. The
 // first factor of p was right just now, and policy still asks for the same prompt. As
-// before every Accept, blocks and the device are read again; in doubt a device rings.
+// before every Accept, blocks and the device are read again; in doubt a device is asked.
 func (e *Engine) repeat(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) bool {
 	ev := e.Pending.accepted.take(p, w.User.Key())
 	if ev == nil || ev.Plan != w.Plan || ev.User.Key() != w.User.Key() {

@@ -97,7 +97,7 @@ func TestRestoreAccepted(t *testing.T) {
 				q := r.sent(1)
 				q.Signed = !unsigned
 				first := r.send(q)
-				r.rings(1).decides(nil)
+				r.prompted(1).decides(nil)
 				id := first.want(mfa.Accept, mfa.ReasonApproveDeny).LoginID
 				r.Pending.RestoreAccepted(r.journal.all(), time.Now())
 				if tt.between != nil {
@@ -112,7 +112,7 @@ func TestRestoreAccepted(t *testing.T) {
 				switch {
 				case tt.rings:
 					again.wantWaits()
-					r.rings(2)
+					r.prompted(2)
 				case tt.reason != "":
 					if d, got := again.decision(); d.Reason != tt.reason || d.LoginID == id {
 						t.Errorf("got %s of login %s, want %s", got, d.LoginID, tt.reason)
@@ -125,7 +125,7 @@ func TestRestoreAccepted(t *testing.T) {
 					q := r.sent(1) // an approval is worth one login
 					q.Signed = !unsigned
 					r.send(q).wantWaits()
-					r.rings(2)
+					r.prompted(2)
 				}
 			})
 		})
@@ -146,7 +146,7 @@ func TestRestoreAcceptedPackets(t *testing.T) {
 			r.send(chap(2))
 			gone := r.send(chap(3))
 			gone.req.Supersede()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.Pending.RestoreAccepted(r.journal.all(), time.Now())
 			for n := byte(1); n <= 2; n++ {
 				if d := r.send(chap(n)).want(mfa.Accept, mfa.ReasonApproveDeny); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != n {
@@ -154,20 +154,20 @@ func TestRestoreAcceptedPackets(t *testing.T) {
 				}
 			}
 			r.send(chap(3)).wantWaits()
-			r.rings(2)
+			r.prompted(2)
 		},
 		"bounded": func(t *testing.T, r *rig) {
 			for n := range byte(maxPackets + 4) {
 				r.send(r.sent(n + 1))
 			}
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			if n := len(r.journal.last(t).Packets); n != maxPackets {
 				t.Errorf("the event names %d packets", n)
 			}
 		},
 		"forgotten": func(t *testing.T, r *rig) {
 			r.send(r.sent(1))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.Pending.RestoreAccepted(r.journal.all(), time.Now())
 			time.Sleep(keepAccepted + 2*time.Second)
 			if a := &r.Pending.accepted; a.left.Load() != 0 || a.events != nil {
@@ -176,7 +176,7 @@ func TestRestoreAcceptedPackets(t *testing.T) {
 		},
 		"denied": func(t *testing.T, r *rig) {
 			r.send(r.sent(1))
-			r.rings(1).decides(mfa.ErrRejected)
+			r.prompted(1).decides(mfa.ErrRejected)
 			if ev := r.journal.last(t); ev.Packets != nil {
 				t.Errorf("event %+v", ev)
 			}

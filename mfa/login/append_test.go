@@ -223,12 +223,12 @@ func TestAppended(t *testing.T) {
 			if ev := r.journal.last(t); ev.Plan != mfa.PlanOTP || ev.Method != "totp" {
 				t.Errorf("event: %+v", ev)
 			}
-			r.rings(0)
+			r.prompted(0)
 		},
 		"a wrong code in place of a push rings nowhere": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			r.sendTyped("alice", "right,000000").want(mfa.Reject, mfa.ReasonWrongCode)
-			r.rings(0)
+			r.prompted(0)
 			if n := r.Limits.fatigue.m.Len(); n != 0 {
 				t.Error("it counts as a prompt")
 			}
@@ -236,7 +236,7 @@ func TestAppended(t *testing.T) {
 		"push": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			a := r.sendTyped("alice", "right,push")
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"push does not change a plan of otp": func(t *testing.T, r *rig) {
@@ -244,14 +244,14 @@ func TestAppended(t *testing.T) {
 			r.client.Prompts, r.client.Override = true, true
 			r.users.set("alice", func(u *mfa.User) { u.Codes = 1 })
 			r.sendTyped("alice", "right,push").want(mfa.Challenge, mfa.ReasonOverrideOTP)
-			r.rings(0)
+			r.prompted(0)
 		},
 		"a pass": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			r.users.set("alice", func(u *mfa.User) { u.Pass, u.HasPass = true, true })
 			r.sendTyped("alice", "right,123456").want(mfa.Accept, mfa.ReasonTAP)
 			a := r.sendTyped("alice", "right") // carries no code: line 5 is not for it
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"an exempt user's code is not used up": func(t *testing.T, r *rig) {
@@ -265,7 +265,7 @@ func TestAppended(t *testing.T) {
 		"an answer of no form, by static challenge": func(t *testing.T, r *rig) {
 			r.client.StaticChallenge, r.client.Prompts = true, false
 			a := r.sendTyped("alice", static("right", "ok"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 			r.sendTyped("bob", static("right", "ok")).want(mfa.Reject, mfa.ReasonWrongCode)
 			r.sendTyped("bob", static("right", "123456")).want(mfa.Accept, mfa.ReasonDefaultOTP)
@@ -388,7 +388,7 @@ func TestAppendedGuessing(t *testing.T) {
 				theirs.want(mfa.Challenge, mfa.ReasonAppendedCode)
 				hers.wantWaits()
 				if i == 1 {
-					r.rings(1).decides(nil)
+					r.prompted(1).decides(nil)
 					hers.want(mfa.Accept, mfa.ReasonApproveDeny)
 				}
 				r.sendAnswer(theirs, "").want(mfa.Challenge, "") // an answer, not an OK: no device of hers is asked

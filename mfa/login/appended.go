@@ -4,9 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"github.com/radmatch/radmatch/mfa"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // staticPrefix begins what OpenVPN makes of a password and the answer to its
@@ -102,18 +103,4 @@ func codeOwner(ctx context.Context, r *mfa.Request) (mfa.Name, error) {
 		return r.User, nil // Check will say no
 	}
 	return mfa.Name{}, err
-}
-
-// examineAppended examines the code that came with the password as if it
-// answered a challenge.
-func (e *Engine) examineAppended(ctx context.Context, w *pendingLogin, p waiter, code string) {
-	w.placeless = true
-	if !e.openDialog(ctx, w, p) {
-		return
-	}
-	if c := e.Pending.answered(w, p, code); c != nil {
-		e.examine(ctx, c, code)
-		return
-	}
-	e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
 }

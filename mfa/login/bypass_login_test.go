@@ -20,13 +20,13 @@ func TestExemptLogins(t *testing.T) {
 			q := r.request("alice")
 			q.Address = netip.MustParseAddr("198.51.100.7")
 			r.send(q).want(mfa.Accept, mfa.ReasonExemptAddress)
-			r.rings(0)
+			r.prompted(0)
 		},
 		"the seat is no address": func(t *testing.T, r *rig) {
 			r.client.ExemptAddresses = prefixList("0.0.0.0/0")
 			a := r.send(r.request("alice")) // its EndUser looks like one, its Address is not known
 			a.wantWaits()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"a bypass": func(t *testing.T, r *rig) {

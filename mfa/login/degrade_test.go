@@ -36,7 +36,7 @@ func TestDegrade(t *testing.T) {
 		a.wantWaits()
 		pass(100 * time.Millisecond)
 		a.want(mfa.Challenge, mfa.ReasonApproveDeny)
-		return r.rings(1), a
+		return r.prompted(1), a
 	}
 	table(t, map[string]func(*testing.T, *rig){
 		"approved before the OK": func(t *testing.T, r *rig) {
@@ -63,7 +63,7 @@ func TestDegrade(t *testing.T) {
 		"approved while it is held": func(t *testing.T, r *rig) {
 			a := r.send(r.patient(10 * time.Second))
 			pass(9 * time.Second)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, "")
 			pass(10 * time.Second)
 		},
@@ -163,7 +163,7 @@ func TestDegrade(t *testing.T) {
 			pass(4700 * time.Millisecond)
 			first.want(mfa.Challenge, "")
 			second.wantWaits()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			second.want(mfa.Accept, "")
 		},
 		"a packet that its NAS gave up": func(t *testing.T, r *rig) {
@@ -214,7 +214,7 @@ func TestDegrade(t *testing.T) {
 			if n := len(r.Pending.states); n != maxChallenges {
 				t.Errorf("%d States are out", n)
 			}
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 		},
 	})
 }
@@ -231,7 +231,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(200 * time.Millisecond)
 			a.want(mfa.Reject, mfa.ReasonNASTimeout)
 			ev := r.journal.last(t)
-			if ev.Reason != mfa.ReasonNASTimeout || ev.Method != "push" || !r.rings(1).withdrawn() || r.Pending.Len() != 0 {
+			if ev.Reason != mfa.ReasonNASTimeout || ev.Method != "push" || !r.prompted(1).withdrawn() || r.Pending.Len() != 0 {
 				t.Errorf("event: %+v", ev)
 			}
 			if _, counted := r.Limits.fatigue.m.Get(mfa.NameOf("alice").Key(), time.Now()); counted {
@@ -254,7 +254,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(5 * time.Second)
 			first.want(mfa.Reject, mfa.ReasonNASTimeout)
 			second.wantWaits()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			second.want(mfa.Accept, mfa.ReasonApproveDeny)
 			if n := len(r.journal.all()); n != 1 {
 				t.Errorf("%d events", n)
@@ -291,7 +291,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(11 * time.Second)
 			a.want(mfa.Challenge, "")
 			other.want(mfa.Reject, mfa.ReasonNASTimeout)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.ok(a, "", 10*time.Second).want(mfa.Accept, "")
 		},
 		"the store fails": func(t *testing.T, r *rig) {
@@ -322,7 +322,7 @@ func TestDegradeBehindApproval(t *testing.T) {
 				r.codes.slow = make(chan struct{})
 				wrong := r.ok(shown, "000000", time.Minute) // its examination holds the turn
 				pass(time.Second)                           // the held one waits for the turn to degrade
-				r.rings(1).decides(nil)                     // and behind it the approval
+				r.prompted(1).decides(nil)                  // and behind it the approval
 				close(r.codes.slow)
 				synctest.Wait()
 				wrong.want(mfa.Challenge, "")
@@ -339,7 +339,7 @@ func TestDegradeAndApproval(t *testing.T) {
 		bubble(t, func(t *testing.T, r *rig) {
 			a := r.send(r.patient(10 * time.Second))
 			time.Sleep(9600 * time.Millisecond)
-			r.rings(1).decide <- nil
+			r.prompted(1).decide <- nil
 			synctest.Wait()
 			if d, _ := a.decision(); d.Outcome == mfa.Challenge {
 				a = r.ok(a, "", 10*time.Second)

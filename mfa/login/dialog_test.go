@@ -59,14 +59,14 @@ func TestNewestDialogGoesOn(t *testing.T) {
 			if n := r.journal.count(mfa.ReasonSuperseded); n != 1 {
 				t.Errorf("%d gave way", n)
 			}
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			ringing.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"a prompt has a place of its own": func(t *testing.T, r *rig) {
 			r.dialogs(maxDialogs)
 			r.users.set("bob", func(u *mfa.User) { u.Devices, u.Default = 1, mfa.MethodPush })
 			r.send(r.request("bob")).wantWaits()
-			r.rings(1)
+			r.prompted(1)
 			if n := r.journal.count(mfa.ReasonSuperseded); n != 0 {
 				t.Errorf("%d gave way", n)
 			}
@@ -217,7 +217,7 @@ func TestCancelled(t *testing.T) {
 			for range r.Fatigue.Max {
 				r.send(cancel(r, r.send(r.request("alice")))).want(mfa.Reject, mfa.ReasonAbandoned)
 			}
-			if g := r.rings(r.Fatigue.Max); !g.withdrawn() {
+			if g := r.prompted(r.Fatigue.Max); !g.withdrawn() {
 				t.Error("the device still rings")
 			}
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited) // cancelled ones count
@@ -228,7 +228,7 @@ func TestCancelled(t *testing.T) {
 			a := r.send(r.request("alice"))
 			other := r.send(r.request("alice"))
 			r.send(cancel(r, a)).want(mfa.Reject, mfa.ReasonUnsupported)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.sendAnswer(other, "").want(mfa.Accept, "")
 		},
 		"somebody else's State": func(t *testing.T, r *rig) {
@@ -264,11 +264,11 @@ func TestHangUpAndRetry(t *testing.T) {
 			id := again.want(mfa.Challenge, "").LoginID
 			early := ok(r, again) // before it was answered
 			early.want(mfa.Challenge, mfa.ReasonPromptPending)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			dead.want(mfa.Accept, "")
 			last := ok(r, early)
 			last.wantWaits()
-			if g := r.rings(2); g.ID != id {
+			if g := r.prompted(2); g.ID != id {
 				t.Errorf("login %s goes on as %s", id, g.ID)
 			} else {
 				g.decides(nil)
@@ -278,9 +278,9 @@ func TestHangUpAndRetry(t *testing.T) {
 		"an approval is for one": func(t *testing.T, r *rig) {
 			r.send(unsigned(r))
 			again := r.send(unsigned(r))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			ok(r, again) // by itself it gets nobody in
-			r.rings(2).decides(mfa.ErrRejected)
+			r.prompted(2).decides(mfa.ErrRejected)
 			if n := r.journal.count(mfa.ReasonApproveDeny); n != 1 {
 				t.Errorf("%d were accepted", n)
 			}
@@ -345,7 +345,7 @@ func TestDeadPrompt(t *testing.T) {
 			dead(r)
 			a := r.send(unsigned(r))
 			a.wantWaits()
-			live := r.rings(2)
+			live := r.prompted(2)
 			if !r.phone.all()[0].withdrawn() {
 				t.Error("the dead prompt still rings")
 			}
@@ -357,16 +357,16 @@ func TestDeadPrompt(t *testing.T) {
 		},
 		"an approval of the dead one is for nobody": func(t *testing.T, r *rig) {
 			dead(r)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.send(unsigned(r)).want(mfa.Challenge, mfa.ReasonPromptPending)
-			r.rings(1)
+			r.prompted(1)
 		},
 		"without join": func(_ *testing.T, r *rig) {
 			r.client.Join = false
 			a := r.send(r.request("alice"))
 			a.req.Supersede()
 			r.send(r.request("alice")).wantWaits()
-			r.rings(2)
+			r.prompted(2)
 		},
 		"elsewhere": func(_ *testing.T, r *rig) {
 			dead(r)
@@ -375,20 +375,20 @@ func TestDeadPrompt(t *testing.T) {
 			r.send(q).want(mfa.Challenge, mfa.ReasonPromptPending)
 			q = r.request("alice")
 			r.send(q).want(mfa.Discard, mfa.ReasonPromptPending)
-			r.rings(1)
+			r.prompted(1)
 		},
 		"one that can be joined stays": func(_ *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			a.req.Supersede()
 			r.send(unsigned(r)).want(mfa.Challenge, mfa.ReasonPromptPending)
-			r.rings(1)
+			r.prompted(1)
 		},
 		"one whose challenge is out stays": func(_ *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(unsigned(r))
 			a.req.Supersede()
 			r.send(unsigned(r)).want(mfa.Challenge, mfa.ReasonPromptPending)
-			r.rings(1)
+			r.prompted(1)
 		},
 		"not without end": func(t *testing.T, r *rig) {
 			r.client.Prompts = false
@@ -396,7 +396,7 @@ func TestDeadPrompt(t *testing.T) {
 				dead(r)
 			}
 			r.send(unsigned(r)).want(mfa.Reject, mfa.ReasonPushLimited)
-			r.rings(r.Fatigue.Max)
+			r.prompted(r.Fatigue.Max)
 			r.forgivesNothing(t)
 		},
 	})

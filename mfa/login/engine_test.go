@@ -269,7 +269,7 @@ func TestFirstFactor(t *testing.T) {
 			if d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != 9 {
 				t.Errorf("keys: %v", d.MSCHAP)
 			}
-			r.rings(0)
+			r.prompted(0)
 		},
 	})
 }
@@ -331,7 +331,7 @@ func TestLockout(t *testing.T) {
 			guess(r, 10)
 			r.users.set("bob", func(u *mfa.User) { u.Devices = 1 })
 			a := r.send(r.request("bob"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 	})
@@ -476,7 +476,7 @@ func TestContextOfPacketEnds(t *testing.T) {
 		r.Authenticate(ctx, r.request("alice"), func(d mfa.Decision) { got = d })
 		cancel()
 		synctest.Wait()
-		g := r.rings(1)
+		g := r.prompted(1)
 		if g.withdrawn() {
 			t.Fatal("the packet's context withdrew the prompt")
 		}

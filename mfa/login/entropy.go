@@ -3,8 +3,6 @@ package login
 import (
 	"crypto/rand"
 	"encoding/base32"
-	"fmt"
-	"github.com/radmatch/radmatch/mfa"
 )
 
 // entropy is buffered randomness: a system call for each State would cost more
@@ -41,32 +39,4 @@ func (e *entropy) number() string {
 			return string([]byte{'0' + n/10, '0' + n%10})
 		}
 	}
-}
-
-// newDeviceCode returns six digits, none likelier than another.
-func (t *Pending) newDeviceCode() mfa.Password {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for {
-		b := t.random.bytes(3)
-		n := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
-		clear(b)
-		if n < 16_000_000 { // the highest multiple of a million in three octets
-			return mfa.Password(fmt.Sprintf("%06d", n%1_000_000))
-		}
-	}
-}
-
-// number returns two digits, 10 to 99.
-func (t *Pending) number() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.random.number()
-}
-
-// id returns a new login id.
-func (t *Pending) id() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.random.text(10)
 }

@@ -24,7 +24,7 @@ func TestFatigue(t *testing.T) {
 		"deny": func(t *testing.T, r *rig) {
 			r.tired(t)
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited)
-			r.rings(5)
+			r.prompted(5)
 			time.Sleep(31 * time.Minute)
 			r.send(r.request("alice")).wantWaits()
 		},
@@ -32,11 +32,11 @@ func TestFatigue(t *testing.T) {
 			r.client.NumberInPrompt = true
 			for i := range r.Fatigue.Max {
 				r.send(r.request("alice")).want(mfa.Challenge, mfa.ReasonNumberMatch)
-				r.rings(i + 1).decides(errNumber)
+				r.prompted(i + 1).decides(errNumber)
 				time.Sleep(12 * time.Second)
 			}
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited)
-			r.rings(5)
+			r.prompted(5)
 		},
 		"otp": func(t *testing.T, r *rig) {
 			r.tired(t)
@@ -48,7 +48,7 @@ func TestFatigue(t *testing.T) {
 			r.tired(t)
 			r.users.set("alice", func(u *mfa.User) { u.Unblocked = time.Now() })
 			a := r.send(r.request("alice"))
-			r.rings(6).decides(nil)
+			r.prompted(6).decides(nil)
 			a.want(mfa.Accept, "")
 		},
 		"what was forgiven does not count again": func(t *testing.T, r *rig) {
@@ -62,10 +62,10 @@ func TestFatigue(t *testing.T) {
 			r.users.set("alice", func(u *mfa.User) { u.Unblocked = time.Now() })
 			time.Sleep(time.Second)
 			r.send(r.request("alice"))
-			r.rings(5).decides(mfa.ErrRejected)
+			r.prompted(5).decides(mfa.ErrRejected)
 			time.Sleep(12 * time.Second)
 			r.send(r.request("alice")).wantWaits()
-			r.rings(6)
+			r.prompted(6)
 		},
 		// Where the login can show a number and the user has no code.
 		"number": func(t *testing.T, r *rig) {
@@ -73,7 +73,7 @@ func TestFatigue(t *testing.T) {
 			r.tired(t)
 			a := r.send(r.request("alice"))
 			a.want(mfa.Challenge, mfa.ReasonPushLimited)
-			g := r.rings(6)
+			g := r.prompted(6)
 			if g.Number == "" {
 				t.Fatal("a plain approval would do")
 			}
@@ -83,7 +83,7 @@ func TestFatigue(t *testing.T) {
 				t.Errorf("event %+v", ev)
 			}
 			r.send(r.mschap("alice", 1)).want(mfa.Reject, mfa.ReasonPushLimited)
-			r.rings(6)
+			r.prompted(6)
 		},
 		"a number does not ring without end": func(t *testing.T, r *rig) {
 			r.client.TypesNumbers = true
@@ -97,14 +97,14 @@ func TestFatigue(t *testing.T) {
 				}
 				time.Sleep(11 * time.Second)
 			}
-			r.rings(30)
+			r.prompted(30)
 		},
 		"approved prompts count against the total": func(t *testing.T, r *rig) {
 			r.PromptLimit.Max = 3
 			for i := range 3 {
 				a := r.send(r.request("alice"))
 				joined := r.send(r.request("alice"))
-				r.rings(i + 1).decides(nil)
+				r.prompted(i + 1).decides(nil)
 				a.want(mfa.Accept, mfa.ReasonApproveDeny)
 				joined.want(mfa.Accept, mfa.ReasonApproveDeny)
 			}
@@ -112,25 +112,25 @@ func TestFatigue(t *testing.T) {
 			time.Sleep(r.PromptLimit.Window)
 			a := r.send(r.request("alice"))
 			joined := r.send(r.request("alice"))
-			r.rings(4).decides(nil)
+			r.prompted(4).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 			joined.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"the total is forgiven": func(t *testing.T, r *rig) {
 			r.PromptLimit.Max = 1
 			r.send(r.request("alice"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited)
 			time.Sleep(time.Second)
 			r.users.set("alice", func(u *mfa.User) { u.Unblocked = time.Now() })
 			time.Sleep(time.Second)
 			r.send(r.request("alice")).wantWaits()
-			r.rings(2)
+			r.prompted(2)
 		},
 		"an approval does not count": func(t *testing.T, r *rig) {
 			for i := range 20 {
 				a := r.send(r.request("alice"))
-				r.rings(i + 1).decides(nil)
+				r.prompted(i + 1).decides(nil)
 				a.want(mfa.Accept, "")
 			}
 		},
@@ -167,7 +167,7 @@ func TestLimitsAreReadAtTheRing(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				limit(r)
 				hers := r.send(r.request("alice"))
-				g := r.rings(1)
+				g := r.prompted(1)
 				q := r.request("alice")
 				r.client.StaticChallenge = true
 				q.EndUser, q.Cred = "203.0.113.66", mfa.Password(static("right", "no code"))
@@ -178,7 +178,7 @@ func TestLimitsAreReadAtTheRing(t *testing.T) {
 				}
 				r.send(q).want(mfa.Reject, mfa.ReasonPushLimited)
 				hers.want(mfa.Reject, mfa.ReasonPushDenied)
-				r.rings(1)
+				r.prompted(1)
 				if ev := r.journal.last(t); ev.Reason != mfa.ReasonPushLimited || r.Pending.Len() != 0 {
 					t.Errorf("event %+v, %d logins", ev, r.Pending.Len())
 				}

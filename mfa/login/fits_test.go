@@ -24,7 +24,7 @@ func TestReplyTooLong(t *testing.T) {
 			q := r.request("alice")
 			q.Answer = tooLong{}
 			r.send(q).want(mfa.Reject, mfa.ReasonReplyTooLong)
-			r.rings(0)
+			r.prompted(0)
 		},
 		"before a code": func(t *testing.T, r *rig) {
 			q := r.request("bob")

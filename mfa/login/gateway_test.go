@@ -26,7 +26,7 @@ func TestGateway(t *testing.T) {
 		"approved": func(t *testing.T, r *rig, c *mfa.Client) {
 			a := r.send(r.desktop(c, `CORP\Alice`))
 			a.wantWaits()
-			g := r.rings(1)
+			g := r.prompted(1)
 			if q := g.Requests[0]; q.EndUser != "PC-17" || !q.Claimed {
 				t.Errorf("the prompt shows %+v, want the machine as claimed", q)
 			}
@@ -43,7 +43,7 @@ func TestGateway(t *testing.T) {
 			q := r.desktop(c, "alice")
 			q.EndUser = "203.0.113.7"
 			r.send(q)
-			if g := r.rings(1); !g.Requests[0].Claimed {
+			if g := r.prompted(1); !g.Requests[0].Claimed {
 				t.Error("a machine that calls itself 203.0.113.7 is shown as that address")
 			}
 		},
@@ -54,7 +54,7 @@ func TestGateway(t *testing.T) {
 				q.Source = fmt.Sprintf("192.0.2.1:%d", 40000+i)
 				all = append(all, r.send(q))
 			}
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			for _, a := range all {
 				a.want(mfa.Accept, mfa.ReasonApproveDeny)
 			}
@@ -126,14 +126,14 @@ func TestGateway(t *testing.T) {
 			c.Override = true
 			r.users.set("alice", func(u *mfa.User) { u.Codes = 1 })
 			r.send(r.desktop(c, "alice")).want(mfa.Reject, mfa.ReasonOTPUnsupported)
-			r.rings(0)
+			r.prompted(0)
 			c.Override = false
 			r.send(r.desktop(c, "alice")).wantWaits()
 		},
 		"a number cannot be shown": func(t *testing.T, r *rig, c *mfa.Client) {
 			c.NumberInPrompt = true
 			r.send(r.desktop(c, "alice")).wantWaits()
-			if r.rings(1).Number != "" {
+			if r.prompted(1).Number != "" {
 				t.Error("the device asks for a number that nobody sees")
 			}
 		},

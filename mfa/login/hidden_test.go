@@ -31,7 +31,7 @@ func TestHiddenFromDevices(t *testing.T) {
 				q := r.request("alice")
 				a := r.send(q)
 				r.send(r.request("alice"))
-				g := r.rings(1)
+				g := r.prompted(1)
 				for _, req := range append(slices.Clone(g.Requests), r.phone.amended[g.ID]...) {
 					if (req.Client != "") != tt.client || (req.Source != "") != tt.client || (req.EndUser != "") != tt.place || !tt.place && req.Address.IsValid() {
 						t.Errorf("the device is told %+v", req)

@@ -88,7 +88,7 @@ func TestJoin(t *testing.T) {
 						t.Fatalf("the second got %s, want %s", got, tt.reason)
 					}
 				}
-				r.rings(1).decides(nil)
+				r.prompted(1).decides(nil)
 				hers.want(mfa.Accept, mfa.ReasonApproveDeny)
 				if d, got := theirs.decision(); (d.Outcome == mfa.Accept) != tt.joins {
 					t.Errorf("the second got %s", got)
@@ -96,7 +96,7 @@ func TestJoin(t *testing.T) {
 				if ev := r.journal.last(t); tt.joins && len(ev.Requests) != 2 {
 					t.Errorf("the event shows %d requests", len(ev.Requests))
 				}
-				r.rings(1)
+				r.prompted(1)
 			})
 		})
 	}
@@ -107,7 +107,7 @@ func TestJoinAnotherUser(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.users.set("carol", func(u *mfa.User) { u.Devices = 1 })
 		alice, carol := r.send(r.request("alice")), r.send(r.request("carol"))
-		g := r.rings(2)
+		g := r.prompted(2)
 		if g.User.String() != "carol" {
 			t.Fatalf("the second prompt is %s's", g.User)
 		}
@@ -137,7 +137,7 @@ func TestJoinKeysOfEachPacket(t *testing.T) {
 				t.Error("the login keeps the keys of a packet")
 			}
 		}
-		r.rings(1).decides(nil)
+		r.prompted(1).decides(nil)
 		for i, a := range []*answer{first, second} {
 			if d := a.want(mfa.Accept, ""); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != byte(i+1) {
 				t.Errorf("packet %d got the keys %v", i+1, d.MSCHAP)
@@ -153,7 +153,7 @@ func TestJoinKeysOfEachPacket(t *testing.T) {
 func TestJoinAmends(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.send(r.request("alice"))
-		g := r.rings(1)
+		g := r.prompted(1)
 		if len(g.Requests) != 1 {
 			t.Errorf("the prompt shows %v", g.Requests)
 		}
@@ -176,11 +176,11 @@ func TestJoinAmends(t *testing.T) {
 func TestJoinBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var all []*answer
-		for range maxHeld + 10 {
+		for range maxWaiters + 10 {
 			all = append(all, r.send(r.request("alice")))
 		}
 		for i, a := range all {
-			if i < maxHeld {
+			if i < maxWaiters {
 				a.wantWaits()
 			} else {
 				a.want(mfa.Discard, mfa.ReasonPromptPending)
@@ -195,7 +195,7 @@ func TestJoinBounded(t *testing.T) {
 		for _, a := range all[:5] {
 			a.want(mfa.Discard, mfa.ReasonSuperseded)
 		}
-		r.rings(1).decides(nil)
+		r.prompted(1).decides(nil)
 		late.want(mfa.Accept, "")
 	})
 }
@@ -215,7 +215,7 @@ func TestJoinedByCode(t *testing.T) {
 		r.sendAnswer(hers, "123456").want(mfa.Accept, mfa.ReasonNumberMatch)
 		ok.want(mfa.Reject, mfa.ReasonWrongCode)
 		mschap.want(mfa.Reject, mfa.ReasonWrongCode)
-		if g := r.rings(1); !g.withdrawn() {
+		if g := r.prompted(1); !g.withdrawn() {
 			t.Error("the prompt goes on")
 		}
 		if ev := r.journal.last(t); ev.Outcome != mfa.Accept || len(ev.Requests) != 3 {
@@ -229,17 +229,17 @@ func TestJoinAfterDecision(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"approved": func(t *testing.T, r *rig) {
 			r.send(r.request("alice"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			late := r.send(r.request("alice"))
 			late.wantWaits()
-			if g := r.rings(2); g.withdrawn() {
+			if g := r.prompted(2); g.withdrawn() {
 				t.Error("the second prompt is not live")
 			}
 		},
 		"approved, and the disk is slow": func(t *testing.T, r *rig) {
 			hers := r.send(r.request("alice"))
 			r.journal.slow = make(chan struct{})
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			hers.wantWaits()
 			late := r.send(r.request("alice"))
 			late.wantWaits() // for the disk, with the event of its refusal
@@ -265,9 +265,9 @@ func TestRecentlyDenied(t *testing.T) {
 		end    func(r *rig)
 		reason mfa.Reason
 	}{
-		"denied":       {func(r *rig) { r.rings(1).decides(mfa.ErrRejected) }, mfa.ReasonPushDenied},
-		"not me":       {func(r *rig) { r.rings(1).decides(errNotMe) }, mfa.ReasonNotMe},
-		"wrong number": {func(r *rig) { r.rings(1).decides(errNumber) }, mfa.ReasonWrongNumber},
+		"denied":       {func(r *rig) { r.prompted(1).decides(mfa.ErrRejected) }, mfa.ReasonPushDenied},
+		"not me":       {func(r *rig) { r.prompted(1).decides(errNotMe) }, mfa.ReasonNotMe},
+		"wrong number": {func(r *rig) { r.prompted(1).decides(errNumber) }, mfa.ReasonWrongNumber},
 		"unanswered":   {func(r *rig) { time.Sleep(55 * time.Second); synctest.Wait() }, mfa.ReasonPushNoResponse},
 	}
 	for name, tt := range ends {
@@ -286,14 +286,14 @@ func TestRecentlyDenied(t *testing.T) {
 				q = r.request("alice")
 				q.Cred = mfa.Password("wrong")
 				r.send(q).want(mfa.Reject, mfa.ReasonWrongPassword)
-				r.rings(1)
+				r.prompted(1)
 				q = r.request("alice")
 				q.EndUser = "203.0.113.66" // another seat may ask
 				r.send(q).wantWaits()
-				r.rings(2).decides(nil)
+				r.prompted(2).decides(nil)
 				time.Sleep(2 * time.Second)
 				r.send(r.request("alice")).wantWaits()
-				r.rings(3)
+				r.prompted(3)
 				if len(r.Pending.denied) != 0 {
 					t.Errorf("remembered: %v", r.Pending.denied)
 				}
@@ -322,11 +322,11 @@ func TestJoinFailedPrompt(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		a := r.send(r.request("alice"))
 		b := r.send(r.request("alice"))
-		r.rings(1).decides(errors.New("push service is down"))
+		r.prompted(1).decides(errors.New("push service is down"))
 		a.want(mfa.Discard, mfa.ReasonMFAError)
 		b.want(mfa.Discard, mfa.ReasonMFAError)
 		r.send(r.request("alice")).wantWaits() // a failure is no denial
-		r.rings(2)
+		r.prompted(2)
 	})
 }
 
@@ -340,7 +340,7 @@ func TestJoinWhileDraining(t *testing.T) {
 		a := r.send(r.request("alice"))
 		a.wantWaits()
 		r.send(r.request("bob")).want(mfa.Discard, mfa.ReasonOverload)
-		r.rings(1).decides(nil)
+		r.prompted(1).decides(nil)
 		a.want(mfa.Accept, "")
 		r.Pending.Close(context.Background())
 		r.send(r.request("alice")).want(mfa.Discard, mfa.ReasonOverload)

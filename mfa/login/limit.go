@@ -142,7 +142,7 @@ func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
 // Restore counts what happened before a restart, from the events, oldest first,
 // of a window and the lock that may follow it, so that killing the server does
 // not forgive wrong codes or fatigue.
-func (l *Limits) Restore(events []mfa.Event, codes, prompts, rings Rule, now time.Time) {
+func (l *Limits) Restore(events []mfa.Event, codes, prompts, sent Rule, now time.Time) {
 	for _, ev := range events {
 		key := ev.User.Key()
 		age := now.Sub(ev.Time)
@@ -155,8 +155,8 @@ func (l *Limits) Restore(events []mfa.Event, codes, prompts, rings Rule, now tim
 			l.fatigue.take(key, ev.Time, time.Time{}, prompts)
 			l.fatigue.settle(key, ev.Time, prompts)
 		}
-		if (ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed) && ev.Plan.Prompts() && age < rings.Window {
-			l.sent.take(key, ev.Time, time.Time{}, rings)
+		if (ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed) && ev.Plan.Prompts() && age < sent.Window {
+			l.sent.take(key, ev.Time, time.Time{}, sent)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func countsAsFatigue(r mfa.Reason) bool {
 }
 
 // declined reports whether the prompt ended without an approval, so that a device
-// that tries another protocol at once does not ring again.
+// that tries another protocol at once does not prompt again.
 func declined(r mfa.Reason) bool {
 	switch r {
 	case mfa.ReasonPushDenied, mfa.ReasonNotMe, mfa.ReasonWrongNumber, mfa.ReasonPushNoResponse, mfa.ReasonNASTimeout:

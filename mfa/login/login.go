@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"github.com/radmatch/radmatch/mfa"
+	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
-// Login is one attempt of one person to sign in. It is plain data, so that
+// Login is one attempt of one user to sign in. It is plain data, so that
 // another node can carry it on one day.
 type Login struct {
 	mfa.OpenPrompt              // what lasts of it where it waits for a device
@@ -50,10 +52,10 @@ type pendingLogin struct {
 	resumed    bool
 	turn       chan struct{}   // capacity 1: who is in it may end the login
 	code       string          // that came with the password, while the primary still asks
-	asks       bool            // a primary's question is open: who it is, is what a stranger has typed
+	asks       bool            // a primary's question is open: the name is what anybody may have typed
 	counts     *codeLocks      // where its wrong codes are counted; nil: it has none
 	knocks     bool            // it waits until another prompt is out of the way
-	typed      *challenge      // whose answer was the code that lets in; set in the login's turn
+	rightCode  *challenge      // whose answer was the code that lets in; set in the login's turn
 	deviceCode mfa.Password    // what a device shows once it has approved, and the user must type; empty: nothing
 	life       context.Context // the prompt's; no packet's and no request's is its parent
 	cancel     context.CancelCauseFunc
@@ -63,24 +65,10 @@ type pendingLogin struct {
 	placeless  bool // a code came with the password: it is no dialog until that was wrong
 	yielded    bool // another dialog has its place: it is about to end
 	deciding   bool // a decision is being committed: nothing joins any more
-	held       []waiter
+	waiters    []waiter
 	challenges []*challenge
 	approved   *mfa.Approval // of a device; nil: none has approved
 	deadline   time.Time     // when sweep ends it; zero: the goroutine of its prompt does
-}
-
-// challenge is a State that is out. It is single use: the first answer takes
-// it, and the same answer under another identifier waits with the first one.
-type challenge struct {
-	w            *pendingLogin
-	state        string
-	user         mfa.NameKey           // of the User-Name: the answer must carry the same
-	asks         *mfa.PrimaryChallenge // the primary's question; nil: one of ours
-	last         bool                  // the answer came with the password, from a screen that can give no other
-	answered     bool
-	awaitsDevice bool // the answer is no code and waits for the device
-	answer       mfa.Password
-	packets      []waiter
 }
 
 func newPendingLogin(l Login, c *mfa.Client) *pendingLogin {
@@ -237,4 +225,42 @@ func (w *pendingLogin) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
 // that the end-user field is genuine.
 func denialKey(o *mfa.Origin) string {
 	return o.User.Key().String() + "\x00" + o.Group + "\x00" + o.EndUser
+}
+
+// approveMessage asks for what the devices ask for.
+func (w *pendingLogin) approveMessage(code bool) string {
+	switch {
+	case w.deviceCode != "":
+		return messageDeviceCode
+	case w.Number != "" && code:
+		return fmt.Sprintf(messageNumberCode, w.Number)
+	case w.Number != "":
+		return fmt.Sprintf(messageNumber, w.Number)
+	case code:
+		return messageApproveCode
+	}
+	return messageApprove
+}
+
+// matches reports whether the user must show that the device and the sign-in
+// belong together, by a number or a code.
+func (w *pendingLogin) matches() bool { return w.Number != "" || w.deviceCode != "" }
+
+// promptLife is how long the devices show the prompt: no longer than its code could be
+// typed.
+func (w *pendingLogin) promptLife() time.Duration {
+	if w.deviceCode == "" {
+		return w.client.PushTimeout
+	}
+	return min(w.client.PushTimeout, w.Expires.Sub(w.Opened))
+}
+
+// origin tells apart where logins come from: by client, by whether the request was
+// signed, and by the end-user field.
+func (w *pendingLogin) origin() string {
+	signed := "unsigned"
+	if w.Signed {
+		signed = "signed"
+	}
+	return w.Client + "\x00" + signed + "\x00" + w.EndUser
 }

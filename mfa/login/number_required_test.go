@@ -11,9 +11,9 @@ func TestNoWayAroundTheNumber(t *testing.T) {
 		"required": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt, r.client.RequireMatching = true, true
 			r.send(r.mschap("alice", 1)).want(mfa.Reject, mfa.ReasonMatchingRequired)
-			r.rings(0)
+			r.prompted(0)
 			r.send(r.request("alice")).want(mfa.Challenge, mfa.ReasonNumberMatch)
-			if g := r.rings(1); g.Number == "" {
+			if g := r.prompted(1); g.Number == "" {
 				t.Error("a plain prompt")
 			}
 		},
@@ -23,7 +23,7 @@ func TestNoWayAroundTheNumber(t *testing.T) {
 			if r.primary.calls != 0 {
 				t.Error("the primary was asked")
 			}
-			r.rings(0)
+			r.prompted(0)
 		},
 		"MS-CHAPv2 alone": func(t *testing.T, r *rig) {
 			r.client.NoPAP = true

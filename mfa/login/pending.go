@@ -1,14 +1,12 @@
 package login
 
 import (
-	"context"
-	"crypto/subtle"
-	"errors"
-	"github.com/radmatch/radmatch/mfa"
-	"runtime/debug"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // Bounds of one login and one user.
@@ -18,7 +16,7 @@ const (
 	maxWrongCodes  = 3  // in one login
 	maxChallenges  = 8  // that are out for one login, by joined packets
 	maxShown       = 16 // joined requests that prompt and event show
-	maxHeld        = 64 // packets that wait for one login, and on one answer
+	maxWaiters     = 64 // packets that wait for one login, and on one answer
 	keepApproval   = 10 * time.Second
 	rememberDenial = 10 * time.Second
 )
@@ -29,7 +27,7 @@ const (
 //
 // One mutex guards the tables and is never held over a call, but for Keeper's. Who wants to end a
 // login takes its turn first (a channel), so that a phone and a passcode cannot
-// both win; only settle ends one. A live prompt owns one goroutine; a held
+// both win; only settle ends one. A live prompt owns one goroutine; a waiting
 // packet and a challenge that is out own none.
 type Pending struct {
 	Journal      mfa.Journal
@@ -66,7 +64,7 @@ const (
 	overload
 )
 
-// open registers w, a login that rings, or joins p to the open prompt of the same
+// open registers w, a login with a prompt, or joins p to the open prompt of the same
 // origin. With opened and joined it returns the login that p is to wait for, with
 // promptPending the one that is in its way.
 func (t *Pending) open(w *pendingLogin, p waiter, join bool) (*pendingLogin, opening) {
@@ -136,178 +134,6 @@ func (t *Pending) hasPrompt(user mfa.Name) bool {
 	return slices.ContainsFunc(t.users[peer{user: user.Key()}], (*pendingLogin).Prompts)
 }
 
-// hold lets p wait for the device's decision. It reports false if the login
-// has ended or too many wait, and then p is the caller's again. So are the
-// packets in gone, which the NAS gave up: they wait no more.
-func (t *Pending) hold(w *pendingLogin, p waiter) (gone []waiter, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.held, gone = sift(w.held)
-	if w.done || len(w.held) >= maxHeld {
-		return gone, false
-	}
-	if a := p.answered; a != nil { // the same answer again finds it
-		c := t.register(w, a.state, a.user)
-		c.answered, c.answer, c.packets = true, a.answer, []waiter{p}
-		return gone, true
-	}
-	w.held = append(w.held, p)
-	return gone, true
-}
-
-// sift parts the packets from those that the NAS gave up when it reused their
-// identifier.
-func sift(packets []waiter) (waiting, gone []waiter) {
-	if !slices.ContainsFunc(packets, waiter.Superseded) {
-		return packets, nil
-	}
-	for _, p := range packets {
-		if p.Superseded() {
-			gone = append(gone, p)
-		} else {
-			waiting = append(waiting, p)
-		}
-	}
-	return waiting, gone
-}
-
-// challenge makes a new State for w. It returns "" if the login has ended, has
-// too many out, or a device has approved it already.
-func (t *Pending) challenge(w *pendingLogin, p waiter) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
-		return ""
-	}
-	return t.newChallenge(w, p.User.Key()).state
-}
-
-// newChallenge makes a State for the user. t.mu is held.
-func (t *Pending) newChallenge(w *pendingLogin, user mfa.NameKey) *challenge {
-	return t.register(w, t.random.text(16), user)
-}
-
-func (t *Pending) register(w *pendingLogin, state string, user mfa.NameKey) *challenge {
-	c := &challenge{w: w, state: state, user: user}
-	w.challenges = append(w.challenges, c)
-	t.states[c.state] = c
-	return c
-}
-
-// answer finds the challenge that p answers and takes it. The State is bound
-// to the user's name and the client's group, and a stranger's answer must not
-// use it up. It returns nil for a State that is unknown, another's, expired or
-// used; waits is true where p is the same answer again and will be answered
-// with the first.
-// Packets in gone are the caller's again: the NAS gave them up.
-func (t *Pending) answer(p waiter, answer mfa.Password) (c *challenge, gone []waiter, waits bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c = t.find(p)
-	if c == nil {
-		return nil, nil, false
-	}
-	if c.answered {
-		c.packets, gone = sift(c.packets)
-		if len(c.packets) < maxHeld && subtle.ConstantTimeCompare([]byte(c.answer), []byte(answer)) == 1 {
-			c.packets = append(c.packets, p)
-			return c, gone, true
-		}
-		return nil, gone, false
-	}
-	c.answered, c.answer = true, answer
-	c.packets = append(c.packets, p)
-	return c, nil, false
-}
-
-// promised returns what an Access-Accept to the answer of a challenge would carry,
-// nothing for a State that is not there.
-func (t *Pending) promised(state string) *mfa.Identity {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if c := t.states[state]; c != nil {
-		return &mfa.Identity{Attributes: c.w.Identity.Attributes}
-	}
-	return &mfa.Identity{}
-}
-
-// find returns the challenge that p answers, or nil. t.mu is held.
-func (t *Pending) find(p waiter) *challenge {
-	c := t.states[p.State]
-	if c == nil || c.user != p.User.Key() || c.w.Group != p.Client.Group || !p.Received.Before(c.w.Expires) {
-		return nil
-	}
-	return c
-}
-
-// replace ends c, whose answer was wrong or led to another question of the
-// primary, and makes the next challenge of the same login for the packets that
-// waited on it.
-func (t *Pending) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waiter, state string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	packets, c.packets = c.packets, nil
-	delete(t.states, c.state)
-	for i, x := range c.w.challenges {
-		if x == c {
-			next := &challenge{w: c.w, state: t.random.text(16), user: c.user, asks: asks}
-			c.w.challenges[i] = next
-			t.states[next.state] = next
-			return packets, next.state
-		}
-	}
-	panic("mfa: internal error: a challenge that its login does not know")
-}
-
-// answered makes the record of a challenge that p has answered before it was
-// sent: with the code that came with its password. It returns nil if the login
-// has ended.
-func (t *Pending) answered(w *pendingLogin, p waiter, code string) *challenge {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w.done {
-		return nil
-	}
-	c := t.newChallenge(w, p.User.Key())
-	c.last, c.answered, c.answer, c.packets = !p.Dialog.Codes, true, mfa.Password(code), []waiter{p}
-	return c
-}
-
-// waiting reports whether a packet that the NAS has not given up waits for the
-// device's decision.
-func (t *Pending) waiting(w *pendingLogin) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := waiting(w.held)
-	for _, c := range w.challenges {
-		n += waiting(c.packets)
-	}
-	return n > 0
-}
-
-// keep lets an approval that no packet waits for stand while a challenge is
-// out, else for keepApproval.
-func (t *Pending) keep(w *pendingLogin, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !w.deadline.IsZero() {
-		return // the time runs from the approval, whoever came for it
-	}
-	w.deadline = now.Add(keepApproval)
-	for _, c := range w.challenges {
-		if !c.answered && w.Expires.After(w.deadline) {
-			w.deadline = w.Expires
-		}
-	}
-}
-
-// keepUntil lets an approval stand until its code expires.
-func (t *Pending) keepUntil(w *pendingLogin, at time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.deadline = at
-}
-
 // noteApproval notes that a device approved.
 func (t *Pending) noteApproval(w *pendingLogin, a mfa.Approval) {
 	t.mu.Lock()
@@ -329,54 +155,6 @@ func (t *Pending) approval(w *pendingLogin) *mfa.Approval {
 	return w.approved
 }
 
-// Run ends what nobody answers until ctx ends. It is one goroutine's work.
-func (t *Pending) Run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			t.sweep(ctx, now)
-		}
-	}
-}
-
-func (t *Pending) sweep(ctx context.Context, now time.Time) {
-	t.accepted.expire(now)
-	t.endAll(ctx, t.expired(now), func(w *pendingLogin) verdict { return w.lapse(t.approval(w), now) })
-}
-
-// endAll settles many logins at once, so that their events share commits.
-func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, f func(*pendingLogin) verdict) {
-	var ended sync.WaitGroup
-	for _, w := range logins {
-		ended.Go(func() {
-			defer t.recovered(nil)
-			t.settle(ctx, w, func() verdict { return f(w) })
-		})
-	}
-	ended.Wait()
-}
-
-func (t *Pending) expired(now time.Time) []*pendingLogin {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for k, until := range t.denied {
-		if !now.Before(until) {
-			delete(t.denied, k)
-		}
-	}
-	var out []*pendingLogin
-	for w := range t.logins {
-		if !w.deadline.IsZero() && !now.Before(w.deadline) {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
 // Drain lets no new login begin; the ones that wait go on, and may be joined.
 func (t *Pending) Drain() {
 	t.mu.Lock()
@@ -390,53 +168,142 @@ func (t *Pending) drained() bool {
 	return t.draining
 }
 
-var (
-	errShutdown = errors.New("shutting down")
-	errSettled  = errors.New("login ended")
-)
-
-// Close ends every login that still waits: its event says so and its packets
-// get no answer, so that the NAS asks another server.
-func (t *Pending) Close(ctx context.Context) {
-	t.Drain()
-	t.endAll(ctx, t.all(), func(w *pendingLogin) verdict {
-		d := mfa.Decision{Outcome: mfa.Discard, LoginID: w.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
-		return verdict{Decision: d, event: w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())}
-	})
-}
-
-func (t *Pending) all() []*pendingLogin {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := make([]*pendingLogin, 0, len(t.logins))
-	for w := range t.logins {
-		out = append(out, w)
-	}
-	return out
-}
-
-// recovered is deferred at the top of a goroutine. After a panic it ends w, if
-// there is one, with a rejection.
-func (t *Pending) recovered(w *pendingLogin) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	id := ""
-	if w != nil {
-		id = w.ID
-		defer t.settle(context.Background(), w, func() verdict {
-			return w.ends(mfa.Reject, mfa.ReasonInternalError, time.Now())
-		})
-	}
-	if t.Panicked != nil {
-		t.Panicked(id, v, debug.Stack())
-	}
-}
-
 // Len returns how many logins wait.
 func (t *Pending) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.logins)
+}
+
+// peer is the key of a table of logins: a user or an origin.
+type peer struct {
+	user   mfa.NameKey
+	origin string
+}
+
+// peers returns the table and the key under which w is counted: its user, or while
+// a primary asks, who asks from where. The name is then what anybody can type: it
+// must not take the places of its owner.
+func (t *Pending) peers(w *pendingLogin) (table map[peer][]*pendingLogin, key peer) {
+	if !w.asks {
+		return t.users, peer{user: w.User.Key()}
+	}
+	return t.asked, peer{origin: w.origin()}
+}
+
+// places returns how many dialogs may be open beside w. Where nothing tells one
+// user's origin from another's, all users of the client share what it may have.
+func (t *Pending) places(w *pendingLogin) int {
+	switch {
+	case !w.asks:
+		return maxDialogs
+	case w.EndUser == "":
+		return max(maxQuestions, t.MaxPerClient/2)
+	}
+	return maxQuestions
+}
+
+// openDialog registers w. The login that it returns, if any, has lost its place to
+// w: it is the caller's to end.
+func (t *Pending) addDialog(w *pendingLogin) (yields *pendingLogin, what opening) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.full(w) {
+		return nil, overload
+	}
+	if !w.placeless {
+		var ok bool
+		if yields, ok = t.place(w); !ok {
+			return nil, tooManyLogins
+		}
+	}
+	t.Add(w)
+	return yields, opened
+}
+
+// takePlace makes w a dialog after the code that came with its password was wrong;
+// else it does nothing.
+func (t *Pending) takePlace(w *pendingLogin) (yields *pendingLogin, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !w.placeless {
+		return nil, true
+	}
+	yields, ok = t.place(w)
+	w.placeless = !ok
+	return yields, ok
+}
+
+// place reports whether there is a place for w, and which dialog gives way for it:
+// the oldest from the same origin, so that an attacker elsewhere who has the password
+// pushes out their own first; otherwise the oldest. A prompt and what is being
+// examined never gives way. t.mu is held.
+func (t *Pending) place(w *pendingLogin) (yields *pendingLogin, ok bool) {
+	table, key := t.peers(w)
+	open := 0
+	for _, o := range table[key] {
+		if o.Prompts() || o.placeless || o.yielded {
+			continue
+		}
+		open++
+		if !o.unanswered() {
+			continue
+		}
+		if yields == nil || yields.origin() != w.origin() && o.origin() == w.origin() {
+			yields = o
+		}
+	}
+	if open < t.places(w) {
+		return nil, true
+	}
+	if yields == nil {
+		return nil, false
+	}
+	yields.yielded = true
+	return yields, true
+}
+
+// sameOrigin returns the open dialog of the same user, client and end-user field,
+// which a new one of that origin replaces; nil without.
+func (t *Pending) sameOrigin(w *pendingLogin) *pendingLogin {
+	if w.Key == "" {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	table, key := t.peers(w)
+	for _, o := range table[key] {
+		if !o.Prompts() && o.Key == w.Key {
+			return o
+		}
+	}
+	return nil
+}
+
+// newDeviceCode returns six digits, none likelier than another.
+func (t *Pending) newDeviceCode() mfa.Password {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		b := t.random.bytes(3)
+		n := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
+		clear(b)
+		if n < 16_000_000 { // the highest multiple of a million in three octets
+			return mfa.Password(fmt.Sprintf("%06d", n%1_000_000))
+		}
+	}
+}
+
+// number returns two digits, 10 to 99.
+func (t *Pending) number() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.random.number()
+}
+
+// id returns a new login id.
+func (t *Pending) id() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.random.text(10)
 }

@@ -19,7 +19,7 @@ func TestDrainAndClose(t *testing.T) {
 		r.users.set("carol", func(u *mfa.User) { u.Devices = 1 })
 		unclaimed := r.send(r.request("carol"))
 		unclaimed.req.Supersede()
-		r.rings(2).decides(nil)
+		r.prompted(2).decides(nil)
 
 		r.Pending.Drain()
 		q := r.request("bob")
@@ -34,7 +34,7 @@ func TestDrainAndClose(t *testing.T) {
 		held.want(mfa.Discard, mfa.ReasonShutdown)
 		unclaimed.want(mfa.Discard, mfa.ReasonShutdown)
 		synctest.Wait()
-		if !r.rings(2).withdrawn() || r.Pending.Len() != 0 {
+		if !r.prompted(2).withdrawn() || r.Pending.Len() != 0 {
 			t.Errorf("%d wait", r.Pending.Len())
 		}
 		for _, ev := range r.journal.all()[before:] {
@@ -321,7 +321,7 @@ func TestDrainedAcceptsNobodyNew(t *testing.T) {
 					q.Cred = mfa.Password("right,123456")
 				}
 				r.send(q).want(mfa.Discard, mfa.ReasonOverload)
-				r.rings(0)
+				r.prompted(0)
 			})
 		})
 	}

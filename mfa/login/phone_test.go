@@ -68,7 +68,7 @@ func (f *phone) all() []*ring {
 }
 
 // rings ends the test unless the phone has rung n times, and returns the last prompt.
-func (r *rig) rings(n int) *ring {
+func (r *rig) prompted(n int) *ring {
 	r.t.Helper()
 	all := r.phone.all()
 	if len(all) != n {

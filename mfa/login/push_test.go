@@ -15,7 +15,7 @@ func TestPush(t *testing.T) {
 		"approved": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			a.wantWaits()
-			g := r.rings(1)
+			g := r.prompted(1)
 			if g.User.String() != "alice" || g.Client != "vpn" || g.Number != "" || g.Expires.Sub(g.Started) != 55*time.Second || g.Requests[0].EndUser != "198.51.100.7" {
 				t.Errorf("prompt: %+v", g.Prompt)
 			}
@@ -31,7 +31,7 @@ func TestPush(t *testing.T) {
 		},
 		"denied": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
-			r.rings(1).decides(mfa.ErrRejected)
+			r.prompted(1).decides(mfa.ErrRejected)
 			a.want(mfa.Reject, mfa.ReasonPushDenied)
 			if ev := r.journal.last(t); ev.Device != "pixel" || !strings.HasSuffix(ev.Text, "PhoneAppDenied") {
 				t.Errorf("event: %+v", ev)
@@ -39,7 +39,7 @@ func TestPush(t *testing.T) {
 		},
 		"not me": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
-			r.rings(1).decides(errNotMe)
+			r.prompted(1).decides(errNotMe)
 			a.want(mfa.Reject, mfa.ReasonNotMe)
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonNotMe || ev.Group != "edge" || ev.User.String() != "alice" {
 				t.Errorf("the event does not say whom to block: %+v", ev)
@@ -52,32 +52,32 @@ func TestPush(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			a.want(mfa.Reject, mfa.ReasonPushNoResponse)
-			if !r.rings(1).withdrawn() {
+			if !r.prompted(1).withdrawn() {
 				t.Error("the prompt is still on the device")
 			}
 		},
 		"the provider fails": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
-			r.rings(1).decides(errors.New("no route to host"))
+			r.prompted(1).decides(errors.New("no route to host"))
 			if d := a.want(mfa.Discard, mfa.ReasonMFAError); d.Err == nil {
 				t.Error("the log gets no error")
 			}
 		},
 		"the provider's own time runs out": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
-			r.rings(1).decides(fmt.Errorf("post: %w", deadline{}))
+			r.prompted(1).decides(fmt.Errorf("post: %w", deadline{}))
 			a.want(mfa.Discard, mfa.ReasonMFAError)
 		},
 		"blocked while it rings": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = true })
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Reject, mfa.ReasonUserBlocked)
 		},
 		"push blocked for this client while it rings": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			r.users.set("alice", func(u *mfa.User) { u.PushBlocked = []string{"edge"} })
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Reject, mfa.ReasonPushBlocked)
 		},
 		"a code is worth nothing without a challenge": func(t *testing.T, r *rig) {
@@ -104,7 +104,7 @@ func (r *rig) number(t *testing.T) (*ring, *answer) {
 	r.users.set("alice", func(u *mfa.User) { u.Codes = 1 })
 	a := r.send(r.request("alice"))
 	d := a.want(mfa.Challenge, mfa.ReasonNumberMatch)
-	g := r.rings(len(r.phone.all()))
+	g := r.prompted(len(r.phone.all()))
 	if len(g.Number) != 2 || g.Number < "10" || g.Number > "99" || d.Message != fmt.Sprintf(messageNumberCode, g.Number) {
 		t.Fatalf("number %q, message %q", g.Number, d.Message)
 	}
@@ -125,7 +125,7 @@ func TestNumber(t *testing.T) {
 		"the user has no code": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			d := r.send(r.request("alice")).want(mfa.Challenge, "")
-			if d.Message != fmt.Sprintf(messageNumber, r.rings(1).Number) {
+			if d.Message != fmt.Sprintf(messageNumber, r.prompted(1).Number) {
 				t.Errorf("message: %q", d.Message)
 			}
 		},
@@ -314,7 +314,7 @@ func TestPanics(t *testing.T) {
 			}
 			r.phone.fail = nil
 			r.send(r.request("alice")).wantWaits()
-			r.rings(2)
+			r.prompted(2)
 		},
 		"primary": func(t *testing.T, r *rig) {
 			r.primary.fail = boom
@@ -343,16 +343,16 @@ func TestPanics(t *testing.T) {
 				t.Error("the prompt is still on the device")
 			}
 			r.send(r.request("alice")).want(mfa.Challenge, "")
-			r.rings(2)
+			r.prompted(2)
 		},
 		"journal": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			r.journal.fail = func(mfa.Event) error { panic("boom") }
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Reject, mfa.ReasonInternalError)
 			r.journal.fail = nil
 			a = r.send(r.request("alice"))
-			r.rings(2).decides(nil)
+			r.prompted(2).decides(nil)
 			a.want(mfa.Accept, "")
 		},
 		"journal, in the sweep": func(t *testing.T, r *rig) {
@@ -369,7 +369,7 @@ func TestPanics(t *testing.T) {
 		"directory, at the approval": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			r.users.fail = boom
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Reject, mfa.ReasonInternalError)
 		},
 	})
@@ -384,7 +384,7 @@ func TestReplyPanics(t *testing.T) {
 			r.Authenticate(t.Context(), r.request("alice"), func(mfa.Decision) { panic("boom") })
 		}()
 		synctest.Wait()
-		r.rings(1)
+		r.prompted(1)
 		time.Sleep(56 * time.Second)
 		if r.Pending.Len() != 0 {
 			t.Error("the login waits for ever")

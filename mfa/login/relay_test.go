@@ -116,7 +116,7 @@ func TestRelay(t *testing.T) {
 			r.asks()
 			a := r.answered("alice")
 			a.wantWaits()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 			if ev := r.journal.last(t); ev.Rounds != 2 || len(r.journal.all()) != 1 {
 				t.Errorf("events: %+v", r.journal.all())
@@ -127,7 +127,7 @@ func TestRelay(t *testing.T) {
 			a := r.ok(r.sendAnswer(r.send(r.request("alice")), "1234"), "token", 10*time.Second)
 			pass(10 * time.Second)
 			a.want(mfa.Challenge, mfa.ReasonApproveDeny)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.sendAnswer(a, "").want(mfa.Accept, "")
 		},
 		"then nothing": func(t *testing.T, r *rig) {
@@ -148,7 +148,7 @@ func TestRelay(t *testing.T) {
 		"the primary knows the user under another name": func(t *testing.T, r *rig) {
 			r.asks()
 			a := r.answered(`CORP\alice`)
-			if g := r.rings(1); g.User.String() != "alice" {
+			if g := r.prompted(1); g.User.String() != "alice" {
 				t.Errorf("the prompt is for %q", g.User)
 			} else {
 				g.decides(nil)
@@ -351,7 +351,7 @@ func TestRelayedState(t *testing.T) {
 			first.wantWaits()
 			again.wantWaits()
 			r.sendAnswer(b, "other").want(mfa.Reject, mfa.ReasonStateUnknown)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			first.want(mfa.Accept, "")
 			again.want(mfa.Accept, "")
 			if len(r.journal.all()) != 2 {
@@ -368,7 +368,7 @@ func TestRelayedState(t *testing.T) {
 			close(up.slow)
 			synctest.Wait()
 			first.want(mfa.Discard, "")
-			r.rings(0)
+			r.prompted(0)
 			if r.journal.count(mfa.ReasonAbandoned) != 1 || r.Pending.Len() != 0 {
 				t.Errorf("events: %+v", r.journal.all())
 			}

@@ -14,7 +14,7 @@ import (
 // Bounds of what is remembered: about 40 MiB at the most.
 const (
 	maxRemembered = 100_000
-	maxSeats      = 16 // of one user
+	maxOrigins    = 16 // of one user
 )
 
 // memory holds approvals that spare the same user, at the same origin, another
@@ -74,7 +74,7 @@ func (t *Pending) recall(w *pendingLogin, v verdict) {
 		at: v.event.Time, until: v.event.Time.Add(w.client.Remember), names: []mfa.NameKey{bareName(w.User.Key())},
 	}
 	t.mu.Lock()
-	for _, p := range w.held {
+	for _, p := range w.waiters {
 		a.call(p.User.Key())
 	}
 	for _, c := range w.challenges {
@@ -96,7 +96,7 @@ func (m *memory) Add(a *remembered) {
 	if m.origins == nil {
 		m.origins, m.names = make(map[string]*remembered), make(map[mfa.NameKey][]*remembered)
 	}
-	if of := m.names[a.names[0]]; len(of) >= maxSeats {
+	if of := m.names[a.names[0]]; len(of) >= maxOrigins {
 		m.drop(of[0])
 	}
 	m.origins[a.key] = a

@@ -16,7 +16,7 @@ func (r *rig) approved() *mfa.Client {
 	c := r.gateway("rdg", "rdg")
 	c.Remember = 8 * time.Hour
 	a := r.send(r.desktop(c, `CORP\alice`))
-	r.rings(1).decides(nil)
+	r.prompted(1).decides(nil)
 	a.want(mfa.Accept, mfa.ReasonApproveDeny)
 	time.Sleep(time.Minute)
 	return c
@@ -82,22 +82,22 @@ func TestRemember(t *testing.T) {
 			other := r.desktop(c, "alice")
 			other.EndUser = "PC-18"
 			a := r.send(other)
-			r.rings(2).decides(mfa.ErrRejected)
+			r.prompted(2).decides(mfa.ErrRejected)
 			a.want(mfa.Reject, mfa.ReasonPushDenied)
 		}},
 		"a denial at another client": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			a := r.send(r.request("alice"))
-			r.rings(2).decides(mfa.ErrRejected)
+			r.prompted(2).decides(mfa.ErrRejected)
 			a.want(mfa.Reject, mfa.ReasonPushDenied)
 		}},
 		"a wrong number": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			a := r.send(r.request("alice"))
-			r.rings(2).decides(errNumber)
+			r.prompted(2).decides(errNumber)
 			a.want(mfa.Reject, mfa.ReasonWrongNumber)
 		}},
 		"not me at another client": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			a := r.send(r.request("alice"))
-			r.rings(2).decides(errNotMe)
+			r.prompted(2).decides(errNotMe)
 			a.want(mfa.Reject, mfa.ReasonNotMe)
 		}},
 		"a prompt that nobody answers": {then: func(r *rig, c *mfa.Client, q *mfa.Request) {
@@ -144,7 +144,7 @@ func TestRemember(t *testing.T) {
 		"the device was removed, and came back": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			r.users.remove("d1")
 			a := r.send(r.desktop(c, "alice"))
-			r.rings(2).decides(nil)
+			r.prompted(2).decides(nil)
 			a.want(mfa.Reject, mfa.ReasonNoUsableMethod)
 			r.users.remove("other")
 			time.Sleep(time.Minute)
@@ -163,11 +163,11 @@ func TestRemember(t *testing.T) {
 				a := r.send(q)
 				if tt.rings {
 					a.wantWaits()
-					r.rings(before + 1)
+					r.prompted(before + 1)
 					return
 				}
 				a.want(mfa.Accept, mfa.ReasonRemembered)
-				r.rings(before)
+				r.prompted(before)
 				ev := r.journal.last(t)
 				if ev.Plan != mfa.PlanNone || !strings.Contains(ev.Text, `approved on "pixel" at `) || ev.EndUser != "PC-17" {
 					t.Errorf("event %+v", ev)
@@ -184,42 +184,42 @@ func TestNotRemembered(t *testing.T) {
 		"remember is off": func(r *rig, c *mfa.Client) {
 			c.Remember = 0
 			r.send(r.desktop(c, "alice"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			c.Remember = 8 * time.Hour
 		},
 		"the first came unsigned": func(r *rig, c *mfa.Client) {
 			q := r.desktop(c, "alice")
 			q.Signed, q.Cred = false, mfa.Password("right")
 			a := r.send(q)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"the first named no machine": func(r *rig, c *mfa.Client) {
 			q := r.desktop(c, "alice")
 			q.EndUser = ""
 			a := r.send(q)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"the machine has the name of an address that was approved": func(r *rig, c *mfa.Client) {
 			q := r.desktop(c, "alice")
 			q.EndUser, q.Address = "198.51.100.7", netip.MustParseAddr("198.51.100.7")
 			a := r.send(q)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"nobody was let in": func(r *rig, c *mfa.Client) {
 			q := r.desktop(c, "alice")
 			a := r.send(q)
 			q.Supersede()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			time.Sleep(time.Minute)
 			a.want(mfa.Reject, mfa.ReasonAbandoned)
 		},
 		"the event could not be written": func(r *rig, c *mfa.Client) {
 			a := r.send(r.desktop(c, "alice"))
 			r.journal.setFail(func(mfa.Event) error { return errors.New("disk full") })
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Discard, mfa.ReasonMFAError)
 			r.journal.setFail(nil)
 		},
@@ -264,7 +264,7 @@ func TestNotRemembered(t *testing.T) {
 					q.EndUser = machine
 					r.send(q).wantWaits()
 					before++
-					r.rings(before)
+					r.prompted(before)
 					time.Sleep(2 * time.Minute) // nobody answers
 				}
 			})
@@ -286,7 +286,7 @@ func TestRememberDirectoryFails(t *testing.T) {
 		r.users.setRegisteredFail(errors.New("locked"))
 		a := r.send(r.desktop(c, "alice"))
 		a.wantWaits()
-		r.rings(2)
+		r.prompted(2)
 		r.users.setRegisteredFail(nil)
 		r.send(r.desktop(c, "alice")).want(mfa.Accept, mfa.ReasonRemembered)
 	})
@@ -312,7 +312,7 @@ func TestRememberAliasAtPrompt(t *testing.T) {
 		r.primary.names = map[string]string{"alice.smith": "asmith"}
 		r.client.Remember, r.client.NumberInPrompt = time.Hour, true
 		a := r.sendAnswer(r.send(r.request("alice.smith")), "")
-		r.rings(1).decides(nil)
+		r.prompted(1).decides(nil)
 		a.want(mfa.Accept, mfa.ReasonNumberMatch)
 		r.send(r.request("asmith")).want(mfa.Accept, mfa.ReasonRemembered)
 		wrong := r.request("alice.smith")
@@ -331,7 +331,7 @@ func TestRememberAlias(t *testing.T) {
 		c := r.gateway("rdg", "rdg")
 		c.Remember = time.Hour
 		a := r.send(r.desktop(c, "alice.smith"))
-		r.rings(1).decides(nil)
+		r.prompted(1).decides(nil)
 		a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		r.send(r.desktop(c, "asmith")).want(mfa.Accept, mfa.ReasonRemembered)
 		wrong := r.request("alice.smith@example.org")
@@ -352,7 +352,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		return a.key
 	}
 	var keys []string
-	for i := range maxSeats + 2 {
+	for i := range maxOrigins + 2 {
 		keys = append(keys, put("alice", fmt.Sprint(i), start))
 	}
 	for i, key := range keys {

@@ -51,7 +51,7 @@ func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[
 		l.Expires = k.Opened.Add(c.ChallengeTTL)
 		w := newPendingLogin(l, c)
 		w.resumed = true
-		if !e.Pending.resume(w) {
+		if !e.Pending.reopen(w) {
 			lost.Go(func() { e.Pending.lose(ctx, w) })
 			continue
 		}
@@ -62,7 +62,7 @@ func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[
 }
 
 // resume registers a login from before a restart.
-func (t *Pending) resume(w *pendingLogin) bool {
+func (t *Pending) reopen(w *pendingLogin) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.full(w) || len(t.users[peer{user: w.User.Key()}]) > 0 {

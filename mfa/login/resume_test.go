@@ -94,7 +94,7 @@ func TestResume(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"joined": func(t *testing.T, r *rig) {
 			kept := r.resume(r.kept())
-			g := r.rings(1)
+			g := r.prompted(1)
 			if g.ID != "old" || !g.Resumed || !g.Expires.Equal(time.Now().Add(35*time.Second)) {
 				t.Errorf("the device is shown %+v", g.Prompt)
 			}
@@ -120,7 +120,7 @@ func TestResume(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
 			ok := r.sendAnswer(a, "")
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			if d := ok.want(mfa.Accept, ""); len(d.Attributes) != 1 || string(d.Attributes[0].Value) != "of alice" {
 				t.Errorf("the attributes are lost: %+v", d)
 			}
@@ -130,12 +130,12 @@ func TestResume(t *testing.T) {
 			q := r.request("alice")
 			q.Cred = mfa.Password("wrong")
 			r.send(q).want(mfa.Reject, mfa.ReasonWrongPassword)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.send(q).want(mfa.Reject, mfa.ReasonWrongPassword)
 		},
 		"approved, and nobody comes": func(t *testing.T, r *rig) {
 			r.resume(r.kept())
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			if len(r.journal.all()) != 0 {
 				t.Error("it has ended")
 			}
@@ -147,14 +147,14 @@ func TestResume(t *testing.T) {
 		"nobody decides": func(t *testing.T, r *rig) {
 			r.resume(r.kept())
 			time.Sleep(36 * time.Second)
-			if g := r.rings(1); !g.withdrawn() || r.journal.last(t).Reason != mfa.ReasonPushNoResponse {
+			if g := r.prompted(1); !g.withdrawn() || r.journal.last(t).Reason != mfa.ReasonPushNoResponse {
 				t.Errorf("withdrawn %v, events %v", g.withdrawn(), r.journal.all())
 			}
 		},
 		"the user is blocked by now": func(t *testing.T, r *rig) {
 			r.resume(r.kept())
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = true })
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonUserBlocked || ev.Outcome != mfa.Reject {
 				t.Errorf("event %+v", ev)
 			}
@@ -176,7 +176,7 @@ func TestResumeEnds(t *testing.T) {
 		"a provider that cannot":   func(r *rig, _ *mfa.OpenPrompt) { r.client.Resumes = false },
 		"too many logins":          func(r *rig, _ *mfa.OpenPrompt) { r.Pending.Max = 0 },
 		"what no prompt ever was":  func(_ *rig, k *mfa.OpenPrompt) { k.Plan = mfa.PlanOTP },
-		"more than one for a user": func(r *rig, _ *mfa.OpenPrompt) { r.send(r.request("alice")); r.rings(1).decides(mfa.ErrRejected) },
+		"more than one for a user": func(r *rig, _ *mfa.OpenPrompt) { r.send(r.request("alice")); r.prompted(1).decides(mfa.ErrRejected) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
@@ -240,7 +240,7 @@ func TestOpenPromptHoldsNoSecret(t *testing.T) {
 		r.client.NumberInPrompt = true
 		r.primary.groups = []string{"group-of-alice"}
 		r.send(r.request("alice"))
-		g := r.rings(1)
+		g := r.prompted(1)
 		b, err := json.Marshal(kept.all())
 		if err != nil || len(kept.all()) != 1 {
 			t.Fatalf("kept %s, %v", b, err)

@@ -2,9 +2,13 @@ package login
 
 import (
 	"context"
-	"github.com/radmatch/radmatch/mfa"
+	"errors"
+	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // verdict is what the holder of a login's turn makes of it: the decision for those
@@ -89,12 +93,12 @@ func (t *Pending) publish(w *pendingLogin, d mfa.Decision) {
 	}
 }
 
-// heard returns the packets that wait for what becomes of their answer to c, or
+// markEnded returns the packets that wait for what becomes of their answer to c, or
 // with nil for the device, marked where the code of another answer was the last
 // word. Pending.mu is held.
-func (w *pendingLogin) heard(c *challenge, packets []waiter) []waiter {
+func (w *pendingLogin) markEnded(c *challenge, packets []waiter) []waiter {
 	for i := range packets {
-		packets[i].endedByOther = w.typed != nil && w.typed != c
+		packets[i].endedByOther = w.rightCode != nil && w.rightCode != c
 	}
 	return packets
 }
@@ -103,10 +107,10 @@ func (t *Pending) remove(w *pendingLogin, d mfa.Decision) []waiter {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.done = true
-	packets := w.heard(nil, w.held)
-	w.held = nil
+	packets := w.markEnded(nil, w.waiters)
+	w.waiters = nil
 	for _, c := range w.challenges {
-		packets = append(packets, w.heard(c, c.packets)...)
+		packets = append(packets, w.markEnded(c, c.packets)...)
 		c.packets = nil
 		delete(t.states, c.state)
 	}
@@ -129,4 +133,119 @@ func (t *Pending) remove(w *pendingLogin, d mfa.Decision) []waiter {
 		t.denied[denialKey(&w.Origin)] = time.Now().Add(rememberDenial)
 	}
 	return packets
+}
+
+// keep lets an approval that no packet waits for stand while a challenge is
+// out, else for keepApproval.
+func (t *Pending) keep(w *pendingLogin, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !w.deadline.IsZero() {
+		return // the time runs from the approval, whoever came for it
+	}
+	w.deadline = now.Add(keepApproval)
+	for _, c := range w.challenges {
+		if !c.answered && w.Expires.After(w.deadline) {
+			w.deadline = w.Expires
+		}
+	}
+}
+
+// keepUntil lets an approval stand until its code expires.
+func (t *Pending) keepUntil(w *pendingLogin, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.deadline = at
+}
+
+// Run ends what nobody answers until ctx ends. It is one goroutine's work.
+func (t *Pending) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			t.sweep(ctx, now)
+		}
+	}
+}
+
+func (t *Pending) sweep(ctx context.Context, now time.Time) {
+	t.accepted.expire(now)
+	t.endAll(ctx, t.expired(now), func(w *pendingLogin) verdict { return w.lapse(t.approval(w), now) })
+}
+
+// endAll settles many logins at once, so that their events share commits.
+func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, f func(*pendingLogin) verdict) {
+	var ended sync.WaitGroup
+	for _, w := range logins {
+		ended.Go(func() {
+			defer t.recovered(nil)
+			t.settle(ctx, w, func() verdict { return f(w) })
+		})
+	}
+	ended.Wait()
+}
+
+func (t *Pending) expired(now time.Time) []*pendingLogin {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, until := range t.denied {
+		if !now.Before(until) {
+			delete(t.denied, k)
+		}
+	}
+	var out []*pendingLogin
+	for w := range t.logins {
+		if !w.deadline.IsZero() && !now.Before(w.deadline) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+var (
+	errShutdown = errors.New("shutting down")
+	errSettled  = errors.New("login ended")
+)
+
+// Close ends every login that still waits: its event says so and its packets
+// get no answer, so that the NAS asks another server.
+func (t *Pending) Close(ctx context.Context) {
+	t.Drain()
+	t.endAll(ctx, t.all(), func(w *pendingLogin) verdict {
+		d := mfa.Decision{Outcome: mfa.Discard, LoginID: w.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
+		return verdict{Decision: d, event: w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())}
+	})
+}
+
+func (t *Pending) all() []*pendingLogin {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]*pendingLogin, 0, len(t.logins))
+	for w := range t.logins {
+		out = append(out, w)
+	}
+	return out
+}
+
+// recovered is deferred at the top of a goroutine. After a panic it ends w, if
+// there is one, with a rejection.
+func (t *Pending) recovered(w *pendingLogin) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	id := ""
+	if w != nil {
+		id = w.ID
+		defer t.settle(context.Background(), w, func() verdict {
+			return w.ends(mfa.Reject, mfa.ReasonInternalError, time.Now())
+		})
+	}
+	if t.Panicked != nil {
+		t.Panicked(id, v, debug.Stack())
+	}
 }

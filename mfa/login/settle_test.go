@@ -14,7 +14,7 @@ func TestZeroVerdictDenies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				a := r.send(r.request("alice"))
-				r.rings(1)
+				r.prompted(1)
 				for _, w := range r.Pending.all() {
 					r.Pending.settle(t.Context(), w, func() verdict { return v })
 				}

@@ -42,7 +42,7 @@ func TestSpellingsAreOneUser(t *testing.T) {
 			q.Cred = mfa.Password("wrong")
 			r.send(q).want(mfa.Reject, mfa.ReasonWrongPassword)
 			r.send(r.desktop(c, "alice")).wantWaits() // its device is asked again
-			r.rings(2).decides(nil)
+			r.prompted(2).decides(nil)
 		})
 	}
 }

@@ -25,31 +25,31 @@ func TestSuperseded(t *testing.T) {
 		"the new packet joins": func(t *testing.T, r *rig) {
 			giveUp(r)
 			a := r.send(r.request("alice"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, "")
 		},
 		"the new packet comes after the approval": func(t *testing.T, r *rig) {
 			giveUp(r)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			time.Sleep(9 * time.Second)
 			r.send(r.request("alice")).want(mfa.Accept, mfa.ReasonApproveDeny)
-			r.rings(1)
+			r.prompted(1)
 			a := r.send(r.request("alice")) // and only once
 			a.wantWaits()
-			r.rings(2)
+			r.prompted(2)
 		},
 		"nobody comes": func(t *testing.T, r *rig) {
 			a := giveUp(r)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			a.wantWaits()
 			time.Sleep(12 * time.Second)
 			unclaimed(t, r)
 			r.send(r.request("alice")).wantWaits()
-			r.rings(2)
+			r.prompted(2)
 		},
 		"another seat comes": func(t *testing.T, r *rig) {
 			giveUp(r)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			for _, change := range []func(*mfa.Request){
 				func(q *mfa.Request) { q.EndUser = "203.0.113.66" },
 				func(q *mfa.Request) { q.EndUser = "" },
@@ -67,7 +67,7 @@ func TestSuperseded(t *testing.T) {
 		},
 		"attempts to claim do not prolong it": func(t *testing.T, r *rig) {
 			giveUp(r)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			for range 4 {
 				time.Sleep(3 * time.Second)
 				q := r.request("alice")
@@ -79,12 +79,12 @@ func TestSuperseded(t *testing.T) {
 		},
 		"blocked after the approval": func(t *testing.T, r *rig) {
 			giveUp(r)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			r.users.set("alice", func(u *mfa.User) { u.PushBlocked = []string{"edge"} })
 			time.Sleep(time.Second)
 			q := r.request("alice")
 			r.send(q).want(mfa.Reject, "")
-			if r.journal.accepted(r.rings(1).ID) {
+			if r.journal.accepted(r.prompted(1).ID) {
 				t.Error("accepted")
 			}
 		},
@@ -92,7 +92,7 @@ func TestSuperseded(t *testing.T) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
 			time.Sleep(20 * time.Second)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			time.Sleep(100 * time.Second) // reads it, fetches a coffee, presses OK
 			r.sendAnswer(a, "").want(mfa.Accept, mfa.ReasonNumberMatch)
 			if ev := r.journal.last(t); ev.Method != "number" || ev.Device != "pixel" || !ev.NumberSet {
@@ -102,7 +102,7 @@ func TestSuperseded(t *testing.T) {
 		"a number, approved, and nobody presses OK": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			time.Sleep(3*time.Minute + 2*time.Second)
 			unclaimed(t, r)
 			r.sendAnswer(a, "").want(mfa.Reject, mfa.ReasonStateUnknown)
@@ -113,7 +113,7 @@ func TestSuperseded(t *testing.T) {
 			ok := r.sendAnswer(a, "")
 			ok.wantWaits()
 			ok.req.Supersede()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			ok.wantWaits()
 			time.Sleep(time.Second)
 			r.sendAnswer(a, "").want(mfa.Accept, "")
@@ -121,22 +121,22 @@ func TestSuperseded(t *testing.T) {
 		"OK is given up, and nobody comes": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			r.sendAnswer(r.send(r.request("alice")), "").req.Supersede()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			time.Sleep(12 * time.Second) // not as long as a challenge that is out
 			unclaimed(t, r)
 		},
 		"OK comes again under many identifiers": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
-			for i := range 3 * maxHeld {
+			for i := range 3 * maxWaiters {
 				ok := r.sendAnswer(a, "")
 				ok.wantWaits()
-				if i%2 == 0 || i > maxHeld {
+				if i%2 == 0 || i > maxWaiters {
 					ok.req.Supersede()
 				}
 			}
 			last := r.sendAnswer(a, "")
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			last.want(mfa.Accept, "")
 		},
 	})
@@ -149,7 +149,7 @@ func TestJoinRacesApproval(t *testing.T) {
 		bubble(t, func(t *testing.T, r *rig) {
 			first := r.send(r.request("alice"))
 			first.req.Supersede()
-			g := r.rings(1)
+			g := r.prompted(1)
 			a := r.start(r.request("alice"))
 			g.decides(nil)
 			if d, _ := a.decision(); d.Reason == mfa.ReasonPromptPending {
@@ -180,7 +180,7 @@ func TestDecisionBetweenJoinAndHold(t *testing.T) {
 				r.client.NumberInPrompt = tt.number
 				first := r.send(r.request("alice"))
 				first.req.Supersede()
-				g := r.rings(1)
+				g := r.prompted(1)
 				r.client.Amender = amender(func() { g.decide <- tt.decide }) // called in between
 				a := r.start(r.request("alice"))
 				time.Sleep(2 * time.Second)

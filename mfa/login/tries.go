@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Wrong passwords slow answers down; they never lock, so that a stranger cannot
+// Wrong passwords slow answers down; they never lock, so that an attacker cannot
 // lock out the staff. What counts is the key: one name, from one origin. A try
 // counts before its password is examined, and is taken off the count when the
 // login goes on. So a refusal after the right password counts like a wrong one, in a
@@ -280,7 +280,7 @@ func (t *try) enter(ctx context.Context, key tryKey) error {
 
 // verdict brings in the name by which the primary knows the user, which comes with
 // a rejection too. What spelling was typed must make no difference: where the turn of
-// that name is refused, nobody hears whether the password was right.
+// that name is refused, no answer tells whether the password was right.
 func (t *try) verdict(ctx context.Context, identity *mfa.Identity, err error) error {
 	user := identity.Name
 	if err != nil {

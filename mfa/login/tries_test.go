@@ -176,7 +176,7 @@ func TestGuessesAtOnce(t *testing.T) {
 				all = append(all, r.start(r.request("alice")))
 			}
 			synctest.Wait()
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			for _, a := range all {
 				a.want(mfa.Accept, "")
 			}

@@ -64,7 +64,7 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 		"a seat that is remembered": func(r *rig) *answer {
 			r.client.Remember = time.Hour
 			r.send(r.request("alice"))
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			return typed(mfa.AppendOff, "wrong")(r)
 		},
 	} {
@@ -78,7 +78,7 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 						t.Error("a prompt is open")
 					}
 				}
-				r.rings(rang)
+				r.prompted(rang)
 				if d, got := a.decision(); got == "waits" || d.Outcome == mfa.Accept || d.Outcome == mfa.Challenge && d.Reason != mfa.ReasonPrimaryChallenge {
 					t.Errorf("got %s", got)
 				}

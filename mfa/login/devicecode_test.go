@@ -18,7 +18,7 @@ func (r *rig) fromDevice(t *testing.T) (*ring, *answer) {
 	if d := a.want(mfa.Challenge, mfa.ReasonCodeMatch); d.Message != messageDeviceCode {
 		t.Fatalf("message %q", d.Message)
 	}
-	g := r.rings(len(r.phone.all()))
+	g := r.prompted(len(r.phone.all()))
 	if !regexp.MustCompile(`^[0-9]{6}$`).MatchString(string(g.Code)) || g.Number != "" || !g.CodeExpires.Equal(g.Started.Add(3*time.Minute)) {
 		t.Fatalf("code %d digits, number %q, expires %s", len(g.Code), g.Number, g.CodeExpires)
 	}
@@ -122,7 +122,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g, a := r.fromDevice(t)
 			r.users.set("dora", func(u *mfa.User) { u.Devices = 1 })
 			b := r.send(r.request("dora"))
-			other := r.rings(2)
+			other := r.prompted(2)
 			g.decides(nil)
 			other.decides(nil)
 			if other.User.String() != "dora" || other.Code == g.Code {
@@ -225,7 +225,7 @@ func TestCodeFromDevice(t *testing.T) {
 			r.hidesMessage(r.client)
 			r.client.ChallengeTTL = 20 * time.Second
 			r.send(r.request("alice"))
-			if g := r.rings(1); g.Expires.Sub(g.Started) != 20*time.Second || !g.CodeExpires.Equal(g.Expires) {
+			if g := r.prompted(1); g.Expires.Sub(g.Started) != 20*time.Second || !g.CodeExpires.Equal(g.Expires) {
 				t.Errorf("prompt until %s, code until %s", g.Expires, g.CodeExpires)
 			}
 			time.Sleep(21 * time.Second)
@@ -332,7 +332,7 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			g, first := r.fromDevice(t)
 			b := r.send(r.request("alice"))
 			b.want(mfa.Challenge, mfa.ReasonCodeMatch)
-			r.rings(1)
+			r.prompted(1)
 			g.decides(nil)
 			r.typed(b, g).want(mfa.Accept, mfa.ReasonCodeMatch)
 			r.typed(first, g).want(mfa.Reject, mfa.ReasonStateUnknown)
@@ -342,7 +342,7 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			g.decides(nil)
 			b := r.send(r.request("alice"))
 			b.want(mfa.Challenge, mfa.ReasonCodeMatch)
-			r.rings(1)
+			r.prompted(1)
 			r.typed(b, g).want(mfa.Accept, mfa.ReasonCodeMatch)
 		},
 		"from another seat": func(t *testing.T, r *rig) {
@@ -407,7 +407,7 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			b.wantWaits()
 			a := r.send(r.request("alice"))
 			a.want(mfa.Discard, mfa.ReasonPromptPending)
-			r.rings(1).decides(nil)
+			r.prompted(1).decides(nil)
 			b.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"a client that shows the message": func(t *testing.T, r *rig) {
