@@ -117,7 +117,7 @@ func (s *Server) record(rep *report, received time.Time) {
 	again, err := s.Accounting.Recorder.RecordSession(s.ctx, rep.event, rep.mark)
 	if err != nil {
 		rep.count.discarded[discardNotRecorded].Add(1)
-		if s.refusals.allow(refusal{client: rep.client, why: discardNotRecorded.String()}, time.Now()) && s.ctx.Err() == nil {
+		if s.refusals.allow(logKey{client: rep.client, why: discardNotRecorded.String()}, time.Now()) && s.ctx.Err() == nil {
 			s.log.Error("an Accounting-Request is not acknowledged", zap.String("client", rep.client), zap.Error(err))
 		}
 		return

@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// forwardLanes keeps the reports of one session in their order: all of them
-	// are in one lane.
-	forwardLanes = 8
-	maxForward   = 1024 // reports that wait in a lane
-	forwardFor   = time.Hour
-	forwardTry   = 5 * time.Second  // for each server
-	forwardPause = 10 * time.Second // after none has acknowledged
+	// forwardQueues keeps the reports of one session in their order: all of them
+	// are in one queue.
+	forwardQueues = 8
+	maxForward    = 1024 // reports that wait in a queue
+	forwardFor    = time.Hour
+	forwardTry    = 5 * time.Second  // for each server
+	forwardPause  = 10 * time.Second // after none has acknowledged
 )
 
 // Forwarder sends copies of Accounting-Requests to other servers, after they were
@@ -39,7 +39,7 @@ type Forwarder struct {
 
 	begin    sync.Once
 	seed     maphash.Seed
-	lanes    [forwardLanes]chan *copied
+	queues   [forwardQueues]chan *copied
 	waiting  atomic.Int64  // reports that are not forwarded yet
 	dropped  atomic.Uint64 // reports that were given up
 	warnings hourly
@@ -67,8 +67,8 @@ type copied struct {
 func (f *Forwarder) start() {
 	f.begin.Do(func() {
 		f.seed = maphash.MakeSeed()
-		for i := range f.lanes {
-			f.lanes[i] = make(chan *copied, maxForward)
+		for i := range f.queues {
+			f.queues[i] = make(chan *copied, maxForward)
 		}
 	})
 }
@@ -78,10 +78,10 @@ func (f *Forwarder) start() {
 func (f *Forwarder) Forward(packet []byte, received time.Time) {
 	f.start()
 	session := wire.Find(packet, wire.AttributeType{Type: wire.TypeAcctSessionID})
-	lane := f.lanes[maphash.Bytes(f.seed, session)%forwardLanes]
+	queue := f.queues[maphash.Bytes(f.seed, session)%forwardQueues]
 	f.waiting.Add(1)
 	select {
-	case lane <- &copied{packet, received}:
+	case queue <- &copied{packet, received}:
 	default:
 		f.waiting.Add(-1)
 		f.drop("too many wait")
@@ -91,21 +91,21 @@ func (f *Forwarder) Forward(packet []byte, received time.Time) {
 // Run forwards until ctx ends.
 func (f *Forwarder) Run(ctx context.Context) {
 	f.start()
-	var lanes sync.WaitGroup
-	for _, lane := range f.lanes {
-		lanes.Go(func() {
+	var queues sync.WaitGroup
+	for _, queue := range f.queues {
+		queues.Go(func() {
 			for {
 				select {
 				case <-ctx.Done():
 					return
-				case c := <-lane:
+				case c := <-queue:
 					f.deliver(ctx, c)
 					f.waiting.Add(-1)
 				}
 			}
 		})
 	}
-	lanes.Wait()
+	queues.Wait()
 	if n := f.waiting.Load(); n > 0 {
 		f.Logger.Warn("accounting that was recorded is not forwarded any more", zap.Int64("reports", n))
 	}
@@ -123,7 +123,7 @@ func (f *Forwarder) deliver(ctx context.Context, c *copied) {
 				f.drop(err.Error())
 				return
 			}
-			if ctx.Err() == nil && f.warnings.allow(refusal{client: s.Name}, time.Now()) {
+			if ctx.Err() == nil && f.warnings.allow(logKey{client: s.Name}, time.Now()) {
 				f.Logger.Warn("accounting is not forwarded; trying on", zap.String("server", s.Name), zap.Error(err))
 			}
 		}
@@ -140,7 +140,7 @@ func (f *Forwarder) deliver(ctx context.Context, c *copied) {
 
 func (f *Forwarder) drop(why string) {
 	n := f.dropped.Add(1)
-	if f.warnings.allow(refusal{why: why}, time.Now()) {
+	if f.warnings.allow(logKey{why: why}, time.Now()) {
 		f.Logger.Error("an accounting report was recorded but is not forwarded", zap.String("reason", why), zap.Uint64("dropped", n))
 	}
 }

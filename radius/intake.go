@@ -169,9 +169,9 @@ func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters
 		return s.admit(outer, r.State != nil)
 	}
 	k := makeKey(a.Source, a.Flow, byte(r.Code), r.ID)
-	verdict, x, answer := s.answers.begin(k, r.Auth(), s.answers.login(r), r.Signed, now, admit)
-	switch verdict {
-	case verdictNew:
+	standing, x, answer := s.answers.begin(k, r.Auth(), s.answers.login(r), r.Signed, now, admit)
+	switch standing {
+	case packetNew:
 		switch {
 		case !r.Signed:
 			count.unsigned.Add(1)
@@ -179,16 +179,16 @@ func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters
 			count.signed.Add(1)
 		}
 		return x, keep
-	case verdictRefused:
+	case packetRefused:
 		return nil, discardTakeover
-	case verdictFull:
+	case packetFull:
 		if status {
 			return nil, discardStatusRate
 		}
 		return nil, discardOverload
 	}
 	count.duplicates.Add(1)
-	if verdict == verdictAgain {
+	if standing == packetAgain {
 		a.Sender.Send(answer, a.Peer) // lost: the client asks again
 	}
 	return nil, keep
@@ -199,7 +199,7 @@ func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters
 // address and reason.
 func (s *Server) refuse(c *client, count *counters, why discard, source netip.Addr, now time.Time) {
 	count.discarded[why].Add(1)
-	if !s.refusals.allow(refusal{c.Name, why.String(), source}, now) {
+	if !s.refusals.allow(logKey{c.Name, why.String(), source}, now) {
 		return
 	}
 	hint := discardHints[why]
@@ -240,7 +240,7 @@ func (s *Server) unknownClient(source netip.Addr, now time.Time) {
 		bits = 48
 	}
 	network, err := source.Prefix(bits)
-	if err != nil || !s.refusals.allow(refusal{"", "unknown_client", network.Addr()}, now) {
+	if err != nil || !s.refusals.allow(logKey{"", "unknown_client", network.Addr()}, now) {
 		return
 	}
 	s.log.Warn("packets are discarded", zap.Stringer("source", source), zap.String("reason", "unknown_client"),

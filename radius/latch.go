@@ -37,7 +37,7 @@ func (s *Server) latch(c *client, count *counters, r *wire.Request, source netip
 		return
 	}
 	if at, mixed := count.unsignedFrom.last(source, now); mixed {
-		if s.refusals.allow(refusal{c.Name, "mixed", source}, now) {
+		if s.refusals.allow(logKey{c.Name, "mixed", source}, now) {
 			s.log.Warn("an address signs and does not sign: it need not from now on", zap.String("client", c.Name),
 				zap.Stringer("source", source), zap.Time("unsigned", at), zap.String("hint", c.Profile.SigningHint()))
 		}

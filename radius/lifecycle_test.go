@@ -136,8 +136,8 @@ func TestAccessLog(t *testing.T) {
 // A flood from forged addresses fills the table of refusals. That it is not looked
 // through for every packet, package bound tests.
 func TestRefusalsUnderFlood(t *testing.T) {
-	from := func(n int) refusal {
-		return refusal{"", "unknown_client", netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})}
+	from := func(n int) logKey {
+		return logKey{"", "unknown_client", netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})}
 	}
 	start := time.Now()
 	var h hourly

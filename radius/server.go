@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/bound"
 )
 
@@ -218,11 +219,11 @@ func (s *Server) rested() {
 // ready; its methods may be called concurrently.
 type hourly struct {
 	mu     sync.Mutex
-	logged *bound.Table[refusal, time.Time]
+	logged *bound.Table[logKey, time.Time]
 }
 
-// refusal is what a refused datagram is told apart by.
-type refusal struct {
+// logKey tells lines apart, of refused packets above all.
+type logKey struct {
 	client string
 	why    string
 	source netip.Addr
@@ -230,11 +231,11 @@ type refusal struct {
 
 const maxRefusals = 4096
 
-func (h *hourly) allow(r refusal, now time.Time) bool {
+func (h *hourly) allow(r logKey, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.logged == nil {
-		h.logged = bound.NewTable[refusal](maxRefusals, anHourAgo)
+		h.logged = bound.NewTable[logKey](maxRefusals, anHourAgo)
 	}
 	if _, lately := h.logged.Get(r, now); lately {
 		return false
@@ -243,3 +244,26 @@ func (h *hourly) allow(r refusal, now time.Time) bool {
 }
 
 func anHourAgo(at, now time.Time) bool { return now.Sub(at) >= time.Hour }
+
+// Authenticator decides on Access-Requests. Authenticate calls reply exactly
+// once, from any goroutine, maybe much later; it holds no goroutine meanwhile.
+// ctx is the server's, not the packet's: a packet that the NAS gave up is
+// marked by r.Supersede, and the answer to it is dropped.
+type Authenticator interface {
+	Authenticate(ctx context.Context, r *mfa.Request, reply func(mfa.Decision))
+}
+
+// Latches remembers which source addresses have proved that they sign
+// (require_message_authenticator: auto). Both methods may be called
+// concurrently; Latched answers from memory.
+type Latches interface {
+	Latched(client string, source netip.Addr) bool
+	// Latch remembers source over restarts. It may write later.
+	Latch(client string, source netip.Addr, at time.Time)
+}
+
+// Service is what a reload exchanges as one: who may ask, and who decides.
+type Service struct {
+	Table         *Table
+	Authenticator Authenticator
+}

@@ -3,8 +3,10 @@ package radius
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -126,4 +128,68 @@ func markOf(client string, p []byte) (mark [16]byte) {
 	}
 	copy(mark[:], h.Sum(nil))
 	return mark
+}
+
+const (
+	// maxSessions bounds each of the two halves of sessions.
+	maxSessions = 50_000
+	// keepSession is how long a half lasts. A session that is reported on stays.
+	keepSession = 24 * time.Hour
+)
+
+// sessions joins reports to logins at devices that send no Class back: those that
+// send the same Acct-Session-Id with the Access-Request. It is in memory, bounded,
+// and decides nothing. Its zero value is ready; its methods may be called concurrently.
+type sessions struct {
+	mu       sync.Mutex
+	now, old map[uint64]string // login ids
+	since    time.Time
+}
+
+// sessionKey is a hash of who has the session where, 0 where the request names none.
+// A device that counts its sessions from 1 again must not join one user's to another.
+func (s *Server) sessionKey(c *client, user mfa.Name, id []byte) uint64 {
+	if s.Accounting == nil || len(id) == 0 {
+		return 0
+	}
+	var h maphash.Hash
+	h.SetSeed(s.answers.seed)
+	h.WriteString(c.Name)
+	h.WriteByte(0)
+	h.Write(id)
+	maphash.WriteComparable(&h, user.Key())
+	return h.Sum64() | 1
+}
+
+// note remembers the login of a session.
+func (s *sessions) note(key uint64, login string, now time.Time) {
+	if key == 0 || login == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(key, login, now)
+}
+
+func (s *sessions) put(key uint64, login string, now time.Time) {
+	if s.now == nil || len(s.now) >= maxSessions || now.Sub(s.since) >= keepSession {
+		s.old, s.now, s.since = s.now, make(map[uint64]string), now
+	}
+	s.now[key] = login
+}
+
+// login returns the login of a session, empty where it is not known.
+func (s *sessions) login(key uint64, now time.Time) string {
+	if key == 0 {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	login, ok := s.now[key]
+	if !ok {
+		if login, ok = s.old[key]; ok {
+			s.put(key, login, now)
+		}
+	}
+	return login
 }

@@ -78,16 +78,16 @@ func (t *retransmissions) shard(k *key) *tableShard {
 	return &t.shards[uint(k.shard())%shards]
 }
 
-// verdict is what the table says of a packet.
-type verdict int
+// standing is what the table says of a packet.
+type standing int
 
 const (
-	verdictNew     verdict = iota // take it
-	verdictPending                // a retransmission of one that is being decided: drop it
-	verdictAgain                  // a retransmission: send the answer again
-	verdictSilent                 // a retransmission of one that ended in silence: drop it
-	verdictRefused                // an unsigned packet on a signed one's identifier: drop it
-	verdictFull                   // new, but over a limit: drop it
+	packetNew     standing = iota // take it
+	packetPending                 // a retransmission of one that is being decided: drop it
+	packetAgain                   // a retransmission: send the answer again
+	packetSilent                  // a retransmission of one that ended in silence: drop it
+	packetRefused                 // an unsigned packet on a signed one's identifier: drop it
+	packetFull                    // new, but over a limit: drop it
 )
 
 // login is a hash of who asks with what. A NAS with a bad random generator uses
@@ -104,9 +104,9 @@ func (t *retransmissions) login(r *wire.Request) uint64 {
 }
 
 // begin looks a packet up. For a new one, if admit allows, it makes the pending
-// exchange, which supersedes the one before. With verdictAgain comes a copy of
+// exchange, which supersedes the one before. With packetAgain comes a copy of
 // the answer.
-func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, now time.Time, admit func() bool) (verdict, *exchange, []byte) {
+func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, now time.Time, admit func() bool) (standing, *exchange, []byte) {
 	s := t.shard(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,18 +117,18 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 		if live && e.login == login && string(e.auth[:]) == string(auth) {
 			switch {
 			case e.exchange != nil:
-				return verdictPending, nil, nil
+				return packetPending, nil, nil
 			case len(e.answer) == 0:
-				return verdictSilent, nil, nil
+				return packetSilent, nil, nil
 			}
-			return verdictAgain, nil, slices.Clone(e.answer)
+			return packetAgain, nil, slices.Clone(e.answer)
 		}
 		if live && e.signed && !signed {
-			return verdictRefused, nil, nil
+			return packetRefused, nil, nil
 		}
 	}
 	if !admit() {
-		return verdictFull, nil, nil
+		return packetFull, nil, nil
 	}
 	switch {
 	case e == nil:
@@ -144,7 +144,7 @@ func (t *retransmissions) begin(k key, auth []byte, login uint64, signed bool, n
 	e.login = login
 	e.signed = signed
 	e.exchange = x
-	return verdictNew, x, nil
+	return packetNew, x, nil
 }
 
 // finish ends x with an answer, none for silence. It reports false if x was

@@ -14,9 +14,9 @@ func always() bool { return true }
 // step is one packet of an identifier, or the end of its exchange.
 func begin(t *testing.T, tab *retransmissions, id, auth byte, now time.Time) *exchange {
 	t.Helper()
-	verdict, x, _ := tab.begin(makeKey(nas, 0, byte(wire.AccessRequest), id), authOf(auth)[:], 0, true, now, always)
-	if verdict != verdictNew {
-		t.Fatalf("identifier %d: verdict %d, want a new request", id, verdict)
+	standing, x, _ := tab.begin(makeKey(nas, 0, byte(wire.AccessRequest), id), authOf(auth)[:], 0, true, now, always)
+	if standing != packetNew {
+		t.Fatalf("identifier %d: standing %d, want a new request", id, standing)
 	}
 	return x
 }
