@@ -29,18 +29,12 @@ type Client struct {
 	// OpenVPN's SCRV1 form.
 	StaticChallenge bool
 
-	Primary      PasswordChecker
-	HurryPrimary bool           // it must be told when the NAS gives up: it does not answer from memory
-	Finder       IdentityFinder // the Primary's second ability; never nil where NoPassword is true
-	Pusher       Pusher         // nil: no push
-	PushProvider string         // the Pusher's name as in User.Elsewhere; "": our own devices
-	Amender      PromptAmender  // the Pusher's second ability, nil without
-	// TypesNumbers: the Pusher is a NumberTyper. Resumes: it is a PromptResumer.
-	TypesNumbers bool
-	Resumes      bool
-	// ShowsCodes: the Pusher is a CodePusher.
-	ShowsCodes  bool
-	AllowGroups []Group
+	Primary       PasswordChecker
+	Abilities            // the Primary's; there is a Finder where NoPassword is true
+	Pusher        Pusher // nil: no push
+	PushAbilities        // the Pusher's
+	PushProvider  string // the Pusher's name as in User.Elsewhere; "": our own devices
+	AllowGroups   []Group
 
 	ExemptClient    bool           // needs no second factor
 	ExemptGroups    []Group        // whose members need none

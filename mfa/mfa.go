@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"context"
+	"iter"
 )
 
 // PrimaryContinuer is a PasswordChecker whose primary may ask for more. Continue
@@ -35,6 +36,31 @@ type Forwarder interface {
 // later because their login began before, go on to work and leave nothing behind.
 type PasswordChecker interface {
 	Check(ctx context.Context, user Name, cred Credential) (Identity, error)
+	// Abilities always returns the same. It is asked when a configuration comes into
+	// use, and at no login.
+	Abilities() Abilities
+}
+
+// Abilities tells what a primary can do beside checking a first factor. The zero value
+// can do nothing, and asks something outside of this process.
+type Abilities struct {
+	Finder    IdentityFinder   // nil: it finds nobody without a password
+	Continuer PrimaryContinuer // nil: it asks no questions
+	Forwarder Forwarder        // nil: it needs nothing that only the transport knows
+	Namer     Namer            // nil: only a login tells how it names a user
+	// Knows reports from memory whether a name is one of its users'. Names yields all
+	// of them. Both are nil where it has no list of them.
+	Knows func(Name) bool
+	Names iter.Seq[Name]
+	// Namespaces is what the names of its users may end in, folded, where no other
+	// primary's may; empty for names without a domain. A name that it takes as it
+	// comes has one that is no domain.
+	Namespaces []string
+	FromMemory bool // it answers without asking anything, and need not be told when the NAS gives up
+	// ChecksNothing: it refuses every password, and is for clients that send none.
+	ChecksNothing bool
+	// TriedAtStart: it is a Connector that a start may try; nothing counts that against anybody.
+	TriedAtStart bool
 }
 
 // Connector is a PasswordChecker or a Pusher that asks something outside of this process.

@@ -398,4 +398,6 @@ func TestFeatureApplies(t *testing.T) {
 // pusher is one that is never asked.
 type pusher struct{}
 
+func (pusher) Abilities() PushAbilities { return PushAbilities{} }
+
 func (pusher) Push(context.Context, Prompt) (Approval, error) { panic("asked") }

@@ -32,14 +32,6 @@ type PromptKeeper interface {
 	DropPrompt(id string)    // of one that is over
 }
 
-// PromptResumer is a Pusher whose devices are shown, whenever they connect, what
-// is live: pushed again under its ID after a restart, a prompt is still the same
-// one. Of any other Pusher the prompts end with the server.
-type PromptResumer interface {
-	Pusher
-	ResumesPrompts()
-}
-
 // Pusher asks the user's devices to approve a login. Push may be called
 // concurrently and blocks until a device has decided or ctx, which is the
 // prompt's life, ends; then it withdraws the prompt from the devices and
@@ -48,29 +40,28 @@ type PromptResumer interface {
 // who decided, for an approval and for a denial.
 type Pusher interface {
 	Push(ctx context.Context, p Prompt) (Approval, error)
+	// Abilities always returns the same. It is asked when a configuration comes into
+	// use, and at no login.
+	Abilities() PushAbilities
 }
 
-// NumberPusher is a Pusher whose devices check Prompt.Number. It is asserted
-// once when the program starts.
-type NumberPusher interface {
-	Pusher
-	PushesNumbers()
-}
-
-// NumberTyper is a NumberPusher where the user has to type the number. Where a
-// device offers a few to choose from, who taps blindly is right now and then: that
-// is no defence against somebody who rings until the user gives in.
-type NumberTyper interface {
-	NumberPusher
-	TypesNumbers()
-}
-
-// CodePusher is a Pusher whose device shows the user Prompt.Code once it has
-// approved, until Prompt.CodeExpires, and to nobody else. It is asserted once when
-// the program starts.
-type CodePusher interface {
-	Pusher
-	ShowsCodes()
+// PushAbilities tells what a push provider and its devices can do beside an approval
+// or a denial. The zero value can do nothing.
+type PushAbilities struct {
+	OwnDevices    bool          // they are enrolled with us, and of no provider
+	Amender       PromptAmender // nil: a live prompt stays as it is
+	ChecksNumbers bool          // Prompt.Number is checked
+	// TypesNumbers: and the user has to type it. Where a device offers a few to choose
+	// from, who taps blindly is right now and then: that is no defence against somebody
+	// who sends prompts until the user gives in.
+	TypesNumbers bool
+	// ShowsCodes: a device shows the user Prompt.Code once it has approved, until
+	// Prompt.CodeExpires, and to nobody else.
+	ShowsCodes bool
+	// Resumes: devices are shown, whenever they connect, what is live. Pushed again
+	// under its ID after a restart, a prompt is still the same one. Without, the prompts
+	// end with the server.
+	Resumes bool
 }
 
 // PromptAmender is a Pusher that can show requests which joined a live prompt.

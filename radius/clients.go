@@ -111,7 +111,7 @@ func (t *Table) add(c Client) error {
 		return errors.New("has no profile or no policy")
 	}
 	own := &client{Client: c, index: len(t.clients)}
-	_, own.forwards = c.Policy.Primary.(mfa.Forwarder)
+	own.forwards = c.Policy.Forwarder != nil
 	for _, s := range c.Secrets {
 		if len(s) == 0 {
 			return errors.New("has an empty secret")

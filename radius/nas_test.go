@@ -62,7 +62,7 @@ func newSite(t *testing.T, kind string, method mfa.Method, change func(*profile.
 	s.client = &mfa.Client{
 		Name: "vpn", Group: "vpn", Prompts: p.Prompts, ShowsMessage: p.ShowsReplyMessage,
 		StaticChallenge: p.StaticChallenge, Append: mfa.AppendStyle(style), AppendDelimiter: ",",
-		Primary: s, Pusher: s, Join: true, RequireUserMatch: true,
+		Primary: s, Abilities: s.Abilities(), Pusher: phones{s}, Join: true, RequireUserMatch: true,
 		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,
 		OnPrimaryError: mfa.Discard, OnMFAError: mfa.Discard,
 	}
@@ -98,6 +98,13 @@ func (s *site) Authenticate(ctx context.Context, r *mfa.Request, reply func(mfa.
 	s.mu.Unlock()
 	s.engine.Authenticate(ctx, r, reply)
 }
+
+func (s *site) Abilities() mfa.Abilities { return mfa.Abilities{Finder: s, FromMemory: true} }
+
+// phones are those of the site's user.
+type phones struct{ *site }
+
+func (phones) Abilities() mfa.PushAbilities { return mfa.PushAbilities{} }
 
 func (s *site) Check(_ context.Context, who mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	user := who.Sent()

@@ -15,6 +15,8 @@ import (
 // blind is a primary that cannot look a user up, as an upstream RADIUS server.
 type blind struct{}
 
+func (blind) Abilities() mfa.Abilities { return mfa.Abilities{} }
+
 func (blind) Check(context.Context, mfa.Name, mfa.Credential) (mfa.Identity, error) {
 	return mfa.Identity{Name: mfa.NameOf("alice"), Known: true}, nil
 }
@@ -27,7 +29,10 @@ func TestGatewayPrimary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := primaries{"users": users, "upstream": blind{}, "gateway": password.NewNone(&password.NoneSettings{DefaultDomain: "EXAMPLE"})}
+	all := primaries{"users": users, "upstream": blind{}}
+	if all["gateway"], err = openNone(nil, parts{above: all}, &password.NoneSettings{DefaultDomain: "EXAMPLE"}); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		primary    string
 		noPassword bool
@@ -56,7 +61,7 @@ func TestGatewayPrimary(t *testing.T) {
 	if err := checkSharedUsers(cfg, all); err != nil {
 		t.Fatal(err)
 	}
-	gateway := all["gateway"].(mfa.IdentityFinder)
+	gateway := all["gateway"].Abilities().Finder
 	if id, err := gateway.Find(t.Context(), mfa.NameOf(`EXAMPLE\Alice`)); err == nil {
 		t.Errorf("a user of the file is found as %+v", id)
 	}

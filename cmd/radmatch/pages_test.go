@@ -94,12 +94,9 @@ func TestReadmeProviders(t *testing.T) {
 	for name, kinds := range map[string][]mfa.Pusher{"approver": {&push.Approver{}}, "webhook": {&push.Webhook{}}, "ntfy": {&push.Ntfy{}, push.NtfyChoice{}}} {
 		var typed, chosen, code, resumes bool
 		for _, p := range kinds {
-			_, numbers := p.(mfa.NumberPusher)
-			_, types := p.(mfa.NumberTyper)
-			typed, chosen = typed || types, chosen || numbers && !types
-			_, shows := p.(mfa.CodePusher)
-			_, goesOn := p.(mfa.PromptResumer)
-			code, resumes = code || shows, resumes || goesOn
+			a := p.Abilities()
+			typed, chosen = typed || a.TypesNumbers, chosen || a.ChecksNumbers && !a.TypesNumbers
+			code, resumes = code || a.ShowsCodes, resumes || a.Resumes
 		}
 		can(name, 1, true)
 		can(name, 2, typed)

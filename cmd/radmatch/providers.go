@@ -32,7 +32,7 @@ type parts struct {
 	registered device.Registrations
 	dictionary *wire.Dictionary // that of the configuration
 	log        *zap.Logger      // for what providers do by themselves
-	above      primaries        // of the entry that is built: those before it
+	above      primaries        // of the entry that is built: those before it, and once all are built, all
 	name       string           // of the entry that is built
 }
 
@@ -81,9 +81,14 @@ func openFile(cfg *config.Config, p parts, s *password.FileSettings) (mfa.Passwo
 }
 
 func openLDAP(cfg *config.Config, p parts, s *ldap.Settings) (mfa.PasswordChecker, error) {
-	return ldap.Open(s, ldap.Parts{
+	directory, err := ldap.Open(s, ldap.Parts{
 		Resolve: cfg.Resolve, ReadSecret: cfg.ReadSecret, Encode: p.dictionary.ParseDirectoryAttribute, CheckReply: wire.CheckReply, Logger: p.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	directory.Taken = p.above.inFile
+	return directory, nil
 }
 
 // openUpstream asks nobody: the first login does.
@@ -100,7 +105,12 @@ func openUpstream(cfg *config.Config, p parts, s *upstream.Settings) (mfa.Passwo
 		}
 		own.Servers[i].Secret = mfa.Password(secret)
 	}
-	return upstream.New(&own, p.dictionary, p.log)
+	u, err := upstream.New(&own, p.dictionary, p.log)
+	if err != nil {
+		return nil, err
+	}
+	u.Taken = p.above.inFile
+	return u, nil
 }
 
 func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.PasswordChecker, error) {
@@ -118,8 +128,10 @@ func openSequence(_ *config.Config, p parts, s *password.SequenceSettings) (mfa.
 	return sequence, nil
 }
 
-func openNone(_ *config.Config, _ parts, s *password.NoneSettings) (mfa.PasswordChecker, error) {
-	return password.NewNone(s), nil
+func openNone(_ *config.Config, p parts, s *password.NoneSettings) (mfa.PasswordChecker, error) {
+	n := password.NewNone(s)
+	n.Taken = p.above.taken
+	return n, nil
 }
 
 // approverSettings is empty: devices are enrolled with `radmatch device invite`.
@@ -199,40 +211,16 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 	var found []error
 	directories := map[string]string{} // namespace to name
 	for i, e := range cfg.Primaries {
-		if file, ok := built[e.Name].(*password.File); ok {
-			found = append(found, sharedWithFiles(cfg, built, i, file, maxSharedUsers-len(found))...)
-		}
-		for _, space := range namespaces(built[e.Name]) {
+		can := built[e.Name].Abilities()
+		found = append(found, sharedNames(cfg, built, i, can, maxSharedUsers-len(found))...)
+		for _, space := range can.Namespaces {
 			if other, taken := directories[space]; taken {
 				found = append(found, fmt.Errorf("%s: canonical_domain and domains: must differ from those of primary %q: both could have a user of the same name", e.Where, other))
 			}
 			directories[space] = e.Name
 		}
 	}
-	for _, p := range built {
-		switch p := p.(type) {
-		case *ldap.Primary:
-			p.Taken = built.inFile
-		case *upstream.Primary:
-			p.Taken = built.inFile
-		case *password.None:
-			p.Taken = built.taken
-		}
-	}
 	return errors.Join(found...)
-}
-
-// namespaces is what the names of a primary's users may end in.
-func namespaces(p mfa.PasswordChecker) []string {
-	switch p := p.(type) {
-	case *ldap.Primary:
-		return []string{p.Namespace()}
-	case *password.None:
-		return []string{p.Namespace()}
-	case *upstream.Primary:
-		return p.Namespaces()
-	}
-	return nil
 }
 
 // taken reports whether a name is, or may be, that of a user whom a primary of
@@ -245,7 +233,7 @@ func (ps primaries) taken(user mfa.Name) bool {
 		return ps.inFile(user)
 	}
 	for _, p := range ps {
-		if _, none := p.(*password.None); !none && slices.Contains(namespaces(p), space) {
+		if can := p.Abilities(); !can.ChecksNothing && slices.Contains(can.Namespaces, space) {
 			return true
 		}
 	}
@@ -254,23 +242,26 @@ func (ps primaries) taken(user mfa.Name) bool {
 
 func (ps primaries) inFile(name mfa.Name) bool {
 	for _, p := range ps {
-		if f, ok := p.(*password.File); ok && f.Has(name) {
+		if can := p.Abilities(); can.Knows != nil && can.Knows(name) {
 			return true
 		}
 	}
 	return false
 }
 
-// sharedWithFiles returns the users of entry i that a file before it has too, at
-// most most of them.
-func sharedWithFiles(cfg *config.Config, built primaries, i int, file *password.File, most int) []error {
+// sharedNames returns the users of entry i that an entry before it has in its list too,
+// at most most of them.
+func sharedNames(cfg *config.Config, built primaries, i int, can mfa.Abilities, most int) []error {
 	var found []error
 	for _, before := range cfg.Primaries[:i] {
-		other, ok := built[before.Name].(*password.File)
-		if !ok {
+		other := built[before.Name].Abilities()
+		if can.Names == nil || other.Knows == nil {
 			continue
 		}
-		for name := range file.Shared(other) {
+		for name := range can.Names {
+			if !other.Knows(name) {
+				continue
+			}
 			if len(found) >= most {
 				return found
 			}

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/password/ldap"
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/text"
@@ -113,8 +113,9 @@ func needsRestart(old, next *config.Config) []string {
 // without it, and the first login would be the first to tell.
 func tryDirectories(cfg *config.Config, built primaries, log *zap.Logger) {
 	for _, e := range cfg.Primaries {
-		directory, ok := built[e.Name].(*ldap.Primary)
-		if !ok {
+		primary := built[e.Name]
+		directory, ok := primary.(mfa.Connector)
+		if !ok || !primary.Abilities().TriedAtStart {
 			continue
 		}
 		go func() {

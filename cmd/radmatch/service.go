@@ -9,7 +9,6 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/login"
 	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/radius"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
@@ -129,27 +128,8 @@ func newClient(cfg *config.Config, c *config.Client, d *wire.Dictionary, primari
 	if err := setPrimary(policy, c.Primary, primaries); err != nil {
 		return radius.Client{}, fmt.Errorf("client %q: primary: %w", c.Name, err)
 	}
-	switch policy.Primary.(type) {
-	case *password.File, *password.None: // from memory
-	default:
-		policy.HurryPrimary = true
-	}
-	if c.MFA.Push != "" {
-		if policy.Pusher = pushers[c.MFA.Push]; policy.Pusher == nil {
-			return radius.Client{}, fmt.Errorf("client %q: no push provider %q", c.Name, c.MFA.Push)
-		}
-	}
-	if _, ours := policy.Pusher.(*push.Approver); !ours {
-		policy.PushProvider = c.MFA.Push
-	}
-	policy.Amender, _ = policy.Pusher.(mfa.PromptAmender)
-	_, policy.Resumes = policy.Pusher.(mfa.PromptResumer)
-	_, policy.TypesNumbers = policy.Pusher.(mfa.NumberTyper)
-	if _, checks := policy.Pusher.(mfa.NumberPusher); policy.NumberInPrompt && !checks {
-		return radius.Client{}, fmt.Errorf("client %q: number_in_prompt: the devices of push provider %q cannot check a number", c.Name, c.MFA.Push)
-	}
-	if _, policy.ShowsCodes = policy.Pusher.(mfa.CodePusher); policy.NumberFromDevice && !policy.ShowsCodes {
-		return radius.Client{}, fmt.Errorf("client %q: number_from_device: the devices of push provider %q cannot show a code", c.Name, c.MFA.Push)
+	if err := setPusher(policy, c.MFA.Push, pushers); err != nil {
+		return radius.Client{}, fmt.Errorf("client %q: %w", c.Name, err)
 	}
 	client := radius.Client{
 		Name: c.Name, Prefixes: c.Addresses, RequireMA: require,
@@ -163,6 +143,26 @@ func newClient(cfg *config.Config, c *config.Client, d *wire.Dictionary, primari
 	return client, nil
 }
 
+// setPusher gives a client its push provider, empty: none.
+func setPusher(policy *mfa.Client, name string, all map[string]mfa.Pusher) error {
+	if name != "" {
+		if policy.Pusher = all[name]; policy.Pusher == nil {
+			return fmt.Errorf("no push provider %q", name)
+		}
+		policy.PushAbilities = policy.Pusher.Abilities()
+	}
+	if !policy.OwnDevices {
+		policy.PushProvider = name
+	}
+	switch {
+	case policy.NumberInPrompt && !policy.ChecksNumbers:
+		return fmt.Errorf("number_in_prompt: the devices of push provider %q cannot check a number", name)
+	case policy.NumberFromDevice && !policy.ShowsCodes:
+		return fmt.Errorf("number_from_device: the devices of push provider %q cannot show a code", name)
+	}
+	return nil
+}
+
 // setPrimary gives a client its primary. A client that sends requests without a
 // password needs one that finds users without it; where it names none, names are
 // taken as they come and every password is refused.
@@ -174,15 +174,13 @@ func setPrimary(policy *mfa.Client, name string, all primaries) error {
 	if policy.Primary == nil {
 		return fmt.Errorf("there is none named %q", name)
 	}
-	_, checksNothing := policy.Primary.(*password.None)
-	finder, finds := policy.Primary.(mfa.IdentityFinder)
+	policy.Abilities = policy.Primary.Abilities()
 	switch {
-	case checksNothing && !policy.NoPassword:
+	case policy.ChecksNothing && !policy.NoPassword:
 		return fmt.Errorf("must check passwords: %q is of type none, which is for the profile rdgateway alone", name)
-	case !finds && policy.NoPassword:
+	case policy.Finder == nil && policy.NoPassword:
 		return fmt.Errorf("must be able to look a user up without a password; %q cannot. Use one of type ldap, file or none", name)
 	}
-	policy.Finder = finder
 	return nil
 }
 

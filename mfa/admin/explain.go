@@ -53,11 +53,10 @@ var ErrNoLookup = errors.New("its primary cannot look a user up without a passwo
 // asks the primary who that is, and nobody for a password or a second factor.
 // ErrNoLookup where the primary cannot tell.
 func (a *Admin) Explain(ctx context.Context, s SignIn, facts FactMaker, limits Limits) (*Explanation, error) {
-	finder, ok := s.Client.Primary.(mfa.IdentityFinder)
-	if !ok {
+	if s.Client.Finder == nil {
 		return nil, ErrNoLookup
 	}
-	identity, err := finder.Find(ctx, s.Typed)
+	identity, err := s.Client.Finder.Find(ctx, s.Typed)
 	switch {
 	case errors.Is(err, mfa.ErrRejected) && s.Client.NoPassword:
 		return &Explanation{Refused: mfa.ReasonUnknownUser}, nil

@@ -14,6 +14,8 @@ import (
 // silent is a primary that says nothing of a user without a password.
 type silent struct{}
 
+func (silent) Abilities() mfa.Abilities { return mfa.Abilities{} }
+
 func (silent) Check(context.Context, mfa.Name, mfa.Credential) (mfa.Identity, error) {
 	return mfa.Identity{}, errors.New("asked for a password")
 }
@@ -24,6 +26,8 @@ type roll struct {
 	names []string
 	err   error
 }
+
+func (p roll) Abilities() mfa.Abilities { return mfa.Abilities{Finder: p} }
 
 func (p roll) Find(_ context.Context, user mfa.Name) (mfa.Identity, error) {
 	for _, name := range p.names {
@@ -55,6 +59,7 @@ func TestExplain(t *testing.T) {
 		{"not of the groups", mfa.Client{Primary: staff, AllowGroups: mfa.GroupsOf("board", "audit")}, "anna", mfa.PlanDeny, mfa.ReasonNotAllowed, "board, audit"},
 		{"blocked", mfa.Client{Prompts: true, Primary: staff}, "bob", mfa.PlanDeny, mfa.ReasonUserBlocked, ""},
 	} {
+		tt.client.Abilities = tt.client.Primary.Abilities()
 		e, err := d.Explain(t.Context(), SignIn{Client: &tt.client, Typed: mfa.NameOf(tt.typed)}, engine, locked{})
 		if err != nil || e.Refused != "" || !e.Identity.Name.Is(mfa.NameOf(tt.typed)) || !e.CodesLocked || len(e.Logins) != 2 {
 			t.Errorf("%s: got %+v, %v; want two ways to sign in", tt.name, e, err)
@@ -82,6 +87,7 @@ func TestNotExplained(t *testing.T) {
 		{"cannot be asked", mfa.Client{Primary: silent{}}, "", ErrNoLookup},
 		{"down", mfa.Client{Primary: roll{names: []string{"anna"}, err: down}}, "", down},
 	} {
+		tt.client.Abilities = tt.client.Primary.Abilities()
 		e, err := d.Explain(t.Context(), SignIn{Client: &tt.client, Typed: anna}, engine, locked{until: time.Now()})
 		if !errors.Is(err, tt.err) || err == nil && (e.Refused != tt.refused || len(e.Logins) > 0) {
 			t.Errorf("%s: got %+v, %v; want %q, %v", tt.name, e, err, tt.refused, tt.err)

@@ -69,7 +69,7 @@ func TestPart(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s %s %s", tt.style, tt.user, tt.typed), func(t *testing.T) {
 			e := &Engine{Codes: forms{"six": {6}, "both": {6, 8}}}
-			c := &mfa.Client{Append: tt.style, AppendDelimiter: ",", Primary: &primary{}, StaticChallenge: tt.style == scrv1}
+			c := &mfa.Client{Append: tt.style, AppendDelimiter: ",", Primary: &primary{}, Abilities: (&primary{}).Abilities(), StaticChallenge: tt.style == scrv1}
 			cred, code, err := e.part(t.Context(), &mfa.Request{Client: c, User: mfa.NameOf(tt.user), Cred: mfa.Password(tt.typed)})
 			if got, ok := cred.(mfa.Password); err != nil || !ok || string(got) != tt.password || code != tt.code {
 				t.Errorf("got %q %q %v, want %q %q", string(got), code, err, tt.password, tt.code)
@@ -304,7 +304,7 @@ func TestAppended(t *testing.T) {
 		},
 		"the primary that can find cannot be asked": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendSuffix)
-			r.client.Primary = finder{r.primary, errors.New("down")}
+			r.use(finder{r.primary, errors.New("down")})
 			r.sendTyped("bob", "right123456").want(mfa.Discard, mfa.ReasonPrimaryError)
 			if r.primary.calls != 0 {
 				t.Error("it was asked again")
@@ -314,7 +314,8 @@ func TestAppended(t *testing.T) {
 			r.appends(mfa.AppendSuffix)
 			r.codes.none = map[string]bool{`CORP\bob`: true}
 			for _, primary := range []mfa.PasswordChecker{finder{r.primary, nil}, namer{r.primary}} {
-				r.client.Primary, r.codes.used = primary, nil
+				r.use(primary)
+				r.codes.used = nil
 				r.sendTyped(`CORP\bob`, "right123456").want(mfa.Accept, "")
 			}
 		},
@@ -323,6 +324,8 @@ func TestAppended(t *testing.T) {
 
 // namer is a primary that knows its names without asking.
 type namer struct{ *primary }
+
+func (n namer) Abilities() mfa.Abilities { return mfa.Abilities{Namer: n, FromMemory: true} }
 
 func (namer) CanonicalName(user mfa.Name) mfa.Name {
 	return mfa.NameOf(strings.TrimPrefix(user.Sent(), `CORP\`))
@@ -333,6 +336,8 @@ type finder struct {
 	*primary
 	err error
 }
+
+func (f finder) Abilities() mfa.Abilities { return mfa.Abilities{Finder: f, FromMemory: true} }
 
 func (f finder) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
 	user := who.Sent()

@@ -88,14 +88,13 @@ func parseBase64(s string) (string, bool) {
 // registered, as far as it is known before the password is checked. A wrong
 // guess lets nobody in: the code is examined as the code of whom the primary names.
 func codeOwner(ctx context.Context, r *mfa.Request) (mfa.Name, error) {
-	if namer, ok := r.Client.Primary.(mfa.Namer); ok {
-		return namer.CanonicalName(r.User), nil
-	}
-	finder, ok := r.Client.Primary.(mfa.IdentityFinder)
-	if !ok {
+	switch {
+	case r.Client.Namer != nil:
+		return r.Client.Namer.CanonicalName(r.User), nil
+	case r.Client.Finder == nil:
 		return r.User, nil
 	}
-	identity, err := finder.Find(ctx, r.User)
+	identity, err := r.Client.Finder.Find(ctx, r.User)
 	switch {
 	case err == nil:
 		return identity.Name, nil

@@ -173,6 +173,8 @@ var errFire = errors.New("disk on fire")
 // hung is a primary that never answers, but gives up with its context.
 type hung struct{ *asker }
 
+func (h hung) Abilities() mfa.Abilities { return mfa.Abilities{Finder: h, Continuer: h} }
+
 func (hung) Check(ctx context.Context, _ mfa.Name, _ mfa.Credential) (mfa.Identity, error) {
 	<-ctx.Done()
 	return mfa.Identity{}, ctx.Err()
@@ -195,7 +197,8 @@ func TestHung(t *testing.T) {
 		t.Run(outcome.String(), func(t *testing.T) {
 			table(t, map[string]func(*testing.T, *rig){
 				"primary": func(t *testing.T, r *rig) {
-					r.client.Primary, r.client.HurryPrimary, r.client.OnPrimaryError = hung{}, true, outcome
+					r.use(hung{})
+					r.client.OnPrimaryError = outcome
 					a := r.send(r.patient(5 * time.Second))
 					pass(4500 * time.Millisecond)
 					a.wantWaits()
@@ -207,7 +210,8 @@ func TestHung(t *testing.T) {
 				},
 				"primary, asked for the name": func(t *testing.T, r *rig) {
 					r.appends(mfa.AppendSuffix)
-					r.client.Primary, r.client.HurryPrimary, r.client.OnPrimaryError = hung{}, true, outcome
+					r.use(hung{})
+					r.client.OnPrimaryError = outcome
 					q := r.request("bob")
 					q.Cred, q.GivesUp = mfa.Password("right123456"), q.Received.Add(5*time.Second)
 					a := r.send(q)
@@ -216,9 +220,9 @@ func TestHung(t *testing.T) {
 				},
 				"primary, in its own dialog": func(t *testing.T, r *rig) {
 					up := r.asks()
-					r.client.HurryPrimary, r.client.OnPrimaryError = true, outcome
+					r.client.FromMemory, r.client.OnPrimaryError = false, outcome
 					a := r.send(r.request("bob"))
-					r.client.Primary = hung{up}
+					r.use(hung{up})
 					a = r.ok(a, "1234", 5*time.Second)
 					pass(5100 * time.Millisecond)
 					a.want(outcome, mfa.ReasonPrimaryError)

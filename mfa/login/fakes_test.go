@@ -64,7 +64,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) newClient(name, group string) *mfa.Client {
 	return &mfa.Client{
 		Name: name, Group: group, Prompts: true, ShowsMessage: true,
-		Primary: r.primary, Pusher: r.phone, Amender: r.phone,
+		Primary: r.primary, Abilities: r.primary.Abilities(), Pusher: r.phone, PushAbilities: mfa.PushAbilities{Amender: r.phone},
 		NumberMatching: forEveryone, ShowApplicationName: forEveryone, ShowLocation: forEveryone,
 		Join: true, RequireUserMatch: true,
 		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,
@@ -234,6 +234,11 @@ type primary struct {
 }
 
 var _ mfa.PasswordChecker = (*primary)(nil)
+
+func (p *primary) Abilities() mfa.Abilities { return mfa.Abilities{Finder: p, FromMemory: true} }
+
+// use makes p the primary of the rig's client.
+func (r *rig) use(p mfa.PasswordChecker) { r.client.Primary, r.client.Abilities = p, p.Abilities() }
 
 func (p *primary) Check(_ context.Context, who mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	user := who.Sent()

@@ -24,14 +24,9 @@ type ring struct {
 	decide chan error
 }
 
-var (
-	_ mfa.NumberPusher = (*phone)(nil)
-	_ mfa.CodePusher   = (*phone)(nil)
-)
-
-func (*phone) PushesNumbers() {}
-func (*phone) TypesNumbers()  {}
-func (*phone) ShowsCodes()    {}
+func (f *phone) Abilities() mfa.PushAbilities {
+	return mfa.PushAbilities{Amender: f, ChecksNumbers: true, TypesNumbers: true, ShowsCodes: true}
+}
 
 func (f *phone) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error) {
 	g := &ring{Prompt: p, ctx: ctx, decide: make(chan error, 1)}

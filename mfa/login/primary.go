@@ -52,7 +52,7 @@ func (e *Engine) primary(ctx context.Context, p *waiter) (identity mfa.Identity,
 
 // check asks the primary whether the credential is the user's.
 func check(ctx context.Context, r *mfa.Request, cred mfa.Credential) (mfa.Identity, error) {
-	if f, ok := r.Client.Primary.(mfa.Forwarder); ok {
+	if f := r.Client.Forwarder; f != nil {
 		return f.CheckForwarded(ctx, r.User, cred, r.Carrier)
 	}
 	return r.Client.Primary.Check(ctx, r.User, cred)
@@ -78,7 +78,7 @@ func findUser(ctx context.Context, r *mfa.Request) (mfa.Identity, error) {
 // that hangs must leave time to say so before the NAS gives up.
 func bounded(ctx context.Context, c *mfa.Client, r *mfa.Request) (context.Context, context.CancelFunc) {
 	ctx = mfa.ForClient(ctx, c)
-	if at := lastCall(r); c.HurryPrimary && !at.IsZero() {
+	if at := lastCall(r); !c.FromMemory && !at.IsZero() {
 		return context.WithDeadline(ctx, at)
 	}
 	return ctx, func() {}
@@ -128,8 +128,7 @@ const maxRelayed = 8
 // that was typed: who it is, the primary has yet to say.
 func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.Decision) bool {
 	var asks *mfa.PrimaryChallenge
-	_, continues := p.Client.Primary.(mfa.PrimaryContinuer)
-	if !errors.As(refused.Err, &asks) || !continues || !p.Dialog.Codes {
+	if !errors.As(refused.Err, &asks) || p.Client.Continuer == nil || !p.Dialog.Codes {
 		return false
 	}
 	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
@@ -206,7 +205,7 @@ func (e *Engine) continued(ctx context.Context, w *pendingLogin, p *waiter, asks
 	if p.try, err = e.Limits.try(ctx, p.Request); err != nil {
 		return mfa.Identity{}, err
 	}
-	identity, err = w.client.Primary.(mfa.PrimaryContinuer).Continue(ctx, w.User, asks, answer, p.Carrier)
+	identity, err = w.client.Continuer.Continue(ctx, w.User, asks, answer, p.Carrier)
 	if err = p.try.verdict(ctx, &identity, err); err == nil {
 		identity.Attributes = w.client.Reply(&identity)
 	}

@@ -27,6 +27,10 @@ type asker struct {
 
 var _ mfa.PrimaryContinuer = (*asker)(nil)
 
+func (a *asker) Abilities() mfa.Abilities {
+	return mfa.Abilities{Finder: a, Continuer: a, FromMemory: true}
+}
+
 func (a *asker) Check(ctx context.Context, who mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
 	user := who.Sent()
 	if _, err := a.primary.Check(ctx, mfa.NameOf(user), cred); err != nil {
@@ -75,7 +79,7 @@ func (a *asker) seen() []string {
 // asks makes the client's primary one that asks.
 func (r *rig) asks() *asker {
 	a := &asker{primary: r.primary}
-	r.client.Primary = a
+	r.use(a)
 	return a
 }
 

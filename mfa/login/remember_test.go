@@ -275,6 +275,8 @@ func TestNotRemembered(t *testing.T) {
 // anonymous approves without saying which device it was.
 type anonymous struct{}
 
+func (anonymous) Abilities() mfa.PushAbilities { return mfa.PushAbilities{} }
+
 func (anonymous) Push(context.Context, mfa.Prompt) (mfa.Approval, error) {
 	return mfa.Approval{Device: "x"}, nil
 }

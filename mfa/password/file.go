@@ -25,6 +25,8 @@ type File struct {
 	users map[mfa.NameKey]*fileUser
 	all   []*fileUser // in the order of the file
 	gate  *Gate
+
+	abilities mfa.Abilities
 }
 
 type fileUser struct {
@@ -97,18 +99,23 @@ func (f *File) Lists(string) bool { return false }
 // Len is the number of users.
 func (f *File) Len() int { return len(f.all) }
 
-// Has reports whether the file has a user of this name.
-func (f *File) Has(name mfa.Name) bool { return f.users[name.Key()] != nil }
+// Abilities implements mfa.PasswordChecker.
+func (f *File) Abilities() mfa.Abilities { return f.abilities }
 
-// Shared yields the names of the users that the other file has too.
-func (f *File) Shared(other *File) iter.Seq[mfa.Name] {
-	return func(yield func(mfa.Name) bool) {
-		for _, u := range f.all {
-			if other.users[u.name.Key()] != nil && !yield(u.name) {
-				return
+func newFile(gate *Gate) *File {
+	f := &File{users: map[mfa.NameKey]*fileUser{}, gate: gate}
+	f.abilities = mfa.Abilities{
+		Finder: f, FromMemory: true,
+		Knows: func(name mfa.Name) bool { return f.users[name.Key()] != nil },
+		Names: func(yield func(mfa.Name) bool) {
+			for _, u := range f.all {
+				if !yield(u.name) {
+					return
+				}
 			}
-		}
+		},
 	}
+	return f
 }
 
 // Identities yields the users, with all that a login of theirs would have.

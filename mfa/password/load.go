@@ -65,7 +65,7 @@ type loader struct {
 
 func newLoader(path string, encode Encode, gate *Gate) *loader {
 	return &loader{path: path, encode: encode, groups: map[string][]mfa.Group{}, replies: map[string][]mfa.Attribute{},
-		file: &File{users: map[mfa.NameKey]*fileUser{}, gate: gate}}
+		file: newFile(gate)}
 }
 
 // problem notes what is wrong at n.
@@ -132,7 +132,7 @@ func isUsersKey(head []byte) bool {
 }
 
 func (l *loader) loadWhole(data []byte) {
-	l.file = &File{users: map[mfa.NameKey]*fileUser{}, gate: l.file.gate}
+	l.file = newFile(l.file.gate)
 	l.before, l.found, l.more = 0, nil, 0
 	root, err := textfile.YAML(data)
 	if fault, ok := errors.AsType[*textfile.Fault](err); ok {

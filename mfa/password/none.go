@@ -87,9 +87,14 @@ func (n *None) Check(ctx context.Context, _ mfa.Name, _ mfa.Credential) (mfa.Ide
 	return mfa.Identity{}, errNoneCredential
 }
 
-// Namespace is what the names of its users end with, and none of a directory's
+// Abilities implements mfa.PasswordChecker.
+func (n *None) Abilities() mfa.Abilities {
+	return mfa.Abilities{Finder: n, FromMemory: true, ChecksNothing: true, Namespaces: []string{n.namespace()}}
+}
+
+// namespace is what the names of its users end with, and none of a directory's
 // do. Names that are taken as they come have one that is no domain.
-func (n *None) Namespace() string {
+func (n *None) namespace() string {
 	if len(n.domains) == 0 {
 		return `\`
 	}

@@ -88,7 +88,7 @@ func TestNoneNamespace(t *testing.T) {
 		primary *None
 		want    string
 	}{{newNone("Example.org", "EXAMPLE"), "example.org"}, {newNone("", "EXAMPLE"), ""}, {newNone(""), `\`}, {&None{}, `\`}} {
-		if got := tt.primary.Namespace(); got != tt.want {
+		if got := tt.primary.Abilities().Namespaces; len(got) != 1 || got[0] != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}

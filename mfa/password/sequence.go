@@ -47,6 +47,9 @@ func (s Sequence) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Check(ctx, user, cred) })
 }
 
+// Abilities implements mfa.PasswordChecker.
+func (s Sequence) Abilities() mfa.Abilities { return mfa.Abilities{Finder: s} }
+
 // Find implements mfa.IdentityFinder.
 func (s Sequence) Find(ctx context.Context, user mfa.Name) (mfa.Identity, error) {
 	return s.first(user, func(m Member) (mfa.Identity, error) { return m.Find(ctx, user) })

@@ -18,6 +18,8 @@ type memberFake struct {
 
 func (m *memberFake) Lists(domain string) bool { return domain == m.domain }
 
+func (m *memberFake) Abilities() mfa.Abilities { return mfa.Abilities{Finder: m} }
+
 func (m *memberFake) Check(_ context.Context, user mfa.Name, _ mfa.Credential) (mfa.Identity, error) {
 	m.asked++
 	err, ok := m.users[text.SplitLogin(user.String()).Bare]

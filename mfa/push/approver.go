@@ -68,10 +68,8 @@ type Approver struct {
 }
 
 var (
-	_ mfa.NumberTyper   = (*Approver)(nil)
-	_ mfa.CodePusher    = (*Approver)(nil)
+	_ mfa.Pusher        = (*Approver)(nil)
 	_ mfa.PromptAmender = (*Approver)(nil)
-	_ mfa.PromptResumer = (*Approver)(nil)
 )
 
 // prompt is a live prompt. Requests is guarded by Approver.mu, all else is fixed.
@@ -109,18 +107,11 @@ func (e ending) again(d device.Decision) (device.DecisionResponse, bool) {
 	return *e.told, true
 }
 
-// ResumesPrompts marks that a prompt which is pushed again after a restart is the
-// same one on the devices: they are told all that is live when they connect.
-func (a *Approver) ResumesPrompts() {}
-
-// PushesNumbers marks that devices check Prompt.Number.
-func (a *Approver) PushesNumbers() {}
-
-// TypesNumbers marks that it is typed there.
-func (a *Approver) TypesNumbers() {}
-
-// ShowsCodes marks that a device which approved shows Prompt.Code.
-func (a *Approver) ShowsCodes() {}
+// Abilities implements mfa.Pusher. Devices are told all that is live when they
+// connect: a prompt that is pushed again after a restart is the same one to them.
+func (a *Approver) Abilities() mfa.PushAbilities {
+	return mfa.PushAbilities{OwnDevices: true, Amender: a, ChecksNumbers: true, TypesNumbers: true, ShowsCodes: true, Resumes: true}
+}
 
 // Push shows p on all devices of its user, also on those that connect later,
 // until one of them decides or ctx ends. See mfa.Pusher.

@@ -69,13 +69,17 @@ type Ntfy struct {
 // NtfyChoice is an Ntfy that lets people choose the number of a prompt from three.
 type NtfyChoice struct{ *Ntfy }
 
-// PushesNumbers marks that the choice is checked. It is one of three: nothing is typed.
-func (NtfyChoice) PushesNumbers() {}
+// Abilities implements mfa.Pusher.
+func (*Ntfy) Abilities() mfa.PushAbilities { return mfa.PushAbilities{} }
+
+// Abilities implements mfa.Pusher. The choice is checked; it is one of three, and
+// nothing is typed.
+func (NtfyChoice) Abilities() mfa.PushAbilities { return mfa.PushAbilities{ChecksNumbers: true} }
 
 var (
-	_ mfa.Pusher       = (*Ntfy)(nil)
-	_ mfa.NumberPusher = NtfyChoice{}
-	_ mfa.Connector    = (*Ntfy)(nil)
+	_ mfa.Pusher    = (*Ntfy)(nil)
+	_ mfa.Pusher    = NtfyChoice{}
+	_ mfa.Connector = (*Ntfy)(nil)
 )
 
 // OpenNtfy makes an Ntfy. It asks nobody: the first prompt does.

@@ -195,7 +195,7 @@ func TestNtfyChoice(t *testing.T) {
 	if _, err := openNtfy(t, newSite(t, ntfyServer(t)), nil).Push(bounded(t), testPrompt("p1", "42")); err == nil || errors.Is(err, mfa.ErrRejected) {
 		t.Errorf("a number without allow_choice: got %v", err)
 	}
-	if _, ok := mfa.Pusher(&push.Ntfy{}).(mfa.NumberPusher); ok {
+	if (&push.Ntfy{}).Abilities().ChecksNumbers {
 		t.Error("a plain Ntfy claims to check numbers")
 	}
 	places, others := map[int]int{}, map[string]bool{}

@@ -71,8 +71,8 @@ type Webhook struct {
 }
 
 var (
-	_ mfa.NumberTyper = (*Webhook)(nil)
-	_ mfa.Connector   = (*Webhook)(nil)
+	_ mfa.Pusher    = (*Webhook)(nil)
+	_ mfa.Connector = (*Webhook)(nil)
 )
 
 // OpenWebhook makes a Webhook. It asks nobody: the first prompt does.
@@ -98,11 +98,11 @@ func resolved(p ProviderParts, file string) string {
 	return p.Resolve(file)
 }
 
-// PushesNumbers marks that the number which comes back is checked.
-func (h *Webhook) PushesNumbers() {}
-
-// TypesNumbers marks that it is typed: it is not in what is sent.
-func (h *Webhook) TypesNumbers() {}
+// Abilities implements mfa.Pusher. The number that comes back is checked, and it is
+// typed: it is not in what is sent.
+func (h *Webhook) Abilities() mfa.PushAbilities {
+	return mfa.PushAbilities{ChecksNumbers: true, TypesNumbers: true}
+}
 
 // webhookMessage is what is posted. The number of a prompt is not in it: the
 // person types it, and it is compared here.

@@ -111,9 +111,14 @@ func (u *Primary) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool,
 	return found, sure, err
 }
 
-// Namespaces returns what the names of users may end in, folded; empty for names
+// Abilities implements mfa.PasswordChecker.
+func (u *Primary) Abilities() mfa.Abilities {
+	return mfa.Abilities{Continuer: u, Forwarder: u, Namer: u, Namespaces: u.namespaces()}
+}
+
+// namespaces returns what the names of users may end in, folded; empty for names
 // without a domain.
-func (u *Primary) Namespaces() []string {
+func (u *Primary) namespaces() []string {
 	spaces := []string{mfa.NameOf(u.names.canonicalDomain).Key().String()}
 	for d := range u.names.others {
 		spaces = append(spaces, d.String())

@@ -246,9 +246,11 @@ func (p *Primary) FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sur
 // Lists reports whether names of this domain are users of this directory.
 func (p *Primary) Lists(domain string) bool { return p.settings.Lists(domain) }
 
-// Namespace is what the names of this directory's users end with: two
-// directories with the same one could have the same user by chance.
-func (p *Primary) Namespace() string { return mfa.NameOf(p.settings.CanonicalDomain).Key().String() }
+// Abilities implements mfa.PasswordChecker. Two directories with the same namespace
+// could have the same user by chance.
+func (p *Primary) Abilities() mfa.Abilities {
+	return mfa.Abilities{Finder: p, TriedAtStart: true, Namespaces: []string{mfa.NameOf(p.settings.CanonicalDomain).Key().String()}}
+}
 
 // Close implements io.Closer as mfa.PasswordChecker demands.
 func (p *Primary) Close() error {

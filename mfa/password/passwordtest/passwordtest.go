@@ -46,8 +46,36 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		"disabled":    disabled,
 		"ctx":         endedContext,
 		"concurrent":  concurrent,
+		"abilities":   abilities,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, open(t)) })
+	}
+}
+
+// abilities checks that the checker tells what it has, and has what it tells.
+func abilities(t *testing.T, s Subject) {
+	can := s.Checker.Abilities()
+	has := func(what string, told, is bool) {
+		if told != is {
+			t.Errorf("%s: it tells %t, and is one: %t", what, told, is)
+		}
+	}
+	_, is := s.Checker.(mfa.IdentityFinder)
+	has("IdentityFinder", can.Finder != nil, is)
+	_, is = s.Checker.(mfa.PrimaryContinuer)
+	has("PrimaryContinuer", can.Continuer != nil, is)
+	_, is = s.Checker.(mfa.Forwarder)
+	has("Forwarder", can.Forwarder != nil, is)
+	_, is = s.Checker.(mfa.Namer)
+	has("Namer", can.Namer != nil, is)
+	if _, is = s.Checker.(mfa.Connector); can.TriedAtStart && !is {
+		t.Error("a start may try it, and it is no Connector")
+	}
+	if (can.Knows == nil) != (can.Names == nil) {
+		t.Error("Knows and Names: one without the other")
+	}
+	if can.Knows != nil && (!can.Knows(s.Want.Name) || can.Knows(mfa.NameOf(s.Unknown))) {
+		t.Error("Knows is not true of the user alone")
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package pushtest is the suite that every push provider passes: the contract of
-// mfa.Pusher, and of mfa.NumberPusher and mfa.PromptAmender where a provider is
+// mfa.Pusher, and of the mfa.PushAbilities that a provider
 // one, line by line. It also has a device.Store in memory for tests.
 package pushtest
 
@@ -48,6 +48,7 @@ func Run(t *testing.T, start func(t *testing.T) Rig) {
 		{"no device", noDevice},
 		{"late answer", lateAnswer},
 		{"prompts apart", promptsApart},
+		{"abilities", abilities},
 		{"amend", amend},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t)) })
@@ -128,8 +129,8 @@ func answers(t *testing.T, r Rig) {
 }
 
 func numbers(t *testing.T, r Rig) {
-	if _, ok := r.Pusher.(mfa.NumberPusher); !ok {
-		t.Skip("no NumberPusher")
+	if !r.Pusher.Abilities().ChecksNumbers {
+		t.Skip("it checks no numbers")
 	}
 	for _, c := range []struct {
 		name   string
@@ -242,9 +243,20 @@ func promptsApart(t *testing.T, r Rig) {
 	wg.Wait()
 }
 
+// abilities checks that the provider tells what it has, and has what it tells.
+func abilities(t *testing.T, r Rig) {
+	can := r.Pusher.Abilities()
+	if _, is := r.Pusher.(mfa.PromptAmender); is != (can.Amender != nil) {
+		t.Errorf("PromptAmender: it tells %t, and is one: %t", can.Amender != nil, is)
+	}
+	if can.TypesNumbers && !can.ChecksNumbers {
+		t.Error("a number is typed, and not checked")
+	}
+}
+
 func amend(t *testing.T, r Rig) {
-	a, ok := r.Pusher.(mfa.PromptAmender)
-	if !ok {
+	a := r.Pusher.Abilities().Amender
+	if a == nil {
 		t.Skip("no PromptAmender")
 	}
 	p := r.prompt("amend", "")
