@@ -60,7 +60,7 @@ bench-ldap:
 	mkdir -p bin
 	$(GO) run ./cmd/radbench -ldap
 
-# What people with devices wait for, and what 10,000 of them cost, without TLS and with it: takes about three minutes.
+# What users with devices wait for, and what 10,000 of them cost, without TLS and with it: takes about three minutes.
 bench-push: build
 	$(GO) run ./cmd/radbench -push
 	$(GO) run ./cmd/radbench -push -tls

@@ -85,9 +85,9 @@ func (c *Config) outerOf(r *report, cl *Client, key string) *Client {
 	return nil
 }
 
-// nearAddress is what somebody wrote who meant an address, such as 10.0.0.300, 10.0/16,
+// nearAddress is what someone wrote who meant an address, such as 10.0.0.300, 10.0/16,
 // 10.0.0.1-9 or 2001:db8::/x. As a NAS-Identifier it would be taken without a word,
-// and the device would be a stranger. A MAC address is none of them.
+// and the device would be an unknown client. A MAC address is none of them.
 var nearAddress = regexp.MustCompile(`^\s*(\d{1,3}(\.[\d*x]{1,3}){2,}\.?\s*([/:-].*)?|\d{1,3}(\.\d{1,3})?/\d+|\[?[\da-fA-F:]*::.*)\s*$`)
 
 // checkNAS checks how a client is told. owner has the keys of those before.

@@ -27,7 +27,7 @@ type Config struct {
 	Web          Web        `yaml:"web" doc:"How devices and browsers reach the server."`
 	Dictionaries string     `yaml:"dictionaries" example:"./dictionaries" doc:"Folder of further dictionaries of attributes, in the format of FreeRADIUS 3: the files dictionary.* and *.dictionary; where there is a file dictionary, that one and what it includes. See docs/attributes.md."`
 	Primaries    []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`
-	Push         []Provider `yaml:"push" doc:"What carries prompts to people. Unset: one of type approver, named phone. An empty list: no push at all."`
+	Push         []Provider `yaml:"push" doc:"What carries prompts to users. Unset: one of type approver, named phone. An empty list: no push at all."`
 	Clients      []Client   `yaml:"clients" required:"true" doc:"The RADIUS clients: VPN concentrators, gateways, hosts. Any key of mfa: may stand here too, and wins."`
 	MFA          MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
 	Lockout      Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the passcodes of the user for a time."`
@@ -121,8 +121,8 @@ type Client struct {
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
 	// What the device can do. The profile has a value for each.
 	Prompts           bool          `yaml:"prompts" example:"true" doc:"Whether the device shows an Access-Challenge and sends the answer. Unset: as its profile."`
-	ShowsReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the person. Unset: as its profile."`
-	EndUser           []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the person's seat; the first that a request carries counts. Unset: those of its profile."`
+	ShowsReplyMessage bool          `yaml:"shows_reply_message" example:"true" doc:"Whether the device shows Reply-Message to the user. Unset: as its profile."`
+	EndUser           []string      `yaml:"end_user" example:"Calling-Station-Id" doc:"The attributes that name the end user; the first that a request carries counts. Unset: those of its profile."`
 	AddressAttribute  []string      `yaml:"address_attribute" was:"address" example:"Calling-Station-Id" doc:"The attributes that hold the address of the end user; the first that a signed request carries counts. Never that of the device itself. Unset: those of its profile."`
 	NASTimeout        time.Duration `yaml:"nas_timeout" first:"true" was:"budget" example:"60s" min:"1s" max:"10m" doc:"How long the device waits for an answer, all that it sends again included. Set it to what the device is set to. Unset: as its profile."`
 	MFA               MFA           `yaml:",inline" doc:"Any key of mfa: may stand here too."` // in effect for this client: its own keys over the profile's over mfa:
@@ -140,13 +140,13 @@ type MFA struct {
 	OverrideNumberMatchingWithOTP *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
 	RequireUserMatch              bool          `yaml:"require_user_match" first:"true" default:"true" doc:"false: who has no method registered signs in with the password alone."`
 	NumberInPrompt                bool          `yaml:"number_in_prompt" first:"true" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
-	NumberFromDevice              bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the person types it into the prompt."`
-	RequireNumberMatching         bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for nobody and by no protocol. A device rings with a number to type or for a code to bring, as the client can show it; else a passcode is asked for, else the login is denied."`
+	NumberFromDevice              bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the user types it into the prompt."`
+	RequireNumberMatching         bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for no user and by no protocol. A prompt has a number to type or asks for a device code, as the client can show it. Otherwise a passcode is asked for, or the login is denied."`
 	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With pap alone MS-CHAPv2 is no way around a number in the prompt."`
 	Append                        string        `yaml:"append" first:"true" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
 	AppendDelimiter               string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
 	Push                          string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
-	PushTimeout                   time.Duration `yaml:"push_timeout" first:"true" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the person. Keep it below the timeout of the client."`
+	PushTimeout                   time.Duration `yaml:"push_timeout" first:"true" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the user. Keep it below the timeout of the client."`
 	ChallengeTTL                  time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
 	Join                          bool          `yaml:"join" default:"true" doc:"One login, one prompt: a second request of the same user from the same place joins the open prompt."`
 	Remember                      time.Duration `yaml:"remember" default:"0s" min:"0s" max:"12h" doc:"How long an approval on a device spares the same user, from the same end-user address or machine, another prompt. Only for signed requests; forgotten at a denial, a wrong password, a block and a restart. 0s: every login asks."`
@@ -200,8 +200,8 @@ type Fatigue struct {
 	Prompts         int           `yaml:"prompts" default:"5" min:"1" max:"100" doc:"How many prompts without an approval."`
 	Window          time.Duration `yaml:"window" default:"10m" min:"1s" max:"24h" doc:"Within what time."`
 	For             time.Duration `yaml:"for" default:"30m" min:"1s" max:"7d" doc:"How long the user gets passcodes or number matching only."`
-	Total           int           `yaml:"total" default:"30" min:"1" max:"10000" doc:"How many prompts of any kind within window, approved or not. Beyond that the devices do not ring."`
-	NotMeBlocksUser bool          `yaml:"not_me_blocks_user" default:"false" doc:"\"This was not me\" blocks the user entirely, not only push at that client. Whoever has the device can then lock its owner out."`
+	Total           int           `yaml:"total" default:"30" min:"1" max:"10000" doc:"How many prompts of any kind within window, approved or not. Beyond that no prompt is sent."`
+	NotMeBlocksUser bool          `yaml:"not_me_blocks_user" default:"false" doc:"\"This was not me\" blocks the user entirely, not only push at that client. Anyone who has the device can then lock its owner out."`
 }
 
 // Limits bound memory.
@@ -233,8 +233,8 @@ type Events struct {
 // Policy switches features by group.
 type Policy struct {
 	NumberMatching      Feature `yaml:"number_matching" doc:"Number matching. Who it is off for gets approve/deny, and is never asked for a passcode by override_number_matching_with_otp."`
-	ShowApplicationName Feature `yaml:"show_application_name" doc:"The prompt on a device names the client that the person signs in to."`
-	ShowLocation        Feature `yaml:"show_location" doc:"The prompt on a device says from where the person signs in."`
+	ShowApplicationName Feature `yaml:"show_application_name" doc:"The prompt on a device names the client that the user signs in to."`
+	ShowLocation        Feature `yaml:"show_location" doc:"The prompt on a device says from where the user signs in."`
 }
 
 // Feature is on for the members of some groups.
@@ -250,7 +250,7 @@ func (f Feature) Enabled() bool { return f.State != "disabled" }
 // Log is what the log says and how.
 type Log struct {
 	Level  string `yaml:"level" first:"true" default:"info" enum:"debug,info,warn,error" doc:"The least level that is logged."`
-	Format string `yaml:"format" default:"auto" enum:"auto,console,json" doc:"console is for people, json for machines. auto: console on a terminal, else json."`
+	Format string `yaml:"format" default:"auto" enum:"auto,console,json" doc:"console is for reading, json for machines. auto: console on a terminal, otherwise json."`
 }
 
 // Resolve returns path as seen from the folder of the file.
@@ -261,7 +261,7 @@ func (c *Config) Resolve(path string) string {
 	return filepath.Join(filepath.Dir(c.File), path)
 }
 
-// Where names a key of the file to people: FILE:LINE: key.
+// Where names a key of the file to readers: FILE:LINE: key.
 func (c *Config) Where(key string) string { return load.Where(c.File, c.lines[key], key) }
 
 // PublicURL is the address under which devices reach the server, without a

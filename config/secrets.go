@@ -80,7 +80,7 @@ func (c *Config) ReadSecret(path string) (string, error) {
 }
 
 // checkSecretFiles warns of what is odd in the files with secrets that the file
-// names, whoever reads them.
+// names, anyone who reads them.
 func (c *Config) checkSecretFiles(r *report) {
 	if r.noSecrets {
 		return
@@ -89,7 +89,7 @@ func (c *Config) checkSecretFiles(r *report) {
 		file := c.Resolve(f.name)
 		text, err := textfile.Read(file, load.MaxFile)
 		if err != nil {
-			continue // whoever reads it says so
+			continue // anyone who reads it says so
 		}
 		r.warnReadable(file, f.key, text)
 		for _, secret := range textfile.SecretLines(text) {

@@ -21,7 +21,7 @@ const (
 	maxSecret  = 253
 )
 
-// delimiters are the characters that no passcode has as people type it.
+// delimiters are the characters that no passcode has as users type it.
 const delimiters = "!\"#$%&'()*+,./:;<=>?@[\\]^_`{|}~"
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -167,7 +167,7 @@ func (c *Config) checkEffective(r *report, at string, m *MFA) {
 	}
 	for i, p := range m.Exempt.Addresses {
 		if at := load.Index(at+".exempt.addresses", i); p.Bits() == 0 && r.Set(at) {
-			r.Warn(at, "%s is every address: whoever comes from a known one signs in with the password alone", p)
+			r.Warn(at, "%s is every address: anyone who comes from a known one signs in with the password only", p)
 		}
 	}
 	if d := m.AppendDelimiter; (d == "" || len(d) > 4 || strings.Trim(d, delimiters) != "") && !r.Failed(key("append_delimiter")) {
@@ -212,7 +212,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkPrimary(r, cl, key, known)
 		c.checkGateway(r, cl, key, known)
 		c.checkEffective(r, key, &cl.MFA)
-		c.checkSeat(r, cl, key)
+		c.checkEndUser(r, cl, key)
 		c.checkMatching(r, cl, key)
 		if cl.ExemptClient {
 			r.Warn(key+".exempt_client", "its users sign in with the password alone")
@@ -264,8 +264,8 @@ func (c *Config) checkProfile(r *report, cl *Client, key string, known Known) {
 	r.Add(at, load.Quote(cl.Profile), "must be %s%s", load.OneOf(load.Names(known.Profiles)), load.Suggest(cl.Profile, load.Names(known.Profiles)))
 }
 
-// checkSeat warns of rules by address where no address is ever known.
-func (c *Config) checkSeat(r *report, cl *Client, key string) {
+// checkEndUser warns of rules by address where no address is ever known.
+func (c *Config) checkEndUser(r *report, cl *Client, key string) {
 	if len(cl.AddressAttribute) > 0 || r.Failed(key+".address_attribute", key+".profile") {
 		return
 	}
@@ -319,7 +319,7 @@ func (c *Config) checkGateway(r *report, cl *Client, key string, known Known) {
 			"a VPN server on the same host too; only their second factor is left")
 	}
 	if cl.MFA.Remember > 0 {
-		r.Warn(key+".remember", "the machine name that an RD Gateway passes on is only what the machine calls itself: whoever has "+
+		r.Warn(key+".remember", "the machine name that an RD Gateway passes on is only what the machine calls itself: anyone who has "+
 			"the password and knows the name of a machine that was approved signs in from elsewhere without a prompt, for %s", load.ShowDuration(cl.MFA.Remember))
 	}
 	if cl.Prompts {
@@ -347,7 +347,7 @@ func (c *Config) checkAddresses(r *report) {
 			}
 			owner[p] = i
 			if p.Bits() == 0 {
-				r.Warn(key, "%s is every address: whoever has the secret is this client", p)
+				r.Warn(key, "%s is every address: anyone who has the secret is this client", p)
 			}
 		}
 	}
@@ -398,7 +398,7 @@ func (c *Config) checkShared(r *report) {
 	}
 }
 
-// label names a client to people.
+// label names a client to readers.
 func (c *Config) label(i int) string {
 	if name := c.Clients[i].Name; name != "" {
 		return "client " + name
@@ -417,6 +417,6 @@ func (c *Config) checkMatching(r *report, cl *Client, key string) {
 	if !on || m.RequireNumberMatching || !slices.Contains(m.Credentials, "mschapv2") {
 		return
 	}
-	r.Warn(key+"."+which, "a login by MS-CHAPv2 cannot show it and gets plain approve/deny, which somebody who has the password may choose: "+
+	r.Warn(key+"."+which, "a login by MS-CHAPv2 cannot show it and gets plain approve/deny, which an attacker who has the password may choose: "+
 		"set credentials: [pap], or require_number_matching: true")
 }

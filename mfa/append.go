@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// AppendStyle is how people bring a passcode with the password.
+// AppendStyle is how users bring a passcode with the password.
 type AppendStyle string
 
 // The styles of the key append. The zero value is off.
@@ -19,7 +19,7 @@ const (
 // never changes the plan.
 const AppendedPush = "push"
 
-// AppendsCode reports whether people can bring a passcode with the password.
+// AppendsCode reports whether users can bring a passcode with the password.
 func (c *Client) AppendsCode() bool {
 	return c.StaticChallenge || c.Append == AppendSuffix || c.Append == AppendDelimiter
 }

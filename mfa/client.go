@@ -39,7 +39,7 @@ type Client struct {
 	ExemptClient    bool           // needs no second factor
 	ExemptGroups    []Group        // whose members need none
 	ExemptAddresses []netip.Prefix // end users from there need none
-	// Whoever is in one of these groups, or comes from one of these addresses,
+	// Anyone who is in one of these groups, or comes from one of these addresses,
 	// always needs a second factor: they win over the exemptions, and over a
 	// RequireUserMatch that is false.
 	RequireGroups    []Group
@@ -60,7 +60,7 @@ type Client struct {
 	NumberInPrompt      bool
 	NumberFromDevice    bool
 	// RequireMatching: no plain approve/deny here, not by MS-CHAPv2 and for nobody who is
-	// excluded either. A device rings with a number or for a code, or not at all.
+	// excluded either. A prompt asks for a number or for a device code, or is not sent.
 	RequireMatching  bool
 	RequireUserMatch bool
 	Join             bool

@@ -12,7 +12,7 @@ var (
 	ErrRejected = errors.New("factor rejected")
 	// ErrUnsupported: the credential cannot be examined here at all.
 	ErrUnsupported = errors.New("credential not supported")
-	// ErrNotMe: the user says that somebody else signs in. Always joined with ErrRejected.
+	// ErrNotMe: the user says that someone else signs in. Always joined with ErrRejected.
 	ErrNotMe = errors.New("reported by the user")
 	// ErrWrongNumber: the device was given another number than the prompt shows.
 	// Always joined with ErrRejected.
@@ -65,7 +65,7 @@ func UserOf(err error, typed Name) Name {
 const MessageAnswer = "Enter your response."
 
 // PrimaryChallenge is a primary's own question, as the error of Check or
-// Continue. Whoever ignores it denies.
+// Continue. Anyone who ignores it denies.
 type PrimaryChallenge struct {
 	Message string // for the user: cut and escaped by who made it
 	Echo    bool   // the answer may be shown while it is typed (Prompt, RFC 2869 §5.10)

@@ -42,15 +42,15 @@ func (ev *Event) Reports() bool {
 // Report is what a login that ended with "this was not me", or locked its user's
 // codes, leaves for those who must act on it: the event that monitoring looks for.
 func (ev *Event) Report() Event {
-	text := "somebody else has the password of this user; no push at " + cmp.Or(ev.Group, ev.Client) + " until `radmatch user unblock`"
+	text := "someone else has the password of this user; no push at " + cmp.Or(ev.Group, ev.Client) + " until `radmatch user unblock`"
 	switch w := ev.WrongCodes; {
 	case ev.BlocksUser:
-		text = "somebody else has the password of this user; the user is blocked until `radmatch user unblock`"
+		text = "someone else has the password of this user; the user is blocked until `radmatch user unblock`"
 	case ev.NotMe():
 	case w.Row >= MaxWrongRow:
 		text = fmt.Sprintf("%d wrong codes in a row: the codes are locked until `radmatch user unblock`", w.Row)
 	default:
-		text = fmt.Sprintf("%d wrong codes: the codes are locked until %s. Unless it was the user, somebody else has the password",
+		text = fmt.Sprintf("%d wrong codes: the codes are locked until %s. Unless it was the user, someone else has the password",
 			w.Row, w.Until.UTC().Format(time.RFC3339))
 	}
 	return Event{
@@ -74,7 +74,7 @@ type Event struct {
 	Drift   int           `json:"drift,omitempty"` // steps that the token was off
 	Tries   int           `json:"tries,omitempty"` // wrong codes
 	Primary time.Duration `json:"primary_ns"`      // spent on the first factor
-	Factor  time.Duration `json:"factor_ns"`       // spent on the second factor, the person included
+	Factor  time.Duration `json:"factor_ns"`       // spent on the second factor, the user included
 	Total   time.Duration `json:"total_ns"`        // from the first packet
 	Details
 	// Packets are fingerprints of the requests that the approval of a prompt let in, for
@@ -106,10 +106,10 @@ type Session struct {
 	Status    string        `json:"status"`       // start, interim, stop, on, off or another of Acct-Status-Type
 	ID        string        `json:"id,omitempty"` // Acct-Session-Id
 	NAS       string        `json:"nas,omitempty"`
-	Address   string        `json:"address,omitempty"`     // given to the person in the tunnel
+	Address   string        `json:"address,omitempty"`     // given to the user in the tunnel
 	Duration  time.Duration `json:"duration_ns,omitempty"` // in whole seconds
-	InOctets  uint64        `json:"in_octets,omitempty"`   // from the person
-	OutOctets uint64        `json:"out_octets,omitempty"`  // to the person
+	InOctets  uint64        `json:"in_octets,omitempty"`   // from the user
+	OutOctets uint64        `json:"out_octets,omitempty"`  // to the user
 	Cause     string        `json:"terminate_cause,omitempty"`
 }
 
@@ -121,8 +121,8 @@ const (
 	EventLogin     EventKind = "login"
 	EventUnclaimed EventKind = "unclaimed" // an approval that no packet claimed; no one got in
 	EventAdmin     EventKind = "admin"
-	// EventReport is what somebody should look at: a user's "this was not me", which
-	// says that somebody else has the password, or that codes were locked. It stands
+	// EventReport is what someone should look at: a user's "this was not me", which
+	// says that someone else has the password, or that codes were locked. It stands
 	// beside the event of that login, with its id.
 	EventReport EventKind = "report"
 	// EventAccounting is what a NAS reports of a session. It decides nothing.

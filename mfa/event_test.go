@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// An administrative change is not a rejected login to whoever counts them.
+// An administrative change is not a rejected login to anyone who counts them.
 func TestAdminEventAsJSON(t *testing.T) {
 	b, err := json.Marshal(Event{Kind: EventAdmin, Origin: Origin{User: NameOf("alice")}, Details: Details{Text: "blocked", Operator: "root"}})
 	if err != nil {

@@ -1,7 +1,7 @@
 package mfa
 
 // Group is a group of users: its name, in its form as a Name is, or its DN. The two
-// are never taken for each other: whoever may choose the name of a group could
+// are never taken for each other: anyone who may choose the name of a group could
 // call it like the DN of another one.
 type Group struct {
 	name Name

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Name is the name of a user. It holds the spelling, which is for people, and
+// Name is the name of a user. It holds the spelling, which is for readers, and
 // the form, by which names are compared: two spellings that a directory takes for
 // equal have one form. It is made by NameOf alone, at every door through which a
 // name comes in, so that no raw text is ever taken for a name. The zero Name is
@@ -41,7 +41,7 @@ func (n Name) IsZero() bool { return n.form == "" }
 // String returns the spelling, without the blanks around it.
 func (n Name) String() string { return strings.TrimFunc(n.sent, unicode.IsSpace) }
 
-// Printable returns the name in a spelling for people and authenticator apps: its form
+// Printable returns the name in a spelling for readers and authenticator apps: its form
 // where a directory's own spelling has blanks of another kind, or what cannot be seen.
 func (n Name) Printable() Name {
 	if strings.ContainsFunc(n.String(), func(r rune) bool { return !unicode.IsPrint(r) }) {

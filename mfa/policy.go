@@ -22,7 +22,7 @@ var plans = [...]string{"deny", "none", "push", "number", "otp", "code"}
 
 func (p Plan) String() string { return plans[p] }
 
-// Prompts reports whether the plan rings at the user's devices.
+// Prompts reports whether the plan sends a prompt to the user's devices.
 func (p Plan) Prompts() bool { return p == PlanPush || p == PlanNumber || p == PlanCode }
 
 // MarshalText writes the plan's name.
@@ -107,7 +107,7 @@ const (
 	ReasonPromptPending     Reason = "prompt_pending"
 	ReasonRecentlyDenied    Reason = "recently_denied"
 	ReasonChallengeExpired  Reason = "challenge_expired" // nobody answered in challenge_ttl
-	ReasonSuperseded        Reason = "superseded"        // the same seat signed in anew, or the NAS reused the identifier
+	ReasonSuperseded        Reason = "superseded"        // the same origin signed in anew, or the NAS reused the identifier
 	ReasonAbandoned         Reason = "abandoned"         // the NAS gave up and nobody decided
 	ReasonShutdown          Reason = "shutdown"
 )
@@ -128,7 +128,7 @@ type Facts struct {
 	// AppendedCode: what came with the password has the form of one of the user's codes.
 	AppendedCode  bool
 	PushLimited   bool // the fatigue limit is reached
-	PromptLimited bool // as many prompts as one user may get have rung
+	PromptLimited bool // as many prompts as one user may get were sent
 	// Address is the end user's, as Request.Address: invalid where it is not known.
 	Address    netip.Addr
 	Bypasses   []Bypass // those in force now
@@ -192,7 +192,7 @@ var planTable = [...]Line{
 		b := BypassFor(c, f) // one for this user means this name, also one that is not sure
 		return PlanNone, ReasonBypass, b != nil && (f.Identity.Known || !b.User.IsZero())
 	}},
-	{2, "an approval from the same seat is remembered, and no second factor is required", func(c *Client, f *Facts) (Plan, Reason, bool) {
+	{2, "an approval from the same origin is remembered, and no second factor is required", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, ReasonRemembered, f.Remembered && Required(c, f) == ""
 	}},
 	{3, "no method is registered, and a match or a second factor is required", func(c *Client, f *Facts) (Plan, Reason, bool) {
@@ -213,7 +213,7 @@ var planTable = [...]Line{
 	{8, `"this was not me" stands for this user and client`, func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.PushBlockedIn(c.Group)
 	}},
-	{8, "as many prompts as one user may get have rung", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+	{8, "as many prompts as one user may get were sent", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return f.User.otpElseDeny(), ReasonPushLimited, defaultPush(f) && f.PromptLimited
 	}},
 	{8, "the fatigue limit is reached", func(c *Client, f *Facts) (Plan, Reason, bool) {

@@ -38,7 +38,7 @@ func TestDecide(t *testing.T) {
 		{name: "in an allowed group, spelled otherwise", client: func(c *Client) { push(c); c.AllowGroups = GroupsOf("Staff") }, user: User{Devices: 1}, groups: []string{"STAFF"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "exempt client", client: func(c *Client) { c.ExemptClient = true }, plan: PlanNone, reason: ReasonExemptClient, line: 2},
 		{name: "exempt group", client: func(c *Client) { push(c); c.ExemptGroups = GroupsOf("robots") }, user: both, groups: []string{"robots"}, plan: PlanNone, reason: ReasonExemptGroup, line: 2},
-		{name: "another group is exempt", client: func(c *Client) { push(c); c.ExemptGroups = GroupsOf("robots") }, user: User{Devices: 1}, groups: []string{"people"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
+		{name: "another group is exempt", client: func(c *Client) { push(c); c.ExemptGroups = GroupsOf("robots") }, user: User{Devices: 1}, groups: []string{"users"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "exempt address", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("10.0.0.0/8") }, user: both, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptAddress, line: 2},
 		{name: "exempt address, written as IPv6", client: func(c *Client) { c.ExemptAddresses = prefixes("10.0.0.0/8") }, facts: from("::ffff:10.1.2.3"), plan: PlanNone, reason: ReasonExemptAddress, line: 2},
 		{name: "another address is exempt", client: func(c *Client) { push(c); c.ExemptAddresses = prefixes("10.0.0.0/8", "2001:db8::/32") }, user: User{Devices: 1}, facts: from("192.0.2.1"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
@@ -118,7 +118,7 @@ func TestDecide(t *testing.T) {
 		{name: "fatigue, and the number is chosen, with a code", client: number, user: both, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
 		{name: "fatigue, and the number is chosen, and the device shows a code", client: func(c *Client) { number(c); c.ShowsCodes, c.ShowsMessage = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanCode, reason: ReasonPushLimited, line: 8},
 		{name: "fatigue, and no message is shown", client: func(c *Client) { number(c); c.TypesNumbers, c.ShowsMessage = true, false }, user: User{Devices: 1}, facts: func(f *Facts) { f.PushLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
-		{name: "too many prompts ring no more, number or not", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: User{Devices: 1}, facts: func(f *Facts) { f.PromptLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
+		{name: "beyond the limit no prompt is sent, number or not", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: User{Devices: 1}, facts: func(f *Facts) { f.PromptLimited = true }, plan: PlanDeny, reason: ReasonPushLimited, line: 8},
 		{name: "too many prompts, with a code", client: push, user: both, facts: func(f *Facts) { f.PromptLimited = true }, plan: PlanOTP, reason: ReasonPushLimited, line: 8},
 		{name: "not me is not helped by a number", client: func(c *Client) { number(c); c.TypesNumbers = true }, user: User{Devices: 1, PushBlocked: []string{"edge"}}, plan: PlanDeny, reason: ReasonPushBlocked, line: 8},
 		{name: "number", client: number, user: both, plan: PlanNumber, reason: ReasonNumberMatch, line: 9},
@@ -327,7 +327,7 @@ func wrongPlan(c *Client, f *Facts, plan Plan, reason Reason) (problems []string
 	rule(c.Takes(f.Protocol) || plan == PlanDeny && reason == ReasonUnsupported, "a protocol that the client does not take")
 	rule(plan != PlanPush || !c.RequireMatching, "a plain approve/deny where a number is required")
 	rule(plan != PlanNone || exempt || !registered, "a registered user needs no factor")
-	rule(plan != PlanNone || exempt || !c.RequireUserMatch && f.Identity.Known, "somebody unknown needs no factor")
+	rule(plan != PlanNone || exempt || !c.RequireUserMatch && f.Identity.Known, "someone unknown needs no factor")
 	rule(plan != PlanOTP || f.CarriesCode, "a code that the login cannot carry")
 	rule(plan != PlanOTP || u.Codes > 0 || u.Pass, "a code that the user has not")
 	rule(!plan.Prompts() || u.Devices > 0 && c.Pusher != nil, "a prompt that no device can show")

@@ -52,7 +52,7 @@ type PushAbilities struct {
 	Amender       PromptAmender // nil: a live prompt stays as it is
 	ChecksNumbers bool          // Prompt.Number is checked
 	// TypesNumbers: and the user has to type it. Where a device offers a few to choose
-	// from, who taps blindly is right now and then: that is no defence against somebody
+	// from, who taps blindly is right now and then: that is no defence against someone
 	// who sends prompts until the user gives in.
 	TypesNumbers bool
 	// ShowsCodes: a device shows the user Prompt.Code once it has approved, until
@@ -74,7 +74,7 @@ type PromptAmender interface {
 // Prompt is a request for approval as devices see it.
 type Prompt struct {
 	ID      string // the login's id
-	Resumed bool   // shown before a restart: show it again, and do not ring again
+	Resumed bool   // shown before a restart: show it again, and do not notify again
 	User    Name   // canonical
 	Client  string
 	Number  string // two digits to be typed on the device; empty: approve or deny
@@ -101,7 +101,7 @@ type PromptRequest struct {
 	Time    time.Time `json:"time"`
 	Client  string    `json:"client"`
 	EndUser string    `json:"end_user,omitempty"`
-	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the user's machine calls itself
 	Source  string    `json:"source"`
 	// Address is Request.Address: genuine, or invalid.
 	Address netip.Addr `json:"address,omitzero"`

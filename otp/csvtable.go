@@ -199,7 +199,7 @@ func parseSeed(base32, hexadecimal string) ([]byte, error) {
 	return secret, err
 }
 
-// interval is a number of seconds as people and spreadsheets write it.
+// interval is a number of seconds as users and spreadsheets write it.
 var interval = regexp.MustCompile(`^([0-9]{1,4})([.,]0+)? ?(?i:s|sec|secs|second|seconds)?\.?$`)
 
 func parseInterval(s string) (int, error) {

@@ -63,7 +63,7 @@ func NewHOTP(user mfa.Name) Token {
 }
 
 // NewPass returns a random Temporary Access Pass that is valid from start, and
-// how it is shown to a person. The lifetime must lie between MinPassLifetime and
+// how it is shown to a user. The lifetime must lie between MinPassLifetime and
 // MaxPassLifetime.
 func NewPass(user mfa.Name, start time.Time, lifetime time.Duration, once bool) (Token, string, error) {
 	if lifetime < MinPassLifetime || lifetime > MaxPassLifetime {
@@ -155,7 +155,7 @@ func FormatSecret(secret []byte) string { return encoding.EncodeToString(secret)
 var encoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 // Weak reports whether the secret of t is shorter than the 128 bits that RFC
-// 4226 demands. Such tokens exist and work; whoever enrols one is told.
+// 4226 demands. Such tokens exist and work; anyone who enrols one is told.
 func (t *Token) Weak() bool { return t.Kind != Pass && len(t.Secret) < strongSecret }
 
 // Validate reports the first thing that is wrong with a token that is to be
@@ -213,7 +213,7 @@ func (t *Token) check() error {
 	return nil
 }
 
-// checkText refuses what cannot be shown to a person.
+// checkText refuses what cannot be shown to a user.
 func checkText(what, s string, most int) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%s is not UTF-8", what)

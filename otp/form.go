@@ -7,14 +7,14 @@ const (
 	maxCode   = 48  // characters of a code or a pass
 )
 
-// answer is what a person typed, normalised.
+// answer is what a user typed, normalised.
 type answer struct {
 	text   []byte // lower-case ASCII letters and digits only
 	digits bool   // all of it are digits
 	value  int32  // of 6 or 8 digits
 }
 
-// normalise reads a code as people type it and as input methods write it. It
+// normalise reads a code as users type it and as input methods write it. It
 // drops white space, hyphens and the invisible marks that come with a paste,
 // and folds letters to lower case. Digits may be ASCII, full-width, Arabic-Indic
 // or Persian, letters ASCII or full-width. Anything else, an empty or an

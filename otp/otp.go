@@ -76,8 +76,8 @@ var ErrUsed = errors.New("step already used")
 
 // The errors of registering a token.
 var (
-	// ErrDuplicate: the user has a token with this secret, or somebody has one
-	// with this serial number. One code would verify twice, or for two people.
+	// ErrDuplicate: the user has a token with this secret, or someone has one
+	// with this serial number. One code would verify twice, or for two users.
 	ErrDuplicate = errors.New("token is already registered")
 	// ErrTooMany: the user has MaxTokens tokens.
 	ErrTooMany = errors.New("user has too many tokens")

@@ -223,7 +223,7 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestLateTyping: a person who types at the last moment does not train the
+// TestLateTyping: a user who types at the last moment does not train the
 // window away from the true time.
 func TestLateTyping(t *testing.T) {
 	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
@@ -352,7 +352,7 @@ func TestTOTPResync(t *testing.T) {
 }
 
 // TestTOTPResyncNotBehind: two codes in a row that lie before one that was used
-// bring nothing back, such as those that somebody has seen.
+// bring nothing back, such as those that someone has seen.
 func TestTOTPResyncNotBehind(t *testing.T) {
 	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	d := newDesk(t, token)

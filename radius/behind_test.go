@@ -155,7 +155,7 @@ func TestBehindProxyShares(t *testing.T) {
 	}
 }
 
-// A client that waits less long than its proxy is not rung for when it has given up.
+// A client that waits less long than its proxy gets no prompt when it has given up.
 func TestBehindProxyStale(t *testing.T) {
 	r := newProxyRig(t, func(proxy, branch, _ *Client) {
 		short, long := *proxy.Profile, *proxy.Profile

@@ -26,8 +26,8 @@ func repeat(n int, wait time.Duration) []time.Duration {
 	return tries
 }
 
-// calling is the seat of a device that sends Calling-Station-Id in this form; %d
-// is the port of the person's connection.
+// calling is the end user of a device that sends Calling-Station-Id in this form; %d
+// is the port of the user's connection.
 func calling(form string) func(int) []mfa.Attribute {
 	return func(n int) []mfa.Attribute {
 		v := form
@@ -42,25 +42,25 @@ func calling(form string) func(int) []mfa.Attribute {
 // has where each is from.
 func devices() []*device {
 	return []*device{
-		{profile: "generic", tries: repeat(1, 60*second), seat: calling("198.51.100.7")},
-		{profile: "fortigate", tries: repeat(1, 5*second), protocols: []string{"pap", "mschap", "chap"}, seat: calling("198.51.100.7")},
-		{profile: "asa", tries: repeat(1, 10*second), seat: func(int) []mfa.Attribute {
+		{profile: "generic", tries: repeat(1, 60*second), endUser: calling("198.51.100.7")},
+		{profile: "fortigate", tries: repeat(1, 5*second), protocols: []string{"pap", "mschap", "chap"}, endUser: calling("198.51.100.7")},
+		{profile: "asa", tries: repeat(1, 10*second), endUser: func(int) []mfa.Attribute {
 			return []mfa.Attribute{textAttribute("Calling-Station-Id", "198.51.100.7"), {Type: wire.TypeTunnelClientEndpoint, Value: []byte("198.51.100.7")}}
 		}},
-		{profile: "globalprotect", tries: repeat(3, 3*second), seat: func(int) []mfa.Attribute {
+		{profile: "globalprotect", tries: repeat(3, 3*second), endUser: func(int) []mfa.Attribute {
 			return []mfa.Attribute{textAttribute("PaloAlto-Client-Source-IP", "198.51.100.7")}
 		}},
-		{profile: "citrix", tries: repeat(1, 3*second), ports: true, seat: calling("198.51.100.7")},
-		{profile: "ivanti", tries: repeat(1, 30*second), seat: calling("198.51.100.7"), typed: "arctangent,123456"},
-		{profile: "openvpn", tries: repeat(1, 60*second), seat: calling("198.51.100.7"),
+		{profile: "citrix", tries: repeat(1, 3*second), ports: true, endUser: calling("198.51.100.7")},
+		{profile: "ivanti", tries: repeat(1, 30*second), endUser: calling("198.51.100.7"), typed: "arctangent,123456"},
+		{profile: "openvpn", tries: repeat(1, 60*second), endUser: calling("198.51.100.7"),
 			typed: "SCRV1:" + base64.StdEncoding.EncodeToString([]byte("arctangent")) + ":" + base64.StdEncoding.EncodeToString([]byte("123456"))},
-		{profile: "ocserv", tries: repeat(3, 10*second), ports: true, seat: calling("198.51.100.7"), read: readAsOcserv},
-		{profile: "pam", tries: repeat(1, 3*second), once: true, ports: true, seat: calling("198.51.100.7"), read: readAsPAM},
+		{profile: "ocserv", tries: repeat(3, 10*second), ports: true, endUser: calling("198.51.100.7"), read: readAsOcserv},
+		{profile: "pam", tries: repeat(1, 3*second), once: true, ports: true, endUser: calling("198.51.100.7"), read: readAsPAM},
 		{profile: "strongswan", tries: []time.Duration{2 * second, 2800 * time.Millisecond, 3920 * time.Millisecond, 5488 * time.Millisecond},
-			seat: calling("198.51.100.7[%d]"), typed: "arctangent123456"},
-		{profile: "pppd", tries: repeat(3, 10*second), ports: true, seat: calling("198.51.100.7"), typed: "arctangent,123456"},
-		{profile: "pfsense", tries: repeat(3, 5*second), ports: true, seat: calling("198.51.100.7:%d"), typed: "arctangent,123456"},
-		{profile: "mikrotik", tries: repeat(3, 300*time.Millisecond), seat: calling("198.51.100.7"), typed: "arctangent,123456"},
+			endUser: calling("198.51.100.7[%d]"), typed: "arctangent123456"},
+		{profile: "pppd", tries: repeat(3, 10*second), ports: true, endUser: calling("198.51.100.7"), typed: "arctangent,123456"},
+		{profile: "pfsense", tries: repeat(3, 5*second), ports: true, endUser: calling("198.51.100.7:%d"), typed: "arctangent,123456"},
+		{profile: "mikrotik", tries: repeat(3, 300*time.Millisecond), endUser: calling("198.51.100.7"), typed: "arctangent,123456"},
 	}
 }
 
@@ -117,7 +117,7 @@ func eachDevice(t *testing.T, method mfa.Method, f func(t *testing.T, d *device,
 					d.dialog = func(string) string { return "123456" }
 				}
 				f(t, d, d.site)
-				d.site.checkSeats()
+				d.site.checkEndUsers()
 			})
 		})
 	}
@@ -128,13 +128,13 @@ func eachDevice(t *testing.T, method mfa.Method, f func(t *testing.T, d *device,
 	}
 }
 
-// checkSeats: whatever the form and the port, it was one seat at one address.
-func (s *site) checkSeats() {
+// checkEndUsers: whatever the form and the port, it was one end user at one address.
+func (s *site) checkEndUsers() {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.seats) != 1 || !s.seats["198.51.100.7"] || len(s.addrs) != 1 || !s.addrs[netip.MustParseAddr("198.51.100.7")] {
-		s.t.Errorf("seats %v, addresses %v", s.seats, s.addrs)
+	if len(s.endUsers) != 1 || !s.endUsers["198.51.100.7"] || len(s.addrs) != 1 || !s.addrs[netip.MustParseAddr("198.51.100.7")] {
+		s.t.Errorf("end users %v, addresses %v", s.endUsers, s.addrs)
 	}
 }
 
@@ -144,12 +144,12 @@ func TestDevicePasscode(t *testing.T) {
 		if d.dialog == nil {
 			password = d.typed
 		}
-		if err := d.login(password); err != nil || s.rings.Load() != 0 || s.checks.Load() != 1 {
-			t.Errorf("%v, rang %d times, %d checks of the password", err, s.rings.Load(), s.checks.Load())
+		if err := d.login(password); err != nil || s.prompts.Load() != 0 || s.checks.Load() != 1 {
+			t.Errorf("%v, sent %d times, %d checks of the password", err, s.prompts.Load(), s.checks.Load())
 		}
 		for _, text := range d.shown {
 			if text == "" || !s.profile.ShowsReplyMessage {
-				t.Errorf("the person saw %q", text)
+				t.Errorf("the user saw %q", text)
 			}
 		}
 	})
@@ -159,8 +159,8 @@ func TestDeviceWrongPassword(t *testing.T) {
 	eachDevice(t, mfa.MethodOTP, func(t *testing.T, d *device, s *site) {
 		err := d.login("arccosine")
 		// CHAP, the third try of a FortiGate, reaches no primary.
-		if most := min(2, max(1, int32(len(d.protocols)))); s.checks.Load() > most || s.rings.Load() != 0 {
-			t.Errorf("rang %d times, %d checks of the password", s.rings.Load(), s.checks.Load())
+		if most := min(2, max(1, int32(len(d.protocols)))); s.checks.Load() > most || s.prompts.Load() != 0 {
+			t.Errorf("sent %d times, %d checks of the password", s.prompts.Load(), s.checks.Load())
 		}
 		if want := errRejected; !errors.Is(err, want) && d.wait() > second { // RouterOS does not wait for it
 			t.Errorf("%v, want %v", err, want)
@@ -188,18 +188,18 @@ func TestDeviceWrongCode(t *testing.T) {
 }
 
 // TestDevicePush: who approves while the device waits gets in, and the phone
-// rings once for all that it sends.
+// shows one prompt for all that it sends.
 func TestDevicePush(t *testing.T) {
 	eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
 		s.after = d.wait() * 4 / 10
-		if err := d.login("arctangent"); err != nil || s.rings.Load() != 1 {
-			t.Errorf("%v, rang %d times", err, s.rings.Load())
+		if err := d.login("arctangent"); err != nil || s.prompts.Load() != 1 {
+			t.Errorf("%v, sent %d times", err, s.prompts.Load())
 		}
 	})
 }
 
 // TestDeviceDeny: a denial ends the login, also where the device goes on with
-// another protocol, and rings no second time.
+// another protocol, and gets no second prompt.
 func TestDeviceDeny(t *testing.T) {
 	eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
 		s.after, s.denies = d.wait()*4/10, true
@@ -207,13 +207,13 @@ func TestDeviceDeny(t *testing.T) {
 		if again := d.login("arctangent"); !errors.Is(again, errRejected) && d.wait() > second {
 			t.Errorf("at once again: %v", again)
 		}
-		if s.rings.Load() != 1 || (!errors.Is(err, errRejected) && d.wait() > second) {
-			t.Errorf("%v, rang %d times", err, s.rings.Load())
+		if s.prompts.Load() != 1 || (!errors.Is(err, errRejected) && d.wait() > second) {
+			t.Errorf("%v, sent %d times", err, s.prompts.Load())
 		}
 	})
 }
 
-// TestDeviceRaised: a device that waits for a person, and says so in nas_timeout.
+// TestDeviceRaised: a device that waits for a user, and says so in nas_timeout.
 func TestDeviceRaised(t *testing.T) {
 	for _, d := range devices() {
 		t.Run(d.profile, func(t *testing.T) {
@@ -221,18 +221,18 @@ func TestDeviceRaised(t *testing.T) {
 				d.site = newSite(t, d.profile, mfa.MethodPush, func(p *profile.Profile) { p.NASTimeout = 60 * second })
 				d.tries = repeat(1, 60*second)
 				d.site.after = 40 * second
-				if err := d.login("arctangent"); err != nil || d.site.rings.Load() != 1 || len(d.shown) != 0 {
-					t.Errorf("%v, rang %d times, showed %q", err, d.site.rings.Load(), d.shown)
+				if err := d.login("arctangent"); err != nil || d.site.prompts.Load() != 1 || len(d.shown) != 0 {
+					t.Errorf("%v, sent %d times, showed %q", err, d.site.prompts.Load(), d.shown)
 				}
 			})
 		})
 	}
 }
 
-// TestDeviceSlowPerson: who takes longer than the device waits is asked to press
+// TestDeviceSlowUser: who takes longer than the device waits is asked to press
 // OK where that can be shown, and gets in; else the device is told no before it
 // takes the server for dead.
-func TestDeviceSlowPerson(t *testing.T) {
+func TestDeviceSlowUser(t *testing.T) {
 	for _, hasty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hasty=%v", hasty), func(t *testing.T) {
 			eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
@@ -257,8 +257,8 @@ func TestDeviceSlowPerson(t *testing.T) {
 				case !s.profile.Prompts && d.wait() < 50*second && !errors.Is(err, errRejected):
 					t.Errorf("%v, want %v", err, errRejected)
 				}
-				if s.rings.Load() != 1 {
-					t.Errorf("rang %d times", s.rings.Load())
+				if s.prompts.Load() != 1 {
+					t.Errorf("sent %d times", s.prompts.Load())
 				}
 				for _, text := range d.shown {
 					if !strings.Contains(text, "press OK") {
@@ -271,14 +271,14 @@ func TestDeviceSlowPerson(t *testing.T) {
 }
 
 // TestDeviceFailover: a device that asks its next server, with a packet that
-// nothing shows to be the same login but the seat, rings no second time.
+// nothing shows to be the same login but the end user, gets no second prompt.
 func TestDeviceFailover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &device{profile: "generic", tries: repeat(4, 5*second), fresh: true, ports: true, seat: calling("198.51.100.7")}
+		d := &device{profile: "generic", tries: repeat(4, 5*second), fresh: true, ports: true, endUser: calling("198.51.100.7")}
 		d.site = newSite(t, d.profile, mfa.MethodPush, nil)
 		d.site.after = 17 * second
-		if err := d.login("arctangent"); err != nil || d.site.rings.Load() != 1 {
-			t.Errorf("%v, rang %d times", err, d.site.rings.Load())
+		if err := d.login("arctangent"); err != nil || d.site.prompts.Load() != 1 {
+			t.Errorf("%v, sent %d times", err, d.site.prompts.Load())
 		}
 	})
 }

@@ -79,7 +79,7 @@ func (x *exchange) endAfter(wait time.Duration, p []byte, d mfa.Decision) {
 }
 
 // delay is how long an Access-Reject still has to wait, so that guessing is slow.
-// It counts from the receipt: somebody who waited for a device need not wait again.
+// It counts from the receipt: someone who waited for a device need not wait again.
 // The jitter hides how long the answer took.
 func (x *exchange) delay(d *mfa.Decision) time.Duration {
 	if d.Outcome != mfa.Reject {
@@ -191,7 +191,7 @@ func (s *Server) panicked(v any, client string) {
 }
 
 // Rejections leave late, so that guessing is slow. While they wait they are no
-// pending logins: whoever brings wrong passwords, or forges requests, must not use
+// pending logins: anyone who brings wrong passwords, or forges requests, must not use
 // up the places of those who sign in. They are bounded apart, a client by half of
 // that, and its unsigned requests, which anybody can forge, by half of that again.
 // Beyond the bound a rejection is dropped. It is never sent early: then a flood
@@ -213,7 +213,7 @@ func (x *exchange) rests() bool {
 		x.wakes()
 		if now := x.req.Received; s.refusals.allow(logKey{x.client.Name, "delays", netip.Addr{}}, now) {
 			s.log.Warn("rejections are dropped: too many wait for their time", zap.String("client", x.client.Name),
-				zap.Bool("signed", x.req.Signed), zap.String("hint", "somebody guesses, or forges requests; see reject_delay and limits.pending"))
+				zap.Bool("signed", x.req.Signed), zap.String("hint", "an attacker guesses, or forges requests; see reject_delay and limits.pending"))
 		}
 		return false
 	}

@@ -34,7 +34,7 @@ func set(types ...byte) (s [256]bool) {
 // sends none: a request in which the intake has found no credential.
 type gateway struct{ plain }
 
-// credential looks at a request without one. Whoever can make it needs no password
+// credential looks at a request without one. Anyone who can make it needs no password
 // here, so the packet must be signed, must hold nothing that could be a credential,
 // and must say that it comes from an RD Gateway.
 func (gateway) credential(x *exchange, r *wire.Request) mfa.Credential {

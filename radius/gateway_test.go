@@ -135,7 +135,7 @@ func TestWithoutCredential(t *testing.T) {
 					t.Fatalf("got %v, want %s", q, want)
 				}
 				if tt.want == "" && (!q.Signed || q.EndUser != "PC-17" || q.Address.IsValid()) {
-					t.Errorf("signed %t, seat %q, address %s", q.Signed, q.EndUser, q.Address)
+					t.Errorf("signed %t, end user %q, address %s", q.Signed, q.EndUser, q.Address)
 				}
 			})
 		})

@@ -13,15 +13,15 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// unknownPatience is after how long in the queue a login is not worth beginning where
+// unknownNASTimeout is after how long in the queue a login is not worth beginning where
 // nothing says how long the client waits: devices send again sooner.
-const unknownPatience = 10 * time.Second
+const unknownNASTimeout = 10 * time.Second
 
-// patience is how long the client waits for an answer. What has lain in the queue for
+// nasTimeout is how long the client waits for an answer. What has lain in the queue for
 // longer, because the server or its machine stood still, nobody waits for any more: it
-// would ring a device for nothing. A report of a session is none the worse for it.
-func (c *client) patience() time.Duration {
-	return cmp.Or(c.Profile.NASTimeout, unknownPatience)
+// would send a prompt for nothing. A report of a session is none the worse for it.
+func (c *client) nasTimeout() time.Duration {
+	return cmp.Or(c.Profile.NASTimeout, unknownNASTimeout)
 }
 
 // Receive takes one packet through the intake. It returns before the request is
@@ -57,7 +57,7 @@ func (s *Server) Receive(a *Arrival) {
 	count := svc.counters[c.index]
 	count.packets.Add(1)
 	count.lastSeen.Store(now.UnixNano())
-	if !a.Accounting && a.age(now) >= c.patience() {
+	if !a.Accounting && a.age(now) >= c.nasTimeout() {
 		s.refuse(c, count, discardStale, source, now)
 		return
 	}
@@ -105,7 +105,7 @@ func (svc *service) through(a *Arrival, c *client, r *wire.Request, now time.Tim
 		count := svc.counters[c.index]
 		count.packets.Add(1)
 		count.lastSeen.Store(now.UnixNano())
-		if !a.Accounting && a.age(now) >= c.patience() {
+		if !a.Accounting && a.age(now) >= c.nasTimeout() {
 			return c, count, discardStale
 		}
 	}

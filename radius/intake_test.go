@@ -18,9 +18,9 @@ func TestAddressOfRequest(t *testing.T) {
 			p.NASTimeout = 9 * time.Second
 			c.Profile, c.RequireMA = &p, RequireNo
 		})
-		seat := avp(wire.TypeCallingStationID, "198.51.100.3")
-		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "signed"), papOf("x", 1, testSecret), seat))
-		r.arrive(raw(wire.AccessRequest, 2, 1, avp(wire.TypeUserName, "unsigned"), papOf("x", 1, testSecret), seat))
+		endUser := avp(wire.TypeCallingStationID, "198.51.100.3")
+		r.arrive(raw(wire.AccessRequest, 1, 1, emptyMA(), avp(wire.TypeUserName, "signed"), papOf("x", 1, testSecret), endUser))
+		r.arrive(raw(wire.AccessRequest, 2, 1, avp(wire.TypeUserName, "unsigned"), papOf("x", 1, testSecret), endUser))
 		synctest.Wait()
 		seen := r.auth.seen()
 		if len(seen) != 2 {

@@ -120,7 +120,7 @@ func TestUnsignedSourcesAreBounded(t *testing.T) {
 }
 
 // An unsigned MS-CHAPv2 request proves nothing of the secret: with auto it must
-// reach no primary and ring nowhere.
+// reach no primary and send no prompt.
 func TestUnsignedMSCHAP(t *testing.T) {
 	for _, tt := range []struct {
 		require Require

@@ -29,16 +29,16 @@ type site struct {
 	engine  *login.Engine
 	user    mfa.User
 
-	checks atomic.Int32 // of the password
-	rings  atomic.Int32 // of the phone
-	codes  atomic.Int32 // that were examined
+	checks  atomic.Int32 // of the password
+	prompts atomic.Int32 // of the phone
+	codes   atomic.Int32 // that were examined
 
-	mu     sync.Mutex
-	after  time.Duration // how long the person takes; 0: for ever
-	denies bool
-	seats  map[string]bool
-	addrs  map[netip.Addr]bool
-	events []mfa.Event
+	mu       sync.Mutex
+	after    time.Duration // how long the user takes; 0: for ever
+	denies   bool
+	endUsers map[string]bool
+	addrs    map[netip.Addr]bool
+	events   []mfa.Event
 }
 
 // newSite must be called inside a bubble. change may alter the profile as the
@@ -53,7 +53,7 @@ func newSite(t *testing.T, kind string, method mfa.Method, change func(*profile.
 	if change != nil {
 		change(&p)
 	}
-	s := &site{Server: &Server{}, t: t, profile: &p, seats: map[string]bool{}, addrs: map[netip.Addr]bool{}}
+	s := &site{Server: &Server{}, t: t, profile: &p, endUsers: map[string]bool{}, addrs: map[netip.Addr]bool{}}
 	s.user = mfa.User{Name: mfa.NameOf("nemo"), Devices: 1}
 	if method == mfa.MethodOTP {
 		s.user = mfa.User{Name: mfa.NameOf("nemo"), Codes: 1}
@@ -94,7 +94,7 @@ func newSite(t *testing.T, kind string, method mfa.Method, change func(*profile.
 
 func (s *site) Authenticate(ctx context.Context, r *mfa.Request, reply func(mfa.Decision)) {
 	s.mu.Lock()
-	s.seats[r.EndUser], s.addrs[r.Address] = true, true
+	s.endUsers[r.EndUser], s.addrs[r.Address] = true, true
 	s.mu.Unlock()
 	s.engine.Authenticate(ctx, r, reply)
 }
@@ -125,7 +125,7 @@ func (s *site) Check(_ context.Context, who mfa.Name, cred mfa.Credential) (mfa.
 }
 
 func (s *site) Push(ctx context.Context, _ mfa.Prompt) (mfa.Approval, error) {
-	s.rings.Add(1)
+	s.prompts.Add(1)
 	after, denies := s.after, s.denies // set before the login
 	if after == 0 {
 		<-ctx.Done()
@@ -185,9 +185,9 @@ type device struct {
 	// protocols are tried one after the other, each after an Access-Reject. PAP
 	// where there are none.
 	protocols []string
-	// seat is what the n-th request says of the person, who sits at 198.51.100.7.
-	seat func(n int) []mfa.Attribute
-	// typed is what a person types who has a passcode, where the device cannot ask.
+	// endUser is what the n-th request says of the user, who is at 198.51.100.7.
+	endUser func(n int) []mfa.Attribute
+	// typed is what a user types who has a passcode, where the device cannot ask.
 	typed string
 	// read is what the device makes of an answer before anything else; nil: all is well.
 	read func(packet []byte) error
@@ -195,7 +195,7 @@ type device struct {
 	site   *site
 	sent   int // requests
 	dialog func(text string) string
-	shown  []string // texts that the person saw
+	shown  []string // texts that the user saw
 }
 
 // cable is the way back to one socket of the device.
@@ -211,7 +211,7 @@ func (w *cable) Send(b []byte, to Peer) error {
 	return nil
 }
 
-// login is one login: nil if the device lets the person in.
+// login is one login: nil if the device lets the user in.
 func (d *device) login(password string) error {
 	protocols := d.protocols
 	if protocols == nil {
@@ -227,7 +227,7 @@ func (d *device) login(password string) error {
 }
 
 func (d *device) dial(protocol, password string) error {
-	q := wire.Query{Code: wire.AccessRequest, User: "nemo", Cred: mfa.Password(password), Attributes: d.seat(d.sent)}
+	q := wire.Query{Code: wire.AccessRequest, User: "nemo", Cred: mfa.Password(password), Attributes: d.endUser(d.sent)}
 	switch protocol {
 	case "mschap":
 		cred := mfa.MSCHAPv2{}
@@ -319,7 +319,7 @@ func (d *device) exchange(q wire.Query, tries []time.Duration) (wire.Answer, []b
 	return wire.Answer{}, nil
 }
 
-// textAttribute is an attribute of text for a seat.
+// textAttribute is an attribute of text for an end user.
 func textAttribute(name, value string) mfa.Attribute {
 	a, err := wire.NASAttribute(name, value)
 	if err != nil {

@@ -34,7 +34,7 @@ func (pap) credential(x *exchange, r *wire.Request) mfa.Credential {
 		return mfa.Password(plain)
 	}
 	if r.State != nil && bytes.ContainsFunc(plain, unicode.IsControl) {
-		// What pam_radius sends where the person cancels: with this secret the challenge
+		// What pam_radius sends where the user cancels: with this secret the challenge
 		// before it was read, and nobody has typed it.
 		return errAnswerText
 	}

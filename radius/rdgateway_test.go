@@ -40,7 +40,7 @@ func (d *device) connect(user, machine string) (wire.Answer, bool) {
 }
 
 // TestGatewayTimers: however the gateway's NPS is set, who approves within the
-// minute that a desktop waits gets in, and the phone rings once. Each case is the
+// minute that a desktop waits gets in, and the phone shows one prompt. Each case is the
 // Load Balancing tab: seconds until a request is dropped.
 func TestGatewayTimers(t *testing.T) {
 	tests := []struct {
@@ -61,8 +61,8 @@ func TestGatewayTimers(t *testing.T) {
 				d := newGateway(t, mfa.MethodPush, tt.tries, tt.fresh)
 				d.site.after = tt.after
 				a, answered := d.connect("nemo", "PC-17")
-				if !answered || a.Code != wire.AccessAccept || d.site.rings.Load() != 1 || d.site.checks.Load() != 0 {
-					t.Fatalf("answered %t with %s, rang %d times, %d checks of a password", answered, a.Code, d.site.rings.Load(), d.site.checks.Load())
+				if !answered || a.Code != wire.AccessAccept || d.site.prompts.Load() != 1 || d.site.checks.Load() != 0 {
+					t.Fatalf("answered %t with %s, sent %d times, %d checks of a password", answered, a.Code, d.site.prompts.Load(), d.site.checks.Load())
 				}
 				redirection := false
 				for _, attribute := range a.Attributes() {
@@ -73,8 +73,8 @@ func TestGatewayTimers(t *testing.T) {
 				}
 				d.site.mu.Lock()
 				defer d.site.mu.Unlock()
-				if !d.site.seats["PC-17"] || len(d.site.seats) != 1 {
-					t.Errorf("seats %v", d.site.seats)
+				if !d.site.endUsers["PC-17"] || len(d.site.endUsers) != 1 {
+					t.Errorf("end users %v", d.site.endUsers)
 				}
 				for addr := range d.site.addrs {
 					if addr.IsValid() {
@@ -90,12 +90,12 @@ func TestGatewayTimers(t *testing.T) {
 // becomes of the prompt and whatever methods the user has.
 func TestGatewayNever(t *testing.T) {
 	tests := []struct {
-		name   string
-		method mfa.Method
-		user   string
-		after  time.Duration
-		denies bool
-		rings  int32
+		name    string
+		method  mfa.Method
+		user    string
+		after   time.Duration
+		denies  bool
+		prompts int32
 	}{
 		{"denied", mfa.MethodPush, "nemo", 20 * second, true, 1},
 		{"nobody answers", mfa.MethodPush, "nemo", 0, false, 1},
@@ -107,8 +107,8 @@ func TestGatewayNever(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newGateway(t, tt.method, repeat(1, 60*second), false)
 				d.site.after, d.site.denies = tt.after, tt.denies
-				if a, answered := d.connect(tt.user, "PC-17"); !answered || a.Code != wire.AccessReject || d.site.rings.Load() != tt.rings {
-					t.Errorf("answered %t with %s, rang %d times", answered, a.Code, d.site.rings.Load())
+				if a, answered := d.connect(tt.user, "PC-17"); !answered || a.Code != wire.AccessReject || d.site.prompts.Load() != tt.prompts {
+					t.Errorf("answered %t with %s, sent %d times", answered, a.Code, d.site.prompts.Load())
 				}
 			})
 		})

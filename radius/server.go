@@ -25,7 +25,7 @@ type Server struct {
 	Latches Latches
 
 	// MaxPending bounds the requests without a decision, overall and for each
-	// client. A request with a State, whose person has begun to sign in, may
+	// client. A request with a State, whose user has begun to sign in, may
 	// exceed it by an eighth. 0: 50,000. The rejections that wait for their time
 	// are bounded apart: see delays.
 	MaxPending          int

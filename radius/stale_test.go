@@ -7,13 +7,13 @@ import (
 )
 
 // What has lain in the socket's queue for longer than its client waits is dropped:
-// after a pause nobody waits for it, and a device would ring for nothing.
+// after a pause nobody waits for it, and a device would show a prompt for nothing.
 func TestStale(t *testing.T) {
 	for _, tt := range []struct {
 		nasTimeout, age time.Duration
 		taken           bool
 	}{
-		{0, 0, true}, {0, unknownPatience - time.Second, true}, {0, unknownPatience, false},
+		{0, 0, true}, {0, unknownNASTimeout - time.Second, true}, {0, unknownNASTimeout, false},
 		{3 * time.Second, 2 * time.Second, true}, {3 * time.Second, 3 * time.Second, false},
 		{time.Minute, 59 * time.Second, true}, {time.Minute, time.Hour, false},
 		{time.Minute, -time.Hour, true}, // the clock was set

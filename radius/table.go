@@ -60,8 +60,8 @@ type retransmissions struct {
 type tableShard struct {
 	mu       sync.Mutex
 	entries  map[key]*entry
-	finished entry // sentinel of the ring of finished entries, oldest first
-	count    int   // of the ring
+	finished entry // sentinel of the circular list of finished entries, oldest first
+	count    int   // of the circular list
 }
 
 func newRetransmissions(most int) *retransmissions {
@@ -91,7 +91,7 @@ const (
 )
 
 // login is a hash of who asks with what. A NAS with a bad random generator uses
-// an authenticator twice; the answer to one person must not go to the next for
+// an authenticator twice; the answer to one user must not go to the next for
 // that. The rest of a packet may differ: devices count their tries in it.
 func (t *retransmissions) login(r *wire.Request) uint64 {
 	var h maphash.Hash

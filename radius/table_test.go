@@ -105,7 +105,7 @@ func TestTableKeys(t *testing.T) {
 }
 
 // A NAS with a bad random generator uses an authenticator twice. The answer to
-// one person must not be given to another for that.
+// one user must not be given to another for that.
 func TestAuthenticatorReused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What a pair of runs is held to, as the median of all pairs.
+// What is expected of a pair of runs, as the median of all pairs.
 const (
 	maxCPU = 0.7
 	maxP99 = 1.2

@@ -25,7 +25,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// What pushes are held to.
+// What is expected of pushes.
 const (
 	maxDecision = 50.0   // ms, p99 from a device's request to the Access-Accept
 	maxPrompt   = 1000.0 // ms, p99 from the Access-Request to the device
@@ -39,10 +39,10 @@ const (
 	connecters    = 64
 	promptPace    = 2 * time.Millisecond // between two logins
 	settleTime    = 5 * time.Second
-	pushPatience  = 15 * time.Second // for what must come
+	pushTimeout   = 15 * time.Second // for what must come
 )
 
-// pushBench measures what people with devices wait for, with the store loaded as
+// pushBench measures what users with devices wait for, with the store loaded as
 // in the other runs.
 func (b *bench) pushBench(ctx context.Context) error {
 	if err := b.open(&b.radmatch); err != nil {
@@ -169,7 +169,7 @@ func (f *fleet) close() {
 }
 
 // receive notes when Accepts come, until the socket is closed. Anything else is
-// no answer, and whoever waits for one says so.
+// no answer, and anyone who waits for one says so.
 func (f *fleet) receive(conn *net.UDPConn, logins []login) {
 	secret := wire.NewSecret([]byte(benchSecret))
 	buf := make([]byte, 4096)
@@ -244,7 +244,7 @@ func (f *fleet) decide(ctx context.Context) error {
 func (f *fleet) decideOne(ctx context.Context, i int) (ms float64, err error) {
 	l := &f.logins[i]
 	var prompts []device.PromptView
-	for deadline := time.Now().Add(pushPatience); len(prompts) == 0; {
+	for deadline := time.Now().Add(pushTimeout); len(prompts) == 0; {
 		list, err := f.phones[i].Prompts(ctx)
 		if err != nil {
 			return 0, err
@@ -260,7 +260,7 @@ func (f *fleet) decideOne(ctx context.Context, i int) (ms float64, err error) {
 	select {
 	case at := <-l.answered:
 		return float64(at.Sub(start).Microseconds()) / 1000, f.signIn(i)
-	case <-time.After(pushPatience):
+	case <-time.After(pushTimeout):
 		return 0, fmt.Errorf("no Access-Accept for %s", f.phones[i].User)
 	}
 }
@@ -302,13 +302,13 @@ func (f *fleet) openStream(ctx context.Context, i int) error {
 	select {
 	case err := <-l.synced:
 		return err
-	case <-time.After(pushPatience):
+	case <-time.After(pushTimeout):
 		return errors.New("an event stream does not begin")
 	}
 }
 
 func (f *fleet) dial(ctx context.Context) (net.Conn, error) {
-	d := &net.Dialer{Timeout: pushPatience}
+	d := &net.Dialer{Timeout: pushTimeout}
 	if f.secure == nil {
 		return d.DialContext(ctx, "tcp", f.server.web)
 	}
@@ -334,7 +334,7 @@ func (l *login) listen() {
 	}
 	select {
 	case l.synced <- fmt.Errorf("it ended: %w", cmp.Or(s.Err(), io.EOF)):
-	default: // it began, and whoever waits for more will say so
+	default: // it began, and anyone who waits for more will say so
 	}
 }
 
@@ -367,7 +367,7 @@ func (f *fleet) prompts(ctx context.Context) error {
 	}
 	var took []float64
 	lost := 0
-	deadline := time.After(pushPatience)
+	deadline := time.After(pushTimeout)
 	for i := pendingLogins; i < len(f.logins); i++ {
 		select {
 		case at := <-f.logins[i].came:

@@ -12,6 +12,6 @@
 //
 // With -ldap, which is `make bench-ldap`, it measures the LDAP primary beside a
 // bare client of the same OpenLDAP server instead; with -push, which is
-// `make bench-push`, what people with devices wait for,
+// `make bench-push`, what users with devices wait for,
 // without TLS or (-tls) with it.
 package main

@@ -48,7 +48,7 @@ func (b *bench) ldap(ctx context.Context) error {
 	}
 	defer slapd.Close()
 	b.note("adding %d users to OpenLDAP", ldapUsers)
-	if err := slapd.Add(ldapPeople()); err != nil {
+	if err := slapd.Add(usersLDIF()); err != nil {
 		return err
 	}
 	for _, at := range []int{16, 64} {
@@ -196,8 +196,8 @@ func openLDAP(slapd *passwordtest.Slapd, connections int, groups string) (*ldap.
 	})
 }
 
-// ldapPeople is LDIF of users, each in one of 50 groups, with {SSHA} passwords.
-func ldapPeople() string {
+// usersLDIF is LDIF of users, each in one of 50 groups, with {SSHA} passwords.
+func usersLDIF() string {
 	sum := sha1.Sum([]byte(benchPassword + "salt"))
 	hash := "{SSHA}" + base64.StdEncoding.EncodeToString(append(sum[:], "salt"...))
 	var b strings.Builder

@@ -29,7 +29,7 @@ func main() {
 	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
 	flag.IntVar(&b.devices, "devices", 10_000, "with -push: devices that are connected")
 	flag.BoolVar(&b.tls, "tls", false, "with -push: devices connect over TLS")
-	people := flag.Bool("push", false, "measure pushes to devices and their decisions instead")
+	users := flag.Bool("push", false, "measure pushes to devices and their decisions instead")
 	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
 	upstream := flag.Bool("upstream", false, "measure the RADIUS primary beside FreeRADIUS as a proxy instead")
 	flag.Parse()
@@ -40,7 +40,7 @@ func main() {
 	if *upstream {
 		run = b.upstream
 	}
-	if *people {
+	if *users {
 		run = b.pushBench
 	}
 	if err := run(ctx); err != nil {

@@ -298,7 +298,7 @@ func TestACME(t *testing.T) {
 				t.Errorf("got %v, %v", resp, err)
 			}
 			if _, _, err := serial(t, p.web, "evil.example.org", a.ca.roots()); err == nil {
-				t.Error("a certificate for a stranger's name")
+				t.Error("a certificate for a name of others")
 			}
 			// Who speaks no ECDSA gets no certificate of its own ordered.
 			if _, err := tls.Dial("tcp", p.web, &tls.Config{ServerName: "mfa.example.org", RootCAs: a.ca.roots(), MaxVersion: tls.VersionTLS12,
@@ -377,7 +377,7 @@ func TestACMERenewal(t *testing.T) {
 	}
 }
 
-// TestACMERefused: the log says what the authority says; strangers' handshakes
+// TestACMERefused: the log says what the authority says; unknown callers' handshakes
 // order nothing.
 func TestACMERefused(t *testing.T) {
 	t.Parallel()

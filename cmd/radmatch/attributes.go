@@ -41,7 +41,7 @@ func groupReplies(entries []config.GroupReply, d *wire.Dictionary) ([]mfa.GroupR
 		replies = append(replies, g)
 	}
 	if err := wire.CheckReply(all); err != nil && len(found) == 0 {
-		// Somebody may be in all of the groups.
+		// Someone may be in all of the groups.
 		found = append(found, fmt.Errorf("%s: the attributes of all groups together: %w", entries[0].Reply[0].Where, err))
 	}
 	return replies, errors.Join(found...)

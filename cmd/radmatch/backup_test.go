@@ -46,7 +46,7 @@ chown() { :; }
 	}
 }
 
-// TestBackupAndRestore: a backup that is made while people sign in is restored on
+// TestBackupAndRestore: a backup that is made while users sign in is restored on
 // another machine as the documents say, where the same tokens sign in, and no code
 // that was used before the backup.
 func TestBackupAndRestore(t *testing.T) {
@@ -54,9 +54,9 @@ func TestBackupAndRestore(t *testing.T) {
 	p := newServer(t, siteHead+siteClient)
 	p.addTOTP("alice", "bob")
 	p.start()
-	vpn := p.seat("127.0.0.1")
+	vpn := p.nasSocket("127.0.0.1")
 	used := totp("alice", 0)
-	login := func(s *seat, user, code string, want wire.Code) {
+	login := func(s *nasSocket, user, code string, want wire.Code) {
 		t.Helper()
 		state := s.expect(signIn(user, ""), wire.AccessChallenge).State()
 		s.expect(answerTo(user, state, code), want)
@@ -94,7 +94,7 @@ func TestBackupAndRestore(t *testing.T) {
 	other.cli("user", "block", "alice") // what is restored over
 	other.follow("restore", backups)
 	other.start()
-	vpn = other.seat("127.0.0.1")
+	vpn = other.nasSocket("127.0.0.1")
 	login(vpn, "alice", used, wire.AccessReject)
 	login(vpn, "alice", totp("alice", 1), wire.AccessAccept)
 }
@@ -123,7 +123,7 @@ func TestRecover(t *testing.T) {
 		t.Errorf("check --connect: exit %d: %s", code, out)
 	}
 	p.start()
-	vpn := p.seat("127.0.0.1")
+	vpn := p.nasSocket("127.0.0.1")
 	state := vpn.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	vpn.expect(answerTo("alice", state, totp("alice", 0)), wire.AccessAccept)
 }

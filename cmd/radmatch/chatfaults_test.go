@@ -72,10 +72,10 @@ func redirects(w http.ResponseWriter, r *http.Request, _ int) {
 type chatFaultCase struct {
 	name      string
 	fault     chatFault
-	rings     int    // how often it is asked to ring
-	reason    string // outcome and reason of the login; empty: the person's answer counts
+	prompts   int    // how many prompts it gets
+	reason    string // outcome and reason of the login; empty: the user's answer counts
 	says      string // in the log; empty with a reason: the answer is an Access-Reject
-	meanwhile bool   // the person answers before the server does
+	meanwhile bool   // the user answers before the server does
 }
 
 var chatFaults = []chatFaultCase{
@@ -96,7 +96,7 @@ var chatFaults = []chatFaultCase{
 }
 
 // TestChatFaults: whatever a provider's server does, nobody gets in without the
-// person, nobody is rung at twice, no secret is logged, and the next login of
+// user, no device gets a prompt twice, no secret is logged, and the next login of
 // the same user goes well.
 func TestChatFaults(t *testing.T) {
 	t.Parallel()
@@ -124,11 +124,11 @@ func TestChatFaults(t *testing.T) {
 
 // run is a login that meets the fault, and one after it.
 func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	c.misbehave(user, f.fault)
 	r := s.start(signIn(user, "192.0.2.1"))
-	var shown ring
-	for range f.rings {
+	var shown chatPrompt
+	for range f.prompts {
 		shown = c.next(p.t, user)
 		if !f.meanwhile {
 			c.done(p.t, user)
@@ -150,15 +150,15 @@ func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
 			p.t.Errorf("an approval when it was over: status %d", got)
 		}
 	}
-	if n := c.asked(user); n != f.rings {
-		p.t.Errorf("rang %d times, want %d", n, f.rings)
+	if n := c.asked(user); n != f.prompts {
+		p.t.Errorf("got %d prompts; want %d", n, f.prompts)
 	}
 	c.misbehave(user, nil)
 	p.chatApproved(s, s.start(signIn(user, "192.0.2.2")), c.next(p.t, user))
 }
 
 // chatApproved approves what is shown, once, and demands that it lets in.
-func (p *serverProcess) chatApproved(s *seat, r request, shown ring) {
+func (p *serverProcess) chatApproved(s *nasSocket, r request, shown chatPrompt) {
 	p.t.Helper()
 	if got := shown(p, device.ActionApprove); got != http.StatusOK {
 		p.t.Errorf("approve: status %d", got)
@@ -200,9 +200,9 @@ func TestChatForgeries(t *testing.T) {
 			t.Parallel()
 			c := newChatServer(t, kind)
 			p, users := c.start(t, 2)
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			var waits []request
-			var shown []ring
+			var shown []chatPrompt
 			for _, user := range users {
 				waits = append(waits, s.start(signIn(user, "192.0.2.1")))
 				shown = append(shown, c.next(t, user))
@@ -300,7 +300,7 @@ func TestChatHealth(t *testing.T) {
 				{"401", c.url(), says(401, 0), "http: status 401", map[string]string{"ntfy": "log", "webhook": "same secret"}[kind]},
 				{"404", c.url(), says(404, 0), "http: status 404", "path"},
 				{"redirect", c.url(), redirects, "http: status 307", "redirects are not followed"},
-				{"somebody else's page", c.url(), says(200, 0), map[string]string{"ntfy": "http: it does not say that it is healthy"}[kind], "no ntfy server"},
+				{"someone else's page", c.url(), says(200, 0), map[string]string{"ntfy": "http: it does not say that it is healthy"}[kind], "no ntfy server"},
 				{"no HTTP", c.url(), raw("SSH-2.0-" + chatHidden + "\r\n\r\n"), "http: no answer: what came is not HTTP", "see its log"},
 				{"no end", c.url(), endless(500), "http: status 500", "see its log"},
 				{"hangs", c.url(), hangs, "http: no answer: context deadline exceeded", "does not answer: see its log"},

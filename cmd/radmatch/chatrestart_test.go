@@ -21,8 +21,8 @@ func (p *serverProcess) reload(config string) {
 	p.until("reloaded", func() bool { return strings.Count(p.log(), `"msg":"reloaded"`) > times })
 }
 
-// ring waits for the next prompt of a device of our own.
-func (ph *phone) ring() ring {
+// chatPrompt waits for the next prompt of a device of our own.
+func (ph *phone) chatPrompt() chatPrompt {
 	ph.p.t.Helper()
 	v := ph.prompt()
 	return func(p *serverProcess, action device.Action) int {
@@ -40,7 +40,7 @@ func (ph *phone) ring() ring {
 }
 
 // TestReloadWithPromptOpen: whatever a reload does to the provider, the prompt
-// that is open goes on. A retransmission and a new request of the seat belong to
+// that is open goes on. A retransmission and a new request of the origin belong to
 // it, and the decision of the device, the link or the webhook counts, once, and
 // ends the login for all.
 func TestReloadWithPromptOpen(t *testing.T) {
@@ -58,13 +58,13 @@ func TestReloadWithPromptOpen(t *testing.T) {
 			p.write("chat.key", chatSecret)
 			p.write("other.key", strings.Repeat("o", 32))
 			p.start()
-			next := func() ring { return c.next(t, "alice") }
+			next := func() chatPrompt { return c.next(t, "alice") }
 			if kind == "approver" {
-				next = p.enroll("alice").ring
+				next = p.enroll("alice").chatPrompt
 			} else {
 				p.cli("device", "add", "alice", "--provider", "chat")
 			}
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			for i, tt := range []struct {
 				name   string
 				to     string
@@ -106,7 +106,7 @@ func TestReloadWithPromptOpen(t *testing.T) {
 				t.Errorf("events %v", got)
 			}
 			if n := c.asked("alice"); kind != "approver" && n != 4 {
-				t.Errorf("rang %d times, want 4", n)
+				t.Errorf("got %d prompts; want 4", n)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestReloadWithPromptOpen(t *testing.T) {
 
 // TestKilledWithChatPromptOpen: of a provider that is not ours a prompt ends with
 // the server that is killed, and what was shown is dead. The NAS's retransmissions
-// ring once more, and that one counts.
+// a prompt once more, and that one counts.
 func TestKilledWithChatPromptOpen(t *testing.T) {
 	t.Parallel()
 	for _, kind := range chatKinds {
@@ -123,13 +123,13 @@ func TestKilledWithChatPromptOpen(t *testing.T) {
 			c := newChatServer(t, kind)
 			p, users := c.start(t, 1)
 			user := users[0]
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			r := s.start(signIn(user, "192.0.2.1"))
 			old := c.next(t, user)
 			p.awaitKept(1, 1)
 			p.kill()
 			p.start()
-			s = p.seat("127.0.0.1")
+			s = p.nasSocket("127.0.0.1")
 			dead := func(when string) {
 				t.Helper()
 				for _, action := range []device.Action{device.ActionApprove, device.ActionDeny, device.ActionNotMe} {
@@ -147,7 +147,7 @@ func TestKilledWithChatPromptOpen(t *testing.T) {
 			p.chatApproved(s, r, shown)
 			s.silent()
 			if n := c.asked(user); n != 2 {
-				t.Errorf("rang %d times, want 2", n)
+				t.Errorf("got %d prompts; want 2", n)
 			}
 			if got := p.counts(user); got["discard shutdown"] != 1 || got["accept approve_deny"] != 1 || len(got) != 2 {
 				t.Errorf("events %v", got)

@@ -39,17 +39,17 @@ type chatForgery func(target string, body []byte, header http.Header) (string, [
 
 // chatUser is what a server shows to one user, and how it treats what is for the user.
 type chatUser struct {
-	rings chan ring
-	ended chan struct{} // one for each request that rings, when it is over
-	asked int           // requests that ring
-	fault chatFault
+	prompts chan chatPrompt
+	ended   chan struct{} // one for each prompt, when it is over
+	asked   int           // requests with a prompt
+	fault   chatFault
 }
 
-// chatFault answers a request that rings, which is the n-th; nil: 200.
+// chatFault answers a request with a prompt, which is the n-th; nil: 200.
 type chatFault func(w http.ResponseWriter, r *http.Request, n int)
 
-// ring is a prompt as it is shown. It sends an answer to p and returns the status.
-type ring func(p *serverProcess, action device.Action) int
+// chatPrompt is a prompt as it is shown. It sends an answer to p and returns the status.
+type chatPrompt func(p *serverProcess, action device.Action) int
 
 // chatSecret is the secret of the webhook, the key of ntfy's topics and its
 // token. chatHidden is in it, in the path of the server, and in all that the
@@ -104,20 +104,20 @@ func (c *chatServer) start(t *testing.T, users int) (p *serverProcess, names []s
 func (c *chatServer) user(name string) *chatUser {
 	u := c.users[name]
 	if u == nil {
-		u = &chatUser{rings: make(chan ring, 100), ended: make(chan struct{}, 100)}
+		u = &chatUser{prompts: make(chan chatPrompt, 100), ended: make(chan struct{}, 100)}
 		c.users[name] = u
 	}
 	return u
 }
 
-// asked returns how often the server was asked to ring at a user.
+// asked returns how many prompts for a user the server got.
 func (c *chatServer) asked(user string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.user(user).asked
 }
 
-// misbehave sets what requests that ring at a user meet; nil: nothing.
+// misbehave sets what prompts for a user meet; nil: nothing.
 func (c *chatServer) misbehave(user string, f chatFault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,21 +133,21 @@ func (c *chatServer) answerHealth(f http.HandlerFunc) {
 
 // next waits for the next prompt of a user, which is shown before the server
 // answers.
-func (c *chatServer) next(t testing.TB, user string) ring {
+func (c *chatServer) next(t testing.TB, user string) chatPrompt {
 	t.Helper()
 	c.mu.Lock()
-	rings := c.user(user).rings
+	prompts := c.user(user).prompts
 	c.mu.Unlock()
 	select {
-	case r := <-rings:
+	case r := <-prompts:
 		return r
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatalf("nothing is shown to %s", user)
 		return nil
 	}
 }
 
-// done waits until the server has done with one more request that rings.
+// done waits until the server has done with one more prompt.
 func (c *chatServer) done(t testing.TB, user string) {
 	t.Helper()
 	c.mu.Lock()
@@ -155,8 +155,8 @@ func (c *chatServer) done(t testing.TB, user string) {
 	c.mu.Unlock()
 	select {
 	case <-ended:
-	case <-time.After(patience):
-		t.Fatalf("the request that rings at %s does not end", user)
+	case <-time.After(testTimeout):
+		t.Fatalf("the request with the prompt of %s does not end", user)
 	}
 }
 
@@ -178,7 +178,7 @@ func (c *chatServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u := c.user(user)
 	u.asked++
 	n, fault := u.asked, u.fault
-	u.rings <- shown
+	u.prompts <- shown
 	c.mu.Unlock()
 	if fault != nil {
 		fault(w, r, n)
@@ -189,7 +189,7 @@ func (c *chatServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var ntfyUser = regexp.MustCompile(`^User (\w+), from `)
 
 // read returns the prompt in a request and its user, nil for any other request.
-func (c *chatServer) read(r *http.Request, body []byte) (user string, shown ring) {
+func (c *chatServer) read(r *http.Request, body []byte) (user string, shown chatPrompt) {
 	var m struct {
 		Message   string
 		Actions   []struct{ Label, URL string }
@@ -255,7 +255,7 @@ func (c *chatServer) forging(f chatForgery) {
 
 // send posts to a path of the server, and returns the status and what it says.
 func (p *serverProcess) send(target string, body []byte, header http.Header) (status int, text string) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(p.t.Context(), testTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.web+target, bytes.NewReader(body))
 	if err != nil {

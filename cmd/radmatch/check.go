@@ -127,7 +127,7 @@ func (a *app) checkClients(cfg *config.Config) error {
 	return nil
 }
 
-// warnNASTimeouts warns of clients that give up before a person can answer, with what
+// warnNASTimeouts warns of clients that give up before a user can answer, with what
 // to set on the device.
 func (a *app) warnNASTimeouts(cfg *config.Config) {
 	for i := range cfg.Clients {
@@ -139,7 +139,7 @@ func (a *app) warnNASTimeouts(cfg *config.Config) {
 		if c.Behind != "" && c.Origin("nas_timeout") == "client "+c.Behind {
 			continue // said of the proxy
 		}
-		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("it waits %s for an answer (%s), a person needs %s: %s; then set nas_timeout to that",
+		a.find(foundWarning, "client "+c.Name, fmt.Sprintf("it waits %s for an answer (%s), a user needs %s: %s; then set nas_timeout to that",
 			waits(c.NASTimeout), c.Origin("nas_timeout"), profile.EnoughTime, kind.Raise), "")
 	}
 }

@@ -124,7 +124,7 @@ func fetchHealth(ctx context.Context, public string) (state string, err error) {
 	return fmt.Sprintf("answers, certificate until %s", end.Format(time.DateOnly)), nil
 }
 
-// explainFetch says in a person's words which step failed, and what to look at.
+// explainFetch says in plain words which step failed, and what to look at.
 func explainFetch(err error, cfg *config.Config) (what, hint string) {
 	host := publicHost(cfg)
 	var (

@@ -68,7 +68,7 @@ func startBrowser(t testing.TB, more ...string) *browser {
 	go b.read(out)
 	t.Cleanup(func() {
 		_, _ = b.call("", "Browser.close", nil) // waits until the profile is written, which TempDir removes
-		late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+		late := time.AfterFunc(testTimeout, func() { cmd.Process.Kill() })
 		defer late.Stop()
 		_ = cmd.Wait()
 		in.Close()
@@ -143,7 +143,7 @@ func (b *browser) call(session, method string, params any) (json.RawMessage, err
 			return nil, fmt.Errorf("%s: %s", method, a.Error.Message)
 		}
 		return a.Result, nil
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		return nil, fmt.Errorf("%s: no answer", method)
 	}
 }
@@ -319,7 +319,7 @@ func (p *tab) eval(expression string, out any) error {
 	return json.Unmarshal(r.Result.Value, out)
 }
 
-// text returns what a person sees of the page.
+// text returns what a user sees of the page.
 func (p *tab) text() string {
 	var text string
 	_ = p.eval("document.body ? document.body.innerText : ''", &text)
@@ -339,7 +339,7 @@ func (p *tab) markup() string {
 // until waits for an expression to be true.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); ; time.Sleep(20 * time.Millisecond) {
 		var ok bool
 		// An error is one of a page that is being left.
 		if p.eval("!!("+expression+")", &ok) == nil && ok {
@@ -359,7 +359,7 @@ func (p *tab) sees(text string) {
 	p.until("document.body.innerText.includes(" + strconv.Quote(text) + ")")
 }
 
-// control is a script that finds what a person would call name: a button, link,
+// control is a script that finds what a user would call name: a button, link,
 // field or summary that is shown, and for a card, that takes a press already.
 func control(name string) string {
 	return `[...document.querySelectorAll('button, a, input, summary')].filter((e) => e.offsetParent !== null &&

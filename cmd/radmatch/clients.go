@@ -161,7 +161,7 @@ func (a *app) printClients(reports []*clientReport) error {
 	return nil
 }
 
-// waits is a NAS timeout for people.
+// waits is a NAS timeout for readers.
 func waits(d time.Duration) string {
 	if d == 0 {
 		return "-"
@@ -169,14 +169,14 @@ func waits(d time.Duration) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-// printWaiting says where a client gives up before a person can answer.
+// printWaiting says where a client gives up before a user can answer.
 func (a *app) printWaiting(r *clientReport) {
 	name := text.Printable(r.Client, 64)
 	if r.Late > 0 {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
 	}
 	if r.tooShort {
-		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a person needs %s: see radmatch check\n", name, waits(r.NASTimeout), r.Origin, profile.EnoughTime)
+		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a user needs %s: see radmatch check\n", name, waits(r.NASTimeout), r.Origin, profile.EnoughTime)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestNamesThatCollided(t *testing.T) {
 				}
 			}
 		}
-		p.seat("127.0.0.1").expect(signIn("bob", ""), wire.AccessReject)
+		p.nasSocket("127.0.0.1").expect(signIn("bob", ""), wire.AccessReject)
 		p.stop()
 		p.write("server.log", "")
 	}
@@ -63,7 +63,7 @@ func TestNamesThatCollided(t *testing.T) {
 	if out, _ := p.output("check", "--connect"); strings.Contains(out, "kept apart") {
 		t.Errorf("check --connect after user unblock: %s", out)
 	}
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	a := s.expect(signIn("bob", "198.51.100.9"), wire.AccessChallenge)
 	s.expect(answerTo("bob", a.State(), totp("bob", 0)), wire.AccessAccept)
 	p.stop()

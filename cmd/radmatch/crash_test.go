@@ -24,18 +24,18 @@ func TestKilled(t *testing.T) {
 	p := newServer(t, siteHead+siteClient)
 	p.addTOTP("alice")
 	p.start()
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	p.kill()
 	p.start()
-	s = p.seat("127.0.0.1")
+	s = p.nasSocket("127.0.0.1")
 	right := totp("alice", 0)
 	s.expect(answerTo("alice", state, right), wire.AccessReject)
 	state = s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	s.expect(answerTo("alice", state, right), wire.AccessAccept)
 	p.kill()
 	p.start()
-	s = p.seat("127.0.0.1")
+	s = p.nasSocket("127.0.0.1")
 	state = s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	s.expect(answerTo("alice", state, right), wire.AccessReject)
 	if n := p.counts("alice")["accept default_otp"]; n != 1 {
@@ -44,7 +44,7 @@ func TestKilled(t *testing.T) {
 }
 
 // threeWrongCodes is a login that ends because no code was right.
-func (s *seat) threeWrongCodes(user string) {
+func (s *nasSocket) threeWrongCodes(user string) {
 	s.t.Helper()
 	a := s.expect(signIn(user, ""), wire.AccessChallenge)
 	for _, want := range []wire.Code{wire.AccessChallenge, wire.AccessChallenge, wire.AccessReject} {
@@ -61,14 +61,14 @@ fatigue: {prompts: 1}
 	p.addTOTP("alice")
 	p.start()
 	ph := p.enroll("bob")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	s.threeWrongCodes("alice")
 	r := s.start(signIn("bob", ""))
 	ph.decide(ph.prompt(), device.ActionDeny, "")
 	s.answer(r)
 	p.kill()
 	p.start()
-	s = p.seat("127.0.0.1")
+	s = p.nasSocket("127.0.0.1")
 	s.expect(signIn("alice", ""), wire.AccessReject)
 	s.expect(signIn("bob", ""), wire.AccessReject) // recently denied
 	s.expect(signIn("bob", "192.0.2.9"), wire.AccessChallenge)
@@ -90,7 +90,7 @@ func TestKilledBetweenLocks(t *testing.T) {
 	lock := func(want int) {
 		t.Helper()
 		p.start()
-		s := p.seat("127.0.0.1")
+		s := p.nasSocket("127.0.0.1")
 		s.threeWrongCodes("alice")
 		s.expect(signIn("alice", ""), wire.AccessReject)
 		var last *mfa.WrongCodes
@@ -109,12 +109,12 @@ func TestKilledBetweenLocks(t *testing.T) {
 	lock(1)
 	lock(2)
 	p.start()
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	a := s.expect(signIn("alice", ""), wire.AccessChallenge)
 	s.expect(answerTo("alice", a.State(), totp("alice", 0)), wire.AccessAccept)
 	p.kill()
 	p.start()
-	s = p.seat("127.0.0.1")
+	s = p.nasSocket("127.0.0.1")
 	a = s.expect(signIn("alice", ""), wire.AccessChallenge)
 	s.expect(answerTo("alice", a.State(), "000000"), wire.AccessChallenge)
 	s.expect(answerTo("alice", s.expect(signIn("alice", ""), wire.AccessChallenge).State(), totp("alice", 1)), wire.AccessAccept)
@@ -130,7 +130,7 @@ fatigue: {prompts: 1}
 	p.addTOTP("alice")
 	p.start()
 	ph := p.enroll("bob")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	for i := range 2 {
 		p.cli("user", "unblock", "alice")
 		p.cli("user", "unblock", "bob")
@@ -141,7 +141,7 @@ fatigue: {prompts: 1}
 	}
 	p.kill()
 	p.start()
-	s = p.seat("127.0.0.1")
+	s = p.nasSocket("127.0.0.1")
 	s.expect(signIn("alice", ""), wire.AccessReject)
 	if got := p.counts("alice"); got["reject codes_locked"] != 3 { // each third wrong one, and this
 		t.Errorf("events of alice %v, want codes_locked", got)
@@ -160,10 +160,10 @@ type storm struct {
 	codes  map[string]string
 	accept atomic.Int64 // Accepts that reached a NAS
 
-	mu   sync.Mutex
-	got  map[string]int // Accepts that reached a NAS, by user
-	seat int
-	free map[string]bool // end-user fields let in by the exempt client
+	mu      sync.Mutex
+	got     map[string]int // Accepts that reached a NAS, by user
+	endUser int
+	free    map[string]bool // end-user fields let in by the exempt client
 }
 
 const stormClients = `clients:
@@ -227,21 +227,21 @@ func (st *storm) signIn(ctx context.Context, user string, accepted func()) {
 		accepted()
 	}
 	st.mu.Lock()
-	st.seat++
-	seat := fmt.Sprintf("seat-%d", st.seat)
+	st.endUser++
+	endUser := fmt.Sprintf("origin-%d", st.endUser)
 	st.mu.Unlock()
 	exempt := &caller.Caller{Addr: st.p.radius[0], Local: netip.MustParseAddr("127.0.0.2"), Secret: secret}
-	q = signIn(user, seat)
+	q = signIn(user, endUser)
 	if a, err = exempt.Exchange(ctx, &q); err == nil && a.Code == wire.AccessAccept {
 		st.mu.Lock()
-		st.free[seat] = true
+		st.free[endUser] = true
 		st.mu.Unlock()
 		accepted()
 	}
 }
 
 // The server is killed in a storm of logins, three times. No code lets in twice,
-// and whoever was let in stands in the trail.
+// and anyone who was let in stands in the trail.
 func TestKilledInStorm(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+stormClients)
@@ -254,12 +254,12 @@ func TestKilledInStorm(t *testing.T) {
 		p.start()
 		st.round(limit)
 	}
-	events, seats := map[string]int{}, map[string]int{}
+	events, endUsers := map[string]int{}, map[string]int{}
 	for _, ev := range p.events("") {
 		switch {
 		case ev.Outcome != mfa.Accept:
 		case ev.Client == "exempt":
-			seats[ev.EndUser]++
+			endUsers[ev.EndUser]++
 		default:
 			events[ev.User.String()]++
 		}
@@ -270,9 +270,9 @@ func TestKilledInStorm(t *testing.T) {
 			t.Errorf("%s: %d events of an accept, %d Accepts; want 1 and at most 1", user, events[user], st.got[user])
 		}
 	}
-	for seat := range st.free {
-		if seats[seat] != 1 {
-			t.Errorf("%s was let in and has %d events", seat, seats[seat])
+	for endUser := range st.free {
+		if endUsers[endUser] != 1 {
+			t.Errorf("%s was let in and has %d events", endUser, endUsers[endUser])
 		}
 	}
 	if len(st.free) == 0 || len(st.got) == 0 {

@@ -85,15 +85,15 @@ func TestHungDirectory(t *testing.T) {
 		}
 		return r
 	}
-	p.seat("127.0.0.2").expect(signIn("alice", ""), wire.AccessAccept)
+	p.nasSocket("127.0.0.2").expect(signIn("alice", ""), wire.AccessAccept)
 	before := bench(0)
 	if err := slapd.Hang(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range waiting / 200 {
-		s := p.seat("127.0.0.2")
+		s := p.nasSocket("127.0.0.2")
 		for j := range 200 {
-			s.start(signIn(fmt.Sprintf("somebody%d-%d", i, j), ""))
+			s.start(signIn(fmt.Sprintf("someone%d-%d", i, j), ""))
 		}
 	}
 	p.until("they wait", func() bool { return p.clientReport("other").Packets > waiting })
@@ -108,7 +108,7 @@ func TestHungDirectory(t *testing.T) {
 	}
 }
 
-// What a person mistyped once is one wrong password to the directory, whatever
+// What a user mistyped once is one wrong password to the directory, whatever
 // the device makes of it: again under another identifier, from another port, by
 // MS-CHAPv2 after PAP, and with a passcode behind it.
 func TestOneAttemptOneBind(t *testing.T) {
@@ -122,7 +122,7 @@ func TestOneAttemptOneBind(t *testing.T) {
 	p.addTOTP("alice")
 	p.start()
 	for user, typed := range map[string]string{"alice": "wrong horse," + totp("alice", 0), "bob": "wrong,horse"} {
-		first, second := p.seat("127.0.0.2"), p.seat("127.0.0.2")
+		first, second := p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.2")
 		q := signIn(user, "198.51.100.7")
 		q.Cred = mfa.Password(typed)
 		once, again := first.start(q), first.start(q)
@@ -147,7 +147,7 @@ func TestReloadClosesDirectory(t *testing.T) {
 	t.Parallel()
 	p, _ := directorySite(t)
 	p.start()
-	s := p.seat("127.0.0.2")
+	s := p.nasSocket("127.0.0.2")
 	s.expect(signIn("alice", ""), wire.AccessAccept)
 	first := p.sockets()
 	for i := range 3 {

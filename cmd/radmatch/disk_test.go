@@ -55,7 +55,7 @@ mfa: {reject_delay: 500ms}
 	p.addTOTP(users...)
 	p.start()
 	ph := p.enroll("alice")
-	vpn, silent, exempt := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
+	vpn, silent, exempt := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.3")
 	exempt.expect(signIn("alice", ""), wire.AccessAccept)
 
 	fill, err := os.Create(p.path("data/fill"))
@@ -160,7 +160,7 @@ func TestSyncedBeforeAccept(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) }) // strace alone would leave it behind
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	r := s.start(answerTo("alice", state, totp("alice", 0)))
 	s.gets(r, wire.AccessAccept)

@@ -112,7 +112,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("--since must be a duration, a date or a time; got %q", s)
 }
 
-// eventPrinter writes events, for people or for machines.
+// eventPrinter writes events, for readers or for machines.
 type eventPrinter struct {
 	out  io.Writer
 	json bool
@@ -182,7 +182,7 @@ func (p eventPrinter) print(entries []record.Entry) error {
 	return nil
 }
 
-// eventLine is an event for people. Names and texts come from the network.
+// eventLine is an event for readers. Names and texts come from the network.
 func eventLine(ev *mfa.Event) string {
 	var b strings.Builder
 	b.WriteString(ev.Time.Local().Format("2006-01-02 15:04:05.000"))

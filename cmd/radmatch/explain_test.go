@@ -56,7 +56,7 @@ func TestExplainAgrees(t *testing.T) {
 		u.set(p, u.name)
 		compared := 0
 		for at, e := range p.explain(u.name) {
-			s := p.seat(fmt.Sprintf("127.0.0.%d", at+1))
+			s := p.nasSocket(fmt.Sprintf("127.0.0.%d", at+1))
 			for _, l := range e.Logins {
 				from := fmt.Sprintf("%s/%s/%s", u.name, e.Client, l.Credential)
 				s.signInAs(u.name, l, e.Client == "openvpn", from, ph)
@@ -89,7 +89,7 @@ func (p *serverProcess) explain(user string) (list []explained) {
 
 // signInAs signs in as explained. The code of who is asked for one is wrong, so
 // that none is used up.
-func (s *seat) signInAs(user string, l explainedLogin, static bool, from string, ph *phone) {
+func (s *nasSocket) signInAs(user string, l explainedLogin, static bool, from string, ph *phone) {
 	s.t.Helper()
 	q := signIn(user, from)
 	switch l.Credential {

@@ -48,7 +48,7 @@ func hungUDP(t *testing.T) backend {
 }
 
 // A primary that is killed and one that hangs: each client gets what its
-// on_primary_error says, before it gives up, and whoever signs in by another
+// on_primary_error says, before it gives up, and anyone who signs in by another
 // primary notices nothing.
 func TestPrimaryFails(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ clients:
   - {name: hasty, addresses: [127.0.0.4], secret: `+testSecret+`, primary: far, on_primary_error: reject, nas_timeout: 2s}
 mfa: {reject_delay: 500ms}
 `)
-	near, silent, strict, hasty := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3"), p.seat("127.0.0.4")
+	near, silent, strict, hasty := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.3"), p.nasSocket("127.0.0.4")
 	began := time.Now()
 	silent.start(signIn("alice", ""))
 	late, soon := strict.start(signIn("alice", "")), hasty.start(signIn("alice", ""))
@@ -98,14 +98,14 @@ mfa: {reject_delay: 500ms}
 	if slowest > time.Second {
 		t.Errorf("a login by another primary took %s", slowest)
 	}
-	for s, r := range map[*seat]request{hasty: soon, strict: late} {
+	for s, r := range map[*nasSocket]request{hasty: soon, strict: late} {
 		s.gets(r, wire.AccessReject)
 	}
 	p.await("server.log", `"client":"hasty",.*"outcome":"reject","reason":"primary_error"`)
 	p.await("server.log", `"client":"strict",.*"outcome":"reject","reason":"primary_error"`)
 	p.await("server.log", `"client":"silent",.*"outcome":"discard","reason":"primary_error"`)
 	silent.silent()
-	if took := time.Since(began); took > patience/2 {
+	if took := time.Since(began); took > testTimeout/2 {
 		t.Errorf("it took %s", took)
 	}
 	for _, ev := range p.events("") {
@@ -121,9 +121,9 @@ mfa: {reject_delay: 500ms}
 }
 
 // A push provider's server that is killed and one that hangs: nobody gets in, each
-// client hears of it in time, and whoever has a passcode notices nothing. One that
-// is not there is what on_mfa_error is for; one that took the prompt may have rung,
-// so that the person's time is waited for.
+// client hears of it in time, and anyone who has a passcode notices nothing. One that
+// is not there is what on_mfa_error is for; one that took the prompt may have shown it,
+// so that the user's time is waited for.
 func TestPushServerFails(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]string{
@@ -171,7 +171,7 @@ mfa: {reject_delay: 500ms, push_timeout: 6s}
 	gets := make([]func(wire.Code), 2)
 	for i, from := range []string{"127.0.0.2", "127.0.0.3"} {
 		p.cli("device", "add", users[i], "--provider", "far")
-		s := p.seat(from)
+		s := p.nasSocket(from)
 		r := s.start(signIn(users[i], ""))
 		gets[i] = func(want wire.Code) {
 			if want == 0 {
@@ -181,7 +181,7 @@ mfa: {reject_delay: 500ms, push_timeout: 6s}
 			s.gets(r, want)
 		}
 	}
-	other := p.seat("127.0.0.3")
+	other := p.nasSocket("127.0.0.3")
 	state := other.expect(signIn("bob", ""), wire.AccessChallenge).State()
 	other.expect(answerTo("bob", state, totp("bob", 0)), wire.AccessAccept)
 	return p, gets[0], gets[1]

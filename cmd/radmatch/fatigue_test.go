@@ -12,13 +12,13 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// Whoever has only a device and has denied prompts is asked for a number then,
-// which nobody approves by accident; never more than fatigue.total prompts ring.
+// Anyone who has only a device and has denied prompts is asked for a number then,
+// which nobody approves by accident; never more than fatigue.total prompts are sent.
 func TestFatigueAsksForNumber(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient+"fatigue: {prompts: 2, total: 3}\n")
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	for i := range 2 {
 		r := s.start(signIn("alice", fmt.Sprintf("192.0.2.%d", i+1)))
 		ph.decide(ph.prompt(), device.ActionDeny, "")
@@ -32,7 +32,7 @@ func TestFatigueAsksForNumber(t *testing.T) {
 	}
 	ph.decide(v, device.ActionApprove, number)
 	s.expect(answerTo("alice", a.State(), ""), wire.AccessAccept)
-	// By MS-CHAPv2 no number can be shown, and three prompts have rung by now.
+	// By MS-CHAPv2 no number can be shown, and three prompts were sent by now.
 	q := signIn("alice", "192.0.2.4")
 	s.expect(q, wire.AccessReject)
 	p.awaitEvent("alice", "accept push_limited", 1)
@@ -77,13 +77,13 @@ mfa: {reject_delay: 500ms}
 			p.addTOTP("alice")
 			p.cli("method", "default", "alice", "push")
 			ph := p.enroll("alice")
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			r := s.start(signIn("alice", "192.0.2.1"))
 			ph.decide(ph.prompt(), device.ActionNotMe, "")
 			s.gets(r, wire.AccessReject)
 			for range 2 { // before and after kill -9
-				s = p.seat("127.0.0.1")
-				mail := p.seat("127.0.0.2")
+				s = p.nasSocket("127.0.0.1")
+				mail := p.nasSocket("127.0.0.2")
 				want, elsewhere := wire.AccessChallenge, "accept approve_deny"
 				if blocks {
 					want, elsewhere = wire.AccessReject, "reject user_blocked"
@@ -111,7 +111,7 @@ mfa: {reject_delay: 500ms}
 			if blocks {
 				ph = p.enroll("alice")
 			}
-			s = p.seat("127.0.0.1")
+			s = p.nasSocket("127.0.0.1")
 			r = s.start(signIn("alice", "192.0.2.4"))
 			ph.approve()
 			s.gets(r, wire.AccessAccept)
@@ -120,12 +120,12 @@ mfa: {reject_delay: 500ms}
 }
 
 // A wrong password never causes a prompt, in no protocol, and not while a prompt
-// of the same seat is open either.
-func TestWrongPasswordNeverRings(t *testing.T) {
+// of the same origin is open either.
+func TestWrongPasswordSendsNoPrompt(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	wrong := func() {
 		t.Helper()
 		for _, cred := range []mfa.Credential{mfa.Password("wrong horse"), mfa.Password(testPassword + " "), mfa.Password(""), mfa.MSCHAPv2{}} {

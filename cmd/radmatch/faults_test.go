@@ -47,7 +47,7 @@ func TestReload(t *testing.T) {
 	p.addTOTP("bob")
 	p.start()
 	ph := p.enroll("alice")
-	gone, waiting := p.seat("127.0.0.1"), p.seat("127.0.0.1")
+	gone, waiting := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.1")
 	waits := waiting.start(signIn("alice", ""))
 	v := ph.prompt()
 	state := gone.expect(signIn("bob", ""), wire.AccessChallenge).State()
@@ -74,7 +74,7 @@ mfa: {reject_delay: 500ms}
 `)
 	p.signal(syscall.SIGHUP)
 	p.await("server.log", `"msg":"reloaded","clients":1[^$]*"msg":"reloaded"`)
-	p.seat("127.0.0.2").expect(signIn("dora", ""), wire.AccessAccept)
+	p.nasSocket("127.0.0.2").expect(signIn("dora", ""), wire.AccessAccept)
 	gone.start(signIn("alice", "192.0.2.9"))
 	p.await("server.log", `"source":"127.0.0.1","reason":"unknown_client"`)
 
@@ -89,7 +89,7 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	alice, bob := p.enroll("alice"), p.enroll("bob")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	first := s.start(signIn("alice", ""))
 	v := alice.prompt()
 	last := s.start(signIn("bob", ""))
@@ -114,7 +114,7 @@ func TestDrain(t *testing.T) {
 		t.Errorf("exit %d; server.log:\n%s", code, p.log())
 	}
 	if len(s.inbox[late.id]) > 0 || len(s.inbox[late.id-1]) > 0 {
-		t.Error("a server that stops answers somebody new")
+		t.Error("a server that stops answers someone new")
 	}
 	for _, user := range []string{"alice", "bob"} {
 		for _, ev := range p.events(user) {
@@ -131,7 +131,7 @@ func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	r := s.start(signIn("alice", ""))
 	ph.prompt()
 	began := time.Now()
@@ -181,7 +181,7 @@ func TestReloadWhileStopping(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	alice := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	waits := s.start(signIn("alice", ""))
 	v := alice.prompt()
 	p.signal(syscall.SIGTERM)
@@ -201,7 +201,7 @@ func TestSecondServer(t *testing.T) {
 	if out, code := p.output("serve"); code != exitFailure || !strings.Contains(out, "data_dir is in use by another server") {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	p.seat("127.0.0.1").silent()
+	p.nasSocket("127.0.0.1").silent()
 	p.kill()
 	p.start() // a lock of the dead holds nobody up
 }
@@ -217,12 +217,12 @@ clients:
   - {name: four, addresses: [127.0.0.0/8], secret: `+testSecret+`, exempt_client: true}
 mfa: {reject_delay: 500ms}
 `)
-	six := dialSeat(t, "::1", p.radius[0], testSecret)
+	six := dialNAS(t, "::1", p.radius[0], testSecret)
 	six.expect(signIn("alice", ""), wire.AccessAccept)
 	_, port, _ := strings.Cut(p.radius[1], ":")
 	for _, to := range []string{"127.0.0.1", "127.0.0.2"} {
 		// A connected socket takes no datagram from another address.
-		four := dialSeat(t, "127.0.0.3", to+":"+port, testSecret)
+		four := dialNAS(t, "127.0.0.3", to+":"+port, testSecret)
 		four.expect(signIn("alice", ""), wire.AccessAccept)
 	}
 }
@@ -238,11 +238,11 @@ func TestSecretsRotated(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	for _, secret := range []string{testSecret, next} {
-		s := dialSeat(t, "127.0.0.1", p.radius[0], secret)
+		s := dialNAS(t, "127.0.0.1", p.radius[0], secret)
 		s.expect(signIn("alice", ""), wire.AccessAccept)
 		s.expect(wire.Query{Code: wire.StatusServer}, wire.AccessAccept)
 	}
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	q := signIn("alice", "")
 	q.Attributes = append(q.Attributes, mfa.Attribute{Type: 33, Value: []byte("proxy")})
 	s.send(s.build(q).unsigned())
@@ -267,13 +267,13 @@ func TestLatch(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	p.start()
-	s, other := p.seat("127.0.0.3"), p.seat("127.0.0.2")
-	unsigned := func(s *seat) request {
+	s, other := p.nasSocket("127.0.0.3"), p.nasSocket("127.0.0.2")
+	unsigned := func(s *nasSocket) request {
 		r := s.build(signIn("alice", "")).unsigned()
 		s.send(r)
 		return r
 	}
-	accepted := func(s *seat) {
+	accepted := func(s *nasSocket) {
 		t.Helper()
 		s.gets(unsigned(s), wire.AccessAccept)
 	}
@@ -282,7 +282,7 @@ mfa: {reject_delay: 500ms}
 	if out, err := tool.CombinedOutput(); err != nil || !strings.Contains(string(out), "from 127.0.0.1 as client vpn") {
 		t.Fatalf("%v: %s", err, out)
 	}
-	mixed := p.seat("127.0.0.1")
+	mixed := p.nasSocket("127.0.0.1")
 	accepted(mixed)
 	for range 2 {
 		mixed.silent() // a signed Status-Server, which latches nothing
@@ -295,7 +295,7 @@ mfa: {reject_delay: 500ms}
 		})
 		p.stop() // it is remembered over a restart
 		p.start()
-		mixed, s, other = p.seat("127.0.0.1"), p.seat("127.0.0.3"), p.seat("127.0.0.2")
+		mixed, s, other = p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.3"), p.nasSocket("127.0.0.2")
 	}
 	s.expect(signIn("alice", ""), wire.AccessAccept)
 	unsigned(s)
@@ -305,7 +305,7 @@ mfa: {reject_delay: 500ms}
 	p.until("the latch on disk", func() bool { return strings.Contains(p.cli("clients"), "must sign (has signed before): 127.0.0.3\n") })
 	p.kill()
 	p.start()
-	s = p.seat("127.0.0.3")
+	s = p.nasSocket("127.0.0.3")
 	unsigned(s)
 	s.silent()
 	p.cli("clients", "unlatch", "vpn", "127.0.0.3")
@@ -322,7 +322,7 @@ func TestEventsFollowServer(t *testing.T) {
   - {name: vpn, addresses: [127.0.0.1], secret: `+testSecret+`, exempt_client: true}
 mfa: {reject_delay: 500ms}
 `)
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	s.expect(signIn("alice", "before"), wire.AccessAccept)
 	out, err := os.Create(p.path("follow"))
 	if err != nil {

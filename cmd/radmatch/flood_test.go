@@ -59,7 +59,7 @@ clients:
   - {name: other, addresses: [127.0.0.2], secret: %[1]s}
 `, testSecret))
 			p.start()
-			guesser := p.seat("127.0.0.1")
+			guesser := p.nasSocket("127.0.0.1")
 			packet := func(n int, id byte) []byte {
 				q := wire.Query{Code: wire.AccessRequest, User: fmt.Sprintf("user%d", n%16), Cred: mfa.MSCHAPv2{}}
 				if signed {
@@ -73,7 +73,7 @@ clients:
 			var sent int
 			done.Go(func() { sent = flood(ctx, t, p.radius[0], packet) })
 			p.until("the flood is there", func() bool { return p.clientReport("flooded").Packets > 2000 })
-			other := p.seat("127.0.0.2")
+			other := p.nasSocket("127.0.0.2")
 			lost := 0
 			const logins = 40
 			for range logins {

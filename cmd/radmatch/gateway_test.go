@@ -69,7 +69,7 @@ func TestGatewayPrimary(t *testing.T) {
 		t.Errorf("got %+v, %v", id, err)
 	}
 
-	// Without a primary every name is taken as it comes, unless somebody has it.
+	// Without a primary every name is taken as it comes, unless someone has it.
 	c := &mfa.Client{NoPassword: true}
 	if err := setPrimary(c, "", all); err != nil {
 		t.Fatal(err)

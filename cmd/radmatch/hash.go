@@ -30,7 +30,7 @@ on a terminal, without showing it, or is one line of the standard input. It is
 never an argument: others could read it in the process list.
 
 argon2id is what to use. nt is needed for MS-CHAPv2 and is as good as the
-password itself to whoever reads the file; it must stand in quotes there.`,
+password itself to anyone who reads the file; it must stand in quotes there.`,
 		Example: "  radmatch hash\n  radmatch hash --scheme nt < password.txt",
 		Args:    exactArgs(0, "radmatch hash"),
 		RunE: func(*cobra.Command, []string) error {

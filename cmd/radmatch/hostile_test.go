@@ -75,13 +75,13 @@ mfa: {reject_delay: 500ms}
 	p.write("users.yaml", `users: [{name: nemo, password: "{NT}18bde74b254f0797bf12431648ba0a34"}]`) // arctangent
 	p.start()
 	discarded := map[string]uint64{}
-	answered := map[*seat]wirePacket{}
+	answered := map[*nasSocket]wirePacket{}
 	for _, w := range readPackets(t) {
 		from := "127.0.0.1"
 		if w.optional {
 			from = "127.0.0.2"
 		}
-		s := dialSeat(t, from, p.radius[0], secret)
+		s := dialNAS(t, from, p.radius[0], secret)
 		s.sendRaw(w.bytes)
 		if reason, ok := strings.CutPrefix(w.expect, "discard "); ok {
 			discarded[reason]++
@@ -130,7 +130,7 @@ func TestGarbage(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	p.addTOTP("alice", "bob")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	random := mathrand.New(mathrand.NewPCG(1, 2))
 	for range 2000 {
 		b := s.build(signIn("alice", "192.0.2.1")).unsigned().packet
@@ -140,7 +140,7 @@ mfa: {reject_delay: 500ms}
 		b[0] = 1
 		s.sendRaw(b[:random.IntN(len(b)+1)])
 	}
-	fence := p.seat("127.0.0.1")
+	fence := p.nasSocket("127.0.0.1")
 	fence.silent()
 	a := fence.expect(signIn("bob", "192.0.2.2"), wire.AccessChallenge)
 	fence.expect(answerTo("bob", a.State(), totp("bob", 0)), wire.AccessAccept)
@@ -159,14 +159,14 @@ func TestWrongSecret(t *testing.T) {
   - {name: old, addresses: [127.0.0.2], secret: `+testSecret+`, require_message_authenticator: no}
 mfa: {reject_delay: 500ms}
 `)
-	s := dialSeat(t, "127.0.0.1", p.radius[0], "another-secret-of-32-octets-4711")
+	s := dialNAS(t, "127.0.0.1", p.radius[0], "another-secret-of-32-octets-4711")
 	for range 50 {
 		s.start(signIn("alice", ""))
 	}
-	p.seat("127.0.0.1").silent()
+	p.nasSocket("127.0.0.1").silent()
 	signed := `"client":"signs","source":"127.0.0.1","reason":"wrong_message_authenticator","hint":"probably a wrong shared secret"`
 
-	old := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
+	old := dialNAS(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
 	var sent []request
 	for range 20 {
 		sent = append(sent, old.build(signIn("bob", "")).unsigned())
@@ -195,26 +195,26 @@ mfa: {reject_delay: 500ms}
 	}
 }
 
-// A stranger gets no answer and one line in the log, however much is sent.
+// An unknown caller gets no answer and one line in the log, however much is sent.
 func TestUnknownClient(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
-	s := p.seat("127.0.0.9")
+	s := p.nasSocket("127.0.0.9")
 	for range 50 {
 		s.start(signIn("alice", ""))
 	}
 	const line = `"source":"127.0.0.9","reason":"unknown_client"`
 	p.await("server.log", line)
-	p.seat("127.0.0.1").silent()
+	p.nasSocket("127.0.0.1").silent()
 	if n := strings.Count(p.log(), line); n != 1 {
 		t.Errorf("%d lines, want 1", n)
 	}
 	s.conn.SetReadDeadline(time.Now())
 	if s.read() {
-		t.Error("a stranger got an answer")
+		t.Error("an unknown client got an answer")
 	}
 	if got := p.events(""); len(got) != 0 {
-		t.Errorf("events of a stranger: %+v", got)
+		t.Errorf("events of an unknown client: %+v", got)
 	}
 }
 
@@ -232,7 +232,7 @@ limits: {pending: 10, pending_per_client: 10}
 	for _, user := range users {
 		phones = append(phones, p.enroll(user))
 	}
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	var waits []request
 	var prompts []device.PromptView
 	for i, user := range users[:10] {

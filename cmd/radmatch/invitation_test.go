@@ -24,7 +24,7 @@ func (c comesFrom) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // tryInvitation enrols with a token from an address. It returns an error code of
-// the protocol, empty where the device was enrolled, and what the person is told.
+// the protocol, empty where the device was enrolled, and what the user is told.
 func (p *serverProcess) tryInvitation(token string, from comesFrom) (code, message string) {
 	_, err := device.Enroll(p.t.Context(), device.InvitationLink("http://"+p.web, token), "phone", device.MaxVersion, &http.Client{Transport: from})
 	var told *device.PhoneError
@@ -104,7 +104,7 @@ func TestInvitations(t *testing.T) {
 	}
 	good := p.invite("bob")
 	if code, _ := p.tryInvitation(good, "198.51.100.4"); code != "" {
-		t.Errorf("somebody else, meanwhile: %q", code)
+		t.Errorf("someone else, meanwhile: %q", code)
 	}
 	p.stop() // writes what the log still holds back
 	if text := p.log(); strings.Contains(text, used) || strings.Contains(text, good) || strings.Contains(text, never) ||

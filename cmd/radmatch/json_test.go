@@ -13,11 +13,11 @@ import (
 // noJSON are the commands without --json, each with the reason. One that prints data
 // has no reason.
 var noJSON = map[string]string{
-	"quickstart":      "prints what a person does next",
+	"quickstart":      "prints what a user does next",
 	"serve":           "its log has log.format",
 	"hash":            "prints one hash",
-	"phone enroll":    "a program for a person",
-	"phone watch":     "a program for a person",
+	"phone enroll":    "a program for a user",
+	"phone watch":     "a program for a user",
 	"config describe": "prints a configuration file",
 	"config schema":   "prints JSON",
 	"method default":  "says what it did",

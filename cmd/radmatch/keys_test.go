@@ -65,7 +65,7 @@ func allSections(f func(path string, fields []reflect.StructField)) {
 }
 
 // TestFieldsAreCalledAsTheirKeys: a field has the name of its key, without the
-// underscores. Whoever searches the code for a key finds all of it.
+// underscores. Anyone who searches the code for a key finds all of it.
 func TestFieldsAreCalledAsTheirKeys(t *testing.T) {
 	n := 0
 	allSections(func(path string, fields []reflect.StructField) {

@@ -20,7 +20,7 @@ mfa: {reject_delay: 500ms}
 
 // again is the same socket of the NAS after the server's restart, whose port may
 // be another.
-func (s *seat) again(p *serverProcess) *seat {
+func (s *nasSocket) again(p *serverProcess) *nasSocket {
 	s.t.Helper()
 	local := s.conn.LocalAddr().(*net.UDPAddr)
 	s.conn.Close()
@@ -33,7 +33,7 @@ func (s *seat) again(p *serverProcess) *seat {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	return &seat{t: s.t, conn: conn, secret: s.secret, id: s.id, inbox: map[byte][][]byte{}}
+	return &nasSocket{t: s.t, conn: conn, secret: s.secret, id: s.id, inbox: map[byte][][]byte{}}
 }
 
 // startDoomed starts the server so that it dies in the moment in which it would send
@@ -61,14 +61,14 @@ func (p *serverProcess) startDoomed() {
 }
 
 // The server is killed between the commit of an accept and its answer. The NAS sends
-// its packet again, which the next server answers: nothing rings a second time, and
+// its packet again, which the next server answers: no second prompt is sent, and
 // the login has one event. Any other packet needs a prompt of its own.
 func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+patientClient)
 	p.startDoomed()
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	r := s.start(signIn("alice", "192.0.2.1"))
 	_, _ = ph.Decide(t.Context(), ph.prompt(), device.ActionApprove, "") // its answer may be lost too
 	p.exited()
@@ -89,9 +89,9 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	s.send(r)
 	s.gets(r, wire.AccessAccept)
 	if live := ph.live(); len(live) > 0 {
-		t.Errorf("it rings again: %+v", live)
+		t.Errorf("got another prompt: %+v; want none", live)
 	}
-	// The same person, address and identifier, but a packet of its own.
+	// The same user, address and identifier, but a packet of its own.
 	other := s.buildAs(r.id, signIn("alice", "192.0.2.1"))
 	s.send(other)
 	shown := ph.prompt()
@@ -126,7 +126,7 @@ func TestRestartAfterLostAccept(t *testing.T) {
 			t.Parallel()
 			p := startServer(t, siteHead+patientClient)
 			ph := p.enroll("alice")
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			r := s.start(signIn("alice", "192.0.2.1"))
 			ph.approve()
 			s.gets(r, wire.AccessAccept)

@@ -12,7 +12,7 @@ import (
 )
 
 // logFlush is how long a line may wait in memory. The events are the record
-// that must not be lost; the log is for people.
+// that must not be lost; the log is for readers.
 const logFlush = 100 * time.Millisecond
 
 // newLog returns the log on w, and its level, which a reload may change. It is

@@ -24,8 +24,8 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// loginPatience is how long `login` waits beyond push_timeout.
-const loginPatience = 15 * time.Second
+// loginMargin is how long `login` waits beyond push_timeout.
+const loginMargin = 15 * time.Second
 
 // maxRounds ends a login that the server never decides.
 const maxRounds = 30
@@ -165,7 +165,7 @@ func newRoundReport(answer *wire.Answer, took time.Duration, d *wire.Dictionary)
 		case "MS-CHAP-Error":
 			value = strconv.QuoteToASCII(string(attribute.Value[min(1, len(attribute.Value)):])) // behind the identifier (RFC 2548 §2.1.5)
 		case "MS-CHAP2-Success", "MS-MPPE-Send-Key", "MS-MPPE-Recv-Key", "Message-Authenticator":
-			continue // proofs and keys tell a person nothing
+			continue // proofs and keys tell a user nothing
 		}
 		r.Attributes = append(r.Attributes, answerAttribute{name, value})
 	}
@@ -260,7 +260,7 @@ func (l *loginCommand) way(cfg *config.Config, server string) (loginCaller, erro
 		i := clientIndex(cfg, c.Name)
 		return loginCaller{c.Name, &caller.Caller{
 			Addr: server, Local: source, Secret: wire.NewSecret(c.Secrets[0]),
-			Total: cfg.Clients[i].MFA.PushTimeout + loginPatience,
+			Total: cfg.Clients[i].MFA.PushTimeout + loginMargin,
 		}}, nil
 	}
 	switch {
@@ -352,7 +352,7 @@ func localAddresses(cfg *config.Config, server string) ([]netip.Addr, error) {
 	return list, nil
 }
 
-// asker reads what a person types, without showing it on a terminal, or lines of
+// asker reads what a user types, without showing it on a terminal, or lines of
 // standard input.
 type asker struct {
 	out      io.Writer

@@ -96,7 +96,7 @@ func newMemory(conns int) *memory {
 }
 
 // fit makes the limits of the configuration fit what there is, and refuses to
-// serve where nothing does: a server that is killed while people wait, and again
+// serve where nothing does: a server that is killed while users wait, and again
 // when it has started, is worse than one that says why.
 func (m *memory) fit(cfg *config.Config, log *zap.Logger) error {
 	m.start, m.pending = liveMemory(), cfg.Limits.Pending

@@ -149,7 +149,7 @@ func TestSmallMemory(t *testing.T) {
 		p.addTOTP("alice")
 		p.start(wrapper...)
 		p.await("server.log", "limits.pending is lowered")
-		vpn := p.seat("127.0.0.1")
+		vpn := p.nasSocket("127.0.0.1")
 		state := vpn.expect(signIn("alice", ""), wire.AccessChallenge).State()
 		vpn.expect(answerTo("alice", state, totp("alice", 0)), wire.AccessAccept)
 		p.stop()

@@ -84,7 +84,7 @@ clients:
 	}
 }
 
-// check warns of each client whose NAS timeout is too short for a person, with what to
+// check warns of each client whose NAS timeout is too short for a user, with what to
 // set on that make of device.
 func TestCheckNASTimeouts(t *testing.T) {
 	t.Parallel()
@@ -96,13 +96,13 @@ func TestCheckNASTimeouts(t *testing.T) {
 `)
 	var got []string
 	for line := range strings.Lines(p.cli("check")) {
-		if strings.Contains(line, "a person needs") {
+		if strings.Contains(line, "a user needs") {
 			got = append(got, line)
 		}
 	}
 	want := []string{
-		"client gate: warning: it waits 5s for an answer (profile fortigate), a person needs 30s: config system global: set remoteauthtimeout 60",
-		"client short: warning: it waits 10s for an answer (client short), a person needs 30s: let it wait 60 s",
+		"client gate: warning: it waits 5s for an answer (profile fortigate), a user needs 30s: config system global: set remoteauthtimeout 60",
+		"client short: warning: it waits 10s for an answer (client short), a user needs 30s: let it wait 60 s",
 	}
 	if len(got) != len(want) || !strings.HasPrefix(got[0], want[0]) || !strings.HasPrefix(got[1], want[1]) {
 		t.Errorf("got %q, want %q", got, want)

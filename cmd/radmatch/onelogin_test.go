@@ -20,19 +20,19 @@ mfa: {reject_delay: 500ms}
 `
 
 // A NAS storms with retransmissions, new identifiers and new source ports, fails
-// over to the second listener, and its twin joins in: the device rings once, shows
+// over to the second listener, and its twin joins in: the device shows one prompt, with
 // each request, and one approval answers them all.
-func TestStormRingsOnce(t *testing.T) {
+func TestStormPromptsOnce(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, twoListeners)
 	ph := p.enroll("alice")
-	seats := []*seat{
-		p.seat("127.0.0.1"), p.seat("127.0.0.1"), // another source port
-		dialSeat(t, "127.0.0.1", p.radius[1], testSecret), // failover
-		p.seat("127.0.0.2"), dialSeat(t, "127.0.0.2", p.radius[1], testSecret),
+	sockets := []*nasSocket{
+		p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.1"), // another source port
+		dialNAS(t, "127.0.0.1", p.radius[1], testSecret), // failover
+		p.nasSocket("127.0.0.2"), dialNAS(t, "127.0.0.2", p.radius[1], testSecret),
 	}
 	var sent [][]request
-	for _, s := range seats {
+	for _, s := range sockets {
 		var list []request
 		for range 3 {
 			list = append(list, s.start(signIn("alice", "192.0.2.1")))
@@ -44,7 +44,7 @@ func TestStormRingsOnce(t *testing.T) {
 		one := ph.one()
 		return one.ID == v.ID && len(one.Requests)+one.More == 15
 	})
-	for i, s := range seats {
+	for i, s := range sockets {
 		for range 5 {
 			for _, r := range sent[i] {
 				s.send(r)
@@ -53,7 +53,7 @@ func TestStormRingsOnce(t *testing.T) {
 		s.silent()
 	}
 	ph.decide(ph.one(), device.ActionApprove, "")
-	for i, s := range seats {
+	for i, s := range sockets {
 		for _, r := range sent[i] {
 			s.gets(r, wire.AccessAccept)
 		}
@@ -67,12 +67,12 @@ func TestStormRingsOnce(t *testing.T) {
 }
 
 // A NAS that tries the next protocol, and the next server, after a denial does
-// not make the device ring again.
+// not send another prompt.
 func TestNextProtocolAfterDenial(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, twoListeners)
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	r := s.start(signIn("alice", "192.0.2.1"))
 	ph.decide(ph.prompt(), device.ActionDeny, "")
 	s.gets(r, wire.AccessReject)
@@ -83,7 +83,7 @@ func TestNextProtocolAfterDenial(t *testing.T) {
 	q := signIn("alice", "192.0.2.1")
 	q.Cred = mschap
 	s.expect(q, wire.AccessReject)
-	second := dialSeat(t, "127.0.0.2", p.radius[1], testSecret)
+	second := dialNAS(t, "127.0.0.2", p.radius[1], testSecret)
 	second.expect(q, wire.AccessReject)
 	const chapPassword = 3
 	q.Cred = mfa.NoCredential{}
@@ -91,7 +91,7 @@ func TestNextProtocolAfterDenial(t *testing.T) {
 	s.expect(q, wire.AccessReject)
 	second.expect(signIn("alice", "192.0.2.1"), wire.AccessReject)
 	if live := ph.live(); len(live) != 0 {
-		t.Errorf("the device rings again: %+v", live)
+		t.Errorf("got another prompt: %+v; want none", live)
 	}
 	got := p.counts("alice")
 	if got["reject push_denied"] != 1 || got["reject recently_denied"] != 3 || got["reject unsupported_credential"] != 1 {

@@ -14,7 +14,7 @@ import (
 )
 
 // becomeOwner makes a process of root's the owner of data_dir, before anything
-// there is opened: whoever owns a folder can put a link in it, and root would
+// there is opened: anyone who owns a folder can put a link in it, and root would
 // write what it leads to. A command comes back by a.becomeRoot; a server never
 // does. Anybody but root is left alone, and so is root in root's own folder.
 func (a *app) becomeOwner(dir string, lasting bool) error {

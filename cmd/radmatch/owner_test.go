@@ -19,7 +19,7 @@ const serviceUser = 4711
 // giveData makes data_dir, and gives it to serviceUser, who can reach it.
 func (p *serverProcess) giveData() {
 	p.t.Helper()
-	needRoot(p.t, "only root can be somebody else")
+	needRoot(p.t, "only root can be someone else")
 	for _, err := range []error{
 		os.Chmod(filepath.Dir(p.dir), 0o755), os.Chmod(p.dir, 0o755),
 		os.MkdirAll(p.path("data"), 0o700), os.Chown(p.path("data"), serviceUser, serviceUser),
@@ -30,7 +30,7 @@ func (p *serverProcess) giveData() {
 	}
 }
 
-// TestRootFollowsNoLink: whoever owns data_dir puts links to root's files in the
+// TestRootFollowsNoLink: anyone who owns data_dir puts links to root's files in the
 // place of its files. No command of root's, and no server of root's, reads or
 // writes what they lead to.
 func TestRootFollowsNoLink(t *testing.T) {

@@ -208,7 +208,7 @@ func TestPageAccountsPasskeys(t *testing.T) {
 	verified(true)
 	page.click("Remove phone")
 	page.click("Remove")
-	page.until("document.getElementById('person').textContent === 'alice'")
+	page.until("document.getElementById('owner').textContent === 'alice'")
 	if out := p.cli("device", "list"); strings.Contains(out, "bob") {
 		t.Errorf("not removed:\n%s", out)
 	}

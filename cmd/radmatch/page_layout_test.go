@@ -128,12 +128,12 @@ func TestPageLargeText(t *testing.T) {
 	page.click("Approve")
 	gets(t, first, "Access-Accept")
 	gets(t, second, "Access-Accept")
-	seat := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.9"`}
-	state := p.challenge("127.0.0.4", append(seat, withPassword)...)
+	endUser := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.9"`}
+	state := p.challenge("127.0.0.4", append(endUser, withPassword)...)
 	page.click("Approve")
 	code := page.code()
 	page.large("code")
-	gets(t, p.login("127.0.0.4", append(seat, state, fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
+	gets(t, p.login("127.0.0.4", append(endUser, state, fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
 	for _, section := range []string{"History", "Devices"} {
 		page.click(section)
 		page.until("!document.querySelector('main > section:not([hidden]) [aria-live]:empty')")

@@ -10,7 +10,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
-// TestPageOwn: a person sees the own sign-ins and devices, names and removes them.
+// TestPageOwn: a user sees the own sign-ins and devices, names and removes them.
 func TestPageOwn(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, pageSite)
@@ -31,7 +31,7 @@ func TestPageOwn(t *testing.T) {
 	page.sees("from 198.51.100.7")
 	page.sees("Rejected · portal")
 	page.sees("Denied on a device: alice's")
-	page.until("!document.body.innerText.includes('Wrong password')") // a stranger's, perhaps
+	page.until("!document.body.innerText.includes('Wrong password')") // an unknown caller's, perhaps
 
 	page.click("Devices")
 	page.sees("this device")
@@ -92,14 +92,14 @@ func TestPageCode(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, strings.Replace(pageSite, "clients:\n", "clients:\n"+tokenClient, 1))
 	page := startBrowser(t).enrolled(t, p, "alice", "phone")
-	seat := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
-	state := p.challenge("127.0.0.4", append(seat, withPassword)...)
+	endUser := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
+	state := p.challenge("127.0.0.4", append(endUser, withPassword)...)
 	page.sees("After you approve, this page shows a code")
 	page.click("Approve")
 	page.look(display{width: 320, height: 560, scale: 1, phone: true})
 	page.until("(() => { const r = new Range(); r.selectNodeContents(document.querySelector('.code')); return r.getClientRects().length === 1; })()")
 	page.usable("code")
-	gets(t, p.login("127.0.0.4", append(seat, state, fmt.Sprintf("User-Password = %q", page.code()))...), "Access-Accept")
+	gets(t, p.login("127.0.0.4", append(endUser, state, fmt.Sprintf("User-Password = %q", page.code()))...), "Access-Accept")
 	page.click("Done")
 	page.click("History")
 	page.sees("Code shown by a device")
@@ -203,7 +203,7 @@ func TestPagePasskey(t *testing.T) {
 }
 
 // authenticator gives the tab a platform authenticator. What it returns says
-// whether the person shows fingerprint, face or PIN.
+// whether the user shows fingerprint, face or PIN.
 func (p *tab) authenticator() (verified func(bool)) {
 	p.t.Helper()
 	p.do("WebAuthn.enable", nil)

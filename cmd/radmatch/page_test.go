@@ -48,7 +48,7 @@ func gets(t testing.TB, answer <-chan string, kind string) {
 }
 
 // number signs in at the portal. It returns the number that the prompt shows, and
-// what becomes of the login once the person has pressed OK there.
+// what becomes of the login once the user has pressed OK there.
 func (p *serverProcess) number(attributes ...string) (string, <-chan string) {
 	p.t.Helper()
 	answer := p.radclient("127.0.0.2", attributes...)
@@ -106,7 +106,7 @@ func (b *browser) enrolled(t testing.TB, p *serverProcess, user, name string) *t
 
 const alice = `User-Name = "alice", ` + withPassword
 
-// TestPage is a person with the page in a real Chromium, before the real program
+// TestPage is a user with the page in a real Chromium, before the real program
 // and the real radclient.
 func TestPage(t *testing.T) {
 	t.Parallel()
@@ -218,7 +218,7 @@ func (p *tab) tabTo(name string) {
 	p.t.Fatalf("the Tab key does not reach %q", name)
 }
 
-// TestPageEnrolment: what a person sees of invitations that do not work.
+// TestPageEnrolment: what a user sees of invitations that do not work.
 func TestPageEnrolment(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, pageSite)
@@ -277,7 +277,7 @@ func TestPageEnrolment(t *testing.T) {
 	page.sees("This device is no longer registered.")
 }
 
-// TestPageTexts: what strangers write into a request is shown as text, and the
+// TestPageTexts: what unknown callers write into a request is shown as text, and the
 // page's policy would stop it if it were not.
 func TestPageTexts(t *testing.T) {
 	t.Parallel()

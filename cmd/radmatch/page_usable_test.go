@@ -44,7 +44,7 @@ func TestPageIsUsable(t *testing.T) {
 	}
 }
 
-// TestPageByKeyboard: everything that a person does, without a mouse; who cannot
+// TestPageByKeyboard: everything that a user does, without a mouse; who cannot
 // see is told what comes, and the focus is where it is of use.
 func TestPageByKeyboard(t *testing.T) {
 	t.Parallel()
@@ -168,7 +168,7 @@ func TestPageTranslated(t *testing.T) {
 	translated("devices")
 }
 
-// usable demands that the page is as wide as the display, that what a person can
+// usable demands that the page is as wide as the display, that what a user can
 // use has a name, and that its texts stand out from what they stand on.
 func (p *tab) usable(what string) {
 	p.t.Helper()

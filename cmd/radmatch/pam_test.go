@@ -107,7 +107,7 @@ func startSession(t testing.TB, cmd *exec.Cmd) *pamSession {
 // shows waits until the program has printed a text.
 func (s *pamSession) shows(text string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(s.shown.String(), text); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !strings.Contains(s.shown.String(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("no %q:\n%s", text, s.shown)
 		}
@@ -132,7 +132,7 @@ func (s *pamSession) ends(in bool) {
 		if (err == nil) != in {
 			s.t.Errorf("let in: %v, want %v:\n%s", err == nil, in, s.shown)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		s.t.Fatalf("the login does not end:\n%s", s.shown)
 	}
 }

@@ -133,7 +133,7 @@ func TestPasskeyLogin(t *testing.T) {
 	}{
 		"none":                   {nil, "passkey_required"},
 		"another device's":       {others.Assert, "bad_passkey"},
-		"without the person":     {unverified.Assert, "bad_passkey"},
+		"without the user":       {unverified.Assert, "bad_passkey"},
 		"for another decision":   {func([]byte) []byte { return mine.Assert(make([]byte, 32)) }, "bad_passkey"},
 		"not that of a passkey":  {func([]byte) []byte { return []byte(`"yes"`) }, "bad_passkey"},
 		"bytes that are no JSON": {func([]byte) []byte { return []byte(`{"id":1}`) }, "bad_passkey"},
@@ -215,7 +215,7 @@ func TestPasskeyRequired(t *testing.T) {
 	gets(t, login, "Access-Reject")
 }
 
-// TestOwnDevicesAndHistory: a person sees their own sign-ins alone, and removes
+// TestOwnDevicesAndHistory: a user sees their own sign-ins alone, and removes
 // their own devices alone.
 func TestOwnDevicesAndHistory(t *testing.T) {
 	p := startServer(t, fmt.Sprintf(passkeySite, "off"))
@@ -225,7 +225,7 @@ func TestOwnDevicesAndHistory(t *testing.T) {
 		ph.approve()
 		gets(t, login, "Access-Accept")
 	}
-	guess := p.seat("127.0.0.1")
+	guess := p.nasSocket("127.0.0.1")
 	q := signIn("alice", "203.0.113.66")
 	q.Cred = mfa.Password("guessed")
 	guess.ask(q)

@@ -22,7 +22,7 @@ func (a *app) phoneCommand() *cobra.Command {
 		Use:   "phone",
 		Short: "A push device in the terminal",
 		Long: `A device that approves sign-ins, in the terminal, over the same protocol as any
-other: for tests, demonstrations and people without a smartphone.`,
+other: for tests, demonstrations and users without a smartphone.`,
 		Example: "  radmatch phone enroll 'https://mfa.example.org/enroll#TOKEN'\n  radmatch phone watch",
 	}
 	c.AddCommand(a.phoneEnrollCommand(), a.phoneWatchCommand())
@@ -98,7 +98,7 @@ type watcher struct {
 	phone *device.Phone
 	once  bool
 
-	// What is answered without asking; action is empty where the person is asked.
+	// What is answered without asking; action is empty where the user is asked.
 	action device.Action
 	number string
 
@@ -106,7 +106,7 @@ type watcher struct {
 	from    time.Time           // lines from before were meant for the one before
 }
 
-// readTime is how long a person needs at least to read that another request is
+// readTime is how long a user needs at least to read that another request is
 // asked for than the one that was being answered.
 const readTime = time.Second
 
@@ -142,7 +142,7 @@ approved for want of the right number, 5 withdrawn before it was answered.`,
 	f := c.Flags()
 	f.BoolVar(&approve, "approve", false, "approve every request that needs no number")
 	f.BoolVar(&deny, "deny", false, "deny every request")
-	f.BoolVar(&notMe, "not-me", false, "report every request as somebody else's")
+	f.BoolVar(&notMe, "not-me", false, "report every request as someone else's")
 	f.StringVar(&number, "number", "", "approve with this `number`")
 	f.BoolVar(&once, "once", false, "end after the first request")
 	f.BoolVar(&poll, "poll", false, "ask every 3 s in place of the event stream")
@@ -172,7 +172,7 @@ func (w *watcher) answerAll(hasNumber, approve, deny, notMe bool, number string)
 	return nil
 }
 
-// run answers requests until ctx ends, which is how the person ends it, or,
+// run answers requests until ctx ends, which is how the user ends it, or,
 // with once, until the first is over.
 func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 	parent := ctx
@@ -353,7 +353,7 @@ func (w *watcher) ask() {
 	fmt.Fprintf(w.out, "request %s: a to approve, d to deny, m if it was not you: ", short(v.ID))
 }
 
-// answered handles a line that the person typed.
+// answered handles a line that the user typed.
 func (w *watcher) answered(ctx context.Context, line string) error {
 	if len(w.waiting) == 0 {
 		return nil

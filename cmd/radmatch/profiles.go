@@ -113,9 +113,9 @@ func profilesMarkdown(w io.Writer) error {
 
 // profileRow is what both tables show of a profile.
 func profileRow(p *profile.Profile) []string {
-	seat := strings.Join(fieldNames(p.EndUser), ", ")
+	endUser := strings.Join(fieldNames(p.EndUser), ", ")
 	if !slices.Equal(p.EndUser, p.AddressAttribute) {
-		seat += "; address: " + cmp.Or(strings.Join(fieldNames(p.AddressAttribute), ", "), "none")
+		endUser += "; address: " + cmp.Or(strings.Join(fieldNames(p.AddressAttribute), ", "), "none")
 	}
 	appends := "off"
 	if v, ok := p.MFA["append"]; ok {
@@ -124,7 +124,7 @@ func profileRow(p *profile.Profile) []string {
 	if p.StaticChallenge {
 		appends = "SCRV1, " + appends
 	}
-	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ShowsReplyMessage), seat, waits(p.NASTimeout), appends}
+	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ShowsReplyMessage), endUser, waits(p.NASTimeout), appends}
 }
 
 // deviceText is what the device of a client is taken to do, on one line; what the

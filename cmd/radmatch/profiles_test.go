@@ -103,7 +103,7 @@ func TestClientOverProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !p.Prompts || !p.PortInSeat || p.AddressAttribute != nil || p.EndUser[0].String() != "Tunnel-Client-Endpoint" || p.NASTimeout.Seconds() != 60 {
+	if !p.Prompts || !p.PortInEndUser || p.AddressAttribute != nil || p.EndUser[0].String() != "Tunnel-Client-Endpoint" || p.NASTimeout.Seconds() != 60 {
 		t.Errorf("profile %+v", p)
 	}
 	if base, err := profile.Lookup("strongswan"); err != nil || base.Prompts || len(base.AddressAttribute) != 1 {

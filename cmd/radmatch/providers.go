@@ -204,7 +204,7 @@ func (ps primaries) Close() error {
 const maxSharedUsers = 20
 
 // checkSharedUsers refuses two primaries that may know the same name. Methods,
-// blocks and prompts belong to a name: of two persons one could approve for the
+// blocks and prompts belong to a name: of two users one could approve for the
 // other. Files are compared now; of directories the names must end differently;
 // and a directory's user who is called like one of a file is refused at the login.
 func checkSharedUsers(cfg *config.Config, built primaries) error {

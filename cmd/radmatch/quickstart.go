@@ -204,7 +204,7 @@ clients:
 #  override_number_matching_with_otp: true    # passcodes in place of pushes, for who has both
 `
 
-// publicURL is the line for where people reach listen.web. On loopback it has a
+// publicURL is the line for where users reach listen.web. On loopback it has a
 // name: browsers make passkeys for names alone.
 func (q *quickstart) publicURL() string {
 	const hint = "https://mfa.example.org"

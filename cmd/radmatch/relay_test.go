@@ -9,7 +9,7 @@ import (
 )
 
 // An upstream that asks for a passcode of its own (a second radmatch): its
-// question reaches the person, the answer reaches the upstream, and then comes
+// question reaches the user, the answer reaches the upstream, and then comes
 // what our own policy wants. It is one login with one event.
 func TestUpstreamAsks(t *testing.T) {
 	t.Parallel()
@@ -27,11 +27,11 @@ clients:
 mfa: {reject_delay: 500ms}
 `)
 	ph := p.enroll("alice")
-	vpn, dumb, other := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
+	vpn, dumb, other := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.3")
 
 	asked := vpn.expect(signIn("alice", ""), wire.AccessChallenge)
 	if got := asked.Message(); got != "Enter your verification code." || !asked.Echo() {
-		t.Errorf("the person reads %q", got)
+		t.Errorf("the user reads %q", got)
 	}
 	// A wrong answer: the upstream asks again, and so do we.
 	again := vpn.expect(answerTo("alice", asked.State(), "000000"), wire.AccessChallenge)
@@ -39,7 +39,7 @@ mfa: {reject_delay: 500ms}
 	other.expect(answerTo("alice", again.State(), totp("alice", 0)), wire.AccessReject)
 	vpn.expect(answerTo("bob", again.State(), totp("bob", 0)), wire.AccessReject)
 	vpn.expect(answerTo("alice", asked.State(), totp("alice", 0)), wire.AccessReject)
-	// The right one: now the device rings.
+	// The right one: now the prompt is sent.
 	r := vpn.start(answerTo("alice", again.State(), totp("alice", 0)))
 	ph.approve()
 	a, _ := vpn.answer(r)

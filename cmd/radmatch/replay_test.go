@@ -22,7 +22,7 @@ func TestIdentifierReused(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	first := s.buildAs(9, signIn("alice", "192.0.2.1"))
 	s.send(first)
 	v := ph.prompt()
@@ -46,24 +46,24 @@ mfa: {reject_delay: 500ms}
 	}
 }
 
-// Somebody who knows the password opens 2,000 logins of one user and guesses at
+// Someone who knows the password opens 2,000 logins of one user and guesses at
 // all challenges at once.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	p.addTOTP("alice")
-	newSeats := func() (seats []*seat) { // no late answer is taken for another
+	newSockets := func() (sockets []*nasSocket) { // no late answer is taken for another
 		for range 8 {
-			seats = append(seats, p.seat("127.0.0.1"))
+			sockets = append(sockets, p.nasSocket("127.0.0.1"))
 		}
-		return seats
+		return sockets
 	}
 	flood := func(n int) (states []string) {
 		t.Helper()
-		seats := newSeats()
-		sent := map[*seat][]request{}
+		sockets := newSockets()
+		sent := map[*nasSocket][]request{}
 		for i := range n {
-			s := seats[i%len(seats)]
+			s := sockets[i%len(sockets)]
 			sent[s] = append(sent[s], s.start(signIn("alice", "")))
 		}
 		for s, list := range sent {
@@ -77,11 +77,11 @@ func TestGuessing(t *testing.T) {
 	}
 	guess := func(states []string, each int) (next []string) {
 		t.Helper()
-		seats := newSeats()
-		sent := map[*seat][]request{}
+		sockets := newSockets()
+		sent := map[*nasSocket][]request{}
 		for k, state := range states {
 			for i := range each {
-				s := seats[(k+i)%len(seats)]
+				s := sockets[(k+i)%len(sockets)]
 				sent[s] = append(sent[s], s.start(answerTo("alice", state, fmt.Sprintf("%06d", i))))
 			}
 		}
@@ -109,7 +109,7 @@ func TestGuessing(t *testing.T) {
 	}
 	states = append(guess(states[:1], each), states[1:]...)
 	// Locked: no login gets a challenge, and the right code is not examined.
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	sent := []request{s.start(signIn("alice", ""))}
 	for _, state := range states {
 		sent = append(sent, s.start(answerTo("alice", state, totp("alice", 0))))
@@ -139,10 +139,10 @@ func TestGuessing(t *testing.T) {
 
 // answerAll waits for the answers to all requests. A burst may overflow the
 // socket, so that what is missing is sent again, as a NAS does.
-func (s *seat) answerAll(sent []request) []wire.Answer {
+func (s *nasSocket) answerAll(sent []request) []wire.Answer {
 	s.t.Helper()
 	var answers []wire.Answer
-	for deadline := time.Now().Add(patience); len(sent) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testTimeout); len(sent) > 0 && time.Now().Before(deadline); {
 		s.conn.SetReadDeadline(time.Now().Add(time.Second))
 		for s.read() {
 			s.conn.SetReadDeadline(time.Now().Add(time.Second))
@@ -167,7 +167,7 @@ func (s *seat) answerAll(sent []request) []wire.Answer {
 	return nil
 }
 
-// Somebody who knows the victim's password tries to be let in by the victim's
+// Someone who knows the victim's password tries to be let in by the victim's
 // own approval.
 func TestRideOnPrompt(t *testing.T) {
 	t.Parallel()
@@ -177,11 +177,11 @@ func TestRideOnPrompt(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	ph := p.enroll("alice")
-	victim := p.seat("127.0.0.1")
+	victim := p.nasSocket("127.0.0.1")
 	waits := victim.start(signIn("alice", "192.0.2.1"))
 	v := ph.prompt()
 
-	here, there := p.seat("127.0.0.1"), p.seat("127.0.0.2")
+	here, there := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2")
 	here.start(signIn("alice", "203.0.113.66"))
 	here.start(signIn("alice", ""))
 	unsigned := here.build(signIn("alice", "192.0.2.1")).unsigned()
@@ -198,7 +198,7 @@ mfa: {reject_delay: 500ms}
 	}
 	ph.decide(v, device.ActionApprove, "")
 	victim.gets(waits, wire.AccessAccept)
-	// The approval is used up: the same seat again is a new prompt.
+	// The approval is used up: the same origin again is a new prompt.
 	again := here.start(signIn("alice", "192.0.2.1"))
 	v2 := ph.prompt()
 	if v2.ID == v.ID {
@@ -220,7 +220,7 @@ func TestRetransmission(t *testing.T) {
 	p := startServer(t, siteHead+siteClient)
 	p.addTOTP("bob")
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	again := func(r request, raw []byte) {
 		t.Helper()
 		for range 3 {
@@ -279,12 +279,12 @@ func TestState(t *testing.T) {
 mfa: {reject_delay: 500ms}
 `)
 	p.addTOTP("alice", "bob")
-	s, other, hasty := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3")
+	s, other, hasty := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.3")
 	late := hasty.expect(signIn("bob", ""), wire.AccessChallenge).State()
 	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 
-	reject := map[*seat][]request{}
-	try := func(s *seat, user, state string) {
+	reject := map[*nasSocket][]request{}
+	try := func(s *nasSocket, user, state string) {
 		reject[s] = append(reject[s], s.start(answerTo(user, state, totp("alice", 0))))
 	}
 	try(s, "bob", state)
@@ -333,19 +333,19 @@ mfa: {reject_delay: 500ms}
 	users := p.addUsers("user", 20)
 	p.addTOTP(users...)
 	p.start()
-	seats := []*seat{p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.1")}
+	sockets := []*nasSocket{p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.1")}
 	for _, user := range users {
 		right := totp(user, 0)
 		var answers []request
-		for i, s := range seats {
+		for i, s := range sockets {
 			a := s.expect(signIn(user, fmt.Sprintf("192.0.2.%d", i+1)), wire.AccessChallenge)
 			answers = append(answers, s.build(answerTo(user, a.State(), right)))
 		}
-		for i, s := range seats {
+		for i, s := range sockets {
 			s.send(answers[i])
 		}
 		accepted := 0
-		for i, s := range seats {
+		for i, s := range sockets {
 			if a, _ := s.answer(answers[i]); a.Code == wire.AccessAccept {
 				accepted++
 			}

@@ -30,11 +30,11 @@ func (p *serverProcess) awaitKept(prompts, requests int) {
 }
 
 // restart kills the server, starts it again, and connects what was connected.
-func (p *serverProcess) restart(ph *phone) (*seat, *phone) {
+func (p *serverProcess) restart(ph *phone) (*nasSocket, *phone) {
 	p.t.Helper()
 	p.kill()
 	p.start()
-	return p.seat("127.0.0.1"), p.connect(ph.Phone)
+	return p.nasSocket("127.0.0.1"), p.connect(ph.Phone)
 }
 
 // one demands that exactly one prompt is live, and returns it.
@@ -62,7 +62,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 			t.Parallel()
 			p := startServer(t, siteHead+siteClient)
 			ph := p.enroll("alice")
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			r := s.start(signIn("alice", "192.0.2.1"))
 			shown := ph.prompt()
 			p.awaitKept(1, 1)
@@ -111,7 +111,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	r := s.start(signIn("alice", "192.0.2.1"))
 	ph.prompt()
 	p.awaitKept(1, 1)
@@ -148,7 +148,7 @@ func TestRestartNobodyComes(t *testing.T) {
 mfa: {reject_delay: 500ms, push_timeout: 10s}
 `)
 	ph := p.enroll("alice")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	s.start(signIn("alice", "192.0.2.1"))
 	shown := ph.prompt()
 	p.awaitKept(1, 1)
@@ -181,7 +181,7 @@ mfa: {reject_delay: 500ms}
 			t.Parallel()
 			p := startServer(t, siteHead+tt.config)
 			ph := p.enroll("alice")
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			r := s.start(signIn("alice", tt.from))
 			shown := ph.prompt()
 			p.awaitKept(1, 1)

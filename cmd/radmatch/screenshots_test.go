@@ -83,13 +83,13 @@ func TestScreenshots(t *testing.T) {
 	gets(t, answer, "Access-Accept")
 	page.click("Done")
 
-	seat := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
-	state := p.challenge("127.0.0.4", append(seat, withPassword)...)
+	endUser := []string{`User-Name = "alice"`, `Calling-Station-Id = "198.51.100.7"`}
+	state := p.challenge("127.0.0.4", append(endUser, withPassword)...)
 	page.sees("After you approve, this page shows a code")
 	page.click("Approve")
 	code := page.code()
 	shoot(page, "code")
-	gets(t, p.login("127.0.0.4", append(seat, state, fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
+	gets(t, p.login("127.0.0.4", append(endUser, state, fmt.Sprintf("User-Password = %q", code))...), "Access-Accept")
 	page.click("Done")
 
 	first := p.login("127.0.0.1", alice, `Calling-Station-Id = "198.51.100.9"`)

@@ -55,7 +55,7 @@ import (
 //	pushsite KEY: VALUE... [-- KEY: VALUE...]
 //	                         write radmatch.yaml with these keys in an entry of push, and under mfa:
 //	receiver                 write receiver.py from docs/push-providers.md and set $PYTHON
-//	exec ntfyd, exec tap     an ntfy server and the person who taps, see ntfyMain and tapMain
+//	exec ntfyd, exec tap     an ntfy server and the user who taps, see ntfyMain and tapMain
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPeer(t, "radclient")

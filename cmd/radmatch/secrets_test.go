@@ -42,7 +42,7 @@ log: {level: debug}
 		"NT hash": rightHorse, "TOTP secret": string(tokenKey("alice")), "TOTP secret in base32": base32.StdEncoding.EncodeToString(tokenKey("alice")),
 		"TOTP secret in hex": hex.EncodeToString(tokenKey("alice")), "pass": pass, "pass without dash": strings.ReplaceAll(pass, "-", ""), "invitation": token,
 	}
-	s, old, numbers, hidden := p.seat("127.0.0.1"), p.seat("127.0.0.2"), p.seat("127.0.0.3"), p.seat("127.0.0.4")
+	s, old, numbers, hidden := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2"), p.nasSocket("127.0.0.3"), p.nasSocket("127.0.0.4")
 	state := func(name string, a wire.Answer) string {
 		secrets["State "+name] = a.State()
 		secrets["State "+name+" in hex"] = hex.EncodeToString([]byte(a.State()))
@@ -84,7 +84,7 @@ log: {level: debug}
 	}
 	secrets["device's code"] = told.Code
 	hidden.expect(answerTo("alice", state("fifth", fifth), told.Code), wire.AccessAccept)
-	other := dialSeat(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
+	other := dialNAS(t, "127.0.0.2", p.radius[0], "another-secret-of-32-octets-4711")
 	other.send(other.build(signIn("alice", "")).unsigned())
 	p.awaitEvent("alice", "reject unsupported_credential", 1)
 	p.signal(syscall.SIGHUP)

@@ -145,7 +145,7 @@ func (a *app) checkListen(ctx context.Context, cfg *config.Config) (failed bool)
 	running, _ := datadir.ReadServing(cfg.DataDir)
 	for _, l := range listens(cfg) {
 		if running != nil && running.Holds(l.network, l.address) {
-			a.find(foundOK, l.key+" "+l.address, fmt.Sprintf("held by the running server, process %d", running.PID), "")
+			a.find(foundOK, l.key+" "+l.address, fmt.Sprintf("in use by the running server, process %d", running.PID), "")
 			continue
 		}
 		if err := tryListen(ctx, l); err != nil {

@@ -100,7 +100,7 @@ func TestReloadCommand(t *testing.T) {
 		t.Errorf("without a server: exit %d, %s", code, stderr)
 	}
 	p.start()
-	if code, out, stderr := p.run("check", "--connect"); code != exitOK || strings.Count(out, "held by the running server") != 2 {
+	if code, out, stderr := p.run("check", "--connect"); code != exitOK || strings.Count(out, "in use by the running server") != 2 {
 		t.Errorf("check beside the server: exit %d\n%s%s", code, out, stderr)
 	}
 	if code, out, stderr := p.run("reload"); code != exitOK || !strings.Contains(out, "serves 1 clients") {
@@ -127,7 +127,7 @@ func TestReloadCommand(t *testing.T) {
 		}
 		p.write("radmatch.yaml", site)
 	}
-	p.seat("127.0.0.1").expect(wire.Query{Code: wire.StatusServer}, wire.AccessAccept)
+	p.nasSocket("127.0.0.1").expect(wire.Query{Code: wire.StatusServer}, wire.AccessAccept)
 	unit, err := os.ReadFile("../../deploy/radmatch.service")
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	ph := p.enroll("alice")
-	p.seat("127.0.0.1").start(signIn("alice", "192.0.2.1"))
+	p.nasSocket("127.0.0.1").start(signIn("alice", "192.0.2.1"))
 	ph.prompt()
 	p.signal(syscall.SIGTERM)
 	p.await("server.log", `"msg":"stopping"`)

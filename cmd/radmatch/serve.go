@@ -241,7 +241,7 @@ func restoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 			counts = append(counts, ev)
 		}
 	}
-	l.Restore(counts, lockout, fatigue, ringsRule(cfg), now)
+	l.Restore(counts, lockout, fatigue, promptsRule(cfg), now)
 	wrong, err := st.WrongCodes(ctx)
 	l.RestoreCodes(wrong)
 	return err

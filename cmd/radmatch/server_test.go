@@ -22,8 +22,8 @@ import (
 	"github.com/radmatch/radmatch/mfa/device"
 )
 
-// patience bounds every wait of a test for something that must come.
-const patience = 90 * time.Second
+// testTimeout bounds every wait of a test for something that must come.
+const testTimeout = 90 * time.Second
 
 // What the Go tests that start the program share: users whose password is
 // testPassword, and one shared secret.
@@ -207,7 +207,7 @@ func (p *serverProcess) exited() int {
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(drainTime + patience):
+	case <-time.After(drainTime + testTimeout):
 		p.t.Fatalf("the server does not end; server.log:\n%s", p.log())
 		return 0
 	}
@@ -246,7 +246,7 @@ func (p *serverProcess) await(file, pattern string) string {
 // until polls for a condition.
 func (p *serverProcess) until(what string, f func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !f(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			log, _ := os.ReadFile(p.path("server.log"))
 			p.t.Fatalf("not in time: %s; server.log:\n%s", what, log)
@@ -257,7 +257,7 @@ func (p *serverProcess) until(what string, f func() bool) {
 // run runs a command line beside the server, in this process, and returns exit
 // code and output.
 func (p *serverProcess) run(args ...string) (code int, stdout, stderr string) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	var out, errs bytes.Buffer
 	code = run(ctx, append([]string{"-c", p.path("radmatch.yaml")}, args...), strings.NewReader(""), &out, &errs)
@@ -269,7 +269,7 @@ func (p *serverProcess) run(args ...string) (code int, stdout, stderr string) {
 func (p *serverProcess) output(args ...string) (string, int) {
 	p.t.Helper()
 	cmd := p.command(nil, args...)
-	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(testTimeout, func() { cmd.Process.Kill() })
 	defer late.Stop()
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
@@ -384,7 +384,7 @@ func (ph *phone) changed() device.PromptView {
 
 func (ph *phone) notice(f func(device.Notice) *device.PromptView) device.PromptView {
 	ph.p.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(testTimeout)
 	for {
 		select {
 		case n := <-ph.notices:

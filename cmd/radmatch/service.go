@@ -90,7 +90,7 @@ func newEngine(cfg *config.Config, l *lasting) *login.Engine {
 		Bypasses:    l.bypasses,
 		Lockout:     lockoutRule(cfg),
 		Fatigue:     fatigueRule(cfg),
-		PromptLimit: ringsRule(cfg),
+		PromptLimit: promptsRule(cfg),
 
 		NotMeBlocks: cfg.Fatigue.NotMeBlocksUser,
 	}
@@ -104,7 +104,7 @@ func fatigueRule(cfg *config.Config) login.Rule {
 	return login.Rule{Max: cfg.Fatigue.Prompts, Window: cfg.Fatigue.Window, For: cfg.Fatigue.For}
 }
 
-func ringsRule(cfg *config.Config) login.Rule {
+func promptsRule(cfg *config.Config) login.Rule {
 	return login.Rule{Max: cfg.Fatigue.Total, Window: cfg.Fatigue.Window}
 }
 

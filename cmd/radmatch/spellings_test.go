@@ -28,7 +28,7 @@ var hostileForms = []string{
 }
 
 // spellingSite has a directory that takes many spellings of a name for equal, and
-// lets in whoever has no method.
+// lets in anyone who has no method.
 func spellingSite(t *testing.T) (*serverProcess, *passwordtest.Slapd) {
 	t.Helper()
 	s := startSlapd(t)
@@ -77,13 +77,13 @@ func spelled(t *testing.T, s *passwordtest.Slapd, name string, n int) (own, othe
 	return own, others
 }
 
-// TestSpellingsFindTheUser: by whatever spelling somebody signs in that the directory
+// TestSpellingsFindTheUser: by whatever spelling someone signs in that the directory
 // takes for the account's, the second factor is asked for and the block holds, though
-// whoever has neither is let in.
+// anyone who has neither is let in.
 func TestSpellingsFindTheUser(t *testing.T) {
 	t.Parallel()
 	p, slapd := spellingSite(t)
-	p.seat("127.0.0.1").expect(signIn("bob", ""), wire.AccessAccept) // has neither
+	p.nasSocket("127.0.0.1").expect(signIn("bob", ""), wire.AccessAccept) // has neither
 	for name, want := range map[string]wire.Code{spelledToken: wire.AccessChallenge, spelledBlocked: wire.AccessReject} {
 		own, others := spelled(t, slapd, name, 60)
 		own = append(own, name+"\t", name+"\r\n") // blanks around a name are no part of it
@@ -91,7 +91,7 @@ func TestSpellingsFindTheUser(t *testing.T) {
 			others = append(others, fmt.Sprintf(form, name))
 		}
 		others = append(others, "\u00ad", "\u200b\u00a0", "example\\\u00ad", strings.Repeat("x", 253))
-		typed, s := slices.Concat(own, others), p.seat("127.0.0.1")
+		typed, s := slices.Concat(own, others), p.nasSocket("127.0.0.1")
 		var sent []request
 		check := func(i int, want wire.Code) {
 			if a, _ := s.answer(sent[i]); a.Code != want {
@@ -125,7 +125,7 @@ func TestSpellingsShareCodes(t *testing.T) {
 	t.Parallel()
 	p, slapd := spellingSite(t)
 	own, _ := spelled(t, slapd, spelledToken, 60)
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	step := time.Now().Unix() / 30
 	code := passcode(tokenKey(spelledToken), step)
 	login := func(i int, code string) wire.Answer {
@@ -170,13 +170,13 @@ func TestSpellingsShareTries(t *testing.T) {
 	p, slapd := spellingSite(t)
 	own, _ := spelled(t, slapd, spelledDevice, 60)
 	phone := p.enroll(spelledDevice)
-	s := p.seat("127.0.0.2")
-	const seat = "198.51.100.7"
-	first := s.start(signIn(own[1], seat))
+	s := p.nasSocket("127.0.0.2")
+	const nasSocket = "198.51.100.7"
+	first := s.start(signIn(own[1], nasSocket))
 	phone.approve()
 	s.gets(first, wire.AccessAccept)
 	for _, user := range own[2:12] {
-		s.expect(signIn(user, seat), wire.AccessAccept) // nobody is at the phone
+		s.expect(signIn(user, nasSocket), wire.AccessAccept) // nobody is at the phone
 	}
 	var took time.Duration
 	for i, user := range own[12:17] {
@@ -189,7 +189,7 @@ func TestSpellingsShareTries(t *testing.T) {
 	if least := 4 * time.Second; took < least {
 		t.Errorf("the fifth wrong password is rejected after %s, want at least %s", took, least)
 	}
-	again := s.start(signIn(own[17], seat))
+	again := s.start(signIn(own[17], nasSocket))
 	phone.approve()
 	s.gets(again, wire.AccessAccept)
 	if n := p.counts(spelledDevice); n["reject wrong_password"] != 5 || n["accept remembered"] != 10 || n["accept approve_deny"] != 2 {

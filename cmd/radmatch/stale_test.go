@@ -16,7 +16,7 @@ func TestStoodStill(t *testing.T) {
   - {name: long, addresses: [127.0.0.2], secret: `+testSecret+`, exempt_client: true, nas_timeout: 60s}
 mfa: {reject_delay: 500ms}
 `)
-	short, long := p.seat("127.0.0.1"), p.seat("127.0.0.2")
+	short, long := p.nasSocket("127.0.0.1"), p.nasSocket("127.0.0.2")
 	short.expect(signIn("alice", ""), wire.AccessAccept)
 	p.signal(syscall.SIGSTOP)
 	short.start(signIn("alice", ""))

@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a pseudo terminal: what a person types and sees, and the end
+// openTerminal makes a pseudo terminal: what a user types and sees, and the end
 // of the program.
-func openTerminal(t *testing.T) (person, program *os.File) {
+func openTerminal(t *testing.T) (terminal, program *os.File) {
 	t.Helper()
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { person.Close() })
-	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+	t.Cleanup(func() { terminal.Close() })
+	if err := unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	n, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	n, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPTN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,22 +32,22 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { program.Close() })
-	return person, program
+	return terminal, program
 }
 
 // TestPasswordIsNotShown: the prompt comes when the terminal shows nothing any more of
-// what is typed; before, a quick person's password would stand there.
+// what is typed; before, a quick user's password would stand there.
 func TestPasswordIsNotShown(t *testing.T) {
 	p := newServer(t, siteHead+siteClient)
 	for range 10 {
 		for _, args := range [][]string{{"hash", "--scheme", "nt"}, {"login", "alice"}} {
-			person, program := openTerminal(t)
+			terminal, program := openTerminal(t)
 			cmd := p.command(nil, args...)
 			cmd.Stdin, cmd.Stderr = program, program
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			awaitPrompt(t, person, cmd)
+			awaitPrompt(t, terminal, cmd)
 			state, err := unix.IoctlGetTermios(int(program.Fd()), ioctlGetTermios)
 			if err != nil {
 				t.Fatal(err)
@@ -61,14 +61,14 @@ func TestPasswordIsNotShown(t *testing.T) {
 	}
 }
 
-func awaitPrompt(t *testing.T, person *os.File, cmd *exec.Cmd) {
+func awaitPrompt(t *testing.T, terminal *os.File, cmd *exec.Cmd) {
 	t.Helper()
-	timer := time.AfterFunc(patience, func() { cmd.Process.Kill(); person.Close() })
+	timer := time.AfterFunc(testTimeout, func() { cmd.Process.Kill(); terminal.Close() })
 	defer timer.Stop()
 	var seen bytes.Buffer
 	one := make([]byte, 1)
 	for !bytes.HasSuffix(seen.Bytes(), []byte("Password: ")) {
-		if _, err := person.Read(one); err != nil {
+		if _, err := terminal.Read(one); err != nil {
 			t.Fatalf("%v; it has shown %q", err, seen.String())
 		}
 		seen.Write(one)

@@ -48,7 +48,7 @@ func TestFilesOfWindows(t *testing.T) {
 			}
 			p.start()
 			for _, addr := range []string{"127.0.0.1", "127.0.0.2"} {
-				p.seat(addr).expect(signIn("alice", ""), wire.AccessChallenge)
+				p.nasSocket(addr).expect(signIn("alice", ""), wire.AccessChallenge)
 			}
 		})
 	}

@@ -113,7 +113,7 @@ primaries: [{name: local, type: file, path: users.yaml}]
 // the protocol that is spoken over it. The name must be in it.
 func serial(t testing.TB, addr, name string, roots *x509.CertPool) (number int64, protocol string, err error) {
 	t.Helper()
-	d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: &tls.Config{ServerName: name, RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}}}
+	d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: testTimeout}, Config: &tls.Config{ServerName: name, RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}}}
 	c, err := d.DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		return 0, "", err
@@ -125,7 +125,7 @@ func serial(t testing.TB, addr, name string, roots *x509.CertPool) (number int64
 
 // clientFor reaches the server under any name.
 func clientFor(addr string, roots *x509.CertPool) *http.Client {
-	return &http.Client{Timeout: 2 * patience, Transport: &http.Transport{
+	return &http.Client{Timeout: 2 * testTimeout, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -158,7 +158,7 @@ func TestTLS(t *testing.T) {
 		dev.Watch(ctx, false, func(n device.Notice) error { ph.notices <- n; return nil })
 	}()
 	defer func() { cancel(); <-ended }()
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	signIn := func() {
 		t.Helper()
 		r := s.start(signIn("alice", ""))

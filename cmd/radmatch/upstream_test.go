@@ -43,15 +43,15 @@ mfa: {reject_delay: 500ms}
 	p.write("bench.txt", "dave horse AAAA\n")
 	p.write("secret", testSecret)
 	p.start()
-	p.seat("127.0.0.2").expect(signIn("bob", ""), wire.AccessAccept)
+	p.nasSocket("127.0.0.2").expect(signIn("bob", ""), wire.AccessAccept)
 	before := benchPasswords(t, p, logins)
 	if err := upstream.Hang(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range waiting / 200 {
-		s := p.seat("127.0.0.2")
+		s := p.nasSocket("127.0.0.2")
 		for j := range 200 {
-			s.start(signIn(fmt.Sprintf("somebody%d-%d", i, j), ""))
+			s.start(signIn(fmt.Sprintf("someone%d-%d", i, j), ""))
 		}
 	}
 	p.until("they wait", func() bool { return p.clientReport("other").Packets > waiting })
@@ -105,7 +105,7 @@ mfa: {reject_delay: 500ms}
 		t.Errorf("check warns not of both clients: %s", out)
 	}
 	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
-		s := p.seat(from)
+		s := p.nasSocket(from)
 		s.expect(signIn("alice", ""), wire.AccessAccept)
 		s.expect(signIn("dora.smith@example.org", ""), wire.AccessAccept) // User-Name is dora
 		s.expect(signIn("alice@example.org", ""), wire.AccessReject)

@@ -24,7 +24,7 @@ func TestSlowloris(t *testing.T) {
 	p := startServer(t, siteHead+siteClient)
 	var slow []net.Conn
 	for i := range 1000 {
-		c, err := net.DialTimeout("tcp", p.web, patience)
+		c, err := net.DialTimeout("tcp", p.web, testTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,12 +34,12 @@ func TestSlowloris(t *testing.T) {
 		}
 		slow = append(slow, c)
 	}
-	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	ph, s := p.enroll("alice"), p.nasSocket("127.0.0.1")
 	r := s.start(signIn("alice", ""))
 	ph.approve()
 	s.gets(r, wire.AccessAccept)
 	for _, c := range slow {
-		c.SetReadDeadline(time.Now().Add(patience))
+		c.SetReadDeadline(time.Now().Add(testTimeout))
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, net.ErrClosed) || isTimeout(err) {
 			t.Fatalf("a half-open request lives on: %v", err)
 		}
@@ -67,7 +67,7 @@ func (b *hundredMB) Read(p []byte) (int, error) {
 func TestHugeBodiesAtTheDoor(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
-	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	ph, s := p.enroll("alice"), p.nasSocket("127.0.0.1")
 	for target, want := range map[string]int{
 		"/api/v1/enroll": http.StatusRequestEntityTooLarge, "/api/v1/prompts/x/decision": http.StatusRequestEntityTooLarge,
 		"/push/webhook/chat/x": http.StatusRequestEntityTooLarge, "/push/ntfy/x": http.StatusBadRequest, // which reads no body
@@ -100,12 +100,12 @@ func TestHugeBodiesAtTheDoor(t *testing.T) {
 }
 
 // TestForgedDecisions: through the whole program, a decision counts only from a
-// device of the person, for the request that it was signed for, as it was
+// device of the user, for the request that it was signed for, as it was
 // signed, and once.
 func TestForgedDecisions(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
-	alice, bob, s := p.enroll("alice"), p.enroll("bob"), p.seat("127.0.0.1")
+	alice, bob, s := p.enroll("alice"), p.enroll("bob"), p.nasSocket("127.0.0.1")
 	first := s.start(signIn("alice", ""))
 	v := alice.prompt()
 	refused := func(name string, ph *device.Phone, v device.PromptView, action device.Action, number string) {
@@ -116,7 +116,7 @@ func TestForgedDecisions(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	refused("another person's device", bob.Phone, v, device.ActionApprove, "")
+	refused("another user's device", bob.Phone, v, device.ActionApprove, "")
 	posing := &device.Phone{Server: alice.Server, Device: alice.Device, User: "alice", Version: alice.Version, Key: bob.Key}
 	refused("another device's key", posing, v, device.ActionApprove, "")
 	refused("a number that was not asked for", alice.Phone, v, device.ActionApprove, "42")
@@ -158,7 +158,7 @@ func (ph *phone) decision(v device.PromptView, signed, sent string) []byte {
 func TestTamperedNumber(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+strings.Replace(siteClient, "mfa: {", "mfa: {number_in_prompt: true, ", 1))
-	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	ph, s := p.enroll("alice"), p.nasSocket("127.0.0.1")
 	a := s.expect(signIn("alice", ""), wire.AccessChallenge)
 	number := regexp.MustCompile(`\b[1-9][0-9]\b`).FindString(a.Message())
 	v, wrong := ph.prompt(), "10"
@@ -193,7 +193,7 @@ func TestDecisionSentAgain(t *testing.T) {
   - {name: hasty, addresses: [127.0.0.2], secret: `+testSecret+`, push_timeout: 1s}
 mfa: {reject_delay: 500ms}
 `)
-	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	ph, s := p.enroll("alice"), p.nasSocket("127.0.0.1")
 	decide := func(v device.PromptView, body []byte, auth string, header http.Header, want string) {
 		t.Helper()
 		target := "/api/v1/prompts/" + v.ID + "/decision"
@@ -234,7 +234,7 @@ mfa: {reject_delay: 500ms}
 	decide(next, ph.decision(next, "", ""), "", http.Header{}, "")
 	s.gets(second, wire.AccessAccept)
 
-	hasty := p.seat("127.0.0.2")
+	hasty := p.nasSocket("127.0.0.2")
 	late := hasty.start(signIn("alice", "192.0.2.3"))
 	v = ph.prompt()
 	hasty.gets(late, wire.AccessReject)

@@ -26,7 +26,7 @@ mfa: {reject_delay: 500ms, require_user_match: false}
 
 // logins measures so many logins one after the other: their median, and how many
 // got no answer within two seconds.
-func (s *seat) logins(n int) (median time.Duration, lost int) {
+func (s *nasSocket) logins(n int) (median time.Duration, lost int) {
 	var took []time.Duration
 	for range n {
 		s.start(signIn("alice", ""))
@@ -72,7 +72,7 @@ func pipeliner(ctx context.Context, to string, from int, request string) {
 	}
 }
 
-// TestPipelines: 500 connections of strangers that do not wait for
+// TestPipelines: 500 connections of unknown callers that do not wait for
 // their answers leave RADIUS its processor.
 func TestPipelines(t *testing.T) {
 	for name, request := range map[string]string{
@@ -83,7 +83,7 @@ func TestPipelines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startServer(t, floodedSite)
-			s := p.seat("127.0.0.1")
+			s := p.nasSocket("127.0.0.1")
 			quiet, _ := s.logins(50)
 			ctx, stop := context.WithCancel(t.Context())
 			var all sync.WaitGroup
@@ -103,13 +103,13 @@ func TestPipelines(t *testing.T) {
 	}
 }
 
-// TestIdleConnections: strangers who hold as many connections as they get fill
+// TestIdleConnections: unknown callers who hold as many connections as they get fill
 // neither the memory nor the table of descriptors, keep no device out, and are gone
 // after some seconds.
 func TestIdleConnections(t *testing.T) {
 	p := startServer(t, floodedSite)
 	before := p.resident()
-	ph, s := p.enroll("bob"), p.seat("127.0.0.1")
+	ph, s := p.enroll("bob"), p.nasSocket("127.0.0.1")
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestIdleConnections(t *testing.T) {
 		}
 	}()
 	for i := range idle {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%4))}, Timeout: patience}
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%4))}, Timeout: testTimeout}
 		c, err := dialer.Dial("tcp", p.web)
 		if err != nil {
 			t.Fatal(err)
@@ -134,12 +134,12 @@ func TestIdleConnections(t *testing.T) {
 	open := p.descriptors()
 	t.Logf("%d connections: %d open, %d KiB more", idle, open, grown>>10)
 	if open > 2048+200 {
-		t.Errorf("%d descriptors are open for %d connections of strangers", open, idle)
+		t.Errorf("%d descriptors are open for %d connections of unknown callers", open, idle)
 	}
 	// About 60 MiB; the race detector holds several times as much. All of them would
 	// be three times that.
 	if grown > 300<<20 {
-		t.Errorf("%d connections of strangers hold %d octets", idle, grown)
+		t.Errorf("%d connections of unknown callers hold %d octets", idle, grown)
 	}
 	median, lost := s.logins(50)
 	if lost > 0 {
@@ -186,7 +186,7 @@ func (p *serverProcess) descriptors() int {
 func TestFewDescriptors(t *testing.T) {
 	p := newServer(t, floodedSite)
 	p.start("prlimit", "--nofile=512:512")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	var all []net.Conn
 	defer func() {
 		for _, c := range all {
@@ -194,7 +194,7 @@ func TestFewDescriptors(t *testing.T) {
 		}
 	}()
 	for i := range 600 {
-		c, err := net.DialTimeout("tcp", p.web, patience)
+		c, err := net.DialTimeout("tcp", p.web, testTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func (a *app) checkWebPush(ctx context.Context, cfg *config.Config, devices []de
 		subscribed += h.Devices
 		switch {
 		case errors.Is(h.Err, webpush.ErrService):
-			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not rung: it is not in web.push_services", h.Devices), "")
+			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not notified: it is not in web.push_services", h.Devices), "")
 		case h.Err != nil:
 			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not reached: %v", h.Devices, h.Err),
 				fmt.Sprintf("let this machine connect to %s; until then only open pages get their requests", h.Host))

@@ -60,7 +60,7 @@ func (ph *phone) subscribe(s *pushtest.Service, name string) {
 	}
 }
 
-// TestWebPush: a login rings the phone that has subscribed, through the real
+// TestWebPush: a login notifies the phone that has subscribed, through the real
 // program; the approval lets it in; key and subscription outlast a restart.
 func TestWebPush(t *testing.T) {
 	t.Parallel()
@@ -72,7 +72,7 @@ func TestWebPush(t *testing.T) {
 	ph.subscribe(service, "alice's phone")
 	key := ph.webPushKey()
 
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	r := s.start(signIn("alice", ""))
 	m := service.Next()
 	v := ph.prompt()
@@ -91,7 +91,7 @@ func TestWebPush(t *testing.T) {
 	if got := again.webPushKey(); got != key {
 		t.Errorf("after a restart the key is %s, was %s", got, key)
 	}
-	p.seat("127.0.0.1").start(signIn("alice", ""))
+	p.nasSocket("127.0.0.1").start(signIn("alice", ""))
 	if next := service.Next(); next.Subscriber != "alice's phone" || next.Size != m.Size {
 		t.Errorf("after a restart: got %+v", next)
 	}
@@ -101,7 +101,7 @@ func TestWebPush(t *testing.T) {
 }
 
 // pushManager stands in for the browser's way to a push service, which a test's
-// browser does not have. Like the real one it wants the person's permission, a
+// browser does not have. Like the real one it wants the user's permission, a
 // promise of notices, and a key of P-256; the subscription outlasts a reload.
 const pushManager = `Object.assign(PushManager.prototype, {
 	async getSubscription() {
@@ -120,9 +120,9 @@ const pushManager = `Object.assign(PushManager.prototype, {
 	},
 });`
 
-// TestWebPushPage: the page asks the person, subscribes with the server's key and
-// tells the server; a sign-in rings through the push service; the service worker
-// shows a notice; the person opens the page and approves.
+// TestWebPushPage: the page asks the user, subscribes with the server's key and
+// tells the server; a sign-in notifies through the push service; the service worker
+// shows a notice; the user opens the page and approves.
 func TestWebPushPage(t *testing.T) {
 	t.Parallel()
 	p, service := webPushSite(t)
@@ -131,14 +131,14 @@ func TestWebPushPage(t *testing.T) {
 	page.do("Page.addScriptToEvaluateOnNewDocument", object{"source": fmt.Sprintf(pushManager, service.Subscribe("alice's phone"))})
 	page.visit(p.link("alice"))
 	page.click("Add this device")
-	page.sees("Ring when a request comes, also while this page is closed.")
+	page.sees("Notify me when a request comes, also while this page is closed.")
 	page.click("Turn on")
 	b.must("", "Browser.grantPermissions", object{"browserContextId": page.context, "permissions": []string{"notifications"}}, nil)
 	page.until("!document.getElementById('setup').innerText.includes('Notifications')")
 	page.click("Devices")
 	page.until("document.querySelector('#device-list .marks').innerText.includes('notifications')")
 
-	rings := func() {
+	prompts := func() {
 		t.Helper()
 		page.click("Requests")
 		answer := p.login("127.0.0.1", alice)
@@ -149,7 +149,7 @@ func TestWebPushPage(t *testing.T) {
 		var key string
 		if err := page.eval("btoa(String.fromCharCode(...JSON.parse(localStorage.getItem('test.key'))))", &key); err != nil ||
 			strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(key) != m.Sender {
-			t.Errorf("subscribed with %s, rung with %s (%v)", key, m.Sender, err)
+			t.Errorf("subscribed with %s, notified with %s (%v)", key, m.Sender, err)
 		}
 		page.push(m.Text)
 		page.until("navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((all) => all.length === 1 && all[0].title === 'Sign-in request')")
@@ -157,7 +157,7 @@ func TestWebPushPage(t *testing.T) {
 		gets(t, answer, "Access-Accept")
 		page.click("Done")
 	}
-	rings()
+	prompts()
 
 	// The server's key is another one: the page subscribes again when it is opened.
 	if err := page.eval("localStorage.setItem('test.key', JSON.stringify([4, ...Array(64).fill(0)]))", nil); err != nil {
@@ -166,9 +166,9 @@ func TestWebPushPage(t *testing.T) {
 	page.do("Page.reload", nil)
 	page.until("localStorage.getItem('test.key')?.includes(',0,0,0,0,0,0,') === false")
 	page.sees("Connected")
-	rings()
+	prompts()
 
-	// Removed by the person: nothing rings any more.
+	// Removed by the user: nothing is notified any more.
 	page.click("Devices")
 	page.until("document.querySelector('#device-list .actions')")
 	if err := page.eval("document.querySelector('#device-list .bad').click()", nil); err != nil {
@@ -201,7 +201,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	})
 	ph := p.enroll("alice")
 	ph.subscribe(service, "alice's phone")
-	s := p.seat("127.0.0.1")
+	s := p.nasSocket("127.0.0.1")
 	start := time.Now()
 	r := s.start(signIn("alice", ""))
 	ph.decide(ph.prompt(), device.ActionApprove, "")
@@ -213,7 +213,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	v := ph.prompt()
 	select {
 	case <-asked:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the service was not asked")
 	}
 	ph.decide(v, device.ActionDeny, "")
@@ -226,11 +226,11 @@ func TestWebPushServiceHangs(t *testing.T) {
 
 // TestWebPushServiceAnswers: whatever a push service answers, the login is
 // approved on the open page; a subscription that is over is forgotten, and what
-// can be sent later is sent again; and the next request rings.
+// can be sent later is sent again; and the next request is notified.
 func TestWebPushServiceAnswers(t *testing.T) {
 	t.Parallel()
 	p, service := webPushSite(t)
-	ph, s := p.enroll("alice"), p.seat("127.0.0.1")
+	ph, s := p.enroll("alice"), p.nasSocket("127.0.0.1")
 	for i, c := range []struct {
 		status, asked int
 		over          bool

@@ -144,7 +144,7 @@ func Variant(zero any, m map[string]any) any {
 	return p
 }
 
-// Where names a key of a file to people: FILE:LINE: key.
+// Where names a key of a file to readers: FILE:LINE: key.
 func Where(file string, line int, key string) string {
 	return fmt.Sprintf("%s:%d: %s", file, line, key)
 }

@@ -1,4 +1,4 @@
-// Package bound keeps what strangers can make grow within limits of number and
+// Package bound keeps what unknown callers can make grow within limits of number and
 // time. It has no goroutine, and imports nothing of ours, so that every package
 // may use it.
 //

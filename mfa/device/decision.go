@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Action is what the person decided.
+// Action is what the user decided.
 type Action string
 
 // The actions.
@@ -18,7 +18,7 @@ const (
 	ActionNotMe   Action = "not_me"
 )
 
-// Surface is where on the device the person decided. The device says so itself,
+// Surface is where on the device the user decided. The device says so itself,
 // and signs it.
 type Surface string
 
@@ -36,7 +36,7 @@ type Outcome string
 const (
 	OutcomeApproved    Outcome = "approved"
 	OutcomeDenied      Outcome = "denied"
-	OutcomeReported    Outcome = "reported" // denied, and reported as somebody else's sign-in
+	OutcomeReported    Outcome = "reported" // denied, and reported as someone else's sign-in
 	OutcomeWrongNumber Outcome = "wrong_number"
 )
 
@@ -46,13 +46,13 @@ type Decision struct {
 	Device    string // id of the device
 	Prompt    string // id of the prompt
 	Action    Action
-	Number    string  // what the person typed; only with ActionApprove
+	Number    string  // what the user typed; only with ActionApprove
 	Surface   Surface // where; of a version before VersionCode empty, which is the app
 	Signature []byte
 	Assertion []byte // of the device's passkey over Challenge, as JSON; empty: none
 }
 
-// input binds the decision to the device, the person and the prompt.
+// input binds the decision to the device, the user and the prompt.
 func (d Decision) input(user string) []byte {
 	fields := []string{"radmatch decision", strconv.Itoa(d.Version), d.Device, user, d.Prompt, string(d.Action), d.Number}
 	if d.Version >= VersionCode {
@@ -124,7 +124,7 @@ type DecisionRequest struct {
 // DecisionResponse is the answer to a DecisionRequest.
 type DecisionResponse struct {
 	Outcome Outcome `json:"outcome"`
-	// Code is to be shown to the person, who types it where they sign in, until
+	// Code is to be shown to the user, who types it where they sign in, until
 	// CodeExpires. It is a secret: it goes to the device that approved, and nowhere
 	// else. Empty: an approval is all that was asked for.
 	Code        string    `json:"code,omitempty"`

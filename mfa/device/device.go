@@ -44,7 +44,7 @@ type Registrations interface {
 // ErrNameTaken means that another device of the user has the name.
 var ErrNameTaken = errors.New("another device of this user has this name")
 
-// SameName reports whether people would take two names of devices for one.
+// SameName reports whether users would take two names of devices for one.
 func SameName(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
 
 // FreeName returns name, with a number behind it where a device of the user, of
@@ -82,5 +82,5 @@ type Store interface {
 // idAlphabet has the characters of a device id.
 const idAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 
-// newID returns an id of 80 random bits that a person can type.
+// newID returns an id of 80 random bits that a user can type.
 func newID() string { return strings.ToLower(rand.Text()[:16]) }

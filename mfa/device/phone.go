@@ -100,7 +100,7 @@ func Enroll(ctx context.Context, link, name string, version int, client *http.Cl
 	}
 	p.Device, p.User = resp.Device, resp.User
 	if CheckName(resp.Name) == nil {
-		p.Name = resp.Name // the person has another device of the name that was asked for
+		p.Name = resp.Name // the user has another device of the name that was asked for
 	}
 	if p.Device == "" || len(p.Device) > MaxID || strings.Trim(p.Device, idAlphabet) != "" || p.User == "" {
 		return nil, errors.New("server: its answer to the enrolment is not one of this protocol")
@@ -117,7 +117,7 @@ func (p *Phone) Prompts(ctx context.Context) (*PromptList, error) {
 	return &l, nil
 }
 
-// Decide sends the person's decision on a prompt, as one that was made in the
+// Decide sends the user's decision on a prompt, as one that was made in the
 // app. It is sent again where no answer came: it counts once.
 func (p *Phone) Decide(ctx context.Context, v PromptView, action Action, number string) (DecisionResponse, error) {
 	body := func(version int) ([]byte, error) {

@@ -20,8 +20,8 @@ import (
 // request and signs it.
 const (
 	VersionApprove = 1 // approve, deny, not_me
-	VersionNumber  = 2 // and the number that the person typed
-	VersionCode    = 3 // and shows the code of an approval, and says where the person decided
+	VersionNumber  = 2 // and the number that the user typed
+	VersionCode    = 3 // and shows the code of an approval, and says where the user decided
 
 	MinVersion = VersionApprove
 	MaxVersion = VersionCode

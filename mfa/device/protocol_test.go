@@ -82,7 +82,7 @@ func TestEnrollRequest(t *testing.T) {
 		{name: "no key", change: func(e *EnrollRequest) { e.Key = "" }, want: ErrMalformed},
 		{name: "P-384", change: func(e *EnrollRequest) { e.Key = spki(p384.Public()) }, want: ErrMalformed},
 		{name: "RSA", change: func(e *EnrollRequest) { e.Key = spki(rsaKey.Public()) }, want: ErrMalformed},
-		{name: "somebody else's key", change: func(e *EnrollRequest) { e.Key = spki(other.Public()) }, want: ErrSignature},
+		{name: "someone else's key", change: func(e *EnrollRequest) { e.Key = spki(other.Public()) }, want: ErrSignature},
 		{name: "version 0", change: func(e *EnrollRequest) { e.Version = 0 }, want: &VersionError{}},
 		{name: "a version to come", change: func(e *EnrollRequest) { e.Version = MaxVersion + 1 }, want: &VersionError{}},
 		{name: "tampered version", tamper: func(e *EnrollRequest) { e.Version = 1 }, want: ErrSignature},

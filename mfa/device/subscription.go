@@ -11,7 +11,7 @@ import (
 // that they are encrypted with, so that the push service cannot read them (RFC
 // 8291 §2). It is never changed.
 type WebSubscription struct {
-	Endpoint string // an https URL; whoever knows it can tell the device from others: not for logs
+	Endpoint string // an https URL; anyone who knows it can tell the device from others: not for logs
 	Key      []byte // P-256 point, uncompressed
 	Auth     []byte // 16 bytes
 }

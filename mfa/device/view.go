@@ -38,11 +38,11 @@ type RequestView struct {
 	Time    time.Time `json:"time"`
 	Client  string    `json:"client,omitempty"`
 	EndUser string    `json:"end_user,omitempty"`
-	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the person's machine calls itself
+	Claimed bool      `json:"claimed,omitempty"` // EndUser is only what the user's machine calls itself
 	Source  string    `json:"source,omitempty"`
-	// Place is where Address is, for people; empty: not known, or not to be shown.
+	// Place is where Address is, for readers; empty: not known, or not to be shown.
 	Place   string     `json:"place,omitempty"`
-	Address netip.Addr `json:"-"` // of the person, where it is genuine and its place may be shown
+	Address netip.Addr `json:"-"` // of the user, where it is genuine and its place may be shown
 }
 
 // Withdrawn is the data of a withdrawn event.
@@ -99,7 +99,7 @@ func ViewOf(p *mfa.Prompt, version int) PromptView {
 	return v
 }
 
-// From says where the person sits, as far as anybody knows. What only a machine
+// From says where the user signs in, as far as anybody knows. What only a machine
 // says of itself is told as such, also where it looks like an address.
 func (r RequestView) From() string {
 	from := text.Printable(r.EndUser, MaxText)
@@ -112,7 +112,7 @@ func (r RequestView) From() string {
 	return from
 }
 
-// From says where the person sits who opened the prompt.
+// From says where the user signs in who opened the prompt.
 func (v PromptView) From() string {
 	if v.HidesPlace {
 		return "a place that is not shown here"

@@ -191,7 +191,7 @@ func (w *watch) sync(l *PromptList) error {
 func (w *watch) prompt(v PromptView) error {
 	old, known := w.live[v.ID]
 	if !known && len(w.live) == maxLive {
-		return errors.New("server: tells more requests than one person can have")
+		return errors.New("server: tells more requests than one user can have")
 	}
 	w.live[v.ID] = v
 	switch {

@@ -37,7 +37,7 @@ const (
 // where Challenges is served. Its exported fields are set before NewACME.
 //
 // Only Run asks the authority for a certificate that is not there yet: a
-// stranger's handshakes must not use up the tries that it allows.
+// unknown caller's handshakes must not use up the tries that it allows.
 type ACME struct {
 	Domains   []string // in lower case
 	Email     string   // may be empty
@@ -52,7 +52,7 @@ type ACME struct {
 	ready      map[string]bool
 }
 
-// NewACME returns a, ready for use. Whoever calls it has accepted the terms of
+// NewACME returns a, ready for use. Anyone who calls it has accepted the terms of
 // the authority.
 func NewACME(a *ACME) *ACME {
 	if a.Logger == nil {

@@ -62,7 +62,7 @@ func Believe(trusted Proxies, next http.Handler) http.Handler {
 
 // Limited returns the networks that limits of their own hold for, the narrowest
 // first. A proxy has none, nor has this machine, where a proxy may be that nobody
-// has named: all people come from there.
+// has named: all users come from there.
 func (p Proxies) Limited(remote string) []netip.Prefix {
 	n := Network(remote)
 	if !n.IsValid() || n.Addr().IsLoopback() || p.include(n.Addr()) {
@@ -71,7 +71,7 @@ func (p Proxies) Limited(remote string) []netip.Prefix {
 	return Within(n)
 }
 
-// Network is what one stranger surely holds: an IPv4 address, an IPv6 /64.
+// Network is what one unknown caller surely holds: an IPv4 address, an IPv6 /64.
 func Network(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -85,8 +85,8 @@ func Network(remote string) netip.Prefix {
 	return p
 }
 
-// Within returns n and, for IPv6, what a stranger may hold as well: providers hand
-// out a /56 for the asking, and a /48 to whoever has a site.
+// Within returns n and, for IPv6, what an unknown caller may hold as well: providers hand
+// out a /56 for the asking, and a /48 to anyone who has a site.
 func Within(n netip.Prefix) []netip.Prefix {
 	if n.Addr().Is4() {
 		return []netip.Prefix{n}

@@ -13,18 +13,18 @@ import (
 )
 
 // MaxConns is how many connections are worth having: an event stream of each of
-// 20,000 devices, and what they and strangers need beside.
+// 20,000 devices, and what they and unknown callers need beside.
 const MaxConns = 25_000
 
-// maxStrangers is how many connections there are at once that no device has
-// proved to be its own, and maxAddressStrangers how many of one address. A
+// maxUnknown is how many connections there are at once that no device has
+// proved to be its own, and maxAddressUnknown how many of one address. A
 // connection is a device's after its first signed request, within milliseconds.
 const (
-	maxStrangers        = 2048
-	maxAddressStrangers = maxStrangers / 4
+	maxUnknown        = 2048
+	maxAddressUnknown = maxUnknown / 4
 )
 
-// grace is how long a stranger's connection stays whoever comes: time enough for a
+// grace is how long an unknown caller's connection stays no matter who comes: time enough for a
 // device to sign, also when thousands come back at once.
 const grace = time.Second
 
@@ -38,11 +38,11 @@ const (
 // LimitListener bounds the connections that l has accepted at once, all together
 // and those that are no device's. Where these are too many, the oldest of them
 // gives way after its grace, and who comes waits so long: a device has its turn,
-// whatever strangers hold. Trusted proxies and this machine have no limit of their own.
+// whatever unknown callers hold. Trusted proxies and this machine have no limit of their own.
 func LimitListener(l net.Listener, trusted []netip.Prefix, conns int) net.Listener {
-	few := min(maxStrangers, max(1, conns/5))
+	few := min(maxUnknown, max(1, conns/5))
 	return &door{
-		Listener: l, trusted: trusted, limit: conns, strangersLimit: few, addressLimit: min(maxAddressStrangers, max(1, few/4)),
+		Listener: l, trusted: trusted, limit: conns, unknownLimit: few, addressLimit: min(maxAddressUnknown, max(1, few/4)),
 		connects: Rates{Every: connectRate, Burst: connectBurst}, freed: make(chan struct{}, 1),
 	}
 }
@@ -51,17 +51,17 @@ func LimitListener(l net.Listener, trusted []netip.Prefix, conns int) net.Listen
 // are too many.
 type door struct {
 	net.Listener
-	trusted        Proxies
-	limit          int // of all
-	strangersLimit int
-	addressLimit   int // of the strangers
-	connects       Rates
-	freed          chan struct{} // has room for one; told when there are fewer strangers
+	trusted      Proxies
+	limit        int // of all
+	unknownLimit int
+	addressLimit int // of the unknown callers
+	connects     Rates
+	freed        chan struct{} // has room for one; told when there are fewer unknown callers
 
-	mu        sync.Mutex
-	count     int
-	strangers list.List // of *conn, the oldest first
-	networks  Tally     // of the strangers
+	mu       sync.Mutex
+	count    int
+	unknown  list.List // of *conn, the oldest first
+	networks Tally     // of the unknown callers
 }
 
 // Accept implements net.Listener.
@@ -94,7 +94,7 @@ func (d *door) enter(c *conn, now time.Time) (pause time.Duration, ok bool) {
 	switch {
 	case crowded.IsValid():
 		old = d.oldest(func(s *conn) bool { return len(s.from) > 0 && crowded.Contains(s.from[0].Addr()) })
-	case d.strangers.Len() >= d.strangersLimit, d.count >= d.limit:
+	case d.unknown.Len() >= d.unknownLimit, d.count >= d.limit:
 		old = d.oldest(func(*conn) bool { return true })
 	}
 	switch {
@@ -105,16 +105,16 @@ func (d *door) enter(c *conn, now time.Time) (pause time.Duration, ok bool) {
 		return grace - now.Sub(old.since), !crowded.IsValid()
 	case old != nil:
 		d.forget(old)
-		_ = old.Conn.Close() // whoever serves it sees that and closes it too
+		_ = old.Conn.Close() // anyone who serves it sees that and closes it too
 	}
 	d.count++
 	c.held, c.since = true, now
-	c.place = d.strangers.PushBack(c)
+	c.place = d.unknown.PushBack(c)
 	d.networks.Add(c.from)
 	return 0, true
 }
 
-// await waits until there are fewer strangers, or for so long.
+// await waits until there are fewer unknown callers, or for so long.
 func (d *door) await(pause time.Duration) {
 	if pause <= 0 {
 		return
@@ -127,9 +127,9 @@ func (d *door) await(pause time.Duration) {
 	}
 }
 
-// oldest returns the oldest stranger that fits. The caller holds the lock.
+// oldest returns the oldest unknown caller that fits. The caller holds the lock.
 func (d *door) oldest(fits func(*conn) bool) *conn {
-	for e := d.strangers.Front(); e != nil; e = e.Next() {
+	for e := d.unknown.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*conn); fits(c) {
 			return c
 		}
@@ -137,10 +137,10 @@ func (d *door) oldest(fits func(*conn) bool) *conn {
 	return nil
 }
 
-// known takes a connection out of the strangers. The caller holds the lock.
+// known takes a connection out of the unknown callers. The caller holds the lock.
 func (d *door) known(c *conn) {
 	if c.place != nil {
-		d.strangers.Remove(c.place)
+		d.unknown.Remove(c.place)
 		c.place = nil
 		d.networks.Remove(c.from)
 		select {
@@ -167,7 +167,7 @@ type conn struct {
 
 	since time.Time
 	held  bool          // it counts; under the lock of the door
-	place *list.Element // among the strangers; nil: a device's, or not held
+	place *list.Element // among the unknown callers; nil: a device's, or not held
 
 	reads  atomic.Uint64 // that brought something
 	served uint64        // reads when the last request began; of the goroutine that serves
@@ -193,15 +193,15 @@ func (c *conn) device() {
 }
 
 // SetReadDeadline implements net.Conn. A deadline that is later than any request
-// may take is that between two requests, which a stranger has less of.
+// may take is that between two requests, which an unknown caller has less of.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if len(c.from) > 0 && time.Until(t) > RequestTimeout+time.Second && c.stranger() {
-		t = time.Now().Add(strangerIdle)
+	if len(c.from) > 0 && time.Until(t) > RequestTimeout+time.Second && c.isUnknown() {
+		t = time.Now().Add(unknownIdle)
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
-func (c *conn) stranger() bool {
+func (c *conn) isUnknown() bool {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
 	return c.place != nil
@@ -221,7 +221,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Vouch says that the connection of a request is a device's, and no stranger's.
+// Vouch says that the connection of a request is a device's, and no unknown caller's.
 func Vouch(r *http.Request) { connOf(r).device() }
 
 // connOf returns the connection of a request, nil where no door let it in.

@@ -32,7 +32,7 @@ func newDoor(t *testing.T, d *door) *doorRig {
 	return r
 }
 
-// enter has somebody connect, who is let in.
+// enter has someone connect, who is let in.
 func (r *doorRig) enter(t *testing.T, from string) (client net.Conn, server *conn) {
 	t.Helper()
 	time.Sleep(grace) // that of all before is over
@@ -52,11 +52,11 @@ func closed(client net.Conn) bool {
 	return err == io.EOF
 }
 
-// TestDoor: strangers push out each other, never a device, and no network holds more
+// TestDoor: unknown callers push out each other, never a device, and no network holds more
 // than its share.
 func TestDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newDoor(t, &door{trusted: networks("192.0.2.1/32"), limit: 10, strangersLimit: 6, addressLimit: 2})
+		r := newDoor(t, &door{trusted: networks("192.0.2.1/32"), limit: 10, unknownLimit: 6, addressLimit: 2})
 		one, _ := r.enter(t, "198.51.100.7:1")
 		two, _ := r.enter(t, "198.51.100.7:2")
 		_, three := r.enter(t, "198.51.100.7:3")
@@ -66,7 +66,7 @@ func TestDoor(t *testing.T) {
 		three.device()
 		r.enter(t, "198.51.100.7:4")
 		if closed(two) {
-			t.Error("a device's connection counts as a stranger's")
+			t.Error("a device's connection counts as an unknown caller's")
 		}
 		// One /64, one /56, and a /48 that has twice as much.
 		var six []net.Conn
@@ -82,12 +82,12 @@ func TestDoor(t *testing.T) {
 		if closed(two) {
 			t.Error("the oldest gave way before there was need")
 		}
-		// A proxy has no share of its own, but strangers are few all together.
+		// A proxy has no share of its own, but unknown callers are few all together.
 		for range 4 {
 			r.enter(t, "192.0.2.1:1")
 		}
-		if !closed(two) || r.strangers.Len() != 6 {
-			t.Errorf("%d strangers, the oldest is there", r.strangers.Len())
+		if !closed(two) || r.unknown.Len() != 6 {
+			t.Errorf("%d unknown callers, the oldest is there", r.unknown.Len())
 		}
 	})
 }
@@ -96,7 +96,7 @@ func TestDoor(t *testing.T) {
 // free again once, however often a connection is closed.
 func TestDoorFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newDoor(t, &door{limit: 3, strangersLimit: 2, addressLimit: 2})
+		r := newDoor(t, &door{limit: 3, unknownLimit: 2, addressLimit: 2})
 		var devices []*conn
 		for range 3 {
 			_, c := r.enter(t, "198.51.100.7:1")
@@ -125,7 +125,7 @@ func TestDoorFull(t *testing.T) {
 // TestConnectRate: how often an address connects is bounded too.
 func TestConnectRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newDoor(t, &door{limit: 10, strangersLimit: 6, addressLimit: 6})
+		r := newDoor(t, &door{limit: 10, unknownLimit: 6, addressLimit: 6})
 		r.connects = Rates{Every: 0.1, Burst: 3}
 		var clients []net.Conn
 		for range 3 {
@@ -143,11 +143,11 @@ func TestConnectRate(t *testing.T) {
 	})
 }
 
-// TestDoorWaits: who comes when strangers have all their places, each within its
+// TestDoorWaits: who comes when unknown callers have all their places, each within its
 // grace, waits for the first that is free, and pushes nobody out before.
 func TestDoorWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newDoor(t, &door{limit: 10, strangersLimit: 2, addressLimit: 2})
+		r := newDoor(t, &door{limit: 10, unknownLimit: 2, addressLimit: 2})
 		first, server := r.enter(t, "198.51.100.7:1")
 		second, _ := r.enter(t, "198.51.100.8:1") // a grace later
 		third, inner := net.Pipe()
@@ -167,7 +167,7 @@ func TestDoorWaits(t *testing.T) {
 			t.Errorf("they waited %v and %v", a, b)
 		}
 		if closed(first) || !closed(second) || closed(third) {
-			t.Error("the oldest stranger is not the one who gave way")
+			t.Error("the oldest unknown caller is not the one who gave way")
 		}
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestRatesAreBounded: strangers from everywhere fill no memory, those who came
+// TestRatesAreBounded: unknown callers from everywhere fill no memory, those who came
 // before keep what they have, and later there is room again.
 func TestRatesAreBounded(t *testing.T) {
 	r := Rates{Every: 1, Burst: 2}

@@ -11,17 +11,17 @@ import (
 // or one event.
 const RequestTimeout = 10 * time.Second
 
-// The limits of what a stranger can send.
+// The limits of what an unknown caller can send.
 const (
 	maxHeaderBytes = 16 << 10
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = time.Minute // between two requests of a device or a proxy
-	strangerIdle   = 5 * time.Second
+	unknownIdle    = 5 * time.Second
 )
 
 // NewHTTPServer returns a server for h with limits on time and size that suit a
 // front door and event streams. Errors of single connections go to log at debug
-// level: they are mostly a stranger's.
+// level: they are mostly an unknown caller's.
 func NewHTTPServer(h http.Handler, log *zap.Logger) *http.Server {
 	if log == nil {
 		log = zap.NewNop()

@@ -19,40 +19,40 @@ func (r *rig) sent(authenticator byte) *mfa.Request {
 // Only the very same one is let in without another prompt.
 func TestRestoreAccepted(t *testing.T) {
 	tests := map[string]struct {
-		client  func(c *mfa.Client)
-		between func(r *rig)
-		again   func(q *mfa.Request, r *rig)
-		rings   bool
-		reason  mfa.Reason // where it neither rings nor is accepted
+		client   func(c *mfa.Client)
+		between  func(r *rig)
+		again    func(q *mfa.Request, r *rig)
+		prompted bool
+		reason   mfa.Reason // where it neither sends a prompt nor is accepted
 	}{
 		"the same packet":        {},
 		"unsigned, as the first": {},
 		"just in time":           {between: func(*rig) { time.Sleep(29 * time.Second) }},
-		"too late":               {between: func(*rig) { time.Sleep(30 * time.Second) }, rings: true},
+		"too late":               {between: func(*rig) { time.Sleep(30 * time.Second) }, prompted: true},
 		"timeout unknown, soon": {
 			between: func(*rig) { time.Sleep(9 * time.Second) },
 			again:   func(q *mfa.Request, _ *rig) { q.GivesUp = time.Time{} },
 		},
 		"timeout unknown, late": {
-			between: func(*rig) { time.Sleep(10 * time.Second) },
-			again:   func(q *mfa.Request, _ *rig) { q.GivesUp = time.Time{} },
-			rings:   true,
+			between:  func(*rig) { time.Sleep(10 * time.Second) },
+			again:    func(q *mfa.Request, _ *rig) { q.GivesUp = time.Time{} },
+			prompted: true,
 		},
 		"no NAS waits that long": {
-			between: func(*rig) { time.Sleep(60 * time.Second) },
-			again:   func(q *mfa.Request, _ *rig) { q.GivesUp = q.Received.Add(5 * time.Minute) },
-			rings:   true,
+			between:  func(*rig) { time.Sleep(60 * time.Second) },
+			again:    func(q *mfa.Request, _ *rig) { q.GivesUp = q.Received.Add(5 * time.Minute) },
+			prompted: true,
 		},
 
-		"another authenticator":     {again: func(q *mfa.Request, _ *rig) { q.Authenticator[15]++ }, rings: true},
-		"no authenticator":          {again: func(q *mfa.Request, _ *rig) { q.Authenticator = [16]byte{} }, rings: true},
-		"another identifier":        {again: func(q *mfa.Request, _ *rig) { q.ID++ }, rings: true},
-		"another source":            {again: func(q *mfa.Request, _ *rig) { q.Source = "192.0.2.1:40001" }, rings: true},
-		"another end-user field":    {again: func(q *mfa.Request, _ *rig) { q.EndUser = "203.0.113.66" }, rings: true},
-		"another spelling":          {again: func(q *mfa.Request, _ *rig) { q.User = mfa.NameOf(`CORP\alice`) }, rings: true},
-		"another user":              {again: func(q *mfa.Request, _ *rig) { q.User = mfa.NameOf("carol") }, rings: true},
-		"another client of a group": {again: func(q *mfa.Request, r *rig) { q.Client = r.newClient("vpn2", "edge") }, rings: true},
-		"no signature":              {again: func(q *mfa.Request, _ *rig) { q.Signed = false }, rings: true},
+		"another authenticator":     {again: func(q *mfa.Request, _ *rig) { q.Authenticator[15]++ }, prompted: true},
+		"no authenticator":          {again: func(q *mfa.Request, _ *rig) { q.Authenticator = [16]byte{} }, prompted: true},
+		"another identifier":        {again: func(q *mfa.Request, _ *rig) { q.ID++ }, prompted: true},
+		"another source":            {again: func(q *mfa.Request, _ *rig) { q.Source = "192.0.2.1:40001" }, prompted: true},
+		"another end-user field":    {again: func(q *mfa.Request, _ *rig) { q.EndUser = "203.0.113.66" }, prompted: true},
+		"another spelling":          {again: func(q *mfa.Request, _ *rig) { q.User = mfa.NameOf(`CORP\alice`) }, prompted: true},
+		"another user":              {again: func(q *mfa.Request, _ *rig) { q.User = mfa.NameOf("carol") }, prompted: true},
+		"another client of a group": {again: func(q *mfa.Request, r *rig) { q.Client = r.newClient("vpn2", "edge") }, prompted: true},
+		"no signature":              {again: func(q *mfa.Request, _ *rig) { q.Signed = false }, prompted: true},
 		"another plan": {again: func(q *mfa.Request, r *rig) {
 			q.Client = r.newClient("vpn", "edge")
 			q.Client.NumberInPrompt = true
@@ -68,20 +68,20 @@ func TestRestoreAccepted(t *testing.T) {
 				time.Sleep(time.Second)
 				r.users.set("alice", func(u *mfa.User) { u.Unblocked = time.Now() })
 			},
-			rings: true,
+			prompted: true,
 		},
 		"not me at another prompt": {
 			between: func(r *rig) { r.users.set("alice", func(u *mfa.User) { u.PushBlocked = []string{"edge"} }) },
 			reason:  mfa.ReasonPushBlocked,
 		},
-		"the device is removed": {between: func(r *rig) { r.users.remove("d1") }, rings: true},
+		"the device is removed": {between: func(r *rig) { r.users.remove("d1") }, prompted: true},
 		"the clock was set back": {
 			between: func(r *rig) {
 				events := r.journal.all()
 				events[0].Time = events[0].Time.Add(time.Second)
 				r.Pending.RestoreAccepted(events, time.Now())
 			},
-			rings: true,
+			prompted: true,
 		},
 		"the server is about to end": {between: func(r *rig) { r.Pending.Drain() }, reason: mfa.ReasonOverload},
 		"exempt by now": {again: func(q *mfa.Request, r *rig) {
@@ -110,7 +110,7 @@ func TestRestoreAccepted(t *testing.T) {
 				}
 				again := r.send(q)
 				switch {
-				case tt.rings:
+				case tt.prompted:
 					again.wantWaits()
 					r.prompted(2)
 				case tt.reason != "":

@@ -225,7 +225,7 @@ func TestAppended(t *testing.T) {
 			}
 			r.prompted(0)
 		},
-		"a wrong code in place of a push rings nowhere": func(t *testing.T, r *rig) {
+		"a wrong code in place of a push sends no prompt": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			r.sendTyped("alice", "right,000000").want(mfa.Reject, mfa.ReasonWrongCode)
 			r.prompted(0)
@@ -295,7 +295,7 @@ func TestAppended(t *testing.T) {
 				t.Error("the code was examined")
 			}
 		},
-		"the same seat ends its old dialog": func(t *testing.T, r *rig) {
+		"the same origin ends its old dialog": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			r.client.Prompts = true
 			old := r.sendTyped("bob", "right")
@@ -386,9 +386,9 @@ func TestAppendedGuessing(t *testing.T) {
 			r.appends(mfa.AppendSuffix)
 			r.client.Prompts = true
 			hers := r.send(r.request("alice"))
-			for i, seat := range []string{"203.0.113.66", "198.51.100.7"} {
+			for i, endUser := range []string{"203.0.113.66", "198.51.100.7"} {
 				q := r.request("alice")
-				q.EndUser, q.Cred = seat, mfa.Password("right000000")
+				q.EndUser, q.Cred = endUser, mfa.Password("right000000")
 				theirs := r.send(q)
 				theirs.want(mfa.Challenge, mfa.ReasonAppendedCode)
 				hers.wantWaits()
@@ -400,7 +400,7 @@ func TestAppendedGuessing(t *testing.T) {
 				r.sendAnswer(theirs, "").want(mfa.Reject, mfa.ReasonStateUnknown)
 			}
 		},
-		"over styles and seats": func(t *testing.T, r *rig) {
+		"over styles and origins": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			r.client.Prompts = true
 			for i := range 20 {

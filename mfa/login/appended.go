@@ -22,7 +22,7 @@ var errStaticForm = errors.New("malformed SCRV1")
 // The one split is made before the primary is asked and is never tried anew, so
 // that one attempt is one bind and counts once in a directory's lockout. What
 // decides it is whether the tail has the form of one of the user's codes: the
-// password of somebody without one is touched only where it ends in the delimiter
+// password of someone without one is touched only where it ends in the delimiter
 // and "push".
 func (e *Engine) part(ctx context.Context, r *mfa.Request) (cred mfa.Credential, code string, err error) {
 	typed, ok := r.Cred.(mfa.Password)

@@ -22,7 +22,7 @@ func TestExemptLogins(t *testing.T) {
 			r.send(q).want(mfa.Accept, mfa.ReasonExemptAddress)
 			r.prompted(0)
 		},
-		"the seat is no address": func(t *testing.T, r *rig) {
+		"the end-user field is no address": func(t *testing.T, r *rig) {
 			r.client.ExemptAddresses = prefixList("0.0.0.0/0")
 			a := r.send(r.request("alice")) // its EndUser looks like one, its Address is not known
 			a.wantWaits()

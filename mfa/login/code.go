@@ -212,31 +212,31 @@ func (e *Engine) givenUp(w *pendingLogin, reason mfa.Reason, user mfa.User, text
 	return verdict{Decision: w.decide(mfa.Reject, reason), event: ev}
 }
 
-// maxKnocks is how often one login may ask whether the prompt in its way is gone.
-const maxKnocks = 8
+// maxAskedGone is how often one login may ask whether the prompt in its way is gone.
+const maxAskedGone = 8
 
-// knock says at an unsigned client that another prompt of the user is open: it may be
+// askWhetherGone says at an unsigned client that another prompt of the user is open: it may be
 // that of a window that was closed, and to join it the request would have to be
 // signed. It reports false where the client can show no challenge. A signed request
 // hears nothing, as its NAS may send it again under other identifiers.
-func (e *Engine) knock(ctx context.Context, w *pendingLogin, p waiter) bool {
-	if p.Signed || !p.Dialog.Codes || w.Knocks >= maxKnocks {
+func (e *Engine) askWhetherGone(ctx context.Context, w *pendingLogin, p waiter) bool {
+	if p.Signed || !p.Dialog.Codes || w.AskedGone >= maxAskedGone {
 		return false
 	}
 	l := w.Login
 	l.Plan, l.Reason, l.Number, l.Requests = mfa.PlanDeny, mfa.ReasonPromptPending, "", nil
-	l.Knocks++
+	l.AskedGone++
 	k := newPendingLogin(l, p.Client)
-	k.knocks = true
+	k.asksGone = true
 	if e.openDialog(ctx, k, p) {
 		e.challenge(ctx, k, p, messageAnother)
 	}
 	return true
 }
 
-// knockAgain goes on with a login whose user says that the other prompt is gone: from
+// afterOtherPrompt goes on with a login whose user says that the other prompt is gone: from
 // the plan on, with a prompt of its own.
-func (e *Engine) knockAgain(ctx context.Context, c *challenge) {
+func (e *Engine) afterOtherPrompt(ctx context.Context, c *challenge) {
 	var packets []waiter
 	e.Pending.settle(ctx, c.w, func() verdict {
 		packets = e.Pending.remove(c.w, mfa.Decision{})

@@ -31,7 +31,7 @@ func (r *rig) guessCodes() (n int) {
 	return 0
 }
 
-// Whoever has the password guesses codes whenever they may: each lock in a row is
+// Anyone who has the password guesses codes whenever they may: each lock in a row is
 // longer, the first one is reported, and after 100 wrong ones only an operator
 // opens them again.
 func TestCodesInARow(t *testing.T) {

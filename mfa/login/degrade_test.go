@@ -27,10 +27,10 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// TestDegrade: a request is held as long as its NAS waits, and not longer.
+// TestDegrade: a request waits as long as its NAS does, and not longer.
 func TestDegrade(t *testing.T) {
 	// degraded opens alice's prompt and waits until her client shows a challenge.
-	degraded := func(r *rig) (*ring, *answer) {
+	degraded := func(r *rig) (*shownPrompt, *answer) {
 		a := r.send(r.patient(10 * time.Second))
 		pass(9500 * time.Millisecond)
 		a.wantWaits()
@@ -60,7 +60,7 @@ func TestDegrade(t *testing.T) {
 			g.decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
-		"approved while it is held": func(t *testing.T, r *rig) {
+		"approved while it waits": func(t *testing.T, r *rig) {
 			a := r.send(r.patient(10 * time.Second))
 			pass(9 * time.Second)
 			r.prompted(1).decides(nil)
@@ -317,16 +317,16 @@ func TestDegradeBehindApproval(t *testing.T) {
 				if protocol != "PAP" {
 					q.Cred = mfa.MSCHAPv2{}
 				}
-				held := r.send(q)
+				waiters := r.send(q)
 				pass(9 * time.Second)
 				r.codes.slow = make(chan struct{})
 				wrong := r.ok(shown, "000000", time.Minute) // its examination holds the turn
-				pass(time.Second)                           // the held one waits for the turn to degrade
+				pass(time.Second)                           // the waiting one waits for the turn to degrade
 				r.prompted(1).decides(nil)                  // and behind it the approval
 				close(r.codes.slow)
 				synctest.Wait()
 				wrong.want(mfa.Challenge, "")
-				held.want(mfa.Accept, mfa.ReasonApproveDeny)
+				waiters.want(mfa.Accept, mfa.ReasonApproveDeny)
 			})
 		})
 	}

@@ -11,7 +11,7 @@ import (
 
 // fromDevice opens alice's prompt whose device shows a code, at a client that
 // shows no message, and returns it with the packet that was challenged.
-func (r *rig) fromDevice(t *testing.T) (*ring, *answer) {
+func (r *rig) fromDevice(t *testing.T) (*shownPrompt, *answer) {
 	t.Helper()
 	r.hidesMessage(r.client)
 	a := r.send(r.request("alice"))
@@ -26,7 +26,7 @@ func (r *rig) fromDevice(t *testing.T) (*ring, *answer) {
 }
 
 // wrong returns a code that is not the device's.
-func (g *ring) wrong() string {
+func (g *shownPrompt) wrong() string {
 	b := []byte(g.Code)
 	b[5] = '0' + (b[5]-'0'+1)%10
 	return string(b)
@@ -37,7 +37,7 @@ func (r *rig) hidesMessage(c *mfa.Client) {
 }
 
 // typed answers a's challenge with what the device shows.
-func (r *rig) typed(a *answer, g *ring) *answer { return r.sendAnswer(a, string(g.Code)) }
+func (r *rig) typed(a *answer, g *shownPrompt) *answer { return r.sendAnswer(a, string(g.Code)) }
 
 func TestCodeFromDevice(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
@@ -58,7 +58,7 @@ func TestCodeFromDevice(t *testing.T) {
 				t.Errorf("the right code counts as %d wrong ones", n)
 			}
 		},
-		"as a person writes it": func(t *testing.T, r *rig) {
+		"as a user writes it": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)
 			g.decides(nil)
 			r.sendAnswer(a, " "+string(g.Code[:3])+" "+string(g.Code[3:])+" ").want(mfa.Accept, mfa.ReasonCodeMatch)
@@ -210,7 +210,7 @@ func TestCodeFromDevice(t *testing.T) {
 			r.lockCodes("alice")
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonCodesLocked)
 			if n := len(r.phone.all()); n != 0 {
-				t.Errorf("%d devices ring for nothing", n)
+				t.Errorf("got %d prompts that nobody can answer; want none", n)
 			}
 		},
 		"codes get locked after the approval": func(t *testing.T, r *rig) {
@@ -221,7 +221,7 @@ func TestCodeFromDevice(t *testing.T) {
 			}
 			r.typed(a, g).want(mfa.Reject, mfa.ReasonCodesLocked)
 		},
-		"a prompt rings no longer than its code is good": func(t *testing.T, r *rig) {
+		"a prompt is shown no longer than its code is good": func(t *testing.T, r *rig) {
 			r.hidesMessage(r.client)
 			r.client.ChallengeTTL = 20 * time.Second
 			r.send(r.request("alice"))
@@ -278,7 +278,7 @@ func TestCodeFromDeviceGuessedInParallel(t *testing.T) {
 	})
 }
 
-// OK, which people press by habit, waits for the device and is then asked again.
+// OK, which users press by habit, waits for the device and is then asked again.
 func TestCodeFromDeviceOK(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"OK, then the approval": func(t *testing.T, r *rig) {
@@ -303,7 +303,7 @@ func TestCodeFromDeviceOK(t *testing.T) {
 			g.decides(mfa.ErrRejected)
 			ok.want(mfa.Reject, mfa.ReasonPushDenied)
 		},
-		"OK, and the client gives up before the person decides": func(t *testing.T, r *rig) {
+		"OK, and the client gives up before the user decides": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)
 			q := r.reply(a, "")
 			q.GivesUp = time.Now().Add(10 * time.Second)
@@ -345,7 +345,7 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			r.prompted(1)
 			r.typed(b, g).want(mfa.Accept, mfa.ReasonCodeMatch)
 		},
-		"from another seat": func(t *testing.T, r *rig) {
+		"from another origin": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)
 			g.decides(nil)
 			q := r.request("alice")
@@ -370,11 +370,11 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			for range maxChallenges - 1 {
 				r.send(r.request("alice")).want(mfa.Challenge, "")
 			}
-			held := r.send(r.request("alice"))
-			held.wantWaits()
+			waiters := r.send(r.request("alice"))
+			waiters.wantWaits()
 			g.decides(nil)
 			r.typed(a, g).want(mfa.Accept, mfa.ReasonCodeMatch)
-			held.want(mfa.Reject, mfa.ReasonWrongCode)
+			waiters.want(mfa.Reject, mfa.ReasonWrongCode)
 		},
 		"a wrong code, while the right one is being committed": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A person closes the passcode window, as often as they like, and tries again: the
+// A user closes the passcode window, as often as they like, and tries again: the
 // newest dialog works, whatever the client signs or tells of the user.
 func TestNewestDialogGoesOn(t *testing.T) {
 	unsigned := func(r *rig) *mfa.Request {
@@ -41,7 +41,7 @@ func TestNewestDialogGoesOn(t *testing.T) {
 			}
 			r.sendAnswer(r.send(unsigned(r)), "123456").want(mfa.Accept, "")
 		},
-		"somebody who has the password, from elsewhere, pushes out themselves": func(t *testing.T, r *rig) {
+		"someone who has the password, from elsewhere, pushes out themselves": func(t *testing.T, r *rig) {
 			owner := r.send(r.request("bob"))
 			for range 20 {
 				q := r.request("bob")
@@ -50,17 +50,17 @@ func TestNewestDialogGoesOn(t *testing.T) {
 			}
 			r.sendAnswer(owner, "123456").want(mfa.Accept, "")
 		},
-		"what rings goes on": func(t *testing.T, r *rig) {
+		"an open prompt goes on": func(t *testing.T, r *rig) {
 			r.users.set("bob", func(u *mfa.User) { u.Devices, u.Codes = 1, 1 })
-			ringing := r.send(r.request("bob"))
-			ringing.wantWaits()
+			prompting := r.send(r.request("bob"))
+			prompting.wantWaits()
 			r.users.set("bob", func(u *mfa.User) { u.Default = mfa.MethodOTP })
 			r.dialogs(maxDialogs + 1)
 			if n := r.journal.count(mfa.ReasonSuperseded); n != 1 {
 				t.Errorf("%d gave way", n)
 			}
 			r.prompted(1).decides(nil)
-			ringing.want(mfa.Accept, mfa.ReasonApproveDeny)
+			prompting.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
 		"a prompt has a place of its own": func(t *testing.T, r *rig) {
 			r.dialogs(maxDialogs)
@@ -138,7 +138,7 @@ func TestDialogsInParallel(t *testing.T) {
 }
 
 // Dialogs of a primary's own question come before any password. Who types a name
-// takes no place of its owner, nor of somebody elsewhere.
+// takes no place of its owner, nor of someone elsewhere.
 func TestQuestionsCountByOrigin(t *testing.T) {
 	ask := func(r *rig, endUser string) *answer {
 		q := r.request("bob")
@@ -169,7 +169,7 @@ func TestQuestionsCountByOrigin(t *testing.T) {
 			}
 			r.sendAnswer(own[0], "123456").want(mfa.Accept, "")
 		},
-		"where nothing tells people apart": func(t *testing.T, r *rig) {
+		"where nothing tells users apart": func(t *testing.T, r *rig) {
 			r.asks()
 			r.Pending.MaxPerClient = 100
 			first := ask(r, "")
@@ -218,7 +218,7 @@ func TestCancelled(t *testing.T) {
 				r.send(cancel(r, r.send(r.request("alice")))).want(mfa.Reject, mfa.ReasonAbandoned)
 			}
 			if g := r.prompted(r.Fatigue.Max); !g.withdrawn() {
-				t.Error("the device still rings")
+				t.Error("the device still shows the prompt")
 			}
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited) // cancelled ones count
 			r.forgivesNothing(t)
@@ -231,7 +231,7 @@ func TestCancelled(t *testing.T) {
 			r.prompted(1).decides(nil)
 			r.sendAnswer(other, "").want(mfa.Accept, "")
 		},
-		"somebody else's State": func(t *testing.T, r *rig) {
+		"someone else's State": func(t *testing.T, r *rig) {
 			a := r.send(r.request("bob"))
 			q := cancel(r, a)
 			q.User = mfa.NameOf("alice")
@@ -295,7 +295,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			r.client.PushTimeout = time.Hour
 			r.send(unsigned(r))
 			again := r.send(unsigned(r))
-			for range maxKnocks - 1 {
+			for range maxAskedGone - 1 {
 				again = ok(r, again)
 			}
 			ok(r, again).want(mfa.Reject, mfa.ReasonPromptPending)
@@ -347,7 +347,7 @@ func TestDeadPrompt(t *testing.T) {
 			a.wantWaits()
 			live := r.prompted(2)
 			if !r.phone.all()[0].withdrawn() {
-				t.Error("the dead prompt still rings")
+				t.Error("the dead prompt is still shown")
 			}
 			live.decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)

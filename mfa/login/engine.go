@@ -53,7 +53,7 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 	r := p.Request
 	l := e.login(r, &identity, "")
 	if relayed != nil {
-		l.ID, l.Started, l.Rounds, l.Knocks = relayed.ID, relayed.Started, relayed.Rounds, relayed.Knocks
+		l.ID, l.Started, l.Rounds, l.AskedGone = relayed.ID, relayed.Started, relayed.Rounds, relayed.AskedGone
 	}
 	user, err := e.Directory.User(ctx, identity.Name)
 	if err != nil {
@@ -152,8 +152,8 @@ func (e *Engine) answer(ctx context.Context, p waiter) {
 		}
 		e.watch(c.w, p.Request)
 		e.claim(ctx, c.w)
-	case c.w.knocks:
-		e.knockAgain(ctx, c)
+	case c.w.asksGone:
+		e.afterOtherPrompt(ctx, c)
 	case c.asks != nil:
 		e.carryOn(ctx, c, p, text)
 	default:
@@ -187,7 +187,7 @@ func (e *Engine) shed(ctx context.Context, w *pendingLogin, p waiter, what openi
 	d := mfa.Decision{LoginID: w.ID}
 	switch what {
 	case promptPending:
-		if e.knock(ctx, w, p) {
+		if e.askWhetherGone(ctx, w, p) {
 			return
 		}
 		d.Reason = mfa.ReasonPromptPending

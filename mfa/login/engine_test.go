@@ -107,7 +107,7 @@ func TestPasscode(t *testing.T) {
 				t.Error("the code was examined")
 			}
 		},
-		"the same seat dials again": func(t *testing.T, r *rig) {
+		"the same origin dials again": func(t *testing.T, r *rig) {
 			old := r.send(r.request("bob"))
 			a := r.send(r.request("bob"))
 			if r.Pending.Len() != 1 || r.journal.count(mfa.ReasonSuperseded) != 1 {
@@ -116,7 +116,7 @@ func TestPasscode(t *testing.T) {
 			r.sendAnswer(old, "123456").want(mfa.Reject, mfa.ReasonStateUnknown)
 			r.sendAnswer(a, "123456").want(mfa.Accept, "")
 		},
-		"seats that cannot be told apart do not end each other's dialogs": func(t *testing.T, r *rig) {
+		"origins that cannot be told apart do not end each other's dialogs": func(t *testing.T, r *rig) {
 			var all []*answer
 			for range 2 {
 				q := r.request("bob")
@@ -337,7 +337,7 @@ func TestLockout(t *testing.T) {
 	})
 }
 
-// TestGuessesInParallel: whoever knows the password opens 2,000 logins at once
+// TestGuessesInParallel: anyone who knows the password opens 2,000 logins at once
 // and answers each.
 func TestGuessesInParallel(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
@@ -427,7 +427,7 @@ func TestLoginIsPlainData(t *testing.T) {
 		for _, f := range reflect.VisibleFields(reflect.TypeFor[Login]()) {
 			if reflect.ValueOf(want).FieldByIndex(f.Index).IsZero() {
 				switch f.Name {
-				case "Wrong", "Rounds", "Knocks": // none yet
+				case "Wrong", "Rounds", "AskedGone": // none yet
 				case "Text": // only where nobody is asked
 				case "Claimed", "HideClient", "HidePlace": // see TestHiddenFromDevices
 				default:

@@ -109,7 +109,7 @@ func TestFailures(t *testing.T) {
 							})
 							login(r)
 							if reached && accepts(r) {
-								t.Errorf("%s: call %d of %s: %s, and somebody got in", way, call, seam, kind)
+								t.Errorf("%s: call %d of %s: %s, and someone got in", way, call, seam, kind)
 							}
 							time.Sleep(5 * time.Minute)
 							if n := r.Pending.Len(); n != 0 {

@@ -281,7 +281,7 @@ func (p *primary) ask(user string) (name string, groups []string, err error) {
 	return user[strings.IndexByte(user, '\\')+1:], groups, err
 }
 
-// Find knows everybody but nobody, and strangers, whom it finds and does not know.
+// Find knows every user but "nobody", and finds "unsure" without knowing them.
 func (p *primary) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
 	user := who.Sent()
 	name, groups, err := p.ask(user)
@@ -295,7 +295,7 @@ func (p *primary) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
 		return mfa.Identity{}, fmt.Errorf("no user %q: %w", user, mfa.ErrRejected)
 	}
 	return mfa.Identity{
-		Name: mfa.NameOf(strings.ToLower(name)), Known: name != "stranger", Disabled: name == "gone", Groups: mfa.GroupsOf(groups...),
+		Name: mfa.NameOf(strings.ToLower(name)), Known: name != "unsure", Disabled: name == "gone", Groups: mfa.GroupsOf(groups...),
 		Attributes: []mfa.Attribute{{Type: 27, Value: []byte("of " + name)}},
 	}, nil
 }

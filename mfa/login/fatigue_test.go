@@ -85,7 +85,7 @@ func TestFatigue(t *testing.T) {
 			r.send(r.mschap("alice", 1)).want(mfa.Reject, mfa.ReasonPushLimited)
 			r.prompted(6)
 		},
-		"a number does not ring without end": func(t *testing.T, r *rig) {
+		"prompts with a number are limited too": func(t *testing.T, r *rig) {
 			r.client.TypesNumbers = true
 			r.PromptLimit.Window = time.Hour
 			for range 100 {
@@ -134,7 +134,7 @@ func TestFatigue(t *testing.T) {
 				a.want(mfa.Accept, "")
 			}
 		},
-		// Somebody who knows the password must not ring without end by ending
+		// Someone who knows the password must not send prompts without end by ending
 		// each prompt with wrong codes.
 		"wrong codes": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
@@ -150,15 +150,15 @@ func TestFatigue(t *testing.T) {
 				}
 			}
 			if n := len(r.phone.all()); n > r.Fatigue.Max {
-				t.Errorf("the phone rang %d times", n)
+				t.Errorf("got %d prompts on the phone", n)
 			}
 		},
 	})
 }
 
 // A request that was to join a prompt, and finds it ended in between, does not
-// ring beyond the limits: of a flood of them one would at each end of a prompt.
-func TestLimitsAreReadAtTheRing(t *testing.T) {
+// send prompts beyond the limits: of a flood of them one would at each end of a prompt.
+func TestLimitsAreReadAtThePrompt(t *testing.T) {
 	for name, limit := range map[string]func(r *rig){
 		"all prompts":  func(r *rig) { r.PromptLimit.Max = 1 },
 		"denied alone": func(r *rig) { r.Fatigue.Max = 1 },

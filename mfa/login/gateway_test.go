@@ -92,7 +92,7 @@ func TestGateway(t *testing.T) {
 		},
 		"not known to the primary, and a match is not required": func(t *testing.T, r *rig, c *mfa.Client) {
 			c.RequireUserMatch = false
-			r.send(r.desktop(c, "stranger")).want(mfa.Reject, mfa.ReasonUnsureName)
+			r.send(r.desktop(c, "unsure")).want(mfa.Reject, mfa.ReasonUnsureName)
 		},
 		"known to the primary, and a match is not required": func(t *testing.T, r *rig, c *mfa.Client) {
 			c.RequireUserMatch = false

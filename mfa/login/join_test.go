@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestJoin: alice's prompt is open. Somebody who knows her password sends a
+// TestJoin: alice's prompt is open. Someone who knows her password sends a
 // request that differs from hers in one thing, and she approves. Only a request
 // in which nothing differs that matters may ride on her approval.
 func TestJoin(t *testing.T) {
@@ -102,7 +102,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// Somebody else's user, with the same address, has a prompt of his own.
+// Someone else's user, with the same address, has a prompt of their own.
 func TestJoinAnotherUser(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.users.set("carol", func(u *mfa.User) { u.Devices = 1 })
@@ -288,7 +288,7 @@ func TestRecentlyDenied(t *testing.T) {
 				r.send(q).want(mfa.Reject, mfa.ReasonWrongPassword)
 				r.prompted(1)
 				q = r.request("alice")
-				q.EndUser = "203.0.113.66" // another seat may ask
+				q.EndUser = "203.0.113.66" // another origin may ask
 				r.send(q).wantWaits()
 				r.prompted(2).decides(nil)
 				time.Sleep(2 * time.Second)

@@ -166,7 +166,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// A rejection tells a stranger nothing: not whether the name exists, whether the
+// A rejection tells an unknown caller nothing: not whether the name exists, whether the
 // password was right, or what bars the user.
 func TestRejectionsAreAlike(t *testing.T) {
 	for name, change := range map[string]func(r *rig, q *mfa.Request){

@@ -21,7 +21,7 @@ type Login struct {
 	Number         string
 	Wrong          int // wrong codes so far
 	Rounds         int // answers to questions of the primary
-	Knocks         int // how often another prompt was in the way
+	AskedGone      int // how often another prompt was in the way
 	Expires        time.Time
 }
 
@@ -54,7 +54,7 @@ type pendingLogin struct {
 	code       string          // that came with the password, while the primary still asks
 	asks       bool            // a primary's question is open: the name is what anybody may have typed
 	counts     *codeLocks      // where its wrong codes are counted; nil: it has none
-	knocks     bool            // it waits until another prompt is out of the way
+	asksGone   bool            // it waits until another prompt is out of the way
 	rightCode  *challenge      // whose answer was the code that lets in; set in the login's turn
 	deviceCode mfa.Password    // what a device shows once it has approved, and the user must type; empty: nothing
 	life       context.Context // the prompt's; no packet's and no request's is its parent

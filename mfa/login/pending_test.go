@@ -15,7 +15,7 @@ import (
 func TestDrainAndClose(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		code := r.send(r.request("bob"))
-		held := r.send(r.request("alice"))
+		waiters := r.send(r.request("alice"))
 		r.users.set("carol", func(u *mfa.User) { u.Devices = 1 })
 		unclaimed := r.send(r.request("carol"))
 		unclaimed.req.Supersede()
@@ -31,7 +31,7 @@ func TestDrainAndClose(t *testing.T) {
 		before := len(r.journal.all())
 
 		r.Pending.Close(context.Background())
-		held.want(mfa.Discard, mfa.ReasonShutdown)
+		waiters.want(mfa.Discard, mfa.ReasonShutdown)
 		unclaimed.want(mfa.Discard, mfa.ReasonShutdown)
 		synctest.Wait()
 		if !r.prompted(2).withdrawn() || r.Pending.Len() != 0 {
@@ -113,7 +113,7 @@ func TestOverloadBehindProxy(t *testing.T) {
 	})
 }
 
-// TestStorm lets many people, and some who know their passwords, do everything
+// TestStorm lets many users, and some who know their passwords, do everything
 // at once. The rig checks that each request has one reply, each login one event
 // and nobody got in before it; here the sums must add up too.
 func TestStorm(t *testing.T) {
@@ -125,12 +125,12 @@ func TestStorm(t *testing.T) {
 }
 
 func storm(t *testing.T, r *rig, rnd *rand.Rand) {
-	const people, rounds = 12, 300
+	const users, rounds = 12, 300
 	r.Lockout.Max, r.Fatigue.Max = 50, 50
 	clients := []*mfa.Client{r.client, r.newClient("vpn2", "edge"), r.newClient("mail", "mail")}
 	clients[1].NumberInPrompt = true
 	clients[2].NumberInPrompt, clients[2].Join = true, false
-	for i := range people {
+	for i := range users {
 		r.users.set(fmt.Sprint("u", i), func(u *mfa.User) { u.Devices, u.Codes = i%3, (i+1)%2 })
 	}
 	if rnd.IntN(2) == 0 {
@@ -143,7 +143,7 @@ func storm(t *testing.T, r *rig, rnd *rand.Rand) {
 	}
 	for range rounds {
 		for range 1 + rnd.IntN(10) {
-			act(r, rnd, clients, fmt.Sprint("u", rnd.IntN(people)))
+			act(r, rnd, clients, fmt.Sprint("u", rnd.IntN(users)))
 		}
 		switch rnd.IntN(4) {
 		case 0:
@@ -173,7 +173,7 @@ func storm(t *testing.T, r *rig, rnd *rand.Rand) {
 			t.Errorf("accepted, and the event says %s %s %s", ev.Kind, ev.Outcome, ev.Reason)
 		}
 		if ev.Kind == mfa.EventUnclaimed && d.Outcome == mfa.Accept {
-			t.Error("an unclaimed approval let somebody in")
+			t.Error("an unclaimed approval let someone in")
 		}
 	}
 	if outcomes[mfa.Accept] == 0 || outcomes[mfa.Challenge] == 0 || outcomes[mfa.Reject] == 0 || outcomes[mfa.Discard] == 0 {

@@ -12,13 +12,13 @@ import (
 // phone is a push provider whose device a test holds in its hand.
 type phone struct {
 	mu      sync.Mutex
-	prompts []*ring
+	prompts []*shownPrompt
 	amended map[string][]mfa.PromptRequest
 	fail    func() error
 }
 
-// ring is one prompt on the phone.
-type ring struct {
+// shownPrompt is one prompt on the phone.
+type shownPrompt struct {
 	mfa.Prompt
 	ctx    context.Context
 	decide chan error
@@ -29,7 +29,7 @@ func (f *phone) Abilities() mfa.PushAbilities {
 }
 
 func (f *phone) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error) {
-	g := &ring{Prompt: p, ctx: ctx, decide: make(chan error, 1)}
+	g := &shownPrompt{Prompt: p, ctx: ctx, decide: make(chan error, 1)}
 	f.mu.Lock()
 	f.prompts = append(f.prompts, g)
 	fail := f.fail
@@ -56,18 +56,18 @@ func (f *phone) Amend(id string, requests []mfa.PromptRequest) {
 	f.amended[id] = requests
 }
 
-func (f *phone) all() []*ring {
+func (f *phone) all() []*shownPrompt {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.prompts)
 }
 
-// rings ends the test unless the phone has rung n times, and returns the last prompt.
-func (r *rig) prompted(n int) *ring {
+// prompted ends the test unless the phone has shown n prompts, and returns the last.
+func (r *rig) prompted(n int) *shownPrompt {
 	r.t.Helper()
 	all := r.phone.all()
 	if len(all) != n {
-		r.t.Fatalf("the phone rang %d times, want %d", len(all), n)
+		r.t.Fatalf("got %d prompts on the phone; want %d", len(all), n)
 	}
 	if n == 0 {
 		return nil
@@ -76,12 +76,12 @@ func (r *rig) prompted(n int) *ring {
 }
 
 // decides lets the device answer and everything that follows happen.
-func (g *ring) decides(err error) {
+func (g *shownPrompt) decides(err error) {
 	g.decide <- err
 	synctest.Wait()
 }
 
-func (g *ring) withdrawn() bool { return g.ctx.Err() != nil }
+func (g *shownPrompt) withdrawn() bool { return g.ctx.Err() != nil }
 
 var errNotMe = errors.Join(mfa.ErrRejected, mfa.ErrNotMe)
 var errNumber = errors.Join(mfa.ErrRejected, mfa.ErrWrongNumber)

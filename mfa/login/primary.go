@@ -107,7 +107,7 @@ func (e *Engine) refusal(r *mfa.Request, err error) *mfa.Decision {
 	case errors.As(err, &skipped):
 		return &mfa.Decision{Reason: mfa.ReasonTooManyAttempts, Err: err, Delay: skipped.delay}
 	case errors.Is(err, mfa.ErrRejected):
-		// Somebody else may be at the door.
+		// Someone else may be at the door.
 		e.Pending.memory.forget(r.User.Key())
 		e.Pending.memory.forget(mfa.UserOf(err, r.User).Key())
 		reason, message := rejection(err)
@@ -155,7 +155,7 @@ func (w *pendingLogin) asked(state string, asks *mfa.PrimaryChallenge) mfa.Decis
 }
 
 // carryOn brings the answer to the primary that asked, whose verdict goes on
-// exactly as the first one would have. No turn is held meanwhile: whoever ends the
+// exactly as the first one would have. No turn is held meanwhile: anyone who ends the
 // login first wins.
 func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa.Password) {
 	w := c.w

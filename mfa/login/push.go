@@ -113,7 +113,7 @@ func (e *Engine) join(ctx context.Context, w *pendingLogin, p waiter) bool {
 }
 
 // claim is called after a packet began to wait: an approval that came while
-// none did is for it. Whoever comes second, packet or approval, sees the other.
+// none did is for it. The second, packet or approval, sees the other.
 func (e *Engine) claim(ctx context.Context, w *pendingLogin) {
 	if e.Pending.approval(w) != nil {
 		e.approve(ctx, w)

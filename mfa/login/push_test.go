@@ -68,13 +68,13 @@ func TestPush(t *testing.T) {
 			r.prompted(1).decides(fmt.Errorf("post: %w", deadline{}))
 			a.want(mfa.Discard, mfa.ReasonMFAError)
 		},
-		"blocked while it rings": func(t *testing.T, r *rig) {
+		"blocked while the prompt is open": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = true })
 			r.prompted(1).decides(nil)
 			a.want(mfa.Reject, mfa.ReasonUserBlocked)
 		},
-		"push blocked for this client while it rings": func(t *testing.T, r *rig) {
+		"push blocked for this client while the prompt is open": func(t *testing.T, r *rig) {
 			a := r.send(r.request("alice"))
 			r.users.set("alice", func(u *mfa.User) { u.PushBlocked = []string{"edge"} })
 			r.prompted(1).decides(nil)
@@ -98,7 +98,7 @@ func (deadline) Timeout() bool   { return true }
 func (deadline) Is(e error) bool { return e.Error() == "context deadline exceeded" }
 
 // number opens alice's prompt with a number, and returns it with the packet.
-func (r *rig) number(t *testing.T) (*ring, *answer) {
+func (r *rig) number(t *testing.T) (*shownPrompt, *answer) {
 	t.Helper()
 	r.client.NumberInPrompt = true
 	r.users.set("alice", func(u *mfa.User) { u.Codes = 1 })
@@ -246,7 +246,7 @@ func TestNumber(t *testing.T) {
 				t.Error("the prompt is still on the device")
 			}
 		},
-		"an MS-CHAPv2 packet that joins is held": func(t *testing.T, r *rig) {
+		"an MS-CHAPv2 packet that joins waits": func(t *testing.T, r *rig) {
 			g, _ := r.number(t)
 			q := r.send(r.mschap("alice", 7))
 			q.wantWaits()

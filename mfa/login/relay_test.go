@@ -347,7 +347,7 @@ func TestRelayedState(t *testing.T) {
 				t.Errorf("the primary saw %q", up.seen())
 			}
 		},
-		"the same answer again, while the device rings": func(t *testing.T, r *rig) {
+		"the same answer again, while the prompt is open": func(t *testing.T, r *rig) {
 			r.asks()
 			b := r.sendAnswer(r.send(r.request("alice")), "1234")
 			first := r.sendAnswer(b, "token")
@@ -396,7 +396,7 @@ func TestRelayedFailures(t *testing.T) {
 			r.journal.setFail(func(mfa.Event) error { return errFire })
 			r.sendAnswer(a, "token").want(mfa.Discard, mfa.ReasonMFAError)
 		},
-		"a prompt of another seat is open": func(t *testing.T, r *rig) {
+		"a prompt of another origin is open": func(t *testing.T, r *rig) {
 			r.send(r.request("alice"))
 			r.asks()
 			q := r.request("alice")

@@ -25,29 +25,29 @@ func (r *rig) approved() *mfa.Client {
 func TestRemember(t *testing.T) {
 	// Each changes something after the approval; then the same desktop asks again.
 	tests := map[string]struct {
-		then  func(r *rig, c *mfa.Client, q *mfa.Request)
-		rings bool // it asks the user again
+		then     func(r *rig, c *mfa.Client, q *mfa.Request)
+		prompted bool // it asks the user again
 	}{
 		"the same":                     {},
 		"just before it ends":          {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { time.Sleep(8*time.Hour - time.Minute - time.Second) }},
-		"when it has ended":            {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { time.Sleep(8*time.Hour - time.Minute) }, rings: true},
+		"when it has ended":            {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { time.Sleep(8*time.Hour - time.Minute) }, prompted: true},
 		"another spelling of the name": {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.User = mfa.NameOf(`alice`) }},
 		"another client of the group": {then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			q.Client = r.gateway("rdg2", "rdg")
 			q.Client.Remember = c.Remember
 		}},
-		"a use does not extend it": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a use does not extend it": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			time.Sleep(7 * time.Hour)
 			r.send(r.desktop(c, "alice")).want(mfa.Accept, mfa.ReasonRemembered)
 			time.Sleep(time.Hour)
 		}},
-		"a reload to a longer time does not revive it": {rings: true, then: func(_ *rig, c *mfa.Client, q *mfa.Request) {
+		"a reload to a longer time does not revive it": {prompted: true, then: func(_ *rig, c *mfa.Client, q *mfa.Request) {
 			next := *c
 			next.Remember = 12 * time.Hour
 			q.Client = &next
 			time.Sleep(9 * time.Hour)
 		}},
-		"a reload to a shorter time": {rings: true, then: func(_ *rig, c *mfa.Client, q *mfa.Request) {
+		"a reload to a shorter time": {prompted: true, then: func(_ *rig, c *mfa.Client, q *mfa.Request) {
 			next := *c
 			next.Remember = time.Minute
 			q.Client = &next
@@ -57,7 +57,7 @@ func TestRemember(t *testing.T) {
 			next.Remember = time.Hour
 			q.Client = &next
 		}},
-		"switched off": {rings: true, then: func(_ *rig, c *mfa.Client, q *mfa.Request) {
+		"switched off": {prompted: true, then: func(_ *rig, c *mfa.Client, q *mfa.Request) {
 			next := *c
 			next.Remember = 0
 			q.Client = &next
@@ -66,36 +66,36 @@ func TestRemember(t *testing.T) {
 		"another user": {then: func(r *rig, _ *mfa.Client, q *mfa.Request) {
 			q.User = mfa.NameOf("mallory")
 			r.users.set("mallory", func(u *mfa.User) { u.Devices = 1 })
-		}, rings: true},
-		"another machine":             {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.EndUser = "PC-18" }, rings: true},
-		"a machine that begins alike": {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.EndUser = "PC-1" }, rings: true},
-		"no machine":                  {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.EndUser = "" }, rings: true},
+		}, prompted: true},
+		"another machine":             {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.EndUser = "PC-18" }, prompted: true},
+		"a machine that begins alike": {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.EndUser = "PC-1" }, prompted: true},
+		"no machine":                  {then: func(_ *rig, _ *mfa.Client, q *mfa.Request) { q.EndUser = "" }, prompted: true},
 		"another group": {then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			q.Client = r.gateway("vpn", "vpn")
 			q.Client.Remember = c.Remember
-		}, rings: true},
-		"unsigned": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		}, prompted: true},
+		"unsigned": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			q.Signed, q.Cred = false, mfa.Password("right") // without a password it would not come so far
 		}},
 
-		"a denial": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a denial": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			other := r.desktop(c, "alice")
 			other.EndUser = "PC-18"
 			a := r.send(other)
 			r.prompted(2).decides(mfa.ErrRejected)
 			a.want(mfa.Reject, mfa.ReasonPushDenied)
 		}},
-		"a denial at another client": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a denial at another client": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			a := r.send(r.request("alice"))
 			r.prompted(2).decides(mfa.ErrRejected)
 			a.want(mfa.Reject, mfa.ReasonPushDenied)
 		}},
-		"a wrong number": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a wrong number": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			a := r.send(r.request("alice"))
 			r.prompted(2).decides(errNumber)
 			a.want(mfa.Reject, mfa.ReasonWrongNumber)
 		}},
-		"not me at another client": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"not me at another client": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			a := r.send(r.request("alice"))
 			r.prompted(2).decides(errNotMe)
 			a.want(mfa.Reject, mfa.ReasonNotMe)
@@ -107,12 +107,12 @@ func TestRemember(t *testing.T) {
 			time.Sleep(time.Minute)
 			a.want(mfa.Reject, mfa.ReasonPushNoResponse)
 		}},
-		"a wrong password": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a wrong password": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			wrong := r.request("alice")
 			wrong.Cred = mfa.Password("wrong")
 			r.send(wrong).want(mfa.Reject, mfa.ReasonWrongPassword)
 		}},
-		"a wrong password, with a domain": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a wrong password, with a domain": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			wrong := r.request("ALICE@corp.example.org")
 			wrong.Cred = mfa.Password("wrong")
 			r.send(wrong).want(mfa.Reject, mfa.ReasonWrongPassword)
@@ -122,7 +122,7 @@ func TestRemember(t *testing.T) {
 			wrong.Cred = mfa.Password("wrong")
 			r.send(wrong).want(mfa.Reject, mfa.ReasonWrongPassword)
 		}},
-		"the directory does not know the user for a while": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"the directory does not know the user for a while": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			r.primary.fail = func() error { return mfa.ErrRejected }
 			r.send(r.desktop(c, "alice")).want(mfa.Reject, mfa.ReasonUnknownUser)
 			r.primary.fail = nil
@@ -132,16 +132,16 @@ func TestRemember(t *testing.T) {
 			r.send(r.desktop(c, "alice")).want(mfa.Discard, mfa.ReasonPrimaryError)
 			r.primary.fail = nil
 		}},
-		"a block that was lifted": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a block that was lifted": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			r.users.set("alice", func(u *mfa.User) { u.Unblocked = time.Now() })
 		}},
-		"a block that was seen": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"a block that was seen": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = true })
 			r.send(r.desktop(c, "alice")).want(mfa.Reject, mfa.ReasonUserBlocked)
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = false })
 		}},
-		"the device was removed": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) { r.users.remove("d1") }},
-		"the device was removed, and came back": {rings: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
+		"the device was removed": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) { r.users.remove("d1") }},
+		"the device was removed, and came back": {prompted: true, then: func(r *rig, c *mfa.Client, q *mfa.Request) {
 			r.users.remove("d1")
 			a := r.send(r.desktop(c, "alice"))
 			r.prompted(2).decides(nil)
@@ -161,7 +161,7 @@ func TestRemember(t *testing.T) {
 				q.Received = time.Now()
 				before := len(r.phone.all())
 				a := r.send(q)
-				if tt.rings {
+				if tt.prompted {
 					a.wantWaits()
 					r.prompted(before + 1)
 					return
@@ -177,7 +177,7 @@ func TestRemember(t *testing.T) {
 	}
 }
 
-// TestNotRemembered: what lets somebody in now need not do so again.
+// TestNotRemembered: what lets someone in now need not do so again.
 func TestNotRemembered(t *testing.T) {
 	// Each makes alice's first login at a gateway that remembers; the second asks again.
 	tests := map[string]func(r *rig, c *mfa.Client){
@@ -254,7 +254,7 @@ func TestNotRemembered(t *testing.T) {
 				first(r, c)
 				for key, a := range r.Pending.memory.origins {
 					if key == "" || !a.until.After(a.at) {
-						t.Errorf("seat %q is kept from %s until %s", key, a.at, a.until)
+						t.Errorf("origin %q is kept from %s until %s", key, a.at, a.until)
 					}
 				}
 				time.Sleep(time.Minute)
@@ -359,7 +359,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	for i, key := range keys {
 		if found := m.find(key, start, time.Hour) != nil; found != (i >= 2) {
-			t.Errorf("seat %d: found %t", i, found)
+			t.Errorf("origin %d: found %t", i, found)
 		}
 	}
 	for i := range maxRemembered {
@@ -367,18 +367,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	late := put("late", "pc", start.Add(time.Minute))
 	if n := len(m.origins); n != maxRemembered || m.find(late, start, time.Hour) != nil {
-		t.Errorf("%d seats, the newest is there: %t", n, m.find(late, start, time.Hour) != nil)
+		t.Errorf("%d origins, the newest is there: %t", n, m.find(late, start, time.Hour) != nil)
 	}
 	if m.find(keys[5], start, time.Hour) == nil {
 		t.Error("what was there was shed")
 	}
 	late = put("late", "pc", start.Add(2*time.Hour))
 	if n := len(m.origins); n != 1 || m.find(late, start.Add(2*time.Hour), time.Hour) == nil || len(m.names) != 1 {
-		t.Errorf("after all has run out: %d seats, %d names", n, len(m.names))
+		t.Errorf("after all has run out: %d origins, %d names", n, len(m.names))
 	}
 	m.forget(mfa.NameOf(`CORP\Late`).Key())
 	if len(m.origins)+len(m.names) != 0 {
-		t.Errorf("forgotten, and %d seats and %d names are left", len(m.origins), len(m.names))
+		t.Errorf("forgotten, and %d origins and %d names are left", len(m.origins), len(m.names))
 	}
 }
 

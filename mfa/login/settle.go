@@ -141,7 +141,7 @@ func (t *Pending) keep(w *pendingLogin, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.deadline.IsZero() {
-		return // the time runs from the approval, whoever came for it
+		return // the time runs from the approval, no matter which packet came for it
 	}
 	w.deadline = now.Add(keepApproval)
 	for _, c := range w.challenges {

@@ -47,7 +47,7 @@ func TestSuperseded(t *testing.T) {
 			r.send(r.request("alice")).wantWaits()
 			r.prompted(2)
 		},
-		"another seat comes": func(t *testing.T, r *rig) {
+		"another origin comes": func(t *testing.T, r *rig) {
 			giveUp(r)
 			r.prompted(1).decides(nil)
 			for _, change := range []func(*mfa.Request){
@@ -142,7 +142,7 @@ func TestSuperseded(t *testing.T) {
 	})
 }
 
-// A packet that joins in the moment of the approval is not forgotten: whoever
+// A packet that joins in the moment of the approval is not forgotten: anyone who
 // comes second sees the other.
 func TestJoinRacesApproval(t *testing.T) {
 	for range 300 {

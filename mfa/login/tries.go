@@ -209,7 +209,7 @@ func (t *tries) drop(key tryKey, e *tried) {
 }
 
 // evict makes room by forgetting the least of a few: what is over, else the key with
-// the fewest wrong ones. So names that somebody invents push out each other, and not
+// the fewest wrong ones. So names that someone invents push out each other, and not
 // the name that is being guessed at.
 func (t *tries) evict(now time.Time) {
 	const sample = 16

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// guess sends q as somebody who waits for each answer, and returns after how long
+// guess sends q as someone who waits for each answer, and returns after how long
 // it was rejected.
 func (r *rig) guess(q *mfa.Request) time.Duration {
 	r.t.Helper()
@@ -213,7 +213,7 @@ func TestGuessesAtOnce(t *testing.T) {
 
 // Wrong passwords slow down where they come from, and not the owner; by whatever
 // spelling of the name.
-func TestWrongPasswordsSlowTheSeat(t *testing.T) {
+func TestWrongPasswordsSlowTheOrigin(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		for range 20 {
 			q := r.wrong("alice")
@@ -226,7 +226,7 @@ func TestWrongPasswordsSlowTheSeat(t *testing.T) {
 			t.Errorf("the 21st: %d s", d)
 		}
 		for name, change := range map[string]func(q *mfa.Request){
-			"her own seat":       func(q *mfa.Request) {},
+			"her own origin":     func(q *mfa.Request) {},
 			"another user":       func(q *mfa.Request) { q.User, q.EndUser = mfa.NameOf("bob"), "203.0.113.66" },
 			"what may be forged": func(q *mfa.Request) { q.EndUser, q.Signed = "203.0.113.66", false },
 			"another client, of which nobody's address is known": func(q *mfa.Request) { q.EndUser, q.Client = "", r.newClient("mail", "mail") },
@@ -265,7 +265,7 @@ func TestTriesFollowTheUser(t *testing.T) {
 	})
 }
 
-// Names that somebody invents push out each other, and not the one that is guessed at.
+// Names that someone invents push out each other, and not the one that is guessed at.
 func TestTriesBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l tries

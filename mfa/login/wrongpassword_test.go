@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A wrong password rings at no device, whatever comes with it and by whatever way.
+// A wrong password sends no prompt, whatever comes with it and by whatever way.
 func TestWrongPasswordAsksNobody(t *testing.T) {
 	typed := func(style mfa.AppendStyle, text string) func(*rig) *answer {
 		return func(r *rig) *answer {
@@ -58,10 +58,10 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 		},
 		"a prompt from before a restart": func(r *rig) *answer {
 			r.resume(r.kept())
-			r.phone.all()[0].decides(nil) // her approval is kept for whoever proves the password
+			r.phone.all()[0].decides(nil) // her approval is kept for anyone who proves the password
 			return typed(mfa.AppendOff, "wrong")(r)
 		},
-		"a seat that is remembered": func(r *rig) *answer {
+		"an origin that is remembered": func(r *rig) *answer {
 			r.client.Remember = time.Hour
 			r.send(r.request("alice"))
 			r.prompted(1).decides(nil)
@@ -71,14 +71,14 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				a := send(r)
-				rang := 0
+				prompts := 0
 				if p := r.phone.all(); len(p) > 0 {
-					rang = 1 // by the right password before
+					prompts = 1 // by the right password before
 					if !p[0].Resumed && !p[0].withdrawn() {
 						t.Error("a prompt is open")
 					}
 				}
-				r.prompted(rang)
+				r.prompted(prompts)
 				if d, got := a.decision(); got == "waits" || d.Outcome == mfa.Accept || d.Outcome == mfa.Challenge && d.Reason != mfa.ReasonPrimaryChallenge {
 					t.Errorf("got %s", got)
 				}

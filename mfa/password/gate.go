@@ -29,13 +29,13 @@ const waitersPerSlot = 128
 // most of it gives way: no client's guesses can keep another's users waiting. A
 // semaphore has one queue, in the order of arrival.
 type Gate struct {
-	seed maphash.Seed // so that strangers cannot predict a stand-in
+	seed maphash.Seed // so that unknown callers cannot predict a stand-in
 	room int          // how many may wait
 
 	mu      sync.Mutex
 	free    int // slots; above 0 nobody waits
 	waiting int
-	queues  []*gateQueue // of the clients that have somebody waiting, by their turn
+	queues  []*gateQueue // of the clients that have someone waiting, by their turn
 }
 
 // gateQueue is who waits of one client, in order. A turn is told nil, or ErrBusy

@@ -26,7 +26,7 @@ type NoneSettings struct {
 type None struct {
 	// Taken reports whether a name belongs to a user of another primary: such a
 	// user is refused, because methods belong to a name and this primary cannot
-	// tell whether it is the same person. It may be set until the first call.
+	// tell whether it is the same user. It may be set until the first call.
 	Taken func(name mfa.Name) bool
 
 	domains   []mfa.NameKey // empty: names are taken as they come

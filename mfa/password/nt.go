@@ -14,7 +14,7 @@ import (
 // NT is the NT hash of a password: MD4 of the password in UTF-16LE (RFC 2759 §8.3).
 type NT [16]byte
 
-// NTOf is the NT hash of a password. It returns false for one that is not UTF-8: no person typed it,
+// NTOf is the NT hash of a password. It returns false for one that is not UTF-8: no user typed it,
 // and a converter that replaces what it cannot read would make many passwords one.
 func NTOf(password string) (NT, bool) {
 	if !utf8.ValidString(password) {

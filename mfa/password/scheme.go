@@ -223,7 +223,7 @@ func BcryptHash(password string) (string, error) {
 }
 
 // NTHash returns the {NT} hash of password, which MS-CHAPv2 needs. It has no
-// salt and is as good as the password itself: whoever reads it can sign in by
+// salt and is as good as the password itself: anyone who reads it can sign in by
 // MS-CHAPv2.
 func NTHash(password string) (string, error) {
 	if password == "" || len(password) > MaxPassword {

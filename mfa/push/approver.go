@@ -58,13 +58,13 @@ type Approver struct {
 	Passkeys device.PasskeyVerifier
 	// RequirePasskey keeps devices without a passkey from approving.
 	RequirePasskey bool
-	// WebPush rings the devices of a prompt's user that have subscribed; nil: none rings.
+	// WebPush notifies the devices of a prompt's user that have subscribed; nil: none.
 	WebPush *webpush.Sender
 
-	mu     sync.Mutex
-	live   map[string]*prompt           // by id
-	people map[mfa.NameKey]*person      // no empty ones
-	ended  *bound.Cache[string, ending] // by id
+	mu    sync.Mutex
+	live  map[string]*prompt           // by id
+	users map[mfa.NameKey]*userEntry   // no empty ones
+	ended *bound.Cache[string, ending] // by id
 }
 
 var (
@@ -83,8 +83,8 @@ type verdict struct {
 	err      error
 }
 
-// person is what there is for one user.
-type person struct {
+// user is what there is for one user.
+type userEntry struct {
 	prompts []*prompt // oldest first
 	subs    []*Subscription
 }
@@ -130,7 +130,7 @@ func (a *Approver) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error)
 	if err != nil {
 		return mfa.Approval{}, fmt.Errorf("approver: %w", err)
 	}
-	defer a.WebPush.Ring(ctx, &p, devices)()
+	defer a.WebPush.Notify(ctx, &p, devices)()
 	select {
 	case v := <-live.verdict:
 		return v.approval, v.err
@@ -154,7 +154,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 		a.live = make(map[string]*prompt)
 	}
 	a.live[p.ID] = live
-	who := a.person(p.User.Key())
+	who := a.userEntry(p.User.Key())
 	who.prompts = append(who.prompts, live)
 	who.publish(update{prompt: live})
 	return live, nil
@@ -179,7 +179,7 @@ func (a *Approver) close(live *prompt, how ending, reason string) bool {
 	}
 	delete(a.live, live.ID)
 	user := live.User.Key()
-	who := a.people[user]
+	who := a.users[user]
 	who.prompts = slices.DeleteFunc(who.prompts, func(p *prompt) bool { return p == live })
 	who.publish(update{gone: live.ID, reason: reason})
 	a.forget(user)
@@ -203,23 +203,23 @@ func (a *Approver) endedAs(id string) ending {
 	return e
 }
 
-// person returns the entry of a user. The caller holds the lock.
-func (a *Approver) person(user mfa.NameKey) *person {
-	who := a.people[user]
+// user returns the entry of a user. The caller holds the lock.
+func (a *Approver) userEntry(user mfa.NameKey) *userEntry {
+	who := a.users[user]
 	if who == nil {
-		if a.people == nil {
-			a.people = make(map[mfa.NameKey]*person)
+		if a.users == nil {
+			a.users = make(map[mfa.NameKey]*userEntry)
 		}
-		who = &person{}
-		a.people[user] = who
+		who = &userEntry{}
+		a.users[user] = who
 	}
 	return who
 }
 
 // forget drops an entry that holds nothing. The caller holds the lock.
 func (a *Approver) forget(user mfa.NameKey) {
-	if who := a.people[user]; who != nil && len(who.prompts) == 0 && len(who.subs) == 0 {
-		delete(a.people, user)
+	if who := a.users[user]; who != nil && len(who.prompts) == 0 && len(who.subs) == 0 {
+		delete(a.users, user)
 	}
 }
 
@@ -233,7 +233,7 @@ func (a *Approver) Amend(promptID string, requests []mfa.PromptRequest) {
 		return
 	}
 	live.Requests = requests
-	a.people[live.User.Key()].publish(update{prompt: live})
+	a.users[live.User.Key()].publish(update{prompt: live})
 }
 
 // Decide ends a prompt by a device's decision. The decision must be signed by a

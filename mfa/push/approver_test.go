@@ -241,8 +241,8 @@ func TestReplayAndSecondDevice(t *testing.T) {
 		if _, err := r.Decide(t.Context(), second); !errors.Is(err, push.ErrDecided) {
 			t.Errorf("second device: got %v", err)
 		}
-		stranger := signed(t, r.keys["bob1"], "bob", device.Decision{Version: 2, Device: "bob1", Prompt: "p1", Action: device.ActionDeny})
-		if _, err := r.Decide(t.Context(), stranger); !errors.Is(err, push.ErrNotYours) {
+		foreign := signed(t, r.keys["bob1"], "bob", device.Decision{Version: 2, Device: "bob1", Prompt: "p1", Action: device.ActionDeny})
+		if _, err := r.Decide(t.Context(), foreign); !errors.Is(err, push.ErrNotYours) {
 			t.Errorf("another user: got %v", err)
 		}
 		// The id of a login is never used again: an old decision must fit nothing.
@@ -436,7 +436,7 @@ func TestSubscription(t *testing.T) {
 		cancel()
 		<-done
 		if u := sub.Take(); len(u) != 1 || u[0].Withdrawn == nil {
-			t.Errorf("a phone rings for a prompt that is over: %+v", u)
+			t.Errorf("a phone shows a prompt that is over: %+v", u)
 		}
 		sub.Close()
 		sub.Close()

@@ -29,7 +29,7 @@ type Callbacks struct {
 // CallbackPath is where a Callbacks is to be mounted.
 const CallbackPath = "/push/"
 
-// errGone: no such prompt is live. A stranger is not told whether it ever was.
+// errGone: no such prompt is live. An unknown caller is not told whether it ever was.
 var errGone = errors.New("no such request, or it is over")
 
 // asked is a live prompt. All of it is fixed when it is opened.
@@ -57,9 +57,9 @@ func register(ctx context.Context, r device.Registrations, provider string, p mf
 	return &asked{Prompt: p, provider: provider, devices: devices, verdict: make(chan verdict, 1)}, nil
 }
 
-// ask opens the prompt, lets send carry it to the person, and waits for the
+// ask opens the prompt, lets send carry it to the user, and waits for the
 // decision or the end of ctx. An error of send ends it, unless that is
-// errUnanswered: then the person may have the prompt, and it waits.
+// errUnanswered: then the user may have the prompt, and it waits.
 func (c *Callbacks) ask(ctx context.Context, a *asked, send func(context.Context) error) (mfa.Approval, error) {
 	sending, cancel := context.WithCancel(ctx)
 	defer cancel()

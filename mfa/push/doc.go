@@ -1,4 +1,4 @@
-// Package push asks a person's devices to approve a sign-in.
+// Package push asks a user's devices to approve a sign-in.
 //
 // Approver serves our own devices: it holds the table of live prompts, in which
 // Push waits and Decide ends the wait. What it says to devices and takes from them
@@ -10,5 +10,5 @@
 // costs, but for the request that withdraws it from another provider's server,
 // which has a goroutine of its own. One mutex guards each table; nothing is
 // called while it is held. The number of a prompt never leaves the package, the three to
-// choose from of NtfyChoice excepted: the device sends what the person typed.
+// choose from of NtfyChoice excepted: the device sends what the user typed.
 package push

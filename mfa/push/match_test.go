@@ -68,9 +68,9 @@ func TestCode(t *testing.T) {
 		anew := signed(t, r.keys["anna1"], "anna", device.Decision{Version: 3, Device: "anna1", Prompt: "p1", Action: device.ActionDeny, Surface: device.SurfaceApp})
 		tampered := d
 		tampered.Signature = append([]byte{1}, d.Signature[1:]...)
-		other, stranger := d, d
-		other.Device, stranger.Device = "anna2", "bob1"
-		for name, d := range map[string]device.Decision{"another decision": anew, "another signature": tampered, "another device": other, "a stranger": stranger} {
+		other, foreign := d, d
+		other.Device, foreign.Device = "anna2", "bob1"
+		for name, d := range map[string]device.Decision{"another decision": anew, "another signature": tampered, "another device": other, "another user": foreign} {
 			if told, err := r.Decide(t.Context(), d); !errors.Is(err, push.ErrDecided) && !errors.Is(err, push.ErrNotYours) || told.Code != "" {
 				t.Errorf("%s: got %+v, %v", name, told, err)
 			}
@@ -82,7 +82,7 @@ func TestCode(t *testing.T) {
 	})
 }
 
-// TestNoCodeWithoutApproval: whoever denies is told no code.
+// TestNoCodeWithoutApproval: anyone who denies is told no code.
 func TestNoCodeWithoutApproval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -24,13 +24,13 @@ import (
 
 // NtfySettings are the keys of a push provider of type `ntfy`.
 type NtfySettings struct {
-	URL          string        `yaml:"url" default:"https://ntfy.sh" doc:"The ntfy server: https://, or http:// to a loopback address. Whoever runs it can approve: use your own."`
+	URL          string        `yaml:"url" default:"https://ntfy.sh" doc:"The ntfy server: https://, or http:// to a loopback address. Its operator can approve: use your own."`
 	TopicKeyFile string        `yaml:"topic_key_file" required:"true" example:"secrets/ntfy-topics" doc:"A file that holds a key, at least 32 octets, from which the topic of each device is made, so that nobody can guess it. With another key every device has another topic."`
 	TopicPrefix  string        `yaml:"topic_prefix" default:"radmatch-" doc:"What topics begin with, for the access control of the server: letters, digits, - and _, at most 32."`
 	TokenFile    string        `yaml:"token_file" default:"" doc:"A file that holds an access token of the server which may write to the topics. Unset: none is sent."`
 	AllowChoice  bool          `yaml:"allow_choice" default:"false" doc:"true: where a number is due the notification has three to choose from, and that counts as number matching, but not after the fatigue limit: who taps blindly is right one time in three. false: where a number is due, ntfy cannot be used."`
 	CAFile       string        `yaml:"ca_file" default:"" doc:"PEM certificates that the certificate of the server must come from. Unset: those of the operating system."`
-	Timeout      time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"60s" doc:"How long the server may take to answer one request. It is not how long the person has."`
+	Timeout      time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"60s" doc:"How long the server may take to answer one request. It is not how long the user has."`
 }
 
 // The bounds of a topic key, in octets, and of a prefix, in characters.
@@ -66,7 +66,7 @@ type Ntfy struct {
 	out      *outbound
 }
 
-// NtfyChoice is an Ntfy that lets people choose the number of a prompt from three.
+// NtfyChoice is an Ntfy that lets users choose the number of a prompt from three.
 type NtfyChoice struct{ *Ntfy }
 
 // Abilities implements mfa.Pusher.
@@ -147,7 +147,7 @@ func (n *Ntfy) wrap(err *error) {
 	}
 }
 
-// publish carries a prompt to all devices. Where one of them has it the person can
+// publish carries a prompt to all devices. Where one of them has it the user can
 // decide: then an error at another is none. errUnanswered is among those that are
 // returned where one may have it.
 func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
@@ -162,7 +162,7 @@ func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
 		if err != nil {
 			panic("push: internal error: " + err.Error()) // only for types that JSON does not have
 		}
-		err = n.out.ring(ctx, message{method: http.MethodPost, url: n.at("/"), body: body, header: n.header})
+		err = n.out.sendPrompt(ctx, message{method: http.MethodPost, url: n.at("/"), body: body, header: n.header})
 		sent = sent || err == nil
 		failed = append(failed, err)
 	}
@@ -192,7 +192,7 @@ type ntfyAction struct {
 	Clear  bool   `json:"clear"`
 }
 
-const ntfyUrgent = 5 // rings and stays
+const ntfyUrgent = 5 // makes a sound, and stays
 
 // notification is a prompt as a device shows it. ntfy shows at most three
 // buttons: with three numbers the two denials are on the page behind the text.

@@ -135,7 +135,7 @@ func tap(ctx context.Context, method, address string) (int, string, error) {
 
 var formAction = regexp.MustCompile(`action="([^"]+)"><button>([^<]+)<`)
 
-// press finds what a person would press for an answer, and presses it.
+// press finds what a user would press for an answer, and presses it.
 func (m sent) press(ctx context.Context, a pushtest.Answer, number string) error {
 	label := map[pushtest.Answer]string{pushtest.Approve: "Approve", pushtest.Deny: "Deny", pushtest.NotMe: "It wasn't me"}[a]
 	address := m.buttons[label]

@@ -102,7 +102,7 @@ func (c *Callbacks) takeLink(s string, now time.Time) (device.Outcome, error) {
 	return c.decide(a, d, l.Action, l.Number, mac)
 }
 
-// linkTexts is what the person is told.
+// linkTexts is what the user is told.
 var linkTexts = map[device.Outcome]string{
 	device.OutcomeApproved:    "Approved.",
 	device.OutcomeDenied:      "Denied.",

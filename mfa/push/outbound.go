@@ -84,7 +84,7 @@ func parseProviderURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// server names the server to people.
+// server names the server to readers.
 func (o *outbound) server() string { return o.base.Scheme + "://" + o.base.Host }
 
 // message is one request.
@@ -94,10 +94,10 @@ type message struct {
 	header      http.Header
 }
 
-// ring sends m, which rings at a person, so that it rings at most once: again
+// sendPrompt sends m, a prompt for a user, so that it arrives at most once: again
 // only where the server cannot have acted on it, because nothing was sent or it
 // said so itself. errUnanswered: nobody knows.
-func (o *outbound) ring(ctx context.Context, m message) error {
+func (o *outbound) sendPrompt(ctx context.Context, m message) error {
 	wait := retryAfter
 	for try := 1; ; try++ {
 		r, err := o.send(ctx, m)

@@ -28,7 +28,7 @@ func (r registered) DevicesOf(_ context.Context, user mfa.Name, provider string)
 	return r[user.Key().String()+"/"+provider], nil
 }
 
-// site is a provider's server of somebody else's and our callbacks.
+// site is a provider's server of someone else's and our callbacks.
 type site struct {
 	mu        sync.Mutex
 	shown     map[string]sent // by prompt
@@ -66,7 +66,7 @@ func newSite(t *testing.T, handler func(s *site) http.Handler) *site {
 	return s
 }
 
-// interfere counts a request that rings, and lets the test answer it.
+// interfere counts a request with a prompt, and lets the test answer it.
 func (s *site) interfere(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Lock()
 	s.posts++
@@ -88,7 +88,7 @@ func (s *site) prompt(id string) (sent, bool) {
 	return m, ok
 }
 
-func (s *site) rang() int {
+func (s *site) prompted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.posts
@@ -148,12 +148,12 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// failures is how servers fail, and how often each may be asked to ring.
+// failures is how servers fail, and how many prompts each may get.
 var failures = []struct {
-	name   string
-	answer func(w http.ResponseWriter, r *http.Request, posts int) bool
-	rings  int    // requests that reach the server
-	says   string // in the error; empty: the prompt is shown in the end
+	name    string
+	answer  func(w http.ResponseWriter, r *http.Request, posts int) bool
+	prompts int    // requests that reach the server
+	says    string // in the error; empty: the prompt is shown in the end
 }{
 	{"500", status(500), 1, "status 500"},
 	{"403", status(403), 1, "status 403"},
@@ -197,8 +197,8 @@ func testFailures(t *testing.T, start func(t *testing.T) (*site, mfa.Pusher)) {
 			if got.err == nil || !strings.Contains(got.err.Error(), c.says) || strings.Contains(got.err.Error(), "secret") {
 				t.Errorf("got %v, want an error with %q and nothing that the server said", got.err, c.says)
 			}
-			if n := s.rang(); n != c.rings {
-				t.Errorf("rang %d times, want %d", n, c.rings)
+			if n := s.prompted(); n != c.prompts {
+				t.Errorf("got %d prompts; want %d", n, c.prompts)
 			}
 		})
 	}
@@ -228,7 +228,7 @@ func testHang(t *testing.T, start func(t *testing.T) (*site, mfa.Pusher)) {
 	if ctx.Err() == nil {
 		t.Errorf("ended early: %v", got.err)
 	}
-	if n := s.rang(); n != 1 {
-		t.Errorf("rang %d times, want once", n)
+	if n := s.prompted(); n != 1 {
+		t.Errorf("got %d requests; want 1", n)
 	}
 }

@@ -46,7 +46,7 @@ func (a *Approver) Subscribe(user mfa.Name, version int) *Subscription {
 	s.ready <- struct{}{}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	who := a.person(s.user)
+	who := a.userEntry(s.user)
 	who.subs = append(who.subs, s)
 	return s
 }
@@ -55,7 +55,7 @@ func (a *Approver) Subscribe(user mfa.Name, version int) *Subscription {
 func (s *Subscription) Close() {
 	s.a.mu.Lock()
 	defer s.a.mu.Unlock()
-	if who := s.a.people[s.user]; who != nil {
+	if who := s.a.users[s.user]; who != nil {
 		who.subs = slices.DeleteFunc(who.subs, func(o *Subscription) bool { return o == s })
 		s.a.forget(s.user)
 	}
@@ -79,7 +79,7 @@ func (s *Subscription) Take() []Update {
 			updates = append(updates, Update{Withdrawn: &device.Withdrawn{ID: u.gone, Reason: u.reason}})
 			continue
 		}
-		if s.a.live[u.prompt.ID] == u.prompt { // else its withdrawal follows, and it is not worth a ring
+		if s.a.live[u.prompt.ID] == u.prompt { // else its withdrawal follows, and it is not worth a prompt
 			v := device.ViewOf(&u.prompt.Prompt, s.version)
 			updates = append(updates, Update{Prompt: &v})
 		}
@@ -90,7 +90,7 @@ func (s *Subscription) Take() []Update {
 }
 
 // publish queues a change for every connected device. The caller holds the lock.
-func (p *person) publish(u update) {
+func (p *userEntry) publish(u update) {
 	for _, s := range p.subs {
 		if len(s.queue) == maxQueue {
 			s.resync = true
@@ -115,7 +115,7 @@ func (a *Approver) Live(user mfa.Name, version int) *device.PromptList {
 // list returns the live prompts of a user. The caller holds the lock.
 func (a *Approver) list(user mfa.NameKey, version int) *device.PromptList {
 	l := &device.PromptList{Time: time.Now().UTC().Truncate(time.Millisecond), Prompts: []device.PromptView{}}
-	if who := a.people[user]; who != nil {
+	if who := a.users[user]; who != nil {
 		for _, p := range who.prompts {
 			l.Prompts = append(l.Prompts, device.ViewOf(&p.Prompt, version))
 		}

@@ -63,8 +63,8 @@ func TestDecisionBeforeEnd(t *testing.T) {
 	if err := decide("p2"); !errors.Is(err, ErrExpired) {
 		t.Errorf("decided after the end: got %v", err)
 	}
-	if len(a.live) != 0 || len(a.people) != 0 {
-		t.Errorf("left behind: %v %v", a.live, a.people)
+	if len(a.live) != 0 || len(a.users) != 0 {
+		t.Errorf("left behind: %v %v", a.live, a.users)
 	}
 }
 

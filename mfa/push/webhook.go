@@ -24,7 +24,7 @@ type WebhookSettings struct {
 	URL        string        `yaml:"url" required:"true" example:"https://chat.example.org/radmatch" doc:"Where prompts are posted to: https://, or http:// to a loopback address. Redirects are not followed."`
 	SecretFile string        `yaml:"secret_file" required:"true" example:"secrets/webhook" doc:"A file that holds the secret, at least 32 octets, that prompts and answers are signed with (HMAC-SHA256). Both sides have it."`
 	CAFile     string        `yaml:"ca_file" default:"" doc:"PEM certificates that the certificate of the server must come from. Unset: those of the operating system."`
-	Timeout    time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"60s" doc:"How long the server may take to answer one request. It is not how long the person has."`
+	Timeout    time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"60s" doc:"How long the server may take to answer one request. It is not how long the user has."`
 }
 
 // CheckSettings implements the rules that tags cannot say.
@@ -37,7 +37,7 @@ func (s *WebhookSettings) CheckSettings(problem func(key, rule, got string)) {
 // ProviderParts is what a provider of prompts needs of the program.
 type ProviderParts struct {
 	Name          string // of the entry of push
-	PublicURL     string // under which people reach Callbacks
+	PublicURL     string // under which users reach Callbacks
 	Callbacks     *Callbacks
 	Registrations device.Registrations
 	Resolve       func(path string) string
@@ -105,12 +105,12 @@ func (h *Webhook) Abilities() mfa.PushAbilities {
 }
 
 // webhookMessage is what is posted. The number of a prompt is not in it: the
-// person types it, and it is compared here.
+// user types it, and it is compared here.
 type webhookMessage struct {
 	Type      string             `json:"type"` // prompt, withdraw or test
 	ID        string             `json:"id,omitempty"`
 	Prompt    *device.PromptView `json:"prompt,omitempty"`
-	From      string             `json:"from,omitempty"` // where the person sits, in words
+	From      string             `json:"from,omitempty"` // where the user signs in, in words
 	AnswerURL string             `json:"answer_url,omitempty"`
 }
 
@@ -123,7 +123,7 @@ func (h *Webhook) Push(ctx context.Context, p mfa.Prompt) (_ mfa.Approval, err e
 	}
 	a.key = h.secret
 	approval, err := h.parts.Callbacks.ask(ctx, a, func(ctx context.Context) error {
-		return h.out.ring(ctx, h.message(h.prompt(a)))
+		return h.out.sendPrompt(ctx, h.message(h.prompt(a)))
 	})
 	h.out.withdraw(h.message(webhookMessage{Type: "withdraw", ID: p.ID}))
 	return approval, err

@@ -206,7 +206,7 @@ func TestBypassBounds(t *testing.T) {
 	if _, err := s.BeginBypass(t.Context(), good, time.Hour, admin("")); err == nil {
 		t.Errorf("more than %d at once", op.MaxBypasses)
 	}
-	// Whoever writes into the database does not get more than a command does.
+	// Anyone who writes into the database does not get more than a command does.
 	_, err := beside(t, s).ExecContext(t.Context(), `UPDATE bypasses SET until = until + 1000000000000`)
 	must(t, err)
 	must(t, s.Close())

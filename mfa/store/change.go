@@ -49,7 +49,7 @@ func (s *Store) keepLocked(ctx context.Context, notes ...op.Note) error {
 
 // poll takes over what other processes have changed. It looks at the list of
 // changes itself, by one statement that is prepared: PRAGMA data_version, which
-// is cheaper on an idle server, says only that somebody has committed, and under
+// is cheaper on an idle server, says only that someone has committed, and under
 // load the writer always has.
 func (s *Store) poll(ctx context.Context) {
 	var seen int64

@@ -69,7 +69,7 @@ func TestCommandBesideServer(t *testing.T) {
 			func(u mfa.User) bool { return u.Default == "" && len(u.PushBlocked) == 1 }},
 		{"unblocked again", func() error { return cli.SetBlocked(ctx, mfa.NameOf("anna"), false, admin("unblock")) },
 			func(u mfa.User) bool { return !u.Blocked && len(u.PushBlocked) == 0 }},
-		{"not me, of somebody who is not enrolled", func() error {
+		{"not me, of someone who is not enrolled", func() error {
 			ev := barred
 			ev.User, ev.BlocksUser = mfa.NameOf("Zoe"), true
 			if err := server.Record(ctx, ev); err != nil {

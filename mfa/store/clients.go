@@ -15,7 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/op"
 )
 
-// maxLatches bounds the source addresses that are remembered. Whoever reaches
+// maxLatches bounds the source addresses that are remembered. Anyone who reaches
 // it has a client's secret and a network of addresses.
 const maxLatches = 100_000
 

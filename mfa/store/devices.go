@@ -140,7 +140,7 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device, ev mfa.Event) (e
 }
 
 // RemoveDevice removes the user's device with this id, or the one with this
-// name, and ends the user's invitations: whoever holds one could enrol the device
+// name, and ends the user's invitations: anyone who holds one could enrol the device
 // anew. device.ErrNoDevice if there is none.
 func (s *Store) RemoveDevice(ctx context.Context, user mfa.Name, idOrName string, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: removing a device")
@@ -201,7 +201,7 @@ func (s *Store) own(ctx context.Context, by device.Device, id string) (device.De
 	return d, err
 }
 
-// ownChange is the event of a change that a person made from a device.
+// ownChange is the event of a change that a user made from a device.
 func ownChange(by device.Device, text string) mfa.Event {
 	return mfa.Event{
 		Origin: mfa.Origin{User: by.User}, Method: string(mfa.MethodPush), Details: mfa.Details{Text: text},

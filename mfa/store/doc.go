@@ -16,7 +16,7 @@
 //
 // Goroutines of a server: the writer (the queue of rows), the poller (changes
 // by other processes), the janitor (folding, pruning, what may be written
-// later). Locks: wmu is held by whoever writes the database or replaces
+// later). Locks: wmu is held by the goroutine that writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
 // over a call; queue.mu guards the queue, marks.mu what tells a report from its
 // retransmission, prompts.mu what is to be written about open prompts. wmu is taken

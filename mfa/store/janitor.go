@@ -303,7 +303,7 @@ func (s *Store) pruneChunk(ctx context.Context, p record.Pruning) (n int, last i
 }
 
 // sayEarly warns, at most hourly, of events that went before their time, and
-// writes it into the trail: somebody may want them gone.
+// writes it into the trail: someone may want them gone.
 func (s *Store) sayEarly(ctx context.Context, n int) error {
 	early := &s.pruner.early
 	if !early.due(n, s.tick()) {

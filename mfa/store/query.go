@@ -127,7 +127,7 @@ func (q Query) selection() record.Selection {
 	return sel
 }
 
-// historyLook is how many rows one call of Logins looks at: a person may have
+// historyLook is how many rows one call of Logins looks at: a user may have
 // many reports of sessions between two sign-ins.
 const historyLook = 2000
 
@@ -157,7 +157,7 @@ func (s *Store) Logins(ctx context.Context, user mfa.Name, before int64, limit i
 }
 
 // ownLogin reports whether ev is a sign-in whose first factor was right: only
-// then is its user the one who has that name, and not whoever typed it.
+// then is its user the one who has that name, not the one who typed it.
 func ownLogin(ev *mfa.Event) bool {
 	switch {
 	case ev.Kind == mfa.EventUnclaimed, ev.Kind == mfa.EventAdmin && ev.Reason == mfa.ReasonDeviceAdded:

@@ -17,7 +17,7 @@ const (
 	gatherFor = 3 * time.Millisecond
 	// pace is how long the writer rests between commits while a crowd shares them:
 	// when the last one carried crowd rows. It saves a tenth of the processor time,
-	// and p99 falls because fewer threads wake up. Fewer people at a time would only
+	// and p99 falls because fewer threads wake up. Fewer users at a time would only
 	// wait: on a busy machine a rest lasts twice as long as it should, one in a hundred
 	// four times. It is Go's timer: asleep in the kernel, the writer would hold a
 	// processor that the runtime takes back, which costs as much again.

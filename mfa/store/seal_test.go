@@ -45,7 +45,7 @@ func TestSecretsAreSealed(t *testing.T) {
 	}
 }
 
-// TestTampering changes sealed secrets in the database, as somebody could who
+// TestTampering changes sealed secrets in the database, as someone could who
 // can write it and has no key.
 func TestTampering(t *testing.T) {
 	for _, tt := range []struct{ name, query string }{

@@ -67,7 +67,7 @@ type Store struct {
 	db   Backend
 	keys *seal.Keys
 
-	wmu   sync.Mutex // held by whoever writes, or replaces accounts
+	wmu   sync.Mutex // held by the goroutine that writes, or replaces accounts
 	queue queue
 	marks marks // of reports of sessions
 

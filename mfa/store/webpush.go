@@ -66,7 +66,7 @@ func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscripti
 
 // WebPushKey returns the key by which push services know this server. The first
 // call makes it. It is sealed as the tokens are: with it and this database
-// somebody could ring every phone.
+// an attacker could notify every phone.
 func (s *Store) WebPushKey(ctx context.Context) (key *ecdsa.PrivateKey, err error) {
 	defer wrap(&err, "store: Web Push key")
 	sealed, err := s.db.WebPushKey(ctx)

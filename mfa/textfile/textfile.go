@@ -1,4 +1,4 @@
-// Package textfile reads what people write with an editor: configuration,
+// Package textfile reads what users write with an editor: configuration,
 // secrets, certificates, lists. Editors, spreadsheets and shells put a byte order
 // mark before a text, end its lines in their own way and leave blanks behind; some
 // write UTF-16. None of that is part of the text. The package knows nothing of

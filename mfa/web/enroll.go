@@ -26,7 +26,7 @@ func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
 }
 
 // invited reads the body into req and returns the invitation whose token it has.
-// The token is looked up before anything is counted: no number of strangers keeps
+// The token is looked up before anything is counted: no number of unknown callers keeps
 // out who has a good one.
 func (s *Server) invited(w http.ResponseWriter, r *http.Request, req any, token func() string) (device.Invitation, error) {
 	body, err := readBody(w, r)
@@ -43,7 +43,7 @@ func (s *Server) invited(w http.ResponseWriter, r *http.Request, req any, token 
 	return s.Store.Invited(r.Context(), hash)
 }
 
-// uninvited answers a try that has failed. Those of a stranger are not all logged.
+// uninvited answers a try that has failed. Those of an unknown caller are not all logged.
 func (s *Server) uninvited(w http.ResponseWriter, r *http.Request, err error, now time.Time) {
 	if !s.guesses.take(r.RemoteAddr, now) {
 		refuse(w, errTooMany)
@@ -122,6 +122,6 @@ func newGuesses() guesses {
 // take counts a try and reports whether it is one of few.
 func (g *guesses) take(remote string, now time.Time) bool {
 	n := front.Network(remote)
-	// First overall: that also bounds how fast strangers fill the table.
+	// First overall: that also bounds how fast unknown callers fill the table.
 	return n.IsValid() && g.all.AllowN(now, 1) && g.by.Allow(front.Within(n), now)
 }

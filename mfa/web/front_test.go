@@ -20,7 +20,7 @@ import (
 // The limits of package front that these tests see.
 const (
 	shortHeader = 5 * time.Second // to read the header of a request
-	shortIdle   = 5 * time.Second // between two requests of a stranger
+	shortIdle   = 5 * time.Second // between two requests of an unknown caller
 )
 
 // from is a connection from an address.
@@ -31,9 +31,9 @@ type from struct {
 
 func (c from) RemoteAddr() net.Addr { return c.at }
 
-// TestStrangerIsShort: a connection that no device has proved its own ends after
+// TestUnknownCallerIsShort: a connection that no device has proved its own ends after
 // some seconds, that of a device not.
-func TestStrangerIsShort(t *testing.T) {
+func TestUnknownCallerIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		comes := &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}
 		st := &pushtest.Store{}
@@ -50,8 +50,8 @@ func TestStrangerIsShort(t *testing.T) {
 			request string
 			alive   bool
 		}{
-			"stranger": {"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", false},
-			"device":   {"GET /api/v1/prompts HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth + "\r\n\r\n", true},
+			"unsure": {"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", false},
+			"device": {"GET /api/v1/prompts HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth + "\r\n\r\n", true},
 		} {
 			client, inner := net.Pipe()
 			comes.conns <- from{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:1"))}

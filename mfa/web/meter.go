@@ -7,16 +7,16 @@ import (
 	"github.com/radmatch/radmatch/mfa/front"
 )
 
-// Requests that no device has signed: those of a stranger, of a page that is
-// opened, and of an enrolment. A company whose people all open the page in one
+// Requests that no device has signed: those of an unknown caller, of a page that is
+// opened, and of an enrolment. A company whose users all open the page in one
 // minute may be behind one address.
 const (
 	strangeRate  = 200 // a second
 	strangeBurst = 2000
 )
 
-// strangers are the rates of requests that no device has signed.
-func strangers() front.Rates { return front.Rates{Every: strangeRate, Burst: strangeBurst} }
+// unknown callers are the rates of requests that no device has signed.
+func unknownRates() front.Rates { return front.Rates{Every: strangeRate, Burst: strangeBurst} }
 
 // Meter bounds how often an address sends requests to next, which no device signs.
 // Whom a trusted proxy has seen is an address; a proxy itself, and this machine, is

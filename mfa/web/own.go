@@ -15,10 +15,10 @@ import (
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
-// What a person sees and changes of their own. The person is the user of the
+// What a user sees and changes of their own. The user is the user of the
 // device that has signed the request; nothing in a request names another one.
 
-// DeviceKeeper changes a person's devices. Each change is in the audit trail with
+// DeviceKeeper changes a user's devices. Each change is in the audit trail with
 // the device by that made it. device.ErrNoDevice where id is no device of by's user.
 // It may be called concurrently.
 type DeviceKeeper interface {
@@ -26,7 +26,7 @@ type DeviceKeeper interface {
 	RemoveOwnDevice(ctx context.Context, by device.Device, id string) error
 }
 
-// History reads a person's sign-ins. It may be called concurrently.
+// History reads a user's sign-ins. It may be called concurrently.
 type History interface {
 	// Logins returns at most limit sign-ins of user that began with the right first
 	// factor, and events of a new device (mfa.ReasonDeviceAdded), newest first, before a place (0: from the newest on), and the place to
@@ -60,7 +60,7 @@ type loginView struct {
 	Device  string    `json:"device,omitempty"`
 }
 
-// history lists the person's sign-ins.
+// history lists the user's sign-ins.
 func (s *Server) history(w http.ResponseWriter, r *http.Request, c caller) {
 	before, err := cursor(r)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Server) login(ev *mfa.Event) loginView {
 // maxText is how many characters of a text from the network are shown.
 const maxText = 128
 
-// deviceView is one of the person's devices.
+// deviceView is one of the user's devices.
 type deviceView struct {
 	Device  string    `json:"device"`
 	Name    string    `json:"name"`
@@ -138,7 +138,7 @@ type deviceView struct {
 	Push    bool      `json:"push,omitempty"`
 }
 
-// devices lists the person's devices.
+// devices lists the user's devices.
 func (s *Server) devices(w http.ResponseWriter, r *http.Request, c caller) {
 	list, err := s.Store.Devices(r.Context(), c.User)
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, c caller) {
 	}{views, s.Passkeys.registers()})
 }
 
-// renameDevice gives one of the person's devices another name.
+// renameDevice gives one of the user's devices another name.
 func (s *Server) renameDevice(w http.ResponseWriter, r *http.Request, c caller) {
 	var req struct {
 		Name string `json:"name"`
@@ -172,7 +172,7 @@ func (s *Server) renameDevice(w http.ResponseWriter, r *http.Request, c caller) 
 	s.changed(w, r, c, "web: device renamed", err)
 }
 
-// removeDevice removes one of the person's devices, and ends its streams.
+// removeDevice removes one of the user's devices, and ends its streams.
 func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request, c caller) {
 	id := r.PathValue("id")
 	err := s.confirmRemoval(r, c, id)
@@ -204,7 +204,7 @@ func (s *Server) confirmRemoval(r *http.Request, c caller, id string) error {
 }
 
 // errNoOwnDevice tells a device in a path that is not there from the one that asks.
-var errNoOwnDevice = errors.New("this person has no such device")
+var errNoOwnDevice = errors.New("this user has no such device")
 
 // changed logs and answers a change to a device.
 func (s *Server) changed(w http.ResponseWriter, r *http.Request, c caller, what string, err error) {

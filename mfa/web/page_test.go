@@ -56,12 +56,12 @@ func TestIcons(t *testing.T) {
 		if whole := icon.Src == "icon-180.png" || icon.Src == "icon-maskable.png"; whole != (corner == 0xffff) {
 			t.Errorf("%s: its corner has alpha %x", icon.Src, corner)
 		}
-		// The tick: white in its low end, blue in the middle of the gap of the ring.
+		// The tick: white in its low end, blue in the middle of the gap of the circle.
 		if red, _, _, _ := img.At(size*248/512, size*300/512).RGBA(); red != 0xffff {
 			t.Errorf("%s: no tick", icon.Src)
 		}
 		if red, _, _, _ := img.At(size*376/512, size*216/512).RGBA(); red > 0x8000 {
-			t.Errorf("%s: the ring is closed", icon.Src)
+			t.Errorf("%s: the circle is closed", icon.Src)
 		}
 	}
 }

@@ -46,7 +46,7 @@ type Passkeys struct {
 var _ device.PasskeyVerifier = (*Passkeys)(nil)
 
 const (
-	offerTime = 5 * time.Minute // for the person, to register a passkey
+	offerTime = 5 * time.Minute // for the user, to register a passkey
 	maxOffers = 4096
 )
 

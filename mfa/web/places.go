@@ -25,7 +25,7 @@ type Places struct {
 	log  *zap.Logger
 	db   atomic.Pointer[maxminddb.Reader]
 
-	mu     sync.Mutex // held by whoever looks at the file
+	mu     sync.Mutex // held by the goroutine that looks at the file
 	looked time.Time
 	read   os.FileInfo // of the file that db is, or that could not be used
 }
@@ -42,7 +42,7 @@ func OpenPlaces(file string, log *zap.Logger) (*Places, error) {
 	return p, p.load()
 }
 
-// Kind says what the database is, for people.
+// Kind says what the database is, for readers.
 func (p *Places) Kind() string {
 	m := p.db.Load().Metadata
 	return fmt.Sprintf("%s of %s", text.Printable(m.DatabaseType, maxShown), time.Unix(int64(m.BuildEpoch), 0).UTC().Format(time.DateOnly))

@@ -27,7 +27,7 @@ type Server struct {
 	Passkeys *Passkeys   // nil: there are none; else also Approver.Passkeys
 	Places   *Places     // nil: places have no names
 	Logger   *zap.Logger // nil: none
-	// PublicURL is where people reach this server, through a proxy perhaps.
+	// PublicURL is where users reach this server, through a proxy perhaps.
 	// Empty: as they name it.
 	PublicURL string
 	// TrustedProxies are whose X-Forwarded-For is believed.
@@ -50,7 +50,7 @@ type Server struct {
 	reading  atomic.Int32 // histories that are read
 }
 
-// The limits of what a stranger can send.
+// The limits of what an unknown caller can send.
 const (
 	maxBody         = 8 << 10
 	defaultStreams  = 20_000
@@ -66,7 +66,7 @@ func (s *Server) Handler() http.Handler {
 	if s.Logger == nil {
 		s.Logger = zap.NewNop()
 	}
-	s.guesses, s.unsigned = newGuesses(), strangers()
+	s.guesses, s.unsigned = newGuesses(), unknownRates()
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Meter(s.open()))
 	mux.HandleFunc("GET /api/v1/prompts", s.device(s.poll))

@@ -162,7 +162,7 @@ func TestRequestsRefused(t *testing.T) {
 	other, _ := device.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/events", nil)
 	forged, _ := device.SignRequest(r.keys["bob1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
 	used, _ := device.SignRequest(r.keys["anna1"], 2, "anna1", now, "GET", "/api/v1/prompts", nil)
-	stranger, _ := device.SignRequest(r.keys["bob1"], 2, "nobody", now, "GET", "/api/v1/prompts", nil)
+	foreign, _ := device.SignRequest(r.keys["bob1"], 2, "nobody", now, "GET", "/api/v1/prompts", nil)
 	auth := func(h string) http.Header { return http.Header{"Authorization": {h}} }
 	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", header: auth(used)}); status != 200 {
 		t.Fatalf("a good request: %d", status)
@@ -177,7 +177,7 @@ func TestRequestsRefused(t *testing.T) {
 		{"nonsense", request{target: "/api/v1/prompts", header: auth("Radmatch x=y")}, 400, "bad_request"},
 		{"signed for another path", request{target: "/api/v1/prompts", header: auth(other)}, 401, "bad_signature"},
 		{"signed by another device", request{target: "/api/v1/prompts", header: auth(forged)}, 401, "bad_signature"},
-		{"signed by a stranger", request{target: "/api/v1/prompts", header: auth(stranger)}, 401, "device_unknown"},
+		{"signed by another user's device", request{target: "/api/v1/prompts", header: auth(foreign)}, 401, "device_unknown"},
 		{"replayed", request{target: "/api/v1/prompts", header: auth(used)}, 401, "replayed"},
 		{"replayed on the stream", request{target: "/api/v1/events", header: auth(used)}, 401, "bad_signature"},
 		{"past", request{target: "/api/v1/prompts", sign: "anna1", at: now.Add(-2 * time.Minute)}, 401, "clock_skew"},

@@ -82,9 +82,9 @@ func (r *webPushRig) approve(t *testing.T, number string, done <-chan error) {
 	}
 }
 
-// TestWebPushRings: a device that has subscribed gets one encrypted message a
+// TestWebPushNotifies: a device that has subscribed gets one encrypted message a
 // prompt, which says nothing of the sign-in, and decides as ever.
-func TestWebPushRings(t *testing.T) {
+func TestWebPushNotifies(t *testing.T) {
 	r := newWebPushRig(t)
 	resp := r.send(t, request{target: "/api/v1/push/key", sign: "anna1"})
 	var key struct{ Key string }
@@ -193,7 +193,7 @@ func TestSubscriptionIsOver(t *testing.T) {
 }
 
 // TestSharedSubscription: a browser has one subscription, which the devices of all
-// its accounts share; when one of them goes, the other still rings.
+// its accounts share; when one of them goes, the other is still notified.
 func TestSharedSubscription(t *testing.T) {
 	r := newWebPushRig(t)
 	shared := string(r.service.Subscribe("browser"))

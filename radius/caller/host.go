@@ -59,7 +59,7 @@ func (h *Host) Targets(ctx context.Context) ([]string, error) {
 		return nil, ctx.Err()
 	}
 	if list, fresh := h.known(); fresh {
-		return list, nil // somebody else has asked meanwhile
+		return list, nil // someone else has asked meanwhile
 	}
 	lookup := h.Lookup
 	if lookup == nil {

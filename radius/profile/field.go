@@ -11,7 +11,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// Field is an attribute of a request that says where the person sits.
+// Field is an attribute of a request that says where the user signs in.
 type Field struct {
 	wire.AttributeType
 	binary bool // an address as octets, not as text
@@ -19,7 +19,7 @@ type Field struct {
 
 // ParseField returns the field of an attribute's name. What speaks of the NAS is
 // refused: the NPS extension takes the address of the NAS for the user's, and
-// whoever comes through that NAS is then exempt.
+// anyone who comes through that NAS is then exempt.
 func ParseField(name string) (Field, error) {
 	def, err := wire.StandardDictionary().Lookup(name)
 	switch {
@@ -27,7 +27,7 @@ func ParseField(name string) (Field, error) {
 		return Field{}, errors.New("must be the name of an attribute")
 	case wire.StandardDictionary().Use(def.Key()) == wire.UseServer || def.Salt:
 		return Field{}, errors.New("must be an attribute of requests")
-	case def.Vendor == 0 && notOfSeat(def.Type):
+	case def.Vendor == 0 && notOfEndUser(def.Type):
 		return Field{}, errors.New("must be an attribute that tells where the user is")
 	case def.Format == "string", def.Format == "ipaddr", def.Format == "ipv6addr":
 		return Field{wire.AttributeType{Vendor: def.Vendor, Type: def.Type}, def.Format != "string"}, nil
@@ -35,9 +35,9 @@ func ParseField(name string) (Field, error) {
 	return Field{}, fmt.Errorf("must be an attribute that holds text or an address, not %s", def.Format)
 }
 
-// notOfSeat reports whether a standard attribute speaks of the NAS or of who the
-// person is, not of where.
-func notOfSeat(typ byte) bool {
+// notOfEndUser reports whether a standard attribute speaks of the NAS or of who the
+// user is, not of where.
+func notOfEndUser(typ byte) bool {
 	switch typ {
 	case wire.TypeUserName, wire.TypeNASIPAddress, wire.TypeNASIPv6Address, wire.TypeNASIdentifier, wire.TypeCalledStationID, wire.TypeTunnelServerEndpoint:
 		return true
@@ -71,7 +71,7 @@ func first(p []byte, fields []Field) (Field, []byte) {
 // names nobody: two such values must not look alike.
 func (p *Profile) AppendEndUser(b, packet []byte, authentic bool) []byte {
 	f, v := first(packet, p.EndUser)
-	if f.binary || p.PortInSeat {
+	if f.binary || p.PortInEndUser {
 		if addr := p.read(f, v); addr.IsValid() {
 			return addr.AppendTo(b)
 		}
@@ -106,7 +106,7 @@ func (p *Profile) read(f Field, v []byte) netip.Addr {
 	text := string(v)
 	addr, err := netip.ParseAddr(text)
 	// From a client that writes ports, 2001:db8::1:443 is an address with one.
-	if err != nil || (p.PortInSeat && addr.Is6()) {
+	if err != nil || (p.PortInEndUser && addr.Is6()) {
 		addr = addressAndPort(text)
 	}
 	if addr.Zone() != "" {

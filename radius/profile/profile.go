@@ -13,28 +13,28 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// EnoughTime is what a person needs at least to find a phone and approve.
+// EnoughTime is what a user needs at least to find a phone and approve.
 const EnoughTime = 30 * time.Second
 
 // Profile is what a kind of client can do. It is immutable.
 type Profile struct {
 	Name              string
-	Device            string // what people call it
+	Device            string // what users call it
 	Prompts           bool   // shows an Access-Challenge and sends the answer
-	ShowsReplyMessage bool   // shows Reply-Message to the person
+	ShowsReplyMessage bool   // shows Reply-Message to the user
 	NoPassword        bool   // sends requests without any credential (RD Gateway)
 	// StaticChallenge: may send password and passcode as OpenVPN's SCRV1 (auth-user-pass
 	// with static-challenge).
 	StaticChallenge bool
-	// EndUser lists the attributes that name the person's seat; the first one
+	// EndUser lists the attributes that name the end user; the first one
 	// that a request carries counts.
 	EndUser []Field
 	// AddressAttribute lists the attributes that hold the end user's address; the first
 	// one that a request carries counts, also where it cannot be read.
 	AddressAttribute []Field
-	// PortInSeat: the seat is written with the port of the connection, which is
+	// PortInEndUser: the end user is written with the port of the connection, which is
 	// another one at each attempt.
-	PortInSeat bool
+	PortInEndUser bool
 	// NASTimeout is how long the client waits for an answer as it is delivered, with
 	// all that it sends again. 0: not known.
 	NASTimeout time.Duration
@@ -50,7 +50,7 @@ type Profile struct {
 
 	Waits   string   // how NASTimeout comes about
 	Signing string   // what lets it sign its requests, or that nothing does
-	Raise   string   // what to set on the device so that it waits for a person
+	Raise   string   // what to set on the device so that it waits for a user
 	Quirks  []string // what else an operator must know
 }
 

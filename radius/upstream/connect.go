@@ -62,7 +62,7 @@ func (s *server) explain(step string, err error) error {
 		hint = "is the port right, and does the server run?"
 	case errors.Is(err, caller.ErrNoAnswer):
 		hint = fmt.Sprintf("is the address right, does every firewall let UDP through, and is this machine (%s) a client there with the same secret? "+
-			"To a stranger, and often to one with another secret, a server says nothing", s.localAddress())
+			"To an unknown client, and often to one with another secret, a server says nothing", s.localAddress())
 	default:
 		step = "connect"
 	}

@@ -61,7 +61,7 @@ func (a *acceptance) attribute(typ byte, value []byte) error {
 	case typ == wire.TypeVendorSpecific:
 		return a.vendor(value)
 	case typ == wire.TypeReplyMessage:
-		return nil // texts for the person come from a fixed list
+		return nil // texts for the user come from a fixed list
 	case typ == wire.TypeUserName:
 		if a.user = wire.ToText(value); len(value) == 0 {
 			return errors.New("its User-Name is empty")

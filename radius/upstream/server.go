@@ -201,7 +201,7 @@ func (s *server) begin(ctx context.Context, at string, q *wire.Query, end time.T
 		return nil, ctx.Err()
 	}
 	if c, _, err = s.take(at, q); c != nil || err != nil {
-		return c, err // somebody else has opened one meanwhile
+		return c, err // someone else has opened one meanwhile
 	}
 	conn, err := s.dial(ctx, at)
 	if err != nil {
@@ -266,7 +266,7 @@ func (s *server) answered(at string) {
 
 // missed is called for each request without an answer. It counts only where
 // nobody else had one meanwhile: some servers are silent to single logins, as NPS
-// is when an extension of it fails, and a stranger must not turn one off with those.
+// is when an extension of it fails, and an unknown caller must not turn one off with those.
 func (s *server) missed(began time.Time) {
 	s.health.Lock()
 	defer s.health.Unlock()

@@ -14,7 +14,7 @@ import (
 // Settings are the keys of a primary of type `radius`.
 type Settings struct {
 	Servers         []Server      `yaml:"servers" doc:"The servers, in the order in which they are asked: the next one only where the one before gives no answer."`
-	Timeout         time.Duration `yaml:"timeout" default:"3s" min:"500ms" max:"2m" doc:"How long a login waits for one server, with all that is sent again, before the next one is asked. Where the server itself asks the person (a push of its own), longer than that takes."`
+	Timeout         time.Duration `yaml:"timeout" default:"3s" min:"500ms" max:"2m" doc:"How long a login waits for one server, with all that is sent again, before the next one is asked. Where the server itself asks the user (a push of its own), longer than that takes."`
 	DeadAfter       int           `yaml:"dead_after" default:"3" min:"1" max:"100" doc:"After how many logins in a row without an answer a server is passed over. It is back at its first answer, to a Status-Server too."`
 	DeadTime        time.Duration `yaml:"dead_time" default:"1m" min:"1s" max:"1h" doc:"How often a server that is passed over and knows no Status-Server (NPS) is tried with one login."`
 	NASIdentifier   string        `yaml:"nas_identifier" default:"radmatch" doc:"What radmatch calls itself to the servers (NAS-Identifier)."`

@@ -55,7 +55,7 @@ func (a Answer) Echo() bool {
 	return len(v) == 4 && v[3] == 1
 }
 
-// Message is the text for the person.
+// Message is the text for the user.
 func (a Answer) Message() string {
 	var text strings.Builder
 	for typ, v := range Attributes(a.Packet) {

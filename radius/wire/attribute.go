@@ -260,7 +260,7 @@ func encodeValue(format, value string) ([]byte, error) {
 // FormatAttribute is StandardDictionary().FormatAttribute.
 func FormatAttribute(a mfa.Attribute) (name, value string) { return dictionary().FormatAttribute(a) }
 
-// FormatAttribute returns an attribute as a person reads it: its name (with the
+// FormatAttribute returns an attribute as a user reads it: its name (with the
 // tag) and value. What the dictionary does not know is shown by numbers; a value
 // that is sent encrypted is not shown.
 func (d *Dictionary) FormatAttribute(a mfa.Attribute) (name, value string) {

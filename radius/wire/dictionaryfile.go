@@ -14,7 +14,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
-// Bounds on dictionaries: whoever writes them is trusted, but may name the wrong
+// Bounds on dictionaries: anyone who writes them is trusted, but may name the wrong
 // folder.
 const (
 	maxDictionaryFile  = 4 << 20 // octets

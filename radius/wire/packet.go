@@ -60,7 +60,7 @@ func Attributes(p []byte) func(yield func(byte, []byte) bool) {
 // VendorAttributes yields type and value of each attribute that a
 // Vendor-Specific value holds, if it is the given vendor's and well formed. 0 is
 // no vendor: an AttributeType with it is one of the RFCs' own attributes, and
-// whoever writes 0 into a Vendor-Specific must not smuggle one of them in.
+// anyone who writes 0 into a Vendor-Specific must not smuggle one of them in.
 func VendorAttributes(value []byte, vendor uint32) func(yield func(byte, []byte) bool) {
 	return func(yield func(byte, []byte) bool) {
 		if vendor == 0 || len(value) < 4 || binary.BigEndian.Uint32(value) != vendor {

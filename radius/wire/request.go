@@ -15,7 +15,7 @@ type Request struct {
 	Code layeh.Code
 	ID   byte
 	MA   int // offset of the Message-Authenticator's value, 0 if there is none
-	// Signed says that it has a Message-Authenticator. Whoever knows otherwise who sends,
+	// Signed says that it has a Message-Authenticator. Anyone who knows otherwise who sends,
 	// as over TLS, sets it too. It proves nothing before the signature was verified.
 	Signed bool
 

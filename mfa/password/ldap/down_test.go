@@ -115,7 +115,7 @@ func TestLDAPKilled(t *testing.T) {
 	}
 }
 
-// TestLDAPHurried: a NAS with less patience than the timeout does not keep a
+// TestLDAPHurried: a NAS that waits less than the timeout does not keep a
 // server that hangs in use.
 func TestLDAPHurried(t *testing.T) {
 	first, second := startSlapd(t), startSlapd(t)

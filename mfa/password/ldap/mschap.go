@@ -17,7 +17,7 @@ var (
 
 // checkMSCHAPv2 lets the directory say who is meant by a name and winbind whether
 // the response is right for just that account: what winbind would make of the
-// name, an alternate one for example, could be somebody else.
+// name, an alternate one for example, could be someone else.
 func (p *Primary) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
 	if p.ntlm == nil {
 		return mfa.Identity{}, errNoNTLM

@@ -130,7 +130,7 @@ func (p *pool) connection(ctx context.Context, u use, fresh bool) (*conn, error)
 		if ctx.Err() != nil {
 			return nil, failed
 		}
-		p.bury(s, err)
+		p.markDown(s, err)
 	}
 }
 
@@ -205,7 +205,7 @@ func (p *pool) put(u use, c *conn, err error) {
 	errors.As(err, &lost)
 	errors.As(err, &result)
 	if lost != nil && lost.late || result != nil && (result.code == codeBusy || result.code == codeUnavailable) {
-		p.bury(c.server, err)
+		p.markDown(c.server, err)
 	}
 	if lost != nil || !p.keep(u, c) {
 		c.close()
@@ -223,8 +223,8 @@ func (p *pool) keep(u use, c *conn) bool {
 	return true
 }
 
-// bury leaves a server alone for a time.
-func (p *pool) bury(s *server, err error) {
+// markDown leaves a server alone for a time.
+func (p *pool) markDown(s *server, err error) {
 	p.mu.Lock()
 	news := s.dead.IsZero()
 	s.dead = time.Now().Add(p.settings.DeadTime)

@@ -27,7 +27,7 @@ import (
 // its own, then binds as the user. Its methods may be called concurrently.
 //
 // A name that the directory does not have costs less time than one that it has;
-// what hides that from a stranger is the delay of every rejection.
+// what hides that from an unknown caller is the delay of every rejection.
 type Primary struct {
 	// Taken reports whether a name belongs to a user of another primary: such a
 	// user of this directory gets no answer. nil: none does. It may be changed

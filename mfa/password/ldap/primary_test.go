@@ -160,7 +160,7 @@ func until(t testing.TB, what string, f func() bool) {
 	}
 }
 
-// TestLDAPNames: which names mean which user, and what he is called.
+// TestLDAPNames: which names mean which user, and what they are called.
 func TestLDAPNames(t *testing.T) {
 	s := startSlapd(t)
 	err := s.Add(`dn: uid=carol,ou=users,dc=example,dc=org

@@ -41,7 +41,7 @@ type runningCheck struct {
 	done     chan struct{}
 	identity mfa.Identity
 	err      error
-	gaveUp   bool // because whoever asked did: that is no result for the others
+	gaveUp   bool // because the caller that asked did: that is no result for the others
 }
 
 func newRecent() *recent {

@@ -120,7 +120,7 @@ func (s *Settings) named() []namedAttribute {
 type namedAttribute struct{ key, name string }
 
 // schema has the name by which a directory answers for each name, and OID, of an
-// attribute, in lower case. OpenLDAP answers with sn to whoever asks for surname.
+// attribute, in lower case. OpenLDAP answers with sn to anyone who asks for surname.
 // It is nil where the directory shows no schema.
 type schema map[string]string
 

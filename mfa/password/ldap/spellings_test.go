@@ -71,7 +71,7 @@ func TestSpellingsLDAP(t *testing.T) {
 	}
 }
 
-// TestHeldApart: two entries that the directory holds apart, and that have one name
+// TestHeldApart: two entries that the directory keeps apart, and that have one name
 // here, are not one user, whatever the second one is asked for. Who has the name in
 // its form gets in, and the other one nowhere.
 func TestHeldApart(t *testing.T) {

@@ -226,7 +226,7 @@ func TestNestingIsBounded(t *testing.T) {
 		searches := f.searches
 		names, err = groupNames(g.find(t.Context(), f, &entry{dn: "cn=v,dc=x"}))
 		if f.searches = searches; err != nil || !slices.Equal(names, []string{"g38"}) {
-			t.Fatalf("login %d: somebody else has the groups %q, %v", logins, names, err)
+			t.Fatalf("login %d: someone else has the groups %q, %v", logins, names, err)
 		}
 	}
 	n := newNesting()

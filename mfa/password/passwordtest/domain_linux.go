@@ -118,7 +118,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// listens reports whether somebody accepts connections at address.
+// listens reports whether someone accepts connections at address.
 func listens(address string) bool {
 	c, err := net.DialTimeout("tcp", address, time.Second)
 	if err != nil {

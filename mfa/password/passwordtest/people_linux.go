@@ -10,7 +10,7 @@ import (
 	"layeh.com/radius/rfc2759"
 )
 
-// The people of a Domain. All have its Password.
+// The users of a Domain. All have its Password.
 const (
 	// ServiceUser is who searches: a user like any other.
 	ServiceUser = "svc-radmatch"
@@ -115,7 +115,7 @@ func (d *Domain) populate(t *testing.T) {
 		{Locked, ""},
 		{Target, ""},
 	} {
-		b.WriteString(d.person(p.name, p.attributes))
+		b.WriteString(d.userLDIF(p.name, p.attributes))
 	}
 	for _, g := range []struct{ name, members string }{
 		{Staff, Alice}, {Engineers, Bob}, {VPNUsers, Staff + "," + Engineers}, {Everybody, VPNUsers},
@@ -133,8 +133,8 @@ func (d *Domain) populate(t *testing.T) {
 	run(t, "", "/usr/bin/python3", "-c", setLastSet, d.path("dc.conf"), d.path("dc/private/sam.ldb"), d.DN(PasswordOld))
 }
 
-// person is the LDIF of a user.
-func (d *Domain) person(name, attributes string) string {
+// user is the LDIF of a user.
+func (d *Domain) userLDIF(name, attributes string) string {
 	if !strings.Contains(attributes, "userPrincipalName") {
 		attributes += fmt.Sprintf("userPrincipalName: %s@%s\n", name, strings.ToLower(d.Realm))
 	}

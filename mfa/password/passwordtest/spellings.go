@@ -87,7 +87,7 @@ func NewOneUser(t testing.TB) *OneUser {
 	return &OneUser{Keys: map[string]mfa.NameKey{}, accounts: map[mfa.NameKey]string{}, t: t}
 }
 
-// Is notes that an account, as which somebody typed a name, has that name here.
+// Is notes that an account, as which someone typed a name, has that name here.
 func (o *OneUser) Is(account, typed string, name mfa.Name) {
 	o.t.Helper()
 	key := name.Key()

@@ -14,7 +14,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// Answer is what the person does with a prompt.
+// Answer is what the user does with a prompt.
 type Answer int
 
 // The answers.
@@ -24,7 +24,7 @@ const (
 	NotMe
 )
 
-// Rig is a provider under test, and the hands of the person who has the device.
+// Rig is a provider under test, and the hands of the user who has the device.
 // Its functions may be called concurrently and give up when ctx ends.
 type Rig struct {
 	Pusher  mfa.Pusher

@@ -1,4 +1,4 @@
-// Package webpush rings phones when a prompt opens (RFC 8030, 8188, 8291, 8292): it
+// Package webpush notifies phones when a prompt opens (RFC 8030, 8188, 8291, 8292): it
 // only says that something waits. Messages go to the push services of browsers, no
 // host but those of the operator's list.
 //

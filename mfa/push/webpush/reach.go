@@ -44,7 +44,7 @@ func (w *Sender) Reach(ctx context.Context, devices []device.Device) []Reached {
 				continue
 			}
 			h = &Reached{Host: u.Host}
-			if w.lane(host, port) == nil {
+			if w.serviceQueue(host, port) == nil {
 				h.Err = ErrService
 			}
 			found[u.Host] = h

@@ -34,7 +34,7 @@ type Options struct {
 	Logger   *zap.Logger    // nil: none
 }
 
-// Sender rings phones: it sends messages to the push services of browsers (RFC
+// Sender notifies phones: it sends messages to the push services of browsers (RFC
 // 8030). A service that hangs or refuses holds up nobody: what waits for one is
 // bounded, waits for no other, and ends with its prompt. Its methods may be
 // called concurrently.
@@ -43,22 +43,22 @@ type Sender struct {
 	store  device.WebSubscriptionStore
 	log    *zap.Logger
 	client *http.Client
-	lanes  []*lane
+	queues []*serviceQueue
 }
 
-// lane is the queue of one entry of the list.
-type lane struct {
+// serviceQueue is the queue of one entry of the list.
+type serviceQueue struct {
 	service  Service
-	queue    chan *ring
-	retrying atomic.Int64 // rings that wait for their next try
+	queue    chan *notice
+	retrying atomic.Int64 // notices that wait for their next try
 
 	mu     sync.Mutex
 	failed int       // since told
 	told   time.Time // when the log had the last line
 }
 
-// ring is a message on its way.
-type ring struct {
+// notice is a message on its way.
+type notice struct {
 	ctx      context.Context // the prompt's: what is over need not be sent
 	device   string          // id
 	sub      *device.WebSubscription
@@ -69,14 +69,14 @@ type ring struct {
 }
 
 const (
-	laneWorkers = 16
-	maxRings    = 1024 // that wait for one service, and as many for another try
-	maxTries    = 4
-	firstPause  = time.Second // before the second try; then twice as long each
-	sendTimeout = 10 * time.Second
-	dialTimeout = 5 * time.Second
-	tellEvery   = time.Minute // a service that fails has a line in the log
-	maxReply    = 4 << 10     // bytes of a service's answer that are read
+	queueWorkers = 16
+	maxNotices   = 1024 // that wait for one service, and as many for another try
+	maxTries     = 4
+	firstPause   = time.Second // before the second try; then twice as long each
+	sendTimeout  = 10 * time.Second
+	dialTimeout  = 5 * time.Second
+	tellEvery    = time.Minute // a service that fails has a line in the log
+	maxReply     = 4 << 10     // bytes of a service's answer that are read
 )
 
 // New returns a sender. It sends once Run works.
@@ -86,7 +86,7 @@ func New(o Options) *Sender {
 		w.log = zap.NewNop()
 	}
 	for _, s := range o.Services {
-		w.lanes = append(w.lanes, &lane{service: s, queue: make(chan *ring, maxRings)})
+		w.queues = append(w.queues, &serviceQueue{service: s, queue: make(chan *notice, maxNotices)})
 	}
 	w.client = &http.Client{
 		// A redirect leads away from the list.
@@ -96,7 +96,7 @@ func New(o Options) *Sender {
 			TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    dialTimeout,
 			ForceAttemptHTTP2:      true,
-			MaxConnsPerHost:        laneWorkers,
+			MaxConnsPerHost:        queueWorkers,
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: 16 << 10,
@@ -127,14 +127,14 @@ func (w *Sender) Unsubscribe(ctx context.Context, device string) error {
 // Accepts returns nil for an endpoint of the list.
 func (w *Sender) Accepts(endpoint string) error {
 	_, host, port, err := parseEndpoint(endpoint)
-	if err == nil && w.lane(host, port) == nil {
+	if err == nil && w.serviceQueue(host, port) == nil {
 		err = ErrService
 	}
 	return err
 }
 
-func (w *Sender) lane(host, port string) *lane {
-	for _, l := range w.lanes {
+func (w *Sender) serviceQueue(host, port string) *serviceQueue {
+	for _, l := range w.queues {
 		if l.service.has(host, port) {
 			return l
 		}
@@ -145,8 +145,8 @@ func (w *Sender) lane(host, port string) *lane {
 // Run sends until ctx ends, and returns when nothing is on its way any more.
 func (w *Sender) Run(ctx context.Context) {
 	var workers sync.WaitGroup
-	for _, l := range w.lanes {
-		for range laneWorkers {
+	for _, l := range w.queues {
+		for range queueWorkers {
 			workers.Go(func() { w.work(ctx, l) })
 		}
 	}
@@ -154,7 +154,7 @@ func (w *Sender) Run(ctx context.Context) {
 	w.client.CloseIdleConnections()
 }
 
-func (w *Sender) work(ctx context.Context, l *lane) {
+func (w *Sender) work(ctx context.Context, l *serviceQueue) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,31 +165,31 @@ func (w *Sender) work(ctx context.Context, l *lane) {
 	}
 }
 
-// Ring sends the message of a prompt to every device that has subscribed, once
-// each. It waits for nothing. stop ends what is not yet sent. A nil Sender rings nobody.
-func (w *Sender) Ring(ctx context.Context, p *mfa.Prompt, devices []device.Device) (stop context.CancelFunc) {
+// Notify sends the message of a prompt to every device that has subscribed, once
+// each. It waits for nothing. stop ends what is not yet sent. A nil Sender notifies nobody.
+func (w *Sender) Notify(ctx context.Context, p *mfa.Prompt, devices []device.Device) (stop context.CancelFunc) {
 	stop = func() {}
-	if w == nil || p.Resumed { // it rang before the server's restart
+	if w == nil || p.Resumed { // it was notified before the server's restart
 		return stop
 	}
-	rung := make(map[string]bool, len(devices)) // a browser that is enrolled twice rings once
+	notified := make(map[string]bool, len(devices)) // a browser that is enrolled twice is notified once
 	for _, d := range devices {
-		if d.Web == nil || rung[d.Web.Endpoint] {
+		if d.Web == nil || notified[d.Web.Endpoint] {
 			continue
 		}
-		if len(rung) == 0 {
+		if len(notified) == 0 {
 			ctx, stop = context.WithCancel(ctx)
 		}
-		rung[d.Web.Endpoint] = true
+		notified[d.Web.Endpoint] = true
 		endpoint, host, port, err := parseEndpoint(d.Web.Endpoint)
 		if err != nil {
 			continue
 		}
-		l := w.lane(host, port)
+		l := w.serviceQueue(host, port)
 		if l == nil {
 			continue // it was on the list once; `radmatch check --connect` says so
 		}
-		w.offer(l, &ring{ctx: ctx, device: d.ID, sub: d.Web, endpoint: endpoint, expires: lifeOf(ctx, p),
+		w.offer(l, &notice{ctx: ctx, device: d.ID, sub: d.Web, endpoint: endpoint, expires: lifeOf(ctx, p),
 			message: Message{Kind: KindPrompt, ID: p.ID}})
 	}
 	return stop
@@ -206,7 +206,7 @@ func lifeOf(ctx context.Context, p *mfa.Prompt) time.Time {
 	return p.Expires
 }
 
-func (w *Sender) offer(l *lane, r *ring) {
+func (w *Sender) offer(l *serviceQueue, r *notice) {
 	select {
 	case l.queue <- r:
 	default:
@@ -215,7 +215,7 @@ func (w *Sender) offer(l *lane, r *ring) {
 }
 
 // deliver makes one try, and sees to the next.
-func (w *Sender) deliver(ctx context.Context, l *lane, r *ring) {
+func (w *Sender) deliver(ctx context.Context, l *serviceQueue, r *notice) {
 	if r.ctx.Err() != nil || !time.Now().Before(r.expires) {
 		return
 	}
@@ -237,7 +237,7 @@ func (w *Sender) deliver(ctx context.Context, l *lane, r *ring) {
 		if r.tries == maxTries || !time.Now().Add(pause).Before(r.expires) {
 			return
 		}
-		if l.retrying.Add(1) > maxRings {
+		if l.retrying.Add(1) > maxNotices {
 			l.retrying.Add(-1)
 			return
 		}
@@ -264,7 +264,7 @@ func (e *retryError) Error() string { return e.err.Error() }
 
 // post hands a message to the push service (RFC 8030 §5). Its errors have no
 // more of the endpoint than the host.
-func (w *Sender) post(stopped context.Context, r *ring) error {
+func (w *Sender) post(stopped context.Context, r *notice) error {
 	body, err := r.message.seal(r.sub)
 	if err != nil {
 		return err
@@ -326,15 +326,15 @@ func RetryAfter(value string, now time.Time) time.Duration {
 }
 
 // forget drops a subscription that is over.
-func (w *Sender) forget(ctx context.Context, r *ring) {
+func (w *Sender) forget(ctx context.Context, r *notice) {
 	err := w.store.DropWebSubscription(ctx, r.device, r.sub.Endpoint)
-	w.log.Info("web push: a subscription is over; the device rings again once its page was open",
+	w.log.Info("web push: a subscription is over; the device is notified again once its page was open",
 		zap.String("device", r.device), zap.String("service", r.endpoint.Host), zap.Error(err))
 }
 
 // tell logs that a message was not delivered, at most one line a service and
 // minute.
-func (w *Sender) tell(l *lane, r *ring, err error) {
+func (w *Sender) tell(l *serviceQueue, r *notice, err error) {
 	w.log.Debug("web push: not delivered", zap.String("device", r.device), zap.String("service", r.endpoint.Host),
 		zap.String("login", r.message.ID), zap.Int("try", r.tries), zap.Error(err))
 	l.mu.Lock()
@@ -348,7 +348,7 @@ func (w *Sender) tell(l *lane, r *ring, err error) {
 }
 
 // works logs that a service takes messages again.
-func (w *Sender) works(l *lane) {
+func (w *Sender) works(l *serviceQueue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.told.IsZero() && time.Since(l.told) >= tellEvery {

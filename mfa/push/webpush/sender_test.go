@@ -114,7 +114,7 @@ func at(host string, n int) device.Device {
 
 const fcm, mozilla = "fcm.googleapis.com", "updates.push.services.mozilla.com"
 
-func ringing(id string, life time.Duration) *mfa.Prompt {
+func openPrompt(id string, life time.Duration) *mfa.Prompt {
 	return &mfa.Prompt{ID: id, User: mfa.NameOf("anna"), Started: time.Now(), Expires: time.Now().Add(life)}
 }
 
@@ -156,7 +156,7 @@ func TestRetries(t *testing.T) {
 				s.f = func(*http.Request) (*http.Response, error) {
 					return c.f(len(s.times()))
 				}
-				stop := w.Ring(t.Context(), ringing("p1", c.life), []device.Device{at(fcm, 1)})
+				stop := w.Notify(t.Context(), openPrompt("p1", c.life), []device.Device{at(fcm, 1)})
 				time.Sleep(2 * time.Minute)
 				stop()
 				if got := fmt.Sprint(s.times()); got != c.want {
@@ -174,7 +174,7 @@ func TestRetries(t *testing.T) {
 func TestPauses(t *testing.T) {
 	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		s.f = func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
-		defer w.Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1)})()
+		defer w.Notify(t.Context(), openPrompt("p1", time.Minute), []device.Device{at(fcm, 1)})()
 		time.Sleep(2 * time.Minute)
 		at := s.times()
 		if len(at) != maxTries {
@@ -192,12 +192,12 @@ func TestPauses(t *testing.T) {
 	})
 }
 
-// TestDecidedIsNotRung: a prompt that is over is neither sent nor tried again,
+// TestDecidedIsNotNotified: a prompt that is over is neither sent nor tried again,
 // and a request that is out for it ends.
-func TestDecidedIsNotRung(t *testing.T) {
+func TestDecidedIsNotNotified(t *testing.T) {
 	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		s.f = func(*http.Request) (*http.Response, error) { return reply(429, "Retry-After", "7") }
-		stop := w.Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1)})
+		stop := w.Notify(t.Context(), openPrompt("p1", time.Minute), []device.Device{at(fcm, 1)})
 		synctest.Wait()
 		stop()
 		ended := false
@@ -206,7 +206,7 @@ func TestDecidedIsNotRung(t *testing.T) {
 			ended = true
 			return nil, r.Context().Err()
 		}
-		stop = w.Ring(t.Context(), ringing("p2", time.Minute), []device.Device{at(fcm, 1)})
+		stop = w.Notify(t.Context(), openPrompt("p2", time.Minute), []device.Device{at(fcm, 1)})
 		synctest.Wait()
 		stop()
 		synctest.Wait()
@@ -236,22 +236,22 @@ func TestHangingService(t *testing.T) {
 			return nil, r.Context().Err()
 		}
 		before := runtime.NumGoroutine()
-		for i := range 3 * maxRings {
-			defer w.Ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, i)})()
+		for i := range 3 * maxNotices {
+			defer w.Notify(t.Context(), openPrompt(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, i)})()
 		}
-		defer w.Ring(t.Context(), ringing("other", time.Minute), []device.Device{at(mozilla, 1)})()
+		defer w.Notify(t.Context(), openPrompt("other", time.Minute), []device.Device{at(mozilla, 1)})()
 		synctest.Wait()
 		if took := time.Since(s.began); took != 0 {
-			t.Errorf("ringing took %v", took)
+			t.Errorf("notifying took %v", took)
 		}
 		if len(other) != 1 || other[0] != 0 {
 			t.Errorf("the other service was asked at %v", other)
 		}
-		if n := runtime.NumGoroutine(); n > before+10*laneWorkers {
+		if n := runtime.NumGoroutine(); n > before+10*queueWorkers {
 			t.Errorf("%d goroutines, %d before", n, before)
 		}
 		time.Sleep(sendTimeout + time.Second)
-		if n := len(s.times()); n < 2*laneWorkers || n > 4*laneWorkers {
+		if n := len(s.times()); n < 2*queueWorkers || n > 4*queueWorkers {
 			t.Errorf("%d requests in %v", n, sendTimeout)
 		}
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n > 2 {
@@ -265,10 +265,10 @@ func TestHangingService(t *testing.T) {
 func TestFullQueue(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	w := New(Options{Services: services(t, fcm), Logger: zap.New(core)})
-	for i := range maxRings + 10 { // nobody runs
-		defer w.Ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, i)})()
+	for i := range maxNotices + 10 { // nobody runs
+		defer w.Notify(t.Context(), openPrompt(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, i)})()
 	}
-	if n := len(w.lanes[0].queue); n != maxRings || logs.Len() != 1 {
+	if n := len(w.queues[0].queue); n != maxNotices || logs.Len() != 1 {
 		t.Errorf("%d wait, %d warnings", n, logs.Len())
 	}
 }
@@ -283,11 +283,11 @@ func TestWorksAgain(t *testing.T) {
 			if i == 70 {
 				code.Store(201)
 			}
-			defer w.Ring(t.Context(), ringing(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, 1)})()
+			defer w.Notify(t.Context(), openPrompt(fmt.Sprint("p", i), time.Minute), []device.Device{at(fcm, 1)})()
 			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Minute)
-		defer w.Ring(t.Context(), ringing("last", time.Minute), []device.Device{at(fcm, 1)})()
+		defer w.Notify(t.Context(), openPrompt("last", time.Minute), []device.Device{at(fcm, 1)})()
 		synctest.Wait()
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 2 {
 			t.Errorf("%d warnings", n)
@@ -298,8 +298,8 @@ func TestWorksAgain(t *testing.T) {
 	})
 }
 
-// TestWhoIsRung: each browser of the person once, and nobody else.
-func TestWhoIsRung(t *testing.T) {
+// TestWhoIsNotified: each browser of the user once, and nobody else.
+func TestWhoIsNotified(t *testing.T) {
 	bubble(t, func(t *testing.T, w *Sender, s *fakeService, logs *observer.ObservedLogs, d *dropped) {
 		var paths []string
 		s.f = func(r *http.Request) (*http.Response, error) {
@@ -310,18 +310,18 @@ func TestWhoIsRung(t *testing.T) {
 		}
 		twice := at(fcm, 1)
 		twice.ID = "dev9"
-		defer w.Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1), {ID: "none"}, twice, at("example.org", 3)})()
+		defer w.Notify(t.Context(), openPrompt("p1", time.Minute), []device.Device{at(fcm, 1), {ID: "none"}, twice, at("example.org", 3)})()
 		synctest.Wait()
 		if len(paths) != 1 || paths[0] != secretPath+"/1" {
-			t.Errorf("rung %v", paths)
+			t.Errorf("notified %v", paths)
 		}
-		again := ringing("p1", time.Minute)
+		again := openPrompt("p1", time.Minute)
 		again.Resumed = true
-		defer w.Ring(t.Context(), again, []device.Device{at(fcm, 1)})()
+		defer w.Notify(t.Context(), again, []device.Device{at(fcm, 1)})()
 		synctest.Wait()
 		if len(paths) != 1 {
-			t.Errorf("a prompt rings again after a restart: %v", paths)
+			t.Errorf("a prompt is notified again after a restart: %v", paths)
 		}
-		defer (*Sender)(nil).Ring(t.Context(), ringing("p1", time.Minute), []device.Device{at(fcm, 1)})()
+		defer (*Sender)(nil).Notify(t.Context(), openPrompt("p1", time.Minute), []device.Device{at(fcm, 1)})()
 	})
 }

@@ -23,7 +23,7 @@ func BrowserServices() []string {
 
 // Service is a host that this server may send messages to. What a device
 // names as its endpoint is a request that this server makes: without a list,
-// whoever has a device could have it talk to any machine behind the firewall.
+// anyone who has a device could have it talk to any machine behind the firewall.
 type Service struct {
 	host   string // lower case
 	port   string
@@ -88,7 +88,7 @@ func (w *Sender) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	l := w.lane(host, port)
+	l := w.serviceQueue(host, port)
 	if l == nil {
 		return nil, ErrService
 	}

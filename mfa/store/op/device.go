@@ -6,7 +6,7 @@ import (
 )
 
 // MaxRegistrations bounds the devices of one user at one provider other than our own: each
-// rings at every prompt.
+// is notified of every prompt.
 const MaxRegistrations = 8
 
 // Invite stores an invitation in the place of the user's older one. ErrBlocked for a user

@@ -33,7 +33,7 @@ const keyHeader = "# The keys that seal the tokens' secrets in radmatch.db. Back
 // wrong key file stops the start and not the first login.
 const proofText = "radmatch"
 
-// ErrSeal means that a secret cannot be opened: another key, or somebody
+// ErrSeal means that a secret cannot be opened: another key, or someone
 // changed it, or moved it to another token or user.
 var ErrSeal = errors.New("sealed secret does not open")
 

@@ -76,7 +76,7 @@ func (d *DB) checkKeys(ctx context.Context) error {
 	return nil
 }
 
-// sealer returns the current key's id as of tx, and a ring that has it. What is
+// sealer returns the current key's id as of tx, and keys that have it. What is
 // sealed must be written in tx: a rekey cannot come between.
 func (d *DB) sealer(ctx context.Context, tx *sql.Tx) (*seal.Ring, byte, error) {
 	var id byte
@@ -147,7 +147,7 @@ func resealTokens(ctx context.Context, tx *sql.Tx, ring *seal.Ring, id byte) (n 
 	return len(sealed), nil
 }
 
-// resealWebPush seals the key with key id of the ring, if there is one.
+// resealWebPush seals the key with key id of the keyring, if there is one.
 func resealWebPush(ctx context.Context, tx *sql.Tx, ring *seal.Ring, id byte) error {
 	var old []byte
 	err := tx.QueryRowContext(ctx, `SELECT key FROM web_push_key`).Scan(&old)

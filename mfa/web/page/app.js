@@ -68,7 +68,7 @@ function arrived() {
   attend();
 }
 
-// attend goes to a request that has come, once the person neither writes nor has
+// attend goes to a request that has come, once the user neither writes nor has
 // a dialog open.
 function attend() {
   if (unattended && !busy() && pages.includes(opened)) location.hash = '#requests';
@@ -117,7 +117,7 @@ function end(device) {
 function frame() {
   const enrolled = accounts.current() !== undefined;
   $('nav').hidden = !enrolled;
-  $('person').textContent = accounts.names();
+  $('owner').textContent = accounts.names();
   document.body.classList.toggle('enrolled', enrolled);
 }
 
@@ -146,7 +146,7 @@ function gone(device) {
   if (opened === 'history' || opened === 'devices') route();
 }
 
-// removed: the person removed this device on this page.
+// removed: the user removed this device on this page.
 async function removed(device) {
   end(device);
   await keep.forget(device.record.device);

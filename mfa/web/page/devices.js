@@ -1,4 +1,4 @@
-// The person's devices, and what can be set up on this one.
+// The user's devices, and what can be set up on this one.
 import * as accounts from './accounts.js';
 import { $, announce, ask, el, icon, show } from './dom.js';
 import { explain } from './errors.js';
@@ -154,7 +154,7 @@ function settings(device) {
 // remind offers what is not set up anew: an account has come.
 export function remind() { localStorage.removeItem(laterKey); }
 
-// offer shows on the first page what is not set up yet, until it is or the person puts it off.
+// offer shows on the first page what is not set up yet, until it is or the user puts it off.
 export async function offer() {
   if (localStorage.getItem(laterKey)) return;
   for (const device of accounts.all()) {

@@ -53,7 +53,7 @@ export function announce(text) {
 let dialogs = 0;
 
 // ask opens a dialog. It resolves to true, or to what was typed where there is
-// an input, when the person agrees, else to false.
+// an input, when the user agrees, else to false.
 export function ask({ title, text, agree, danger = false, input }) {
   const id = `dialog-${++dialogs}`;
   const field = input && el('input', { id: `${id}-input`, value: input.value, maxlength: 64, autocomplete: 'off' });

@@ -15,7 +15,7 @@ export const tokenOf = (hash) => (/^#[A-Z2-7]{16,64}$/.test(hash) ? hash.slice(1
 const appleMobile = () => /iPhone|iPad/.test(navigator.userAgent)
   || (navigator.platform === 'MacIntel' && navigator.maxTouchPoints > 1);
 
-// defaultName is what people would call this device.
+// defaultName is what users would call this device.
 function defaultName() {
   const agent = navigator.userAgent;
   const first = (...names) => names.find(([pattern]) => pattern.test(agent))?.[1];

@@ -1,4 +1,4 @@
-// The person's sign-ins.
+// The user's sign-ins.
 import * as accounts from './accounts.js';
 import { $, el, icon } from './dom.js';
 import { explain } from './errors.js';
@@ -56,7 +56,7 @@ function row(login) {
       el('p', { class: 'quiet' }, el('time', { datetime: login.time }, at(login.time)), origin && ` · ${t('history.from', { origin })}`)));
 }
 
-// how says what let the person in, or what kept him out.
+// how says what let the user in, or what kept them out.
 function how({ outcome, method, reason, device }) {
   const key = outcome === 'accept' ? `method.${method}` : `reason.${reason}`;
   const text = has(key) ? t(key) : '';

@@ -5,7 +5,7 @@ import { language, t } from './text.js';
 
 let registration; // of the service worker, undefined where there is none
 let serverKey; // for Web Push, undefined where the server has none
-const subscribed = new Set(); // devices that the server rings
+const subscribed = new Set(); // devices that the server notifies
 
 // A policy for the one script that is named by a variable.
 const scripts = window.trustedTypes?.createPolicy('radmatch', {
@@ -24,7 +24,7 @@ export async function start() {
 
 const canPush = () => serverKey !== undefined && registration?.pushManager !== undefined;
 
-// resume asks the server for its key, and subscribes again where the person
+// resume asks the server for its key, and subscribes again where the user
 // has agreed before: a subscription can be lost, and the server's key can change.
 export async function resume(device) {
   try {
@@ -44,14 +44,14 @@ export function state() {
 // describe is what notifications can do here.
 export const describe = () => t(canPush() ? 'notify.text' : 'notify.textopen');
 
-// turnOn asks the person; a browser wants a press of a button for that.
+// turnOn asks the user; a browser wants a press of a button for that.
 export async function turnOn(devices) {
   await Notification.requestPermission();
   if (state() === 'on' && canPush()) for (const device of devices) await subscribe(device);
   return state();
 }
 
-// subscribe has the server ring a device. A browser has one subscription, which
+// subscribe has the server notify a device. A browser has one subscription, which
 // all its accounts share.
 async function subscribe(device) {
   const { pushManager } = await navigator.serviceWorker.ready;
@@ -73,8 +73,8 @@ export async function stop() {
   subscribed.clear();
 }
 
-// ring shows a notice where the person does not see this page and no push will.
-export async function ring(device) {
+// notify shows a notice where the user does not see this page and no push will.
+export async function notify(device) {
   if (document.visibilityState === 'visible' || state() !== 'on' || subscribed.has(device)) return;
   await registration.showNotification(t('notification.title'), {
     body: t('notification.body'), tag: 'sign-in', renotify: true, icon: 'icon-192.png',

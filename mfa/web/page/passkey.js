@@ -34,7 +34,7 @@ export async function register(device) {
   await save(device.record);
 }
 
-// confirmation returns what asks the person for the device's passkey, undefined
+// confirmation returns what asks the user for the device's passkey, undefined
 // where it has none.
 export const confirmation = (device) => (device.record.passkey ? (challenge) => confirm(device, challenge) : undefined);
 

@@ -1,4 +1,4 @@
-// The requests that wait for the person, of all accounts: one card each, the
+// The requests that wait for the user, of all accounts: one card each, the
 // newest first.
 import { several } from './accounts.js';
 import { $, announce, ask, el, icon } from './dom.js';
@@ -64,7 +64,7 @@ function put(device, prompt) {
   arm(); // the others have moved
   if (focused) card.focus();
   announce(t('request.announce', { title: card.title(), seconds: card.seconds() }));
-  notify.ring(device);
+  notify.notify(device);
   came();
 }
 
@@ -72,7 +72,7 @@ function arm() {
   for (const card of cards.values()) card.arm();
 }
 
-// count says how many wait, where the person sees it from elsewhere.
+// count says how many wait, where the user sees it from elsewhere.
 function count() {
   const n = [...cards.values()].filter((card) => card.waits).length;
   $('none').hidden = cards.size > 0;
@@ -91,7 +91,7 @@ function tick() {
 }
 
 class Card {
-  waits = true; // for the person
+  waits = true; // for the user
   dismissable = false;
   #busy = false; // a decision is on its way
   #meanwhile; // what the server said then
@@ -329,7 +329,7 @@ class Card {
 
 const withoutPort = (address) => address?.replace(/:\d+$/, '');
 
-// plainOrigin is where the person sits, in words. Nothing vouches for a claimed name.
+// plainOrigin is where the user signs in, in words. Nothing vouches for a claimed name.
 export function plainOrigin({ end_user: name, claimed, place }) {
   if (!name) return '';
   if (claimed) return t('request.claims', { name });

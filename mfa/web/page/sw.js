@@ -8,9 +8,9 @@ const lang = new URL(location.href).searchParams.get('lang') ?? 'en';
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
 
-self.addEventListener('push', (event) => event.waitUntil(ring()));
+self.addEventListener('push', (event) => event.waitUntil(notify()));
 
-async function ring() {
+async function notify() {
   let texts = { 'notification.title': 'radmatch', 'notification.body': '' };
   try {
     texts = await (await fetch(`texts.${encodeURIComponent(lang)}.json`)).json();

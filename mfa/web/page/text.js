@@ -5,7 +5,7 @@ const languages = ['en'];
 let texts = {};
 export let language = 'en';
 
-// loadTexts reads the texts in the first language of the person that there is.
+// loadTexts reads the texts in the first language of the user that there is.
 export async function loadTexts() {
   const wanted = navigator.languages.map((tag) => tag.split('-')[0]);
   language = wanted.find((tag) => languages.includes(tag)) ?? 'en';

@@ -13,9 +13,9 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// seat is a NAS's socket: it sends what a test tells it to, octet for octet, and
+// nasSocket is a NAS's socket: it sends what a test tells it to, octet for octet, and
 // keeps what comes back. It is used by one goroutine at a time.
-type seat struct {
+type nasSocket struct {
 	t      testing.TB
 	conn   *net.UDPConn
 	secret *wire.Secret
@@ -23,13 +23,13 @@ type seat struct {
 	inbox  map[byte][][]byte // datagrams that nobody asked for yet, by identifier
 }
 
-// seat opens a socket to the first listener from an address of this machine.
-func (p *serverProcess) seat(from string) *seat {
+// nasSocket opens a socket to the first listener from an address of this machine.
+func (p *serverProcess) nasSocket(from string) *nasSocket {
 	p.t.Helper()
-	return dialSeat(p.t, from, p.radius[0], testSecret)
+	return dialNAS(p.t, from, p.radius[0], testSecret)
 }
 
-func dialSeat(t testing.TB, from, to, secret string) *seat {
+func dialNAS(t testing.TB, from, to, secret string) *nasSocket {
 	t.Helper()
 	local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))
 	conn, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to)))
@@ -37,7 +37,7 @@ func dialSeat(t testing.TB, from, to, secret string) *seat {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &seat{t: t, conn: conn, secret: wire.NewSecret([]byte(secret)), inbox: map[byte][][]byte{}}
+	return &nasSocket{t: t, conn: conn, secret: wire.NewSecret([]byte(secret)), inbox: map[byte][][]byte{}}
 }
 
 // request is a packet that was built, to be sent as often as a test likes.
@@ -48,13 +48,13 @@ type request struct {
 }
 
 // build makes a signed request with an identifier that is not in use.
-func (s *seat) build(q wire.Query) request {
+func (s *nasSocket) build(q wire.Query) request {
 	s.t.Helper()
 	s.id++
 	return s.buildAs(s.id, q)
 }
 
-func (s *seat) buildAs(id byte, q wire.Query) request {
+func (s *nasSocket) buildAs(id byte, q wire.Query) request {
 	s.t.Helper()
 	r := request{id: id}
 	rand.Read(r.auth[:])
@@ -73,9 +73,9 @@ func (r request) unsigned() request {
 	return r
 }
 
-func (s *seat) send(r request) { s.sendRaw(r.packet) }
+func (s *nasSocket) send(r request) { s.sendRaw(r.packet) }
 
-func (s *seat) sendRaw(b []byte) {
+func (s *nasSocket) sendRaw(b []byte) {
 	s.t.Helper()
 	if _, err := s.conn.Write(b); err != nil {
 		s.t.Fatal(err)
@@ -83,7 +83,7 @@ func (s *seat) sendRaw(b []byte) {
 }
 
 // start builds a request and sends it.
-func (s *seat) start(q wire.Query) request {
+func (s *nasSocket) start(q wire.Query) request {
 	s.t.Helper()
 	r := s.build(q)
 	s.send(r)
@@ -91,14 +91,14 @@ func (s *seat) start(q wire.Query) request {
 }
 
 // ask sends a request and waits for its answer.
-func (s *seat) ask(q wire.Query) wire.Answer {
+func (s *nasSocket) ask(q wire.Query) wire.Answer {
 	s.t.Helper()
 	a, _ := s.answer(s.start(q))
 	return a
 }
 
 // answer waits for the answer to r, which must verify, and returns its octets too.
-func (s *seat) answer(r request) (wire.Answer, []byte) {
+func (s *nasSocket) answer(r request) (wire.Answer, []byte) {
 	s.t.Helper()
 	raw := s.datagram(r.id)
 	if raw == nil {
@@ -115,7 +115,7 @@ func (s *seat) answer(r request) (wire.Answer, []byte) {
 }
 
 // gets waits for the answer to r, which must be of this kind.
-func (s *seat) gets(r request, want wire.Code) {
+func (s *nasSocket) gets(r request, want wire.Code) {
 	s.t.Helper()
 	if a, _ := s.answer(r); a.Code != want {
 		s.t.Fatalf("request %d got %s, want %s", r.id, a.Code, want)
@@ -123,8 +123,8 @@ func (s *seat) gets(r request, want wire.Code) {
 }
 
 // datagram returns the next datagram with this identifier, nil if none comes in time.
-func (s *seat) datagram(id byte) []byte {
-	s.conn.SetReadDeadline(time.Now().Add(patience))
+func (s *nasSocket) datagram(id byte) []byte {
+	s.conn.SetReadDeadline(time.Now().Add(testTimeout))
 	for len(s.inbox[id]) == 0 {
 		if !s.read() {
 			return nil
@@ -135,7 +135,7 @@ func (s *seat) datagram(id byte) []byte {
 	return raw
 }
 
-func (s *seat) read() bool {
+func (s *nasSocket) read() bool {
 	buf := make([]byte, 4096)
 	n, err := s.conn.Read(buf)
 	if err != nil || n < 2 {
@@ -148,7 +148,7 @@ func (s *seat) read() bool {
 // silent demands that no datagram came that was not asked for. The Status-Server
 // request behind all that was sent is answered by the reader that has dealt with
 // the rest before.
-func (s *seat) silent() {
+func (s *nasSocket) silent() {
 	s.t.Helper()
 	r := s.buildAs(255, wire.Query{Code: wire.StatusServer})
 	s.send(r)
@@ -161,7 +161,7 @@ func (s *seat) silent() {
 }
 
 // expect sends a request and demands an answer of this kind.
-func (s *seat) expect(q wire.Query, want wire.Code) wire.Answer {
+func (s *nasSocket) expect(q wire.Query, want wire.Code) wire.Answer {
 	s.t.Helper()
 	a := s.ask(q)
 	if a.Code != want {
