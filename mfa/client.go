@@ -50,15 +50,10 @@ type Client struct {
 	Append          AppendStyle
 	AppendDelimiter string // between password and passcode; not empty
 
-	Override       bool   // override_number_matching_with_otp
-	OverrideOrigin string // where its value comes from, for `check` and `explain`
-	NumberMatching Feature
-	// What the prompt on a device tells, by the groups of the user: what the user
-	// signs in to, and from where.
-	ShowApplicationName Feature
-	ShowLocation        Feature
-	NumberInPrompt      bool
-	NumberFromDevice    bool
+	Override         bool   // override_number_matching_with_otp
+	OverrideOrigin   string // where its value comes from, for `check` and `explain`
+	NumberInPrompt   bool
+	NumberFromDevice bool
 	// RequireMatching: no plain approve/deny here, not by MS-CHAPv2 and for nobody who is
 	// excluded either. A prompt asks for a number or for a device code, or is not sent.
 	RequireMatching  bool
@@ -70,6 +65,16 @@ type Client struct {
 	OnPrimaryError   Outcome // Discard or Reject
 	OnMFAError       Outcome // Discard or Reject
 	RejectDelay      time.Duration
+}
+
+// Policy is what holds at every client: the section `policy` of the configuration. It
+// is immutable, and a login keeps to the one under which it was opened.
+type Policy struct {
+	NumberMatching Feature
+	// What the prompt on a device tells, by the groups of the user: what the user
+	// signs in to, and from where.
+	ShowApplicationName Feature
+	ShowLocation        Feature
 }
 
 // Feature is a setting that groups are included in and excluded from, as in Entra.

@@ -123,6 +123,8 @@ type Facts struct {
 	User     User
 	Protocol Protocol // of the first factor
 	Dialog   Dialog   // what the screen of this login can do
+	// NumberMatching: by policy, for the groups of the user.
+	NumberMatching bool
 	// CarriesCode: this login can bring a passcode to us, in the dialog or with the password.
 	CarriesCode bool
 	// AppendedCode: what came with the password has the form of one of the user's codes.
@@ -208,7 +210,7 @@ var planTable = [...]Line{
 		return PlanOTP, ReasonDefaultOTP, f.User.DefaultMethod() == MethodOTP
 	}},
 	{7, "number matching applies, the override is TRUE, and the user has a code", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanOTP, ReasonOverrideOTP, defaultPush(f) && numberMatching(c, f) && c.Override && f.User.Codes > 0
+		return PlanOTP, ReasonOverrideOTP, defaultPush(f) && f.NumberMatching && c.Override && f.User.Codes > 0
 	}},
 	{8, `"this was not me" stands for this user and client`, func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return f.User.otpElseDeny(), ReasonPushBlocked, defaultPush(f) && f.User.PushBlockedIn(c.Group)
@@ -230,10 +232,10 @@ var planTable = [...]Line{
 		return PlanOTP, ReasonAppendedCode, canPush(c, f) && f.AppendedCode // as in every prompt, a code wins over the device
 	}},
 	{9, "number matching applies, and the client shows a number in its prompt", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanNumber, ReasonNumberMatch, canPush(c, f) && numberMatching(c, f) && f.Dialog.Number && c.NumberInPrompt
+		return PlanNumber, ReasonNumberMatch, canPush(c, f) && f.NumberMatching && f.Dialog.Number && c.NumberInPrompt
 	}},
 	{9, "number matching applies, and the client's prompt takes the code that the device shows", func(c *Client, f *Facts) (Plan, Reason, bool) {
-		return PlanCode, ReasonCodeMatch, takesCode(c, f) && numberMatching(c, f) && c.NumberFromDevice
+		return PlanCode, ReasonCodeMatch, takesCode(c, f) && f.NumberMatching && c.NumberFromDevice
 	}},
 	{9, "number matching is required here", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		plan := f.User.otpElseDeny()
@@ -270,5 +272,3 @@ func showsNumber(c *Client, f *Facts) bool {
 func takesCode(c *Client, f *Facts) bool {
 	return canPush(c, f) && c.ShowsCodes && f.Dialog.Codes && !f.Dialog.Number
 }
-
-func numberMatching(c *Client, f *Facts) bool { return c.NumberMatching.Applies(f.Identity.Groups) }

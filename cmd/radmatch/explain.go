@@ -173,7 +173,7 @@ func (x *explanation) client(ctx context.Context, cc *config.Client) (*explained
 // describe fills in what the plan is decided from, and the plan of each way to sign in.
 func (x *explanation) describe(e *explained, found *admin.Explanation) {
 	e.User, e.Groups, e.Methods = found.Identity.Name.String(), found.Identity.Groups, describeMethods(found.User)
-	e.settings(found.Identity.Groups)
+	e.settings(&x.engine.Policy, found.Identity.Groups)
 	if x.address.IsValid() {
 		e.Address = x.address.String()
 	}

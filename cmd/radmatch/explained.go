@@ -55,7 +55,7 @@ type explainedLogin struct {
 	row int // of the plan table
 }
 
-func (e *explained) settings(groups []mfa.Group) {
+func (e *explained) settings(p *mfa.Policy, groups []mfa.Group) {
 	c := e.policy
 	e.Settings = []setting{
 		{"override_number_matching_with_otp", fmt.Sprintf("%t, from %s", c.Override, c.OverrideOrigin)},
@@ -63,9 +63,9 @@ func (e *explained) settings(groups []mfa.Group) {
 		{"number_from_device", fmt.Sprint(c.NumberFromDevice)},
 		{"credentials", credentialText(c)},
 		{"require_number_matching", fmt.Sprint(c.RequireMatching)},
-		{"policy.number_matching", featureText(c.NumberMatching, groups)},
-		{"policy.show_application_name", featureText(c.ShowApplicationName, groups)},
-		{"policy.show_location", featureText(c.ShowLocation, groups)},
+		{"policy.number_matching", featureText(p.NumberMatching, groups)},
+		{"policy.show_application_name", featureText(p.ShowApplicationName, groups)},
+		{"policy.show_location", featureText(p.ShowLocation, groups)},
 	}
 }
 

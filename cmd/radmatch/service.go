@@ -82,12 +82,16 @@ func serviceOf(cfg *config.Config, l *lasting, p parts, primaries primaries) (*s
 // newEngine joins what lasts and the rules of cfg.
 func newEngine(cfg *config.Config, l *lasting) *login.Engine {
 	return &login.Engine{
-		Pending:     l.pending,
-		Limits:      l.limits,
-		Refusals:    l.refusals,
-		Directory:   l.directory,
-		Codes:       l.codes,
-		Bypasses:    l.bypasses,
+		Pending:   l.pending,
+		Limits:    l.limits,
+		Refusals:  l.refusals,
+		Directory: l.directory,
+		Codes:     l.codes,
+		Bypasses:  l.bypasses,
+		Policy: mfa.Policy{
+			NumberMatching: feature(cfg.Policy.NumberMatching), ShowApplicationName: feature(cfg.Policy.ShowApplicationName),
+			ShowLocation: feature(cfg.Policy.ShowLocation),
+		},
 		Lockout:     lockoutRule(cfg),
 		Fatigue:     fatigueRule(cfg),
 		PromptLimit: promptsRule(cfg),
@@ -203,8 +207,6 @@ func newPolicy(cfg *config.Config, c *config.Client, kind *profile.Profile) (*mf
 		ExemptGroups: mfa.GroupsOf(c.MFA.Exempt.Groups...), ExemptAddresses: c.MFA.Exempt.Addresses,
 		RequireGroups: mfa.GroupsOf(c.MFA.Require.Groups...), RequireAddresses: c.MFA.Require.Addresses,
 		Override: override, OverrideOrigin: origin,
-		NumberMatching: feature(cfg.Policy.NumberMatching), ShowApplicationName: feature(cfg.Policy.ShowApplicationName),
-		ShowLocation:     feature(cfg.Policy.ShowLocation),
 		NumberInPrompt:   c.MFA.NumberInPrompt,
 		NumberFromDevice: c.MFA.NumberFromDevice,
 		RequireMatching:  c.MFA.RequireNumberMatching,

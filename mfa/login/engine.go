@@ -19,6 +19,7 @@ type Engine struct {
 	Directory   mfa.Directory
 	Codes       mfa.CodeVerifier
 	Bypasses    mfa.Bypasses // nil: there are none
+	Policy      mfa.Policy   // of all clients
 	Lockout     Rule         // wrong codes of one user
 	Fatigue     Rule         // denied or ignored prompts of one user
 	PromptLimit Rule         // all prompts of one user, however they end; For is not used, Max 0 is no bound
@@ -110,8 +111,8 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 		Signed: r.Signed, Identity: *identity, Expires: now.Add(r.Client.ChallengeTTL),
 	}
 	l.Identity.MSCHAP = nil
-	l.HideClient = !r.Client.ShowApplicationName.Applies(identity.Groups)
-	l.HidePlace = !r.Client.ShowLocation.Applies(identity.Groups)
+	l.HideClient = !e.Policy.ShowApplicationName.Applies(identity.Groups)
+	l.HidePlace = !e.Policy.ShowLocation.Applies(identity.Groups)
 	return l
 }
 

@@ -24,7 +24,8 @@ func (e *Engine) Facts(r *mfa.Request, a *FirstFactor) *mfa.Facts {
 	f := &mfa.Facts{
 		Identity: a.Identity, User: a.User, Address: r.Address, Remembered: a.Remembered,
 		Protocol: mfa.ProtocolOf(r.Cred), Dialog: r.Dialog, CarriesCode: r.Dialog.Codes || a.Appended, AppendedCode: a.OwnCode,
-		PushLimited: e.Limits.fatigue.Locked(key, a.At, a.User.Unblocked),
+		NumberMatching: e.Policy.NumberMatching.Applies(a.Identity.Groups),
+		PushLimited:    e.Limits.fatigue.Locked(key, a.At, a.User.Unblocked),
 		// A request that joins a live prompt sends no new one.
 		PromptLimited: e.Limits.sent.full(key, a.At, a.User.Unblocked, e.PromptLimit) && !e.Pending.hasPrompt(a.Identity.Name),
 	}

@@ -45,6 +45,7 @@ func newRig(t *testing.T) *rig {
 			defer r.mu.Unlock()
 			r.panics++
 		}},
+		Policy:      mfa.Policy{NumberMatching: forEveryone, ShowApplicationName: forEveryone, ShowLocation: forEveryone},
 		Limits:      &Limits{},
 		Refusals:    &Refusals{Journal: r.journal},
 		Directory:   r.users,
@@ -65,7 +66,6 @@ func (r *rig) newClient(name, group string) *mfa.Client {
 	return &mfa.Client{
 		Name: name, Group: group, Prompts: true, ShowsMessage: true,
 		Primary: r.primary, Abilities: r.primary.Abilities(), Pusher: r.phone, PushAbilities: mfa.PushAbilities{Amender: r.phone},
-		NumberMatching: forEveryone, ShowApplicationName: forEveryone, ShowLocation: forEveryone,
 		Join: true, RequireUserMatch: true,
 		PushTimeout: 55 * time.Second, ChallengeTTL: 3 * time.Minute, RejectDelay: time.Second,
 		OnPrimaryError: mfa.Discard, OnMFAError: mfa.Discard,

@@ -10,22 +10,22 @@ import (
 func TestHiddenFromDevices(t *testing.T) {
 	tests := []struct {
 		name          string
-		change        func(*mfa.Client)
+		change        func(*mfa.Policy)
 		groups        []string
 		client, place bool // are told
 	}{
 		{name: "all is told", client: true, place: true},
-		{name: "no client", change: func(c *mfa.Client) { c.ShowApplicationName.Enabled = false }, place: true},
-		{name: "no place", change: func(c *mfa.Client) { c.ShowLocation.Enabled = false }, client: true},
-		{name: "a group has no place", change: func(c *mfa.Client) { c.ShowLocation.Exclude = mfa.GroupsOf("vip") }, groups: []string{"VIP"}, client: true},
-		{name: "another group has", change: func(c *mfa.Client) { c.ShowLocation.Exclude = mfa.GroupsOf("vip") }, groups: []string{"staff"}, client: true, place: true},
-		{name: "one group is told the client", change: func(c *mfa.Client) { c.ShowApplicationName.Include = mfa.GroupsOf("staff") }, groups: []string{"staff"}, client: true, place: true},
+		{name: "no client", change: func(p *mfa.Policy) { p.ShowApplicationName.Enabled = false }, place: true},
+		{name: "no place", change: func(p *mfa.Policy) { p.ShowLocation.Enabled = false }, client: true},
+		{name: "a group has no place", change: func(p *mfa.Policy) { p.ShowLocation.Exclude = mfa.GroupsOf("vip") }, groups: []string{"VIP"}, client: true},
+		{name: "another group has", change: func(p *mfa.Policy) { p.ShowLocation.Exclude = mfa.GroupsOf("vip") }, groups: []string{"staff"}, client: true, place: true},
+		{name: "one group is told the client", change: func(p *mfa.Policy) { p.ShowApplicationName.Include = mfa.GroupsOf("staff") }, groups: []string{"staff"}, client: true, place: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				if tt.change != nil {
-					tt.change(r.client)
+					tt.change(&r.Policy)
 				}
 				r.primary.groups = tt.groups
 				q := r.request("alice")
