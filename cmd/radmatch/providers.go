@@ -211,7 +211,11 @@ func checkSharedUsers(cfg *config.Config, built primaries) error {
 	var found []error
 	directories := map[string]string{} // namespace to name
 	for i, e := range cfg.Primaries {
-		can := built[e.Name].Abilities()
+		primary, opened := built[e.Name]
+		if !opened {
+			continue // a command goes on without one that cannot be opened
+		}
+		can := primary.Abilities()
 		found = append(found, sharedNames(cfg, built, i, can, maxSharedUsers-len(found))...)
 		for _, space := range can.Namespaces {
 			if other, taken := directories[space]; taken {
@@ -254,8 +258,12 @@ func (ps primaries) inFile(name mfa.Name) bool {
 func sharedNames(cfg *config.Config, built primaries, i int, can mfa.Abilities, most int) []error {
 	var found []error
 	for _, before := range cfg.Primaries[:i] {
-		other := built[before.Name].Abilities()
-		if can.Names == nil || other.Knows == nil {
+		primary, opened := built[before.Name]
+		if !opened || can.Names == nil {
+			continue
+		}
+		other := primary.Abilities()
+		if other.Knows == nil {
 			continue
 		}
 		for name := range can.Names {
