@@ -131,7 +131,7 @@ func TestCacheWithoutAge(t *testing.T) {
 			time.Sleep(1000 * time.Hour)
 		}
 		for i := range 5 {
-			if got, ok := cache.Get(i, time.Now()); ok != (i >= 3) || ok && got != fmt.Sprint(i) {
+			if got, ok := cache.Get(i, time.Now()); ok != cache.Has(i, time.Now()) || ok != (i >= 3) || ok && got != fmt.Sprint(i) {
 				t.Errorf("%d: got %q, %t", i, got, ok)
 			}
 		}
@@ -170,7 +170,7 @@ func TestNil(t *testing.T) {
 		t.Error("a nil table gives values")
 	}
 	cache.Delete("a")
-	if _, ok := cache.Get("a", time.Now()); ok || cache.Size() != 0 {
+	if _, ok := cache.Get("a", time.Now()); ok || cache.Has("a", time.Now()) || cache.Size() != 0 {
 		t.Error("a nil cache has values")
 	}
 }

@@ -52,6 +52,15 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
+// Has reports whether Get would find a value.
+func (c *Cache[K, V]) Has(key K, now time.Time) bool {
+	if c == nil {
+		return false
+	}
+	at, found := c.m[key]
+	return found && !c.over(at.Value.(*cached[K, V]), now)
+}
+
 // Put gives a key its value, whose life begins at a time. A value that is larger
 // than the whole cache is not kept.
 func (c *Cache[K, V]) Put(key K, value V, at time.Time) {

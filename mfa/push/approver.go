@@ -83,7 +83,7 @@ type verdict struct {
 	err      error
 }
 
-// user is what there is for one user.
+// userEntry is what there is for one user.
 type userEntry struct {
 	prompts []*prompt // oldest first
 	subs    []*Subscription
@@ -147,7 +147,7 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 	if len(a.live) >= cmp.Or(a.MaxPrompts, defaultMaxPrompts) {
 		return nil, ErrBusy
 	}
-	if p.ID == "" || len(p.ID) > device.MaxID || a.live[p.ID] != nil || a.endedAs(p.ID).err != nil {
+	if p.ID == "" || len(p.ID) > device.MaxID || a.live[p.ID] != nil || a.ended.Has(p.ID, time.Now()) {
 		return nil, fmt.Errorf("prompt id %q is not a new one", p.ID)
 	}
 	if a.live == nil {
@@ -203,7 +203,7 @@ func (a *Approver) endedAs(id string) ending {
 	return e
 }
 
-// user returns the entry of a user. The caller holds the lock.
+// userEntry returns the entry of a user. The caller holds the lock.
 func (a *Approver) userEntry(user mfa.NameKey) *userEntry {
 	who := a.users[user]
 	if who == nil {
