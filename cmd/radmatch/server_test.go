@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -186,11 +187,24 @@ func (p *serverProcess) start(wrapper ...string) {
 	}
 }
 
+// signal sends the server a signal. A stop is waited for: until the kernel has stopped
+// each thread, one of them may still read a packet.
 func (p *serverProcess) signal(s syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatal(err)
 	}
+	if s != syscall.SIGSTOP {
+		return
+	}
+	p.until("stopped", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		return len(threads) > 0 && !slices.ContainsFunc(threads, func(name string) bool {
+			stat, err := os.ReadFile(name)
+			_, state, _ := bytes.Cut(stat, []byte(") "))
+			return err == nil && !bytes.HasPrefix(state, []byte("T"))
+		})
+	})
 }
 
 // kill ends the server as a loss of power does, but for what the kernel has
