@@ -39,26 +39,27 @@ func NewSizedCache[K comparable, V any](max int, life time.Duration, size func(V
 
 // Get returns the value of a key, false where it is not known or too old.
 func (c *Cache[K, V]) Get(key K, now time.Time) (value V, ok bool) {
-	if c == nil {
-		return value, false
-	}
-	at, found := c.m[key]
-	if !found {
-		return value, false
-	}
-	if e := at.Value.(*cached[K, V]); !c.over(e, now) {
+	if e := c.find(key, now); e != nil {
 		return e.value, true
 	}
 	return value, false
 }
 
-// Has reports whether Get would find a value.
-func (c *Cache[K, V]) Has(key K, now time.Time) bool {
+// Has reports whether Get would find a value. It copies none.
+func (c *Cache[K, V]) Has(key K, now time.Time) bool { return c.find(key, now) != nil }
+
+func (c *Cache[K, V]) find(key K, now time.Time) *cached[K, V] {
 	if c == nil {
-		return false
+		return nil
 	}
 	at, found := c.m[key]
-	return found && !c.over(at.Value.(*cached[K, V]), now)
+	if !found {
+		return nil
+	}
+	if e := at.Value.(*cached[K, V]); !c.over(e, now) {
+		return e
+	}
+	return nil
 }
 
 // Put gives a key its value, whose life begins at a time. A value that is larger

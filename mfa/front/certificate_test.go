@@ -6,13 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // TestCertificateProblems: a certificate of mfa.example.org, from two days ago until in
 // ninety, which this machine does not trust.
 func TestCertificateProblems(t *testing.T) {
 	now := time.Now()
-	pair, err := tls.X509KeyPair(testPair(t, 1, now.Add(90*24*time.Hour)))
+	pair, err := tls.X509KeyPair(webtest.Certificate(t, 1, now.Add(90*24*time.Hour)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // addressed is a connection from an address.
@@ -22,11 +24,11 @@ func (c addressed) RemoteAddr() net.Addr { return c.from }
 // doorRig is a door, and who comes to it.
 type doorRig struct {
 	*door
-	inner *pipeListener
+	inner *webtest.Listener
 }
 
 func newDoor(t *testing.T, d *door) *doorRig {
-	r := &doorRig{d, &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}}
+	r := &doorRig{d, webtest.NewListener(1)}
 	d.Listener = r.inner
 	d.connects, d.freed = Rates{Every: rate.Inf, Burst: 1}, make(chan struct{}, 1)
 	return r
@@ -37,7 +39,7 @@ func (r *doorRig) enter(t *testing.T, from string) (client net.Conn, server *con
 	t.Helper()
 	time.Sleep(grace) // that of all before is over
 	client, inner := net.Pipe()
-	r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
+	r.inner.Conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
 	c, err := r.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +106,7 @@ func TestDoorFull(t *testing.T) {
 			devices = append(devices, c)
 		}
 		refused, inner := net.Pipe()
-		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:1"))}
+		r.inner.Conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:1"))}
 		go r.Accept()
 		synctest.Wait()
 		if !closed(refused) {
@@ -114,7 +116,7 @@ func TestDoorFull(t *testing.T) {
 			_ = devices[0].Close()
 		}
 		again, inner := net.Pipe() // by the Accept that waits
-		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:2"))}
+		r.inner.Conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.8:2"))}
 		synctest.Wait()
 		if closed(again) || r.count != 3 {
 			t.Errorf("%d connections after one was closed twice", r.count)
@@ -133,7 +135,7 @@ func TestConnectRate(t *testing.T) {
 			clients = append(clients, c)
 		}
 		refused, inner := net.Pipe()
-		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:2"))}
+		r.inner.Conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:2"))}
 		go r.Accept()
 		synctest.Wait()
 		if !closed(refused) || closed(clients[0]) {
@@ -158,10 +160,10 @@ func TestDoorWaits(t *testing.T) {
 			accepted <- time.Since(start)
 		}
 		server.device() // so that one place is free
-		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.9:1"))}
+		r.inner.Conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.9:1"))}
 		accept()
 		_, inner = net.Pipe()
-		r.inner.conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.10:1"))}
+		r.inner.Conns <- addressed{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.10:1"))}
 		accept()
 		if a, b := <-accepted, <-accepted; a != 0 || b != grace {
 			t.Errorf("they waited %v and %v", a, b)
@@ -171,26 +173,3 @@ func TestDoorWaits(t *testing.T) {
 		}
 	})
 }
-
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-func (l *pipeListener) Close() error {
-	select {
-	case <-l.done:
-	default:
-		close(l.done)
-	}
-	return nil
-}
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,14 +1,7 @@
 package front
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,27 +11,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
-)
 
-// testPair returns a self-signed certificate with that number, and its key, in PEM.
-func testPair(t testing.TB, serial int64, expires time.Time) (cert, key []byte) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"mfa.example.org"},
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: expires}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-}
+	"github.com/radmatch/radmatch/mfa/web/webtest"
+)
 
 // replace puts a file in the place of another at once.
 func replace(t testing.TB, file string, data []byte) {
@@ -103,8 +78,8 @@ func (r *pairRig) complains(want int, text string) {
 
 func TestKeyPairFollowsItsFiles(t *testing.T) {
 	next := time.Now().Add(90 * 24 * time.Hour)
-	cert1, key1 := testPair(t, 1, next)
-	cert2, key2 := testPair(t, 2, next)
+	cert1, key1 := webtest.Certificate(t, 1, next)
+	cert2, key2 := webtest.Certificate(t, 2, next)
 	r := newPairRig(t, cert1, key1)
 	r.serves(0, 1)
 	// The certificate comes first, as from most renewals: for a moment it does not fit.
@@ -136,8 +111,8 @@ func TestKeyPairFollowsItsFiles(t *testing.T) {
 }
 
 func TestExpiredKeyPair(t *testing.T) {
-	good, goodKey := testPair(t, 1, time.Now().Add(time.Hour))
-	old, oldKey := testPair(t, 2, time.Now().Add(-time.Hour))
+	good, goodKey := webtest.Certificate(t, 1, time.Now().Add(time.Hour))
+	old, oldKey := webtest.Certificate(t, 2, time.Now().Add(-time.Hour))
 	r := newPairRig(t, old, oldKey)
 	if n := r.logs.FilterMessageSnippet("has expired").Len(); n != 1 {
 		t.Errorf("%d lines", n)
@@ -154,8 +129,8 @@ func TestExpiredKeyPair(t *testing.T) {
 }
 
 func TestOpenKeyPairRefuses(t *testing.T) {
-	cert, key := testPair(t, 1, time.Now().Add(time.Hour))
-	_, otherKey := testPair(t, 2, time.Now().Add(time.Hour))
+	cert, key := webtest.Certificate(t, 1, time.Now().Add(time.Hour))
+	_, otherKey := webtest.Certificate(t, 2, time.Now().Add(time.Hour))
 	for _, tt := range []struct {
 		name      string
 		cert, key []byte

@@ -1,9 +1,11 @@
 package login
 
 import (
-	"github.com/radmatch/radmatch/mfa"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // codeLocks counts the wrong codes of each user. It may be used concurrently; its
@@ -130,14 +132,7 @@ func (l *codeLocks) entry(user mfa.NameKey, now, cleared time.Time, r Rule) *cod
 	if !e.Last.After(cleared) {
 		e.WrongCodes = mfa.WrongCodes{}
 	}
-	n := 0
-	for _, x := range e.times {
-		if now.Sub(x) < r.Window && x.After(cleared) {
-			e.times[n] = x
-			n++
-		}
-	}
-	e.times = e.times[:n]
+	e.times = slices.DeleteFunc(e.times, func(x time.Time) bool { return now.Sub(x) >= r.Window || !x.After(cleared) })
 	return e
 }
 

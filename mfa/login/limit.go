@@ -1,6 +1,7 @@
 package login
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -128,14 +129,7 @@ func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
 	if !e.until.IsZero() && !e.since.After(cleared) {
 		e.until = time.Time{}
 	}
-	n := 0
-	for _, x := range e.times {
-		if now.Sub(x) < r.Window && x.After(cleared) {
-			e.times[n] = x
-			n++
-		}
-	}
-	e.times = e.times[:n]
+	e.times = slices.DeleteFunc(e.times, func(x time.Time) bool { return now.Sub(x) >= r.Window || !x.After(cleared) })
 	return e
 }
 

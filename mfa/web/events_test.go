@@ -22,6 +22,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // openStream is a stream as a device reads it.
@@ -192,7 +193,7 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // TestStreamOverTLS: one on which nothing happens for an hour is still there for
 // the prompt that comes then, also for who would rather speak HTTP/2.
 func TestStreamOverTLS(t *testing.T) {
-	cert, key := selfSigned(t, 1, time.Now().Add(time.Hour))
+	cert, key := webtest.Certificate(t, 1, time.Now().Add(time.Hour))
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/front"
 	"github.com/radmatch/radmatch/mfa/push"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
+	"github.com/radmatch/radmatch/mfa/web/webtest"
 )
 
 // The limits of package front that these tests see.
@@ -35,7 +36,7 @@ func (c from) RemoteAddr() net.Addr { return c.at }
 // some seconds, that of a device not.
 func TestUnknownCallerIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		comes := &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}
+		comes := webtest.NewListener(1)
 		st := &pushtest.Store{}
 		key := st.Add(t, "anna", "anna1", device.MaxVersion)
 		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
@@ -54,7 +55,7 @@ func TestUnknownCallerIsShort(t *testing.T) {
 			"device": {"GET /api/v1/prompts HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth + "\r\n\r\n", true},
 		} {
 			client, inner := net.Pipe()
-			comes.conns <- from{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:1"))}
+			comes.Conns <- from{inner, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:1"))}
 			if _, err := io.WriteString(client, c.request); err != nil {
 				t.Fatal(err)
 			}
@@ -94,14 +95,14 @@ func TestSilentConnection(t *testing.T) {
 // slow sends a text at once, then a drop each second, and expects the end.
 func slow(t *testing.T, text string, within time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		l := webtest.NewListener(0)
 		st := &pushtest.Store{}
 		s := &Server{Store: st, Approver: &push.Approver{Store: st}}
 		srv := front.NewHTTPServer(s.Handler(), nil)
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(l) }()
 		client, server := net.Pipe()
-		l.conns <- server
+		l.Conns <- server
 		start := time.Now()
 		wrote := make(chan struct{})
 		go func() {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -643,29 +642,6 @@ func TestHugeBodies(t *testing.T) {
 		t.Errorf("unsigned: status %d after %d bytes", w.Code, body.read)
 	}
 }
-
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-func (l *pipeListener) Close() error {
-	select {
-	case <-l.done:
-	default:
-		close(l.done)
-	}
-	return nil
-}
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestPanicIsOneLogLine(t *testing.T) {
 	r := newRig(t)

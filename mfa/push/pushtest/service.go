@@ -24,8 +24,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/radmatch/radmatch/mfa/device"
 )
 
 // Message is what a push service took and its subscriber decrypted.
@@ -108,15 +106,6 @@ func (s *Service) Subscribe(name string) []byte {
 	s.subscribers[path] = &subscriber{name: name, key: key, auth: auth}
 	return fmt.Appendf(nil, `{"endpoint":"https://%s%s","expirationTime":null,"keys":{"p256dh":"%s","auth":"%s"}}`,
 		s.Host(), path, b64(key.PublicKey().Bytes()), b64(auth))
-}
-
-// Subscription is Subscribe as the server keeps it.
-func (s *Service) Subscription(name string) *device.WebSubscription {
-	sub, err := device.ParseWebSubscription(s.Subscribe(name))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return sub
 }
 
 // Next returns the next message.

@@ -1,4 +1,4 @@
-// Package webtest has what tests of the pages share.
+// Package webtest has what tests of the pages and of their door share.
 package webtest
 
 import (

@@ -1,4 +1,4 @@
-package web
+package webtest
 
 import (
 	"crypto/ecdsa"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// selfSigned returns a self-signed certificate with that number, and its key, in PEM.
-func selfSigned(t testing.TB, serial int64, expires time.Time) (cert, key []byte) {
+// Certificate returns a self-signed certificate with that number, and its key, in PEM.
+func Certificate(t testing.TB, serial int64, expires time.Time) (cert, key []byte) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
