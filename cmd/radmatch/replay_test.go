@@ -52,47 +52,24 @@ func TestGuessing(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	p.addTOTP("alice")
-	newSockets := func() (sockets []*nasSocket) { // no late answer is taken for another
-		for range 8 {
-			sockets = append(sockets, p.nasSocket("127.0.0.1"))
-		}
-		return sockets
-	}
+	// flood starts logins of one user, which wait for one another's password check: no
+	// more at a time than a slow machine examines before their wait ends in silence.
 	flood := func(n int) (states []string) {
 		t.Helper()
-		sockets := newSockets()
-		sent := map[*nasSocket][]request{}
-		for i := range n {
-			s := sockets[i%len(sockets)]
-			sent[s] = append(sent[s], s.start(signIn("alice", "")))
-		}
-		for s, list := range sent {
-			for _, a := range s.answerAll(list) {
-				if a.Code == wire.AccessChallenge {
-					states = append(states, a.State())
-				}
-			}
+		const atOnce = 16
+		sockets := newSockets(p)
+		for n > 0 {
+			some := min(n, atOnce)
+			n -= some
+			states = append(states, sockets.challenges(some, func(int) wire.Query { return signIn("alice", "") })...)
 		}
 		return states
 	}
 	guess := func(states []string, each int) (next []string) {
 		t.Helper()
-		sockets := newSockets()
-		sent := map[*nasSocket][]request{}
-		for k, state := range states {
-			for i := range each {
-				s := sockets[(k+i)%len(sockets)]
-				sent[s] = append(sent[s], s.start(answerTo("alice", state, fmt.Sprintf("%06d", i))))
-			}
-		}
-		for s, list := range sent {
-			for _, a := range s.answerAll(list) {
-				if a.Code == wire.AccessChallenge {
-					next = append(next, a.State())
-				}
-			}
-		}
-		return next
+		return newSockets(p).challenges(len(states)*each, func(i int) wire.Query {
+			return answerTo("alice", states[i/each], fmt.Sprintf("%06d", i%each))
+		})
 	}
 	states := flood(2000)
 	// All but three have given way, one answer to a State is examined, and the third
@@ -135,6 +112,35 @@ func TestGuessing(t *testing.T) {
 	p.cli("user", "unblock", "alice")
 	a := s.expect(signIn("alice", ""), wire.AccessChallenge)
 	s.expect(answerTo("alice", a.State(), totp("alice", 0)), wire.AccessAccept)
+}
+
+// nasSockets are sockets of one NAS, so that more than 256 requests fit.
+type nasSockets []*nasSocket
+
+// newSockets opens sockets that no late answer comes to.
+func newSockets(p *serverProcess) (list nasSockets) {
+	for range 8 {
+		list = append(list, p.nasSocket("127.0.0.1"))
+	}
+	return list
+}
+
+// challenges sends n requests at once and returns the States of those that are challenged.
+func (list nasSockets) challenges(n int, query func(i int) wire.Query) (states []string) {
+	list[0].t.Helper()
+	sent := map[*nasSocket][]request{}
+	for i := range n {
+		s := list[i%len(list)]
+		sent[s] = append(sent[s], s.start(query(i)))
+	}
+	for s, requests := range sent {
+		for _, a := range s.answerAll(requests) {
+			if a.Code == wire.AccessChallenge {
+				states = append(states, a.State())
+			}
+		}
+	}
+	return states
 }
 
 // answerAll waits for the answers to all requests. A burst may overflow the
