@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/accounting"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -30,7 +30,7 @@ type Accounting struct {
 	// ClassKey signs the Class attribute that every Access-Accept carries, so that
 	// a session can be joined to its login.
 	ClassKey  []byte
-	Forwarder *Forwarder // nil: no copy goes to another server
+	Forwarder *accounting.Forwarder // nil: no copy goes to another server
 }
 
 // maxReports bounds the reports that wait for the disk. It is well below what
@@ -68,9 +68,9 @@ func (s *Server) account(a *Arrival, svc *service, c *client, p []byte, now time
 		return why
 	}
 	switch r.Code {
-	case layeh.CodeStatusServer:
+	case wire.StatusServer:
 		return s.accountingStatus(a, c, count, r, now)
-	case layeh.CodeAccountingRequest:
+	case wire.AccountingRequest:
 	default:
 		return discardCode
 	}
@@ -78,7 +78,7 @@ func (s *Server) account(a *Arrival, svc *service, c *client, p []byte, now time
 	if i < 0 {
 		return discardAccountingSignature
 	}
-	session := parseSession(p)
+	session := accounting.ParseSession(p)
 	if session == nil {
 		return discardAccountingForm
 	}
@@ -95,7 +95,7 @@ func (s *Server) account(a *Arrival, svc *service, c *client, p []byte, now time
 	rep := &report{
 		sender: a.Sender, peer: a.Peer, client: c.Name, count: count, secret: a.secrets(outer)[i],
 		id: r.ID, auth: [wire.AuthSize]byte(r.Auth()), proxy: r.Proxy(),
-		event: s.sessionEvent(a, c, r, session, now), mark: markOf(outer.Name, p),
+		event: s.sessionEvent(a, c, r, session, now), mark: accounting.Mark(outer.Name, p),
 	}
 	if s.Accounting.Forwarder != nil {
 		rep.packet = slices.Clone(p)
@@ -117,7 +117,7 @@ func (s *Server) record(rep *report, received time.Time) {
 	again, err := s.Accounting.Recorder.RecordSession(s.ctx, rep.event, rep.mark)
 	if err != nil {
 		rep.count.discarded[discardNotRecorded].Add(1)
-		if s.refusals.allow(logKey{client: rep.client, why: discardNotRecorded.String()}, time.Now()) && s.ctx.Err() == nil {
+		if s.refusals.Allow(logKey{client: rep.client, why: discardNotRecorded.String()}, time.Now()) && s.ctx.Err() == nil {
 			s.log.Error("an Accounting-Request is not acknowledged", zap.String("client", rep.client), zap.Error(err))
 		}
 		return
@@ -132,22 +132,44 @@ func (s *Server) record(rep *report, received time.Time) {
 	}
 	o := s.room()
 	defer s.free(o)
-	if err := rep.sender.Send(rep.acknowledgement(o.octets[:0]), rep.peer); err != nil && !s.closed.Load() {
+	if err := rep.sender.Send(accounting.AppendResponse(o.octets[:0], rep.id, rep.auth, rep.proxy, rep.secret), rep.peer); err != nil && !s.closed.Load() {
 		s.log.Warn("an answer was not sent", zap.String("client", rep.client), zap.Error(err))
 	}
 }
 
-// acknowledgement appends the Accounting-Response. It has no Message-Authenticator:
-// that is defined for it nowhere but in answers to Status-Server, and programs
-// differ in how they compute it.
-func (rep *report) acknowledgement(b []byte) []byte {
-	b = append(b, byte(layeh.CodeAccountingResponse), rep.id, 0, 0)
-	b = append(b, rep.auth[:]...)
-	b = append(b, rep.proxy...) // not longer than the request, where it came from
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
-	sum := rep.secret.Digest(b)
-	copy(b[4:wire.HeaderSize], sum[:])
-	return b
+// maxDelay bounds how far back Acct-Delay-Time dates a report.
+const maxDelay = 24 * time.Hour
+
+// sessionEvent is the line of the trail for a report. It has the id of the login
+// where a Class of ours proves it, or the session was named with the login.
+func (s *Server) sessionEvent(a *Arrival, c *client, r *wire.Request, session *mfa.Session, now time.Time) mfa.Event {
+	ev := mfa.Event{
+		Kind: mfa.EventAccounting, Time: now, Details: mfa.Details{Session: session},
+		Origin: mfa.Origin{
+			Client: c.Name, Group: c.Policy.Group, User: mfa.NameOf(wire.ToText(r.User)),
+			EndUser: string(c.Profile.AppendEndUser(nil, r.Raw, true)), Source: a.Source.String(),
+		},
+	}
+	for typ, v := range wire.Attributes(r.Raw) {
+		switch {
+		case typ == wire.TypeClass && ev.ID == "":
+			ev.ID = accounting.LoginOfClass(s.Accounting.ClassKey, c.Policy.Group, v)
+		case typ == wire.TypeAcctDelayTime && len(v) == 4:
+			ev.Time = now.Add(-min(time.Duration(binary.BigEndian.Uint32(v))*time.Second, maxDelay))
+		}
+	}
+	if ev.ID == "" {
+		ev.ID = s.sessions.Login(s.sessionKey(c, ev.User, r.Session), now)
+	}
+	return ev
+}
+
+// sessionKey is 0 where there is no accounting: then no login is remembered.
+func (s *Server) sessionKey(c *client, user mfa.Name, id []byte) uint64 {
+	if s.Accounting == nil {
+		return 0
+	}
+	return s.sessions.Key(c.Name, user, id)
 }
 
 // accountingStatus answers a Status-Server request on an accounting address
@@ -170,7 +192,7 @@ func (s *Server) accountingStatus(a *Arrival, c *client, count *counters, r *wir
 	}
 	o := s.room()
 	defer s.free(o)
-	w := wire.NewWriter(o.octets[:0], layeh.CodeAccountingResponse, r.ID, r.Auth(), secrets[i])
+	w := wire.NewWriter(o.octets[:0], wire.AccountingResponse, r.ID, r.Auth(), secrets[i])
 	w.B = append(w.B, r.Proxy()...)
 	if p, err := w.SealAnswer(); err == nil {
 		count.status.Add(1)

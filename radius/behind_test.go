@@ -12,6 +12,7 @@ import (
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/accounting"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -180,7 +181,7 @@ func TestBehindProxyAccounting(t *testing.T) {
 		r := newProxyRig(t, nil)
 		rec := &fakeRecorder{}
 		r.Accounting = &Accounting{Recorder: rec, ClassKey: []byte("key")}
-		class := avp(wire.TypeClass, string(wire.ClassOf(r.Accounting.ClassKey, "lab", "0123456789abcdef")))
+		class := avp(wire.TypeClass, string(accounting.ClassOf(r.Accounting.ClassKey, "lab", "0123456789abcdef")))
 		for i, name := range []string{"lab", "branch-7", "other"} {
 			p := reportOf(byte(i), integer(wire.TypeAcctStatusType, 1), class, avp(wire.TypeNASIdentifier, name))
 			r.Receive(&Arrival{Sender: r.socket, Accounting: true, Peer: Peer{Source: nas}, Packet: p})

@@ -103,7 +103,7 @@ func (x *exchange) end(p []byte, d *mfa.Decision) {
 	took := now.Sub(x.req.Received)
 	current := s.answers.finish(x, p, now)
 	if current && d.Outcome == mfa.Accept {
-		s.sessions.note(x.session, d.LoginID, now)
+		s.sessions.Note(x.session, d.LoginID, now)
 	}
 	if current && len(p) > 0 {
 		if err := x.sender.Send(p, x.peer); err != nil && !s.closed.Load() {
@@ -160,7 +160,7 @@ func (x *exchange) late(d *mfa.Decision, took time.Duration, now time.Time) {
 		return
 	}
 	x.count.late.Add(1)
-	if x.server.refusals.allow(logKey{x.client.Name, "late", netip.Addr{}}, now) {
+	if x.server.refusals.Allow(logKey{x.client.Name, "late", netip.Addr{}}, now) {
 		x.server.log.Warn("a login was decided when the client waited no more",
 			zap.String("client", x.client.Name), zap.Duration("nas_timeout", nasTimeout), zap.Duration("took", took),
 			zap.String("hint", x.client.Profile.Raise+"; then set nas_timeout of the client to that"))
@@ -211,7 +211,7 @@ func (x *exchange) rests() bool {
 	}
 	if all > most || ofClient > most/2 || unsigned > most/4 {
 		x.wakes()
-		if now := x.req.Received; s.refusals.allow(logKey{x.client.Name, "delays", netip.Addr{}}, now) {
+		if now := x.req.Received; s.refusals.Allow(logKey{x.client.Name, "delays", netip.Addr{}}, now) {
 			s.log.Warn("rejections are dropped: too many wait for their time", zap.String("client", x.client.Name),
 				zap.Bool("signed", x.req.Signed), zap.String("hint", "an attacker guesses, or forges requests; see reject_delay and limits.pending"))
 		}

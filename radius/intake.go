@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius/upstream"
@@ -75,7 +74,7 @@ func (s *Server) Receive(a *Arrival) {
 		secret, why = s.authenticate(a, c, count, r, now)
 	}
 	outer := count // it bounds what those behind it hold
-	if why == keep && c.behind != nil && r.Signed && r.Code == layeh.CodeAccessRequest {
+	if why == keep && c.behind != nil && r.Signed && r.Code == wire.AccessRequest {
 		c, count, why = svc.through(a, c, r, now)
 	}
 	if why == keep {
@@ -90,7 +89,7 @@ func (s *Server) Receive(a *Arrival) {
 	}
 	x.server, x.client, x.count, x.outer, x.secret = s, c, count, outer, secret
 	x.fill(a, r, now)
-	if r.Code == layeh.CodeStatusServer {
+	if r.Code == wire.StatusServer {
 		x.status()
 		return
 	}
@@ -115,7 +114,7 @@ func (svc *service) through(a *Arrival, c *client, r *wire.Request, now time.Tim
 // authenticate checks the code and the signature. It returns the secret that the
 // client uses.
 func (s *Server) authenticate(a *Arrival, c *client, count *counters, r *wire.Request, now time.Time) (*wire.Secret, discard) {
-	if r.Code != layeh.CodeAccessRequest && r.Code != layeh.CodeStatusServer {
+	if r.Code != wire.AccessRequest && r.Code != wire.StatusServer {
 		return nil, discardCode
 	}
 	secrets := a.secrets(c)
@@ -143,7 +142,7 @@ func (s *Server) unsigned(c *client, r *wire.Request, source netip.Addr) discard
 	switch {
 	case r.EAP:
 		return discardUnsignedEAP // RFC 3579 §3.1
-	case r.Code == layeh.CodeStatusServer:
+	case r.Code == wire.StatusServer:
 		return discardUnsignedStatus // RFC 5997 §3
 	case r.ProxyStates > 0:
 		return discardUnsignedProxy // the room in which Blast-RADIUS puts its collision
@@ -158,7 +157,7 @@ func (s *Server) unsigned(c *client, r *wire.Request, source netip.Addr) discard
 // deduplicate returns the exchange of a new request, or nil for a retransmission,
 // which is answered here if it has an answer.
 func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters, now time.Time) (*exchange, discard) {
-	status := r.Code == layeh.CodeStatusServer
+	status := r.Code == wire.StatusServer
 	if status && s.draining.Load() {
 		return nil, keep
 	}
@@ -199,7 +198,7 @@ func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters
 // address and reason.
 func (s *Server) refuse(c *client, count *counters, why discard, source netip.Addr, now time.Time) {
 	count.discarded[why].Add(1)
-	if !s.refusals.allow(logKey{c.Name, why.String(), source}, now) {
+	if !s.refusals.Allow(logKey{c.Name, why.String(), source}, now) {
 		return
 	}
 	hint := discardHints[why]
@@ -240,7 +239,7 @@ func (s *Server) unknownClient(source netip.Addr, now time.Time) {
 		bits = 48
 	}
 	network, err := source.Prefix(bits)
-	if err != nil || !s.refusals.allow(logKey{"", "unknown_client", network.Addr()}, now) {
+	if err != nil || !s.refusals.Allow(logKey{"", "unknown_client", network.Addr()}, now) {
 		return
 	}
 	s.log.Warn("packets are discarded", zap.Stringer("source", source), zap.String("reason", "unknown_client"),
@@ -304,7 +303,7 @@ func (x *exchange) status() {
 	s := x.server
 	o := s.room()
 	defer s.free(o)
-	w := x.begin(o, layeh.CodeAccessAccept)
+	w := x.begin(o, wire.AccessAccept)
 	w.Most = wire.MaxPacketSize
 	w.B = append(w.B, x.proxy...)
 	p, err := w.SealAnswer()

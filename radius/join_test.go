@@ -1,12 +1,12 @@
 package radius
 
 import (
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/accounting"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -27,7 +27,7 @@ func TestSessionJoinsLogin(t *testing.T) {
 		{"another user", "mono", "A1", mfa.Accept, "", ""},
 		{"no session", "nemo", "", mfa.Accept, "", ""},
 		{"rejected", "nemo", "A1", mfa.Reject, "", ""},
-		{"a Class wins", "nemo", "A1", mfa.Accept, wire.ClassOf([]byte("key"), "edge", "OTHER"), "OTHER"},
+		{"a Class wins", "nemo", "A1", mfa.Accept, accounting.ClassOf([]byte("key"), "edge", "OTHER"), "OTHER"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,28 +52,5 @@ func TestSessionJoinsLogin(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// The sessions that are remembered are bounded, and those that are reported on stay.
-func TestSessionsAreBounded(t *testing.T) {
-	var s sessions
-	now := time.Unix(1e9, 0)
-	s.note(1, "FIRST", now)
-	for i := range uint64(3 * maxSessions) {
-		s.note(i+2, strings.Repeat("x", 4), now)
-		if i%1000 == 0 && s.login(1, now) != "FIRST" {
-			t.Fatalf("forgotten after %d", i)
-		}
-	}
-	if n := len(s.now) + len(s.old); n > 2*maxSessions {
-		t.Errorf("%d are kept", n)
-	}
-	s.note(2, "SECOND", now)
-	for day := range 3 {
-		s.note(3, "THIRD", now.AddDate(0, 0, day+1))
-	}
-	if got := s.login(2, now.AddDate(0, 0, 4)); got != "" {
-		t.Errorf("kept for days: %q", got)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius/wire"
@@ -32,12 +31,12 @@ func ToolIdentifier(command string) mfa.Attribute {
 // an address that has never signed; who could cause it has a login accepted
 // unsigned, for which the state must be that already.
 func (s *Server) latch(c *client, count *counters, r *wire.Request, source netip.Addr, now time.Time) {
-	if c.RequireMA != RequireAuto || r.Code != layeh.CodeAccessRequest || r.EAP || fromTool(r) ||
+	if c.RequireMA != RequireAuto || r.Code != wire.AccessRequest || r.EAP || fromTool(r) ||
 		s.Latches == nil || s.Latches.Latched(c.Name, source) {
 		return
 	}
 	if at, mixed := count.unsignedFrom.last(source, now); mixed {
-		if s.refusals.allow(logKey{c.Name, "mixed", source}, now) {
+		if s.refusals.Allow(logKey{c.Name, "mixed", source}, now) {
 			s.log.Warn("an address signs and does not sign: it need not from now on", zap.String("client", c.Name),
 				zap.Stringer("source", source), zap.Time("unsigned", at), zap.String("hint", c.Profile.SigningHint()))
 		}
@@ -50,7 +49,7 @@ func (s *Server) latch(c *client, count *counters, r *wire.Request, source netip
 func fromTool(r *wire.Request) bool { return bytes.HasPrefix(r.NASID, toolPrefix) }
 
 // proves reports whether a signed request shows that the device signs.
-func proves(r *wire.Request) bool { return r.Code == layeh.CodeAccessRequest && !fromTool(r) }
+func proves(r *wire.Request) bool { return r.Code == wire.AccessRequest && !fromTool(r) }
 
 const (
 	// mixedFor is how long an unsigned login keeps its address from being latched:

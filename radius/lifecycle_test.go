@@ -132,26 +132,3 @@ func TestAccessLog(t *testing.T) {
 		}
 	})
 }
-
-// A flood from forged addresses fills the table of refusals. That it is not looked
-// through for every packet, package bound tests.
-func TestRefusalsUnderFlood(t *testing.T) {
-	from := func(n int) logKey {
-		return logKey{"", "unknown_client", netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})}
-	}
-	start := time.Now()
-	var h hourly
-	for n := range maxRefusals {
-		if !h.allow(from(n), start) {
-			t.Fatalf("%d keys, and no room", n)
-		}
-	}
-	for n := range 1000 {
-		if h.allow(from(maxRefusals+n), start.Add(time.Duration(n)*time.Millisecond)) {
-			t.Fatal("the table is not bounded")
-		}
-	}
-	if !h.allow(from(1<<20), start.Add(time.Hour+time.Minute)) {
-		t.Error("what is old never gives way")
-	}
-}

@@ -33,7 +33,7 @@ func (m mschap) credential(x *exchange, r *wire.Request) mfa.Credential {
 // anywhere. Who says no to signatures has said that it may.
 func (mschap) unproven(x *exchange) mfa.Credential {
 	s := x.server
-	if s.refusals.allow(logKey{x.client.Name, "mschap", netip.Addr{}}, x.req.Received) {
+	if s.refusals.Allow(logKey{x.client.Name, "mschap", netip.Addr{}}, x.req.Received) {
 		s.log.Warn("MS-CHAPv2 in an unsigned request is rejected", zap.String("client", x.client.Name),
 			zap.Stringer("source", x.peer.Source.Addr()), zap.String("hint", x.client.Profile.SigningHint()))
 	}

@@ -47,7 +47,7 @@ func (pap) credential(x *exchange, r *wire.Request) mfa.Credential {
 		hint = "the shared secret is right, but the password is neither UTF-8 nor Windows-1252"
 	}
 	s := x.server
-	if s.refusals.allow(logKey{x.client.Name, "password", netip.Addr{}}, x.req.Received) {
+	if s.refusals.Allow(logKey{x.client.Name, "password", netip.Addr{}}, x.req.Received) {
 		s.log.Warn("a password is not UTF-8", zap.String("client", x.client.Name),
 			zap.Stringer("source", x.peer.Source.Addr()), zap.String("hint", hint))
 	}

@@ -3,10 +3,9 @@ package radius
 import (
 	"errors"
 
-	layeh "layeh.com/radius"
-
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/text"
+	"github.com/radmatch/radmatch/radius/accounting"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -44,7 +43,7 @@ func (s *Server) free(o *room) {
 }
 
 // begin begins an answer to the request.
-func (x *exchange) begin(o *room, code layeh.Code) *wire.Writer {
+func (x *exchange) begin(o *room, code wire.Code) *wire.Writer {
 	o.w = wire.NewWriter(o.octets[:0], code, x.id, x.auth[:], x.secret)
 	o.w.Most = x.client.Profile.LongestAnswer()
 	return &o.w
@@ -56,13 +55,13 @@ func (x *exchange) answer(o *room, d *mfa.Decision) []byte {
 	var w *wire.Writer
 	switch d.Outcome {
 	case mfa.Accept:
-		w = x.begin(o, layeh.CodeAccessAccept)
+		w = x.begin(o, wire.AccessAccept)
 		x.writeAccept(w, d)
 	case mfa.Challenge:
-		w = x.begin(o, layeh.CodeAccessChallenge)
+		w = x.begin(o, wire.AccessChallenge)
 		x.method.challenge(x, w, *d)
 	default:
-		w = x.begin(o, layeh.CodeAccessReject)
+		w = x.begin(o, wire.AccessReject)
 		x.method.reject(x, w, *d)
 	}
 	// Last, so that a text is cut rather than an attribute missed.
@@ -75,7 +74,7 @@ func (x *exchange) answer(o *room, d *mfa.Decision) []byte {
 		return p
 	}
 	*d = mfa.Decision{LoginID: d.LoginID, Reason: mfa.ReasonInternalError, Err: errors.Join(d.Err, err)}
-	w = x.begin(o, layeh.CodeAccessReject)
+	w = x.begin(o, wire.AccessReject)
 	w.Most = wire.MaxPacketSize
 	x.method.reject(x, w, *d)
 	w.B = append(w.B, x.proxy...)
@@ -89,7 +88,7 @@ func (x *exchange) answer(o *room, d *mfa.Decision) []byte {
 func (x *exchange) Fits(attributes []mfa.Attribute, keys *mfa.MSCHAPKeys) error {
 	o := x.server.room()
 	defer x.server.free(o)
-	w := x.begin(o, layeh.CodeAccessAccept)
+	w := x.begin(o, wire.AccessAccept)
 	x.writeAccept(w, &mfa.Decision{Attributes: attributes, MSCHAP: keys})
 	return w.Fits(len(x.proxy))
 }
@@ -112,7 +111,7 @@ func (x *exchange) writeClass(w *wire.Writer, d *mfa.Decision) {
 	if a == nil || d.LoginID == "" {
 		return
 	}
-	class := wire.ClassOf(a.ClassKey, x.client.Policy.Group, d.LoginID)
+	class := accounting.ClassOf(a.ClassKey, x.client.Policy.Group, d.LoginID)
 	if len(w.B)+2+len(class)+len(x.proxy) <= w.Most {
 		w.Text(wire.TypeClass, class)
 	}

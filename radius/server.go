@@ -14,6 +14,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/bound"
+	"github.com/radmatch/radmatch/radius/accounting"
 )
 
 // Server answers the RADIUS requests that transports hand to it: see package listen.
@@ -42,12 +43,12 @@ type Server struct {
 	answers   *retransmissions
 	service   atomic.Pointer[service]
 	names     namedCounters
-	refusals  hourly
+	refusals  *bound.Hourly[logKey]
 	rooms     sync.Pool // of *room
 	pending   atomic.Int64
 	delayed   atomic.Int64 // rejections that wait for their time
 	lines     lines
-	sessions  sessions
+	sessions  *accounting.Sessions
 	panics    atomic.Uint64
 	unknown   atomic.Uint64
 	malformed atomic.Uint64
@@ -109,6 +110,8 @@ func (s *Server) start() {
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.answers = newRetransmissions(2 * s.MaxPending)
+		s.refusals = bound.NewHourly[logKey](maxRefusals)
+		s.sessions = accounting.NewSessions()
 		s.rooms.New = func() any { return new(room) }
 		s.idle = make(chan struct{}, 1)
 		context.AfterFunc(s.ctx, s.workers.stop)
@@ -213,15 +216,6 @@ func (s *Server) rested() {
 	}
 }
 
-// hourly says which of many alike lines may be logged: one an hour for each key.
-// It forgets nothing that it must know and is bounded: when it is full of fresh
-// keys, as in a flood from forged addresses, others stay silent. Its zero value is
-// ready; its methods may be called concurrently.
-type hourly struct {
-	mu     sync.Mutex
-	logged *bound.Table[logKey, time.Time]
-}
-
 // logKey tells lines apart, of refused packets above all.
 type logKey struct {
 	client string
@@ -229,21 +223,8 @@ type logKey struct {
 	source netip.Addr
 }
 
+// maxRefusals bounds how many of them are told apart.
 const maxRefusals = 4096
-
-func (h *hourly) allow(r logKey, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.logged == nil {
-		h.logged = bound.NewTable[logKey](maxRefusals, anHourAgo)
-	}
-	if _, lately := h.logged.Get(r, now); lately {
-		return false
-	}
-	return h.logged.Put(r, now, now)
-}
-
-func anHourAgo(at, now time.Time) bool { return now.Sub(at) >= time.Hour }
 
 // Authenticator decides on Access-Requests. Authenticate calls reply exactly
 // once, from any goroutine, maybe much later; it holds no goroutine meanwhile.

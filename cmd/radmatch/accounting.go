@@ -8,6 +8,7 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/radius"
+	"github.com/radmatch/radmatch/radius/accounting"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -26,9 +27,9 @@ func openAccounting(ctx context.Context, cfg *config.Config, st *store.Store, lo
 	if len(cfg.Accounting.Forward) == 0 {
 		return a, nil
 	}
-	a.Forwarder = &radius.Forwarder{Logger: log}
+	a.Forwarder = &accounting.Forwarder{Logger: log}
 	for _, f := range cfg.Accounting.Forward {
-		a.Forwarder.Servers = append(a.Forwarder.Servers, &radius.AccountingServer{
+		a.Forwarder.Servers = append(a.Forwarder.Servers, &accounting.Server{
 			Name: f.Name, Addr: f.Address, Secret: wire.NewSecret([]byte(f.Secret[0])),
 		})
 	}

@@ -174,3 +174,27 @@ func TestNil(t *testing.T) {
 		t.Error("a nil cache has values")
 	}
 }
+
+// TestHourlyUnderFlood: new keys fill it, and give way after an hour. That it is not
+// looked through for each of them, TestTableUnderFlood shows.
+func TestHourlyUnderFlood(t *testing.T) {
+	const size = 4096
+	start := time.Now()
+	h := NewHourly[int](size)
+	for n := range size {
+		if !h.Allow(n, start) {
+			t.Fatalf("%d keys, and no room", n)
+		}
+	}
+	if h.Allow(0, start.Add(59*time.Minute)) {
+		t.Error("a line is written twice within an hour")
+	}
+	for n := range 1000 {
+		if h.Allow(size+n, start.Add(time.Duration(n)*time.Millisecond)) {
+			t.Fatal("the table is not bounded")
+		}
+	}
+	if !h.Allow(1<<20, start.Add(time.Hour+time.Minute)) {
+		t.Error("what is old never gives way")
+	}
+}

@@ -4,5 +4,6 @@
 //
 // Choose by what happens when the limit is reached. A [Table] refuses the new and
 // keeps what it has: for counters and for whatever is pending. A [Cache] forgets
-// the oldest: for answers that can be asked for again.
+// the oldest: for answers that can be asked for again. An [Hourly] is a table of log
+// lines that need not be written again.
 package bound

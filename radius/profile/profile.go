@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	layeh "layeh.com/radius"
-
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -100,7 +98,7 @@ func (p *Profile) SigningHint() string {
 // by PAP and behind no proxy.
 func (p *Profile) Fits(attributes []mfa.Attribute) error {
 	var auth [wire.AuthSize]byte
-	w := wire.NewWriter(nil, layeh.CodeAccessAccept, 0, auth[:], wire.NewSecret(nil))
+	w := wire.NewWriter(nil, wire.AccessAccept, 0, auth[:], wire.NewSecret(nil))
 	w.Most = p.LongestAnswer()
 	for _, a := range attributes {
 		w.Add(a)

@@ -104,11 +104,13 @@ func AppendVendorAttribute(b []byte, vendor uint32, typ byte, value []byte) []by
 // Code is the kind of a packet.
 type Code = layeh.Code
 
-// The codes that a client meets.
+// The codes that radmatch sends or takes.
 const (
-	AccessRequest   Code = layeh.CodeAccessRequest
-	AccessAccept    Code = layeh.CodeAccessAccept
-	AccessReject    Code = layeh.CodeAccessReject
-	AccessChallenge Code = layeh.CodeAccessChallenge
-	StatusServer    Code = layeh.CodeStatusServer
+	AccessRequest      Code = layeh.CodeAccessRequest
+	AccessAccept       Code = layeh.CodeAccessAccept
+	AccessReject       Code = layeh.CodeAccessReject
+	AccessChallenge    Code = layeh.CodeAccessChallenge
+	AccountingRequest  Code = layeh.CodeAccountingRequest
+	AccountingResponse Code = layeh.CodeAccountingResponse
+	StatusServer       Code = layeh.CodeStatusServer
 )

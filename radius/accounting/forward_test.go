@@ -1,9 +1,8 @@
-package radius
+package accounting
 
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -60,32 +59,6 @@ func TestForwardedRequest(t *testing.T) {
 	}
 }
 
-func TestAcknowledgement(t *testing.T) {
-	secret := wire.NewSecret([]byte(testSecret))
-	auth := *authOf(1)
-	rep := &report{secret: secret, id: 7, auth: auth, proxy: avp(wire.TypeProxyState, "p")}
-	for _, tt := range []struct {
-		name   string
-		change func(p []byte) []byte
-		want   string
-	}{
-		{"right", func(p []byte) []byte { return p }, ""},
-		{"padded", func(p []byte) []byte { return append(p, 0, 0) }, ""},
-		{"another identifier", func(p []byte) []byte { p[1]++; return p }, "answers another request"},
-		{"another code", func(p []byte) []byte { p[0] = byte(wire.AccessAccept); return p }, "is no Accounting-Response"},
-		{"forged", func(p []byte) []byte { p[5] ^= 1; return p }, "is signed with another secret"},
-		{"changed", func(p []byte) []byte { p[wire.HeaderSize+2] ^= 1; return p }, "is signed with another secret"},
-		{"cut", func(p []byte) []byte { return p[:len(p)-1] }, "malformed packet"},
-		{"empty", func(p []byte) []byte { return nil }, "malformed packet"},
-	} {
-		p := tt.change(rep.acknowledgement(nil))
-		a, err := parseAcknowledgement(p, 7, auth, secret)
-		if got := fmt.Sprint(err); err != nil && got != tt.want || err == nil && (tt.want != "" || a.Code != layeh.CodeAccountingResponse) {
-			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
-		}
-	}
-}
-
 // What no server takes is bounded in number and in time; the new is dropped, and
 // the log says so once an hour.
 func TestForwardIsBounded(t *testing.T) {
@@ -109,23 +82,6 @@ func TestForwardIsBounded(t *testing.T) {
 	})
 }
 
-func FuzzAcknowledgement(f *testing.F) {
-	secret := wire.NewSecret([]byte(testSecret))
-	rep := &report{secret: secret, id: 7, auth: *authOf(1)}
-	f.Add(rep.acknowledgement(nil))
-	request := slices.Concat([]byte{4, 7, 0, 20}, authOf(1)[:])
-	f.Fuzz(func(t *testing.T, datagram []byte) {
-		before := bytes.Clone(datagram)
-		_, err := parseAcknowledgement(datagram, 7, *authOf(1), secret)
-		if !bytes.Equal(before, datagram) {
-			t.Error("the datagram is changed")
-		}
-		if p := wire.Trim(datagram); err == nil && !layeh.IsAuthenticResponse(p, request, []byte(testSecret)) {
-			t.Errorf("took %x, which layeh refuses", p)
-		}
-	})
-}
-
 // TestForwardSeveralAddresses: accounting goes to the address that acknowledges.
 func TestForwardSeveralAddresses(t *testing.T) {
 	t.Parallel()
@@ -145,12 +101,11 @@ func TestForwardSeveralAddresses(t *testing.T) {
 			if n < wire.HeaderSize {
 				continue
 			}
-			rep := &report{secret: secret, id: b[1], auth: [wire.AuthSize]byte(b[4:wire.HeaderSize])}
-			conn.WriteTo(rep.acknowledgement(nil), from)
+			conn.WriteTo(AppendResponse(nil, b[1], [wire.AuthSize]byte(b[4:wire.HeaderSize]), nil, secret), from)
 		}
 	}()
 	_, port, _ := net.SplitHostPort(conn.LocalAddr().String())
-	s := &AccountingServer{Addr: "home.test:" + port, Secret: secret}
+	s := &Server{Addr: "home.test:" + port, Secret: secret}
 	s.host.Lookup = func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("127.0.0.80"), netip.MustParseAddr("127.0.0.1")}, nil
 	}

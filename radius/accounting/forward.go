@@ -1,8 +1,7 @@
-package radius
+package accounting
 
 import (
 	"context"
-	"crypto/hmac"
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
@@ -13,8 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	layeh "layeh.com/radius"
 
+	"github.com/radmatch/radmatch/mfa/bound"
 	"github.com/radmatch/radmatch/radius/caller"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -27,6 +26,7 @@ const (
 	forwardFor    = time.Hour
 	forwardTry    = 5 * time.Second  // for each server
 	forwardPause  = 10 * time.Second // after none has acknowledged
+	maxWarnings   = 1024             // kinds of log lines that are told apart
 )
 
 // Forwarder sends copies of Accounting-Requests to other servers, after they were
@@ -34,7 +34,7 @@ const (
 // lost when the program ends. Its exported fields may be set until the first call.
 type Forwarder struct {
 	// Servers are tried in their order, until one has acknowledged.
-	Servers []*AccountingServer
+	Servers []*Server
 	Logger  *zap.Logger
 
 	begin    sync.Once
@@ -42,11 +42,11 @@ type Forwarder struct {
 	queues   [forwardQueues]chan *copied
 	waiting  atomic.Int64  // reports that are not forwarded yet
 	dropped  atomic.Uint64 // reports that were given up
-	warnings hourly
+	warnings *bound.Hourly[string]
 }
 
-// AccountingServer is a server that Accounting-Requests are forwarded to.
-type AccountingServer struct {
+// Server is a server that Accounting-Requests are forwarded to.
+type Server struct {
 	Name   string
 	Addr   string // host:port
 	Secret *wire.Secret
@@ -67,6 +67,7 @@ type copied struct {
 func (f *Forwarder) start() {
 	f.begin.Do(func() {
 		f.seed = maphash.MakeSeed()
+		f.warnings = bound.NewHourly[string](maxWarnings)
 		for i := range f.queues {
 			f.queues[i] = make(chan *copied, maxForward)
 		}
@@ -123,7 +124,7 @@ func (f *Forwarder) deliver(ctx context.Context, c *copied) {
 				f.drop(err.Error())
 				return
 			}
-			if ctx.Err() == nil && f.warnings.allow(logKey{client: s.Name}, time.Now()) {
+			if ctx.Err() == nil && f.warnings.Allow("server "+s.Name, time.Now()) {
 				f.Logger.Warn("accounting is not forwarded; trying on", zap.String("server", s.Name), zap.Error(err))
 			}
 		}
@@ -140,13 +141,13 @@ func (f *Forwarder) deliver(ctx context.Context, c *copied) {
 
 func (f *Forwarder) drop(why string) {
 	n := f.dropped.Add(1)
-	if f.warnings.allow(logKey{why: why}, time.Now()) {
+	if f.warnings.Allow(why, time.Now()) {
 		f.Logger.Error("an accounting report was recorded but is not forwarded", zap.String("reason", why), zap.Uint64("dropped", n))
 	}
 }
 
 // send sends c to the addresses of the server until one acknowledges it.
-func (s *AccountingServer) send(ctx context.Context, c *copied) error {
+func (s *Server) send(ctx context.Context, c *copied) error {
 	s.once.Do(func() { s.host.Addr = s.Addr })
 	id := byte(mathrand.Uint32())
 	packet, err := c.request(id, time.Since(c.received))
@@ -158,7 +159,7 @@ func (s *AccountingServer) send(ctx context.Context, c *copied) error {
 	for _, at := range targets {
 		caller := caller.Caller{Addr: at, Secret: s.Secret, First: time.Second, Total: forwardTry / time.Duration(len(targets))}
 		_, err = caller.Transact(ctx, packet, func(datagram []byte) (wire.Answer, error) {
-			return parseAcknowledgement(datagram, id, auth, s.Secret)
+			return parseResponse(datagram, id, auth, s.Secret)
 		})
 		if err == nil {
 			s.host.Answered(at)
@@ -169,7 +170,7 @@ func (s *AccountingServer) send(ctx context.Context, c *copied) error {
 	return err
 }
 
-func (s *AccountingServer) targets(ctx context.Context) ([]string, error) {
+func (s *Server) targets(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, forwardTry)
 	defer cancel()
 	return s.host.Targets(ctx)
@@ -179,7 +180,7 @@ func (s *AccountingServer) targets(ctx context.Context) ([]string, error) {
 // with the time that it has taken so far (RFC 2866 §5.2).
 func (c *copied) request(id byte, waited time.Duration) ([]byte, error) {
 	b := make([]byte, wire.HeaderSize, len(c.packet)+6)
-	b[0], b[1] = byte(layeh.CodeAccountingRequest), id
+	b[0], b[1] = byte(wire.AccountingRequest), id
 	delay := uint64(waited / time.Second)
 	for typ, v := range wire.Attributes(c.packet) {
 		switch typ {
@@ -199,28 +200,4 @@ func (c *copied) request(id byte, waited time.Duration) ([]byte, error) {
 	}
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 	return b, nil
-}
-
-// parseAcknowledgement verifies that datagram is the Accounting-Response to the
-// request with this identifier and authenticator. A Message-Authenticator is not
-// looked at: servers differ in how they compute it here, and the Response
-// Authenticator covers all.
-func parseAcknowledgement(datagram []byte, id byte, auth [wire.AuthSize]byte, secret *wire.Secret) (wire.Answer, error) {
-	p := wire.Trim(datagram)
-	switch {
-	case p == nil:
-		return wire.Answer{}, errors.New("malformed packet")
-	case p[1] != id:
-		return wire.Answer{}, errors.New("answers another request")
-	case p[0] != byte(layeh.CodeAccountingResponse):
-		return wire.Answer{}, errors.New("is no Accounting-Response")
-	}
-	response := [wire.AuthSize]byte(p[4:wire.HeaderSize])
-	copy(p[4:wire.HeaderSize], auth[:])
-	digest := secret.Digest(p)
-	copy(p[4:wire.HeaderSize], response[:])
-	if !hmac.Equal(digest[:], response[:]) {
-		return wire.Answer{}, errors.New("is signed with another secret")
-	}
-	return wire.Answer{Code: layeh.CodeAccountingResponse, Packet: p}, nil
 }
