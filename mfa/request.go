@@ -1,7 +1,6 @@
 package mfa
 
 import (
-	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -90,54 +89,23 @@ func (r *Request) Supersede() { r.superseded.Store(true) }
 // Superseded reports whether the NAS gave this packet up.
 func (r *Request) Superseded() bool { return r.superseded.Load() }
 
-// Outcome is how a packet is answered. The zero value denies.
-type Outcome int
-
-// The outcomes.
-const (
-	Reject Outcome = iota
-	Challenge
-	Accept
-	Discard // no answer at all
-)
-
-var outcomes = [...]string{"reject", "challenge", "accept", "discard"}
-
-func (o Outcome) String() string { return outcomes[o] }
-
-// Denial keeps what a failure leads to from ever being an accept.
-func (o Outcome) Denial() Outcome {
-	if o == Discard {
-		return Discard
-	}
-	return Reject
+// Origin is where a login comes from: whose it is, at which client, from which place.
+// All texts come from the network: cut and escape them wherever a user sees them.
+type Origin struct {
+	Client  string `json:"client,omitempty"`
+	Group   string `json:"group,omitempty"`    // the client's
+	User    Name   `json:"user,omitzero"`      // canonical, or as sent where the primary said no
+	EndUser string `json:"end_user,omitempty"` // as Request.EndUser
+	Claimed bool   `json:"claimed,omitempty"`  // EndUser is only what the user's machine calls itself
+	Source  string `json:"source,omitempty"`   // address and port that the packet came from
 }
 
-// MarshalText writes the outcome's name.
-func (o Outcome) MarshalText() ([]byte, error) { return []byte(outcomes[o]), nil }
-
-// UnmarshalText reads the outcome's name.
-func (o *Outcome) UnmarshalText(b []byte) error {
-	for i, s := range outcomes {
-		if s == string(b) {
-			*o = Outcome(i)
-			return nil
-		}
-	}
-	return errors.New("unknown outcome")
+// Origin returns where the request comes from, for the user that it proved to be.
+func (r *Request) Origin(user Name) Origin {
+	return Origin{Client: r.Client.Name, Group: r.Client.Group, User: user, EndUser: r.EndUser, Claimed: r.Claimed(), Source: r.Source}
 }
 
-// Decision is the engine's answer to one Request. The zero value rejects.
-type Decision struct {
-	Outcome Outcome
-	LoginID string
-	Reason  Reason        // for the log, never for the user
-	Err     error         // for the log, never for the user
-	Message string        // Reply-Message; from a fixed list
-	State   string        // Challenge only
-	Echo    bool          // Challenge only: Prompt attribute, RFC 2869 §5.10
-	Delay   time.Duration // Reject only: not before this long after the request was received
-	// Attributes and MSCHAP are for an Accept.
-	Attributes []Attribute
-	MSCHAP     *MSCHAPKeys
+// ForPrompt returns what devices are shown of the request.
+func (r *Request) ForPrompt() PromptRequest {
+	return PromptRequest{Time: r.Received, Client: r.Client.Name, EndUser: r.EndUser, Claimed: r.Claimed(), Source: r.Source, Address: r.Address}
 }
