@@ -163,11 +163,3 @@ func syncFolder(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
-
-// damageHint says where to read on when the database is damaged.
-func damageHint(err error) error {
-	if errors.Is(err, store.ErrDamaged) || store.IsDamage(err) {
-		return withHint("restore the last backup, or recover what can be read: docs/backup.md, \"A damaged database\"", err)
-	}
-	return err
-}

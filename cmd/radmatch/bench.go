@@ -9,8 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
+	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/textfile"
 	"github.com/radmatch/radmatch/radius/caller"
 	"github.com/radmatch/radmatch/radius/wire"
@@ -46,61 +45,25 @@ type benchUser struct {
 	key            []byte // TOTP: SHA-1, six digits, 30 s
 }
 
-func (a *app) benchCommand() *cobra.Command {
-	b := bench{}
-	c := &cobra.Command{
-		Use:   "bench [ADDR]",
-		Short: "Load a server with logins and report rates and latencies",
-		Long: `bench keeps a number of logins in flight against any RADIUS server. Mode totp is
-Access-Request with the password, Access-Challenge, Access-Request with the TOTP
-code, Access-Accept. Mode password is only the first of these. Mode push opens --logins
-logins at once and counts those that wait for --duration without an answer. Mode status
-sends Status-Server.
-
-Each line of the users file is a user, a password and a TOTP secret in Base32, with
-spaces between. A user signs in at most once in each 30 s step, so that no code is
-sent twice: a long run needs many users. Answers are verified; lost requests are
-sent again as RFC 5080 says.
-
-Never against a server in production: it fills the audit trail.`,
-		Example: "  radmatch bench 127.0.0.1:1812 --secret-file secret --users users.txt --duration 20s",
-		Args:    rangeArgs(0, 1, "radmatch bench 127.0.0.1:1812"),
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				b.addr = args[0]
-			}
-			return a.bench(c.Context(), &b)
-		},
-	}
-	f := c.Flags()
-	f.StringVar(&b.secretFile, "secret-file", "", "file with the shared secret (default: of the client that this machine is in the configuration)")
-	f.StringVar(&b.usersFile, "users", "", "file with lines USER PASSWORD BASE32-SECRET")
-	f.StringVar(&b.mode, "mode", benchTOTP, "totp, password, push or status")
-	f.IntVar(&b.inFlight, "in-flight", 64, "logins under way at once (totp, password, status)")
-	f.IntVar(&b.logins, "logins", 0, "stop after this many logins (0: after --duration)")
-	f.DurationVar(&b.duration, "duration", 10*time.Second, "stop after this time")
-	f.IntVar(&b.skip, "skip", 0, "begin with this line of the users file")
-	f.BoolVar(&b.json, "json", false, "report as one line of JSON")
-	return c
-}
-
-func (a *app) bench(ctx context.Context, b *bench) error {
-	if err := b.prepare(ctx, a); err != nil {
+// run loads a server, and reports. load reads the configuration, where the flags do not
+// say all.
+func (b *bench) run(ctx context.Context, s streams, load func() (*config.Config, error)) error {
+	if err := b.prepare(ctx, load); err != nil {
 		return err
 	}
-	report, err := b.run(ctx)
+	report, err := b.measure(ctx)
 	if err != nil {
 		return err
 	}
 	if b.json {
-		return json.NewEncoder(a.stdout).Encode(report)
+		return json.NewEncoder(s.stdout).Encode(report)
 	}
-	report.print(a.stdout)
+	report.print(s.stdout)
 	return nil
 }
 
 // prepare checks the flags and reads the files that they name.
-func (b *bench) prepare(ctx context.Context, a *app) error {
+func (b *bench) prepare(ctx context.Context, load func() (*config.Config, error)) error {
 	const help = "radmatch bench --help"
 	switch {
 	case b.mode != benchTOTP && b.mode != benchPassword && b.mode != benchPush && b.mode != benchStatus:
@@ -138,7 +101,7 @@ func (b *bench) prepare(ctx context.Context, a *app) error {
 		b.addr = answering(ctx, ways).caller.Addr
 		return nil
 	}
-	cfg, err := a.loadConfig()
+	cfg, err := load()
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ const inUse = math.MaxInt64
 
 // run drives the load: one goroutine a socket, each with a share of the logins
 // in flight and no timer of their own.
-func (b *bench) run(ctx context.Context) (*benchReport, error) {
+func (b *bench) measure(ctx context.Context) (*benchReport, error) {
 	r := &benchRun{bench: b, lastStep: make([]int64, len(b.users)), next: b.skip}
 	inFlight, sockets := b.inFlight, min(max((b.inFlight+15)/16, 2), 64, b.inFlight)
 	if b.mode == benchPush {

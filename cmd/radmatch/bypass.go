@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -219,33 +218,4 @@ func (a *app) endBypasses(ctx context.Context, st *store.Store) error {
 		fmt.Fprintf(a.stdout, "Ended bypass %d\n", id)
 	}
 	return err
-}
-
-// checkBypasses warns of the bypasses in the database, if there is one. The error is
-// why no server can open it; that this user may not is none.
-func (a *app) checkBypasses(ctx context.Context, cfg *config.Config) error {
-	if !hasDatabase(cfg) {
-		return nil
-	}
-	st, err := a.openStore(ctx, cfg)
-	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	if err != nil {
-		a.find(foundNote, "", fmt.Sprintf("whether a bypass is in force is not known: %v", err), "")
-		return nil
-	}
-	defer st.Close()
-	list, left, err := st.StoredBypasses(ctx)
-	if err != nil {
-		a.find(foundNote, "", fmt.Sprintf("whether a bypass is in force is not known: %v", err), "")
-		return nil
-	}
-	for i := range list {
-		if b := &list[i]; left[i] > 0 {
-			a.find(foundBypass, strconv.FormatInt(b.ID, 10), fmt.Sprintf("%s at %s until %s (%s: %s); radmatch bypass end %d",
-				bypassWhom(b), bypassPlace(b), b.Until.Local().Format(time.DateTime), text.Printable(b.Operator, 64), text.Printable(b.Reason, admin.MaxReason), b.ID), "")
-		}
-	}
-	return nil
 }

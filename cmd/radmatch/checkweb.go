@@ -22,16 +22,16 @@ import (
 )
 
 // checkWeb says why a phone cannot reach the pages, as far as files tell.
-func (a *app) checkWeb(cfg *config.Config) error {
+func (k *checker) checkWeb(cfg *config.Config) error {
 	t := cfg.Web.TLS
 	if t.ACME.CAFile != "" {
 		if _, err := textfile.Roots(t.ACME.CAFile); err != nil {
-			a.find(foundError, cfg.Where("web.tls.acme.ca_file"), err.Error(), "")
+			k.find(foundError, cfg.Where("web.tls.acme.ca_file"), err.Error(), "")
 			return &exitError{code: exitConfig}
 		}
 	}
 	if u, err := url.Parse(cfg.PublicURL()); err == nil && u.Scheme == "http" && len(cfg.Push) > 0 {
-		a.find(foundNote, "phones", cfg.PublicURL()+" is HTTP: a phone's browser has no keys (WebCrypto), no service worker and no Web Push there. "+
+		k.find(foundNote, "phones", cfg.PublicURL()+" is HTTP: a phone's browser has no keys (WebCrypto), no service worker and no Web Push there. "+
 			"Only a browser on this machine, at localhost, and radmatch phone can be enrolled", `docs/tls.md`)
 	}
 	if !t.Files() {
@@ -39,14 +39,14 @@ func (a *app) checkWeb(cfg *config.Config) error {
 	}
 	pair, err := front.ReadKeyPair(t.CertFile, t.KeyFile)
 	if err != nil {
-		a.find(foundError, cfg.Where("web.tls.cert_file"), err.Error(), "")
+		k.find(foundError, cfg.Where("web.tls.cert_file"), err.Error(), "")
 		return &exitError{code: exitConfig}
 	}
 	for _, problem := range front.CertificateProblems(pair, publicHost(cfg), time.Now()) {
-		a.find(foundWarning, cfg.Where("web.tls.cert_file"), problem, "")
+		k.find(foundWarning, cfg.Where("web.tls.cert_file"), problem, "")
 	}
 	if info, err := os.Stat(t.KeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
-		a.find(foundWarning, cfg.Where("web.tls.key_file"), "everyone on this machine can read the key: chmod 640 "+t.KeyFile, "")
+		k.find(foundWarning, cfg.Where("web.tls.key_file"), "everyone on this machine can read the key: chmod 640 "+t.KeyFile, "")
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ const fetchTime = 10 * time.Second
 
 // checkPublic fetches web.public_url as a device would and says what is wrong.
 // It is advice: the server may not run yet, and a phone sees another network.
-func (a *app) checkPublic(ctx context.Context, cfg *config.Config) {
+func (k *checker) checkPublic(ctx context.Context, cfg *config.Config) {
 	if cfg.Web.PublicURL == "" || len(cfg.Push) == 0 {
 		return
 	}
@@ -72,11 +72,11 @@ func (a *app) checkPublic(ctx context.Context, cfg *config.Config) {
 	defer cancel()
 	state, err := fetchHealth(ctx, cfg.Web.PublicURL)
 	if err == nil {
-		a.find(foundOK, "web "+cfg.Web.PublicURL, state, "")
+		k.find(foundOK, "web "+cfg.Web.PublicURL, state, "")
 		return
 	}
 	what, hint := explainFetch(err, cfg)
-	a.find(foundWarning, "web "+cfg.Web.PublicURL, "devices will not get through, as seen from here: "+what, hint)
+	k.find(foundWarning, "web "+cfg.Web.PublicURL, "devices will not get through, as seen from here: "+what, hint)
 }
 
 // statusError is an answer that is not radmatch's.

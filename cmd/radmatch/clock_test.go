@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -28,8 +27,7 @@ type clockRig struct {
 // open opens the store and the service on it, as `serve` does.
 func (c *clockRig) open() {
 	c.t.Helper()
-	a := &app{configFile: c.p.path("radmatch.yaml"), stderr: io.Discard}
-	cfg, err := a.loadConfig()
+	cfg, err := readConfig(c.p.path("radmatch.yaml"))
 	if err != nil {
 		c.t.Fatal(err)
 	}

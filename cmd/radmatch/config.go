@@ -2,78 +2,12 @@ package main
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/radmatch/radmatch/config"
 )
-
-// systemFile is where packages put the configuration.
-const systemFile = "/etc/radmatch/radmatch.yaml"
-
-// envConfig names the file where -c does not.
-const envConfig = "RADMATCH_CONFIG"
-
-// findConfig returns the configuration file of a command without -c: what the
-// environment names, else the one in this folder, else the one of the system.
-func findConfig(lookupEnv func(string) (string, bool), exists func(string) bool) string {
-	const local = "radmatch.yaml"
-	if file, _ := lookupEnv(envConfig); file != "" {
-		return file
-	}
-	if !exists(local) && exists(systemFile) {
-		return systemFile
-	}
-	return local
-}
-
-// exists reports whether there is something at a path, be it readable or not.
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}
-
-// loadConfig reads the file of -c. Its error has every problem, one a line, and
-// exit code 3.
-func (a *app) loadConfig() (*config.Config, error) {
-	cfg, err := readConfig(a.configFile)
-	return cfg, a.explainConfig(err)
-}
-
-// loadForCommand is loadConfig for a command that talks to no client: it leaves the
-// files with their secrets alone.
-func (a *app) loadForCommand() (*config.Config, error) {
-	k := known()
-	k.LookupEnv, k.NoSecrets = os.LookupEnv, true
-	cfg, err := config.Load(a.configFile, k)
-	return cfg, a.explainConfig(err)
-}
-
-// explainConfig gives what is wrong with the file its exit code and a hint.
-func (a *app) explainConfig(err error) error {
-	if err == nil {
-		return nil
-	}
-	hint := "radmatch check -c " + a.configFile
-	if _, statErr := os.Stat(a.configFile); errors.Is(statErr, os.ErrNotExist) {
-		hint = "radmatch quickstart, or -c FILE, or " + envConfig + "=FILE"
-	}
-	var problems config.Problems
-	if errors.As(err, &problems) {
-		err = problems.Errors()
-	}
-	return &exitError{code: exitConfig, err: err, hint: hint}
-}
-
-func readConfig(file string) (*config.Config, error) {
-	k := known()
-	k.LookupEnv = os.LookupEnv
-	return config.Load(file, k)
-}
 
 func (a *app) configCommand() *cobra.Command {
 	c := &cobra.Command{

@@ -120,7 +120,7 @@ func (a *app) listDevices(ctx context.Context, st *store.Store, user mfa.Name, a
 		return fmt.Errorf("device: list: %w", err)
 	}
 	if asJSON {
-		return printEach(a, devices, newDeviceReport)
+		return printEach(a.streams, devices, newDeviceReport)
 	}
 	if len(devices) == 0 {
 		fmt.Fprintln(a.stderr, "no devices")

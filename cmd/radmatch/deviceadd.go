@@ -101,8 +101,8 @@ func openOther(cfg *config.Config, name string) (mfa.Pusher, error) {
 	if i < 0 {
 		return nil, usageError("radmatch check", "device add: there is no push provider %q", name)
 	}
-	if _, ours := cfg.Push[i].Settings.(*approverSettings); ours {
+	if ownDevices(cfg.Push[i]) {
 		return nil, usageError("radmatch device invite USER", "device add: the devices of %q enrol themselves", name)
 	}
-	return open(cfg, parts{}, pushTypes, cfg.Push[i])
+	return openPusher(cfg, parts{}, cfg.Push[i])
 }

@@ -30,9 +30,9 @@ type finding struct {
 }
 
 // find prints a finding. What it is about is often a place, as config.Where has it.
-func (a *app) find(kind, about, text, hint string) {
-	if a.findJSON {
-		_ = a.printJSON(newFinding(a.configFile, kind, about, text, hint))
+func (k *checker) find(kind, about, text, hint string) {
+	if k.json {
+		_ = k.printJSON(newFinding(k.configFile, kind, about, text, hint))
 		return
 	}
 	switch {
@@ -44,9 +44,9 @@ func (a *app) find(kind, about, text, hint string) {
 	if kind == foundWarning || kind == foundNote {
 		text = kind + ": " + text
 	}
-	fmt.Fprintln(a.stdout, about+text)
+	fmt.Fprintln(k.stdout, about+text)
 	if hint != "" {
-		fmt.Fprintf(a.stdout, "  hint: %s\n", hint)
+		fmt.Fprintf(k.stdout, "  hint: %s\n", hint)
 	}
 }
 
@@ -71,22 +71,22 @@ func newFinding(file, kind, about, text, hint string) finding {
 }
 
 // findError prints an error, each of its lines a finding.
-func (a *app) findError(err error, hint string) {
+func (k *checker) findError(err error, hint string) {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
 		if i < len(lines)-1 {
-			a.find(foundError, "", line, "")
+			k.find(foundError, "", line, "")
 			continue
 		}
-		a.find(foundError, "", line, hint)
+		k.find(foundError, "", line, hint)
 	}
 }
 
 // findProblems prints what the configuration says of itself.
-func (a *app) findProblems(ps config.Problems) {
+func (k *checker) findProblems(ps config.Problems) {
 	for _, p := range ps {
-		if !a.findJSON {
-			fmt.Fprintln(a.stdout, p)
+		if !k.json {
+			fmt.Fprintln(k.stdout, p)
 			continue
 		}
 		f := finding{Kind: foundError, File: p.File, Line: p.Line, Key: p.Key, Text: p.Rule}
@@ -96,31 +96,6 @@ func (a *app) findProblems(ps config.Problems) {
 		if p.Got != "" {
 			f.Text += "; got " + p.Got
 		}
-		_ = a.printJSON(f)
+		_ = k.printJSON(f)
 	}
-}
-
-// checkedClient is a client as check takes it, for machines.
-type checkedClient struct {
-	Kind             string   `json:"kind"` // client
-	Client           string   `json:"client"`
-	Profile          string   `json:"profile"`
-	Override         bool     `json:"override_number_matching_with_otp"`
-	OverrideOrigin   string   `json:"override_origin"`
-	Prompts          bool     `json:"prompts"`
-	ReplyMessage     bool     `json:"shows_reply_message"`
-	EndUser          []string `json:"end_user"`
-	Address          []string `json:"address_attribute"`
-	NASTimeout       float64  `json:"nas_timeout_s,omitempty"` // missing: not known
-	NASTimeoutOrigin string   `json:"nas_timeout_origin,omitempty"`
-}
-
-func newCheckedClient(c *config.Client) checkedClient {
-	r := checkedClient{Kind: "client", Client: c.Name, Profile: c.Profile, Prompts: c.Prompts, ReplyMessage: c.ShowsReplyMessage,
-		EndUser: append([]string{}, c.EndUser...), Address: append([]string{}, c.AddressAttribute...)}
-	r.Override, r.OverrideOrigin = c.OverrideOTP()
-	if c.NASTimeout > 0 {
-		r.NASTimeout, r.NASTimeoutOrigin = c.NASTimeout.Seconds(), c.Origin("nas_timeout")
-	}
-	return r
 }

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // hashSchemes is never written.
@@ -53,47 +48,4 @@ password itself to anyone who reads the file; it must stand in quotes there.`,
 	c.Flags().StringVar(&scheme, "scheme", "argon2id", "argon2id, bcrypt or nt")
 	_ = c.RegisterFlagCompletionFunc("scheme", cobra.FixedCompletions([]string{"argon2id", "bcrypt", "nt"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
-}
-
-// readPassword asks for a new password twice on a terminal, and else takes one
-// line of the standard input, as it is but for the line's end.
-func (a *app) readPassword() (string, error) {
-	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		first, err := a.askPassword(f, "Password: ")
-		if err != nil {
-			return "", err
-		}
-		second, err := a.askPassword(f, "Again: ")
-		if err != nil {
-			return "", err
-		}
-		if first != second {
-			return "", errors.New("the two passwords differ")
-		}
-		return first, nil
-	}
-	const longest = 4096
-	text, err := textfile.ReadFrom(a.stdin, 0, longest)
-	if err != nil {
-		return "", fmt.Errorf("standard input: %w", err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	if line == "" {
-		return "", withHint("radmatch hash < FILE, or type it on a terminal", errors.New("no password on the standard input"))
-	}
-	return line, nil
-}
-
-func (a *app) askPassword(f *os.File, prompt string) (string, error) {
-	restore, err := echoOff(f)
-	if err != nil {
-		return "", fmt.Errorf("terminal: %w", err)
-	}
-	fmt.Fprint(a.stderr, prompt)
-	line, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(a.stderr)
-	if err := errors.Join(err, restore()); err != nil {
-		return "", fmt.Errorf("terminal: %w", err)
-	}
-	return string(line), nil
 }

@@ -39,7 +39,7 @@ func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Nam
 		return fmt.Errorf("device: invitations: %w", err)
 	}
 	if asJSON {
-		return printEach(a, list, func(in *device.Invitation) invitationReport {
+		return printEach(a.streams, list, func(in *device.Invitation) invitationReport {
 			return invitationReport{User: in.User.String(), Expires: in.Expires}
 		})
 	}

@@ -3,33 +3,33 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf16"
-
-	"github.com/spf13/cobra"
 )
 
-// jsonFlag gives a command that prints data its --json. The keys are an interface:
-// they keep their names, and a duration has its unit in its key.
-func jsonFlag(c *cobra.Command, set *bool) {
-	c.Flags().BoolVar(set, "json", false, "one JSON object a line")
+// streams are what a command reads and writes.
+type streams struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
 }
 
 // printJSON prints v for machines, on one line.
-func (a *app) printJSON(v any) error {
+func (s streams) printJSON(v any) error {
 	line, err := plainJSON(v)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(a.stdout, line)
+	_, err = fmt.Fprintln(s.stdout, line)
 	return err
 }
 
 // printEach prints the entries of a list for machines, one a line.
-func printEach[T, R any](a *app, list []T, report func(*T) R) error {
+func printEach[T, R any](s streams, list []T, report func(*T) R) error {
 	for i := range list {
-		if err := a.printJSON(report(&list[i])); err != nil {
+		if err := s.printJSON(report(&list[i])); err != nil {
 			return err
 		}
 	}

@@ -19,16 +19,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes, also printed by `radmatch help`.
-const (
-	exitOK       = 0
-	exitFailure  = 1
-	exitUsage    = 2
-	exitConfig   = 3
-	exitRejected = 4
-	exitNoAnswer = 5
-)
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,20 +31,15 @@ const helpWidth = 90
 
 // app is what every command is given. It is filled before the command runs.
 type app struct {
-	stdin      io.Reader
-	stdout     io.Writer
-	stderr     io.Writer
-	configFile string // -c
-	literal    bool   // --literal: names of users are not looked up
-	findJSON   bool   // check --json
-
-	becomeRoot func() error // not nil: root works as the owner of data_dir, see becomeOwner
+	streams
+	site
+	literal bool // --literal: names of users are not looked up
 }
 
 // run executes one command line and returns the exit code. It is main without
 // the process, so that the scripts in testdata/script can call it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{streams: streams{stdin, stdout, stderr}}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -78,49 +63,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "radmatch: hint: %s\n", e.hint)
 	}
 	return e.code
-}
-
-// exitError is an error with the exit code and the hint that go with it. A nil
-// err prints nothing: the command has said all that there is to say.
-type exitError struct {
-	code int
-	err  error
-	hint string
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-// usageError is a command line that cannot be run; hint says what to type.
-func usageError(hint, format string, args ...any) error {
-	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...), hint: hint}
-}
-
-// exactArgs demands n arguments; usage is what to type.
-func exactArgs(n int, usage string) cobra.PositionalArgs { return rangeArgs(n, n, usage) }
-
-// rangeArgs demands at least least and at most most arguments.
-func rangeArgs(least, most int, usage string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		switch {
-		case len(args) < least:
-			return usageError(usage, "an argument is missing")
-		case len(args) > most:
-			return usageError(usage, "unexpected argument %q%s", args[most], suggestCommand(c, args[most]))
-		}
-		return nil
-	}
-}
-
-// withHint adds what to type to an error of code 1.
-func withHint(hint string, err error) error {
-	return &exitError{code: exitFailure, err: err, hint: hint}
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -5,67 +5,42 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"strings"
 	"syscall"
-
-	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa/store/datadir"
 )
 
 // becomeOwner makes a process of root's the owner of data_dir, before anything
 // there is opened: anyone who owns a folder can put a link in it, and root would
-// write what it leads to. A command comes back by a.becomeRoot; a server never
-// does. Anybody but root is left alone, and so is root in root's own folder.
-func (a *app) becomeOwner(dir string, lasting bool) error {
+// write what it leads to. back, where it is not nil, makes it root again, also after
+// an error; there is none where lasting is set, as for a server. Anybody but root is
+// left alone, and so is root in root's own folder.
+func becomeOwner(dir string, lasting bool) (back func() error, err error) {
 	if os.Geteuid() != 0 {
-		return nil
+		return nil, nil
 	}
 	uid, gid, err := datadir.Owner(dir)
 	if err != nil || uid == 0 {
-		return err
+		return nil, err
 	}
 	groups, err := syscall.Getgroups()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	setGID, setUID := syscall.Setegid, syscall.Seteuid
 	if lasting {
 		setGID, setUID = syscall.Setgid, syscall.Setuid
 	} else {
-		a.becomeRoot = func() error { return become(0, os.Getgid(), groups, setGID, setUID) }
+		back = func() error { return become(0, os.Getgid(), groups, setGID, setUID) }
 	}
 	var own []int
 	if gid, own, err = groupsOf(uid, gid); err == nil {
 		err = become(uid, gid, own, setGID, setUID)
 	}
 	if err != nil {
-		return fmt.Errorf("become the owner of %s, user %d: %w", dir, uid, err)
+		return back, fmt.Errorf("become the owner of %s, user %d: %w", dir, uid, err)
 	}
-	return nil
-}
-
-// warnReload says what root has read and a server that has become the owner of
-// data_dir cannot read again: until that is mended, each reload will fail.
-func (a *app) warnReload(log *zap.Logger) {
-	_, err := a.loadConfig()
-	if err == nil {
-		return
-	}
-	for line := range strings.Lines(err.Error()) {
-		log.Warn("reloads will fail: the owner of data_dir, who serves, cannot read what root has read",
-			zap.String("problem", strings.TrimSpace(line)))
-	}
-}
-
-// asRoot ends what becomeOwner began, where it did.
-func (a *app) asRoot() error {
-	if a.becomeRoot == nil {
-		return nil
-	}
-	back := a.becomeRoot
-	a.becomeRoot = nil
-	return back()
+	return back, nil
 }
 
 // become takes the ids on, in the order that lets it: to give root up comes

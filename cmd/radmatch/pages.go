@@ -56,23 +56,3 @@ func openPlaces(cfg *config.Config, log *zap.Logger) (*web.Places, error) {
 	}
 	return p, nil
 }
-
-// checkPages says what the page cannot do, and why.
-func (a *app) checkPages(cfg *config.Config) error {
-	switch _, _, err := cfg.RelyingParty(); {
-	case len(cfg.Push) == 0:
-	case cfg.Web.Passkeys == "required":
-		a.find(foundNote, "", "web.passkeys is required: devices without a passkey, radmatch phone among them, cannot approve", "")
-	case cfg.Web.Passkeys != "off" && err != nil:
-		a.find(foundNote, "", fmt.Sprintf("there are no passkeys: %v", err), "")
-	}
-	p, err := openPlaces(cfg, zap.NewNop())
-	if err != nil {
-		a.findError(err, "")
-		return &exitError{code: exitConfig}
-	}
-	if p != nil {
-		a.find(foundOK, "geoip_database", fmt.Sprint(p.Kind()), "")
-	}
-	return nil
-}

@@ -11,53 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
-func (a *app) phoneCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "phone",
-		Short: "A push device in the terminal",
-		Long: `A device that approves sign-ins, in the terminal, over the same protocol as any
-other: for tests, demonstrations and users without a smartphone.`,
-		Example: "  radmatch phone enroll 'https://mfa.example.org/enroll#TOKEN'\n  radmatch phone watch",
-	}
-	c.AddCommand(a.phoneEnrollCommand(), a.phoneWatchCommand())
-	return c
-}
-
-func (a *app) phoneEnrollCommand() *cobra.Command {
-	var name, state string
-	var force bool
-	c := &cobra.Command{
-		Use:     "enroll LINK",
-		Short:   "Enrol this terminal as a device",
-		Example: "  radmatch phone enroll 'https://mfa.example.org/enroll#TOKEN' --name laptop",
-		Args:    rangeArgs(1, 1, "radmatch phone enroll LINK; radmatch device invite USER makes the link"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := phoneFile(state)
-			if err != nil {
-				return err
-			}
-			if name == "" {
-				name = hostname()
-			}
-			if _, _, err := device.ParseInvitationLink(args[0]); err != nil {
-				return usageError("quote the whole link: the token is behind the #", "%w", err)
-			}
-			return a.enrollPhone(cmd.Context(), args[0], name, file, force)
-		},
-	}
-	c.Flags().StringVar(&name, "name", "", "name of this device (default: the host's)")
-	c.Flags().StringVar(&state, "state", "", "file of the device's key (default ~/.config/radmatch/phone.json)")
-	c.Flags().BoolVar(&force, "force", false, "replace the device that the file holds")
-	return c
-}
-
-func (a *app) enrollPhone(ctx context.Context, link, name, file string, force bool) error {
+// enrollPhone enrols this terminal as a device, whose key it writes to file.
+func enrollPhone(ctx context.Context, out io.Writer, link, name, file string, force bool) error {
 	save, discard, err := reservePhone(file, force)
 	if err != nil {
 		return err
@@ -74,7 +33,7 @@ func (a *app) enrollPhone(ctx context.Context, link, name, file string, force bo
 	if err := save(p); err != nil {
 		return fmt.Errorf("phone: enrolled as %s, but its key is lost: %w", p.Device, err)
 	}
-	fmt.Fprintf(a.stdout, "enrolled %s as device %q of %s\n", p.Device, p.Name, text.Printable(p.User, 128))
+	fmt.Fprintf(out, "enrolled %s as device %q of %s\n", p.Device, p.Name, text.Printable(p.User, 128))
 	return nil
 }
 
@@ -110,53 +69,32 @@ type watcher struct {
 // asked for than the one that was being answered.
 const readTime = time.Second
 
-func (a *app) phoneWatchCommand() *cobra.Command {
-	var state, number string
-	var approve, deny, notMe, once, poll bool
-	c := &cobra.Command{
-		Use:   "watch",
-		Short: "Show sign-in requests and answer them",
-		Long: `Show each sign-in request and ask what to answer, or answer all of them alike.
-A request that needs a number is never approved without the right one; a wrong
-number denies it.
+// watchOptions are what is answered without asking, at most one of them, and when it ends.
+type watchOptions struct {
+	approve, deny, notMe bool
+	hasNumber            bool
+	number               string // to approve with
+	once                 bool   // end after the first request
+}
 
-With --once the exit code tells how the request ended: 0 as asked, 4 not
-approved for want of the right number, 5 withdrawn before it was answered.`,
-		Example: "  radmatch phone watch\n  radmatch phone watch --approve --once\n  radmatch phone watch --number 42 --once",
-		Args:    rangeArgs(0, 0, "radmatch phone watch --help"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			file, err := phoneFile(state)
-			if err != nil {
-				return err
-			}
-			w := &watcher{out: a.stdout, once: once}
-			if err := w.answerAll(cmd.Flags().Changed("number"), approve, deny, notMe, number); err != nil {
-				return err
-			}
-			if w.phone, err = loadPhone(file); err != nil {
-				return err
-			}
-			return w.run(cmd.Context(), poll, a.stdin)
-		},
+// newWatcher is that of the device whose key is in file.
+func newWatcher(out io.Writer, file string, o watchOptions) (*watcher, error) {
+	w := &watcher{out: out, once: o.once}
+	if err := w.answerAll(o); err != nil {
+		return nil, err
 	}
-	f := c.Flags()
-	f.BoolVar(&approve, "approve", false, "approve every request that needs no number")
-	f.BoolVar(&deny, "deny", false, "deny every request")
-	f.BoolVar(&notMe, "not-me", false, "report every request as someone else's")
-	f.StringVar(&number, "number", "", "approve with this `number`")
-	f.BoolVar(&once, "once", false, "end after the first request")
-	f.BoolVar(&poll, "poll", false, "ask every 3 s in place of the event stream")
-	f.StringVar(&state, "state", "", "file of the device's key (default ~/.config/radmatch/phone.json)")
-	return c
+	var err error
+	w.phone, err = loadPhone(file)
+	return w, err
 }
 
 // answerAll sets the answer to every request from the flags.
-func (w *watcher) answerAll(hasNumber, approve, deny, notMe bool, number string) error {
+func (w *watcher) answerAll(o watchOptions) error {
 	set := 0
 	for _, f := range []struct {
 		on     bool
 		action device.Action
-	}{{hasNumber, device.ActionApprove}, {approve, device.ActionApprove}, {deny, device.ActionDeny}, {notMe, device.ActionNotMe}} {
+	}{{o.hasNumber, device.ActionApprove}, {o.approve, device.ActionApprove}, {o.deny, device.ActionDeny}, {o.notMe, device.ActionNotMe}} {
 		if f.on {
 			set++
 			w.action = f.action
@@ -165,10 +103,10 @@ func (w *watcher) answerAll(hasNumber, approve, deny, notMe bool, number string)
 	if set > 1 {
 		return usageError("give one of them", "--approve, --deny, --not-me and --number exclude each other")
 	}
-	if hasNumber && (number == "" || strings.Trim(number, "0123456789") != "") {
-		return usageError("radmatch phone watch --number 42", "--number must be digits; got %q", number)
+	if o.hasNumber && (o.number == "" || strings.Trim(o.number, "0123456789") != "") {
+		return usageError("radmatch phone watch --number 42", "--number must be digits; got %q", o.number)
 	}
-	w.number = number
+	w.number = o.number
 	return nil
 }
 

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/radius/profile"
 )
 
@@ -33,7 +30,7 @@ nas_timeout and the keys of mfa:.`,
 			case markdown:
 				return profilesMarkdown(a.stdout)
 			case asJSON:
-				return printEach(a, profile.All(), newProfileReport)
+				return printEach(a.streams, profile.All(), newProfileReport)
 			}
 			return profilesText(a.stdout)
 		},
@@ -125,81 +122,4 @@ func profileRow(p *profile.Profile) []string {
 		appends = "SCRV1, " + appends
 	}
 	return []string{p.Name, yesNo(p.Prompts), yesNo(p.ShowsReplyMessage), endUser, waits(p.NASTimeout), appends}
-}
-
-// deviceText is what the device of a client is taken to do, on one line; what the
-// client itself says is marked.
-func deviceText(c *config.Client) string {
-	value := func(key, text string) string {
-		if c.Origin(key) == "client "+c.Name {
-			text += " (client)"
-		}
-		return text
-	}
-	nasTimeout := value("nas_timeout", waits(c.NASTimeout))
-	switch {
-	case c.NASTimeout == 0:
-		nasTimeout = "for an unknown time (nas_timeout is not set)"
-	case c.Origin("nas_timeout") == "profile "+c.Profile:
-		nasTimeout += " as delivered"
-	}
-	behind := ""
-	if c.Behind != "" {
-		behind = fmt.Sprintf("behind client %s as NAS %s, ", c.Behind, text.Printable(strings.Join(c.NAS, ", "), 300))
-	}
-	return behind + fmt.Sprintf("profile %s: prompts %s, shows Reply-Message %s, end user %s, address %s, waits %s", c.Profile,
-		value("prompts", yesNo(c.Prompts)), value("shows_reply_message", yesNo(c.ShowsReplyMessage)),
-		value("end_user", cmp.Or(strings.Join(c.EndUser, ", "), "none")), value("address_attribute", cmp.Or(strings.Join(c.AddressAttribute, ", "), "none")),
-		nasTimeout)
-}
-
-// profileKeys is what a profile sets for its clients.
-func profileKeys(p *profile.Profile) map[string]any {
-	keys := maps.Clone(p.MFA)
-	if keys == nil {
-		keys = make(map[string]any)
-	}
-	keys["prompts"], keys["shows_reply_message"] = p.Prompts, p.ShowsReplyMessage
-	keys["end_user"], keys["address_attribute"] = fieldNames(p.EndUser), fieldNames(p.AddressAttribute)
-	if p.NASTimeout > 0 {
-		keys["nas_timeout"] = p.NASTimeout
-	}
-	return keys
-}
-
-func fieldNames(fields []profile.Field) []string {
-	names := make([]string, 0, len(fields))
-	for _, f := range fields {
-		names = append(names, f.String())
-	}
-	return names
-}
-
-// newProfile is the client's profile with its own keys laid over it.
-func newProfile(c *config.Client) (*profile.Profile, error) {
-	base, err := profile.Lookup(c.Profile)
-	if err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
-	}
-	p := *base
-	p.Prompts, p.ShowsReplyMessage, p.NASTimeout = c.Prompts, c.ShowsReplyMessage, c.NASTimeout
-	if p.EndUser, err = parseFields(c.EndUser); err != nil {
-		return nil, fmt.Errorf("end_user: %w", err)
-	}
-	if p.AddressAttribute, err = parseFields(c.AddressAttribute); err != nil {
-		return nil, fmt.Errorf("address_attribute: %w", err)
-	}
-	return &p, nil
-}
-
-func parseFields(names []string) ([]profile.Field, error) {
-	var fields []profile.Field
-	for _, name := range names {
-		f, err := profile.ParseField(name)
-		if err != nil {
-			return nil, fmt.Errorf("%w; got %q", err, name)
-		}
-		fields = append(fields, f)
-	}
-	return fields, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -137,6 +136,12 @@ func openNone(_ *config.Config, p parts, s *password.NoneSettings) (mfa.Password
 // approverSettings is empty: devices are enrolled with `radmatch device invite`.
 type approverSettings struct{}
 
+// ownDevices reports whether the devices of a push provider are our own.
+func ownDevices(e config.Provider) bool {
+	_, ours := e.Settings.(*approverSettings)
+	return ours
+}
+
 func openApprover(_ *config.Config, p parts, _ *approverSettings) (mfa.Pusher, error) {
 	return p.approver, nil
 }
@@ -175,18 +180,26 @@ type primaries map[string]mfa.PasswordChecker
 // down must not keep the server from starting.
 func openPrimaries(cfg *config.Config, p parts) (primaries, error) {
 	built := primaries{}
-	p.above = built
 	for _, e := range cfg.Primaries {
-		t, err := open(cfg, p, primaryTypes, e)
-		if err != nil {
+		if _, err := openPrimary(cfg, p, built, e); err != nil {
 			return nil, errors.Join(err, built.Close())
 		}
-		built[e.Name] = t
 	}
 	if err := checkSharedUsers(cfg, built); err != nil {
 		return nil, errors.Join(err, built.Close())
 	}
 	return built, nil
+}
+
+// openPrimary builds the primary of one entry and adds it to those that are built
+// already: those of the entries above it.
+func openPrimary(cfg *config.Config, p parts, built primaries, e config.Provider) (mfa.PasswordChecker, error) {
+	p.above = built
+	t, err := open(cfg, p, primaryTypes, e)
+	if err == nil {
+		built[e.Name] = t
+	}
+	return t, err
 }
 
 // Close lets go of the connections and processes that primaries keep.
@@ -200,96 +213,22 @@ func (ps primaries) Close() error {
 	return errors.Join(found...)
 }
 
-// maxSharedUsers bounds the lines about users that two primaries share.
-const maxSharedUsers = 20
-
-// checkSharedUsers refuses two primaries that may know the same name. Methods,
-// blocks and prompts belong to a name: of two users one could approve for the
-// other. Files are compared now; of directories the names must end differently;
-// and a directory's user who is called like one of a file is refused at the login.
-func checkSharedUsers(cfg *config.Config, built primaries) error {
-	var found []error
-	directories := map[string]string{} // namespace to name
-	for i, e := range cfg.Primaries {
-		primary, opened := built[e.Name]
-		if !opened {
-			continue // a command goes on without one that cannot be opened
-		}
-		can := primary.Abilities()
-		found = append(found, sharedNames(cfg, built, i, can, maxSharedUsers-len(found))...)
-		for _, space := range can.Namespaces {
-			if other, taken := directories[space]; taken {
-				found = append(found, fmt.Errorf("%s: canonical_domain and domains: must differ from those of primary %q: both could have a user of the same name", e.Where, other))
-			}
-			directories[space] = e.Name
-		}
-	}
-	return errors.Join(found...)
-}
-
-// taken reports whether a name is, or may be, that of a user whom a primary of
-// another type than none knows.
-func (ps primaries) taken(user mfa.Name) bool {
-	name, space := user.Key().String(), ""
-	if at := strings.LastIndexByte(name, '@'); at >= 0 {
-		space = mfa.NameOf(name[at+1:]).Key().String()
-	} else if strings.Contains(name, `\`) {
-		return ps.inFile(user)
-	}
-	for _, p := range ps {
-		if can := p.Abilities(); !can.ChecksNothing && slices.Contains(can.Namespaces, space) {
-			return true
-		}
-	}
-	return ps.inFile(user)
-}
-
-func (ps primaries) inFile(name mfa.Name) bool {
-	for _, p := range ps {
-		if can := p.Abilities(); can.Knows != nil && can.Knows(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// sharedNames returns the users of entry i that an entry before it has in its list too,
-// at most most of them.
-func sharedNames(cfg *config.Config, built primaries, i int, can mfa.Abilities, most int) []error {
-	var found []error
-	for _, before := range cfg.Primaries[:i] {
-		primary, opened := built[before.Name]
-		if !opened || can.Names == nil {
-			continue
-		}
-		other := primary.Abilities()
-		if other.Knows == nil {
-			continue
-		}
-		for name := range can.Names {
-			if !other.Knows(name) {
-				continue
-			}
-			if len(found) >= most {
-				return found
-			}
-			found = append(found, fmt.Errorf("%s: user %q must not be in primary %q too", cfg.Primaries[i].Where, name, before.Name))
-		}
-	}
-	return found
-}
-
 // openPushers builds every push provider of the file, by name.
 func openPushers(cfg *config.Config, p parts) (map[string]mfa.Pusher, error) {
 	built := map[string]mfa.Pusher{}
 	for _, e := range cfg.Push {
-		t, err := open(cfg, p, pushTypes, e)
+		t, err := openPusher(cfg, p, e)
 		if err != nil {
 			return nil, err
 		}
 		built[e.Name] = t
 	}
 	return built, nil
+}
+
+// openPusher builds the push provider of one entry.
+func openPusher(cfg *config.Config, p parts, e config.Provider) (mfa.Pusher, error) {
+	return open(cfg, p, pushTypes, e)
 }
 
 func open[T any](cfg *config.Config, p parts, types map[string]provider[T], e config.Provider) (T, error) {

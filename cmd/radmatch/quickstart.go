@@ -83,7 +83,7 @@ func (q *quickstart) run(ctx context.Context) (err error) {
 	}
 	dir := filepath.Dir(q.file)
 	q.users, q.secret, q.data = filepath.Join(dir, "users.yaml"), filepath.Join(dir, "secrets", "localhost"), filepath.Join(dir, "data")
-	if err := q.a.becomeOwner(dir, false); err != nil {
+	if err := q.a.becomeOwner(dir); err != nil {
 		return err
 	}
 	if err := q.refuseExisting(); err != nil {

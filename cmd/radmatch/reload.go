@@ -43,11 +43,11 @@ func (s *serving) announce() {
 
 // reload goes on with the configuration as it is now, or with the old one where
 // it is broken; the log says so, and s. started is what the server was started with.
-func (a *app) reload(started *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, s *serving) {
+func reload(load func() (*config.Config, error), started *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, s *serving) {
 	s.Reloads++
 	s.Problems, s.Restart = nil, nil
 	defer s.announce()
-	next, err := a.rebuild(l, server)
+	next, err := rebuild(load, l, server)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			s.Problems = append(s.Problems, strings.TrimSpace(line))
@@ -65,8 +65,8 @@ func (a *app) reload(started *config.Config, l *lasting, server *radius.Server, 
 }
 
 // rebuild builds everything anew and swaps it in at once, or changes nothing.
-func (a *app) rebuild(l *lasting, server *radius.Server) (*config.Config, error) {
-	next, err := a.loadConfig()
+func rebuild(load func() (*config.Config, error), l *lasting, server *radius.Server) (*config.Config, error) {
+	next, err := load()
 	if err != nil {
 		return nil, err
 	}
@@ -126,5 +126,18 @@ func tryDirectories(cfg *config.Config, built primaries, log *zap.Logger) {
 					zap.String("primary", e.Name), zap.String("problem", text.Printable(err.Error(), 500)), zap.String("hint", hintOf(err)))
 			}
 		}()
+	}
+}
+
+// warnReload says what root has read and a server that has become the owner of
+// data_dir cannot read again: until that is mended, each reload will fail.
+func warnReload(load func() (*config.Config, error), log *zap.Logger) {
+	_, err := load()
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		log.Warn("reloads will fail: the owner of data_dir, who serves, cannot read what root has read",
+			zap.String("problem", strings.TrimSpace(line)))
 	}
 }

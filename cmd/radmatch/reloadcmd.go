@@ -50,7 +50,7 @@ func (a *app) reloadServer(ctx context.Context, asJSON bool) error {
 	}
 	// For good: whom to signal is in a file of that user's, who must not choose one of
 	// root's processes.
-	if err := a.becomeOwner(cfg.DataDir, true); err != nil {
+	if _, err := becomeOwner(cfg.DataDir, true); err != nil {
 		return err
 	}
 	if err := servable(cfg); err != nil {

@@ -10,78 +10,9 @@ import (
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/admin"
-	"github.com/radmatch/radmatch/mfa/password"
-	"github.com/radmatch/radmatch/mfa/password/ldap"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/radius/upstream"
 )
-
-var (
-	_ admin.NameFinder = (*password.File)(nil)
-	_ admin.NameFinder = (*ldap.Primary)(nil)
-	_ admin.NameFinder = (*password.None)(nil)
-	_ admin.NameFinder = (password.Sequence)(nil)
-	_ admin.NameFinder = (*upstream.Primary)(nil)
-)
-
-// resolver is an admin.Resolver with the primaries that it asks, which are to be closed.
-type resolver struct {
-	admin.Resolver
-	built primaries
-}
-
-// newResolver builds the primaries. One that cannot be built, because its password
-// is in a file that this operator may not read, keeps no command from the others.
-func newResolver(cfg *config.Config) (*resolver, error) {
-	p, err := commandParts(cfg)
-	if err != nil {
-		return nil, &exitError{code: exitConfig, err: err, hint: "radmatch check"}
-	}
-	r := &resolver{built: primaries{}}
-	p.above = r.built
-	used := usedPrimaries(cfg)
-	for _, e := range cfg.Primaries {
-		primary, err := open(cfg, p, primaryTypes, e)
-		asked := admin.Primary{Name: e.Name, Err: err}
-		if err == nil {
-			r.built[e.Name] = primary
-			asked.Finder = primary.(admin.NameFinder)
-		}
-		if used[e.Name] {
-			r.Resolver = append(r.Resolver, asked)
-		}
-	}
-	if err := checkSharedUsers(cfg, r.built); err != nil {
-		return nil, &exitError{code: exitConfig, err: errors.Join(err, r.Close()), hint: "radmatch check"}
-	}
-	return r, nil
-}
-
-// usedPrimaries are those that a login can ask: of a client or, where the file has
-// none yet, all that are no part of a sequence.
-func usedPrimaries(cfg *config.Config) map[string]bool {
-	used := map[string]bool{}
-	for i := range cfg.Clients {
-		used[cfg.Clients[i].Primary] = true
-	}
-	if len(used) > 0 {
-		return used
-	}
-	for _, e := range cfg.Primaries {
-		used[e.Name] = true
-	}
-	for _, e := range cfg.Primaries {
-		if s, ok := e.Settings.(*password.SequenceSettings); ok {
-			for _, member := range s.Primaries {
-				used[member] = false
-			}
-		}
-	}
-	return used
-}
-
-func (r *resolver) Close() error { return r.built.Close() }
 
 // literalFlag gives a command whose arguments name a user the flag --literal.
 func (a *app) literalFlag(c *cobra.Command) {
@@ -152,4 +83,33 @@ func literalHint(err error) string {
 		return "--literal takes the name as it is: then type what the primary calls the user, as radmatch events shows it"
 	}
 	return "--literal with the name of the one who is meant"
+}
+
+// checkGroup refuses a group for a bypass that none of the primaries knows at
+// which it would count.
+func (a *app) checkGroup(ctx context.Context, cfg *config.Config, g mfa.Group, client string) error {
+	if a.literal {
+		return nil
+	}
+	r, err := newResolver(cfg)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	why := ""
+	for i := range cfg.Clients {
+		c := &cfg.Clients[i]
+		if client != "" && c.Name != client {
+			continue
+		}
+		unknown := r.unknownGroup(ctx, c.Primary, g)
+		if unknown == "" {
+			return nil
+		}
+		why = unknown
+	}
+	if why == "" {
+		return nil
+	}
+	return withHint("--literal takes the group as it is typed", fmt.Errorf("bypass: %s", why))
 }

@@ -66,7 +66,7 @@ func (f *foretold) explain(ctx context.Context, attributes string) error {
 	if file == "" {
 		file = "radmatch.yaml"
 	}
-	cfg, st, err := (&app{configFile: file}).openConfigured(ctx)
+	cfg, st, err := (&site{configFile: file}).openConfigured(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (f *foretold) explain(ctx context.Context, attributes string) error {
 	if err != nil {
 		return err
 	}
-	defer x.primaries.Close()
+	defer x.Close()
 	for i := range cfg.Clients {
 		c := &cfg.Clients[i]
 		if x.address, err = addressIn(attributes, c); err != nil {

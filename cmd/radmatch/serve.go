@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -12,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
@@ -30,55 +31,32 @@ import (
 // below what service managers wait before they kill.
 const drainTime = 25 * time.Second
 
-func (a *app) serveCommand() *cobra.Command {
-	var readyFile, profile string
-	c := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the server",
-		Long: `serve runs until SIGTERM or SIGINT, then lets waiting logins end for at most 25 s.
-SIGHUP reads the configuration and the users again; where they are broken, the old
-ones stay and the log says so. Addresses, data_dir and limits need a restart.`,
-		Example: "  radmatch serve -c /etc/radmatch/radmatch.yaml",
-		Args:    exactArgs(0, "radmatch serve -c FILE"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.loadConfig()
-			if err != nil {
-				return err
-			}
-			if profile != "" {
-				stop, err := profileCPU(profile)
-				if err != nil {
-					return err
-				}
-				defer stop()
-			}
-			return a.serve(c.Context(), cfg, readyFile)
-		},
-	}
-	c.Flags().StringVar(&readyFile, "ready-file", "", "write the bound addresses to this file when the server is ready")
-	c.Flags().StringVar(&profile, "cpu-profile", "", "write where the CPU time goes to this file, for go tool pprof")
-	return c
+// serveOptions are what serve needs beside the configuration that it begins with.
+type serveOptions struct {
+	load      func() (*config.Config, error) // reads it again, for a reload
+	log       io.Writer
+	readyFile string // gets the bound addresses; empty: none
 }
 
 // serve is the wiring: configuration, store, what lasts, service, listeners;
 // and at the end the same way back.
-func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) error {
+func serve(ctx context.Context, cfg *config.Config, o serveOptions) error {
 	// From the first moment to the last: a SIGHUP that nobody takes ends the
 	// program, and with it every login that waits.
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	log, level := newLog(cfg.Log, a.stderr)
+	log, level := newLog(cfg.Log, o.log)
 	defer log.Sync()
 	if err := forbidCores(); err != nil {
 		return err
 	}
 	root := os.Geteuid() == 0
-	if err := a.becomeOwner(cfg.DataDir, true); err != nil {
+	if _, err := becomeOwner(cfg.DataDir, true); err != nil {
 		return err
 	}
 	if root && os.Geteuid() != 0 {
-		a.warnReload(log)
+		warnReload(o.load, log)
 	}
 	mem := newMemory(connLimit())
 	st, err := openServerStore(ctx, cfg, log)
@@ -131,12 +109,12 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, readyFile string) e
 	failed := make(chan error, 2)
 	front.serve(failed)
 	state := newServing(cfg, st, log)
-	err = a.announce(readyFile, sockets, front, log)
+	err = announce(o.readyFile, sockets, front, log)
 	if err == nil {
 		tryDirectories(cfg, l.serving, log)
 		err = wait(ctx, failed, hup, func() {
 			front.reload()
-			a.reload(cfg, l, server, level, state)
+			reload(o.load, cfg, l, server, level, state)
 		})
 	}
 	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
@@ -333,7 +311,7 @@ func drain(ctx context.Context, l *lasting, server *radius.Server) {
 }
 
 // announce says that the server is ready: in the log, to systemd, to scripts.
-func (a *app) announce(readyFile string, sockets []*listen.UDP, front *webDoor, log *zap.Logger) error {
+func announce(readyFile string, sockets []*listen.UDP, front *webDoor, log *zap.Logger) error {
 	var text strings.Builder
 	for _, u := range sockets {
 		kind := "radius"
@@ -359,4 +337,12 @@ func (a *app) announce(readyFile string, sockets []*listen.UDP, front *webDoor, 
 	}
 	tell("READY=1")
 	return nil
+}
+
+// damageHint says where to read on when the database is damaged.
+func damageHint(err error) error {
+	if errors.Is(err, store.ErrDamaged) || store.IsDamage(err) {
+		return withHint("restore the last backup, or recover what can be read: docs/backup.md, \"A damaged database\"", err)
+	}
+	return err
 }

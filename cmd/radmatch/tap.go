@@ -99,7 +99,7 @@ func (a *app) listPasses(ctx context.Context, st *store.Store, user mfa.Name, as
 	}
 	now := time.Now()
 	if asJSON {
-		return printEach(a, passes, func(t *otp.Token) passReport { return newPassReport(t, now) })
+		return printEach(a.streams, passes, func(t *otp.Token) passReport { return newPassReport(t, now) })
 	}
 	if len(passes) == 0 {
 		fmt.Fprintln(a.stderr, "no passes")

@@ -310,7 +310,7 @@ func (a *app) totpListCommand() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					return printEach(a, tokens, newTokenReport)
+					return printEach(a.streams, tokens, newTokenReport)
 				}
 				if len(tokens) == 0 {
 					fmt.Fprintln(a.stderr, "no tokens")

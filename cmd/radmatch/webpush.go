@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/config"
-	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/webpush"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/textfile"
@@ -53,30 +51,4 @@ func webPushOptions(cfg *config.Config) (*webpush.Options, error) {
 		return nil, fmt.Errorf("%s: %w", cfg.Where("web.push_ca_file"), err)
 	}
 	return o, nil
-}
-
-// checkWebPush tries the push services that devices have subscribed at. One that
-// cannot be reached keeps nobody from serving: open pages get their prompts.
-func (a *app) checkWebPush(ctx context.Context, cfg *config.Config, devices []device.Device) error {
-	o, err := webPushOptions(cfg)
-	if o == nil || err != nil {
-		return err
-	}
-	subscribed := 0
-	for _, h := range webpush.New(*o).Reach(ctx, devices) {
-		subscribed += h.Devices
-		switch {
-		case errors.Is(h.Err, webpush.ErrService):
-			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not notified: it is not in web.push_services", h.Devices), "")
-		case h.Err != nil:
-			a.find(foundWarning, "web push "+h.Host, fmt.Sprintf("%d devices, not reached: %v", h.Devices, h.Err),
-				fmt.Sprintf("let this machine connect to %s; until then only open pages get their requests", h.Host))
-		default:
-			a.find(foundOK, "web push "+h.Host, fmt.Sprintf("%d devices, reached", h.Devices), "")
-		}
-	}
-	if subscribed == 0 {
-		a.find(foundOK, "web push", "no device has subscribed", "")
-	}
-	return nil
 }

@@ -1,0 +1,27 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (a *app) checkCommand() *cobra.Command {
+	var connect, asJSON bool
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Say everything that is wrong or unwise in the configuration",
+		Long: `check reads the configuration and prints every problem and every warning, one a line,
+and for each client who is asked for a passcode in place of a push, and why, and what its
+device is taken to do.
+With --connect it also opens the database, each primary and each push provider, tries
+the addresses to listen on (not those that the running server holds), and fetches
+web.public_url as a phone would; that a phone cannot is a warning.
+
+Exit codes: 0 it can be served (there may be warnings), 3 it cannot.`,
+		Example: "  radmatch check\n  radmatch check --connect -c /etc/radmatch/radmatch.yaml",
+		Args:    exactArgs(0, "radmatch check"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runCheck(c.Context(), a.streams, &a.site, connect, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&connect, "connect", false, "try the database, each primary and each push provider")
+	jsonFlag(c, &asJSON)
+	return c
+}

@@ -1,0 +1,33 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (a *app) serveCommand() *cobra.Command {
+	var readyFile, profile string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `serve runs until SIGTERM or SIGINT, then lets waiting logins end for at most 25 s.
+SIGHUP reads the configuration and the users again; where they are broken, the old
+ones stay and the log says so. Addresses, data_dir and limits need a restart.`,
+		Example: "  radmatch serve -c /etc/radmatch/radmatch.yaml",
+		Args:    exactArgs(0, "radmatch serve -c FILE"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			if profile != "" {
+				stop, err := profileCPU(profile)
+				if err != nil {
+					return err
+				}
+				defer stop()
+			}
+			return serve(c.Context(), cfg, serveOptions{load: a.loadConfig, log: a.stderr, readyFile: readyFile})
+		},
+	}
+	c.Flags().StringVar(&readyFile, "ready-file", "", "write the bound addresses to this file when the server is ready")
+	c.Flags().StringVar(&profile, "cpu-profile", "", "write where the CPU time goes to this file, for go tool pprof")
+	return c
+}
