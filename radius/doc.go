@@ -7,7 +7,7 @@
 // A packet has three names on its way: an [Arrival] as a transport hands it over, a
 // wire.Request once it is read, and, when it is new and authentic, an exchange: all
 // that its answer is made of, with the mfa.Request that the engine sees. How the
-// request proves its user is the exchange's method, one file each.
+// request proves its user is the exchange's method: see package method.
 //
 // cmd/radmatch makes one [Server], swaps a [Service] into it at start and at
 // every reload, and gets [Stats] from it. The server hands each new

@@ -13,6 +13,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/text"
+	"github.com/radmatch/radmatch/radius/method"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
@@ -29,7 +30,7 @@ type exchange struct {
 	peer    Peer
 	auth    [wire.AuthSize]byte
 	secret  *wire.Secret
-	method  method
+	method  method.Method
 	session uint64 // see sessionKey
 	proxy   []byte // the request's Proxy-State attributes, in order
 	id      byte

@@ -12,6 +12,7 @@ import (
 	layeh "layeh.com/radius"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/method"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -69,7 +70,7 @@ func TestWithoutCredential(t *testing.T) {
 		return func(a attributes) attributes { return append(without(a, serverType(1)), with...) }
 	}
 	anyNAS := func(c *Client) { c.AnyNASType = true }
-	notGateway := errNotGateway.(mfa.Unsupported).What
+	const notGateway = "no credential, and MS-Network-Access-Server-Type is not that of an RD Gateway"
 	tests := []struct {
 		name   string
 		packet func(attributes) attributes
@@ -153,12 +154,12 @@ func TestBesidesNothing(t *testing.T) {
 	chap := []byte{wire.MSCHAPResponse, wire.MSCHAPCPW1, wire.MSCHAPCPW2, wire.MSCHAPLMEncPW, wire.MSCHAPNTEncPW, wire.MSCHAPChallenge, 12, 16, 17, 19, 20, 21,
 		wire.MSCHAP2Response, wire.MSCHAP2Success, wire.MSCHAP2CPW, 0, 64, 255}
 	for _, typ := range credentials {
-		if besidesNothing[0][typ] {
+		if method.Harmless(wire.AttributeType{Type: typ}) {
 			t.Errorf("attribute %d is on the list", typ)
 		}
 	}
 	for _, typ := range chap {
-		if besidesNothing[wire.VendorMicrosoft][typ] {
+		if method.Harmless(wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: typ}) {
 			t.Errorf("Microsoft's attribute %d is on the list", typ)
 		}
 	}
@@ -177,7 +178,7 @@ func TestBesidesNothing(t *testing.T) {
 					// Beside those of rdg that may stand once.
 					again := vendor == 0 && (typ == wire.TypeUserName || typ == wire.TypeMessageAuthenticator) ||
 						vendor == wire.VendorMicrosoft && (typ == wire.MSMachineName || typ == wire.MSNetworkAccessServerType && !any)
-					if want := besidesNothing[vendor][typ] && !again; passes != want {
+					if want := method.Harmless(wire.AttributeType{Vendor: vendor, Type: byte(typ)}) && !again; passes != want {
 						t.Errorf("with attribute %d of vendor %d, any NAS type %t: passes %t, want %t", typ, vendor, any, passes, want)
 					}
 				}

@@ -59,13 +59,13 @@ func (x *exchange) answer(o *room, d *mfa.Decision) []byte {
 		x.writeAccept(w, d)
 	case mfa.Challenge:
 		w = x.begin(o, wire.AccessChallenge)
-		x.method.challenge(x, w, *d)
+		x.method.Challenge(w, x.req.Cred, *d)
 	default:
 		w = x.begin(o, wire.AccessReject)
-		x.method.reject(x, w, *d)
+		x.method.Reject(w, x.req.Cred, *d)
 	}
 	// Last, so that a text is cut rather than an attribute missed.
-	if x.method.showsText() {
+	if x.method.ShowsText() {
 		message(w, x.client.Profile, d.Message, w.Most-len(w.B)-len(x.proxy))
 	}
 	w.B = append(w.B, x.proxy...)
@@ -76,7 +76,7 @@ func (x *exchange) answer(o *room, d *mfa.Decision) []byte {
 	*d = mfa.Decision{LoginID: d.LoginID, Reason: mfa.ReasonInternalError, Err: errors.Join(d.Err, err)}
 	w = x.begin(o, wire.AccessReject)
 	w.Most = wire.MaxPacketSize
-	x.method.reject(x, w, *d)
+	x.method.Reject(w, x.req.Cred, *d)
 	w.B = append(w.B, x.proxy...)
 	if p, err = w.SealAnswer(); err != nil {
 		return nil // cannot be: a signed request with this Proxy-State was not longer
@@ -97,7 +97,7 @@ func (x *exchange) writeAccept(w *wire.Writer, d *mfa.Decision) {
 	for _, a := range d.Attributes {
 		w.Add(a)
 	}
-	x.method.accept(x, w, *d)
+	x.method.Accept(w, x.req.Cred, *d)
 	if w.Err == nil {
 		x.writeClass(w, d)
 	}

@@ -17,6 +17,7 @@ import (
 	"layeh.com/radius/vendors/microsoft"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/radius/method"
 	"github.com/radmatch/radmatch/radius/profile"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -519,7 +520,7 @@ func BenchmarkIntake(b *testing.B) {
 func BenchmarkReply(b *testing.B) {
 	r := newRig(b, nil)
 	filter, _ := wire.StandardDictionary().ParseAttribute("Filter-Id", "staff")
-	x := &exchange{server: r.Server, secret: r.secret, method: pap{}, client: &client{Client: r.client}}
+	x := &exchange{server: r.Server, secret: r.secret, method: method.Of(&wire.Request{Password: []byte{}}), client: &client{Client: r.client}}
 	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{filter}}
 	o := new(room)
 	b.ReportAllocs()

@@ -1,11 +1,8 @@
-package radius
+package method
 
 import (
 	"errors"
-	"net/netip"
 	"unicode/utf8"
-
-	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/radius/wire"
@@ -14,47 +11,40 @@ import (
 // mschap is MS-CHAPv2 (RFC 2548 §2.3, RFC 2759).
 type mschap struct{ plain }
 
-func (m mschap) credential(x *exchange, r *wire.Request) mfa.Credential {
-	if !r.Signed && x.client.RequireMA == RequireAuto {
-		return m.unproven(x)
+// Credential refuses what anybody can send: no part of an MS-CHAPv2 response is made
+// with the shared secret, so that an unsigned request with one may come from anywhere.
+// Who says no to signatures has said that it may.
+func (mschap) Credential(c Client, r *wire.Request, _ *wire.Secret) (mfa.Credential, *Warning) {
+	if !r.Signed && c.LearnsToSign {
+		return errMSCHAPUnsigned, &warnUnsigned
 	}
 	cred, ok := wire.ParseMSCHAPv2(r.MSChallenge, r.MS2Response)
 	if !ok {
-		return errMSCHAPForm
+		return errMSCHAPForm, nil
 	}
-	if !utf8.Valid(r.User) { // x.req.User is, of a signed request
+	if !utf8.Valid(r.User) { // the name that the engine sees is
 		cred.Octets = string(r.User)
 	}
-	return cred
+	return cred, nil
 }
 
-// unproven refuses what anybody can send: no part of an MS-CHAPv2 response is
-// made with the shared secret, so that an unsigned request with one may come from
-// anywhere. Who says no to signatures has said that it may.
-func (mschap) unproven(x *exchange) mfa.Credential {
-	s := x.server
-	if s.refusals.Allow(logKey{x.client.Name, "mschap", netip.Addr{}}, x.req.Received) {
-		s.log.Warn("MS-CHAPv2 in an unsigned request is rejected", zap.String("client", x.client.Name),
-			zap.Stringer("source", x.peer.Source.Addr()), zap.String("hint", x.client.Profile.SigningHint()))
-	}
-	return errMSCHAPUnsigned
-}
+var warnUnsigned = Warning{Kind: "mschap", Text: "MS-CHAPv2 in an unsigned request is rejected"}
 
-// accept appends the proof that the server knows the password, and the keys.
-func (mschap) accept(x *exchange, w *wire.Writer, d mfa.Decision) {
-	cred, ok := x.req.Cred.(mfa.MSCHAPv2)
+// Accept appends the proof that the server knows the password, and the keys.
+func (mschap) Accept(w *wire.Writer, cred mfa.Credential, d mfa.Decision) {
+	own, ok := cred.(mfa.MSCHAPv2)
 	if !ok || d.MSCHAP == nil {
 		// The client would rightly refuse an Accept without proof of the password.
 		w.Err = errors.New("accept of an MS-CHAPv2 login without its keys")
 		return
 	}
-	w.MSCHAPAccept(cred, d.MSCHAP)
+	w.MSCHAPAccept(own, d.MSCHAP)
 }
 
-// reject appends an MS-CHAP-Error, where there was a response that it is about.
-func (mschap) reject(x *exchange, w *wire.Writer, d mfa.Decision) {
-	if cred, ok := x.req.Cred.(mfa.MSCHAPv2); ok {
-		w.MSCHAPError(cred.Ident, errorCode(d.Err), d.Message)
+// Reject appends an MS-CHAP-Error, where there was a response that it is about.
+func (mschap) Reject(w *wire.Writer, cred mfa.Credential, d mfa.Decision) {
+	if own, ok := cred.(mfa.MSCHAPv2); ok {
+		w.MSCHAPError(own.Ident, errorCode(d.Err), d.Message)
 	}
 }
 

@@ -1,4 +1,4 @@
-package radius
+package method
 
 import (
 	"encoding/binary"
@@ -23,6 +23,9 @@ var besidesNothing = map[uint32][256]bool{
 	wire.VendorMicrosoft: set(9, 18, 34, 35, 40, 41, 42, wire.MSNetworkAccessServerType, wire.MSMachineName, 54, 55, 56, 58, 59, 60, 61, 62),
 }
 
+// Harmless reports whether an attribute may stand in a request without a password.
+func Harmless(a wire.AttributeType) bool { return besidesNothing[a.Vendor][a.Type] }
+
 func set(types ...byte) (s [256]bool) {
 	for _, t := range types {
 		s[t] = true
@@ -34,18 +37,18 @@ func set(types ...byte) (s [256]bool) {
 // sends none: a request in which the intake has found no credential.
 type gateway struct{ plain }
 
-// credential looks at a request without one. Anyone who can make it needs no password
+// Credential looks at a request without one. Anyone who can make it needs no password
 // here, so the packet must be signed, must hold nothing that could be a credential,
 // and must say that it comes from an RD Gateway.
-func (gateway) credential(x *exchange, r *wire.Request) mfa.Credential {
-	if !x.client.Policy.NoPassword || !r.Signed || r.State != nil {
-		return errNone
+func (gateway) Credential(c Client, r *wire.Request, _ *wire.Secret) (mfa.Credential, *Warning) {
+	if !c.NoPassword || !r.Signed || r.State != nil {
+		return errNone, nil
 	}
 	var types, machines int
 	ofGateway := false
 	for _, a := range flat(r) {
-		if !besidesNothing[a.Vendor][a.Type] {
-			return mfa.Unsupported{What: "no credential, but " + a.name() + ", which may be one"}
+		if !Harmless(a.AttributeType) {
+			return mfa.Unsupported{What: "no credential, but " + a.name() + ", which may be one"}, nil
 		}
 		switch a.AttributeType {
 		case wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSNetworkAccessServerType}:
@@ -57,13 +60,13 @@ func (gateway) credential(x *exchange, r *wire.Request) mfa.Credential {
 	}
 	switch {
 	case machines > 1:
-		return errTwoMachines
-	case x.client.AnyNASType:
-		return mfa.NoCredential{}
+		return errTwoMachines, nil
+	case c.AnyNASType:
+		return mfa.NoCredential{}, nil
 	case types != 1 || !ofGateway:
-		return errNotGateway
+		return errNotGateway, nil
 	}
-	return mfa.NoCredential{}
+	return mfa.NoCredential{}, nil
 }
 
 // flatAttribute is an attribute of a request, taken out of its Vendor-Specific.
