@@ -8,8 +8,8 @@ PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /de
 # there, -short takes a sample.
 EXHAUSTIVE = ^(TestDecideAlways|TestNameForm)$$
 
-# Its tests keep two processors busy alone: beside it, directories and browsers of
-# other tests would not answer in time.
+# Its tests keep two processors busy by themselves: beside them, directories and
+# browsers of other tests would not answer in time.
 PROGRAM = ./cmd/radmatch
 
 .PHONY: build run test fuzz check docs screenshots bench bench-ldap bench-push bench-upstream

@@ -127,7 +127,7 @@ func (c *Config) checkNAS(r *report, cl *Client, key string, owner map[string]st
 	}
 }
 
-// warnLoose warns of what the name of a NAS alone should not give.
+// warnLoose warns of what a request should not get only by the name of its NAS.
 func warnLoose(r *report, cl *Client, key string, known Known) {
 	warn := func(k, what string) {
 		r.Warn(key+k, "%s, and any device behind client %s that the proxy lets use its name is this client", what, cl.Behind)

@@ -81,7 +81,7 @@ type ACME struct {
 	Directory   string   `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" doc:"The directory of the authority."`
 	CAFile      string   `yaml:"ca_file" example:"/etc/radmatch/ca.pem" doc:"Roots, PEM, that the directory's own certificate is checked with. Unset: those of the system."`
 	AcceptTerms bool     `yaml:"accept_terms" example:"true" doc:"true: you have read the terms of service of the authority and agree. It must be said."`
-	HTTPListen  string   `yaml:"http_listen" example:"0.0.0.0:80" doc:"Address for the challenge HTTP-01, where port 443 is not forwarded. Everything else there is sent on to web.public_url. Unset: TLS-ALPN-01 on listen.web alone."`
+	HTTPListen  string   `yaml:"http_listen" example:"0.0.0.0:80" doc:"Address for the challenge HTTP-01, where port 443 is not forwarded. Everything else there is sent on to web.public_url. Unset: only TLS-ALPN-01 on listen.web."`
 }
 
 // Files reports whether the certificate stands in files.
@@ -115,7 +115,7 @@ type Client struct {
 	Behind       string         `yaml:"behind" example:"proxy" doc:"The name of the client that is the proxy before this device. Then nas must be there, and neither addresses nor a secret. See docs/proxies.md."`
 	NAS          []string       `yaml:"nas" example:"branch-7" doc:"How the device behind the proxy is told in signed requests: addresses (IP or prefix) are those of NAS-IP-Address and NAS-IPv6-Address, anything else that does not look like an address is a NAS-Identifier, which comes first."`
 	Profile      string         `yaml:"profile" first:"true" default:"generic" doc:"What kind of device it is."`
-	Group        string         `yaml:"group" first:"true" example:"edge" doc:"Clients of one group share open prompts. Unset: the client alone."`
+	Group        string         `yaml:"group" first:"true" example:"edge" doc:"Clients of one group share open prompts. Unset: the client is its own group."`
 	Primary      string         `yaml:"primary" example:"file" doc:"The name of the primary that checks its passwords. Unset: the only one. With the profile rdgateway, and several: none."`
 	AllowGroups  []string       `yaml:"allow_groups" first:"true" default:"" doc:"The groups whose members may sign in here, by name or, in LDAP, by DN. Empty: everyone."`
 	ExemptClient bool           `yaml:"exempt_client" default:"false" doc:"true: its users need no second factor."`
@@ -138,11 +138,11 @@ func (Client) KeySets() [][]string {
 // MFA is how the second factor works. For a Client it holds the values in effect.
 type MFA struct {
 	OverrideNumberMatchingWithOTP *bool         `yaml:"override_number_matching_with_otp" example:"true" doc:"true: who has a passcode method is asked for a passcode in place of a push. Unset: the environment variable OVERRIDE_NUMBER_MATCHING_WITH_OTP (TRUE or FALSE) decides, then false. (NPS extensions before 1.2.2216.1 behave as FALSE where it is unset, later ones as TRUE.)"`
-	RequireUserMatch              bool          `yaml:"require_user_match" first:"true" default:"true" doc:"false: who has no method registered signs in with the password alone."`
+	RequireUserMatch              bool          `yaml:"require_user_match" first:"true" default:"true" doc:"false: users with no registered method sign in with only the password."`
 	NumberInPrompt                bool          `yaml:"number_in_prompt" first:"true" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
 	NumberFromDevice              bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the user types it into the prompt."`
 	RequireNumberMatching         bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for no user and by no protocol. A prompt has a number to type or asks for a device code, as the client can show it. Otherwise a passcode is asked for, or the login is denied."`
-	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With pap alone MS-CHAPv2 is no way around a number in the prompt."`
+	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With only pap, MS-CHAPv2 is no way around a number in the prompt."`
 	Append                        string        `yaml:"append" first:"true" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
 	AppendDelimiter               string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
 	Push                          string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`

@@ -490,7 +490,7 @@ func TestWayAroundNumber(t *testing.T) {
 		warn bool
 	}{
 		"both open":        {shows + "number_in_prompt: true", true},
-		"PAP alone":        {shows + "number_in_prompt: true\ncredentials: [pap]", false},
+		"only PAP":         {shows + "number_in_prompt: true\ncredentials: [pap]", false},
 		"required":         {shows + "number_in_prompt: true\nrequire_number_matching: true", false},
 		"no prompt":        {"prompts: false\nnumber_in_prompt: true", false},
 		"hidden text":      {hides + "number_from_device: true", true},

@@ -215,7 +215,7 @@ func (c *Config) checkClients(r *report, known Known) {
 		c.checkEndUser(r, cl, key)
 		c.checkMatching(r, cl, key)
 		if cl.ExemptClient {
-			r.Warn(key+".exempt_client", "its users sign in with the password alone")
+			r.Warn(key+".exempt_client", "its users sign in with only the password")
 		}
 	}
 	c.checkAddresses(r)
@@ -323,7 +323,7 @@ func (c *Config) checkGateway(r *report, cl *Client, key string, known Known) {
 			"the password and knows the name of a machine that was approved signs in from elsewhere without a prompt, for %s", load.ShowDuration(cl.MFA.Remember))
 	}
 	if cl.Prompts {
-		r.Add(key+".prompts", "true", "must be false: an RD Gateway understands Accept and Reject alone")
+		r.Add(key+".prompts", "true", "must be false: an RD Gateway understands only Accept and Reject")
 	}
 }
 

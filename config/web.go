@@ -110,17 +110,17 @@ func (c *Config) checkPlain(r *report) {
 	switch {
 	case r.Failed("web", "listen.web") || !IsListen(c.Listen.Web):
 	case t.On() && c.Web.InsecureHTTP:
-		r.Add("web.insecure_http", "true", "must not stand beside web.tls: listen.web speaks TLS alone")
+		r.Add("web.insecure_http", "true", "must not stand beside web.tls: listen.web speaks only TLS")
 	case t.On() || isLoopbackListen(c.Listen.Web):
 	case c.Web.InsecureHTTP:
 		r.Warn("web.insecure_http", "who listens between the reverse proxy and %s reads invitations and prompts", c.Listen.Web)
 	default:
-		r.Add("listen.web", load.Quote(c.Listen.Web), "must be an address of this machine alone, such as 127.0.0.1:8080, or web.tls must be there "+
+		r.Add("listen.web", load.Quote(c.Listen.Web), "must be an address that only this machine reaches, such as 127.0.0.1:8080, or web.tls must be there "+
 			"(cert_file and key_file, or acme); for a reverse proxy on another machine set web.insecure_http: true")
 	}
 }
 
-// isLoopbackListen reports whether an address of listen is reached from this machine alone.
+// isLoopbackListen reports whether an address of listen is reached only from this machine.
 func isLoopbackListen(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err == nil && isLoopback(host)

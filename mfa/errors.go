@@ -52,7 +52,7 @@ func (e *UserError) Error() string { return e.Err.Error() }
 // Unwrap returns the error.
 func (e *UserError) Unwrap() error { return e.Err }
 
-// UserOf is the name that an error of a primary tells, else the one that was typed.
+// UserOf is the name that an error of a primary tells, or the one that was typed.
 func UserOf(err error, typed Name) Name {
 	var of *UserError
 	if errors.As(err, &of) && !of.User.IsZero() {

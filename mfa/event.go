@@ -9,7 +9,7 @@ import (
 )
 
 // MarshalJSON leaves plan and outcome out of what is no login and must not count
-// as a rejected one; and the reason too, but for a user's report.
+// as a rejected one; and the reason too, except for a user's report.
 func (ev Event) MarshalJSON() ([]byte, error) {
 	type event Event
 	var v any = event(ev)

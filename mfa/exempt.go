@@ -97,7 +97,7 @@ func Required(c *Client, f *Facts) string {
 	return ""
 }
 
-// MatchAddress returns the first prefix that holds the address, else the zero
+// MatchAddress returns the first prefix that holds the address, or the zero
 // Prefix, which is not valid. No prefix holds an address that is not known.
 func MatchAddress(list []netip.Prefix, a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
@@ -110,7 +110,7 @@ func MatchAddress(list []netip.Prefix, a netip.Addr) netip.Prefix {
 }
 
 // MatchGroup returns the first entry of list that is one of groups, or AllUsers,
-// which is everyone; else nothing.
+// which is everyone; otherwise nothing.
 func MatchGroup(list, groups []Group) Group {
 	for _, l := range list {
 		if l.Everyone() {

@@ -13,7 +13,7 @@ import (
 type Group struct {
 	name Name
 	// dn is where the group is in a directory. Of a Group that is known by its DN
-	// alone, byDN, it is the form by which DNs are compared.
+	// only, byDN, it is the form by which DNs are compared.
 	dn   string
 	byDN bool
 }
@@ -43,7 +43,7 @@ func GroupsOf(texts ...string) []Group {
 }
 
 // Is reports whether both are one group: by their DNs where one of them is known
-// by that alone, else by their names.
+// only by that and otherwise by their names.
 func (g Group) Is(other Group) bool {
 	if !g.byDN && !other.byDN {
 		return g.name.Is(other.name)
@@ -62,7 +62,7 @@ func (g Group) form() (form string, ok bool) {
 	return dnForm(g.dn)
 }
 
-// DN returns the DN as it is spelled; empty for a group that is known by its name alone.
+// DN returns the DN as it is spelled; empty for a group that is known only by its name.
 func (g Group) DN() string {
 	if g.byDN {
 		return g.name.String()
@@ -70,7 +70,7 @@ func (g Group) DN() string {
 	return g.dn
 }
 
-// ByDN reports whether the group is known by its DN alone.
+// ByDN reports whether the group is known only by its DN.
 func (g Group) ByDN() bool { return g.byDN }
 
 // Everyone reports whether this is AllUsers.

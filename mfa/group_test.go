@@ -66,7 +66,7 @@ func TestGroupsByDN(t *testing.T) {
 		want  string
 	}{
 		{"its DN, spelled otherwise", GroupIn("admins", "CN=Admins,OU=Groups,DC=example,DC=org"), dn},
-		{"its name alone", GroupOf("admins"), ""},
+		{"only its name", GroupOf("admins"), ""},
 		{"the same name elsewhere", GroupIn("admins", "cn=admins,ou=people,dc=example,dc=org"), ""},
 		{"a name that looks like the DN", GroupIn(dn, "cn=x,ou=people,dc=example,dc=org"), ""},
 		{"a name that looks like the DN, without one", GroupIn(dn, ""), ""},

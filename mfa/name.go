@@ -10,8 +10,8 @@ import (
 
 // Name is the name of a user. It holds the spelling, which is for readers, and
 // the form, by which names are compared: two spellings that a directory takes for
-// equal have one form. It is made by NameOf alone, at every door through which a
-// name comes in, so that no raw text is ever taken for a name. The zero Name is
+// equal have one form. It is made only by NameOf, wherever a name comes in, so
+// that no raw text is ever taken for a name. The zero Name is
 // no name. Two Names are not comparable with ==, which would compare spellings.
 type Name struct {
 	_    [0]func()

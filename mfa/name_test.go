@@ -75,7 +75,7 @@ func TestNameShows(t *testing.T) {
 }
 
 // TestNameForm: the form of a form is the form; no form has blanks around it, nor
-// what separates the parts of a key; and a spelling that normalization alone
+// what separates the parts of a key; and a spelling that only normalization
 // changes is the same name.
 func TestNameForm(t *testing.T) {
 	holds := func(s string) bool {

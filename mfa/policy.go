@@ -160,7 +160,7 @@ func Decide(c *Client, f *Facts) (Plan, Reason, Line) {
 // PlanTable returns the lines in their order.
 func PlanTable() []Line { return planTable[:] }
 
-// Try evaluates one line alone, for `explain`.
+// Try evaluates a single line, for `explain`.
 func (l Line) Try(c *Client, f *Facts) (plan Plan, reason Reason, fits bool) { return l.decide(c, f) }
 
 // planTable is written nowhere. Its lines are those of docs/plans.md.

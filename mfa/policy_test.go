@@ -98,7 +98,7 @@ func TestDecide(t *testing.T) {
 		{name: "a pass goes before push", client: push, user: User{Devices: 1, HasPass: true, Pass: true}, plan: PlanOTP, reason: ReasonTAP, line: 5},
 		{name: "a pass that MS-CHAPv2 cannot carry", client: push, user: User{Devices: 1, Pass: true}, facts: mschap, plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "only a pass, and MS-CHAPv2", client: push, user: User{Pass: true}, facts: mschap, plan: PlanDeny, reason: ReasonNoUsableMethod, line: 11},
-		{name: "a code alone", client: push, user: User{Codes: 1}, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
+		{name: "only a code", client: push, user: User{Codes: 1}, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
 		{name: "a code as default", client: push, user: User{Devices: 1, Codes: 1, Default: MethodOTP}, plan: PlanOTP, reason: ReasonDefaultOTP, line: 6},
 		{name: "a code as default by MS-CHAPv2", client: push, user: User{Devices: 1, Codes: 1, Default: MethodOTP}, facts: mschap, plan: PlanDeny, reason: ReasonOTPUnsupported, line: 6},
 		{name: "the default method was removed", client: push, user: User{Devices: 1, Default: MethodOTP}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},

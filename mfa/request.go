@@ -19,7 +19,7 @@ type Request struct {
 	User          Name // User-Name
 	Cred          Credential
 	Dialog        Dialog // by its client's profile and the protocol of Cred
-	State         string // of the challenge that this answers, else empty
+	State         string // of the challenge that this answers, or empty
 	EndUser       string // the profile's end-user field as sent, empty if absent
 	// Address is the end user's, from the profile's address attribute of a signed
 	// request. It is invalid where that is missing, cannot be read or is unsigned.

@@ -77,8 +77,9 @@ func (u *User) devicesAt(provider string) int {
 	return n
 }
 
-// DefaultMethod is what `method default` set while it is still registered, else
-// push if there is a device, else the code method. A pass is never the default.
+// DefaultMethod is what `method default` set while it is still registered, otherwise
+// push if there is a device, and then the passcode method. A pass is never the
+// default.
 func (u *User) DefaultMethod() Method {
 	push, code := u.Devices > 0, u.Codes > 0
 	switch {

@@ -45,7 +45,7 @@ type RowError struct {
 // columns, further ones, semicolons or tabs for commas, "sep=;", rows that are one
 // quoted field, fields like ="0123", blank lines and empty columns. What they have
 // destroyed is an error of its row. A field cannot hold a line break, so that an
-// unclosed quote spoils its own line alone.
+// unclosed quote spoils only its own line.
 func ReadCSV(r io.Reader) ([]Row, []RowError, error) {
 	file, err := textfile.ReadFrom(r, 0, maxCSV)
 	if err == nil && !utf8.Valid(file) {

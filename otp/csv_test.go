@@ -159,7 +159,7 @@ func TestMakersCSV(t *testing.T) {
 func FuzzReadCSV(f *testing.F) {
 	f.Add(CSVHeader + "\nHelga@contoso.com,1234567," + secretA + ",60,Contoso,HardwareKey\n")
 	f.Add("\ufeff" + CSVHeader + "\r\n\"a\",1," + secretA + ",30,\"m,m\",m\r\n\"\n")
-	f.Add(CSVHeader + "\n0\r0") // a CR alone ends a line too
+	f.Add(CSVHeader + "\n0\r0") // a CR without a LF ends a line too
 	f.Fuzz(func(t *testing.T, in string) {
 		rows, bad, err := ReadCSV(strings.NewReader(in))
 		if err != nil && (rows != nil || bad != nil) {

@@ -20,7 +20,7 @@ const (
 // resync brings back tokens that are out of step, by two codes in a row (RFC 4226
 // §7.4): a HOTP token within 50 counters, a TOTP token whose clock is at most
 // maxDrift off, as one that comes from the box after years. The first of the two
-// is rejected, and counts as wrong. One code alone will not do, because so many
+// is rejected, and counts as wrong. One code is not enough, because so many
 // candidates make a guess that much easier, and because one code is seen in
 // passing. Two of a TOTP token must come one after the other as its clock shows
 // them, and both after every code that was ever accepted; the second is accepted

@@ -216,7 +216,7 @@ func TestBehindErrors(t *testing.T) {
 		{"itself", []Client{inner(func(c *Client) { c.Behind = "b" })}, "is behind another itself"},
 		{"two", []Client{testClient("a", "10.0.0.0/8"), inner(same), inner(func(c *Client) { c.Name, c.Behind = "c", "b" })}, `client "b" is behind another itself`},
 		{"no NAS", []Client{testClient("a", "10.0.0.0/8"), inner(func(c *Client) { c.Identifiers = nil })}, "neither a NAS-Identifier"},
-		{"NAS alone", []Client{func() Client { c := testClient("a", "10.0.0.0/8"); c.Identifiers = []string{"n"}; return c }()}, "is behind no client"},
+		{"NAS only", []Client{func() Client { c := testClient("a", "10.0.0.0/8"); c.Identifiers = []string{"n"}; return c }()}, "is behind no client"},
 		{"secret", []Client{testClient("a", "10.0.0.0/8"), inner(func(c *Client) { c.Secrets = [][]byte{{1}} })}, "is behind another client"},
 		{"same identifier", []Client{testClient("a", "10.0.0.0/8"), inner(same), inner(func(c *Client) { c.Name = "c" })}, `already that of client "b"`},
 	} {

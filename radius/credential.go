@@ -56,7 +56,7 @@ func (x *exchange) unfit(r *wire.Request) mfa.Credential {
 		return errProxyState // an Access-Accept might not have room for it
 	case r.State != nil && len(r.State) == 0:
 		// RFC 2865 §5.24. To the engine it would be none, and the passcode beside it
-		// the password of a first attempt.
+		// the password of a new login.
 		return errStateForm
 	case r.Service == wire.ServiceCallCheck:
 		return errCallCheck

@@ -88,7 +88,7 @@ func readAsOcserv(packet []byte) error {
 }
 
 // readAsPAM reads an answer as pam_radius does: into 1,024 octets, and the first
-// Reply-Message alone.
+// Reply-Message only.
 func readAsPAM(packet []byte) error {
 	if len(packet) > 1024 {
 		return errors.New("an answer longer than the buffer")
@@ -230,7 +230,7 @@ func TestDeviceRaised(t *testing.T) {
 }
 
 // TestDeviceSlowUser: who takes longer than the device waits is asked to press
-// OK where that can be shown, and gets in; else the device is told no before it
+// OK where that can be shown, and gets in; otherwise the device is told no before it
 // takes the server for dead.
 func TestDeviceSlowUser(t *testing.T) {
 	for _, hasty := range []bool{false, true} {

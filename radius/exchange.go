@@ -153,7 +153,7 @@ func (x *exchange) log(d *mfa.Decision, took time.Duration, current bool) {
 	entry.Write(fields...)
 }
 
-// late counts an answer that came when the client, by its NAS timeout, waited no more,
+// late counts an answer that came when the client, by its NAS timeout, no longer waited,
 // and says what to set.
 func (x *exchange) late(d *mfa.Decision, took time.Duration, now time.Time) {
 	nasTimeout := x.client.Profile.NASTimeout
@@ -162,7 +162,7 @@ func (x *exchange) late(d *mfa.Decision, took time.Duration, now time.Time) {
 	}
 	x.count.late.Add(1)
 	if x.server.refusals.Allow(logKey{x.client.Name, "late", netip.Addr{}}, now) {
-		x.server.log.Warn("a login was decided when the client waited no more",
+		x.server.log.Warn("a login was decided when the client no longer waited",
 			zap.String("client", x.client.Name), zap.Duration("nas_timeout", nasTimeout), zap.Duration("took", took),
 			zap.String("hint", x.client.Profile.Raise+"; then set nas_timeout of the client to that"))
 	}

@@ -223,7 +223,7 @@ var discardHints = [discardReasons]string{
 	discardUnsignedStatus:      "Status-Server must be signed (RFC 5997)",
 	discardSignature:           "probably a wrong shared secret",
 	discardTakeover:            "an unsigned packet used the identifier of a signed one that is not over",
-	discardStale:               "the server stood still, or has too much to do; what its clients wait for no more is dropped",
+	discardStale:               "the server stood still, or has too much to do; requests are dropped that their clients no longer wait for",
 	discardOverload:            "see limits.pending and limits.pending_per_client",
 	discardStatusRate:          "the client sends Status-Server more than 20 times a second",
 	discardAccountingSignature: "probably a wrong shared secret",

@@ -11,8 +11,8 @@ import (
 )
 
 // A device that sends no Class back, but its Acct-Session-Id with the login, has its
-// reports joined to it: those of the same user and session alone, and only where the
-// login was accepted.
+// reports joined to it, but only those of the same user and session, and only where
+// the login was accepted.
 func TestSessionJoinsLogin(t *testing.T) {
 	const login = "OP7UOCF4GCX2WWIU"
 	for _, tt := range []struct {

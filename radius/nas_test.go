@@ -34,7 +34,7 @@ type site struct {
 	codes   atomic.Int32 // that were examined
 
 	mu       sync.Mutex
-	after    time.Duration // how long the user takes; 0: for ever
+	after    time.Duration // how long the user takes; 0: without end
 	denies   bool
 	endUsers map[string]bool
 	addrs    map[netip.Addr]bool

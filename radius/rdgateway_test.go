@@ -10,7 +10,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// Find makes site the primary of a gateway, which knows nemo alone.
+// Find makes site the primary of a gateway, which knows only nemo.
 func (s *site) Find(_ context.Context, who mfa.Name) (mfa.Identity, error) {
 	user := who.Sent()
 	if user != s.user.Name.String() {
@@ -99,7 +99,7 @@ func TestGatewayNever(t *testing.T) {
 	}{
 		{"denied", mfa.MethodPush, "nemo", 20 * second, true, 1},
 		{"nobody answers", mfa.MethodPush, "nemo", 0, false, 1},
-		{"a passcode alone", mfa.MethodOTP, "nemo", 0, false, 0},
+		{"only a passcode", mfa.MethodOTP, "nemo", 0, false, 0},
 		{"an unknown user", mfa.MethodPush, "ahab", 0, false, 0},
 	}
 	for _, tt := range tests {

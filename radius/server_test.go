@@ -228,7 +228,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 		r.arrive(boom)
 		synctest.Wait()
 		if n := len(r.socket.packets()); n != 1 {
-			t.Errorf("%d answers, want that of the other login alone", n)
+			t.Errorf("%d answers, want only that of the other login", n)
 		}
 		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 {
 			t.Errorf("counters: %+v", st)
@@ -385,7 +385,7 @@ func TestPasswordIsNotText(t *testing.T) {
 	}
 }
 
-// A State without octets is no first attempt: what came with it is a passcode,
+// A State without octets does not begin a login: what came with it is a passcode,
 // and would reach a primary as a password.
 func TestEmptyState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

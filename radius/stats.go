@@ -26,7 +26,7 @@ type ClientStats struct {
 	Name       string
 	Pending    int
 	Packets    uint64 // with a whole header, retransmissions included
-	Signed     uint64 // new Access-Requests with a valid Message-Authenticator, but for those of our tools
+	Signed     uint64 // new Access-Requests with a valid Message-Authenticator, except those of our tools
 	Unsigned   uint64 // new requests without one
 	Duplicates uint64 // retransmissions, answered again or dropped
 	Superseded uint64 // requests whose identifier was reused before the decision
@@ -38,7 +38,7 @@ type ClientStats struct {
 	Silent     uint64 // decided, and deliberately not answered
 	// UnsignedFrom are the addresses from which unsigned logins were accepted lately.
 	UnsignedFrom []UnsignedSource
-	Late         uint64            // answered when the client, by its NAS timeout, waited no more
+	Late         uint64            // answered when the client, by its NAS timeout, no longer waited
 	Discarded    map[string]uint64 // failed intake, by reason; only those above zero
 	LatencySum   time.Duration     // from receipt to the first answer, over Accepted+Rejected+Challenged
 	LatencyMax   time.Duration

@@ -137,7 +137,7 @@ func TestAuthenticatorReused(t *testing.T) {
 					t.Errorf("%d logins were handed over, want %d", n, tt.calls)
 				}
 				if n := len(r.socket.packets()); !tt.signed && n != 1 {
-					t.Errorf("%d answers, want that to the signed request alone", n)
+					t.Errorf("%d answers, want only that to the signed request", n)
 				}
 			})
 		})

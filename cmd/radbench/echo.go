@@ -89,7 +89,7 @@ func (b *bench) runEcho(s *server, inFlight, logins int) (*result, error) {
 	return r, err
 }
 
-// echoLogins takes logins from next until there are no more, and returns how
+// echoLogins takes logins from next until none is left, and returns how
 // many milliseconds each took.
 func echoLogins(addr string, next *atomic.Int64, logins int64) (took []float64, err error) {
 	c, err := net.Dial("udp", addr)

@@ -160,7 +160,7 @@ accounting:
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("the acknowledgement took %v: it waited for the other server", took)
 	}
-	p.await("server.log", `accounting is not forwarded; trying on.*"server":"second"`)
+	p.await("server.log", `accounting is not forwarded; will retry.*"server":"second"`)
 	d.start()
 	got = d.detail(`Acct-Status-Type = Stop`)
 	if n := strings.Count(got, `Acct-Status-Type`); n != 2 {

@@ -72,8 +72,8 @@ func (k *asker) read() (string, error) {
 	return strings.TrimRight(strings.TrimPrefix(text, "\ufeff"), "\r\n"), nil
 }
 
-// readPassword asks for a new password twice on a terminal, and else takes one
-// line of the standard input, as it is but for the line's end.
+// readPassword asks for a new password twice on a terminal, and otherwise takes one
+// line of the standard input, as it is, without the line's end.
 func (s streams) readPassword() (string, error) {
 	if f, ok := s.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		first, err := s.askPassword(f, "Password: ")

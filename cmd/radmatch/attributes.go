@@ -58,7 +58,7 @@ func (k *checker) warnReplies(cfg *config.Config) {
 		profile, err := newProfile(c)
 		replies, bad := groupReplies(c.MFA.GroupReplies, d)
 		if err != nil || bad != nil || files[c.Primary] == nil || len(replies) == 0 && profile.MaxAnswer == 0 {
-			continue // the users file alone was measured when it was read
+			continue // only the users file was measured when it was read
 		}
 		policy := &mfa.Client{GroupReplies: replies}
 		first, count := "", 0

@@ -153,7 +153,7 @@ func TestBackupAsRoot(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+siteClient)
 	p.giveData()
-	own := t.TempDir() // root's alone
+	own := t.TempDir() // root's only
 	out, err := p.command(nil, "backup", "--with-key", filepath.Join(own, "radmatch.db")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

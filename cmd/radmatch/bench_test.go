@@ -31,7 +31,7 @@ func TestBenchCode(t *testing.T) {
 }
 
 // codeServer challenges the password "right" and accepts each code once. The
-// user "push" waits for ever.
+// user "push" waits without end.
 type codeServer struct {
 	mu      sync.Mutex
 	used    map[string]int

@@ -22,7 +22,7 @@ type bypassStore interface {
 }
 
 // watchBypasses keeps a bypass from being forgotten: the log says when one begins,
-// again and again while it lasts, and when it is over.
+// again and again while it lasts, and when it has ended.
 func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 	tick := time.NewTicker(bypassTick)
 	defer tick.Stop()
@@ -44,13 +44,13 @@ func watchBypasses(ctx context.Context, st bypassStore, log *zap.Logger) {
 		}
 		for id, b := range known {
 			if _, still := current[id]; !still {
-				warnBypass(log, "a bypass is over: a second factor is asked for again", &b)
+				warnBypass(log, "a bypass has ended: a second factor is asked for again", &b)
 			}
 		}
 		known = current
 		err := st.TendBypasses(ctx)
 		if err != nil && !failed && ctx.Err() == nil {
-			log.Error("that a bypass is over cannot be written; it is over all the same", zap.Error(err))
+			log.Error("cannot record the end of a bypass; it has ended", zap.Error(err))
 		}
 		failed = err != nil
 		select {

@@ -16,7 +16,7 @@ import (
 // noteOwner says for whom the outcome of a check holds, where data_dir is another user's.
 func (k *checker) noteOwner(cfg *config.Config) {
 	if info, err := os.Stat(cfg.DataDir); err == nil && !own(info) {
-		k.find(foundNote, "", "data_dir "+cfg.DataDir+" belongs to another user, who alone can serve there: run check as that user too", "")
+		k.find(foundNote, "", "data_dir "+cfg.DataDir+" belongs to another user, and only that user can serve there: run check as that user too", "")
 	}
 }
 

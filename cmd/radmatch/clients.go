@@ -91,7 +91,7 @@ func (a *app) clients(ctx context.Context, asJSON bool) error {
 }
 
 // mergeClients lists the clients of the configuration in its order, then those
-// that the database alone knows.
+// that only the database knows.
 func mergeClients(cfg *config.Config, stats []store.ClientStats, latches []store.LatchedSource) []*clientReport {
 	var reports []*clientReport
 	at := func(name string) *clientReport {
@@ -173,7 +173,7 @@ func waits(d time.Duration) string {
 func (a *app) printWaiting(r *clientReport) {
 	name := text.Printable(r.Client, 64)
 	if r.Late > 0 {
-		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it waited no more\n", name, r.Late)
+		fmt.Fprintf(a.stdout, "\n%s: %d requests were decided when it no longer waited\n", name, r.Late)
 	}
 	if r.tooShort {
 		fmt.Fprintf(a.stdout, "\n%s: waits %s for an answer (%s), a user needs %s: see radmatch check\n", name, waits(r.NASTimeout), r.Origin, profile.EnoughTime)
@@ -201,7 +201,7 @@ func (a *app) printSigning(r *clientReport) {
 		fmt.Fprintf(a.stdout, "\n%s: %d requests came without Message-Authenticator: %s\n", name, r.Unsigned, cmp.Or(r.Signing, "the client is not in the configuration"))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
-		fmt.Fprintf(a.stdout, "%s: %d refused at the door: %s\n", name, r.Refused[reason], text.Printable(reason, 64))
+		fmt.Fprintf(a.stdout, "%s: %d requests discarded: %s\n", name, r.Refused[reason], text.Printable(reason, 64))
 	}
 }
 

@@ -159,7 +159,7 @@ func TestSyncedBeforeAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) }) // strace alone would leave it behind
+	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) }) // the end of strace does not end it
 	s := p.nasSocket("127.0.0.1")
 	state := s.expect(signIn("alice", ""), wire.AccessChallenge).State()
 	r := s.start(answerTo("alice", state, totp("alice", 0)))

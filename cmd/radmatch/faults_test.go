@@ -125,7 +125,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Who is not decided on when the time to stop is over gets no answer, so that the
+// A login that is not decided when the time to stop has come gets no answer, so that the
 // NAS asks another server, and an event.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
@@ -154,7 +154,7 @@ func TestGivenUp(t *testing.T) {
 }
 
 // A key that needs a restart is named at each reload until the file says again
-// what the server runs with, and then no more.
+// what the server runs with, and not after that.
 func TestReloadNamesWhatNeedsRestart(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)

@@ -158,7 +158,7 @@ func wrongImport(file, imported, name string) string {
 	// into their form is Go's own.
 	domain := dir == "mfa" || dir == "mfa/login"
 	if domain && strings.Contains(strings.Split(imported, "/")[0], ".") && imported != "golang.org/x/text/unicode/norm" {
-		return dir + " imports the standard library and golang.org/x/text/unicode/norm alone"
+		return dir + " imports only the standard library and golang.org/x/text/unicode/norm"
 	}
 	if (domain || dir == "mfa/admin") && strings.HasPrefix(imported, "net/http") {
 		return dir + " knows no transport"

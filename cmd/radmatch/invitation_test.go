@@ -55,7 +55,7 @@ func (p *serverProcess) expired(user string) string {
 
 // TestInvitations: an invitation enrols one device, however many come at once;
 // one that was used, has expired or never was is refused alike; and who guesses
-// is slowed down, alone.
+// is slowed down, and no other caller.
 func TestInvitations(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient+"web: {trusted_proxies: [127.0.0.1]}\n")

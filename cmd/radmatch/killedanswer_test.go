@@ -55,7 +55,7 @@ func (p *serverProcess) startDoomed() {
 		select {
 		case <-p.done:
 		default:
-			syscall.Kill(pid, syscall.SIGKILL) // strace alone would leave it behind
+			syscall.Kill(pid, syscall.SIGKILL) // the end of strace does not end it
 		}
 	})
 }

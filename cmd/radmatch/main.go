@@ -77,7 +77,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "", "configuration file (default $"+envConfig+", else\nradmatch.yaml here, else "+systemFile+")")
+	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "", "configuration file (default $"+envConfig+", then\nradmatch.yaml here, then "+systemFile+")")
 	root.PersistentPreRun = func(*cobra.Command, []string) {
 		if a.configFile == "" {
 			a.configFile = findConfig(os.LookupEnv, exists)

@@ -187,7 +187,7 @@ func memoryRoom(proc, cgroups string) int64 {
 			continue
 		}
 		switch {
-		case parts[1] == "": // version 2, alone or beside version 1
+		case parts[1] == "": // version 2, by itself or beside version 1
 			room = min(room, groupRoom(cgroups, parts[2], "memory.max"), groupRoom(filepath.Join(cgroups, "unified"), parts[2], "memory.max"))
 		case parts[1] == "memory" || strings.Contains(","+parts[1]+",", ",memory,"):
 			room = min(room, groupRoom(filepath.Join(cgroups, "memory"), parts[2], "memory.limit_in_bytes"))

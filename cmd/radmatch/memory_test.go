@@ -71,7 +71,7 @@ func TestMemoryRoom(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		{"the machine alone", map[string]string{"proc/meminfo": meminfo}, 2048000 << 10},
+		{"only the machine", map[string]string{"proc/meminfo": meminfo}, 2048000 << 10},
 		{"nothing known", nil, 0},
 		{"version 2", map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/system.slice/radmatch.service\n",
 			"cgroup/system.slice/radmatch.service/memory.max": "536870912\n", "cgroup/system.slice/memory.max": "max\n"}, 512 * mib},

@@ -61,7 +61,7 @@ func become(uid, gid int, groups []int, setGID, setUID func(int) error) error {
 }
 
 // groupsOf returns the groups of a user as a login has them. One that the
-// machine does not know, as in a container, has that of its folder, but for root's.
+// machine does not know, as in a container, has that of its folder, unless that is root's.
 func groupsOf(uid, folder int) (gid int, all []int, err error) {
 	u, err := user.LookupId(strconv.Itoa(uid))
 	if err != nil {

@@ -45,7 +45,7 @@ func TestPageAccounts(t *testing.T) {
 	if before.User != "alice" {
 		t.Fatalf("kept: %+v", page.kept())
 	}
-	// As a page that knew one account alone has kept it.
+	// As a page that knew only one account has kept it.
 	if err := page.eval(`new Promise((resolve) => { indexedDB.open('radmatch').onsuccess = (e) => {
 		const store = e.target.result.transaction('device', 'readwrite').objectStore('device');
 		store.get('this').onsuccess = (e) => { const {key, device, user, name} = e.target.result; store.put({key, device, user, name}, 'this').onsuccess = () => resolve(); };

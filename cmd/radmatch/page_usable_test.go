@@ -108,7 +108,7 @@ func TestPageByKeyboard(t *testing.T) {
 }
 
 // TestPageTranslated: with other texts in the file of texts there is no word left
-// on the page that is not from it, but for names.
+// on the page that is not from it, except names.
 func TestPageTranslated(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, pageSite)

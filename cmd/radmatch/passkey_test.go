@@ -215,8 +215,8 @@ func TestPasskeyRequired(t *testing.T) {
 	gets(t, login, "Access-Reject")
 }
 
-// TestOwnDevicesAndHistory: a user sees their own sign-ins alone, and removes
-// their own devices alone.
+// TestOwnDevicesAndHistory: a user sees only their own sign-ins, and removes
+// only their own devices.
 func TestOwnDevicesAndHistory(t *testing.T) {
 	p := startServer(t, fmt.Sprintf(passkeySite, "off"))
 	a, b := p.enroll("alice"), p.enroll("bob")

@@ -272,8 +272,8 @@ func TestPhoneEnds(t *testing.T) {
 	}
 }
 
-// speaking puts a server in front of the rig's that speaks these versions of the
-// protocol alone.
+// speaking puts a server in front of the rig's that speaks only these versions of the
+// protocol.
 func (r *phoneRig) speaking(t *testing.T, lowest, highest int) {
 	to, err := url.Parse(r.url)
 	if err != nil {

@@ -205,14 +205,14 @@ clients:
 `
 
 // publicURL is the line for where users reach listen.web. On loopback it has a
-// name: browsers make passkeys for names alone.
+// name: browsers make passkeys only for names.
 func (q *quickstart) publicURL() string {
 	const hint = "https://mfa.example.org"
 	host, port, _ := net.SplitHostPort(q.web)
 	if a, err := netip.ParseAddr(host); err != nil || a != netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
 		return "#web: {public_url: " + hint + "}   # where phones reach listen.web, by a reverse proxy"
 	}
-	return fmt.Sprintf("web: {public_url: \"http://localhost:%s\"}   # this machine alone; for phones %s, by a reverse proxy", port, hint)
+	return fmt.Sprintf("web: {public_url: \"http://localhost:%s\"}   # only this machine; for phones %s, by a reverse proxy", port, hint)
 }
 
 // addresses is where requests of this machine come from: its loopback, and the

@@ -200,7 +200,7 @@ mfa: {reject_delay: 500ms}
 	here.expect(wrong, wire.AccessReject)
 
 	if live := ph.live(); len(live) != 1 || len(live[0].Requests) != 1 {
-		t.Fatalf("prompts %+v, want the victim's alone", live)
+		t.Fatalf("prompts %+v, want only the victim's", live)
 	}
 	ph.decide(v, device.ActionApprove, "")
 	victim.gets(waits, wire.AccessAccept)

@@ -118,7 +118,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	s, ph = p.restart(ph)
 	ph.decide(ph.one(), device.ActionApprove, "")
 	if got := p.counts("alice"); len(got) != 0 {
-		t.Fatalf("the approval alone ended the login: %v", got)
+		t.Fatalf("the login ended with %v on the approval; want it open until the answer", got)
 	}
 	s.start(signIn("alice", "192.0.2.66"))
 	s.silent()
@@ -140,7 +140,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	}
 }
 
-// Nobody comes back: the prompt is withdrawn when its time is over, with an event.
+// The NAS does not come back: the prompt is withdrawn when its time is over, with an event.
 func TestRestartNobodyComes(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+`clients:

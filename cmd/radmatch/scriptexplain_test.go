@@ -99,7 +99,7 @@ func (f *foretold) explain(ctx context.Context, attributes string) error {
 	return nil
 }
 
-// attributeIn returns the value of an attribute as radclient reads it, else nothing.
+// attributeIn returns the value of an attribute as radclient reads it, or nothing.
 func attributeIn(attributes, name string) string {
 	m := regexp.MustCompile(`(?m)(?:^|,)\s*` + name + `\s*:?=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\n]*))`).FindStringSubmatch(attributes)
 	if m == nil {
@@ -266,7 +266,7 @@ func (a *explainTally) compare(t testing.TB, f *foretold, ev *mfa.Event) {
 	case ev.Plan == mfa.PlanDeny && !planned:
 		skip("the login had no plan") // a wrong password, a prompt that was in the way
 	case ev.Reason == mfa.ReasonRemembered:
-		skip("an approval is remembered by the server alone")
+		skip("an approval is remembered only by the server")
 	case said.Refused != "":
 		t.Errorf("login %s of %s at %s: %s (%s), explain said that the primary refuses: %s", ev.ID, f.User, ev.Client, ev.Plan, ev.Reason, said.Refused)
 	case said.Plan != ev.Plan, planned && said.Reason != ev.Reason:

@@ -46,7 +46,7 @@ mfa: {reject_delay: 500ms}
 `
 
 // serverProcess is a folder with radmatch.yaml, users.yaml and data_dir, and the
-// real program that serves it. It is used by one goroutine at a time, but for
+// real program that serves it. It is used by one goroutine at a time, except
 // cli and events.
 type serverProcess struct {
 	t          testing.TB
@@ -207,7 +207,7 @@ func (p *serverProcess) signal(s syscall.Signal) {
 	})
 }
 
-// kill ends the server as a loss of power does, but for what the kernel has
+// kill ends the server as a loss of power does, except for what the kernel has
 // taken over already.
 func (p *serverProcess) kill() {
 	p.t.Helper()

@@ -181,7 +181,7 @@ func setPrimary(policy *mfa.Client, name string, all primaries) error {
 	policy.Abilities = policy.Primary.Abilities()
 	switch {
 	case policy.ChecksNothing && !policy.NoPassword:
-		return fmt.Errorf("must check passwords: %q is of type none, which is for the profile rdgateway alone", name)
+		return fmt.Errorf("must check passwords: %q is of type none, which is only for the profile rdgateway", name)
 	case policy.Finder == nil && policy.NoPassword:
 		return fmt.Errorf("must be able to look a user up without a password; %q cannot. Use one of type ldap, file or none", name)
 	}

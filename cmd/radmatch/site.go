@@ -41,7 +41,7 @@ const systemFile = "/etc/radmatch/radmatch.yaml"
 const envConfig = "RADMATCH_CONFIG"
 
 // findConfig returns the configuration file of a command without -c: what the
-// environment names, else the one in this folder, else the one of the system.
+// environment names, then the one in this folder, then the one of the system.
 func findConfig(lookupEnv func(string) (string, bool), exists func(string) bool) string {
 	const local = "radmatch.yaml"
 	if file, _ := lookupEnv(envConfig); file != "" {
@@ -66,8 +66,8 @@ func (s *site) loadConfig() (*config.Config, error) {
 	return cfg, s.explainConfig(err)
 }
 
-// loadForCommand is loadConfig for a command that talks to no client: it leaves the
-// files with their secrets alone.
+// loadForCommand is loadConfig for a command that talks to no client: it does not
+// read the files with their secrets.
 func (s *site) loadForCommand() (*config.Config, error) {
 	k := known()
 	k.LookupEnv, k.NoSecrets = os.LookupEnv, true

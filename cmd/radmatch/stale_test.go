@@ -8,7 +8,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// A server that stood still answers what its clients still wait for, and no more.
+// A server that stood still answers only what its clients still wait for.
 func TestStoodStill(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+`clients:

@@ -27,7 +27,7 @@ func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log 
 		case <-tick.C:
 			err := st.SaveStats(ctx, clientStats(server.Stats()))
 			if err != nil && !failed && ctx.Err() == nil {
-				log.Warn("statistics are not saved; trying on", zap.Error(err))
+				log.Warn("cannot save statistics; will retry", zap.Error(err))
 			}
 			failed = err != nil
 		}

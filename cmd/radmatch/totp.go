@@ -65,7 +65,7 @@ list of processes; --secret-file cannot be seen.`,
 	fl.StringVar(&f.secretFile, "secret-file", "", "file whose first line is the secret in base32; - is stdin")
 	fl.IntVar(&f.digits, "digits", 6, "6 or 8")
 	fl.IntVar(&f.period, "period", 30, "30 or 60 seconds")
-	fl.StringVar(&f.algorithm, "algorithm", otp.SHA1, "SHA1, SHA256 or SHA512; many apps know SHA1 alone")
+	fl.StringVar(&f.algorithm, "algorithm", otp.SHA1, "SHA1, SHA256 or SHA512; many apps know only SHA1")
 	fl.BoolVar(&f.hotp, "hotp", false, "a token that counts (RFC 4226) instead of one with a clock")
 	fl.Int64Var(&f.counter, "counter", 0, "with --hotp: the next counter")
 	fl.StringVar(&f.label, "label", "", "what it is, as totp list shows it")
@@ -345,7 +345,7 @@ func printTokens(w io.Writer, tokens []otp.Token) error {
 func (a *app) totpRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "remove USER [ID|SERIAL]",
-		Short:   "Remove a token; which one may be left out where the user has one alone",
+		Short:   "Remove a token (TOKEN may be omitted if the user has only one)",
 		Example: "  radmatch totp remove anna\n  radmatch totp remove anna 1234567",
 		Args:    rangeArgs(1, 2, "radmatch totp remove USER [ID|SERIAL]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -377,7 +377,7 @@ func (a *app) removeTOTP(ctx context.Context, st *store.Store, user mfa.Name, wh
 }
 
 // noteLast says so when a user has no second factor any more: require_user_match
-// then decides alone.
+// is what decides then.
 func (a *app) noteLast(ctx context.Context, st *store.Store, user mfa.Name) error {
 	u, err := st.User(ctx, user)
 	if err == nil && !u.Registered() {

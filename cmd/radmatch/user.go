@@ -66,7 +66,7 @@ func (a *app) userShowCommand() *cobra.Command {
 
 func (a *app) userBlockCommand() *cobra.Command {
 	var reason string
-	c := a.userSubcommand("block", "Let a user in no more, whatever password and code are typed", func(ctx context.Context, st *store.Store, name mfa.Name) error {
+	c := a.userSubcommand("block", "Block a user: no login is accepted, whatever password and passcode are typed", func(ctx context.Context, st *store.Store, name mfa.Name) error {
 		if err := admin.CheckReason(reason); err != nil {
 			return usageError("radmatch user block USER --reason TEXT", "user block: %w", flagged(err))
 		}

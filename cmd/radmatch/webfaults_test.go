@@ -89,7 +89,7 @@ func TestHugeBodiesAtTheDoor(t *testing.T) {
 			if resp.StatusCode != want {
 				t.Errorf("%s: %s", target, resp.Status)
 			}
-		} // else the connection was closed in the middle
+		} // otherwise the connection was closed in the middle
 		if n := body.taken.Load(); n > 16<<20 { // what the sockets of both sides hold
 			t.Errorf("%s: %d octets were taken", target, n)
 		}

@@ -11,7 +11,7 @@ import (
 const lineWidth = 96
 
 // Describe returns a file with every key, each with its meaning: what must be
-// there with an example, all else commented out. It loads. head is the comment at
+// there with an example, everything else commented out. It loads. head is the comment at
 // its beginning, secret the value of its secrets. Without all it has only the keys
 // that must be there, and those that a first reader needs: their field has the tag
 // first.

@@ -74,7 +74,7 @@ func (d *desk) user(t *testing.T, name mfa.Name) mfa.User {
 	return u
 }
 
-// fill gives anna a token, a pass, a device, an invitation, and a login that she
+// fill gives anna a token, a pass, a device, an invitation, and a login that anna
 // reported, begins a bypass of bob and latches a client.
 func (d *desk) fill(t *testing.T) {
 	t.Helper()
@@ -310,7 +310,7 @@ func TestRefused(t *testing.T) {
 		t.Errorf("an invitation for a user who is blocked: got %v; want %v", err, op.ErrBlocked)
 	}
 	if after := len(d.trail(t)); after != before+1 {
-		t.Errorf("got %d events; want that of the block alone", after-before)
+		t.Errorf("got %d events; want only that of the block", after-before)
 	}
 }
 

@@ -82,7 +82,7 @@ func (d Decision) Check() error {
 	case ActionApprove:
 	case ActionDeny, ActionNotMe:
 		if d.Number != "" {
-			return fmt.Errorf("%w: a number goes with approve alone", ErrMalformed)
+			return fmt.Errorf("%w: a number goes only with approve", ErrMalformed)
 		}
 	default:
 		return fmt.Errorf("%w: decision must be one of approve, deny, not_me", ErrMalformed)

@@ -64,12 +64,12 @@ var ErrNoDevice = errors.New("device unknown or removed")
 
 // Store holds devices and invitations. Its methods may be called concurrently.
 // Devices and Device answer from memory, fold names themselves, and know our own
-// devices alone: those of another provider have no key to sign with.
+// devices only: those of another provider have no key to sign with.
 type Store interface {
 	Devices(ctx context.Context, user mfa.Name) ([]Device, error)
 	// Device returns ErrNoDevice for one that is unknown or removed.
 	Device(ctx context.Context, id string) (Device, error)
-	// Invited returns a valid invitation, else ErrInvitation.
+	// Invited returns a valid invitation, or ErrInvitation.
 	Invited(ctx context.Context, hash [32]byte) (Invitation, error)
 	// Enroll uses up the invitation with this hash and adds d, in one commit. It
 	// sets User, and another Name where the user has a device of that name.

@@ -24,7 +24,7 @@ type Invitation struct {
 var ErrInvitation = errors.New("invitation unknown, used or expired")
 
 // NewInvitation returns an invitation for user and its token, 130 random bits,
-// which is nowhere kept: of the token the invitation has the hash alone.
+// which is nowhere kept: the invitation has only the hash of the token.
 func NewInvitation(user mfa.Name, expires time.Time) (token string, inv Invitation) {
 	token = rand.Text()
 	return token, Invitation{Hash: sha256.Sum256([]byte(token)), User: user, Expires: expires}

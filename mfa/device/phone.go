@@ -25,7 +25,7 @@ type Phone struct {
 	Device  string // id
 	User    string
 	Name    string
-	Version int // the latest that the device speaks; where the server speaks an older one alone, so does the device
+	Version int // the latest that the device speaks; where the server speaks only an older one, so does the device
 	Key     *ecdsa.PrivateKey
 	Client  *http.Client // nil: one that follows no redirect, without proxy authentication or cookies
 

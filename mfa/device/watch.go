@@ -38,7 +38,7 @@ const (
 // Watch tells what happens to the user's prompts until ctx ends, tell returns an
 // error, or the server says something final. It reads the event stream and
 // connects again when that ends; where streams do not get through, or poll is
-// true, it polls. tell is called from this goroutine alone.
+// true, it polls. tell is called only from this goroutine.
 func (p *Phone) Watch(ctx context.Context, poll bool, tell func(Notice) error) error {
 	w := &watch{phone: p, tell: tell, live: map[string]PromptView{}}
 	streamFails := 0

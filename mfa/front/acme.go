@@ -90,7 +90,7 @@ func (a *ACME) TLSConfig() *tls.Config {
 	return c
 }
 
-// Challenges answers HTTP-01 for the authority, and hands on all else. It must be
+// Challenges answers HTTP-01 for the authority, and hands on everything else. It must be
 // called before Run: that it is served is why HTTP-01 is tried.
 func (a *ACME) Challenges(next http.Handler) http.Handler { return a.manager.HTTPHandler(next) }
 

@@ -25,7 +25,7 @@ func TestCertificateProblems(t *testing.T) {
 		at   time.Duration // from now
 		want []string      // how each begins
 	}{
-		{"good, but for its authority", "mfa.example.org", 0, []string{untrusted}},
+		{"good, except for its authority", "mfa.example.org", 0, []string{untrusted}},
 		{"another host", "vpn.example.org", 0, []string{"the certificate is not for vpn.example.org, the host of web.public_url, but for mfa.example.org", untrusted}},
 		{"soon", "mfa.example.org", 88 * 24 * time.Hour, []string{"the certificate expires in 1 days", untrusted}},
 		{"expired", "mfa.example.org", 91 * 24 * time.Hour, []string{"the certificate has expired", untrusted}},

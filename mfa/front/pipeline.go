@@ -36,7 +36,7 @@ func (b *ending) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin reports whether a request came after the answer to the one before: else
+// begin reports whether a request came after the answer to the one before: if not,
 // nothing has been read since that began, and both came together.
 func (c *conn) begin() bool {
 	n := c.reads.Load()

@@ -396,7 +396,7 @@ func TestAppendedGuessing(t *testing.T) {
 					r.prompted(1).decides(nil)
 					hers.want(mfa.Accept, mfa.ReasonApproveDeny)
 				}
-				r.sendAnswer(theirs, "").want(mfa.Challenge, "") // an answer, not an OK: no device of hers is asked
+				r.sendAnswer(theirs, "").want(mfa.Challenge, "") // an answer, not an OK: none of the user's devices is asked
 				r.sendAnswer(theirs, "").want(mfa.Reject, mfa.ReasonStateUnknown)
 			}
 		},

@@ -16,11 +16,11 @@ const staticPrefix = "SCRV1:"
 
 var errStaticForm = errors.New("malformed SCRV1")
 
-// part splits what came as a password into the password, which alone may reach
+// part splits what came as a password into the password, which is all that may reach
 // the primary, and the passcode, which never does; code is empty where none came.
 //
 // The one split is made before the primary is asked and is never tried anew, so
-// that one attempt is one bind and counts once in a directory's lockout. What
+// that one login is one bind and counts once in a directory's lockout. What
 // decides it is whether the tail has the form of one of the user's codes: the
 // password of someone without one is touched only where it ends in the delimiter
 // and "push".

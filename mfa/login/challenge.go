@@ -254,7 +254,7 @@ func (t *Pending) checkDeviceCode(w *pendingLogin, answer mfa.Password) *mfa.App
 const deviceCodeDigits = 6
 
 // deviceCodeText returns the digits of an answer that has the form of the device's
-// code, else nothing.
+// code, or nothing.
 func deviceCodeText(answer mfa.Password) string {
 	s := strings.ReplaceAll(string(answer), " ", "")
 	if len(s) != deviceCodeDigits || strings.Trim(s, "0123456789") != "" {

@@ -30,7 +30,7 @@ func (e *Engine) codesLocked(w *pendingLogin, user mfa.User) bool {
 // dialog whose window was closed stays open until challenge_ttl, because nothing
 // tells so: the newest goes on, and the oldest that nobody has answered ends.
 func (e *Engine) openDialog(ctx context.Context, w *pendingLogin, p waiter) bool {
-	// The user dialled again: the dialog of the first attempt is gone.
+	// The user dialled again: the dialog of the first login is gone.
 	e.supersede(ctx, e.Pending.sameOrigin(w))
 	yields, what := e.Pending.addDialog(w)
 	if what != opened {

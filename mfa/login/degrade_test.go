@@ -29,7 +29,7 @@ func pass(d time.Duration) {
 
 // TestDegrade: a request waits as long as its NAS does, and not longer.
 func TestDegrade(t *testing.T) {
-	// degraded opens alice's prompt and waits until her client shows a challenge.
+	// degraded opens alice's prompt and waits until the client shows a challenge.
 	degraded := func(r *rig) (*shownPrompt, *answer) {
 		a := r.send(r.patient(10 * time.Second))
 		pass(9500 * time.Millisecond)

@@ -291,7 +291,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = true })
 			ok(r, again).want(mfa.Reject, mfa.ReasonUserBlocked)
 		},
-		"not for ever": func(_ *testing.T, r *rig) {
+		"not without end": func(_ *testing.T, r *rig) {
 			r.client.PushTimeout = time.Hour
 			r.send(unsigned(r))
 			again := r.send(unsigned(r))

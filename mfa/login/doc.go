@@ -11,7 +11,7 @@
 //
 // A request runs on its caller's goroutine until it is answered or waits; a
 // packet that waits and a challenge that is out are records in Pending and own
-// none, but for a timer where the NAS gives up sooner than the prompt. A live
+// none, except for a timer where the NAS gives up sooner than the prompt. A live
 // prompt owns one goroutine. Pending and Refusals have one each
 // for what runs out. Who ends a login holds its turn; the mutexes guard tables
 // and are never held over a call.

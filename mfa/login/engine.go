@@ -125,7 +125,7 @@ func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outco
 }
 
 // answer goes on with the login whose challenge the packet answers. A State
-// that is not there is never a first attempt: its password is a passcode that
+// that is not there never begins a login: its password is a passcode that
 // must not reach a primary.
 func (e *Engine) answer(ctx context.Context, p waiter) {
 	text, ok := p.Cred.(mfa.Password)

@@ -139,7 +139,7 @@ func TestPasscode(t *testing.T) {
 	})
 }
 
-// A State is worth nothing to anybody but who got it, and another's attempt
+// A State is worth nothing to anybody but who got it, and another's request
 // does not use it up.
 func TestState(t *testing.T) {
 	tests := map[string]func(q *mfa.Request, r *rig){

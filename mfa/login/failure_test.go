@@ -113,7 +113,7 @@ func TestFailures(t *testing.T) {
 							}
 							time.Sleep(5 * time.Minute)
 							if n := r.Pending.Len(); n != 0 {
-								t.Errorf("%s: call %d of %s: %s, and %d logins wait for ever", way, call, seam, kind, n)
+								t.Errorf("%s: call %d of %s: %s, and %d logins wait without end; want all ended", way, call, seam, kind, n)
 							}
 						})
 						if !reached {

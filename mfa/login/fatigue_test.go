@@ -160,8 +160,8 @@ func TestFatigue(t *testing.T) {
 // send prompts beyond the limits: of a flood of them one would at each end of a prompt.
 func TestLimitsAreReadAtThePrompt(t *testing.T) {
 	for name, limit := range map[string]func(r *rig){
-		"all prompts":  func(r *rig) { r.PromptLimit.Max = 1 },
-		"denied alone": func(r *rig) { r.Fatigue.Max = 1 },
+		"all prompts": func(r *rig) { r.PromptLimit.Max = 1 },
+		"only denied": func(r *rig) { r.Fatigue.Max = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {

@@ -116,7 +116,7 @@ func TestGateway(t *testing.T) {
 			c.OnPrimaryError = mfa.Accept
 			r.send(r.desktop(c, "alice")).want(mfa.Reject, mfa.ReasonPrimaryError)
 		},
-		"the user has a passcode alone": func(t *testing.T, r *rig, c *mfa.Client) {
+		"the user has only a passcode": func(t *testing.T, r *rig, c *mfa.Client) {
 			r.send(r.desktop(c, "bob")).want(mfa.Reject, mfa.ReasonOTPUnsupported)
 			if ev := r.journal.last(t); ev.Text != "Challenge requested in Authentication Ext for User bob" {
 				t.Errorf("event text %q", ev.Text)

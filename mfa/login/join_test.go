@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// TestJoin: alice's prompt is open. Someone who knows her password sends a
-// request that differs from hers in one thing, and she approves. Only a request
-// in which nothing differs that matters may ride on her approval.
+// TestJoin: alice's prompt is open. Someone who knows the password sends a
+// request that differs from alice's in one thing, and alice approves. Only a request
+// in which nothing differs that matters may use that approval.
 func TestJoin(t *testing.T) {
 	tests := map[string]struct {
-		first  func(q *mfa.Request, r *rig) // her own request
+		first  func(q *mfa.Request, r *rig) // the user's own request
 		second func(q *mfa.Request, r *rig)
 		joins  bool
 		reason mfa.Reason // of the second, where it does not join
@@ -330,7 +330,7 @@ func TestJoinFailedPrompt(t *testing.T) {
 	})
 }
 
-// What joins is let in with the approval alone while the server drains, and
+// A request that has joined needs only the approval while the server drains, and
 // opens nothing new.
 func TestJoinWhileDraining(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

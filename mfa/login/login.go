@@ -17,7 +17,7 @@ type Login struct {
 	mfa.OpenPrompt              // what lasts of it where it waits for a device
 	Signed         bool         // the request that opened it
 	Identity       mfa.Identity // for the Accept; its keys belong to the packet and are not kept
-	Text           string       // of the event, where the reason alone does not say enough
+	Text           string       // of the event, where the reason does not say enough
 	Number         string
 	Wrong          int // wrong codes so far
 	Rounds         int // answers to questions of the primary

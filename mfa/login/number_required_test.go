@@ -17,7 +17,7 @@ func TestNoWayAroundTheNumber(t *testing.T) {
 				t.Error("a plain prompt")
 			}
 		},
-		"PAP alone": func(t *testing.T, r *rig) {
+		"only PAP": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt, r.client.NoMSCHAP = true, true
 			r.send(r.mschap("alice", 1)).want(mfa.Reject, mfa.ReasonUnsupported)
 			if r.primary.calls != 0 {
@@ -25,7 +25,7 @@ func TestNoWayAroundTheNumber(t *testing.T) {
 			}
 			r.prompted(0)
 		},
-		"MS-CHAPv2 alone": func(t *testing.T, r *rig) {
+		"only MS-CHAPv2": func(t *testing.T, r *rig) {
 			r.client.NoPAP = true
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonUnsupported)
 			if r.primary.calls != 0 {

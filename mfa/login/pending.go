@@ -25,7 +25,7 @@ const (
 // challenge. It outlives every engine: what a reload must not lose is here. Its
 // exported fields may be changed until the first use.
 //
-// One mutex guards the tables and is never held over a call, but for Keeper's. Who wants to end a
+// One mutex guards the tables and is never held over a call, except Keeper's. Who wants to end a
 // login takes its turn first (a channel), so that a phone and a passcode cannot
 // both win; only settle ends one. A live prompt owns one goroutine; a waiting
 // packet and a challenge that is out own none.

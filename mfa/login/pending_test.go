@@ -155,7 +155,7 @@ func storm(t *testing.T, r *rig, rnd *rand.Rand) {
 	synctest.Wait()
 	time.Sleep(4 * time.Minute)
 	if n := r.Pending.Len(); n != 0 {
-		t.Errorf("%d logins wait for ever", n)
+		t.Errorf("got %d logins that still wait; want none", n)
 	}
 	events := make(map[string]mfa.Event)
 	for _, ev := range r.journal.all() {

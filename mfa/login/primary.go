@@ -107,7 +107,7 @@ func (e *Engine) refusal(r *mfa.Request, err error) *mfa.Decision {
 	case errors.As(err, &skipped):
 		return &mfa.Decision{Reason: mfa.ReasonTooManyAttempts, Err: err, Delay: skipped.delay}
 	case errors.Is(err, mfa.ErrRejected):
-		// Someone else may be at the door.
+		// Someone else may be using this account.
 		e.Pending.memory.forget(r.User.Key())
 		e.Pending.memory.forget(mfa.UserOf(err, r.User).Key())
 		reason, message := rejection(err)

@@ -10,7 +10,7 @@ import (
 
 // askDeviceForCode opens a login whose device shows a code: number matching for a
 // client that shows no text of ours. The user approves, the device shows a code, and
-// the answer to the client's prompt must be that code. An approval alone lets nobody in.
+// the answer to the client's prompt must be that code. An approval by itself accepts no login.
 // No device is asked while the user could not type that code.
 func (e *Engine) askDeviceForCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if e.codesLocked(w, user) {
@@ -210,7 +210,7 @@ func (e *Engine) push(w *pendingLogin) {
 }
 
 // approve ends a login that a device has approved: at once where a packet
-// waits, else when one comes in time.
+// waits, otherwise when one comes in time.
 func (e *Engine) approve(ctx context.Context, w *pendingLogin) {
 	e.Pending.settle(ctx, w, func() verdict {
 		now := time.Now()
@@ -317,7 +317,7 @@ func (e *Engine) countFatigue(w *pendingLogin, reason mfa.Reason, user mfa.User,
 }
 
 // bringsCode reports whether an answer is to be examined as a code: it has the
-// form of one, or a device has approved and shows one. All else waits for the
+// form of one, or a device has approved and shows one. Everything else waits for the
 // device.
 func (e *Engine) bringsCode(w *pendingLogin, answer mfa.Password) bool {
 	if w.deviceCode != "" && (deviceCodeText(answer) != "" || e.Pending.approval(w) != nil) {

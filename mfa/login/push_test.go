@@ -387,7 +387,7 @@ func TestReplyPanics(t *testing.T) {
 		r.prompted(1)
 		time.Sleep(56 * time.Second)
 		if r.Pending.Len() != 0 {
-			t.Error("the login waits for ever")
+			t.Error("the login still waits; want it ended")
 		}
 	})
 }

@@ -141,7 +141,7 @@ func (m *memory) forget(user mfa.NameKey) {
 	}
 }
 
-// find returns the approval of an origin that is not older than age, else nil. What
+// find returns the approval of an origin that is not older than age, or nil. What
 // was remembered for a shorter time than age stays short.
 func (m *memory) find(key string, now time.Time, age time.Duration) *remembered {
 	m.mu.Lock()

@@ -64,7 +64,7 @@ func (t *Pending) settle(ctx context.Context, w *pendingLogin, look func() verdi
 }
 
 // abort ends w in a panic, with a rejection: nobody would end it otherwise, and
-// its user could sign in no more. The deferred call holds where the journal is
+// its user could not sign in any more. The deferred call holds where the journal is
 // what panics.
 func (t *Pending) abort(w *pendingLogin) {
 	d := w.decide(mfa.Reject, mfa.ReasonInternalError)

@@ -8,7 +8,7 @@ import (
 
 // The NAS gives a packet up by using its identifier again.
 func TestSuperseded(t *testing.T) {
-	// giveUp opens alice's prompt and lets the NAS give her packet up.
+	// giveUp opens alice's prompt and lets the NAS give up on its packet.
 	giveUp := func(r *rig) *answer {
 		a := r.send(r.request("alice"))
 		a.req.Supersede()

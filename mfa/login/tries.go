@@ -208,7 +208,7 @@ func (t *tries) drop(key tryKey, e *tried) {
 	}
 }
 
-// evict makes room by forgetting the least of a few: what is over, else the key with
+// evict makes room by forgetting the least of a few: one that is over, or else the key with
 // the fewest wrong ones. So names that someone invents push out each other, and not
 // the name that is being guessed at.
 func (t *tries) evict(now time.Time) {

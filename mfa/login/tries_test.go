@@ -226,7 +226,7 @@ func TestWrongPasswordsSlowTheOrigin(t *testing.T) {
 			t.Errorf("the 21st: %d s", d)
 		}
 		for name, change := range map[string]func(q *mfa.Request){
-			"her own origin":     func(q *mfa.Request) {},
+			"the same origin":    func(q *mfa.Request) {},
 			"another user":       func(q *mfa.Request) { q.User, q.EndUser = mfa.NameOf("bob"), "203.0.113.66" },
 			"what may be forged": func(q *mfa.Request) { q.EndUser, q.Signed = "203.0.113.66", false },
 			"another client, of which nobody's address is known": func(q *mfa.Request) { q.EndUser, q.Client = "", r.newClient("mail", "mail") },

@@ -25,10 +25,10 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 		},
 		"no credential":            func(r *rig) *answer { q := r.request("alice"); q.Cred = mfa.NoCredential{}; return r.send(q) },
 		"suffix, a right code":     typed(mfa.AppendSuffix, "wrong123456"),
-		"suffix alone":             typed(mfa.AppendSuffix, "123456"),
+		"only a suffix":            typed(mfa.AppendSuffix, "123456"),
 		"delimiter, a right code":  typed(mfa.AppendDelimiter, "wrong,123456"),
 		"delimiter, push":          typed(mfa.AppendDelimiter, "wrong,push"),
-		"delimiter, push alone":    typed(mfa.AppendDelimiter, ",push"),
+		"delimiter, only push":     typed(mfa.AppendDelimiter, ",push"),
 		"right before a delimiter": typed(mfa.AppendDelimiter, "right,wrong"), // is the whole password
 		"the primary fails": func(r *rig) *answer {
 			r.primary.fail = func() error { return errors.New("down") }
@@ -58,7 +58,7 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 		},
 		"a prompt from before a restart": func(r *rig) *answer {
 			r.resume(r.kept())
-			r.phone.all()[0].decides(nil) // her approval is kept for anyone who proves the password
+			r.phone.all()[0].decides(nil) // the approval is kept for anyone who proves the password
 			return typed(mfa.AppendOff, "wrong")(r)
 		},
 		"an origin that is remembered": func(r *rig) *answer {

@@ -50,7 +50,7 @@ var ErrWrongPassword = fmt.Errorf("wrong password: %w", mfa.ErrRejected)
 var (
 	errUnknownUser = UnknownUser("no such user in the users file")
 	errNoNTHash    = fmt.Errorf("MS-CHAPv2 needs an {NT} hash in the users file: %w", mfa.ErrUnsupported)
-	errCredential  = fmt.Errorf("the users file checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
+	errCredential  = fmt.Errorf("the users file checks only PAP and MS-CHAPv2: %w", mfa.ErrUnsupported)
 )
 
 // Check implements mfa.PasswordChecker. A slow hash waits its turn at the Gate:

@@ -173,7 +173,7 @@ func TestStandIn(t *testing.T) {
 	}
 }
 
-// The password of the stand-in must not open the door for a name that does not exist.
+// The password of the stand-in must not let in a name that does not exist.
 func TestUnknownUserCostsTheSame(t *testing.T) {
 	hash, err := Hash(testPassword)
 	if err != nil {

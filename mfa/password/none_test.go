@@ -65,7 +65,7 @@ func TestNoneFind(t *testing.T) {
 			t.Errorf("%q: got %+v, %v; want ErrRejected", tt.user, id, err)
 		}
 		if tt.want != "" && (err != nil || !reflect.DeepEqual(id, mfa.Identity{Name: mfa.NameOf(tt.want)})) {
-			t.Errorf("%q: got %+v, %v; want %q alone", tt.user, id, err, tt.want)
+			t.Errorf("%q: got %+v, %v; want only %q", tt.user, id, err, tt.want)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func parseArgon2id(s string) (hash, error) {
 	if m == nil {
 		return nil, errors.New("must have the form $argon2id$v=19$m=KIB,t=PASSES,p=THREADS$SALT$KEY")
 	}
-	memory, _ := strconv.Atoi(m[1]) // digits alone, by the form
+	memory, _ := strconv.Atoi(m[1]) // only digits, by the form
 	time, _ := strconv.Atoi(m[2])
 	threads, _ := strconv.Atoi(m[3])
 	if threads < 1 || threads > maxArgon2Threads || time < 1 || time > maxArgon2Time ||

@@ -31,7 +31,7 @@ type Member interface {
 // is immutable and may be used concurrently as its members may.
 //
 // Only a name that a member does not have goes on to the next. A wrong password
-// ends it, else the namesake in the next directory could sign in for the user;
+// ends it, or the namesake in the next directory could sign in for the user;
 // so does a member that gives no answer, because nobody knows then whose the
 // name is.
 type Sequence []Member

@@ -45,7 +45,7 @@ func (m *memberFake) FindName(ctx context.Context, typed mfa.Name) (mfa.Name, bo
 	return id.Name, true, err
 }
 
-// FindNamed knows its users by their names alone, without " of DOMAIN".
+// FindNamed knows its users only by their names, without " of DOMAIN".
 func (m *memberFake) FindNamed(ctx context.Context, name mfa.Name) (mfa.Name, bool, error) {
 	return m.FindName(ctx, name)
 }

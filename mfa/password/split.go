@@ -25,7 +25,7 @@ var unquotedScheme = regexp.MustCompile(`(?m):[ ]+\{(NT|SSHA512)\}`)
 // every per-th entry; head is what stands before the first one. It returns false
 // for anything that it is not sure of. An entry begins with "- " in the column
 // of the first one, and whatever belongs to an entry is indented deeper: YAML has
-// it so, but for quoted and flow values that a lenient parser lets stand
+// it so, except for quoted and flow values that a lenient parser lets stand
 // anywhere; those leave a piece that does not parse, and then the file is parsed
 // as a whole.
 func split(data []byte, per int) (head []byte, pieces []piece, ok bool) {

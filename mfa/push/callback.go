@@ -16,8 +16,8 @@ import (
 // Callbacks is where answers come in to prompts that another provider carried:
 // its table of live prompts, and the HTTP handler for what is below
 // CallbackPath. It outlives the providers, which a reload makes anew, so that an
-// answer finds its prompt all the same. A prompt takes one decision and then is
-// no more: every answer is single use. The field may be set until the first
+// answer finds its prompt all the same. A prompt takes one decision:
+// every answer is single use. The field may be set until the first
 // call; the methods may be called concurrently.
 type Callbacks struct {
 	MaxPrompts int // live at once; 0: 50,000

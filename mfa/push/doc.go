@@ -7,7 +7,7 @@
 // Callbacks; pushtest is the suite that each has to pass.
 //
 // The engine calls Push, one goroutine a prompt, which is all that a prompt
-// costs, but for the request that withdraws it from another provider's server,
+// costs, except for the request that withdraws it from another provider's server,
 // which has a goroutine of its own. One mutex guards each table; nothing is
 // called while it is held. The number of a prompt never leaves the package, the three to
 // choose from of NtfyChoice excepted: the device sends what the user typed.

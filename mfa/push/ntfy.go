@@ -153,7 +153,7 @@ func (n *Ntfy) wrap(err *error) {
 func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
 	var failed []error
 	sent := false
-	var numbers []string // the same on each: two sets would have the right one alone in common
+	var numbers []string // the same on each: two sets would have only the right one in common
 	if a.Number != "" {
 		numbers = choices(a.Number)
 	}
@@ -262,7 +262,7 @@ func random(n int) int {
 func (n *Ntfy) Connect(ctx context.Context) error {
 	foreign := "this is no ntfy server, or its path is missing in url"
 	err := n.out.connect(ctx, message{method: http.MethodGet, url: n.at("v1", "health")},
-		map[int]string{http.StatusNotFound: foreign, http.StatusOK: foreign + "; else see its log"}, healthy)
+		map[int]string{http.StatusNotFound: foreign, http.StatusOK: foreign + "; if it is one, see its log"}, healthy)
 	if err != nil || n.settings.TokenFile == "" {
 		return err
 	}

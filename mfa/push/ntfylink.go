@@ -114,7 +114,7 @@ var linkTexts = map[device.Outcome]string{
 // by themselves send GET.
 func (c *Callbacks) ntfy(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	// ntfy's own page sends it from the server's origin. The link alone is what authorises.
+	// ntfy's own page sends it from the server's origin. Only the link authorises.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	outcome, err := c.takeLink(r.PathValue("link"), time.Now())
 	if err != nil {

@@ -228,8 +228,8 @@ func (o *outbound) unreachable(err error) *mfa.ConnectError {
 	switch {
 	case errors.As(err, &dns):
 		failed.Step, failed.Hint = "dns", "the name of the server cannot be resolved: check url and the DNS of this machine"
-	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS"): // net/http says it in words alone
-		failed.Step, failed.Hint = "tls", "the port speaks no TLS: use http://, on this machine alone, or the right port"
+	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS"): // net/http says it only in words
+		failed.Step, failed.Hint = "tls", "the port speaks no TLS: use http://, only on this machine, or the right port"
 	case errors.As(err, &verify):
 		failed.Step, failed.Hint = "tls", "put the certificate of the authority that issued the server's into ca_file, and use the name that is in the certificate"
 	case errors.Is(err, errUnanswered):

@@ -181,7 +181,7 @@ func TestMarksAreBounded(t *testing.T) {
 	}
 }
 
-// Interim reports go after a day, all else stays; each row is looked at once.
+// Interim reports go after a day, everything else stays; each row is looked at once.
 func TestThin(t *testing.T) {
 	t.Parallel()
 	at := time.Now()
@@ -247,7 +247,7 @@ func TestPruneReports(t *testing.T) {
 	}
 }
 
-// The key of the Class is of the database and of it alone.
+// The key of the Class belongs to this one database.
 func TestClassKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

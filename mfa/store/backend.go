@@ -81,7 +81,7 @@ type sweeper interface {
 	Thin(ctx context.Context, before time.Time, limit int) (n int, freed int64, err error)
 	// Prune removes rows of the trail. last is where to go on.
 	Prune(ctx context.Context, p record.Pruning) (n int, last, freed int64, err error)
-	// Tidy removes invitations that are over, and changes up to one but for the last keep.
+	// Tidy removes invitations that are over, and changes up to one except for the last keep.
 	Tidy(ctx context.Context, now time.Time, change int64, keep int) error
 	// Clock is up to when the clock was trusted (op.SetClock), and when the oldest row of
 	// the trail was written; zero for none.
@@ -100,7 +100,7 @@ type reader interface {
 	Names(ctx context.Context) ([]mfa.Name, error)
 	OddKeys(ctx context.Context) (map[string][]string, error)
 	Invitations(ctx context.Context) ([]device.Invitation, error)
-	// Invitation returns a valid invitation, else device.ErrInvitation.
+	// Invitation returns a valid invitation, or device.ErrInvitation.
 	Invitation(ctx context.Context, hash [32]byte) (device.Invitation, error)
 	Bypasses(ctx context.Context) ([]record.Bypass, error)
 	Latches(ctx context.Context) ([]op.Latch, error)

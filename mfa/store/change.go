@@ -69,7 +69,7 @@ func (s *Store) poll(ctx context.Context) {
 			}
 		}
 		if err != nil && !failed {
-			s.log.Error("changes by commands cannot be read; trying on", zap.Error(err))
+			s.log.Error("cannot read the changes of commands; will retry", zap.Error(err))
 		}
 		failed = err != nil
 	}

@@ -147,7 +147,7 @@ type ClientStats struct {
 	Refused      map[string]uint64 `json:"refused,omitempty"`       // failed intake, by reason
 	Recorded     uint64            `json:"accounting,omitempty"`    // reports of sessions, retransmissions aside
 	UnsignedFrom []UnsignedSource  `json:"unsigned_from,omitempty"` // from where unsigned logins were accepted lately; outlasts a restart
-	Late         uint64            `json:"late,omitempty"`          // answered when the client waited no more
+	Late         uint64            `json:"late,omitempty"`          // answered when the client no longer waited
 	Mean         time.Duration     `json:"mean_ns"`                 // from request to answer
 	Max          time.Duration     `json:"max_ns"`
 	Last         time.Time         `json:"last_seen,omitzero"`

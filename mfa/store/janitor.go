@@ -69,7 +69,7 @@ func (s *Store) sayFailed(err error) {
 		s.log.Error("the database is damaged: logins go on while they can, but nothing is folded or removed any more; restore it (docs/backup.md)", zap.Error(err))
 		return
 	}
-	s.log.Error("housekeeping of the database failed; trying on", zap.Error(err))
+	s.log.Error("housekeeping of the database failed; will retry", zap.Error(err))
 }
 
 // pause waits for d, and reports whether ctx goes on.
@@ -309,7 +309,7 @@ func (s *Store) sayEarly(ctx context.Context, n int) error {
 	if !early.due(n, s.tick()) {
 		return nil
 	}
-	kept := "are kept for ever"
+	kept := "are kept without limit"
 	if s.opt.Keep > 0 {
 		kept = "should be kept for " + s.opt.Keep.String()
 	}
@@ -327,7 +327,7 @@ func (s *Store) sayEarly(ctx context.Context, n int) error {
 // reportSize is about what the reports of sessions fill. It is counted from the
 // first pruning on that has to know.
 type reportSize struct {
-	known  bool // by the janitor alone
+	known  bool // only to the janitor
 	octets atomic.Int64
 }
 

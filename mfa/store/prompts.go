@@ -178,7 +178,7 @@ func (o *openPrompts) take(n int) map[string]*mfa.OpenPrompt {
 	return todo
 }
 
-// putBack takes changes back that could not be written, but for those that
+// putBack takes changes back that could not be written, except those that
 // were overtaken.
 func (o *openPrompts) putBack(todo map[string]*mfa.OpenPrompt) {
 	o.mu.Lock()

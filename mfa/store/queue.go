@@ -87,8 +87,8 @@ func (q *queue) take() ([]record.Row, *batch) {
 
 // gather waits while rows keep coming: it lets every goroutine run that can, and
 // ends when that brought no row. So a commit carries what is there to carry, and
-// a lone login waits for nobody. Only in a crowd it rests first: a timer alone
-// made every login wait for a millisecond, or all for all.
+// a single login waits for no other. Only in a crowd it rests first: with only a
+// timer, every login waited for a millisecond, or all for all.
 func (q *queue) gather() {
 	if q.crowded() {
 		time.Sleep(pace)

@@ -143,7 +143,7 @@ func TestRekey(t *testing.T) {
 }
 
 // TestTwoRekeys has one rekey finish between the two halves of another: nothing
-// may be sealed with a key that is no more in the file.
+// may be sealed with a key that is no longer in the file.
 func TestTwoRekeys(t *testing.T) {
 	dir := t.TempDir()
 	first, second := openCommand(t, dir), openCommand(t, dir)

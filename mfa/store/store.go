@@ -49,7 +49,7 @@ type Options struct {
 	// Logger gets what would be lost otherwise: failed commits and housekeeping.
 	// nil: nothing is logged.
 	Logger *zap.Logger
-	// Keep is how long events are kept; 0: for ever. Only the server prunes.
+	// Keep is how long events are kept; 0: without limit. Only the server prunes.
 	Keep time.Duration
 	// MaxSize in bytes is what events may fill before the oldest go, and reports
 	// of sessions a quarter of it beside them; 0: no bound.
@@ -108,8 +108,7 @@ var (
 
 // Open opens the database in opt.Dir, makes it where it is missing, and brings
 // its schema up to date. As a server it returns when everything that logins
-// need is in memory, ErrInUse if another server runs. ctx is for the opening
-// alone.
+// need is in memory, ErrInUse if another server runs. ctx is only for the opening.
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	defer wrap(&err, "store "+opt.Dir)
 	s, err := newStore(ctx, opt)

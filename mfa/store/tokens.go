@@ -57,7 +57,7 @@ func (s *Store) Forms(user mfa.Name) otp.Forms {
 	return f
 }
 
-// Use implements otp.Store. Only the server may use up a step: it alone knows
+// Use implements otp.Store. Only the server may use up a step: only it knows
 // which are used. An event that was queued may still be committed after ctx has
 // ended; the caller must treat ctx's error as a failure.
 func (s *Store) Use(ctx context.Context, u otp.Use, ev mfa.Event) error {

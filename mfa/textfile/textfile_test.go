@@ -34,7 +34,7 @@ func TestClean(t *testing.T) {
 		{"DER", "\x30\x82\x00\x01", "", errBinary.Error()},
 		{"Latin-1", "gr\xfc\xdfe\r\n", "gr\xfc\xdfe\n", ""},
 		{"nothing", "", "", ""},
-		{"a mark alone", "\ufeff", "", ""},
+		{"only a mark", "\ufeff", "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

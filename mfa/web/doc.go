@@ -2,7 +2,7 @@
 // 2, as docs/device-protocol.md describes it, and the authenticator in the
 // folder page: plain files without a build step, which a browser runs as a
 // device. The package decides nothing: decisions go to push.Approver, enrolments to
-// device.Store. What it knows alone is WebAuthn (Level 3; passkey.go, the only file
+// device.Store. Its own knowledge is WebAuthn (Level 3; passkey.go, the only file
 // that knows the library) and the places of addresses (places.go).
 //
 // cmd/radmatch makes one Server, which outlives every reload, and serves its Handler

@@ -175,7 +175,7 @@ func (p *Passkeys) VerifyPasskey(ctx context.Context, d device.Device, challenge
 		return bad(err)
 	}
 	flags := parsed.Response.AuthenticatorData.Flags
-	if !flags.HasUserVerified() || !bytes.Equal(c.ID, d.Passkey.ID) { // it has looked; who guards the door looks again
+	if !flags.HasUserVerified() || !bytes.Equal(c.ID, d.Passkey.ID) { // it has looked; the check that decides looks again
 		return device.ErrBadPasskey
 	}
 	used := *d.Passkey
@@ -183,7 +183,7 @@ func (p *Passkeys) VerifyPasskey(ctx context.Context, d device.Device, challenge
 	return p.Store.UsePasskey(ctx, d.ID, used)
 }
 
-// bad is what the library says, for the log alone: of an error of its own the
+// bad is what the library says, only for the log: of an error of its own the
 // details too.
 func bad(err error) error {
 	var e *protocol.Error

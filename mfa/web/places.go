@@ -48,7 +48,7 @@ func (p *Places) Kind() string {
 	return fmt.Sprintf("%s of %s", text.Printable(m.DatabaseType, maxShown), time.Unix(int64(m.BuildEpoch), 0).UTC().Format(time.DateOnly))
 }
 
-// load reads the file as it is now. The caller holds the lock, or is alone.
+// load reads the file as it is now. The caller holds the lock, or is the only one.
 func (p *Places) load() error {
 	before, err := os.Stat(p.file)
 	if err != nil {

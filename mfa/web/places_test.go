@@ -141,7 +141,7 @@ func TestPlacesReplaced(t *testing.T) {
 	})
 }
 
-// TestPromptPlaces: a place is named for a genuine address alone.
+// TestPromptPlaces: a place is named only for a genuine address.
 func TestPromptPlaces(t *testing.T) {
 	r := newRig(t)
 	r.Places, _ = openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), webtest.GeoIP(testPlaces))

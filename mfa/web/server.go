@@ -24,7 +24,7 @@ type Server struct {
 	Store    device.Store
 	Devices  DeviceKeeper
 	History  History
-	Passkeys *Passkeys   // nil: there are none; else also Approver.Passkeys
+	Passkeys *Passkeys   // nil: there are none; otherwise set also Approver.Passkeys
 	Places   *Places     // nil: places have no names
 	Logger   *zap.Logger // nil: none
 	// PublicURL is where users reach this server, through a proxy perhaps.

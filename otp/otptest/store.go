@@ -227,7 +227,7 @@ func testPass(t *testing.T, s Store) {
 		t.Fatal(err)
 	}
 	if got := tokens(t, s, "frank"); len(got) != 1 || got[0].ID != once.ID {
-		t.Errorf("after a new pass: got %d tokens; want the new pass alone", len(got))
+		t.Errorf("after a new pass: got %d tokens; want only the new pass", len(got))
 	}
 	if err := use(t.Context(), s, old, 0, 0); !errors.Is(err, otp.ErrUsed) {
 		t.Errorf("use of a replaced pass: got %v; want ErrUsed", err)

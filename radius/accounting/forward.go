@@ -125,7 +125,7 @@ func (f *Forwarder) deliver(ctx context.Context, c *copied) {
 				return
 			}
 			if ctx.Err() == nil && f.warnings.Allow("server "+s.Name, time.Now()) {
-				f.Logger.Warn("accounting is not forwarded; trying on", zap.String("server", s.Name), zap.Error(err))
+				f.Logger.Warn("accounting is not forwarded; will retry", zap.String("server", s.Name), zap.Error(err))
 			}
 		}
 		if time.Since(c.received) > forwardFor {

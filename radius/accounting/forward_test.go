@@ -28,7 +28,7 @@ func TestForwardedRequest(t *testing.T) {
 	}{
 		{"plain", nil, 90},
 		{"delayed before", integer(wire.TypeAcctDelayTime, 10), 100},
-		{"delayed for ever", integer(wire.TypeAcctDelayTime, 1<<32-2), 1<<32 - 1},
+		{"delayed without end", integer(wire.TypeAcctDelayTime, 1<<32-2), 1<<32 - 1},
 		{"malformed delay", avp(wire.TypeAcctDelayTime, "x"), 90},
 		{"through a proxy", avp(wire.TypeProxyState, "p"), 90},
 		{"signed", emptyMA(), 90},

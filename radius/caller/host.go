@@ -18,7 +18,7 @@ const (
 )
 
 // Host is a server by its address or name. A name may have several addresses, an
-// IPv6 and an IPv4 one, and the server may listen on one of them alone: over UDP
+// IPv6 and an IPv4 one, and the server may listen on only one of them: over UDP
 // nothing tells that but an answer. So each is tried until one answers, and that
 // is used until it gives no answer. The zero host without its addr is of no use;
 // its methods may be called concurrently.
@@ -39,7 +39,7 @@ type Host struct {
 }
 
 // Targets returns the addresses to ask, with their ports, in their order. It is
-// one alone where that is known to answer.
+// only one where that is known to answer.
 func (h *Host) Targets(ctx context.Context) ([]string, error) {
 	name, port, err := net.SplitHostPort(h.Addr)
 	if err != nil {
@@ -72,7 +72,7 @@ func (h *Host) Targets(ctx context.Context) ([]string, error) {
 		h.learn(addresses, port)
 	} else if list, _ := h.known(); len(list) == 0 {
 		return nil, err
-	} // else what the name meant before
+	} // otherwise what the name meant before
 	list, _ := h.known()
 	if len(list) == 0 {
 		return nil, errors.New("the name has no address")

@@ -153,7 +153,7 @@ func openGroup(ctx context.Context, at netip.AddrPort, flow uint32) (group []*so
 		network = "udp6" // only IPv6, so that 0.0.0.0 can be listed beside ::
 	}
 	// Sharing a port is only meant among our own sockets: another server on it,
-	// which would get a part of the packets, is found by asking for it alone.
+	// which would get a part of the packets, is found by asking only for it.
 	alone, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return nil, bound, err

@@ -19,7 +19,7 @@ type pap struct{ plain }
 func (pap) Credential(_ Client, r *wire.Request, secret *wire.Secret) (mfa.Credential, *Warning) {
 	if r.State != nil && len(r.Password) == 0 {
 		// So, against RFC 2865 §5.2, radcli sends a field that was left empty: "OK". At
-		// a first attempt anybody could have it counted as a wrong password.
+		// the first request anybody could have it counted as a wrong password.
 		return mfa.Password(""), nil
 	}
 	var room [wire.MaxPassword]byte

@@ -31,7 +31,7 @@ type Profile struct {
 	// one that a request carries counts, also where it cannot be read.
 	AddressAttribute []Field
 	// PortInEndUser: the end user is written with the port of the connection, which is
-	// another one at each attempt.
+	// another one at each login.
 	PortInEndUser bool
 	// NASTimeout is how long the client waits for an answer as it is delivered, with
 	// all that it sends again. 0: not known.
@@ -91,7 +91,7 @@ var (
 
 // SigningHint says what to do about requests that are not signed.
 func (p *Profile) SigningHint() string {
-	return cmp.Or(p.Signing, "let the client send Message-Authenticator, if it can") + "; else set require_message_authenticator: no for it"
+	return cmp.Or(p.Signing, "let the client send Message-Authenticator, if it can") + "; otherwise set require_message_authenticator: no for it"
 }
 
 // Fits says what keeps reply attributes from being sent to a client that is asked

@@ -224,8 +224,8 @@ var profiles = []*Profile{
 		Waits:      "3 s a try as it is delivered; the desktop about 60 s in all",
 		Raise:      "in nps.msc, TS GATEWAY SERVER GROUP, Load Balancing: 60 s until a request is dropped, 60 s between requests",
 		Quirks: []string{
-			"It sends no password: it has checked it. That is accepted in a signed request of an RD Gateway alone.",
-			"It understands Accept and Reject alone and shows no text: no passcode, no number.",
+			"It sends no password: it has checked it. That is accepted only in a signed request of an RD Gateway.",
+			"It understands only Accept and Reject and shows no text: no passcode, no number.",
 			"MS-Machine-Name is only what the desktop calls itself.",
 		},
 	},

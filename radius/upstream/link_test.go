@@ -87,7 +87,7 @@ func TestUpstreamHostile(t *testing.T) {
 	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
 		t.Fatal(err)
 	}
-	// The user is called like the packet that comes, alone; alice gets them all.
+	// The user is called like the one packet that comes; alice gets them all.
 	var first []byte
 	var names []string
 	h.set(func() {

@@ -73,7 +73,7 @@ func (a *acceptance) attribute(typ byte, value []byte) error {
 }
 
 // vendor reads a Vendor-Specific. One that is not made of attributes as RFC 2865
-// §5.26 recommends is passed on as it is, but for the vendors that encrypt some.
+// §5.26 recommends is passed on as it is, except for the vendors that encrypt some.
 func (a *acceptance) vendor(value []byte) error {
 	if len(value) < 4 {
 		return errors.New("malformed Vendor-Specific")
@@ -102,7 +102,7 @@ func (a *acceptance) vendor(value []byte) error {
 	return nil
 }
 
-// microsoft takes what belongs to MS-CHAP; done is false for all else.
+// microsoft takes what belongs to MS-CHAP; done is false for everything else.
 func (a *acceptance) microsoft(typ byte, value []byte) (done bool, err error) {
 	switch typ {
 	case wire.MSCHAP2Success:

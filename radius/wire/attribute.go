@@ -63,7 +63,7 @@ func (d *Dictionary) parseAttribute(name, value string) (mfa.Attribute, error) {
 	case def.unsendable != "":
 		return mfa.Attribute{}, fmt.Errorf("cannot be sent: %s (%s)", def.unsendable, def.where)
 	case d.uses[def.Key()] == UseServer:
-		return mfa.Attribute{}, errors.New("is set by the server alone")
+		return mfa.Attribute{}, errors.New("is set only by the server")
 	case d.uses[def.Key()] == useRequest:
 		return mfa.Attribute{}, errors.New("belongs in requests, not in answers")
 	case tagged && !def.tag:

@@ -159,7 +159,7 @@ func (d *Dictionary) Lookup(name string) (*Definition, error) {
 	return nil, errors.New("unknown; known are the names of RFC 2865, 2868, 2869 and their extensions, and of the vendors " + text)
 }
 
-// serverAttributes are set by the server alone, requestAttributes belong in requests:
+// serverAttributes are set only by the server, requestAttributes belong in requests:
 // no file may put one of either kind into an answer. They are held by number: a
 // dictionary that gives State another name does not make it settable.
 var (

@@ -213,7 +213,7 @@ func TestDictionaryIncludes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// A root says alone what is read.
+	// Only the root dictionary says what is read.
 	d, err = readFiles(fstest.MapFS{
 		"dictionary":   {Data: []byte("$INCLUDE dictionary.a\n")},
 		"dictionary.a": {Data: []byte("ATTRIBUTE A 200 string\n")},
@@ -224,7 +224,7 @@ func TestDictionaryIncludes(t *testing.T) {
 	}
 }
 
-// What guards a door by its number does so under any name and type.
+// An attribute that is guarded by its number is guarded under any name and type.
 func TestDictionaryCannotHide(t *testing.T) {
 	d, err := readFiles(oneFile("ATTRIBUTE My-State 24 string\nATTRIBUTE My-Session 44 string\nATTRIBUTE My-NAS 4 ipaddr\nATTRIBUTE Tunnel-Password 69 string\n" +
 		"ATTRIBUTE My-Password 69 octets\nVENDOR Microsoft 311\nBEGIN-VENDOR Microsoft\nATTRIBUTE My-Key 16 octets\nEND-VENDOR Microsoft\n"))

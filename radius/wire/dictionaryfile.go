@@ -33,7 +33,7 @@ var formats = map[string]string{
 }
 
 // rootDictionary is the file that includes the others in FreeRADIUS's folder. Not
-// all files there fit together, so that where it is, it alone says which are read.
+// all files there fit together, so where it is, only it says which are read.
 const rootDictionary = "dictionary"
 
 // nested are the types that hold other attributes, or have a form of their own.
@@ -143,7 +143,7 @@ func readBounded(files fs.FS, name string) (string, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errors.Join(err, errors.New("must be a file")) // a pipe would hold up the start for ever
+		return "", errors.Join(err, errors.New("must be a file")) // a pipe would block the start
 	}
 	text, err := textfile.ReadFrom(f, 0, maxDictionaryFile)
 	return string(text), err

@@ -17,7 +17,7 @@ type account struct {
 
 // adCodes are the Windows errors that Active Directory puts into the text of a
 // refused bind, in hexadecimal. It looks at the password before it looks at the
-// account, but for a lock: that it tells to anyone who asks. 525 (no such user) and
+// account, except for a lock: that it tells to anyone who asks. 525 (no such user) and
 // 52e (wrong password) are plain rejections.
 var adCodes = map[uint64]account{
 	0x530: {mfa.ReasonLogonHours, true},

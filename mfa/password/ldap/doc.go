@@ -7,7 +7,7 @@
 // the other. Everything has a timeout, and the number of checks that wait is
 // bounded, so that a directory that hangs costs neither memory nor the logins of
 // other primaries. What it remembers, wrong passwords for some seconds and which
-// groups are in which, is in memory alone. Mutexes guard these tables and the
+// groups are in which, is only in memory. Mutexes guard these tables and the
 // pool, and none is held while the network is waited for.
 //
 // Only conn.go knows the LDAP library, which runs two goroutines for each

@@ -60,7 +60,7 @@ type match struct{ attribute, value string }
 
 // matches are the ways in which a name can be meant. The first ones name the
 // user as a whole and win: in AD, alice@example.org is whose userPrincipalName
-// that is, and only else the alice of the domain.
+// that is, and only otherwise the alice of the domain.
 func (l lookup) matches(n text.LoginName) [][]match {
 	whole := []match{}
 	if n.UPN {
@@ -73,7 +73,7 @@ func (l lookup) matches(n text.LoginName) [][]match {
 }
 
 // search is the filter for all that the name can mean. It is as plain as it can
-// be: an index of the directory may serve (uid=alice) alone, and (objectClass=*)
+// be: an index of the directory may serve (uid=alice) by itself, and (objectClass=*)
 // beside it makes OpenLDAP look at every entry.
 func (l lookup) search(n text.LoginName) string {
 	var b strings.Builder

@@ -11,11 +11,11 @@ import (
 const (
 	// nestingTime is how long it is believed which groups a group is in. It is how
 	// long a login may still have a group that another one was taken out of: which
-	// groups the user is in himself is asked in each login.
+	// groups the user is a direct member of is asked in each login.
 	nestingTime = 30 * time.Second
 	// maxNesting bounds the groups that are remembered, as members and as what they are in.
 	maxNesting = 20000
-	// learnings bounds the searches of a level that are made for the next logins alone.
+	// learnings bounds the searches of a level that are made only for the next logins.
 	learnings = 8
 )
 

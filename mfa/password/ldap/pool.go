@@ -75,7 +75,7 @@ var errNoServer = errors.New("no server answers")
 // run hands a connection to call, and puts it back if it is still good. A
 // connection that breaks without an answer is replaced, and call runs again: on
 // a bind too, because the server that went away has counted nothing. A server
-// that is too slow is replaced for a search alone: it may still count a bind.
+// that is too slow is replaced only for a search: it may still count a bind.
 func (p *pool) run(ctx context.Context, u use, call func(context.Context, *conn) error) error {
 	if err := p.gates[u].Enter(ctx); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (p *pool) run(ctx context.Context, u use, call func(context.Context, *conn)
 		if errors.As(err, &lost) && ctx.Err() != nil {
 			// The caller had no more time. That says nothing of the server, unless
 			// the server had plenty: a NAS that gives up early must not keep a hung
-			// server in use for ever.
+			// server in use without end.
 			lost.late = time.Since(begun) > p.settings.Timeout/2
 		}
 		p.put(u, c, err)
@@ -253,7 +253,7 @@ func isRefusedAccount(err error) bool {
 }
 
 // alive notes that a server has taken a connection: it is used again, and the
-// ones behind it no more.
+// ones behind it no longer.
 func (p *pool) alive(s *server) {
 	p.mu.Lock()
 	news := !s.dead.IsZero()

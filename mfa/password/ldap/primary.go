@@ -126,7 +126,7 @@ func (p *Primary) checkReplyName(r Reply) error {
 	return err
 }
 
-var errNotPAP = fmt.Errorf("a directory checks PAP and MS-CHAPv2 alone: %w", mfa.ErrUnsupported)
+var errNotPAP = fmt.Errorf("a directory checks only PAP and MS-CHAPv2: %w", mfa.ErrUnsupported)
 
 // Check implements mfa.PasswordChecker.
 func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error) {
@@ -156,7 +156,7 @@ func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 		if err != nil {
 			return mfa.Identity{}, p.of(name, err)
 		}
-		// However the name is spelled, one attempt at an entry is one bind.
+		// However the name is spelled, one login of an entry is one bind.
 		return p.recent.check(ctx, attemptBy{dn: found.entry.dn}, string(secret), func() (mfa.Identity, error) {
 			id, err := p.signIn(ctx, found, string(secret))
 			if errors.Is(err, mfa.ErrRejected) {

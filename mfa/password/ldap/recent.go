@@ -19,7 +19,7 @@ const (
 	maxRefusals = 10000
 )
 
-// recent makes one attempt one bind. A NAS tries the same password again, with
+// recent makes one login one bind. A NAS tries the same password again, with
 // another protocol or another packet, within seconds: each bind would count in
 // the directory, and a third of them lock the account. So a check that is asked
 // for while the same one runs gets its result, and a wrong password is still

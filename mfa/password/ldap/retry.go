@@ -16,7 +16,7 @@ const maxWrongHashes = 4
 // wrongHashes remembers the wrong passwords of the last seconds as NT hashes, so
 // that an MS-CHAPv2 response that was made from one of them is refused without
 // asking winbind: a FortiGate tries PAP and then MS-CHAPv2 with what a user
-// typed once, and the domain would count it twice. It lives in memory alone. Its
+// typed once, and the domain would count it twice. It lives only in memory. Its
 // methods may be called concurrently; its zero value is ready.
 type wrongHashes struct {
 	mu sync.Mutex

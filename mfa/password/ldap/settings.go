@@ -25,17 +25,17 @@ type Settings struct {
 	BindPasswordFile string       `yaml:"bind_password_file" first:"true" default:"" doc:"A file that holds it in place of bind_password."`
 
 	BaseDN string `yaml:"base_dn" first:"true" example:"dc=example,dc=org" doc:"Where users are searched, and all below."`
-	Filter string `yaml:"filter" default:"" doc:"Only entries that match it are users. Unset: (&(objectCategory=person)(objectClass=user)) with AD, else every entry that has login_attribute."`
+	Filter string `yaml:"filter" default:"" doc:"Only entries that match it are users. Unset: (&(objectCategory=person)(objectClass=user)) with AD, otherwise every entry that has login_attribute."`
 	Flavor string `yaml:"flavor" default:"auto" enum:"auto,ad,openldap" doc:"ad is Active Directory or Samba; openldap is any other directory. auto asks the server."`
 
-	LoginAttribute          string   `yaml:"login_attribute" default:"" doc:"The attribute that has the name that the user types. Unset: sAMAccountName with AD, where userPrincipalName is tried too, else uid."`
+	LoginAttribute          string   `yaml:"login_attribute" default:"" doc:"The attribute that has the name that the user types. Unset: sAMAccountName with AD, where userPrincipalName is tried too; otherwise uid."`
 	AlternateLoginAttribute string   `yaml:"alternate_login_attribute" default:"" doc:"An attribute, such as mail, that the user may also sign in with and that names the user for the second factor. (NPS: LDAP_ALTERNATE_LOGINID_ATTRIBUTE.)"`
 	DefaultDomain           string   `yaml:"default_domain" default:"" doc:"The domain of names without one."`
 	Domains                 []string `yaml:"domains" default:"" doc:"The domains that DOMAIN\\user and user@domain may name; default_domain is one of them. Others are not users of this directory."`
 	CanonicalDomain         string   `yaml:"canonical_domain" default:"" doc:"When set, methods, blocks and events know a user as NAME@canonical_domain, otherwise as NAME. Of several directories at most one may leave it unset."`
 
-	Groups       string  `yaml:"groups" default:"auto" enum:"auto,none,token_groups,member_of,search" doc:"How groups are found. token_groups: AD, with nested groups and the primary group. search: groupOfNames, groupOfUniqueNames and posixGroup. member_of: the attribute of that name, as OpenLDAP's overlay keeps it. auto: token_groups with AD, else search."`
-	GroupBaseDN  string  `yaml:"group_base_dn" default:"" doc:"Only groups below it count. Unset: the domain of base_dn with AD, else base_dn."`
+	Groups       string  `yaml:"groups" default:"auto" enum:"auto,none,token_groups,member_of,search" doc:"How groups are found. token_groups: AD, with nested groups and the primary group. search: groupOfNames, groupOfUniqueNames and posixGroup. member_of: the attribute of that name, as OpenLDAP's overlay keeps it. auto: token_groups with AD, otherwise search."`
+	GroupBaseDN  string  `yaml:"group_base_dn" default:"" doc:"Only groups below it count. Unset: the domain of base_dn with AD, otherwise base_dn."`
 	NestedGroups bool    `yaml:"nested_groups" default:"true" doc:"Groups in groups; which are in which is believed for 30 seconds. false: only the groups that name the user. token_groups always has all."`
 	Reply        []Reply `yaml:"reply" default:"" doc:"Attributes of the user that become attributes of the Access-Accept."`
 

@@ -75,7 +75,7 @@ func abilities(t *testing.T, s Subject) {
 		t.Error("Knows and Names: one without the other")
 	}
 	if can.Knows != nil && (!can.Knows(s.Want.Name) || can.Knows(mfa.NameOf(s.Unknown))) {
-		t.Error("Knows is not true of the user alone")
+		t.Error("Knows is true of another name than the user's; want it only of the user's")
 	}
 }
 
@@ -274,7 +274,7 @@ func swapCase(s string) string {
 	return strings.ToUpper(s)
 }
 
-// spelled is an identity whose groups are known by their names alone: where a
+// spelled is an identity whose groups are known only by their names: where a
 // directory has them is its own matter.
 func spelled(id mfa.Identity) mfa.Identity {
 	var groups []mfa.Group

@@ -18,7 +18,7 @@ const (
 	Alice = "alice"
 	// Bob's primary group is Engineers, which is in VPNUsers.
 	Bob = "bob"
-	// Carol's logon name is CarolUPN: it has nothing in common with her account's.
+	// Carol's logon name is CarolUPN: it has nothing in common with the name of the account.
 	Carol    = "csmith"
 	CarolUPN = "carol.smith@example.com"
 	// Joerg has a name that is not ASCII.
@@ -31,7 +31,7 @@ const (
 	NoHours       = "nohours"       // never allowed to sign in
 	NoWorkstation = "noworkstation" // only from a computer that is not this one
 	Protected     = "protected"     // in Protected Users: no NTLM
-	NoDialin      = "nodialin"      // the "Dial-in" tab says no, which means something to NPS alone
+	NoDialin      = "nodialin"      // the "Dial-in" tab says no, which only NPS heeds
 
 	// Locked and Target are for tests that lock an account: LockoutThreshold
 	// wrong passwords do. Nobody else's can be locked.

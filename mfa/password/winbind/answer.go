@@ -118,7 +118,7 @@ var errNoWinbind = errors.New("winbind does not answer")
 // noWinbind is what the helper says then.
 const noWinbind = "Reading winbind reply failed!"
 
-// refusal is nil for a right response, else the error that the answer means.
+// refusal is nil for a right response, otherwise the error that the answer means.
 func (p *answer) refusal() error {
 	if p.right {
 		return nil

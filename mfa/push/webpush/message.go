@@ -16,7 +16,7 @@ import (
 )
 
 // Message is what the service worker of a device reads. It tells whom it
-// reaches nothing but that something waits: all else the device asks the server.
+// reaches nothing but that something waits: the device asks the server for everything else.
 type Message struct {
 	Kind string `json:"kind"`
 	ID   string `json:"id"`
@@ -50,7 +50,7 @@ const (
 	recordSize = 4096 // what is announced: every receiver takes this much (RFC 8291 §4)
 )
 
-// sealRecord pads text to size and encrypts it. sender is a key for this message alone.
+// sealRecord pads text to size and encrypts it. sender is a key only for this message.
 func sealRecord(text []byte, size int, sub *device.WebSubscription, sender *ecdh.PrivateKey, salt []byte) ([]byte, error) {
 	if len(text) > size {
 		return nil, errors.New("message is too long")

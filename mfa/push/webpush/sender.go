@@ -328,7 +328,7 @@ func RetryAfter(value string, now time.Time) time.Duration {
 // forget drops a subscription that is over.
 func (w *Sender) forget(ctx context.Context, r *notice) {
 	err := w.store.DropWebSubscription(ctx, r.device, r.sub.Endpoint)
-	w.log.Info("web push: a subscription is over; the device is notified again once its page was open",
+	w.log.Info("web push: a subscription has ended; the device is notified again once its page was open",
 		zap.String("device", r.device), zap.String("service", r.endpoint.Host), zap.Error(err))
 }
 

@@ -119,7 +119,7 @@ func openPrompt(id string, life time.Duration) *mfa.Prompt {
 }
 
 // TestRetries: what a service may take later is tried again, as long as the
-// prompt waits and not for ever.
+// prompt waits and not without end.
 func TestRetries(t *testing.T) {
 	for _, c := range []struct {
 		name string

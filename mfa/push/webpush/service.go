@@ -81,7 +81,7 @@ func parseEndpoint(endpoint string) (u *url.URL, host, port string, err error) {
 	return u, strings.ToLower(u.Hostname()), port, nil
 }
 
-// dial connects to a host of the list alone, and looks at the address that its
+// dial connects only to a host of the list, and looks at the address that its
 // name has at this moment: a name that is let through must not lead inside.
 func (w *Sender) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)

@@ -43,7 +43,7 @@ func NewVAPID(key *ecdsa.PrivateKey, contact string) (*VAPID, error) {
 func (v *VAPID) PublicKey() string { return v.public }
 
 // authorization is the header of a request to endpoint at now (RFC 8292 §3). The
-// token is good at that push service alone.
+// token is good only at that push service.
 func (v *VAPID) authorization(endpoint *url.URL, now time.Time) (string, error) {
 	claims := struct {
 		Audience string `json:"aud"`

@@ -11,7 +11,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// Row is one event on its way to the disk: its columns, but for the id.
+// Row is one event on its way to the disk: its columns, without the id.
 type Row struct {
 	User   string
 	Client string

@@ -9,7 +9,7 @@ import (
 	"github.com/radmatch/radmatch/otp"
 )
 
-// Account is what memory holds of one user. It is replaced as a whole, but for
+// Account is what memory holds of one user. It is replaced as a whole, except for
 // the tokens' next and drift and the devices' version and seen, which mu guards.
 type Account struct {
 	Name      mfa.Name
@@ -115,7 +115,7 @@ type Selection struct {
 // Pruning is which of the oldest rows are removed: at most limit with ids above from and
 // below before. What counts against its user stays from spare on.
 type Pruning struct {
-	Reports             bool // of the reports of sessions; else of the events
+	Reports             bool // of the reports of sessions; false: of the events
 	From, Before, Spare int64
 	Limit               int
 }

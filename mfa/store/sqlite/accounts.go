@@ -93,7 +93,7 @@ func pullSite(ctx context.Context, q querier, st *record.Site) (err error) {
 }
 
 // pull reads accounts from q. filter is the end of the statement: everything
-// when it is empty, else a condition on the column "user" for args.
+// when it is empty, otherwise a condition on the column "user" for args.
 func pull(ctx context.Context, q querier, filter string, args ...any) (map[string]*record.Account, error) {
 	found := make(map[string]*record.Account)
 	at := func(user string) *record.Account {
@@ -269,7 +269,7 @@ var errPasskey = errors.New("passkey is damaged")
 func readPasskey(data []byte) (*device.Passkey, error) {
 	p := new(device.Passkey)
 	if err := json.Unmarshal(data, p); err != nil || len(p.ID) == 0 || len(p.Key) == 0 {
-		// Without it the device could approve on its own key alone.
+		// Without it the device could approve with only its own key.
 		return nil, errPasskey
 	}
 	return p, nil

@@ -74,7 +74,7 @@ var statementTexts = [statements]string{
 
 const (
 	// A trail that was pruned to its end goes on behind it all the same: where the
-	// clock was set back, a use would else lie before the mark and be forgotten.
+	// clock was set back, a use would otherwise lie before the mark and be forgotten.
 	lastEvent   = `SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM accounting), 0), ` + FoldedMark + `)`
 	insertBar   = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
 	insertBlock = "INSERT INTO users (user, name, blocked) VALUES (?, ?, 1) ON CONFLICT (user) DO UPDATE SET blocked = 1"

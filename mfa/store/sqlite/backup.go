@@ -110,7 +110,7 @@ func (d *DB) Verify(ctx context.Context) error {
 	return quickCheck(ctx, d.db)
 }
 
-// quickCheck finds pages that are damaged, and rows that are in an index alone.
+// quickCheck finds pages that are damaged, and rows that are only in an index.
 func quickCheck(ctx context.Context, q querier) error {
 	var found []string
 	err := each(ctx, q, `PRAGMA quick_check(5)`, nil, func(r *sql.Rows) error {

@@ -39,7 +39,7 @@ type DB struct {
 
 	db *sql.DB // reads, and the writes that are not on the path of a login
 
-	// Of a server alone.
+	// Only for a server.
 	late   *sql.DB   // what it writes may be lost with the power
 	last   *sql.Stmt // the last change
 	lock   *os.File
@@ -49,7 +49,7 @@ type DB struct {
 
 // Open opens the database in set.Dir, makes it where it is missing, and brings its
 // schema up to date. For a server it takes the lock of the folder: ErrInUse where another
-// server has it. ctx is for the opening alone.
+// server has it. ctx is only for the opening.
 func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 	if set.Dir == "" {
 		return nil, errors.New("no directory given")

@@ -62,7 +62,7 @@ type part struct {
 	id    string                // the column that is in order
 	from  string                // TABLE stands for the table
 	keep  func(*mfa.Event) bool // nil: all that was found
-	alone bool                  // events alone, without reports of sessions: from names the table
+	alone bool                  // only events, without reports of sessions: from names the table
 }
 
 func everybody() []part {
@@ -71,7 +71,7 @@ func everybody() []part {
 
 // userParts finds a user's events by the index where they are folded, and by
 // looking at every row behind that. Names were stored as they came, and SQLite's
-// lower knows ASCII alone: a name with anything else, or blanks that are no part
+// lower knows only ASCII: a name with anything else, or blanks that are no part
 // of it, is compared here.
 func userParts(user string) []part {
 	return []part{

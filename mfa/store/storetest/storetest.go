@@ -86,7 +86,7 @@ func methods(t *testing.T, h Harness) {
 			t.Errorf("got %+v; want Anna@Example.org with two codes, default otp", u)
 		}
 		if other := user(t, s, "anna"); other.Codes != 0 {
-			t.Errorf("anna without her domain got %+v; want nothing", other)
+			t.Errorf("anna without the domain got %+v; want nothing", other)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func trail(t *testing.T, h Harness) {
 }
 
 // eachField records one event for each field, which is the only one that is set beside
-// what every event has: a field that a store forgets when it stands alone is lost.
+// what every event has: a field that a store forgets when it is the only one is lost.
 func eachField(t *testing.T, h Harness) {
 	s := h.Open(t, time.Now)
 	var names []string
@@ -251,7 +251,7 @@ func eachField(t *testing.T, h Harness) {
 	}
 	for i := range want {
 		if !reflect.DeepEqual(got[i], want[i]) {
-			t.Errorf("%s alone\n got %+v\nwant %+v", names[i], got[i], want[i])
+			t.Errorf("%s as the only field\n got %+v\nwant %+v", names[i], got[i], want[i])
 		}
 	}
 }

@@ -6,7 +6,7 @@ const pollEvery = 3_000;
 const pollFor = 60_000; // before the stream is tried again
 const longest = 30_000; // between two tries
 
-// Connection keeps the stream up from run until stop, or polls alone where streams
+// Connection keeps the stream up from run until stop, or only polls where streams
 // is false. handle is told each event of the protocol; status each change:
 // connecting, on, polling or off; gone that the server does not know this device
 // any more.

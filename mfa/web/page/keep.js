@@ -9,7 +9,7 @@ function open() {
   });
 }
 
-// transact runs f, which may await requests of the store alone, and returns what
+// transact runs f, which may await only requests of the store, and returns what
 // f does once it is on disk.
 async function transact(mode, f) {
   const db = await open();
@@ -31,7 +31,7 @@ const asked = (request) => new Promise((resolve, reject) => {
   request.onerror = () => reject(request.error);
 });
 
-// A page that knew one account alone kept it under this name. The first account
+// A page that knew only one account kept it under this name. The first account
 // stays there, so that pages of both kinds find it; others are under their ids.
 const first = 'this';
 

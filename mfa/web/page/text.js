@@ -15,7 +15,7 @@ export async function loadTexts() {
   document.documentElement.lang = language;
 }
 
-// t returns a text with its {names} replaced. The text is for textContent alone.
+// t returns a text with its {names} replaced. The text is only for textContent.
 export function t(key, values = {}) {
   const text = texts[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
