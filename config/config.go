@@ -55,7 +55,7 @@ type Listen struct {
 // Web is how devices and browsers reach the server.
 type Web struct {
 	PublicURL string `yaml:"public_url" first:"true" example:"https://mfa.example.org" doc:"The address under which devices reach listen.web; invitations carry it. Unset: listen.web."`
-	Passkeys  string `yaml:"passkeys" default:"preferred" enum:"preferred,required,off" doc:"Passkeys (WebAuthn: fingerprint, face or PIN) that confirm approvals in a browser. preferred: where a device has one it is needed; required: a device without one cannot approve, and radmatch phone never has one; off: nobody registers one, and a device that has one still needs it. They need a public_url with a name, over https or on localhost."`
+	Passkeys  string `yaml:"passkeys" default:"preferred" enum:"preferred,required,off" doc:"Passkeys (WebAuthn: fingerprint, face or PIN) that confirm approvals in a browser. preferred: where a device has one it is needed; required: a device without one cannot approve, and radmatch phone never has one; off: none can be registered, and a device that has one still needs it. They need a public_url with a name, over https or on localhost."`
 	// TrustedProxies are believed about who is behind them.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" default:"" example:"127.0.0.1" doc:"The reverse proxies (IP or prefix) whose X-Forwarded-For is believed: the address that they add last counts in limits and in the log. Unset: the address of the connection, which behind a proxy is the proxy's."`
 	GeoIPDatabase  string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
@@ -163,7 +163,7 @@ type MFA struct {
 // Exempt is who needs no second factor.
 type Exempt struct {
 	Groups    []string       `yaml:"groups" first:"true" default:"" doc:"Groups, by name or DN, whose members need no second factor."`
-	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses (IP or prefix) need no second factor. Only the attribute of the profile in a signed request counts, never the address of the client. Where it is missing nobody is exempt."`
+	Addresses []netip.Prefix `yaml:"addresses" default:"" doc:"End users who come from these addresses (IP or prefix) need no second factor. Only the attribute of the profile in a signed request counts, never the address of the client. Where it is missing, no user is exempt."`
 }
 
 // GroupReply is the reply attributes of a group.

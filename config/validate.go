@@ -270,10 +270,10 @@ func (c *Config) checkEndUser(r *report, cl *Client, key string) {
 		return
 	}
 	if at := key + ".exempt.addresses"; len(cl.MFA.Exempt.Addresses) > 0 && r.Set(at) {
-		r.Warn(at, "the address of the end user is never known (profile %s, see address_attribute): nobody is exempt by it", cl.Profile)
+		r.Warn(at, "the address of the end user is never known (profile %s, see address_attribute): no user is exempt by it", cl.Profile)
 	}
 	if at := key + ".require.addresses"; len(cl.MFA.Require.Addresses) > 0 && r.Set(at) {
-		r.Warn(at, "the address of the end user is never known (profile %s, see address_attribute): everybody needs a second factor", cl.Profile)
+		r.Warn(at, "the address of the end user is never known (profile %s, see address_attribute): every user needs a second factor", cl.Profile)
 	}
 }
 

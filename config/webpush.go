@@ -78,7 +78,7 @@ func isFullName(host string) bool {
 	return top != "" && err != nil && top != "localhost" && top != "localdomain" && !strings.ContainsAny(host, ":[] ")
 }
 
-// PushContact is how push services learn whom to write to, empty for nobody.
+// PushContact is how push services learn whom to write to, empty for no address.
 func (c *Config) PushContact() string {
 	if c.Web.PushContact == "" && isContact(c.Web.PublicURL) {
 		return c.Web.PublicURL

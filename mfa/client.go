@@ -56,7 +56,7 @@ type Client struct {
 	OverrideOrigin   string // where its value comes from, for `check` and `explain`
 	NumberInPrompt   bool
 	NumberFromDevice bool
-	// RequireMatching: no plain approve/deny here, not by MS-CHAPv2 and for nobody who is
+	// RequireMatching: no plain approve/deny here, not by MS-CHAPv2 and for no user who is
 	// excluded either. A prompt asks for a number or for a device code, or is not sent.
 	RequireMatching  bool
 	RequireUserMatch bool

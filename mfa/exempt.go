@@ -44,12 +44,12 @@ func (b *Bypass) Whom() string {
 // Bypasses knows the bypasses that are in force.
 type Bypasses interface {
 	// Bypasses answers from memory, may be called concurrently, and leaves out
-	// what is over. Nobody writes to the slice.
+	// what is over. The slice is read-only.
 	Bypasses() []Bypass
 }
 
 // spares reports whether the bypass is for this login. A name that no primary has
-// confirmed is nobody's.
+// confirmed belongs to no user.
 func (b *Bypass) spares(c *Client, f *Facts) bool {
 	switch {
 	case b.Client != "" && b.Client != c.Name:
@@ -71,7 +71,7 @@ func BypassFor(c *Client, f *Facts) *Bypass {
 }
 
 // exempt is the decision of a standing exemption: `require` wins over it, and it is
-// for nobody whose name is not sure, who could be blocked under another one.
+// for no user whose name is not sure, who could be blocked under another one.
 func exempt(reason Reason, fits func(c *Client, f *Facts) bool) func(*Client, *Facts) (Plan, Reason, bool) {
 	return func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, reason, f.Identity.Known && fits(c, f) && Required(c, f) == ""
@@ -146,7 +146,7 @@ func (c *Client) Reply(identity *Identity) []Attribute {
 			if hasType(before, a) {
 				continue
 			}
-			if shared { // the primary's own slice, which nobody writes to
+			if shared { // the primary's own slice, which is read-only
 				reply, shared = append(make([]Attribute, 0, len(reply)+len(g.Attributes)), reply...), false
 			}
 			reply = append(reply, a)

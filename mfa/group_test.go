@@ -84,7 +84,7 @@ func TestGroupsByDN(t *testing.T) {
 	}
 }
 
-// TestNoGroup: what is no name of a group matches nobody, and hides no other of the list.
+// TestNoGroup: what is no name of a group matches no user, and hides no other of the list.
 func TestNoGroup(t *testing.T) {
 	blank := GroupsOf("\u00ad", "\u200b", " ")
 	if g := MatchGroup(append(blank, GroupOf("staff")), append(blank, GroupOf("Staff"))); g.String() != "staff" {

@@ -44,7 +44,7 @@ type PasswordChecker interface {
 // Abilities tells what a primary can do beside checking a first factor. The zero value
 // can do nothing, and asks something outside of this process.
 type Abilities struct {
-	Finder    IdentityFinder   // nil: it finds nobody without a password
+	Finder    IdentityFinder   // nil: it finds no user without a password
 	Continuer PrimaryContinuer // nil: it asks no questions
 	Forwarder Forwarder        // nil: it needs nothing that only the transport knows
 	Namer     Namer            // nil: only a login tells how it names a user
@@ -59,7 +59,7 @@ type Abilities struct {
 	FromMemory bool // it answers without asking anything, and need not be told when the NAS gives up
 	// ChecksNothing: it refuses every password, and is for clients that send none.
 	ChecksNothing bool
-	// TriedAtStart: it is a Connector that a start may try; nothing counts that against anybody.
+	// TriedAtStart: it is a Connector that a start may try; nothing counts that against a user.
 	TriedAtStart bool
 }
 

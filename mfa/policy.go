@@ -108,7 +108,7 @@ const (
 	ReasonRecentlyDenied    Reason = "recently_denied"
 	ReasonChallengeExpired  Reason = "challenge_expired" // nobody answered in challenge_ttl
 	ReasonSuperseded        Reason = "superseded"        // the same origin signed in anew, or the NAS reused the identifier
-	ReasonAbandoned         Reason = "abandoned"         // the NAS gave up and nobody decided
+	ReasonAbandoned         Reason = "abandoned"         // the NAS gave up before a decision
 	ReasonShutdown          Reason = "shutdown"
 )
 

@@ -62,7 +62,7 @@ func TestDecide(t *testing.T) {
 			c.ExemptGroups, c.RequireAddresses = GroupsOf("robots"), prefixes("192.0.2.0/24")
 		}, user: User{Devices: 1}, groups: []string{"robots"}, facts: from("192.0.2.1"), plan: PlanPush, reason: ReasonApproveDeny, line: 10},
 		{name: "required addresses, from elsewhere", client: func(c *site) { c.ExemptGroups, c.RequireAddresses = GroupsOf("robots"), prefixes("192.0.2.0/24") }, groups: []string{"robots"}, facts: from("10.1.2.3"), plan: PlanNone, reason: ReasonExemptGroup, line: 2},
-		{name: "required addresses, from nobody knows where", client: func(c *site) {
+		{name: "required addresses, from an unknown address", client: func(c *site) {
 			push(c)
 			c.ExemptGroups, c.RequireAddresses = GroupsOf("robots"), prefixes("192.0.2.0/24")
 		}, user: User{Devices: 1}, groups: []string{"robots"}, plan: PlanPush, reason: ReasonApproveDeny, line: 10},

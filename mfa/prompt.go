@@ -7,7 +7,7 @@ import (
 )
 
 // OpenPrompt is what lasts of a login that waits for a device when the server is
-// killed. It lets nobody in: after the restart each request is checked by its own
+// killed. It accepts no login: after the restart each request is checked by its own
 // primary before it may join. Nothing in it derives from a password, and no
 // number is in it.
 type OpenPrompt struct {
@@ -79,7 +79,7 @@ type Prompt struct {
 	Client  string
 	Number  string // two digits to be typed on the device; empty: approve or deny
 	// Code is shown by the device that approves, to be typed where the user signs
-	// in; empty: the approval is enough. Until then nobody may see it. Not together
+	// in; empty: the approval is enough. Until then it must not be seen. Not together
 	// with Number.
 	Code        Password
 	CodeExpires time.Time

@@ -227,8 +227,8 @@ func TestSession(t *testing.T) {
 	})
 }
 
-// The Class leaves with an Accept alone, behind the user's own, and keeps nobody
-// out where it does not fit.
+// The Class leaves only with an Accept, behind the user's own, and no login is
+// rejected because it does not fit.
 func TestAcceptHasClass(t *testing.T) {
 	long := slices.Repeat([]mfa.Attribute{{Type: wire.TypeReplyMessage, Value: make([]byte, 253)}}, 15)
 	for _, tt := range []struct {

@@ -44,7 +44,7 @@ type Trust struct {
 }
 
 // Sender sends an answer to where its request came from, maybe late. Send may be
-// called concurrently and keeps nothing of answer. An error means that nobody got it.
+// called concurrently and keeps nothing of answer. An error means that it was not delivered.
 type Sender interface {
 	Send(answer []byte, to Peer) error
 }

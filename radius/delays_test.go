@@ -39,7 +39,7 @@ func floodRig(t *testing.T, pending int) (r *rig, wifi netip.AddrPort) {
 // from is port n of the client that is flooded.
 func from(n int) netip.AddrPort { return netip.AddrPortFrom(nas.Addr(), uint16(1024+n)) }
 
-// Rejections that wait for their time take nobody's place: neither requests that
+// Rejections that wait for their time take no other's place: neither requests that
 // anybody can forge nor the guesses of a client with the secret keep out another
 // client's logins, and their number is bounded.
 func TestDelaysLeaveRoom(t *testing.T) {
@@ -107,7 +107,7 @@ func TestDelaysAreNeverCut(t *testing.T) {
 	})
 }
 
-// The log lines of requests that let in nobody are bounded, and none is forgotten.
+// The log lines of requests that were not accepted are bounded, and none is forgotten.
 func TestLogLinesAreSummedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := floodRig(t, 8000)

@@ -17,7 +17,7 @@ import (
 const unknownNASTimeout = 10 * time.Second
 
 // nasTimeout is how long the client waits for an answer. What has lain in the queue for
-// longer, because the server or its machine stood still, nobody waits for any more: it
+// longer, because the server or its machine stood still, no client waits for any more: it
 // would send a prompt for nothing. A report of a session is none the worse for it.
 func (c *client) nasTimeout() time.Duration {
 	return cmp.Or(c.Profile.NASTimeout, unknownNASTimeout)

@@ -9,7 +9,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// lines sums up the log lines of requests that were let in by nobody, as the
+// lines sums up the log lines of requests that were not accepted, as the
 // trail does with their events: of one client and reason linesKept in linesWindow
 // are written, the rest is one line with their count. Its zero value is ready.
 type lines struct {

@@ -104,8 +104,8 @@ func (x *exchange) writeAccept(w *wire.Writer, d *mfa.Decision) {
 }
 
 // writeClass appends the Class that joins the session to its login, behind those
-// of the user: devices that read a group out of Class take the first one. Nobody
-// stays out because it does not fit.
+// of the user: devices that read a group out of Class take the first one. No login
+// is rejected because it does not fit.
 func (x *exchange) writeClass(w *wire.Writer, d *mfa.Decision) {
 	a := x.server.Accounting
 	if a == nil || d.LoginID == "" {

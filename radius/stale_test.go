@@ -7,7 +7,7 @@ import (
 )
 
 // What has lain in the socket's queue for longer than its client waits is dropped:
-// after a pause nobody waits for it, and a device would show a prompt for nothing.
+// after a pause no client waits for it, and a device would show a prompt for nothing.
 func TestStale(t *testing.T) {
 	for _, tt := range []struct {
 		nasTimeout, age time.Duration

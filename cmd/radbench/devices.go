@@ -83,7 +83,7 @@ func (b *bench) pushBench(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.kill() // nobody will decide what is left
+	defer s.kill() // what is left will not be decided
 	empty, err := s.resident()
 	if err != nil {
 		return err

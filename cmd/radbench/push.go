@@ -41,7 +41,7 @@ func (b *bench) waitingPushes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.kill() // nobody will decide: no need to wait for the drain
+	defer s.kill() // nothing will be decided: no need to wait for the drain
 	b.header()
 	without, err := b.passcodes(ctx, s)
 	if err != nil {

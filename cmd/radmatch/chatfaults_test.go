@@ -95,7 +95,7 @@ var chatFaults = []chatFaultCase{
 	{"hangs, and nobody answers", hangs, 1, "reject push_no_response", "", false},
 }
 
-// TestChatFaults: whatever a provider's server does, nobody gets in without the
+// TestChatFaults: whatever a provider's server does, no login is accepted without the
 // user, no device gets a prompt twice, no secret is logged, and the next login of
 // the same user goes well.
 func TestChatFaults(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 const namesTime = 30 * time.Second
 
 // checkNames warns of registered users whom no primary knows by the name that they
-// have here: their second factor, and a block, count for nobody.
+// have here: their second factor, and a block, count for no user.
 func (k *checker) checkNames(ctx context.Context, cfg *config.Config) error {
 	if !hasDatabase(cfg) {
 		return nil
@@ -54,7 +54,7 @@ func (k *checker) checkNames(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	if len(unknown) > 0 {
-		k.find(foundWarning, "", fmt.Sprintf("%d registered users are called otherwise at the primary, or have left: %s: what is registered for them counts for nobody; radmatch user show NAME --literal",
+		k.find(foundWarning, "", fmt.Sprintf("%d registered users are called otherwise at the primary, or have left: %s: what is registered for them is not used; radmatch user show NAME --literal",
 			len(unknown), few(unknown)), "")
 	}
 	if notKnown > 0 {
@@ -68,7 +68,7 @@ func (k *checker) checkNames(ctx context.Context, cfg *config.Config) error {
 func (k *checker) warnClashes(ctx context.Context, st *store.Store) error {
 	clashes, err := st.Clashes(ctx)
 	for _, c := range clashes {
-		k.find(foundWarning, "", fmt.Sprintf("user %s was kept apart from %q, which is the same name: what is registered there counts for nobody, and the user was blocked; see radmatch user show, register what is missing, then radmatch user unblock, which removes the rest",
+		k.find(foundWarning, "", fmt.Sprintf("user %s was kept apart from %q, which is the same name: what is registered there is not used, and the user was blocked; see radmatch user show, register what is missing, then radmatch user unblock, which removes the rest",
 			text.Printable(c.User.String(), 128), c.Others), "")
 	}
 	return err

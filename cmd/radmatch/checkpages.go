@@ -33,7 +33,7 @@ func (k *checker) checkPages(cfg *config.Config) error {
 }
 
 // checkWebPush tries the push services that devices have subscribed at. One that
-// cannot be reached keeps nobody from serving: open pages get their prompts.
+// cannot be reached keeps no server from starting: open pages get their prompts.
 func (k *checker) checkWebPush(ctx context.Context, cfg *config.Config, devices []device.Device) error {
 	o, err := webPushOptions(cfg)
 	if o == nil || err != nil {

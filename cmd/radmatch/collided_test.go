@@ -11,7 +11,7 @@ import (
 )
 
 // TestNamesThatCollided does what docs/users.md says of names that collided: the
-// server and check say which, the user is blocked, the other's device is nobody's, and
+// server and check say which, the user is blocked, the other's device counts for no user, and
 // user unblock removes it.
 func TestNamesThatCollided(t *testing.T) {
 	t.Parallel()

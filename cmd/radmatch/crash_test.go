@@ -18,7 +18,7 @@ import (
 )
 
 // A server that is killed between challenge and answer, and right after an
-// Accept, lets nobody in by what it has forgotten.
+// Accept, accepts no login by what it has forgotten.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+siteClient)

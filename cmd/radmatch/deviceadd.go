@@ -90,7 +90,7 @@ func (a *app) addDevice(ctx context.Context, typed, provider, name string, asJSO
 	}
 	fmt.Fprintf(a.stdout, "Added device %s of %s at %s\n", d.ID, text.Printable(user.String(), 128), provider)
 	if topic != "" {
-		fmt.Fprintf(a.stdout, "Subscribe to this topic, and tell it to nobody: %s\n", topic)
+		fmt.Fprintf(a.stdout, "Subscribe to this topic, and keep it secret: %s\n", topic)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ clients:
   - {name: other, addresses: [127.0.0.2], secret: %[3]s, primary: directory, exempt_client: true}
 mfa: {reject_delay: 500ms, require_user_match: false}
 `, s.TLS, s.CA, testSecret))
-	p.write("users.yaml", "users: [{name: local, password: \"{NT}"+rightHorse+"\"}]\n") // nobody of the directory
+	p.write("users.yaml", "users: [{name: local, password: \"{NT}"+rightHorse+"\"}]\n") // no user of the directory
 	return p, s
 }
 

@@ -41,7 +41,7 @@ func (p *serverProcess) mount(size string) {
 	})
 }
 
-// Where the disk is full nobody gets in, by any plan, and the log says why.
+// Where the disk is full no login is accepted, by any plan, and the log says why.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	p := newServer(t, siteHead+`clients:

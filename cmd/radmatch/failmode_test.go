@@ -120,7 +120,7 @@ mfa: {reject_delay: 500ms}
 	}
 }
 
-// A push provider's server that is killed and one that hangs: nobody gets in, each
+// A push provider's server that is killed and one that hangs: no login is accepted, each
 // client hears of it in time, and anyone who has a passcode notices nothing. One that
 // is not there is what on_mfa_error is for; one that took the prompt may have shown it,
 // so that the user's time is waited for.

@@ -99,7 +99,7 @@ mfa: {reject_delay: 500ms}
 				p.awaitEvent("alice", elsewhere, before+1)
 				p.kill()
 				p.start()
-				if !blocks { // nobody enrols who is blocked
+				if !blocks { // a blocked user cannot enrol
 					ph = p.enroll("alice")
 				}
 			}

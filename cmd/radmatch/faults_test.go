@@ -84,7 +84,7 @@ mfa: {reject_delay: 500ms}
 	p.stop()
 }
 
-// SIGTERM lets those who wait end, repeats answers, and takes nobody new.
+// SIGTERM lets those who wait end, repeats answers, and takes no new request.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
@@ -203,7 +203,7 @@ func TestSecondServer(t *testing.T) {
 	}
 	p.nasSocket("127.0.0.1").silent()
 	p.kill()
-	p.start() // a lock of the dead holds nobody up
+	p.start() // the lock of a dead process blocks no other
 }
 
 // Listeners: IPv6, and a wildcard that answers from the address that was asked.

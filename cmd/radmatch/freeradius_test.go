@@ -76,7 +76,7 @@ func scriptUpstreamSite(ts *testscript.TestScript, neg bool, args []string) {
 			fmt.Fprintf(&servers, "      - {address: %q, secret_file: upstream.secret}\n", ts.Getenv(a))
 		}
 	}
-	// Nobody of the upstream: two primaries share no user.
+	// No user of the upstream: two primaries share no user.
 	ts.Check(os.WriteFile(ts.MkAbs("others.yaml"), []byte("users: [{name: dave, password: \"{NT}"+rightHorse+"\"}]\n"), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("upstream.secret"), []byte(upstreamSecret+"\n"), 0o600))
 	text := fmt.Sprintf(upstreamConfig, servers.String()+keys.String(), ts.Getenv("SECRET"))

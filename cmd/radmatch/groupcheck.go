@@ -10,7 +10,7 @@ import (
 )
 
 // checkGroups warns of groups in the configuration that the primary of the client
-// does not know: a name that is misspelt lets nobody in, or requires nothing.
+// does not know: a name that is misspelt allows no user, or requires nothing.
 func (k *checker) checkGroups(ctx context.Context, cfg *config.Config) error {
 	r, err := newResolver(cfg)
 	if err != nil {

@@ -31,7 +31,7 @@ clients:
 	for _, want := range []string{
 		`client vpn: warning: exempt.groups: primary local knows no group "stafff"; did you mean "Staff"`,
 		`client vpn: warning: require.groups: primary local knows no group "cn=vpn,ou=people,dc=example,dc=org"`,
-		`client vpn: warning: exempt.groups: "\u200b" is no name of a group: it holds for nobody`,
+		`client vpn: warning: exempt.groups: "\u200b" is no name of a group: it holds for no user`,
 		`client vpn: warning: group_replies: primary local knows no group "guests"`,
 	} {
 		if !strings.Contains(out, want) {
@@ -47,7 +47,7 @@ clients:
 	s.fails(exitFailure, `knows no group "stuff"; did you mean "Staff"`, bypass("stuff")...)
 	s.fails(exitFailure, "--literal", bypass("stuff")...)
 	if out := s.ok("bypass", "list"); !strings.Contains(out, "no bypass is in force") {
-		t.Errorf("a bypass for nobody:\n%s", out)
+		t.Errorf("got a bypass for no user; want an error:\n%s", out)
 	}
 	s.ok(bypass("staff")...)
 	s.ok(bypass("cn=VPN,ou=groups,dc=example,dc=org")...)

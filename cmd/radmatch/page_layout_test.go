@@ -59,7 +59,7 @@ func TestPageNewRequestFirst(t *testing.T) {
 }
 
 // TestPageGoesToRequest: a request is shown at once also while another part of the
-// page is open, but takes nobody away from what they write.
+// page is open, but takes no user away from what they write.
 func TestPageGoesToRequest(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, pageSite)

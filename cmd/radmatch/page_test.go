@@ -374,7 +374,7 @@ func TestPageConnection(t *testing.T) {
 	page.until(control("Approve"))
 	p.kill()
 	page.sees("No connection")
-	page.click("Deny") // which reaches nobody, and can be tried again
+	page.click("Deny") // which reaches no server, and can be tried again
 	page.sees("The server cannot be reached.")
 	page.until(control("Deny"))
 	p.start()

@@ -35,7 +35,7 @@ func newPages(cfg *config.Config, approver *push.Approver, st *store.Store, log 
 func openPasskeys(cfg *config.Config, st web.PasskeyStore) (*web.Passkeys, error) {
 	id, origin, err := cfg.RelyingParty()
 	if err != nil {
-		return nil, nil // check says why, and that nobody can approve whom this concerns
+		return nil, nil // check says why, and that the users whom this concerns cannot approve
 	}
 	p, err := web.NewPasskeys(id, origin, st)
 	if err != nil {

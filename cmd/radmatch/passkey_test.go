@@ -183,7 +183,7 @@ func TestPasskeyLogin(t *testing.T) {
 }
 
 // TestPasskeyExpired: an approval with a right passkey that comes after the prompt
-// is over lets nobody in.
+// is over is not accepted.
 func TestPasskeyExpired(t *testing.T) {
 	p := startServer(t, strings.Replace(fmt.Sprintf(passkeySite, "preferred"), "reject_delay: 500ms", "reject_delay: 500ms, push_timeout: 2s", 1))
 	ph := p.enroll("alice")

@@ -139,7 +139,7 @@ func (w *watcher) run(ctx context.Context, poll bool, stdin io.Reader) error {
 			err = w.notice(ctx, n)
 		case line, ok := <-lines:
 			if !ok {
-				return usageError("radmatch phone watch --approve", "phone: nobody to ask: the input has ended")
+				return usageError("radmatch phone watch --approve", "phone: cannot ask: the input has ended")
 			}
 			err = w.answered(ctx, line)
 		case err = <-ended:

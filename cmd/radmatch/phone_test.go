@@ -250,7 +250,7 @@ func TestPhoneTypedTooEarly(t *testing.T) {
 
 func TestPhoneEnds(t *testing.T) {
 	r := newPhoneRig(t)
-	if code, _, errs := phoneRun(t, "", "watch", "--state", r.state); code != exitUsage || !strings.Contains(errs, "nobody to ask") {
+	if code, _, errs := phoneRun(t, "", "watch", "--state", r.state); code != exitUsage || !strings.Contains(errs, "cannot ask") {
 		t.Errorf("no terminal: %d %s", code, errs)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -35,7 +35,7 @@ type parts struct {
 	name       string           // of the entry that is built
 }
 
-// commandParts are for a command, which serves nobody and whose log nobody reads.
+// commandParts are for a command, which serves no client and whose log is not read.
 func commandParts(cfg *config.Config) (parts, error) {
 	d, err := openDictionary(cfg)
 	return parts{gate: password.NewGate(), dictionary: d, log: zap.NewNop()}, err
@@ -90,7 +90,7 @@ func openLDAP(cfg *config.Config, p parts, s *ldap.Settings) (mfa.PasswordChecke
 	return directory, nil
 }
 
-// openUpstream asks nobody: the first login does.
+// openUpstream asks no server: the first login does.
 func openUpstream(cfg *config.Config, p parts, s *upstream.Settings) (mfa.PasswordChecker, error) {
 	own := *s
 	own.Servers = slices.Clone(s.Servers)

@@ -53,7 +53,7 @@ mfa: {reject_delay: 500ms}
 	state = vpn.expect(answerTo("bob", state, "000000"), wire.AccessChallenge).State()
 	state = vpn.expect(answerTo("bob", state, "000001"), wire.AccessChallenge).State()
 	vpn.expect(answerTo("bob", state, "000002"), wire.AccessReject)
-	// Where it cannot be shown, nobody gets in.
+	// Where it cannot be shown, the login is rejected.
 	dumb.expect(signIn("bob", ""), wire.AccessReject)
 
 	want := map[string]int{"approve_deny": 2, "wrong_password": 3, "primary_challenge": 0}

@@ -124,7 +124,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	s.silent()
 	s.send(r)
 	s.gets(r, wire.AccessAccept)
-	// And one for which nobody comes lets nobody in, also after one more restart.
+	// And one that no packet comes for accepts no login, also after one more restart.
 	s.start(signIn("alice", "192.0.2.2"))
 	ph.prompt()
 	p.awaitKept(1, 1)

@@ -107,7 +107,7 @@ func TestSpellingsFindTheUser(t *testing.T) {
 		for i := range sent {
 			switch {
 			case i >= len(own):
-				check(i, wire.AccessReject) // is nobody
+				check(i, wire.AccessReject) // is no user
 			case want == wire.AccessReject:
 				check(i, want)
 			}
@@ -176,7 +176,7 @@ func TestSpellingsShareTries(t *testing.T) {
 	phone.approve()
 	s.gets(first, wire.AccessAccept)
 	for _, user := range own[2:12] {
-		s.expect(signIn(user, nasSocket), wire.AccessAccept) // nobody is at the phone
+		s.expect(signIn(user, nasSocket), wire.AccessAccept) // no prompt is answered
 	}
 	var took time.Duration
 	for i, user := range own[12:17] {

@@ -50,7 +50,7 @@ type Actor struct {
 	Via  Door
 }
 
-// ErrNoActor means that nobody says who makes a change.
+// ErrNoActor means that a change does not say who makes it.
 var ErrNoActor = errors.New("a change must say who makes it, and by which door")
 
 // event begins the event of a change. The user may be the zero Name.

@@ -50,7 +50,7 @@ type ExplainedLogin struct {
 var ErrNoLookup = errors.New("its primary cannot look a user up without a password")
 
 // Explain tells which line of the plan decides the logins of a user at a client. It
-// asks the primary who that is, and nobody for a password or a second factor.
+// asks the primary who that is, and asks for no password or a second factor.
 // ErrNoLookup where the primary cannot tell.
 func (a *Admin) Explain(ctx context.Context, s SignIn, facts FactMaker, limits Limits) (*Explanation, error) {
 	if s.Client.Finder == nil {

@@ -17,7 +17,7 @@ type GroupKnower interface {
 }
 
 // UnknownGroup means that a primary does not know a group: a name that is misspelt
-// lets nobody in, or requires nothing.
+// allows no user, or requires nothing.
 type UnknownGroup struct {
 	Primary string
 	Group   mfa.Group
@@ -26,7 +26,7 @@ type UnknownGroup struct {
 
 func (e *UnknownGroup) Error() string {
 	if e.Group.IsZero() {
-		return strconv.Quote(e.Group.String()) + " is no name of a group: it holds for nobody"
+		return strconv.Quote(e.Group.String()) + " is no name of a group: it holds for no user"
 	}
 	return fmt.Sprintf("primary %s knows no group %s", e.Primary, strconv.Quote(text.Printable(e.Group.String(), MaxReason)))
 }

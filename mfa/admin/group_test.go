@@ -33,7 +33,7 @@ func TestCheckGroup(t *testing.T) {
 	}{
 		{"known", groups{names: []string{"staff"}}, "staff", ""},
 		{"unknown", groups{names: []string{"staff"}}, "stuff", `primary local knows no group "stuff"`},
-		{"no name", groups{}, " ", `"" is no name of a group: it holds for nobody`},
+		{"no name", groups{}, " ", `"" is no name of a group: it holds for no user`},
 		{"everyone", groups{}, "all_users", ""},
 		{"down", groups{down: true}, "stuff", ""},
 		{"cannot be asked", struct{}{}, "stuff", ""},

@@ -53,7 +53,7 @@ func TestResolve(t *testing.T) {
 	}{
 		{"its own name", []NameFinder{directory}, "anna", Resolved{Name: mfa.NameOf("anna")}, nil},
 		{"another name", []NameFinder{directory}, "anna@example.org", Resolved{Name: mfa.NameOf("anna")}, nil},
-		{"a name that nobody signs in with", []NameFinder{directory}, "bea@corp", Resolved{Name: mfa.NameOf("bea@corp")}, nil},
+		{"a name that no user signs in with", []NameFinder{directory}, "bea@corp", Resolved{Name: mfa.NameOf("bea@corp")}, nil},
 		{"nobody", []NameFinder{directory}, "ana", Resolved{}, ErrUnknownName},
 		{"nobody anywhere", []NameFinder{directory, other, gateway}, "ana", Resolved{}, ErrUnknownName},
 		{"of the second", []NameFinder{directory, other}, "carla", Resolved{Name: mfa.NameOf("carla")}, nil},

@@ -94,7 +94,7 @@ func TestDoor(t *testing.T) {
 	})
 }
 
-// TestDoorFull: where devices have all connections nobody comes in, and a place is
+// TestDoorFull: where devices have all connections no new one is taken, and a place is
 // free again once, however often a connection is closed.
 func TestDoorFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestConnectRate(t *testing.T) {
 }
 
 // TestDoorWaits: who comes when unknown callers have all their places, each within its
-// grace, waits for the first that is free, and pushes nobody out before.
+// grace, waits for the first that is free, and pushes none out before.
 func TestDoorWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newDoor(t, &door{limit: 10, unknownLimit: 2, addressLimit: 2})

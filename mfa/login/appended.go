@@ -86,7 +86,7 @@ func parseBase64(s string) (string, bool) {
 
 // codeOwner is the name under which the codes of the request's user are
 // registered, as far as it is known before the password is checked. A wrong
-// guess lets nobody in: the code is examined as the code of whom the primary names.
+// guess is not accepted: the code is examined as the code of whom the primary names.
 func codeOwner(ctx context.Context, r *mfa.Request) (mfa.Name, error) {
 	switch {
 	case r.Client.Namer != nil:

@@ -28,7 +28,7 @@ func (e *Engine) codesLocked(w *pendingLogin, user mfa.User) bool {
 
 // openDialog opens a login that an answer decides, and reports whether it may. A
 // dialog whose window was closed stays open until challenge_ttl, because nothing
-// tells so: the newest goes on, and the oldest that nobody has answered ends.
+// tells so: the newest goes on, and the oldest unanswered one ends.
 func (e *Engine) openDialog(ctx context.Context, w *pendingLogin, p waiter) bool {
 	// The user dialled again: the dialog of the first login is gone.
 	e.supersede(ctx, e.Pending.sameOrigin(w))

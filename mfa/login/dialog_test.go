@@ -279,7 +279,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			r.send(unsigned(r))
 			again := r.send(unsigned(r))
 			r.prompted(1).decides(nil)
-			ok(r, again) // by itself it gets nobody in
+			ok(r, again) // by itself it is not accepted
 			r.prompted(2).decides(mfa.ErrRejected)
 			if n := r.journal.count(mfa.ReasonApproveDeny); n != 1 {
 				t.Errorf("%d were accepted", n)
@@ -326,7 +326,7 @@ func (r *rig) forgivesNothing(t *testing.T) {
 	}
 }
 
-// A prompt whose packets the NAS has given up, and that nobody can join, ends for a
+// A prompt whose packets the NAS has given up, and that no request can join, ends for a
 // newer request of its origin: what the user approves is the request that lives.
 func TestDeadPrompt(t *testing.T) {
 	unsigned := func(r *rig) *mfa.Request {

@@ -71,7 +71,7 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 		l.Text = approved.text()
 	}
 	if err := r.Fits(&identity); err != nil && plan != mfa.PlanDeny {
-		plan, reason, l.Text = mfa.PlanDeny, mfa.ReasonReplyTooLong, err.Error() // before anybody is asked
+		plan, reason, l.Text = mfa.PlanDeny, mfa.ReasonReplyTooLong, err.Error() // before the user is asked
 		l.Plan, l.Reason = plan, reason
 	}
 	w := newPendingLogin(l, r.Client)
@@ -116,7 +116,7 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	return l
 }
 
-// end finishes a login that waits for nobody.
+// end finishes a login that waits for no user.
 func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outcome, reason mfa.Reason) {
 	w.waiters = []waiter{p}
 	e.Pending.settle(ctx, w, func() verdict {

@@ -139,7 +139,7 @@ func TestPasscode(t *testing.T) {
 	})
 }
 
-// A State is worth nothing to anybody but who got it, and another's request
+// A State is worth nothing but to its recipient, and another's request
 // does not use it up.
 func TestState(t *testing.T) {
 	tests := map[string]func(q *mfa.Request, r *rig){
@@ -428,7 +428,7 @@ func TestLoginIsPlainData(t *testing.T) {
 			if reflect.ValueOf(want).FieldByIndex(f.Index).IsZero() {
 				switch f.Name {
 				case "Wrong", "Rounds", "AskedGone": // none yet
-				case "Text": // only where nobody is asked
+				case "Text": // only where the user is not asked
 				case "Claimed", "HideClient", "HidePlace": // see TestHiddenFromDevices
 				default:
 					t.Errorf("the test sets no %s", f.Name)

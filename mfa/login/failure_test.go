@@ -10,7 +10,7 @@ import (
 )
 
 // TestFailures breaks each seam at each of its calls, by an error and by a
-// panic, in each way to sign in: nobody gets in without all of them, and the
+// panic, in each way to sign in: no login is accepted without all of them, and the
 // login ends.
 func TestFailures(t *testing.T) {
 	ways := map[string]func(r *rig){

@@ -14,7 +14,7 @@ import (
 )
 
 // rig is an engine on fakes. When its test ends it closes Pending and checks
-// what holds for every test: each request was replied to once, nobody got in
+// what holds for every test: each request was replied to once, no login was accepted
 // before an accept event of that login was on disk, every login has one event,
 // and nothing is left in the tables.
 type rig struct {
@@ -223,7 +223,7 @@ func (a *answer) check(r *rig) {
 	}
 }
 
-// primary knows the password "right" of everybody but nobody's name.
+// primary knows the password "right" of every user but no name.
 type primary struct {
 	mu     sync.Mutex
 	calls  int

@@ -16,7 +16,7 @@ func (tooLong) Fits(attributes []mfa.Attribute, _ *mfa.MSCHAPKeys) error {
 	return nil
 }
 
-// An Access-Accept that cannot be sent is not promised: nobody is asked, no code is
+// An Access-Accept that cannot be sent is not promised: the user is not asked, no code is
 // used up, and the trail says what the wire says.
 func TestReplyTooLong(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){

@@ -39,7 +39,7 @@ func TestGateway(t *testing.T) {
 				t.Error("the primary was asked to check a password")
 			}
 		},
-		"an address that nobody vouches for is claimed": func(t *testing.T, r *rig, c *mfa.Client) {
+		"an address without a voucher is claimed": func(t *testing.T, r *rig, c *mfa.Client) {
 			q := r.desktop(c, "alice")
 			q.EndUser = "203.0.113.7"
 			r.send(q)

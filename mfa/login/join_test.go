@@ -200,7 +200,7 @@ func TestJoinBounded(t *testing.T) {
 	})
 }
 
-// A passcode lets in who typed it. What joined waits for the device, which nobody
+// A passcode accepts the request that has it. What joined waits for the device, which nobody
 // has looked at.
 func TestJoinedByCode(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

@@ -179,7 +179,7 @@ func (w *pendingLogin) pushEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, no
 	return ev
 }
 
-// lapse ends a login whose challenge nobody answered, or whose approval nobody claimed.
+// lapse ends a login whose challenge was not answered, or whose approval was not claimed.
 func (w *pendingLogin) lapse(a *mfa.Approval, now time.Time) verdict {
 	ev := w.event(mfa.Reject, mfa.ReasonChallengeExpired, now)
 	if a != nil {

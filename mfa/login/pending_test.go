@@ -115,7 +115,7 @@ func TestOverloadBehindProxy(t *testing.T) {
 
 // TestStorm lets many users, and some who know their passwords, do everything
 // at once. The rig checks that each request has one reply, each login one event
-// and nobody got in before it; here the sums must add up too.
+// and no login was accepted before it; here the sums must add up too.
 func TestStorm(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestEntropy(t *testing.T) {
 	}
 }
 
-// While the server drains nobody new gets in, who needs no second factor neither:
+// While the server drains no new login is accepted, even without a second factor:
 // the NAS is to ask another server.
 func TestDrainedAcceptsNobodyNew(t *testing.T) {
 	for name, exempt := range map[string]func(r *rig){

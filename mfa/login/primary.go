@@ -29,7 +29,7 @@ func (e *Engine) primary(ctx context.Context, p *waiter) (identity mfa.Identity,
 	switch c := cred.(type) {
 	case mfa.Password:
 		if c == "" {
-			// Never to a primary: LDAP answers an empty password with a bind as nobody.
+			// Never to a primary: LDAP answers an empty password with an anonymous bind.
 			return mfa.Identity{}, "", &mfa.Decision{Reason: mfa.ReasonEmptyPassword}
 		}
 	case mfa.MSCHAPv2, mfa.NoCredential:

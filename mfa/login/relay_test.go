@@ -380,7 +380,7 @@ func TestRelayedState(t *testing.T) {
 	})
 }
 
-// TestRelayedFailures: what fails after the primary's questions lets nobody in.
+// TestRelayedFailures: a login that fails after the primary's questions is not accepted.
 func TestRelayedFailures(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"the directory": func(t *testing.T, r *rig) {

@@ -19,7 +19,7 @@ const (
 
 // memory holds approvals that spare the same user, at the same origin, another
 // prompt for a while (`remember`). It is lost at a restart, so that nothing on
-// disk lets anybody in. It may be used concurrently; its zero value is ready.
+// disk accepts a login. It may be used concurrently; its zero value is ready.
 type memory struct {
 	mu      sync.Mutex
 	origins map[string]*remembered // by join key

@@ -265,7 +265,7 @@ func TestNotRemembered(t *testing.T) {
 					r.send(q).wantWaits()
 					before++
 					r.prompted(before)
-					time.Sleep(2 * time.Minute) // nobody answers
+					time.Sleep(2 * time.Minute) // no answer
 				}
 			})
 		})

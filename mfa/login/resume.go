@@ -80,7 +80,7 @@ func (t *Pending) lose(ctx context.Context, w *pendingLogin) {
 	}
 	ev := w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())
 	ev.Method, ev.Text = w.promptMethod(), "the server was killed while this login waited"
-	ev.Factor, ev.Total = 0, 0 // nobody knows
+	ev.Factor, ev.Total = 0, 0 // not known
 	if t.Journal.Record(context.WithoutCancel(ctx), ev) == nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()

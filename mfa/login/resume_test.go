@@ -162,7 +162,7 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// What nobody could join ends with an event, and sends no prompt.
+// A prompt that no request could join ends with an event, and sends no prompt.
 func TestResumeEnds(t *testing.T) {
 	for name, change := range map[string]func(r *rig, k *mfa.OpenPrompt){
 		"time is over":             func(r *rig, _ *mfa.OpenPrompt) { time.Sleep(40 * time.Second) },

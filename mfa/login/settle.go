@@ -63,7 +63,7 @@ func (t *Pending) settle(ctx context.Context, w *pendingLogin, look func() verdi
 	t.publish(w, v.Decision)
 }
 
-// abort ends w in a panic, with a rejection: nobody would end it otherwise, and
+// abort ends w in a panic, with a rejection: nothing would end it otherwise, and
 // its user could not sign in any more. The deferred call holds where the journal is
 // what panics.
 func (t *Pending) abort(w *pendingLogin) {
@@ -158,7 +158,7 @@ func (t *Pending) keepUntil(w *pendingLogin, at time.Time) {
 	w.deadline = at
 }
 
-// Run ends what nobody answers until ctx ends. It is one goroutine's work.
+// Run ends what stays without an answer, until ctx ends. It is one goroutine's work.
 func (t *Pending) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -31,7 +31,7 @@ const (
 // errTriesBusy means that earlier tries of a key had no answer of the primary in time.
 var errTriesBusy = errors.New("other requests of this user wait for the primary")
 
-// unexamined is the rejection of a password that nobody looked at: too many wrong
+// unexamined is the rejection of a password that was not examined: too many wrong
 // ones came before it. It is an ErrRejected.
 type unexamined struct {
 	delay time.Duration

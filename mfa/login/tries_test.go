@@ -166,7 +166,7 @@ func TestGuessesAtOnce(t *testing.T) {
 				t.Errorf("%d were examined", r.primary.calls)
 			}
 			time.Sleep(maxRejectDelay)
-			r.send(r.request("bob")).want(mfa.Challenge, "") // nobody is locked out
+			r.send(r.request("bob")).want(mfa.Challenge, "") // no user is locked out
 		})
 	})
 	t.Run("all right", func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestWrongPasswordsSlowTheOrigin(t *testing.T) {
 			"the same origin":    func(q *mfa.Request) {},
 			"another user":       func(q *mfa.Request) { q.User, q.EndUser = mfa.NameOf("bob"), "203.0.113.66" },
 			"what may be forged": func(q *mfa.Request) { q.EndUser, q.Signed = "203.0.113.66", false },
-			"another client, of which nobody's address is known": func(q *mfa.Request) { q.EndUser, q.Client = "", r.newClient("mail", "mail") },
+			"another client, of which no user's address is known": func(q *mfa.Request) { q.EndUser, q.Client = "", r.newClient("mail", "mail") },
 		} {
 			q := r.wrong("alice")
 			change(q)
@@ -237,7 +237,7 @@ func TestWrongPasswordsSlowTheOrigin(t *testing.T) {
 				t.Errorf("%s: %d s", name, d)
 			}
 		}
-		r.send(r.request("alice")).wantWaits() // nobody is locked out
+		r.send(r.request("alice")).wantWaits() // no user is locked out
 	})
 }
 

@@ -156,7 +156,7 @@ func (f *File) checkPassword(ctx context.Context, user mfa.Name, password string
 		timed = f.standIn(user)
 	}
 	if timed == nil {
-		return mfa.Identity{}, errUnknownUser // an empty file has nobody to hide
+		return mfa.Identity{}, errUnknownUser // an empty file has no user to hide
 	}
 	right, err := f.match(ctx, timed.hash, password)
 	switch {
@@ -183,7 +183,7 @@ func (f *File) match(ctx context.Context, h hash, password string) (bool, error)
 
 func (f *File) checkMSCHAPv2(user mfa.Name, c mfa.MSCHAPv2) (mfa.Identity, error) {
 	u := f.users[user.Key()]
-	var h NT // of nobody: the same work for an unknown user
+	var h NT // of no user: the same work for an unknown user
 	hasNT := false
 	if u != nil {
 		h, hasNT = u.hash.(NT)

@@ -33,7 +33,7 @@ type Gate struct {
 	room int          // how many may wait
 
 	mu      sync.Mutex
-	free    int // slots; above 0 nobody waits
+	free    int // slots; above 0 none waits
 	waiting int
 	queues  []*gateQueue // of the clients that have someone waiting, by their turn
 }

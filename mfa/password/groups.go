@@ -24,7 +24,7 @@ func (f *File) GroupNames(context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(names)), nil
 }
 
-// HasGroup implements what File does: nobody has a group.
+// HasGroup implements what File does: no user has a group.
 func (n *None) HasGroup(context.Context, mfa.Group) (bool, error) { return false, nil }
 
 // GroupNames implements what File does.

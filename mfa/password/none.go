@@ -19,7 +19,7 @@ type NoneSettings struct {
 	CanonicalDomain string   `yaml:"canonical_domain" default:"" doc:"When set, methods, blocks and events know a user as NAME@canonical_domain, otherwise as NAME."`
 }
 
-// None checks no password and knows nobody: it is for an RD Gateway, which has
+// None checks no password and knows no user: it is for an RD Gateway, which has
 // checked the password itself, and says only how names are read. It is
 // immutable; its methods may be called concurrently. The zero None takes names as
 // they come.
@@ -102,7 +102,7 @@ func (n *None) namespace() string {
 }
 
 // Find implements mfa.IdentityFinder. It cannot tell an unknown user from a
-// known one, so that nobody that it returns is Known.
+// known one, so no user that it returns is Known.
 func (n *None) Find(_ context.Context, named mfa.Name) (mfa.Identity, error) {
 	user := named.String()
 	if !isName(user) {

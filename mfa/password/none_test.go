@@ -70,7 +70,7 @@ func TestNoneFind(t *testing.T) {
 	}
 }
 
-// Who is called like a user of another primary is nobody here.
+// Who is called like a user of another primary is no user here.
 func TestNoneTaken(t *testing.T) {
 	for _, n := range []*None{newNone("example.org", "EXAMPLE"), newNone(""), newNone("", "EXAMPLE")} {
 		n.Taken = func(name mfa.Name) bool { return strings.HasPrefix(name.String(), "alice") }

@@ -32,7 +32,7 @@ type Member interface {
 //
 // Only a name that a member does not have goes on to the next. A wrong password
 // ends it, or the namesake in the next directory could sign in for the user;
-// so does a member that gives no answer, because nobody knows then whose the
+// so does a member that gives no answer, because it is not known then whose the
 // name is.
 type Sequence []Member
 

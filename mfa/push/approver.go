@@ -38,7 +38,7 @@ var (
 )
 
 // ErrNoDevices is Push's answer for a user who has no device. It is not
-// mfa.ErrRejected: nobody was asked.
+// mfa.ErrRejected: the user was not asked.
 var ErrNoDevices = errors.New("no device is registered")
 
 // ErrBusy is Push's answer while there are MaxPrompts prompts.
@@ -54,7 +54,7 @@ const (
 type Approver struct {
 	Store      device.Store
 	MaxPrompts int // live at once; 0: 50,000
-	// Passkeys examines passkeys; nil: nobody does, and who has one cannot approve.
+	// Passkeys examines passkeys; nil: nothing does, and a device that has one cannot approve.
 	Passkeys device.PasskeyVerifier
 	// RequirePasskey keeps devices without a passkey from approving.
 	RequirePasskey bool
@@ -262,7 +262,7 @@ func (a *Approver) Decide(ctx context.Context, d device.Decision) (device.Decisi
 	if err != nil {
 		return device.DecisionResponse{}, err
 	}
-	// Before anybody learns what the number was worth, and before a wrong one counts.
+	// Before the caller learns what the number was worth, and before a wrong one counts.
 	if err := a.confirm(ctx, dev, live.User, d); err != nil {
 		return device.DecisionResponse{}, err
 	}

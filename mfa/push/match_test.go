@@ -156,7 +156,7 @@ func TestSurface(t *testing.T) {
 	}
 }
 
-// TestSurfaceIsSigned: nobody on the way turns a notification into the app.
+// TestSurfaceIsSigned: no attacker on the way turns a notification into the app.
 func TestSurfaceIsSigned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -82,7 +82,7 @@ var (
 	_ mfa.Connector = (*Ntfy)(nil)
 )
 
-// OpenNtfy makes an Ntfy. It asks nobody: the first prompt does.
+// OpenNtfy makes an Ntfy. It sends nothing: the first prompt does.
 func OpenNtfy(s *NtfySettings, p ProviderParts) (*Ntfy, error) {
 	key, err := p.ReadSecret(s.TopicKeyFile)
 	if err != nil {

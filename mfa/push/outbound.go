@@ -96,7 +96,7 @@ type message struct {
 
 // sendPrompt sends m, a prompt for a user, so that it arrives at most once: again
 // only where the server cannot have acted on it, because nothing was sent or it
-// said so itself. errUnanswered: nobody knows.
+// said so itself. errUnanswered: not known.
 func (o *outbound) sendPrompt(ctx context.Context, m message) error {
 	wait := retryAfter
 	for try := 1; ; try++ {

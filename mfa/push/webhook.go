@@ -75,7 +75,7 @@ var (
 	_ mfa.Connector = (*Webhook)(nil)
 )
 
-// OpenWebhook makes a Webhook. It asks nobody: the first prompt does.
+// OpenWebhook makes a Webhook. It sends nothing: the first prompt does.
 func OpenWebhook(s *WebhookSettings, p ProviderParts) (*Webhook, error) {
 	secret, err := p.ReadSecret(s.SecretFile)
 	if err != nil {

@@ -265,7 +265,7 @@ func FuzzWebhookAnswer(f *testing.F) {
 	})
 }
 
-// TestProviderTLS: a server with a certificate of nobody's is refused, unless
+// TestProviderTLS: a server with a certificate of no known authority is refused, unless
 // ca_file names it.
 func TestProviderTLS(t *testing.T) {
 	t.Parallel()

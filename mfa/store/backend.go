@@ -118,6 +118,6 @@ type keyholder interface {
 	WebPushKey(ctx context.Context) ([]byte, error)
 	// KeysInUse are the ids of the keys that something is sealed with.
 	KeysInUse(ctx context.Context) ([]byte, error)
-	// Exclusive calls f while nobody, in this process or another, can seal anything.
+	// Exclusive calls f while nothing, in this process or another, can seal anything.
 	Exclusive(ctx context.Context, f func() error) error
 }

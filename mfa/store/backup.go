@@ -36,7 +36,7 @@ func (s *Store) Verify(ctx context.Context) (err error) {
 // Clash is a user who was several before names had a form.
 type Clash struct {
 	User   mfa.Name
-	Others []string // keys whose methods and blocks count for nobody
+	Others []string // keys whose methods and blocks count for no user
 }
 
 // Clashes returns the users whose names were kept apart and are one.
@@ -44,7 +44,7 @@ func (s *Store) Clashes(ctx context.Context) (list []Clash, err error) {
 	defer wrap(&err, "store: names")
 	odd, err := s.db.OddKeys(ctx)
 	for form, keys := range odd {
-		if form != "" { // no name at all: it is in nobody's way
+		if form != "" { // no name at all: it blocks no other name
 			list = append(list, Clash{mfa.NameOf(form), keys})
 		}
 	}

@@ -144,7 +144,7 @@ func TestBypassOverRestarts(t *testing.T) {
 	}
 }
 
-// A running server counts with a clock that nobody sets: neither does a bypass
+// A running server counts with the monotonic clock: neither does a bypass
 // last longer when the clock of the machine goes back, nor does it end at once.
 func TestBypassClockBack(t *testing.T) {
 	dir, clock := t.TempDir(), newWallClock()

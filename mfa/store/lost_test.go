@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A database that was lost must not be taken for a new one, in which nobody has
+// A database that was lost must not be taken for a new one, in which no user has
 // a second factor.
 func TestLostDatabase(t *testing.T) {
 	for name, lose := range map[string]func(string) error{

@@ -41,7 +41,7 @@ func older(t *testing.T, s *Store, keys map[string]string) {
 var keyedTables = [...]string{"users", "tokens", "devices", "push_blocks"}
 
 // TestReform: what is stored under an odd key is under the form afterwards, and its
-// secret opens; where two users have one form nothing is merged, and nobody gets in.
+// secret opens; where two users have one form nothing is merged, and no login is accepted.
 func TestReform(t *testing.T) {
 	dir, ctx := t.TempDir(), context.Background()
 	s := openCommand(t, dir)

@@ -56,7 +56,7 @@ type Options struct {
 	MaxSize int64
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
-	// Tick is a clock that nobody sets; nil: the monotonic one of time.Now.
+	// Tick is a clock that is never set; nil: the monotonic one of time.Now.
 	Tick func() time.Time
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Tokens implements otp.Store. A secret that does not open is an error: the
-// login fails, and counts against nobody.
+// login fails, and counts against no user.
 func (s *Store) Tokens(ctx context.Context, user mfa.Name) (_ []otp.Token, err error) {
 	defer wrap(&err, "store: tokens")
 	var list []otp.Token

@@ -37,7 +37,7 @@ func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscripti
 	if !s.opt.Server {
 		return ErrNotServer
 	}
-	s.wmu.Lock() // nobody replaces accounts meanwhile
+	s.wmu.Lock() // accounts are not replaced meanwhile
 	defer s.wmu.Unlock()
 	has, err := s.Device(ctx, id)
 	if err != nil {

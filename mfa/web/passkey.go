@@ -75,7 +75,7 @@ func NewPasskeys(id, origin string, st PasskeyStore) (*Passkeys, error) {
 
 func offerOver(s webauthn.SessionData, now time.Time) bool { return s.Expires.Before(now) }
 
-// registers reports whether devices may register passkeys; for nil nobody may.
+// registers reports whether devices may register passkeys; for nil none may.
 func (p *Passkeys) registers() bool { return p != nil && p.Registers }
 
 // algorithms are what authenticators sign with, in the order of preference: that
@@ -140,8 +140,8 @@ func (p *Passkeys) register(ctx context.Context, d device.Device, body []byte) (
 	if err != nil {
 		return device.Passkey{}, bad(err)
 	}
-	// Nobody looks at who made an authenticator, and what the certificates of a
-	// statement name is not to be fetched: without them (§5.1.3, step 24, "none").
+	// The maker of an authenticator is not checked, and what the certificates of a
+	// statement name must not be fetched: without them (§5.1.3, step 24, "none").
 	object := parsed.Response.AttestationObject
 	if _, certified := object.AttStatement["x5c"]; certified || object.Format != "none" && object.Format != "packed" {
 		return device.Passkey{}, fmt.Errorf("%w: it comes with an attestation that was not asked for", device.ErrBadPasskey)

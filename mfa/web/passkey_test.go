@@ -257,7 +257,7 @@ func TestPasskeyDecisions(t *testing.T) {
 			}
 		})
 	}
-	// Without the passkey nobody learns whether a number is right, or uses up the one try.
+	// Without the passkey a caller does not learn whether a number is right, or uses up the one try.
 	wrong := approve
 	wrong.Number = "24"
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, wrong, nil), sign: "anna1"}); b.Code != "passkey_required" {
@@ -327,9 +327,9 @@ func TestPasskeyPolicy(t *testing.T) {
 	}{
 		{"none, and none is needed", false, false, true, "", false, ""},
 		{"none, and it is needed", false, true, true, "passkey_required", false, "passkey_required"},
-		{"none, needed, and nobody checks them", false, true, false, "passkey_required", false, "passkey_required"},
+		{"none, needed, and they are not checked", false, true, false, "passkey_required", false, "passkey_required"},
 		{"one", true, false, true, "", true, "passkey_required"},
-		{"one, and nobody checks them any more", true, false, false, "no_passkeys", true, "passkey_required"},
+		{"one, and they are checked no longer", true, false, false, "no_passkeys", true, "passkey_required"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)

@@ -77,7 +77,7 @@ func unchanged(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// renew reads the file again where it was replaced. Nobody waits for it.
+// renew reads the file again where it was replaced. No request waits for it.
 func (p *Places) renew() {
 	if !p.mu.TryLock() {
 		return

@@ -50,10 +50,10 @@ func RunStore(t *testing.T, open func(t *testing.T) Store, reopen func(t *testin
 
 func testEmpty(t *testing.T, s Store) {
 	if got, err := s.Tokens(t.Context(), mfa.NameOf("nobody")); err != nil || len(got) != 0 {
-		t.Errorf("Tokens of nobody: got %d tokens, error %v; want none", len(got), err)
+		t.Errorf("Tokens of an unknown user: got %d tokens, error %v; want none", len(got), err)
 	}
 	if got := s.Forms(mfa.NameOf("nobody")); got != (otp.Forms{}) {
-		t.Errorf("Forms of nobody: got %+v; want the zero Forms", got)
+		t.Errorf("Forms of an unknown user: got %+v; want the zero Forms", got)
 	}
 }
 

@@ -32,7 +32,7 @@ func (pap) Credential(_ Client, r *wire.Request, secret *wire.Secret) (mfa.Crede
 	}
 	if r.State != nil && bytes.ContainsFunc(plain, unicode.IsControl) {
 		// What pam_radius sends where the user cancels: with this secret the challenge
-		// before it was read, and nobody has typed it.
+		// before it was read, and it was not typed.
 		return errAnswerText, nil
 	}
 	if !r.Signed {

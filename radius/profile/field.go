@@ -68,7 +68,7 @@ func first(p []byte, fields []Field) (Field, []byte) {
 }
 
 // AppendEndUser appends the text of the end-user field of packet. What is not text
-// names nobody: two such values must not look alike.
+// names no user: two such values must not look alike.
 func (p *Profile) AppendEndUser(b, packet []byte, authentic bool) []byte {
 	f, v := first(packet, p.EndUser)
 	if f.binary || p.PortInEndUser {

@@ -108,7 +108,7 @@ var profiles = []*Profile{
 		Quirks: []string{
 			"The plugins take an Access-Challenge for a failure. static-challenge in the client's profile sends the passcode beside the password (SCRV1).",
 			"A session is authenticated anew each hour (reneg-sec): set auth-gen-token on the server.",
-			"While the plugin waits for a push all other logins wait, without useauthcontrolfile=true all tunnels too. openvpn-plugin-auth-pam with deferred_auth_pam and pam_radius (profile pam) stops nobody.",
+			"While the plugin waits for a push all other logins wait, without useauthcontrolfile=true all tunnels too. openvpn-plugin-auth-pam with deferred_auth_pam and pam_radius (profile pam) stops no other login.",
 		},
 	},
 	{

@@ -30,7 +30,7 @@ func (u *Primary) Connect(ctx context.Context) error {
 }
 
 // connect asks one server with a Status-Server and, where that gets no valid
-// answer, with a login of nobody: NPS does not know the first, and FreeRADIUS
+// answer, with a login of no user: NPS does not know the first, and FreeRADIUS
 // before 3.2.5 does not sign the answer.
 func (s *server) connect(ctx context.Context) error {
 	err := s.askStatus(ctx, connectLimit)
@@ -46,7 +46,7 @@ func (s *server) connect(ctx context.Context) error {
 		return s.explain("access-request", err)
 	case r.Code == wire.AccessAccept:
 		return &mfa.ConnectError{Server: "radius " + s.address, Step: "access-request",
-			Err:  errors.New("it accepts a user that nobody has made, with any password"),
+			Err:  errors.New("it accepts a user that does not exist, with any password"),
 			Hint: "a server that accepts everyone must not be a primary"}
 	}
 	return nil

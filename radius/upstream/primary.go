@@ -24,7 +24,7 @@ import (
 // servers; logins that still have it then go on.
 type Primary struct {
 	// Taken, if it is set before the first Check, tells which names belong to users
-	// of another primary: nobody gets in here under such a name.
+	// of another primary: no user gets in here under such a name.
 	Taken func(name mfa.Name) bool
 
 	servers       []*server

@@ -224,7 +224,7 @@ func TestUpstreamRejects(t *testing.T) {
 }
 
 // TestUpstreamMSCHAPWithoutProof: an Accept that does not prove that the server
-// knows the password accepts nobody.
+// knows the password is not taken as an accept.
 func TestUpstreamMSCHAPWithoutProof(t *testing.T) {
 	for _, success := range []string{"", "\x07", "\x07S=0123", "\x07S=" + strings.Repeat("g", 40), strings.Repeat("A", 43)} {
 		h := newHome(t)
@@ -293,7 +293,7 @@ func TestUpstreamChallenge(t *testing.T) {
 		t.Error("an answer went to a server that has not asked")
 	}
 	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), &mfa.PrimaryChallenge{}, "246", nil); err == nil || errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("challenge of nobody: %v", err)
+		t.Errorf("a challenge of no user: %v", err)
 	}
 	moved, _ := upstreamOf(t, nil, other) // after a reload without the first server
 	if _, err = moved.Continue(t.Context(), mfa.NameOf("alice"), second, "246", nil); err == nil || errors.Is(err, mfa.ErrRejected) {

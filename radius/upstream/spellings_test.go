@@ -43,7 +43,7 @@ func (*windows) fold(name string) string {
 	}, norm.NFKD.String(strings.TrimRight(name, " "))))
 }
 
-// account is who signs in with a name, "" where that is nobody.
+// account is who signs in with a name, "" where that is no user.
 func (w *windows) account(name string) string {
 	name = w.fold(name)
 	if domain, user, ok := strings.Cut(name, `\`); ok {
@@ -125,7 +125,7 @@ func testSpellingsUpstream(t *testing.T, w *windows, change func(*Settings)) {
 				accepted++
 				users.Is(account, typed, id.Name)
 				if errors.As(errWrong, &wrong); wrong == nil {
-					t.Errorf("%q: a wrong password counts for nobody", typed)
+					t.Errorf("%q: got a wrong password that counts for no user; want it counted", typed)
 				} else if !w.says {
 					users.Is(account, typed, wrong.User)
 				}

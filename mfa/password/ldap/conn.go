@@ -144,7 +144,7 @@ func outcome(err error) error {
 // policy of the directory restricts.
 func (c *conn) bind(ctx context.Context, dn, password string) error {
 	if dn == "" || password == "" {
-		// RFC 4513 §5.1.2: the server would say yes to nobody in particular.
+		// RFC 4513 §5.1.2: the server would accept an anonymous bind.
 		return errors.New("internal error: an LDAP bind without a name or a password")
 	}
 	// draft-behera-ldap-password-policy: without this control OpenLDAP does not

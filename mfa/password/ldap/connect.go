@@ -183,7 +183,7 @@ func (p *Primary) hint(s *server, failed *stepError) string {
 	case result != nil && (result.code == codeOperations || result.code == codeStrongAuth):
 		return "the directory wants a bind before a search: set bind_dn"
 	case errors.Is(failed.err, errNobody):
-		return "either base_dn, filter or login_attribute names nobody, or " + who + " may not read users"
+		return "either base_dn, filter or login_attribute names no user, or " + who + " may not read users"
 	}
 	return "the server did not answer a search: see its log"
 }

@@ -294,7 +294,7 @@ func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
 	}
 	for _, domain := range []string{"OTHER", "other.example.org"} {
 		if err := check(domain, passwordtest.Alice, d.Password); !errors.Is(err, mfa.ErrRejected) {
-			t.Errorf("alice of %s, whom nobody knows: %v", domain, err)
+			t.Errorf("alice of %s, which is unknown: got %v; want mfa.ErrRejected", domain, err)
 		}
 	}
 	if err := check(d.Realm, "nobody", d.Password); !errors.Is(err, mfa.ErrRejected) {

@@ -307,7 +307,7 @@ func TestLDAPConnect(t *testing.T) {
 		{"wrong base_dn", func(c *ldap.Settings) { c.BaseDN = "dc=example,dc=com" }, "search", "base_dn"},
 		{"no right", func(c *ldap.Settings) { c.BaseDN = "ou=hidden," + passwordtest.SlapdBase }, "search", "may not see it"},
 		{"wrong group_base_dn", func(c *ldap.Settings) { c.GroupBaseDN = "ou=gruops," + passwordtest.SlapdBase }, "search", "group_base_dn"},
-		{"nobody", func(c *ldap.Settings) { c.LoginAttribute = "employeeNumber" }, "search", "names nobody"},
+		{"nobody", func(c *ldap.Settings) { c.LoginAttribute = "employeeNumber" }, "search", "names no user"},
 		{"anonymous", func(c *ldap.Settings) { c.BindDN, c.BindPassword = "", "" }, "search", "bind_dn is not set"},
 	} {
 		set := settings(s)

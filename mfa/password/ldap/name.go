@@ -16,7 +16,7 @@ import (
 var errDomain = fmt.Errorf("%w: of a domain that is not among its domains", errNoUser)
 
 // parseLogin splits a name that may be one of this directory. Names with
-// control characters or without a user are nobody's.
+// control characters or without a user part belong to no user.
 func (s *Settings) parseLogin(name string) (text.LoginName, error) {
 	if len(name) > password.MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return text.LoginName{}, errNoUser

@@ -140,7 +140,7 @@ func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 	if !ok {
 		return mfa.Identity{}, errNotPAP
 	}
-	// An empty password would be a bind as nobody, which succeeds. What follows a
+	// An empty password would be an anonymous bind, which succeeds. What follows a
 	// NUL, and what is not UTF-8, some server may drop or replace.
 	if secret == "" || len(secret) > password.MaxPassword || strings.IndexByte(string(secret), 0) >= 0 || !utf8.ValidString(string(secret)) {
 		return mfa.Identity{}, password.ErrWrongPassword

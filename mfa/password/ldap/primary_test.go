@@ -324,7 +324,7 @@ func TestLDAPFindName(t *testing.T) {
 	for _, tt := range []struct {
 		settings    ldap.Settings
 		name        string
-		typed, call string // what FindName and FindNamed return; empty: nobody
+		typed, call string // what FindName and FindNamed return; empty: no user
 	}{
 		{plain, "alice", "alice", "alice"},
 		{plain, "AL", "alice", ""},
@@ -397,7 +397,7 @@ func TestLDAPAliases(t *testing.T) {
 	}
 }
 
-// TestLDAPGroupsByDN: a list may name the DN of a group, which nobody can make a
+// TestLDAPGroupsByDN: a list may name the DN of a group, which a user cannot make a
 // second time; an entry that is only called like it is another group.
 func TestLDAPGroupsByDN(t *testing.T) {
 	s := startSlapd(t)

@@ -52,7 +52,7 @@ func (w *wrongHashes) learn(user mfa.Name, wrong string, err error, now time.Tim
 // where that is none of the wrong ones.
 func (w *wrongHashes) refuses(of, sent mfa.Name, c mfa.MSCHAPv2, now time.Time) error {
 	w.mu.Lock()
-	list, _ := w.of.Get(of.Key(), now) // nobody writes to it
+	list, _ := w.of.Get(of.Key(), now) // read-only
 	w.mu.Unlock()
 	for _, wrong := range list {
 		if now.Before(wrong.until) && subtle.ConstantTimeCompare(wrong.hash.Response(responseName(sent, c), c), c.NTResponse[:]) == 1 {

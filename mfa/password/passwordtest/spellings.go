@@ -107,7 +107,7 @@ type Finder interface {
 	Check(ctx context.Context, user mfa.Name, cred mfa.Credential) (mfa.Identity, error)
 }
 
-// Spelled asks the primary for a spelling of an account, "" where it is nobody's, in
+// Spelled asks the primary for a spelling of an account, "" where it is no user's, in
 // each of its ways, and reports whether it lets it in.
 func (o *OneUser) Spelled(l Finder, account, typed, password, wrongPassword string) bool {
 	o.t.Helper()

@@ -98,7 +98,7 @@ func (w *Checker) Check(ctx context.Context, domain, account, name string, c mfa
 }
 
 // Connect asks about an account that cannot exist: the domain's no shows that
-// helper, winbind and domain controller work, and it counts against nobody.
+// helper, winbind and domain controller work, and it counts against no user.
 func (w *Checker) Connect(ctx context.Context) error {
 	_, err := w.ask(ctx, questionOf("", "radmatch?check", make([]byte, 8), make([]byte, 24)))
 	failed := &mfa.ConnectError{Server: w.program, Step: "domain", Err: err,

@@ -35,7 +35,7 @@ type Options struct {
 }
 
 // Sender notifies phones: it sends messages to the push services of browsers (RFC
-// 8030). A service that hangs or refuses holds up nobody: what waits for one is
+// 8030). A service that hangs or refuses blocks no other: what waits for one is
 // bounded, waits for no other, and ends with its prompt. Its methods may be
 // called concurrently.
 type Sender struct {
@@ -166,7 +166,7 @@ func (w *Sender) work(ctx context.Context, l *serviceQueue) {
 }
 
 // Notify sends the message of a prompt to every device that has subscribed, once
-// each. It waits for nothing. stop ends what is not yet sent. A nil Sender notifies nobody.
+// each. It waits for nothing. stop ends what is not yet sent. A nil Sender notifies no device.
 func (w *Sender) Notify(ctx context.Context, p *mfa.Prompt, devices []device.Device) (stop context.CancelFunc) {
 	stop = func() {}
 	if w == nil || p.Resumed { // it was notified before the server's restart

@@ -39,7 +39,7 @@ func (v *Serving) Holds(network, address string) bool {
 	return false
 }
 
-// Announce writes v down for commands. It is advice: after a crash nobody believes it.
+// Announce writes v down for commands. It is advice: after a crash it is not believed.
 func Announce(dir string, v Serving) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -163,7 +163,7 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			return nil, err
 		}
 	}
-	// What reform has left under another key counts for nobody.
+	// What reform has left under another key counts for no user.
 	maps.DeleteFunc(found, func(user string, _ *record.Account) bool { return mfa.NameOf(user).Key().String() != user })
 	return found, nil
 }

@@ -17,7 +17,7 @@ var keyed = [...]string{"users", "tokens", "devices", "push_blocks"}
 
 // reform brings the keys of users into their form, once: before, a key was the name
 // in lower case. Two users who now have one form are not made one: what is under
-// the other keys counts for nobody, and the user is blocked until an operator has
+// the other keys counts for no user, and the user is blocked until an operator has
 // looked.
 func (d *DB) reform(ctx context.Context) error {
 	const done = `SELECT value FROM meta WHERE key = 'names'`
@@ -82,7 +82,7 @@ func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []str
 		}
 	}
 	if form == "" {
-		return nil // no name at all: nobody can sign in by it
+		return nil // no name at all: no user can sign in with it
 	}
 	name := mfa.NameOf(form)
 	_, err := tx.ExecContext(ctx, `INSERT INTO users (user, name, blocked) VALUES (?, ?, 1) ON CONFLICT (user) DO UPDATE SET blocked = 1`, form, name.String())
@@ -95,7 +95,7 @@ func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []str
 			return err
 		}
 	}
-	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they count for nobody now, and go with `radmatch user unblock`", strings.Join(had, ", "))
+	text := fmt.Sprintf("blocked: %s, which directories take for the same name, had methods or blocks apart; they are not used now, and go with `radmatch user unblock`", strings.Join(had, ", "))
 	return d.insertAdmin(ctx, tx, mfa.Event{Origin: mfa.Origin{User: name}, Details: mfa.Details{Text: text, Operator: "radmatch"}})
 }
 
