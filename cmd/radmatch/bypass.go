@@ -28,14 +28,15 @@ func (a *app) bypassCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "bypass",
-		Short: "Spare a group or a user the second factor for a time, in an emergency",
+		Short: "Let a group or a user sign in without a second factor for a time",
 		Long: `bypass lets one user, or the members of one group, sign in with the password only, for
-at most 24 hours: for the day on which the second factor is out of order. It ends by
-itself. Each such login has the reason "bypass" in the audit trail, the bypass itself an
-event with your name; the log repeats it every 5 minutes and "radmatch check" shows it.
+at most 24 hours, for the day on which the second factor is out of order. It ends by
+itself. Each such login has the reason "bypass" in the audit trail, and the bypass is an
+event with your name. The log repeats it every 5 minutes, and "radmatch check" shows it.
 
-The password is still checked, and who is blocked, disabled or in none of the groups that
-the client allows stays out. A bypass wins over "require" in the configuration.`,
+The password is still checked. Users who are blocked, disabled or in none of the groups
+that the client allows are still rejected. A bypass wins over "require" in the
+configuration.`,
 		Example: "  radmatch bypass --group staff --for 30m --reason \"push service is down, INC-4711\"\n" +
 			"  radmatch bypass --group staff --client vpn --for 2h --reason \"phones without network\"\n" +
 			"  radmatch bypass --user anna --client rdg --for 8h --reason \"lost phone, INC-4712\"\n" +
@@ -50,7 +51,7 @@ the client allows stays out. A bypass wins over "require" in the configuration.`
 		},
 	}
 	c.Flags().StringVar(&group, "group", "", "the group whose members need no second factor")
-	c.Flags().StringVar(&user, "user", "", "the user who needs none, in place of a group")
+	c.Flags().StringVar(&user, "user", "", "the user who needs no second factor, instead of a group")
 	a.literalFlag(c)
 	jsonFlag(c, &asJSON)
 	c.Flags().StringVar(&b.Client, "client", "", "only at this client")
@@ -67,7 +68,7 @@ func (a *app) bypassListCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "list",
-		Short:   "Show the bypasses that are in force",
+		Short:   "List the bypasses in force",
 		Example: "  radmatch bypass list\n  radmatch bypass list --json",
 		Args:    exactArgs(0, "radmatch bypass list"),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -25,16 +25,16 @@ func (a *app) clientsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "clients",
-		Short: "Show the RADIUS clients: packets, latency, who signs, how long they wait",
-		Long: `What the server has counted for each client since it started, and the addresses
+		Short: "Show the RADIUS clients: packets, latency, signed requests, NAS timeout",
+		Long: `Show what the server has counted for each client since it started, and the addresses
 that have signed a request. With require_message_authenticator: auto an unsigned
 request from such an address is refused, until "clients unlatch" forgets it.
 
-A client behind another has a line of its own. What that one counts as PACKETS has
-those of both, and its signing is of both.
+A client behind another has a line of its own. The PACKETS and signed requests of the
+other one are those of both.
 
-NAS TIMEOUT is how long the client waits for an answer as radmatch reckons: its
-nas_timeout in the configuration, else its profile's; - where neither says it.`,
+NAS TIMEOUT is how long the client waits for an answer: its nas_timeout in the
+configuration, or the one of its profile; - if neither has one.`,
 		Example: "  radmatch clients\n  radmatch clients --json\n  radmatch clients unlatch vpn 203.0.113.10",
 		Args:    rangeArgs(0, 0, "radmatch clients"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clients(cmd.Context(), asJSON) },
@@ -209,7 +209,7 @@ func (a *app) clientsUnlatchCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "unlatch NAME [ADDR]",
-		Short: "Forget that a client, or one of its addresses, has signed",
+		Short: "Accept unsigned requests from a client or one of its addresses again",
 		Long: `With require_message_authenticator: auto, an address that has once signed a request
 is refused when it does not sign. Unlatch it after the client was replaced by one
 that cannot sign. Until it signs again, forged answers can be passed off on it.`,

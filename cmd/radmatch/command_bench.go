@@ -10,8 +10,8 @@ func (a *app) benchCommand() *cobra.Command {
 	b := bench{}
 	c := &cobra.Command{
 		Use:   "bench [ADDR]",
-		Short: "Load a server with logins and report rates and latencies",
-		Long: `bench keeps a number of logins in flight against any RADIUS server. Mode totp is
+		Short: "Load a server with logins; report rates and latencies",
+		Long: `bench keeps a number of logins in flight against any RADIUS server. Mode totp sends
 Access-Request with the password, Access-Challenge, Access-Request with the TOTP
 code, Access-Accept. Mode password is only the first of these. Mode push opens --logins
 logins at once and counts those that wait for --duration without an answer. Mode status

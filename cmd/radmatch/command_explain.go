@@ -14,9 +14,9 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "Show which line of the plan applies to a user, and why",
 		Long: `explain says what would happen to a login of USER after the right password: for each
 client and each way to send the password, which line of the plan decides and which lines
-before it do not hold, and what the Access-Accept would carry. It sends nothing and asks
-nobody. --from is the address of the user as a signed request would bring it; without, it
-is not known.`,
+before it do not apply, and what the Access-Accept would carry. It sends no request and
+no prompt. --from is the address of the user, as a signed request would carry it; without
+--from it is not known.`,
 		Example: "  radmatch explain alice\n  radmatch explain alice --client vpn --from 198.51.100.7",
 		Args:    exactArgs(1, "radmatch explain USER"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -30,7 +30,7 @@ is not known.`,
 		},
 	}
 	c.Flags().StringVar(&f.client, "client", "", "only this client")
-	c.Flags().StringVar(&f.from, "from", "", "the address that the user comes from")
+	c.Flags().StringVar(&f.from, "from", "", "the address of the user")
 	jsonFlag(c, &f.json)
 	return c
 }

@@ -11,8 +11,8 @@ func (a *app) loginCommand() *cobra.Command {
 configuration and shows each round. It needs a client whose addresses hold this
 machine's, because the server knows its clients by address.
 
-The password is asked for on the terminal. Where standard input is no terminal,
-its first line is the password, and each further line answers a challenge.
+The password is asked for on the terminal. If standard input is not a terminal, its
+first line is the password, and each further line answers a challenge.
 
 Exit codes: 0 accepted, 4 rejected, 5 no answer.`,
 		Example: "  radmatch login alice\n  printf 'password\\n123456\\n' | radmatch login alice\n  radmatch login alice --mschapv2",
@@ -26,11 +26,11 @@ Exit codes: 0 accepted, 4 rejected, 5 no answer.`,
 			return l.run(c.Context(), a.streams, cfg)
 		},
 	}
-	c.Flags().StringVar(&l.client, "client", "", "the client to be; its addresses must hold this machine's")
+	c.Flags().StringVar(&l.client, "client", "", "the client to act as; its addresses must include this machine's")
 	c.Flags().StringVar(&l.server, "server", "", "address of the server, HOST:PORT (default: the first of listen.radius)")
 	c.Flags().StringVar(&l.endUser, "from", "", "Calling-Station-Id to send (default: the address it sends from)")
 	c.Flags().BoolVar(&l.stdin, "password-stdin", false, "read password and answers from standard input, even from a terminal")
 	jsonFlag(c, &l.json)
-	c.Flags().BoolVar(&l.mschap, "mschapv2", false, "prove the password by MS-CHAPv2 in place of PAP")
+	c.Flags().BoolVar(&l.mschap, "mschapv2", false, "prove the password by MS-CHAPv2 instead of PAP")
 	return c
 }

@@ -53,12 +53,12 @@ func (a *app) phoneWatchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch",
 		Short: "Show sign-in requests and answer them",
-		Long: `Show each sign-in request and ask what to answer, or answer all of them alike.
+		Long: `Show each sign-in request and ask how to answer it, or answer all of them the same way.
 A request that needs a number is never approved without the right one; a wrong
 number denies it.
 
-With --once the exit code tells how the request ended: 0 as asked, 4 not
-approved for want of the right number, 5 withdrawn before it was answered.`,
+With --once the exit code says how the request ended: 0 as asked, 4 not approved
+because the number was missing or wrong, 5 withdrawn before it was answered.`,
 		Example: "  radmatch phone watch\n  radmatch phone watch --approve --once\n  radmatch phone watch --number 42 --once",
 		Args:    rangeArgs(0, 0, "radmatch phone watch --help"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,7 +80,7 @@ approved for want of the right number, 5 withdrawn before it was answered.`,
 	f.BoolVar(&o.notMe, "not-me", false, "report every request as someone else's")
 	f.StringVar(&o.number, "number", "", "approve with this `number`")
 	f.BoolVar(&o.once, "once", false, "end after the first request")
-	f.BoolVar(&poll, "poll", false, "ask every 3 s in place of the event stream")
+	f.BoolVar(&poll, "poll", false, "ask every 3 s instead of using the event stream")
 	f.StringVar(&state, "state", "", "file of the device's key (default ~/.config/radmatch/phone.json)")
 	return c
 }

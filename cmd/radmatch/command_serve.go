@@ -8,8 +8,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Long: `serve runs until SIGTERM or SIGINT, then lets waiting logins end for at most 25 s.
-SIGHUP reads the configuration and the users again; where they are broken, the old
-ones stay and the log says so. Addresses, data_dir and limits need a restart.`,
+SIGHUP reads the configuration and the users again; if they are broken, the old ones
+stay and the log says so. Addresses, data_dir and limits need a restart.`,
 		Example: "  radmatch serve -c /etc/radmatch/radmatch.yaml",
 		Args:    exactArgs(0, "radmatch serve -c FILE"),
 		RunE: func(c *cobra.Command, _ []string) error {

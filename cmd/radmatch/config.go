@@ -12,7 +12,7 @@ import (
 func (a *app) configCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "config",
-		Short:   "What radmatch.yaml may say",
+		Short:   "Show the configuration reference",
 		Example: "  radmatch config describe\n  radmatch config profiles\n  radmatch config schema >radmatch.schema.json",
 	}
 	c.AddCommand(a.describeCommand(), a.schemaCommand(), a.profilesCommand())

@@ -34,10 +34,9 @@ func (a *app) deviceInviteCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "invite USER",
 		Short: "Make a link that enrols one device",
-		Long: `Make a link, and its QR code, that enrols one device of USER. It works once. Who
-has it is USER as far as push goes: hand it over as carefully as a password. It takes
-the place of an older one of USER that was not used; "user block" and the removal of
-a device end it too.`,
+		Long: `Make a link, and its QR code, that enrols one device of USER. It works once. Anyone who
+has it can approve as USER: hand it over as carefully as a password. It replaces an
+unused older link of USER; "user block" and the removal of a device end it too.`,
 		Example: "  radmatch device invite anna\n  radmatch device invite anna --lifetime 1h",
 		Args:    rangeArgs(1, 1, "radmatch device invite USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -149,7 +148,7 @@ func (a *app) listDevices(ctx context.Context, st *store.Store, user mfa.Name, a
 func (a *app) deviceRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "remove USER ID|NAME",
-		Short:   "Remove a device; it can decide nothing from then on",
+		Short:   "Remove a device",
 		Example: "  radmatch device remove anna 'old phone'",
 		Args:    rangeArgs(2, 2, "radmatch device remove USER ID|NAME; radmatch device list USER shows both"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,7 +23,7 @@ func (a *app) deviceAddCommand() *cobra.Command {
 		Short: "Register a user at another push provider",
 		Long: `Register USER at an entry of push whose devices are not our own: type ntfy or
 webhook. The prompts of clients that use this provider then go there. With ntfy each
-device has a topic, which is printed once: who knows it can approve for USER.`,
+device has a topic, which is printed once: anyone who knows it can approve for USER.`,
 		Example: "  radmatch device add anna --provider chat\n  radmatch device add anna --provider ntfy --name 'work phone'",
 		Args:    rangeArgs(1, 1, "radmatch device add USER --provider NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ device has a topic, which is printed once: who knows it can approve for USER.`,
 		},
 	}
 	c.Flags().StringVar(&provider, "provider", "", "the name of an entry of push")
-	c.Flags().StringVar(&name, "name", "", "what events and commands call it; unset: as the provider")
+	c.Flags().StringVar(&name, "name", "", "its name in events and commands (default: the provider's)")
 	jsonFlag(c, &asJSON)
 	return c
 }

@@ -31,21 +31,21 @@ func (a *app) eventsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "events",
 		Short: "Show the audit trail",
-		Long: `Each login ends in one event; administrative changes are events too, and so is
-each report of a session where listen.accounting is set. Without
---since and --limit it shows the newest 100, the newest last.`,
+		Long: `Show the audit trail. Each login ends in one event; administrative changes are events
+too, and so is each report of a session if listen.accounting is set. Without --since
+and --limit it shows the newest 100, the newest last.`,
 		Example: `  radmatch events --user anna --since 24h
   radmatch events --follow
   radmatch events --since 2026-11-01 --json > november.json`,
 		Args: rangeArgs(0, 0, "radmatch events --user USER"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.events(cmd.Context(), f) },
 	}
-	c.Flags().StringVar(&f.user, "user", "", "only this user's")
+	c.Flags().StringVar(&f.user, "user", "", "only events of this user")
 	a.literalFlag(c)
-	c.Flags().StringVar(&f.client, "client", "", "only this client's")
+	c.Flags().StringVar(&f.client, "client", "", "only events of this client")
 	c.Flags().StringVar(&f.since, "since", "", "a duration (90m, 7d) back from now, or a date (2006-01-02), or a time (RFC 3339)")
-	c.Flags().IntVar(&f.limit, "limit", 0, "at most so many, the newest")
-	c.Flags().BoolVar(&f.follow, "follow", false, "go on with new events as they come")
+	c.Flags().IntVar(&f.limit, "limit", 0, "show only the newest so many")
+	c.Flags().BoolVar(&f.follow, "follow", false, "keep showing new events")
 	jsonFlag(c, &f.json)
 	return c
 }

@@ -24,8 +24,8 @@ func (a *app) hashCommand() *cobra.Command {
 on a terminal, without showing it, or is one line of the standard input. It is
 never an argument: others could read it in the process list.
 
-argon2id is what to use. nt is needed for MS-CHAPv2 and is as good as the
-password itself to anyone who reads the file; it must stand in quotes there.`,
+Use argon2id. nt is needed for MS-CHAPv2 and is as good as the password itself to
+anyone who reads the file; it must be in quotes there.`,
 		Example: "  radmatch hash\n  radmatch hash --scheme nt < password.txt",
 		Args:    exactArgs(0, "radmatch hash"),
 		RunE: func(*cobra.Command, []string) error {

@@ -58,8 +58,8 @@ func (a *app) listInvitations(ctx context.Context, st *store.Store, user mfa.Nam
 func (a *app) deviceUninviteCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "uninvite USER",
-		Short:   "Take an invitation back",
-		Long:    "Take back the invitation of USER that was not used: its link enrols nothing from then on.",
+		Short:   "Withdraw an invitation",
+		Long:    "Withdraw the unused invitation of USER: its link no longer enrols a device.",
 		Example: "  radmatch device uninvite anna",
 		Args:    exactArgs(1, "radmatch device uninvite USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -16,7 +16,7 @@ import (
 func (a *app) methodCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "method",
-		Short:   "A user's default method",
+		Short:   "Set a user's default method",
 		Example: "  radmatch method default anna otp",
 	}
 	a.literalFlag(c)
@@ -27,9 +27,9 @@ func (a *app) methodCommand() *cobra.Command {
 func (a *app) methodDefaultCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "default USER push|otp",
-		Short: "Set the method that a login asks for",
-		Long: `Set the method that a login of USER asks for, for as long as the user has it. Without
-it, or where the user has lost it, that is push if the user has a device, else a code.`,
+		Short: "Set the method that logins ask for",
+		Long: `Set the method that a login of USER asks for, as long as the user has it. Without one it
+is push if the user has a device, otherwise a passcode.`,
 		Example:   "  radmatch method default anna otp",
 		Args:      exactArgs(2, "radmatch method default USER push|otp"),
 		ValidArgs: []string{string(mfa.MethodPush), string(mfa.MethodOTP)},

@@ -17,10 +17,10 @@ func (a *app) profilesCommand() *cobra.Command {
 	var markdown, asJSON bool
 	c := &cobra.Command{
 		Use:   "profiles",
-		Short: "Print what radmatch knows of each make of VPN concentrator",
-		Long: `Print what radmatch knows of each make of VPN concentrator, gateway or host: the values of
-profile. The NAS timeout is how long a device waits on
-which nothing was set; radmatch answers before it ends. Each value can be
+		Short: "List the client profiles: what each make of VPN concentrator can do",
+		Long: `List the values of profile, with what radmatch knows of each make of VPN concentrator,
+gateway or host. The NAS timeout is how long a device waits if nothing was set on it;
+radmatch answers before it ends. Each value can be
 overridden in the client: prompts, shows_reply_message, end_user, address_attribute,
 nas_timeout and the keys of mfa:.`,
 		Example: "  radmatch config profiles",

@@ -13,7 +13,7 @@ func (a *app) rekeyCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "rekey",
-		Short: "Seal the tokens' secrets with a new key",
+		Short: "Encrypt the tokens' secrets with a new key",
 		Long: `rekey makes a new key in data_dir/seal.key, seals every token with it and takes
 the old key out of the file. The server may run. A backup of the database from
 before needs the key file from before: make a new one with "backup --with-key".`,

@@ -26,10 +26,10 @@ func (a *app) reloadCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "reload",
-		Short: "Have the running server read its configuration, if that is good",
-		Long: `reload checks the configuration as "radmatch check" does and, where it can be served,
-sends SIGHUP to the server of its data_dir and waits until that has read it. A file that
-is broken reaches no server. Logins that wait go on.
+		Short: "Make the running server read its configuration again",
+		Long: `reload checks the configuration as "radmatch check" does. If it can be served, reload
+sends SIGHUP to the server of its data_dir and waits until the server has read it. A
+broken file reaches no server. Pending logins go on.
 
 Exit codes: 0 it is served, 1 there is no server or it says nothing, 3 it cannot be served
 and the old configuration stays.`,

@@ -16,7 +16,7 @@ import (
 
 // literalFlag gives a command whose arguments name a user the flag --literal.
 func (a *app) literalFlag(c *cobra.Command) {
-	c.PersistentFlags().BoolVar(&a.literal, "literal", false, "take the name as it is typed, and do not ask the primary for it")
+	c.PersistentFlags().BoolVar(&a.literal, "literal", false, "use the name as typed, without asking the primary")
 }
 
 // withUser calls f with the database and with what the primary calls the user whom

@@ -32,10 +32,9 @@ func (a *app) tapIssueCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "issue USER",
-		Short: "Issue a pass in place of the user's old one",
-		Long: `Issue a Temporary Access Pass: a passcode for USER that is typed where a code is
-asked for, until it expires. It is shown once, and takes the place of the old one.
-The password is still needed.`,
+		Short: "Issue a pass; it replaces the user's old one",
+		Long: `Issue a Temporary Access Pass: a passcode that USER can type until it expires. It is
+shown once, and replaces the old one. The password is still needed.`,
 		Example: "  radmatch tap issue anna\n  radmatch tap issue anna --lifetime 72h\n  radmatch tap issue anna --once",
 		Args:    exactArgs(1, "radmatch tap issue USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +42,7 @@ The password is still needed.`,
 		},
 	}
 	c.Flags().DurationVar(&o.Lifetime, "lifetime", otp.DefaultPassLifetime, "how long it is valid: 10m to 720h")
-	c.Flags().BoolVar(&o.Once, "once", false, "good for one login")
+	c.Flags().BoolVar(&o.Once, "once", false, "valid for one login")
 	jsonFlag(c, &asJSON)
 	return c
 }

@@ -66,10 +66,10 @@ list of processes; --secret-file cannot be seen.`,
 	fl.IntVar(&f.digits, "digits", 6, "6 or 8")
 	fl.IntVar(&f.period, "period", 30, "30 or 60 seconds")
 	fl.StringVar(&f.algorithm, "algorithm", otp.SHA1, "SHA1, SHA256 or SHA512; many apps know only SHA1")
-	fl.BoolVar(&f.hotp, "hotp", false, "a token that counts (RFC 4226) instead of one with a clock")
+	fl.BoolVar(&f.hotp, "hotp", false, "a counter-based token (RFC 4226) instead of a time-based one")
 	fl.Int64Var(&f.counter, "counter", 0, "with --hotp: the next counter")
-	fl.StringVar(&f.label, "label", "", "what it is, as totp list shows it")
-	fl.StringVar(&f.issuer, "issuer", "radmatch", "what the app shows above the code")
+	fl.StringVar(&f.label, "label", "", "a label for totp list")
+	fl.StringVar(&f.issuer, "issuer", "radmatch", "name that the app shows above the code")
 	fl.BoolVar(&f.noQR, "no-qr", false, "print no QR code")
 	jsonFlag(c, &f.json)
 	return c
@@ -207,16 +207,16 @@ func (a *app) totpImportCommand() *cobra.Command {
 
   ` + otp.CSVHeader + `
 
-Other spellings and another order of these columns will do, and what spreadsheets do
-to such a file: semicolons, tabs, UTF-16, a byte order mark. "hash function" (SHA1,
+Other spellings and another order of these columns work, and so do the changes that
+spreadsheets make: semicolons, tabs, UTF-16, a byte order mark. "hash function" (SHA1,
 SHA256, SHA512) and "digits" (6, 8) may be there too, and "secret key hex".
 
 Each bad row is printed as FILE:LINE: and why; the others are registered, and the
 exit code is 1. Rows that were registered before are bad rows, so that a mended file
 can be imported again. - is stdin.
 
-Each name is looked up at the primary: a token of Anna@example.org is one of anna where
-the directory calls her so. Rows of users whom no primary knows are bad rows; --literal
+Each name is looked up at the primary: a token of Anna@example.org is one of anna if
+that is the name in the directory. Rows of users whom no primary knows are bad; --literal
 takes the names as they are.`,
 		Example: "  radmatch totp import tokens.csv",
 		Args:    exactArgs(1, "radmatch totp import CSV"),

@@ -19,12 +19,12 @@ func (a *app) totpSyncCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "sync USER CODE CODE",
-		Short: "Bring a token back that is out of step",
-		Long: `Bring a token of USER back by two codes that it shows one after the other, the second
-of them just now: one whose clock is up to ten minutes off, or that has counted up to
-1000 codes further. How far off it is stays with the token. Both codes are used up.
+		Short: "Resynchronize a token that is out of step",
+		Long: `Resynchronize a token of USER by two passcodes that it shows one after the other, the
+second of them just now. Its clock may be up to ten minutes off, or its counter up to
+1000 ahead. The offset is kept with the token. Both passcodes are used up.
 
-A user can do the same at a login: the first of two codes in a row is refused, the
+A user can do the same at a login: the first of two passcodes in a row is refused, the
 second is accepted.`,
 		Example: "  radmatch totp sync anna 123456 654321",
 		Args:    exactArgs(3, "radmatch totp sync USER CODE CODE"),

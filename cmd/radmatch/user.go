@@ -26,7 +26,7 @@ func (a *app) userCommand() *cobra.Command {
 		a.userShowCommand(),
 		a.userListCommand(),
 		a.userBlockCommand(),
-		a.userSubcommand("unblock", "Lift every block of a user: this one, \"this was not me\", and locked codes", a.unblockUser),
+		a.userSubcommand("unblock", "Lift every block of a user, with \"this was not me\" and locked passcodes", a.unblockUser),
 	)
 	return c
 }

@@ -53,7 +53,7 @@ func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "version",
-		Short:   "Show which radmatch this is",
+		Short:   "Show the version",
 		Example: "  radmatch version\n  radmatch version --json",
 		Args:    exactArgs(0, "radmatch version"),
 		RunE: func(*cobra.Command, []string) error {
