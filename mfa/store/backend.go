@@ -58,7 +58,7 @@ type rememberer interface {
 	// Changes reads what at most limit changes after one have changed.
 	Changes(ctx context.Context, after int64, limit int) (*record.News, error)
 	// Acknowledge tells commands that memory has all changes up to one; AwaitServer waits
-	// for that in a command, where a server runs. op.ErrNotSeen if it takes too long.
+	// for that in a command, where a server runs. datadir.ErrNotSeen if it takes too long.
 	Acknowledge(change int64) error
 	AwaitServer(ctx context.Context, change int64) error
 }

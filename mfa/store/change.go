@@ -37,6 +37,13 @@ func (s *Store) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.
 	return done, s.catchUp(context.WithoutCancel(ctx))
 }
 
+// Note writes an administrative event that changes nothing.
+func (s *Store) Note(ctx context.Context, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: event")
+	_, err = s.Apply(ctx, ev)
+	return err
+}
+
 // keep writes notes in one commit. A server calls it with wmu held.
 func (s *Store) keep(ctx context.Context, notes ...op.Note) error { return s.db.Keep(ctx, notes...) }
 

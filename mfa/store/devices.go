@@ -281,3 +281,54 @@ func (s *Store) Invited(ctx context.Context, hash [32]byte) (_ device.Invitation
 	defer wrap(&err, "store: invitation")
 	return s.db.Invitation(ctx, hash)
 }
+
+// SetWebSubscription implements device.WebSubscriptionStore. Only the server may
+// call it: it is the only one whom devices reach.
+func (s *Store) SetWebSubscription(ctx context.Context, id string, sub *device.WebSubscription) (err error) {
+	defer wrap(&err, "store: subscription")
+	if sub == nil {
+		sub = &device.WebSubscription{}
+	}
+	return s.setWeb(ctx, id, sub, func(old *device.WebSubscription) bool {
+		return old.Endpoint != sub.Endpoint || string(old.Key) != string(sub.Key) || string(old.Auth) != string(sub.Auth)
+	})
+}
+
+// DropWebSubscription implements device.WebSubscriptionStore.
+func (s *Store) DropWebSubscription(ctx context.Context, id, endpoint string) (err error) {
+	defer wrap(&err, "store: subscription")
+	return s.setWeb(ctx, id, &device.WebSubscription{}, func(old *device.WebSubscription) bool { return old.Endpoint == endpoint })
+}
+
+// setWeb writes sub, one without an endpoint for none, on disk and in memory, if
+// it is to be written in place of what the device has.
+func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscription, replaces func(old *device.WebSubscription) bool) error {
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	s.wmu.Lock() // accounts are not replaced meanwhile
+	defer s.wmu.Unlock()
+	has, err := s.Device(ctx, id)
+	if err != nil {
+		return err
+	}
+	old := has.Web
+	if old == nil {
+		old = &device.WebSubscription{}
+	}
+	if !replaces(old) {
+		return nil // it subscribes each time that its page is opened
+	}
+	err = s.keep(ctx, op.SubscribeDevice{ID: id, Subscription: *sub})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.devices[id]; d != nil {
+		if d.Web = sub; sub.Endpoint == "" {
+			d.Web = nil
+		}
+	}
+	return nil
+}

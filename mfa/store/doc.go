@@ -2,7 +2,8 @@
 // the audit trail. It implements the small stores that otp, mfa/device, mfa and
 // radius ask for; cmd/radmatch opens it, for the server and for each command. Here are
 // the memory of a server, the write queue, and what operations and queries mean; the
-// database is a Backend (package sqlite), and package seal seals the tokens' secrets.
+// database is a Backend (package sqlite), package prompts keeps the open ones, and package
+// seal seals the tokens' secrets.
 //
 // The server answers reads from memory and adds one row a login, in group
 // commits that are synced to disk. The row carries the used step; which steps
@@ -19,6 +20,6 @@
 // later). Locks: wmu is held by the goroutine that writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
 // over a call; queue.mu guards the queue, marks.mu what tells a report from its
-// retransmission, prompts.mu what is to be written about open prompts. wmu is taken
-// before the others, marks.mu before queue.mu.
+// retransmission, and package prompts has one for what is to be written about them. wmu
+// is taken before the others, marks.mu before queue.mu.
 package store

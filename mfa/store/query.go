@@ -71,7 +71,7 @@ func (s *Store) EventsOf(ctx context.Context, user mfa.Name, n int) ([]mfa.Event
 func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
 	var found []mfa.Event
-	for e, err := range s.db.Events(ctx, since(t, record.Selection{Counting: true})) {
+	for e, err := range s.db.Events(ctx, record.Selection{Counting: true}.Since(t)) {
 		if err != nil {
 			return found, err
 		}
@@ -87,7 +87,7 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, er
 func (s *Store) AcceptedSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
 	var found []mfa.Event
-	for e, err := range s.db.Events(ctx, since(t, record.Selection{NoReports: true})) {
+	for e, err := range s.db.Events(ctx, record.Selection{NoReports: true}.Since(t)) {
 		if err != nil {
 			return found, err
 		}
@@ -96,12 +96,6 @@ func (s *Store) AcceptedSince(ctx context.Context, t time.Time) (_ []mfa.Event, 
 		}
 	}
 	return found, nil
-}
-
-// since is sel from t on, without an end.
-func since(t time.Time, sel record.Selection) record.Selection {
-	sel.From, sel.To = t.UnixMicro()-1, math.MaxInt64
-	return sel
 }
 
 // LastEvent returns the place of the newest entry, 0 for an empty trail.

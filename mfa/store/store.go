@@ -15,6 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/prompts"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/mfa/store/sqlite"
@@ -29,7 +30,9 @@ var (
 	ErrInUse = datadir.ErrInUse
 	// ErrNotSeen means that a change is on disk, but the server beside this
 	// process has not taken it over in time.
-	ErrNotSeen = op.ErrNotSeen
+	ErrNotSeen = datadir.ErrNotSeen
+	// ErrDamaged means that the database's file is not as it was written.
+	ErrDamaged = sqlite.ErrDamaged
 	// ErrFull means that more rows wait for the disk than the queue holds.
 	ErrFull = errors.New("too many events wait for the disk")
 	// ErrClosed means that the store was closed.
@@ -71,7 +74,7 @@ type Store struct {
 	queue queue
 	marks marks // of reports of sessions
 
-	prompts openPrompts
+	prompts *prompts.Keeper
 
 	pruner  pruner // the janitor's
 	reports reportSize
@@ -137,6 +140,7 @@ func newStore(ctx context.Context, opt Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s.db, s.keys = db, db.Keys
+	s.prompts = prompts.NewKeeper(db, &s.wmu)
 	return s, nil
 }
 
@@ -148,7 +152,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.loadMarks(ctx); err != nil {
 		return err
 	}
-	if err := s.loadPrompts(ctx); err != nil {
+	if err := s.prompts.Load(ctx); err != nil {
 		return err
 	}
 	// Again, behind the tokens: a rekey may have come between.
@@ -172,11 +176,44 @@ func (s *Store) Close() (err error) {
 			s.stop()
 			s.queue.close()
 			s.done.Wait()
-			err = errors.Join(s.flush(context.Background()), s.flushPrompts(context.Background()))
+			err = errors.Join(s.flush(context.Background()), s.prompts.Flush(context.Background()))
 		}
 		err = errors.Join(err, s.db.Close())
 	})
 	return err
+}
+
+// Backup writes a copy of the database, as of one moment, into file, which must
+// not be there or be empty. The server may run. keys is the key file that belongs
+// to it. The copy is synced and has been read through.
+func (s *Store) Backup(ctx context.Context, file string) (keys []byte, err error) {
+	defer wrap(&err, "store: backup")
+	return s.db.Backup(ctx, file)
+}
+
+// IsOwn reports whether path is one of the files that the store works with.
+func (s *Store) IsOwn(path string) bool { return s.db.IsOwn(path) }
+
+// Verify reads the whole database through. ErrDamaged where it is not sound.
+func (s *Store) Verify(ctx context.Context) (err error) {
+	defer wrap(&err, "store")
+	return s.db.Verify(ctx)
+}
+
+// IsDamage reports whether the database has found its file damaged.
+func IsDamage(err error) bool { return sqlite.IsDamage(err) }
+
+// KeepPrompt implements mfa.PromptKeeper.
+func (s *Store) KeepPrompt(p mfa.OpenPrompt) { s.prompts.KeepPrompt(p) }
+
+// DropPrompt implements mfa.PromptKeeper.
+func (s *Store) DropPrompt(id string) { s.prompts.DropPrompt(id) }
+
+// OpenPrompts returns the prompts of a server that was killed, those that have
+// an event left out. A server calls it before its first login.
+func (s *Store) OpenPrompts(ctx context.Context) (_ []mfa.OpenPrompt, err error) {
+	defer wrap(&err, "store: prompts")
+	return s.prompts.Open(ctx)
 }
 
 // wrap puts what was done before an error. It is deferred.

@@ -336,7 +336,7 @@ func TestEventFields(t *testing.T) {
 		}
 		put(t, s, want)
 		var all []mfa.Event
-		for e, err := range s.db.Events(t.Context(), since(time.Time{}, record.Selection{NoReports: true})) {
+		for e, err := range s.db.Events(t.Context(), record.Selection{NoReports: true}.Since(time.Time{})) {
 			must(t, err)
 			all = append(all, e.Event)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
@@ -33,6 +34,25 @@ func (s *Store) SetBlocked(ctx context.Context, user mfa.Name, blocked bool, ev 
 		_, err = s.Apply(ctx, ev, op.Unblock{User: user, At: s.opt.Now()})
 	}
 	return err
+}
+
+// Clash is a user who was several before names had a form.
+type Clash struct {
+	User   mfa.Name
+	Others []string // keys whose methods and blocks count for no user
+}
+
+// Clashes returns the users whose names were kept apart and are one.
+func (s *Store) Clashes(ctx context.Context) (list []Clash, err error) {
+	defer wrap(&err, "store: names")
+	odd, err := s.db.OddKeys(ctx)
+	for form, keys := range odd {
+		if form != "" { // no name at all: it blocks no other name
+			list = append(list, Clash{mfa.NameOf(form), keys})
+		}
+	}
+	slices.SortFunc(list, func(a, b Clash) int { return strings.Compare(a.User.String(), b.User.String()) })
+	return list, err
 }
 
 // bar notes in memory that push is off for a user at a client group, and

@@ -18,9 +18,6 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrBlocked means that a user who is blocked gets no invitation.
 	ErrBlocked = errors.New("user is blocked")
-	// ErrNotSeen means that a change is on disk, but the server beside this process
-	// has not taken it over in time.
-	ErrNotSeen = errors.New("written, but the running server has not taken it over")
 	// ErrNothing means that the operations had nothing to do. There was no commit.
 	ErrNothing = errors.New("nothing to commit")
 )

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"math"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -110,6 +111,12 @@ type Selection struct {
 	Newest    bool   // the newest first
 	NoReports bool   // without reports of sessions
 	Counting  bool   // only what the limits are rebuilt from, without reports
+}
+
+// Since is what sel selects of what was written since t, without an end.
+func (sel Selection) Since(t time.Time) Selection {
+	sel.From, sel.To = t.UnixMicro()-1, math.MaxInt64
+	return sel
 }
 
 // Pruning is which of the oldest rows are removed: at most limit with ids above from and

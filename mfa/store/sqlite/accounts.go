@@ -9,6 +9,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/otp"
 )
@@ -55,6 +56,14 @@ func (d *DB) Accounts(ctx context.Context, of record.Which) (accounts map[string
 func (d *DB) LastChange() (id int64, err error) {
 	err = d.last.QueryRowContext(context.Background()).Scan(&id)
 	return id, err
+}
+
+// Acknowledge implements store.Backend.
+func (d *DB) Acknowledge(change int64) error { return datadir.WriteApplied(d.ack, change) }
+
+// AwaitServer implements store.Backend.
+func (d *DB) AwaitServer(ctx context.Context, change int64) error {
+	return datadir.AwaitApplied(ctx, d.dir, change)
 }
 
 // Changes implements store.Backend.

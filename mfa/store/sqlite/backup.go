@@ -95,7 +95,7 @@ func (d *DB) IsOwn(path string) bool {
 		return err != nil
 	}
 	switch name := filepath.Base(abs); name {
-	case seal.File, datadir.LockFile, appliedFile:
+	case seal.File, datadir.LockFile, datadir.AppliedFile:
 		return true
 	default:
 		return name == File || strings.HasPrefix(name, File+"-")

@@ -16,11 +16,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// The files in data_dir, beside the key file.
-const (
-	File        = "radmatch.db"
-	appliedFile = "applied" // the last change that the server has seen
-)
+// File is the database in data_dir.
+const File = "radmatch.db"
 
 // Settings say which database is opened and how.
 type Settings struct {
@@ -43,7 +40,7 @@ type DB struct {
 	late   *sql.DB   // what it writes may be lost with the power
 	last   *sql.Stmt // the last change
 	lock   *os.File
-	ack    *os.File // the file `applied`
+	ack    *os.File // datadir.AppliedFile
 	writer writer
 }
 
@@ -93,7 +90,7 @@ func (d *DB) openFiles() error {
 	if d.lock, err = datadir.Acquire(d.path(datadir.LockFile)); err != nil {
 		return err
 	}
-	d.ack, err = datadir.OpenFile(d.path(appliedFile))
+	d.ack, err = datadir.OpenFile(d.path(datadir.AppliedFile))
 	return err
 }
 

@@ -2,9 +2,13 @@ package store
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
 // Rekey makes a new sealing key and seals every token and the Web Push key with
@@ -54,4 +58,36 @@ func (s *Store) dropKeys(ctx context.Context) error {
 		}
 		return s.keys.Retain(used)
 	})
+}
+
+// WebPushKey returns the key by which push services know this server. The first
+// call makes it. It is sealed as the tokens are: with it and this database
+// an attacker could notify every phone.
+func (s *Store) WebPushKey(ctx context.Context) (key *ecdsa.PrivateKey, err error) {
+	defer wrap(&err, "store: Web Push key")
+	sealed, err := s.db.WebPushKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if sealed == nil {
+		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		secret, err := made.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		if err := s.keepLocked(ctx, op.KeepWebPushKey{Secret: secret}); err != nil {
+			return nil, err
+		}
+		if sealed, err = s.db.WebPushKey(ctx); err != nil { // another process may have been first
+			return nil, err
+		}
+	}
+	secret, err := s.keys.Ring().Open(sealed, seal.WebPushBound())
+	if err != nil {
+		return nil, err
+	}
+	return ecdsa.ParseRawPrivateKey(elliptic.P256(), secret)
 }

@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"encoding/json"
@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
-	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
-// Events and prompts of databases that exist are read as they were written, and are
-// written with the same keys.
+// Events of databases that exist are read as they were written, and are written with
+// the same keys.
 func TestFormatOnDisk(t *testing.T) {
 	const details = `{"device":"phone","device_id":"d1","signature":"AAEC","count":7,"primary_rounds":2,` +
 		`"requests":[{"time":"2026-03-01T12:00:00Z","client":"vpn","end_user":"x","claimed":true,"source":"y","address":"198.51.100.7"}],` +
@@ -29,35 +28,16 @@ func TestFormatOnDisk(t *testing.T) {
 	plain := want
 	plain.Approval, plain.Details, plain.Packets, plain.Claimed = mfa.Approval{}, mfa.Details{}, nil, false
 	encode := func(ev mfa.Event) []byte {
-		r, err := record.NewRow(ev, false, at)
+		r, err := NewRow(ev, false, at)
 		must(t, err)
 		return r.Data
 	}
 	front, data := encode(plain), encode(want)
 	sameJSON(t, string(data[len(front):]), details)
 	var got mfa.Event
-	must(t, record.DecodeEvent(append(front, details...), &got))
+	must(t, DecodeEvent(append(front, details...), &got))
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("event\n got %+v\nwant %+v", got, want)
-	}
-
-	const prompt = `{"ID":"l1","Key":"k","User":"anna","Client":"vpn","Group":"edge","EndUser":"x","Claimed":true,"Source":"y","Plan":"push","Reason":"approve_deny",` +
-		`"Started":"2026-03-01T12:00:00Z","Opened":"2026-03-01T12:00:00Z","HideClient":true,"HidePlace":true,` +
-		`"Requests":[{"time":"2026-03-01T12:00:00Z","client":"vpn","end_user":"x","claimed":true,"source":"y","address":"198.51.100.7"}]}`
-	open := mfa.OpenPrompt{
-		ID: "l1", Key: "k", Origin: mfa.Origin{Client: "vpn", Group: "edge", User: mfa.NameOf("anna"), EndUser: "x", Claimed: true, Source: "y"},
-		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Started: at, Opened: at, HideClient: true, HidePlace: true, Requests: []mfa.PromptRequest{request},
-	}
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(open)) {
-		if reflect.ValueOf(open).FieldByIndex(f.Index).IsZero() {
-			t.Errorf("the test sets no %s", f.Name)
-		}
-	}
-	data, err := encodePrompt(open)
-	must(t, err)
-	sameJSON(t, string(data), prompt)
-	if got, err := decodePrompt([]byte(prompt)); err != nil || !reflect.DeepEqual(got, open) {
-		t.Errorf("prompt: %v\n got %+v\nwant %+v", err, got, open)
 	}
 }
 
@@ -68,5 +48,12 @@ func sameJSON(t *testing.T, got, want string) {
 	must(t, json.Unmarshal([]byte(want), &b))
 	if !reflect.DeepEqual(a, b) {
 		t.Errorf("on disk\n got %s\nwant %s", got, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
