@@ -15,7 +15,7 @@ import (
 )
 
 // The pages for those who change radmatch.
-var mapPages = []string{"architecture.md", "glossary.md", "extending.md"}
+var mapPages = []string{"architecture.md", "runtime.md", "glossary.md", "extending.md"}
 
 // ofRepo are paths of the repository in a text.
 var ofRepo = regexp.MustCompile(`(^|[^\w/.-])((?:cmd|config|deploy|docs|mfa|otp|radius|testdata)/[\w./-]*\w)`)

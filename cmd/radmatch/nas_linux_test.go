@@ -13,7 +13,7 @@ import (
 )
 
 // TestClients signs in through real RADIUS clients and proxies, each with the
-// files and the client that docs/clients.md or docs/proxies.md shows.
+// files and the client that docs/clients-servers.md or docs/proxies.md shows.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"pamtester", "ocserv", "openconnect", "openvpn", "ipsec", "freeradius", "radclient", "eapol_test", "radsecproxy", "pppd"} {
@@ -36,7 +36,7 @@ func TestClients(t *testing.T) {
 }
 
 func nasPAM(t *testing.T) {
-	s := openSection(t, "clients.md", "pam")
+	s := openSection(t, "clients-servers.md", "pam")
 	s.install(0)
 	_, ph := s.serve(0, "")
 	alice := onHost(t, "pamtester", "sshd", "alice", "authenticate")
@@ -51,7 +51,7 @@ func nasPAM(t *testing.T) {
 
 // nasOcserv: while bob is asked, alice signs in.
 func nasOcserv(t *testing.T) {
-	s := openSection(t, "clients.md", "ocserv")
+	s := openSection(t, "clients-servers.md", "ocserv")
 	s.install(0)
 	certify(t, "/etc/ocserv/cert.pem", "/etc/ocserv/key.pem", "/etc/ocserv/ca.pem", "localhost", "127.0.0.1")
 	appendEtc(t, "/etc/ocserv/ocserv.conf", `
@@ -115,7 +115,7 @@ config /etc/openvpn/server/auth.conf
 
 // nasOpenVPNByPAM: while bob is asked, alice signs in.
 func nasOpenVPNByPAM(t *testing.T) {
-	s := openSection(t, "clients.md", "openvpn")
+	s := openSection(t, "clients-servers.md", "openvpn")
 	s.install(0)
 	_, ph := s.serve(0, "")
 	connect := openVPN(t)
@@ -129,7 +129,7 @@ func nasOpenVPNByPAM(t *testing.T) {
 }
 
 func nasOpenVPNByPlugin(t *testing.T) {
-	s := openSection(t, "clients.md", "openvpn")
+	s := openSection(t, "clients-servers.md", "openvpn")
 	s.install(1)
 	_, ph := s.serve(1, "")
 	connect := openVPN(t)
@@ -171,7 +171,7 @@ wait
 `
 
 func nasStrongSwan(t *testing.T) {
-	s := openSection(t, "clients.md", "strongswan")
+	s := openSection(t, "clients-servers.md", "strongswan")
 	s.install(0)
 	writeEtc(t, "/etc/ipsec.conf", `conn x
   keyexchange=ikev1
@@ -196,7 +196,7 @@ func nasStrongSwan(t *testing.T) {
 // nasPPPD: pppd takes the options, before it looks for PPP in the kernel, which a
 // login would need.
 func nasPPPD(t *testing.T) {
-	s := openSection(t, "clients.md", "pppd")
+	s := openSection(t, "clients-servers.md", "pppd")
 	s.install(0)
 	out, _ := exec.CommandContext(t.Context(), needPeer(t, "pppd"), "dryrun", "notty", "noauth", "file", "/etc/ppp/options.radius").CombinedOutput()
 	if text := string(out); !strings.Contains(text, "RADIUS plugin initialized.") || strings.Contains(text, "In file ") {

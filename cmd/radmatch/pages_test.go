@@ -61,6 +61,29 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
+// maxWords bounds a page: what is longer is two pages.
+const maxWords = 2500
+
+// TestDocumentLength: no page has too many words, and each says first, below its title,
+// what it is for. The reference of the configuration is generated, and is looked things
+// up in, not read.
+func TestDocumentLength(t *testing.T) {
+	for file, text := range pages(t) {
+		if n := len(strings.Fields(text)); n > maxWords && file != "docs/configuration.md" {
+			t.Errorf("%s: got %d words; want at most %d", file, n, maxWords)
+		}
+		text = regexp.MustCompile("(?s)^<!--.*?-->\n\n").ReplaceAllString(text, "")
+		title, rest, _ := strings.Cut(text, "\n\n")
+		first, _, _ := strings.Cut(rest, "\n\n")
+		if file == "README.md" || file == "CHANGELOG.md" {
+			continue
+		}
+		if !strings.HasPrefix(title, "# ") || !strings.Contains(strings.ToLower(first), "this page ") {
+			t.Errorf("%s: got the beginning %q, %q; want a title, and a paragraph such as \"This page shows how to ...\"", file, title, first)
+		}
+	}
+}
+
 // TestReadmeProviders: the tables of README.md have each primary and push provider, with
 // what its type can do.
 func TestReadmeProviders(t *testing.T) {

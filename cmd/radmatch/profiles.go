@@ -94,9 +94,9 @@ func profilesMarkdown(w io.Writer) error {
 		if p.NASTimeout > 0 {
 			wait = fmt.Sprintf("%s (%s)", row[4], p.Waits)
 		}
-		link := "#" + p.Name
+		link := p.Page + "#" + p.Name
 		if p.NoPassword {
-			link = "rd-gateway.md" // a page of its own
+			link = p.Page // the whole page
 		}
 		_, err := fmt.Fprintf(w, "| [`%s`](%s) | %s | %s | %s | %s | %s | %s |\n",
 			p.Name, link, p.Device, row[1], row[2], row[3], wait, row[5])

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,16 +16,12 @@ func TestProfilesCommand(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("exit %d", code)
 	}
-	page, err := os.ReadFile("../../docs/clients.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, p := range profile.All() {
 		if !strings.Contains(out, "\n"+p.Name+" ") || !strings.Contains(out, "  set:   "+p.Raise+"\n") {
 			t.Errorf("profile %s is not in\n%s", p.Name, out)
 		}
-		if !strings.Contains(string(page), "\n## "+p.Name+"\n") && !p.NoPassword { // which has a page of its own
-			t.Errorf("docs/clients.md has no section %s", p.Name)
+		if page := readPage(t, p.Page); !strings.Contains(page, "\n## "+p.Name+"\n") && !p.NoPassword { // which has a page of its own
+			t.Errorf("docs/%s: got no section %s; want one", p.Page, p.Name)
 		}
 	}
 }
@@ -35,16 +30,12 @@ func TestProfilesCommand(t *testing.T) {
 // which TestClients signs in.
 func TestProfileSettings(t *testing.T) {
 	setting := regexp.MustCompile(`^[a-z_-]+( = | |=|: )[0-9a-z]+$`)
-	page, err := os.ReadFile("../../docs/clients.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range []string{"openvpn", "ocserv", "strongswan", "pppd"} {
 		p, err := profile.Lookup(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, section, _ := strings.Cut(string(page), "\n## "+name+"\n")
+		_, section, _ := strings.Cut(readPage(t, p.Page), "\n## "+name+"\n")
 		section, _, _ = strings.Cut(section, "\n## ")
 		section = strings.Join(strings.Fields(section), " ")
 		n := 0

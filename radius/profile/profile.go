@@ -50,6 +50,7 @@ type Profile struct {
 	Signing string   // what lets it sign its requests, or that nothing does
 	Raise   string   // what to set on the device so that it waits for a user
 	Quirks  []string // what else an operator must know
+	Page    string   // of docs/, with a section of its name: how to set up the device
 }
 
 // LongestAnswer is the longest packet that may be sent to the client.

@@ -36,16 +36,15 @@ func TestProfiles(t *testing.T) {
 
 // TestDocumentedNASTimeouts: a device that waits as long as its page says is not warned of.
 func TestDocumentedNASTimeouts(t *testing.T) {
-	text, err := os.ReadFile("../../docs/clients.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sections := strings.Split(string(text), "\n## ")
 	nasTimeout := regexp.MustCompile("`nas_timeout: ([0-9]+s)`")
 	said := 0
 	for _, p := range All() {
 		texts := p.Raise
-		for _, s := range sections {
+		page, err := os.ReadFile("../../docs/" + p.Page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range strings.Split(string(page), "\n## ") {
 			if strings.HasPrefix(s, p.Name+"\n") {
 				texts += s
 			}

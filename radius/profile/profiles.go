@@ -2,11 +2,12 @@ package profile
 
 import "time"
 
-// profiles is never written. What a device does is said in docs/clients.md, with
+// profiles is never written. Page of each says what the device does, with
 // what to set on it; a NASTimeout is that of a device on which nothing was set.
 var profiles = []*Profile{
 	{
 		Name:              "generic",
+		Page:              "clients.md",
 		Device:            "any other device",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -19,6 +20,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:              "fortigate",
+		Page:              "clients-appliances.md",
 		Device:            "Fortinet FortiGate: SSL VPN, administrators",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -35,6 +37,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:              "asa",
+		Page:              "clients-appliances.md",
 		Device:            "Cisco ASA, FTD: AnyConnect, Secure Client",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -50,6 +53,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:              "globalprotect",
+		Page:              "clients-appliances.md",
 		Device:            "Palo Alto Networks PAN-OS: GlobalProtect, administrators",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -67,6 +71,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:              "citrix",
+		Page:              "clients-appliances.md",
 		Device:            "Citrix NetScaler ADC, Gateway",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -84,6 +89,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:             "ivanti",
+		Page:             "clients-appliances.md",
 		Device:           "Ivanti (Pulse) Connect Secure",
 		EndUser:          []Field{callingStation, tunnelClient},
 		AddressAttribute: []Field{callingStation, tunnelClient},
@@ -97,6 +103,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:             "openvpn",
+		Page:             "clients-servers.md",
 		Device:           "OpenVPN with a RADIUS plugin (by PAM: profile pam)",
 		EndUser:          []Field{callingStation},
 		AddressAttribute: []Field{callingStation},
@@ -113,6 +120,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:              "ocserv",
+		Page:              "clients-servers.md",
 		Device:            "ocserv: openconnect, AnyConnect; and other users of radcli",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -132,6 +140,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:              "pam",
+		Page:              "clients-servers.md",
 		Device:            "pam_radius: sshd, sudo, login",
 		Prompts:           true,
 		ShowsReplyMessage: true,
@@ -152,6 +161,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:             "strongswan",
+		Page:             "clients-servers.md",
 		Device:           "strongSwan: xauth-radius",
 		EndUser:          []Field{callingStation},
 		AddressAttribute: []Field{callingStation},
@@ -170,6 +180,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:             "pppd",
+		Page:             "clients-servers.md",
 		Device:           "pppd: L2TP, PPTP, PPPoE, SSTP on Linux; accel-ppp",
 		EndUser:          []Field{callingStation},
 		AddressAttribute: []Field{callingStation},
@@ -187,6 +198,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:             "pfsense",
+		Page:             "clients-appliances.md",
 		Device:           "pfSense and OPNsense: OpenVPN, IPsec, captive portal",
 		EndUser:          []Field{callingStation},
 		AddressAttribute: []Field{callingStation},
@@ -204,6 +216,7 @@ var profiles = []*Profile{
 	},
 	{
 		Name:             "mikrotik",
+		Page:             "clients-appliances.md",
 		Device:           "MikroTik RouterOS: PPP, L2TP, SSTP, OpenVPN, router login",
 		EndUser:          []Field{callingStation},
 		AddressAttribute: []Field{callingStation},
@@ -217,6 +230,7 @@ var profiles = []*Profile{
 		},
 	}, {
 		Name:       "rdgateway",
+		Page:       "rd-gateway.md",
 		Device:     "Microsoft Remote Desktop Gateway, by its NPS",
 		NoPassword: true,
 		EndUser:    []Field{machineName},

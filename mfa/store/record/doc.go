@@ -3,5 +3,5 @@
 // data.
 //
 // An event is encoded by hand, and the few fields that most have not are JSON behind it: the
-// row is written for every login. See docs/architecture.md, "What was measured".
+// row is written for every login. See docs/runtime.md, "What was measured".
 package record

@@ -8,7 +8,7 @@
 // The path of a login is Append. It speaks to the driver's own connection (driver.Conn) with
 // prepared statements, without database/sql, which costs as much again as the insert itself.
 // Everything else goes through database/sql. Leave that as it is unless `make bench` says
-// otherwise (docs/architecture.md, "What was measured").
+// otherwise (docs/runtime.md, "What was measured").
 //
 // Processes that work beside each other: the server holds a lock on a file; each change by
 // anybody leaves a line in the table `changes`, which the server looks for, and it writes
