@@ -94,8 +94,6 @@ func (f Feature) Applies(groups []Group) bool {
 	return f.Enabled && inGroup(f.Include, groups) && !inGroup(f.Exclude, groups)
 }
 
-func inGroup(list, groups []Group) bool { return !MatchGroup(list, groups).IsZero() }
-
 // Takes reports whether policy takes a protocol of this client. A password that came
 // by another one never reaches the primary.
 func (c *Client) Takes(p Protocol) bool {

@@ -125,6 +125,8 @@ func MatchGroup(list, groups []Group) Group {
 	return Group{}
 }
 
+func inGroup(list, groups []Group) bool { return !MatchGroup(list, groups).IsZero() }
+
 // GroupReply is what an Access-Accept carries for the members of a group.
 type GroupReply struct {
 	Group      Group

@@ -109,6 +109,7 @@ const (
 	ReasonChallengeExpired  Reason = "challenge_expired" // nobody answered in challenge_ttl
 	ReasonSuperseded        Reason = "superseded"        // the same origin signed in anew, or the NAS reused the identifier
 	ReasonAbandoned         Reason = "abandoned"         // the NAS gave up before a decision
+	ReasonCancelled         Reason = "cancelled"         // the user gave up
 	ReasonShutdown          Reason = "shutdown"
 )
 

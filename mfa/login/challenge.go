@@ -18,84 +18,82 @@ type challenge struct {
 	asks         *mfa.PrimaryChallenge // the primary's question; nil: one of ours
 	last         bool                  // the answer came with the password, from a screen that can give no other
 	answered     bool
+	approved     bool // a device had approved when it was answered
 	awaitsDevice bool // the answer is no code and waits for the device
 	answer       mfa.Password
 	packets      []waiter
 }
 
-// newState makes a new State for w. It returns "" if the login has ended, has
-// too many out, or a device has approved it already.
-func (t *Pending) newState(w *pendingLogin, p waiter) string {
+// challenge makes the State of a challenge for p: of a question of the primary, or
+// with nil of ours. It returns "" if the login has ended, has too many out, or a
+// device has approved it already.
+func (t *Pending) challenge(w *pendingLogin, p waiter, asks *mfa.PrimaryChallenge) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
 		return ""
 	}
-	return t.newChallenge(w, p.User.Key()).state
+	c := t.newChallenge(w, t.random.text(16), p.User.Key())
+	c.asks = asks
+	return c.state
 }
 
-// newChallenge makes a State for the user. t.mu is held.
-func (t *Pending) newChallenge(w *pendingLogin, user mfa.NameKey) *challenge {
-	return t.register(w, t.random.text(16), user)
-}
-
-func (t *Pending) register(w *pendingLogin, state string, user mfa.NameKey) *challenge {
+// newChallenge brings a challenge to the user into the table. t.mu is held.
+func (t *Pending) newChallenge(w *pendingLogin, state string, user mfa.NameKey) *challenge {
 	c := &challenge{w: w, state: state, user: user}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
 	return c
 }
 
-// ask makes the State of a question of the primary.
-func (t *Pending) ask(w *pendingLogin, p waiter, asks *mfa.PrimaryChallenge) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w.done {
-		return ""
-	}
-	c := t.newChallenge(w, p.User.Key())
-	c.asks = asks
-	return c.state
-}
-
-// answered makes the record of a challenge that p has answered before it was
+// appended makes the record of a challenge that p has answered before it was
 // sent: with the code that came with its password. It returns nil if the login
 // has ended.
-func (t *Pending) answered(w *pendingLogin, p waiter, code string) *challenge {
+func (t *Pending) appended(w *pendingLogin, p waiter, code string) *challenge {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done {
 		return nil
 	}
-	c := t.newChallenge(w, p.User.Key())
+	c := t.newChallenge(w, t.random.text(16), p.User.Key())
 	c.last, c.answered, c.answer, c.packets = !p.Dialog.Codes, true, mfa.Password(code), []waiter{p}
 	return c
 }
 
-// takeAnswered finds the challenge that p answers and takes it. The State is bound
-// to the user's name and the client's group, and an answer from elsewhere
-// must not use it up. It returns nil for a State that is unknown, another's, expired or
-// used; waits is true where p is the same answer again and will be answered
-// with the first.
-// Packets in gone are the caller's again: the NAS gave them up.
-func (t *Pending) takeAnswered(p waiter, answer mfa.Password) (c *challenge, gone []waiter, waits bool) {
+// answer finds the challenge that p answers and takes it. The State is bound to the
+// user's name and the client's group, and an answer from elsewhere must not use it
+// up; nor must one to which an Access-Accept would not fit, which is the error. It
+// returns nil for a State that is unknown, another's, expired or used; again is true
+// where p is the same answer once more and will be answered with the first.
+func (t *Pending) answer(p waiter, text mfa.Password) (c *challenge, again bool, err error) {
+	if err := p.Fits(t.promised(p.State)); err != nil { // with more Proxy-State than the packet before it
+		return nil, false, err
+	}
+	c, again, gone := t.take(p, text)
+	giveUp(gone)
+	return c, again, nil
+}
+
+// take takes the challenge for answer. Packets in gone are the caller's again: the
+// NAS gave them up.
+func (t *Pending) take(p waiter, text mfa.Password) (c *challenge, again bool, gone []waiter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c = t.stateOf(p)
 	if c == nil {
-		return nil, nil, false
+		return nil, false, nil
 	}
 	if c.answered {
 		c.packets, gone = sift(c.packets)
-		if len(c.packets) < maxWaiters && subtle.ConstantTimeCompare([]byte(c.answer), []byte(answer)) == 1 {
+		if len(c.packets) < maxWaiters && subtle.ConstantTimeCompare([]byte(c.answer), []byte(text)) == 1 {
 			c.packets = append(c.packets, p)
-			return c, gone, true
+			return c, true, gone
 		}
-		return nil, gone, false
+		return nil, false, gone
 	}
-	c.answered, c.answer = true, answer
+	c.answered, c.answer, c.approved = true, text, c.w.approved != nil
 	c.packets = append(c.packets, p)
-	return c, nil, false
+	return c, false, nil
 }
 
 // stateOf returns the challenge that p answers, or nil. t.mu is held.
@@ -118,8 +116,8 @@ func (t *Pending) promised(state string) *mfa.Identity {
 	return &mfa.Identity{}
 }
 
-// takeAlone takes the challenge that p answers, where nobody else waits for its login.
-func (t *Pending) takeAlone(p waiter) *challenge {
+// withdraw takes the challenge that p answers, where nobody else waits for its login.
+func (t *Pending) withdraw(p waiter) *challenge {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.stateOf(p)
@@ -131,49 +129,65 @@ func (t *Pending) takeAlone(p waiter) *challenge {
 	return c
 }
 
-// waitsFor reports whether a packet waits for what becomes of its answer to c.
-func (t *Pending) waitsFor(c *challenge) bool {
+// replace makes the next challenge of a login in the place of c, for the packets that
+// waited on it. It reports false where the login has no place among the user's
+// dialogs, and gets none; a login that yields its place is the caller's to end.
+func (v view) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waiter, state string, yields *pendingLogin, ok bool) {
+	t, w := v.table, v.pendingLogin
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(c.packets) > 0
-}
-
-// replace ends c, whose answer was wrong or led to another question of the
-// primary, and makes the next challenge of the same login for the packets that
-// waited on it.
-func (t *Pending) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waiter, state string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	if w.placeless {
+		if yields, ok = t.place(w); !ok {
+			return nil, "", nil, false
+		}
+		w.placeless = false
+	}
 	packets, c.packets = c.packets, nil
 	delete(t.states, c.state)
-	for i, x := range c.w.challenges {
+	for i, x := range w.challenges {
 		if x == c {
-			next := &challenge{w: c.w, state: t.random.text(16), user: c.user, asks: asks}
-			c.w.challenges[i] = next
+			next := &challenge{w: w, state: t.random.text(16), user: c.user, asks: asks}
+			w.challenges[i] = next
 			t.states[next.state] = next
-			return packets, next.state
+			return packets, next.state, yields, true
 		}
 	}
 	panic("mfa: internal error: a challenge that its login does not know")
 }
 
-// addWaiter lets p wait for the device's decision. It reports false if the login
-// has ended or too many wait, and then p is the caller's again. So are the
-// packets in gone, which the NAS gave up: they no longer wait.
-func (t *Pending) addWaiter(w *pendingLogin, p waiter) (gone []waiter, ok bool) {
+// await lets p wait for the device's decision: late is called at that time, unless p no
+// longer waits by then, and never where the time is zero. It reports whether a device
+// has approved before: the second, packet or approval, sees the other. It is not ok if
+// the login has ended or too many wait, and then p is the caller's again.
+func (t *Pending) await(w *pendingLogin, p waiter, at time.Time, late func()) (approved, ok bool) {
+	t.mu.Lock()
+	var gone []waiter
+	w.waiters, gone = sift(w.waiters)
+	if ok = !w.done && len(w.waiters) < maxWaiters; ok {
+		if a := p.answered; a != nil { // the same answer again finds it
+			c := t.newChallenge(w, a.state, a.user)
+			c.answered, c.answer, c.packets = true, a.answer, []waiter{p}
+		} else {
+			w.waiters = append(w.waiters, p)
+		}
+		w.arm(p.Request, at, late)
+	}
+	approved = ok && w.approved != nil
+	t.mu.Unlock()
+	giveUp(gone)
+	return approved, ok
+}
+
+// awaitAnswer is await for a packet whose answer to c is no code. The same answer
+// again waits as the first one does.
+func (t *Pending) awaitAnswer(c *challenge, r *mfa.Request, again bool, at time.Time, late func()) (approved bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w.waiters, gone = sift(w.waiters)
-	if w.done || len(w.waiters) >= maxWaiters {
-		return gone, false
+	if !again {
+		c.awaitsDevice = true
 	}
-	if a := p.answered; a != nil { // the same answer again finds it
-		c := t.register(w, a.state, a.user)
-		c.answered, c.answer, c.packets = true, a.answer, []waiter{p}
-		return gone, true
-	}
-	w.waiters = append(w.waiters, p)
-	return gone, true
+	c.w.arm(r, at, late)
+	return c.w.approved != nil
 }
 
 // sift parts the packets from those that the NAS gave up when it reused their
@@ -202,18 +216,6 @@ func waiting(packets []waiter) (n int) {
 	return n
 }
 
-// waiting reports whether a packet that the NAS has not given up waits for the
-// device's decision.
-func (t *Pending) waiting(w *pendingLogin) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := waiting(w.waiters)
-	for _, c := range w.challenges {
-		n += waiting(c.packets)
-	}
-	return n > 0
-}
-
 // answering reports whether an approval is about to answer all that wait.
 // Pending.mu is held.
 func (w *pendingLogin) answering() bool { return w.approved != nil && w.deviceCode == "" }
@@ -225,29 +227,11 @@ func (w *pendingLogin) unanswered() bool {
 		!slices.ContainsFunc(w.challenges, func(c *challenge) bool { return c.answered })
 }
 
-// awaitDevice notes that an answer is no code and waits for the device.
-func (t *Pending) awaitDevice(c *challenge) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c.awaitsDevice = true
-}
-
-// awaitingDevice returns the challenges whose answers wait for the device.
-func (t *Pending) awaitingDevice(w *pendingLogin) []*challenge {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(w.challenges), func(c *challenge) bool { return !c.awaitsDevice })
-}
-
-// checkDeviceCode returns the approval of the device that shows this code, or nil. Before
-// a device has approved no code is right.
-func (t *Pending) checkDeviceCode(w *pendingLogin, answer mfa.Password) *mfa.Approval {
+// isDeviceCode reports whether the answer is the code that the device shows. Before a
+// device has approved no code is right.
+func (w *pendingLogin) isDeviceCode(answer mfa.Password) bool {
 	same := subtle.ConstantTimeCompare([]byte(w.deviceCode), []byte(deviceCodeText(answer)))
-	a := t.approval(w)
-	if w.deviceCode == "" || a == nil || same != 1 {
-		return nil
-	}
-	return a
+	return w.deviceCode != "" && same == 1
 }
 
 // deviceCodeDigits is how many digits the code has that a device shows.
@@ -263,12 +247,14 @@ func deviceCodeText(answer mfa.Password) string {
 	return s
 }
 
-// arm calls f at that time, unless the packet of r no longer waits by then.
-func (t *Pending) arm(w *pendingLogin, r *mfa.Request, at time.Time, f func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// arm has late called at that time, unless the packet of r no longer waits by then.
+// Pending.mu is held.
+func (w *pendingLogin) arm(r *mfa.Request, at time.Time, late func()) {
+	if at.IsZero() {
+		return
+	}
 	if packets, i, _ := w.waiterOf(r); packets != nil {
-		(*packets)[i].timer = time.AfterFunc(time.Until(at), f)
+		(*packets)[i].timer = time.AfterFunc(time.Until(at), late)
 	}
 }
 
@@ -290,7 +276,8 @@ func (w *pendingLogin) waiterOf(r *mfa.Request) (packets *[]waiter, i int, answe
 // swapForState takes the packet of r from those that wait, and makes a State for it.
 // There is none if it no longer waits, a device has approved (the answer is on its
 // way), or too many States are out: then it goes on waiting.
-func (t *Pending) swapForState(w *pendingLogin, r *mfa.Request) (p waiter, state string) {
+func (v view) swapForState(r *mfa.Request) (p waiter, state string) {
+	t, w := v.table, v.pendingLogin
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	packets, i, c := w.waiterOf(r)
@@ -307,15 +294,16 @@ func (t *Pending) swapForState(w *pendingLogin, r *mfa.Request) (p waiter, state
 		w.waiters = append(w.waiters, p)
 		return waiter{}, ""
 	}
-	return p, t.newChallenge(w, p.User.Key()).state
+	return p, t.newChallenge(w, t.random.text(16), p.User.Key()).state
 }
 
 // dismiss takes the packet of r from those that wait; nil if it is not among
 // them. With last it is the only one, no State is out either, and it stays to be
 // answered with the login.
-func (t *Pending) dismiss(w *pendingLogin, r *mfa.Request) (p *waiter, last bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (v view) dismiss(r *mfa.Request) (p *waiter, last bool) {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	w := v.pendingLogin
 	packets, i, _ := w.waiterOf(r)
 	if packets == nil || r.Superseded() || w.answering() {
 		return nil, false
@@ -337,9 +325,8 @@ func (t *Pending) dismiss(w *pendingLogin, r *mfa.Request) (p *waiter, last bool
 
 // dead reports whether the NAS has given up every packet of a prompt that nothing can
 // join, that no challenge can lead back to, and that no device has approved.
-func (t *Pending) dead(w *pendingLogin) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// Pending.mu is held.
+func (w *pendingLogin) dead() bool {
 	if w.done || w.approved != nil || w.client.Join && w.Key != "" {
 		return false
 	}
@@ -351,4 +338,25 @@ func (t *Pending) dead(w *pendingLogin) bool {
 		packets = append(packets, c.packets...)
 	}
 	return len(packets) > 0 && waiting(packets) == 0 // none: one is about to wait
+}
+
+// giveUp answers packets to which no answer can arrive, so that their
+// caller can let them go.
+func giveUp(packets []waiter) {
+	for _, p := range packets {
+		if p.timer != nil {
+			p.timer.Stop()
+		}
+		p.reply(mfa.Decision{Outcome: mfa.Discard, Reason: mfa.ReasonSuperseded})
+	}
+}
+
+// markEnded returns the packets that wait for what becomes of their answer to c, or
+// with nil for the device, marked where the code of another answer was the last
+// word. Pending.mu is held.
+func (w *pendingLogin) markEnded(c *challenge, packets []waiter) []waiter {
+	for i := range packets {
+		packets[i].endedByOther = w.rightCode != nil && w.rightCode != c
+	}
+	return packets
 }

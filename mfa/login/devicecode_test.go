@@ -432,7 +432,7 @@ func TestMatchCode(t *testing.T) {
 	var seen [deviceCodeDigits][10]int
 	const n = 20_000
 	for range n {
-		code := p.newDeviceCode()
+		code := p.random.deviceCode()
 		if len(code) != deviceCodeDigits {
 			t.Fatalf("%d digits", len(code))
 		}

@@ -206,7 +206,7 @@ func TestCancelled(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"a passcode dialog": func(t *testing.T, r *rig) {
 			a := r.send(r.request("bob"))
-			r.send(cancel(r, a)).want(mfa.Reject, mfa.ReasonAbandoned)
+			r.send(cancel(r, a)).want(mfa.Reject, mfa.ReasonCancelled)
 			if r.Pending.Len() != 0 || r.codes.tries() != 0 {
 				t.Errorf("%d wait, %d codes were examined", r.Pending.Len(), r.codes.tries())
 			}
@@ -215,7 +215,7 @@ func TestCancelled(t *testing.T) {
 		"a number": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			for range r.Fatigue.Max {
-				r.send(cancel(r, r.send(r.request("alice")))).want(mfa.Reject, mfa.ReasonAbandoned)
+				r.send(cancel(r, r.send(r.request("alice")))).want(mfa.Reject, mfa.ReasonCancelled)
 			}
 			if g := r.prompted(r.Fatigue.Max); !g.withdrawn() {
 				t.Error("the device still shows the prompt")

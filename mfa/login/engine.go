@@ -43,7 +43,7 @@ func (e *Engine) Authenticate(ctx context.Context, r *mfa.Request, reply func(mf
 	case refused == nil:
 		e.proceed(ctx, p, identity, code, nil)
 	case !e.relay(ctx, p, code, refused):
-		p.reply(e.refuse(ctx, r, mfa.UserOf(refused.Err, r.User), *refused))
+		e.refuse(ctx, p, mfa.UserOf(refused.Err, r.User), *refused)
 	}
 }
 
@@ -58,7 +58,7 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 	}
 	user, err := e.Directory.User(ctx, identity.Name)
 	if err != nil {
-		p.reply(e.refuse(ctx, r, identity.Name, mfa.Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: mfa.ReasonMFAError, Err: err}))
+		e.refuse(ctx, p, identity.Name, mfa.Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: mfa.ReasonMFAError, Err: err})
 		return
 	}
 	approved := e.remembered(ctx, r, &identity, user, l.Opened)
@@ -105,7 +105,7 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	now := time.Now()
 	l := Login{
 		OpenPrompt: mfa.OpenPrompt{
-			ID: e.Pending.id(), Key: originKey(r, identity), Origin: r.Origin(identity.Name),
+			ID: e.Pending.random.id(), Key: originKey(r, identity), Origin: r.Origin(identity.Name),
 			Reason: reason, Started: r.Received, Opened: now,
 		},
 		Signed: r.Signed, Identity: *identity, Expires: now.Add(r.Client.ChallengeTTL),
@@ -116,43 +116,31 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	return l
 }
 
-// end finishes a login that waits for no user.
-func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outcome, reason mfa.Reason) {
-	w.waiters = []waiter{p}
-	e.Pending.settle(ctx, w, func() verdict {
-		return w.ends(o, reason, time.Now())
-	})
-}
-
-// answer goes on with the login whose challenge the packet answers. A State
-// that is not there never begins a login: its password is a passcode that
-// must not reach a primary.
+// answer goes on with the login whose challenge the packet answers. A State that
+// is not there never begins a login: its password is a passcode that must not
+// reach a primary.
 func (e *Engine) answer(ctx context.Context, p waiter) {
 	text, ok := p.Cred.(mfa.Password)
-	if u, _ := p.Cred.(mfa.Unsupported); u.NoText && e.cancel(ctx, p) {
+	if u, _ := p.Cred.(mfa.Unsupported); u.NoText && e.Withdraw(ctx, p.Request, p.send) {
 		return
 	}
 	if !ok {
-		p.reply(e.refuse(ctx, p.Request, p.User, mfa.Decision{Reason: mfa.ReasonUnsupported, Err: fmt.Errorf("%w: a challenge is answered with PAP", mfa.ErrUnsupported)}))
+		e.refuse(ctx, p, p.User, mfa.Decision{Reason: mfa.ReasonUnsupported, Err: fmt.Errorf("%w: a challenge is answered with PAP", mfa.ErrUnsupported)})
 		return
 	}
-	if err := p.Fits(e.Pending.promised(p.State)); err != nil { // with more Proxy-State than the packet before it
-		p.reply(e.refuse(ctx, p.Request, p.User, mfa.Decision{Reason: mfa.ReasonReplyTooLong, Err: err}))
-		return
-	}
-	c, gone, waits := e.Pending.takeAnswered(p, text)
-	giveUp(gone)
+	c, again, err := e.Pending.answer(p, text)
 	switch {
+	case err != nil:
+		e.refuse(ctx, p, p.User, mfa.Decision{Reason: mfa.ReasonReplyTooLong, Err: err})
 	case c == nil:
-		p.reply(e.refuse(ctx, p.Request, p.User, mfa.Decision{Reason: mfa.ReasonStateUnknown}))
-	case waits, c.w.Prompts() && !e.bringsCode(c.w, text):
+		e.refuse(ctx, p, p.User, mfa.Decision{Reason: mfa.ReasonStateUnknown})
+	case again, c.w.Prompts() && !e.bringsCode(c, text):
 		// "OK", which now waits for the device, or the same answer again, which gets
 		// the decision of the first.
-		if !waits {
-			e.Pending.awaitDevice(c)
+		at, late := e.whenLate(c.w, p.Request)
+		if e.Pending.awaitAnswer(c, p.Request, again, at, late) {
+			e.approve(ctx, c.w)
 		}
-		e.watch(c.w, p.Request)
-		e.claim(ctx, c.w)
 	case c.w.asksGone:
 		e.afterOtherPrompt(ctx, c)
 	case c.asks != nil:
@@ -164,9 +152,9 @@ func (e *Engine) answer(ctx context.Context, p waiter) {
 
 // refuse ends a request for which no login was opened. The user is told no more
 // than everybody where d has no Message.
-func (e *Engine) refuse(ctx context.Context, r *mfa.Request, user mfa.Name, d mfa.Decision) mfa.Decision {
+func (e *Engine) refuse(ctx context.Context, p waiter, user mfa.Name, d mfa.Decision) {
 	if d.LoginID == "" {
-		d.LoginID = e.Pending.id()
+		d.LoginID = e.Pending.random.id()
 	}
 	d.Outcome = d.Outcome.Denial()
 	if d.Message == "" {
@@ -175,32 +163,38 @@ func (e *Engine) refuse(ctx context.Context, r *mfa.Request, user mfa.Name, d mf
 	now := time.Now()
 	err := e.Refusals.Record(context.WithoutCancel(ctx), mfa.Event{
 		ID: d.LoginID, Time: now, Kind: mfa.EventLogin,
-		Origin: r.Origin(user),
-		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(r.Received), Details: mfa.Details{Text: cmp.Or(r.UnsupportedText(d.Reason), npsText(d.Reason, user))},
+		Origin: p.Origin(user),
+		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(p.Received), Details: mfa.Details{Text: cmp.Or(p.UnsupportedText(d.Reason), npsText(d.Reason, user))},
 	})
 	d.Err = errors.Join(d.Err, err)
-	return d
+	p.reply(d)
 }
 
-// shed answers a request that may not open a login. Its event is one of its
-// own: the login that is in its way goes on.
-func (e *Engine) shed(ctx context.Context, w *pendingLogin, p waiter, what opening) {
-	d := mfa.Decision{LoginID: w.ID}
-	switch what {
-	case promptPending:
-		if e.askWhetherGone(ctx, w, p) {
-			return
-		}
-		d.Reason = mfa.ReasonPromptPending
-		if p.Signed {
-			d.Outcome = mfa.Discard
-		}
-	case recentlyDenied:
-		d.Reason = mfa.ReasonRecentlyDenied
-	case tooManyLogins:
-		d.Reason = mfa.ReasonTooManyLogins
-	default:
-		d.Outcome, d.Reason = mfa.Discard, mfa.ReasonOverload
+// FirstFactor is what a right first factor tells of a login, beside its request.
+type FirstFactor struct {
+	Identity   *mfa.Identity
+	User       mfa.User
+	Appended   bool // a text that may be a passcode came with the password
+	OwnCode    bool // it has the form of one of the user's codes
+	Remembered bool // an approval from the same origin still counts
+	At         time.Time
+}
+
+// Facts returns what the plan of a login is decided from. Of the request it reads
+// Client, Cred, Dialog and Address. It is the one constructor of Facts: a login and
+// `explain` call it, so that they agree.
+func (e *Engine) Facts(r *mfa.Request, a *FirstFactor) *mfa.Facts {
+	key := a.Identity.Name.Key()
+	f := &mfa.Facts{
+		Identity: a.Identity, User: a.User, Address: r.Address, Remembered: a.Remembered,
+		Protocol: mfa.ProtocolOf(r.Cred), Dialog: r.Dialog, CarriesCode: r.Dialog.Codes || a.Appended, AppendedCode: a.OwnCode,
+		NumberMatching: e.Policy.NumberMatching.Applies(a.Identity.Groups),
+		PushLimited:    e.Limits.fatigue.Locked(key, a.At, a.User.Unblocked),
+		// A request that joins a live prompt sends no new one.
+		PromptLimited: e.Limits.sent.full(key, a.At, a.User.Unblocked, e.PromptLimit) && !e.Pending.hasPrompt(a.Identity.Name),
 	}
-	p.reply(e.refuse(ctx, p.Request, w.User, d))
+	if e.Bypasses != nil {
+		f.Bypasses = e.Bypasses.Bypasses()
+	}
+	return f
 }

@@ -83,9 +83,9 @@ func (r *rig) finish() {
 	}
 	r.journal.check(r.t, r.phone)
 	p := r.Pending
-	if n := len(p.logins) + len(p.users) + len(p.asked) + len(p.states) + len(p.clients); n != 0 {
-		r.t.Errorf("left in the tables: logins %d users %d asked %d states %d clients %d",
-			len(p.logins), len(p.users), len(p.asked), len(p.states), len(p.clients))
+	if n := len(p.logins) + len(p.peers) + len(p.states) + len(p.clients); n != 0 {
+		r.t.Errorf("left in the tables: logins %d peers %d states %d clients %d",
+			len(p.logins), len(p.peers), len(p.states), len(p.clients))
 	}
 }
 

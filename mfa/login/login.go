@@ -90,22 +90,6 @@ func (w *pendingLogin) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
 	return d
 }
 
-// ends is a verdict that ends the login with its plain event.
-func (w *pendingLogin) ends(o mfa.Outcome, reason mfa.Reason, now time.Time) verdict {
-	return verdict{Decision: w.decide(o, reason), event: w.event(o, reason, now)}
-}
-
-// endsPrompt ends the login with the event of its prompt.
-func (w *pendingLogin) endsPrompt(o mfa.Outcome, reason mfa.Reason, a mfa.Approval, now time.Time) verdict {
-	return verdict{Decision: w.decide(o, reason), event: w.pushEvent(o, reason, a, now)}
-}
-
-// fails ends the login because a store or provider failed; it never accepts.
-func (w *pendingLogin) fails(err error, now time.Time) verdict {
-	d := w.noAnswer(err)
-	return verdict{Decision: d, event: w.event(d.Outcome, d.Reason, now)}
-}
-
 // noAnswer is for a store or provider that failed; it never accepts.
 func (w *pendingLogin) noAnswer(err error) mfa.Decision {
 	d := w.decide(w.client.OnMFAError.Denial(), mfa.ReasonMFAError)
@@ -173,23 +157,10 @@ func (w *pendingLogin) promptMethod() string {
 	return "push"
 }
 
-func (w *pendingLogin) pushEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, now time.Time) mfa.Event {
+func (w *pendingLogin) promptEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, now time.Time) mfa.Event {
 	ev := w.event(o, r, now)
 	ev.Method, ev.Approval = w.promptMethod(), a
 	return ev
-}
-
-// lapse ends a login whose challenge was not answered, or whose approval was not claimed.
-func (w *pendingLogin) lapse(a *mfa.Approval, now time.Time) verdict {
-	ev := w.event(mfa.Reject, mfa.ReasonChallengeExpired, now)
-	if a != nil {
-		ev.Kind, ev.Reason, ev.Approval, ev.Method = mfa.EventUnclaimed, mfa.ReasonAbandoned, *a, w.promptMethod()
-		ev.Text = "approved, but no packet waited for it: no one got in"
-		if w.deviceCode != "" {
-			ev.Text = "approved, but its code was not typed: no one got in"
-		}
-	}
-	return verdict{Decision: w.decide(mfa.Reject, ev.Reason), event: ev}
 }
 
 func (w *pendingLogin) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval)) mfa.Prompt {
@@ -221,12 +192,6 @@ func (w *pendingLogin) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
 	return requests
 }
 
-// denialKey is the origin as far as the request tells: refusing needs no proof
-// that the end-user field is genuine.
-func denialKey(o *mfa.Origin) string {
-	return o.User.Key().String() + "\x00" + o.Group + "\x00" + o.EndUser
-}
-
 // approveMessage asks for what the devices ask for.
 func (w *pendingLogin) approveMessage(code bool) string {
 	switch {
@@ -253,6 +218,40 @@ func (w *pendingLogin) promptLife() time.Duration {
 		return w.client.PushTimeout
 	}
 	return min(w.client.PushTimeout, w.Expires.Sub(w.Opened))
+}
+
+// peer is the key by which logins count together: their user, or an origin.
+type peer struct {
+	user   mfa.NameKey
+	origin string
+}
+
+// peer returns the key under which w is counted: its user, or while a primary asks,
+// who asks from where. The name is then what anybody can type: it must not take the
+// places of its owner.
+func (w *pendingLogin) peer() peer {
+	if w.asks {
+		return peer{origin: w.origin()}
+	}
+	return peer{user: w.User.Key()}
+}
+
+// places returns how many dialogs may be open beside w. Where nothing tells one
+// user's origin from another's, all users of the client share what it may have.
+func (w *pendingLogin) places(ofClient int) int {
+	switch {
+	case !w.asks:
+		return maxDialogs
+	case w.EndUser == "":
+		return max(maxQuestions, ofClient/2)
+	}
+	return maxQuestions
+}
+
+// takes reports whether o may wait for the prompt of w: from the same origin, while
+// nothing is decided, and for no weaker prompt than its plan asks for. Pending.mu is held.
+func (w *pendingLogin) takes(o *pendingLogin) bool {
+	return o.client.Join && w.client.Join && o.Key != "" && o.Key == w.Key && !w.deciding && (!o.matches() || w.matches())
 }
 
 // origin tells apart where logins come from: by client, by whether the request was

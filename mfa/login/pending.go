@@ -1,7 +1,8 @@
 package login
 
 import (
-	"fmt"
+	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,14 +22,19 @@ const (
 	rememberDenial = 10 * time.Second
 )
 
-// Pending holds every login that waits for a device or for the answer to a
+// Pending is the table of the logins that wait for a device or for the answer to a
 // challenge. It outlives every engine: what a reload must not lose is here. Its
 // exported fields may be changed until the first use.
 //
-// One mutex guards the tables and is never held over a call, except Keeper's. Who wants to end a
-// login takes its turn first (a channel), so that a phone and a passcode cannot
-// both win; only settle ends one. A live prompt owns one goroutine; a waiting
-// packet and a challenge that is out own none.
+// What an engine does with it has six verbs: a login joins the table, its packets
+// are answered by a challenge or await a device, an answer finds its login, its user
+// withdraws it, and settle, which alone ends a login, has the engine decide. What
+// follows from any of them is the engine's to say.
+//
+// One mutex guards the table and is never held over a call, except of Keeper. To end
+// a login one takes its turn first (a channel), so that a phone and a passcode cannot
+// both win. A live prompt owns one goroutine; a waiting packet and a challenge that
+// is out own none.
 type Pending struct {
 	Journal      mfa.Journal
 	Keeper       mfa.PromptKeeper // nil: open prompts end with the process
@@ -38,18 +44,17 @@ type Pending struct {
 	// one login and not the program. It may be called concurrently.
 	Panicked func(login string, v any, stack []byte)
 
+	random   entropy
+	memory   memory
+	accepted accepted
+
 	mu       sync.Mutex
 	draining bool
 	logins   map[*pendingLogin]struct{}
-	users    map[peer][]*pendingLogin // by user: dialogs, and at most one prompt
-	asked    map[peer][]*pendingLogin // dialogs of a primary that has yet to say who it is, by origin
+	peers    map[peer][]*pendingLogin // dialogs, and of a user at most one prompt
 	states   map[string]*challenge
 	clients  map[string]int       // logins, by Client.share
 	denied   map[string]time.Time // join key without the demand to be signed, until when
-	random   entropy
-
-	memory   memory
-	accepted accepted
 }
 
 // opening is what became of a login that asked to be opened.
@@ -59,25 +64,42 @@ const (
 	opened opening = iota
 	joined
 	promptPending
+	promptGivenUp // as promptPending, and from the same origin, with nobody left that it can let in
 	recentlyDenied
 	tooManyLogins
 	overload
 )
 
-// open registers w, a login with a prompt, or joins p to the open prompt of the same
-// origin. With opened and joined it returns the login that p is to wait for, with
-// promptPending the one that is in its way.
-func (t *Pending) open(w *pendingLogin, p waiter, join bool) (*pendingLogin, opening) {
+// join puts w, whose first packet is p, into the table. A login with a prompt
+// becomes part of the open prompt of the same origin where there is one. It returns
+// the login that p is to wait for, or the one that is in its way.
+//
+// A dialog whose window was closed stays open until challenge_ttl, because nothing
+// tells so: the newest goes on, and the oldest unanswered one ends.
+func (t *Pending) join(ctx context.Context, w *pendingLogin, p waiter) (*pendingLogin, opening) {
+	if w.Prompts() {
+		return t.openPrompt(w, p)
+	}
+	t.supersede(ctx, t.sameOrigin(w)) // the user dialled again: the dialog of the first login is gone
+	yields, what := t.openDialog(w)
+	t.supersede(ctx, yields)
+	return w, what
+}
+
+func (t *Pending) openPrompt(w *pendingLogin, p waiter) (*pendingLogin, opening) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if until, ok := t.denied[denialKey(&w.Origin)]; ok && p.Received.Before(until) {
 		return nil, recentlyDenied
 	}
-	for _, o := range t.users[peer{user: w.User.Key()}] {
+	for _, o := range t.peers[w.peer()] {
 		if !o.Prompts() {
 			continue
 		}
-		if !join || !o.client.Join || w.Key == "" || o.Key != w.Key || o.deciding || w.matches() && !o.matches() {
+		if !o.takes(w) {
+			if o.origin() == w.origin() && o.dead() {
+				return o, promptGivenUp
+			}
 			return o, promptPending
 		}
 		if len(o.Requests) < maxShown {
@@ -92,9 +114,35 @@ func (t *Pending) open(w *pendingLogin, p waiter, join bool) (*pendingLogin, ope
 	if t.full(w) {
 		return nil, overload
 	}
-	t.Add(w)
+	t.add(w)
 	t.note(w)
 	return w, opened
+}
+
+// openDialog adds w. The login that it returns, if any, has lost its place to w, and
+// is the caller's to end.
+func (t *Pending) openDialog(w *pendingLogin) (yields *pendingLogin, what opening) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.full(w) {
+		return nil, overload
+	}
+	if !w.placeless {
+		var ok bool
+		if yields, ok = t.place(w); !ok {
+			return nil, tooManyLogins
+		}
+	}
+	t.add(w)
+	return yields, opened
+}
+
+// supersede ends a dialog in whose place there is another; nil is none.
+func (t *Pending) supersede(ctx context.Context, w *pendingLogin) {
+	if w == nil {
+		return
+	}
+	t.settle(ctx, w, func(v view) verdict { return v.ends(mfa.Reject, mfa.ReasonSuperseded) })
 }
 
 // full reports whether no more logins may wait. Who is behind a proxy fills the part of
@@ -103,27 +151,76 @@ func (t *Pending) full(w *pendingLogin) bool {
 	return t.draining || len(t.logins) >= t.Max || t.clients[w.client.Share()] >= t.MaxPerClient
 }
 
-// init makes the tables. t.mu is held.
+// init makes the maps. t.mu is held.
 func (t *Pending) init() {
 	if t.logins != nil {
 		return
 	}
 	t.logins = make(map[*pendingLogin]struct{})
-	t.users = make(map[peer][]*pendingLogin)
-	t.asked = make(map[peer][]*pendingLogin)
+	t.peers = make(map[peer][]*pendingLogin)
 	t.states = make(map[string]*challenge)
 	t.clients = make(map[string]int)
 	t.denied = make(map[string]time.Time)
 }
 
-func (t *Pending) Add(w *pendingLogin) {
+// add counts w in. t.mu is held.
+func (t *Pending) add(w *pendingLogin) {
 	t.init()
 	t.logins[w] = struct{}{}
-	table, key := t.peers(w)
-	table[key] = append(table[key], w)
+	key := w.peer()
+	t.peers[key] = append(t.peers[key], w)
 	t.clients[w.client.Share()]++
 	if !w.Prompts() {
 		w.deadline = w.Expires
+	}
+}
+
+// remove takes w, which ends so, out of the table. It returns the packets that wait
+// for it. t.mu is held.
+func (t *Pending) remove(w *pendingLogin, reason mfa.Reason) []waiter {
+	w.done = true
+	packets := w.markEnded(nil, w.waiters)
+	w.waiters = nil
+	for _, c := range w.challenges {
+		packets = append(packets, w.markEnded(c, c.packets)...)
+		c.packets = nil
+		delete(t.states, c.state)
+	}
+	w.challenges = nil
+	if _, ok := t.logins[w]; !ok {
+		return packets
+	}
+	t.forget(w)
+	delete(t.logins, w)
+	share := w.client.Share()
+	if t.clients[share]--; t.clients[share] == 0 {
+		delete(t.clients, share)
+	}
+	key := w.peer()
+	t.peers[key] = slices.DeleteFunc(t.peers[key], func(o *pendingLogin) bool { return o == w })
+	if len(t.peers[key]) == 0 {
+		delete(t.peers, key)
+	}
+	if w.Prompts() && declined(reason) && len(t.denied) < t.Max {
+		t.denied[denialKey(&w.Origin)] = time.Now().Add(rememberDenial)
+	}
+	return packets
+}
+
+// note has the keeper keep w. t.mu is held.
+func (t *Pending) note(w *pendingLogin) {
+	if t.Keeper == nil || !w.Prompts() {
+		return
+	}
+	k := w.OpenPrompt
+	k.Requests = slices.Clone(k.Requests)
+	t.Keeper.KeepPrompt(k)
+}
+
+// forget has the keeper forget a prompt that is over. t.mu is held.
+func (t *Pending) forget(w *pendingLogin) {
+	if t.Keeper != nil && w.Prompts() {
+		t.Keeper.DropPrompt(w.ID)
 	}
 }
 
@@ -131,11 +228,11 @@ func (t *Pending) Add(w *pendingLogin) {
 func (t *Pending) hasPrompt(user mfa.Name) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.users[peer{user: user.Key()}], (*pendingLogin).Prompts)
+	return slices.ContainsFunc(t.peers[peer{user: user.Key()}], (*pendingLogin).Prompts)
 }
 
-// noteApproval notes that a device approved.
-func (t *Pending) noteApproval(w *pendingLogin, a mfa.Approval) {
+// approved notes that a device approved. It needs no turn, so that no device waits.
+func (t *Pending) approved(w *pendingLogin, a mfa.Approval) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.approved = &a
@@ -146,13 +243,6 @@ func (t *Pending) requests(w *pendingLogin) []mfa.PromptRequest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(w.Requests)
-}
-
-// approval returns the device's approval, or nil.
-func (t *Pending) approval(w *pendingLogin) *mfa.Approval {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return w.approved
 }
 
 // Drain lets no new login begin; the ones that wait go on, and may be joined.
@@ -175,73 +265,13 @@ func (t *Pending) Len() int {
 	return len(t.logins)
 }
 
-// peer is the key of a table of logins: a user or an origin.
-type peer struct {
-	user   mfa.NameKey
-	origin string
-}
-
-// peers returns the table and the key under which w is counted: its user, or while
-// a primary asks, who asks from where. The name is then what anybody can type: it
-// must not take the places of its owner.
-func (t *Pending) peers(w *pendingLogin) (table map[peer][]*pendingLogin, key peer) {
-	if !w.asks {
-		return t.users, peer{user: w.User.Key()}
-	}
-	return t.asked, peer{origin: w.origin()}
-}
-
-// places returns how many dialogs may be open beside w. Where nothing tells one
-// user's origin from another's, all users of the client share what it may have.
-func (t *Pending) places(w *pendingLogin) int {
-	switch {
-	case !w.asks:
-		return maxDialogs
-	case w.EndUser == "":
-		return max(maxQuestions, t.MaxPerClient/2)
-	}
-	return maxQuestions
-}
-
-// openDialog registers w. The login that it returns, if any, has lost its place to
-// w: it is the caller's to end.
-func (t *Pending) addDialog(w *pendingLogin) (yields *pendingLogin, what opening) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.full(w) {
-		return nil, overload
-	}
-	if !w.placeless {
-		var ok bool
-		if yields, ok = t.place(w); !ok {
-			return nil, tooManyLogins
-		}
-	}
-	t.Add(w)
-	return yields, opened
-}
-
-// takePlace makes w a dialog after the code that came with its password was wrong;
-// else it does nothing.
-func (t *Pending) takePlace(w *pendingLogin) (yields *pendingLogin, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !w.placeless {
-		return nil, true
-	}
-	yields, ok = t.place(w)
-	w.placeless = !ok
-	return yields, ok
-}
-
 // place reports whether there is a place for w, and which dialog gives way for it:
 // the oldest from the same origin, so that an attacker elsewhere who has the password
 // pushes out their own first; otherwise the oldest. A prompt and what is being
 // examined never gives way. t.mu is held.
 func (t *Pending) place(w *pendingLogin) (yields *pendingLogin, ok bool) {
-	table, key := t.peers(w)
 	open := 0
-	for _, o := range table[key] {
+	for _, o := range t.peers[w.peer()] {
 		if o.Prompts() || o.placeless || o.yielded {
 			continue
 		}
@@ -253,7 +283,7 @@ func (t *Pending) place(w *pendingLogin) (yields *pendingLogin, ok bool) {
 			yields = o
 		}
 	}
-	if open < t.places(w) {
+	if open < w.places(t.MaxPerClient) {
 		return nil, true
 	}
 	if yields == nil {
@@ -271,8 +301,7 @@ func (t *Pending) sameOrigin(w *pendingLogin) *pendingLogin {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	table, key := t.peers(w)
-	for _, o := range table[key] {
+	for _, o := range t.peers[w.peer()] {
 		if !o.Prompts() && o.Key == w.Key {
 			return o
 		}
@@ -280,30 +309,84 @@ func (t *Pending) sameOrigin(w *pendingLogin) *pendingLogin {
 	return nil
 }
 
-// newDeviceCode returns six digits, none likelier than another.
-func (t *Pending) newDeviceCode() mfa.Password {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// Run ends what stays without an answer, until ctx ends. It is one goroutine's work.
+func (t *Pending) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for {
-		b := t.random.bytes(3)
-		n := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
-		clear(b)
-		if n < 16_000_000 { // the highest multiple of a million in three octets
-			return mfa.Password(fmt.Sprintf("%06d", n%1_000_000))
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			t.accepted.expire(now)
+			t.endAll(ctx, t.expired(now), view.lapse)
 		}
 	}
 }
 
-// number returns two digits, 10 to 99.
-func (t *Pending) number() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.random.number()
+// Close ends every login that still waits: its event says so and its packets
+// get no answer, so that the NAS asks another server.
+func (t *Pending) Close(ctx context.Context) {
+	t.Drain()
+	t.endAll(ctx, t.all(), func(v view) verdict {
+		d := mfa.Decision{Outcome: mfa.Discard, LoginID: v.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
+		return verdict{Decision: d, event: v.event(mfa.Discard, mfa.ReasonShutdown, v.now)}
+	})
 }
 
-// id returns a new login id.
-func (t *Pending) id() string {
+// endAll settles many logins at once, so that their events share commits.
+func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, look func(view) verdict) {
+	var ended sync.WaitGroup
+	for _, w := range logins {
+		ended.Go(func() {
+			defer t.recovered(nil)
+			t.settle(ctx, w, look)
+		})
+	}
+	ended.Wait()
+}
+
+func (t *Pending) expired(now time.Time) []*pendingLogin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.random.text(10)
+	for k, until := range t.denied {
+		if !now.Before(until) {
+			delete(t.denied, k)
+		}
+	}
+	var out []*pendingLogin
+	for w := range t.logins {
+		if !w.deadline.IsZero() && !now.Before(w.deadline) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func (t *Pending) all() []*pendingLogin {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.logins))
+}
+
+// denialKey is the origin as far as the request tells: refusing needs no proof
+// that the end-user field is genuine.
+func denialKey(o *mfa.Origin) string {
+	return o.User.Key().String() + "\x00" + o.Group + "\x00" + o.EndUser
+}
+
+// RestoreDenied has the denied and unanswered prompts among events, from before a
+// restart, go on speaking for the time that they have left.
+func (t *Pending) RestoreDenied(events []mfa.Event, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.init()
+	for i := range events {
+		ev := &events[i]
+		age := now.Sub(ev.Time)
+		if ev.Kind != mfa.EventLogin || !ev.Plan.Prompts() || !declined(ev.Reason) || age < 0 || age >= rememberDenial || len(t.denied) >= t.Max {
+			continue
+		}
+		t.denied[denialKey(&ev.Origin)] = ev.Time.Add(rememberDenial)
+	}
 }

@@ -1,10 +1,14 @@
 package login
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/radmatch/radmatch/mfa"
 )
@@ -134,24 +138,14 @@ func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.
 	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
 	w.code, w.asks = code, true
 	if e.openDialog(ctx, w, p) {
-		if state := e.Pending.ask(w, p, asks); state != "" {
-			p.reply(w.asked(state, asks))
-		} else {
-			e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
-		}
+		e.challenge(ctx, w, p, questionText(asks), asks)
 	}
 	return true
 }
 
-// asked is the Access-Challenge with a question of the primary.
-func (w *pendingLogin) asked(state string, asks *mfa.PrimaryChallenge) mfa.Decision {
-	message := asks.Message
-	if message == "" {
-		message = messageAnswer // ocserv and pam_radius fail without one
-	}
-	d := w.challenged(state, message)
-	d.Echo = asks.Echo
-	return d
+// questionText is how the question of a primary is shown.
+func questionText(asks *mfa.PrimaryChallenge) string {
+	return cmp.Or(asks.Message, messageAnswer) // ocserv and pam_radius fail without one
 }
 
 // carryOn brings the answer to the primary that asked, whose verdict goes on
@@ -162,8 +156,8 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
-			e.Pending.settle(ctx, w, func() verdict {
-				return w.conclude(&mfa.Decision{Reason: mfa.ReasonInternalError})
+			e.Pending.settle(ctx, w, func(v view) verdict {
+				return v.conclude(&mfa.Decision{Reason: mfa.ReasonInternalError})
 			})
 		}
 	}()
@@ -171,26 +165,22 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 	identity, err := e.continued(ctx, w, &p, c.asks, answer)
 	returned = true
 	var packets []waiter
-	e.Pending.settle(ctx, w, func() verdict {
+	e.Pending.settle(ctx, w, func(v view) verdict {
 		w.Rounds++
 		var asks *mfa.PrimaryChallenge
 		switch {
-		case !e.Pending.waitsFor(c): // the NAS gave the answer up
-			return w.conclude(&mfa.Decision{Reason: mfa.ReasonAbandoned})
+		case !v.waitsOn(c): // the NAS gave the answer up
+			return v.conclude(&mfa.Decision{Reason: mfa.ReasonAbandoned})
 		case err == nil && !identity.Name.IsZero():
-			packets = e.Pending.remove(w, mfa.Decision{}) // it goes on as the login of whom the primary named
+			packets = v.leave("") // it goes on as the login of whom the primary named
 			return verdict{end: goesOn}
 		case errors.As(err, &asks) && w.Rounds < maxRelayed:
-			waiting, state := e.Pending.replace(c, asks)
-			for _, p := range waiting {
-				p.reply(w.asked(state, asks))
-			}
-			p.try.passed()
-			return verdict{end: goesOn}
+			defer p.try.passed()
+			return v.askAgain(c, questionText(asks), asks)
 		}
 		d := e.refusal(p.Request, err)
 		d.Delay = max(d.Delay, p.try.end(d.Outcome))
-		return w.conclude(d)
+		return v.conclude(d)
 	})
 	if len(packets) > 0 {
 		all := merge(packets, c)
@@ -213,14 +203,14 @@ func (e *Engine) continued(ctx context.Context, w *pendingLogin, p *waiter, asks
 }
 
 // conclude ends an opened login with what the primary's error leads to.
-func (w *pendingLogin) conclude(refused *mfa.Decision) verdict {
+func (v view) conclude(refused *mfa.Decision) verdict {
 	d := *refused
-	d.LoginID, d.Outcome = w.ID, d.Outcome.Denial()
+	d.LoginID, d.Outcome = v.ID, d.Outcome.Denial()
 	if d.Message == "" {
 		d.Message = messageRejected
 	}
-	ev := w.event(d.Outcome, d.Reason, time.Now())
-	ev.User = mfa.UserOf(refused.Err, w.User)
+	ev := v.event(d.Outcome, d.Reason, v.now)
+	ev.User = mfa.UserOf(refused.Err, v.User)
 	return verdict{Decision: d, event: ev}
 }
 
@@ -236,4 +226,98 @@ func merge(packets []waiter, c *challenge) waiter {
 		}
 	}
 	return p
+}
+
+// staticPrefix begins what OpenVPN makes of a password and the answer to its
+// static challenge: SCRV1:base64(password):base64(answer).
+const staticPrefix = "SCRV1:"
+
+var errStaticForm = errors.New("malformed SCRV1")
+
+// part splits what came as a password into the password, which is all that may reach
+// the primary, and the passcode, which never does; code is empty where none came.
+//
+// The one split is made before the primary is asked and is never tried anew, so
+// that one login is one bind and counts once in a directory's lockout. What
+// decides it is whether the tail has the form of one of the user's codes: the
+// password of someone without one is touched only where it ends in the delimiter
+// and "push".
+func (e *Engine) part(ctx context.Context, r *mfa.Request) (cred mfa.Credential, code string, err error) {
+	typed, ok := r.Cred.(mfa.Password)
+	if !ok {
+		return r.Cred, "", nil
+	}
+	if r.Client.StaticChallenge && strings.HasPrefix(string(typed), staticPrefix) {
+		password, answer, err := parseStatic(string(typed))
+		if err != nil {
+			return mfa.Unsupported{What: err.Error()}, "", nil // its passcode must not reach the primary
+		}
+		if strings.EqualFold(answer, mfa.AppendedPush) {
+			answer = ""
+		}
+		return mfa.Password(password), answer, nil
+	}
+	var user *mfa.Name // whose codes these may be, once known
+	for password, tail := range r.Client.Splits(string(typed)) {
+		if strings.EqualFold(tail, mfa.AppendedPush) {
+			return mfa.Password(password), "", nil
+		}
+		if user == nil {
+			name, err := codeOwner(ctx, r)
+			if err != nil {
+				return nil, "", err
+			}
+			user = &name
+		}
+		if e.Codes.HasForm(*user, tail) {
+			return mfa.Password(password), tail, nil
+		}
+	}
+	return typed, "", nil
+}
+
+// parseStatic reads the answer to OpenVPN's static challenge. Each octet must be
+// as OpenVPN writes it.
+func parseStatic(s string) (password, answer string, err error) {
+	first, second, ok := strings.Cut(strings.TrimPrefix(s, staticPrefix), ":")
+	if !ok {
+		return "", "", errStaticForm
+	}
+	if password, ok = parseBase64(first); !ok {
+		return "", "", errStaticForm
+	}
+	if answer, ok = parseBase64(second); !ok {
+		return "", "", errStaticForm
+	}
+	return password, answer, nil
+}
+
+// parseBase64 reads text that is UTF-8 without NUL.
+func parseBase64(s string) (string, bool) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	// The decoder skips line ends and is lax about the last bits.
+	if err != nil || base64.StdEncoding.EncodeToString(b) != s {
+		return "", false
+	}
+	return string(b), utf8.Valid(b) && !strings.Contains(string(b), "\x00")
+}
+
+// codeOwner is the name under which the codes of the request's user are
+// registered, as far as it is known before the password is checked. A wrong
+// guess is not accepted: the code is examined as the code of whom the primary names.
+func codeOwner(ctx context.Context, r *mfa.Request) (mfa.Name, error) {
+	switch {
+	case r.Client.Namer != nil:
+		return r.Client.Namer.CanonicalName(r.User), nil
+	case r.Client.Finder == nil:
+		return r.User, nil
+	}
+	identity, err := r.Client.Finder.Find(ctx, r.User)
+	switch {
+	case err == nil:
+		return identity.Name, nil
+	case errors.Is(err, mfa.ErrRejected), errors.Is(err, mfa.ErrUnsupported):
+		return r.User, nil // Check will say no
+	}
+	return mfa.Name{}, err
 }

@@ -59,29 +59,12 @@ func bareName(user mfa.NameKey) mfa.NameKey {
 	return mfa.NameOf(name).Key()
 }
 
-// recall takes from the end of a login what is to be remembered or forgotten.
-func (t *Pending) recall(w *pendingLogin, v verdict) {
-	switch v.Reason {
-	case mfa.ReasonPushDenied, mfa.ReasonNotMe, mfa.ReasonWrongNumber:
-		t.memory.forget(w.User.Key())
-		return
+// newRemembered is the approval that ev tells of.
+func newRemembered(w *pendingLogin, ev *mfa.Event) *remembered {
+	return &remembered{
+		key: w.Key, login: w.ID, device: mfa.Approval{Device: ev.Device, DeviceID: ev.DeviceID},
+		at: ev.Time, until: ev.Time.Add(w.client.Remember), names: []mfa.NameKey{bareName(w.User.Key())},
 	}
-	if v.Outcome != mfa.Accept || !w.Prompts() || v.event.DeviceID == "" || w.Key == "" || w.client.Remember <= 0 {
-		return // a provider that does not name its devices cannot say which one is removed
-	}
-	a := &remembered{
-		key: w.Key, login: w.ID, device: mfa.Approval{Device: v.event.Device, DeviceID: v.event.DeviceID},
-		at: v.event.Time, until: v.event.Time.Add(w.client.Remember), names: []mfa.NameKey{bareName(w.User.Key())},
-	}
-	t.mu.Lock()
-	for _, p := range w.waiters {
-		a.call(p.User.Key())
-	}
-	for _, c := range w.challenges {
-		a.call(c.user)
-	}
-	t.mu.Unlock()
-	t.memory.Add(a)
 }
 
 func (m *memory) Add(a *remembered) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -28,182 +27,259 @@ const (
 	goesOn                  // the login is not over
 )
 
+// view is a pending login for the holder of its turn: nobody else ends it meanwhile.
+// Packets may still come to it, and a device may still approve it, so what others
+// change is read by methods, each of which takes Pending's mutex for a moment.
+type view struct {
+	*pendingLogin
+	table *Pending
+	now   time.Time // the turn was taken
+}
+
 // settle is the only place where a login ends. It takes the login's turn, lets
 // look decide, commits the event, and only then answers everyone who waits. look
 // is not called if the login has ended before. A panic in look or in the journal
 // ends the login too, and goes on.
-func (t *Pending) settle(ctx context.Context, w *pendingLogin, look func() verdict) {
+func (t *Pending) settle(ctx context.Context, w *pendingLogin, look func(v view) verdict) {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
-	if !t.deciding(w, true) {
+	v := view{pendingLogin: w, table: t, now: time.Now()}
+	if !v.setDeciding(true) {
 		return
 	}
 	decided := false
 	defer func() {
 		if !decided {
-			t.abort(w)
+			v.abort()
 		}
 	}()
-	v := look()
-	switch v.end {
+	made := look(v)
+	switch made.end {
 	case goesOn:
 		decided = true
-		t.deciding(w, false)
+		v.setDeciding(false)
 		return
 	case record:
-		if v.event.ID == "" { // the zero verdict
-			v = w.ends(mfa.Reject, mfa.ReasonInternalError, time.Now())
+		if made.event.ID == "" { // the zero verdict
+			made = v.ends(mfa.Reject, mfa.ReasonInternalError)
 		}
-		if err := t.Journal.Record(context.WithoutCancel(ctx), v.event); err != nil {
-			v.Decision = notRecorded(w, v.Decision, err)
+		if err := t.Journal.Record(context.WithoutCancel(ctx), made.event); err != nil {
+			made.Decision = notRecorded(w, made.Decision, err)
 		}
 	}
 	decided = true
-	t.recall(w, v)
-	t.publish(w, v.Decision)
+	v.remember(&made)
+	v.publish(made.Decision)
 }
 
-// abort ends w in a panic, with a rejection: nothing would end it otherwise, and
-// its user could not sign in any more. The deferred call holds where the journal is
+// abort ends the login in a panic, with a rejection: nothing would end it otherwise,
+// and its user could not sign in again. The deferred call holds where the journal is
 // what panics.
-func (t *Pending) abort(w *pendingLogin) {
-	d := w.decide(mfa.Reject, mfa.ReasonInternalError)
-	defer t.publish(w, d)
-	_ = t.Journal.Record(context.Background(), w.event(d.Outcome, d.Reason, time.Now()))
+func (v view) abort() {
+	d := v.decide(mfa.Reject, mfa.ReasonInternalError)
+	defer v.publish(d)
+	_ = v.table.Journal.Record(context.Background(), v.event(d.Outcome, d.Reason, time.Now()))
 }
 
-func (t *Pending) deciding(w *pendingLogin, on bool) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.deciding = on
-	return !w.done
+// setDeciding says whether a decision is being made, and reports whether one can be.
+func (v view) setDeciding(on bool) bool {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	v.deciding = on
+	return !v.done
 }
 
-// publish removes w and answers every packet that waits for it.
-func (t *Pending) publish(w *pendingLogin, d mfa.Decision) {
-	packets := t.remove(w, d)
-	if w.cancel != nil {
-		w.cancel(errSettled)
+// publish removes the login and answers every packet that waits for it.
+func (v view) publish(d mfa.Decision) {
+	packets := v.leave(d.Reason)
+	if v.cancel != nil {
+		v.cancel(errSettled)
 	}
 	for _, p := range packets {
 		if p.timer != nil {
 			p.timer.Stop()
 		}
-		p.reply(w.decisionFor(p, d))
+		p.reply(v.decisionFor(p, d))
 	}
 }
 
-// markEnded returns the packets that wait for what becomes of their answer to c, or
-// with nil for the device, marked where the code of another answer was the last
-// word. Pending.mu is held.
-func (w *pendingLogin) markEnded(c *challenge, packets []waiter) []waiter {
-	for i := range packets {
-		packets[i].endedByOther = w.rightCode != nil && w.rightCode != c
-	}
-	return packets
+// leave takes the login out of the tables, and returns the packets that wait for it.
+func (v view) leave(reason mfa.Reason) []waiter {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	return v.table.remove(v.pendingLogin, reason)
 }
 
-func (t *Pending) remove(w *pendingLogin, d mfa.Decision) []waiter {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.done = true
-	packets := w.markEnded(nil, w.waiters)
-	w.waiters = nil
-	for _, c := range w.challenges {
-		packets = append(packets, w.markEnded(c, c.packets)...)
-		c.packets = nil
-		delete(t.states, c.state)
+// remember takes from the end of a login what is to be remembered or forgotten.
+func (v view) remember(made *verdict) {
+	switch made.Reason {
+	case mfa.ReasonPushDenied, mfa.ReasonNotMe, mfa.ReasonWrongNumber:
+		v.table.memory.forget(v.User.Key())
+		return
 	}
-	w.challenges = nil
-	if _, ok := t.logins[w]; !ok {
-		return packets
+	if made.Outcome != mfa.Accept || !v.Prompts() || made.event.DeviceID == "" || v.Key == "" || v.client.Remember <= 0 {
+		return // a provider that does not name its devices cannot say which one is removed
 	}
-	t.forget(w)
-	delete(t.logins, w)
-	share := w.client.Share()
-	if t.clients[share]--; t.clients[share] == 0 {
-		delete(t.clients, share)
+	a := newRemembered(v.pendingLogin, &made.event)
+	v.table.mu.Lock()
+	for _, p := range v.waiters {
+		a.call(p.User.Key())
 	}
-	table, key := t.peers(w)
-	table[key] = slices.DeleteFunc(table[key], func(o *pendingLogin) bool { return o == w })
-	if len(table[key]) == 0 {
-		delete(table, key)
+	for _, c := range v.challenges {
+		a.call(c.user)
 	}
-	if w.Prompts() && declined(d.Reason) && len(t.denied) < t.Max {
-		t.denied[denialKey(&w.Origin)] = time.Now().Add(rememberDenial)
-	}
-	return packets
+	v.table.mu.Unlock()
+	v.table.memory.Add(a)
 }
 
-// keep lets an approval that no packet waits for stand while a challenge is
-// out, else for keepApproval.
-func (t *Pending) keep(w *pendingLogin, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !w.deadline.IsZero() {
-		return // the time runs from the approval, no matter which packet came for it
-	}
-	w.deadline = now.Add(keepApproval)
-	for _, c := range w.challenges {
-		if !c.answered && w.Expires.After(w.deadline) {
-			w.deadline = w.Expires
+// ends is a verdict that ends the login with its plain event.
+func (v view) ends(o mfa.Outcome, reason mfa.Reason) verdict {
+	return verdict{Decision: v.decide(o, reason), event: v.event(o, reason, v.now)}
+}
+
+// endsPrompt ends the login with the event of its prompt.
+func (v view) endsPrompt(o mfa.Outcome, reason mfa.Reason, a mfa.Approval) verdict {
+	return verdict{Decision: v.decide(o, reason), event: v.promptEvent(o, reason, a, v.now)}
+}
+
+// fails ends the login because a store or provider failed; it never accepts.
+func (v view) fails(err error) verdict {
+	d := v.noAnswer(err)
+	return verdict{Decision: d, event: v.event(d.Outcome, d.Reason, v.now)}
+}
+
+// failsPrompt is fails with the event of the prompt.
+func (v view) failsPrompt(err error, a mfa.Approval) verdict {
+	d := v.noAnswer(err)
+	return verdict{Decision: d, event: v.promptEvent(d.Outcome, d.Reason, a, v.now)}
+}
+
+// lapse ends a login whose challenge was not answered, or whose approval was not claimed.
+func (v view) lapse() verdict {
+	ev := v.event(mfa.Reject, mfa.ReasonChallengeExpired, v.now)
+	if a := v.approval(); a != nil {
+		ev.Kind, ev.Reason, ev.Approval, ev.Method = mfa.EventUnclaimed, mfa.ReasonAbandoned, *a, v.promptMethod()
+		ev.Text = "approved, but no packet waited for it: no one got in"
+		if v.deviceCode != "" {
+			ev.Text = "approved, but its code was not typed: no one got in"
 		}
 	}
+	return verdict{Decision: v.decide(mfa.Reject, ev.Reason), event: ev}
 }
 
-// keepUntil lets an approval stand until its code expires.
-func (t *Pending) keepUntil(w *pendingLogin, at time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w.deadline = at
+// approval returns the device's approval, or nil.
+func (v view) approval() *mfa.Approval {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	return v.approved
 }
 
-// Run ends what stays without an answer, until ctx ends. It is one goroutine's work.
-func (t *Pending) Run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			t.sweep(ctx, now)
+// waits reports whether a packet that the NAS has not given up waits for the
+// device's decision.
+func (v view) waits() bool {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	n := waiting(v.waiters)
+	for _, c := range v.challenges {
+		n += waiting(c.packets)
+	}
+	return n > 0
+}
+
+// waitsOn reports whether a packet waits for what becomes of its answer to c.
+func (v view) waitsOn(c *challenge) bool {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	return len(c.packets) > 0
+}
+
+// isDead is pendingLogin.dead, now.
+func (v view) isDead() bool {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	return v.dead()
+}
+
+// packets are the fingerprints of the requests that an approval lets in, for the
+// event. The answer to a challenge is none of them: its State dies with the server.
+func (v view) packets() (list [][]byte) {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	for _, p := range v.waiters {
+		if p.State != "" || p.Superseded() {
+			continue
+		}
+		if f := fingerprint(p.Request, v.User.Key()); f != "" && len(list) < maxPackets {
+			list = append(list, []byte(f))
 		}
 	}
+	return list
 }
 
-func (t *Pending) sweep(ctx context.Context, now time.Time) {
-	t.accepted.expire(now)
-	t.endAll(ctx, t.expired(now), func(w *pendingLogin) verdict { return w.lapse(t.approval(w), now) })
-}
-
-// endAll settles many logins at once, so that their events share commits.
-func (t *Pending) endAll(ctx context.Context, logins []*pendingLogin, f func(*pendingLogin) verdict) {
-	var ended sync.WaitGroup
-	for _, w := range logins {
-		ended.Go(func() {
-			defer t.recovered(nil)
-			t.settle(ctx, w, func() verdict { return f(w) })
-		})
-	}
-	ended.Wait()
-}
-
-func (t *Pending) expired(now time.Time) []*pendingLogin {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for k, until := range t.denied {
-		if !now.Before(until) {
-			delete(t.denied, k)
+// keep lets an approval that no packet waits for stand while a challenge is out,
+// otherwise for keepApproval.
+func (v view) keep() verdict {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	if v.deadline.IsZero() { // the time runs from the approval, no matter which packet came for it
+		v.deadline = v.now.Add(keepApproval)
+		for _, c := range v.challenges {
+			if !c.answered && v.Expires.After(v.deadline) {
+				v.deadline = v.Expires
+			}
 		}
 	}
-	var out []*pendingLogin
-	for w := range t.logins {
-		if !w.deadline.IsZero() && !now.Before(w.deadline) {
-			out = append(out, w)
-		}
+	return verdict{end: goesOn}
+}
+
+// askForCode asks answers that waited for the device again, for the code that it
+// shows by now. The approval stands until the code expires.
+func (v view) askForCode() verdict {
+	v.table.mu.Lock()
+	waited := slices.DeleteFunc(slices.Clone(v.challenges), func(c *challenge) bool { return !c.awaitsDevice })
+	v.deadline = v.Expires
+	v.table.mu.Unlock()
+	for _, c := range waited {
+		v.askAgain(c, messageDeviceCode, nil)
 	}
-	return out
+	return verdict{end: goesOn}
+}
+
+// askAgain ends c, whose answer was wrong or led to another question of the primary,
+// and asks the packets that waited on it anew. A login that has no place among the
+// user's dialogs yet takes one, or ends.
+func (v view) askAgain(c *challenge, message string, asks *mfa.PrimaryChallenge) verdict {
+	packets, state, yields, ok := v.replace(c, asks)
+	if !ok {
+		return v.ends(mfa.Reject, mfa.ReasonTooManyLogins)
+	}
+	v.table.supersede(context.Background(), yields)
+	d := v.challenged(state, message)
+	d.Echo = asks == nil || asks.Echo
+	for _, p := range packets {
+		p.reply(d)
+	}
+	return verdict{end: goesOn}
+}
+
+// degrade answers the packet of r before its NAS gives up: where its screen takes an
+// answer with a challenge, so that the user may take longer, or bring a passcode;
+// otherwise with a rejection. The login ends with the last packet that can be answered.
+func (v view) degrade(r *mfa.Request, message string) verdict {
+	if r.Dialog.Codes {
+		if p, state := v.swapForState(r); state != "" {
+			p.reply(v.challenged(state, message))
+		}
+		return verdict{end: goesOn}
+	}
+	p, last := v.dismiss(r)
+	if last {
+		return v.endsPrompt(mfa.Reject, mfa.ReasonNASTimeout, mfa.Approval{})
+	}
+	if p != nil {
+		p.reply(v.decide(mfa.Reject, mfa.ReasonNASTimeout))
+	}
+	return verdict{end: goesOn}
 }
 
 var (
@@ -211,41 +287,21 @@ var (
 	errSettled  = errors.New("login ended")
 )
 
-// Close ends every login that still waits: its event says so and its packets
-// get no answer, so that the NAS asks another server.
-func (t *Pending) Close(ctx context.Context) {
-	t.Drain()
-	t.endAll(ctx, t.all(), func(w *pendingLogin) verdict {
-		d := mfa.Decision{Outcome: mfa.Discard, LoginID: w.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
-		return verdict{Decision: d, event: w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())}
-	})
-}
-
-func (t *Pending) all() []*pendingLogin {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := make([]*pendingLogin, 0, len(t.logins))
-	for w := range t.logins {
-		out = append(out, w)
-	}
-	return out
-}
-
 // recovered is deferred at the top of a goroutine. After a panic it ends w, if
 // there is one, with a rejection.
 func (t *Pending) recovered(w *pendingLogin) {
-	v := recover()
-	if v == nil {
+	p := recover()
+	if p == nil {
 		return
 	}
 	id := ""
 	if w != nil {
 		id = w.ID
-		defer t.settle(context.Background(), w, func() verdict {
-			return w.ends(mfa.Reject, mfa.ReasonInternalError, time.Now())
+		defer t.settle(context.Background(), w, func(v view) verdict {
+			return v.ends(mfa.Reject, mfa.ReasonInternalError)
 		})
 	}
 	if t.Panicked != nil {
-		t.Panicked(id, v, debug.Stack())
+		t.Panicked(id, p, debug.Stack())
 	}
 }

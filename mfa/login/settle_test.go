@@ -16,7 +16,7 @@ func TestZeroVerdictDenies(t *testing.T) {
 				a := r.send(r.request("alice"))
 				r.prompted(1)
 				for _, w := range r.Pending.all() {
-					r.Pending.settle(t.Context(), w, func() verdict { return v })
+					r.Pending.settle(t.Context(), w, func(view) verdict { return v })
 				}
 				a.want(mfa.Reject, mfa.ReasonInternalError)
 				if ev := r.journal.last(t); ev.Outcome != mfa.Reject || ev.Reason != mfa.ReasonInternalError || r.Pending.Len() != 0 {

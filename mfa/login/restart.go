@@ -4,11 +4,75 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"github.com/radmatch/radmatch/mfa"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
+
+// resumable reports whether a request may still come that joins the prompt. A
+// number or a code is not kept: its challenge died with the server, and the next login has
+// another. A clock that was set back tells nothing of the time that is left.
+func resumable(k *mfa.OpenPrompt, c *mfa.Client, now time.Time) bool {
+	return c != nil && c.Resumes && c.Join && c.Group == k.Group && k.Key != "" && k.Plan == mfa.PlanPush &&
+		!k.Opened.After(now) && now.Before(k.Opened.Add(c.PushTimeout))
+}
+
+// Resume goes on with the prompts of a server that was killed, for the time that
+// they had left: the devices show them, and a request of the same origin joins once
+// its own first factor was right. An approval before that is kept as any that no
+// packet waits for. What cannot go on gets its event. clients are those of the
+// configuration, by name. Resume is called once, before the first request.
+func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[string]*mfa.Client) {
+	var lost sync.WaitGroup
+	now := time.Now()
+	for i := range kept {
+		k, c := &kept[i], clients[kept[i].Client]
+		l := Login{OpenPrompt: *k}
+		if !resumable(k, c, now) {
+			lost.Go(func() { e.Pending.lose(ctx, newPendingLogin(l, nil)) }) // at once, so that they share commits
+			continue
+		}
+		l.Expires = k.Opened.Add(c.ChallengeTTL)
+		w := newPendingLogin(l, c)
+		w.resumed = true
+		if !e.Pending.reopen(w) {
+			lost.Go(func() { e.Pending.lose(ctx, w) })
+			continue
+		}
+		e.Limits.sent.take(w.User.Key(), w.Opened, time.Time{}, e.PromptLimit)
+		go e.push(w)
+	}
+	lost.Wait()
+}
+
+// reopen registers a login from before a restart.
+func (t *Pending) reopen(w *pendingLogin) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.full(w) || len(t.peers[w.peer()]) > 0 {
+		return false
+	}
+	t.add(w)
+	return true
+}
+
+// lose writes the event of a login that ended with the server. Where that fails,
+// it is tried again at the next start.
+func (t *Pending) lose(ctx context.Context, w *pendingLogin) {
+	if w.cancel != nil {
+		defer w.cancel(errSettled)
+	}
+	ev := w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())
+	ev.Method, ev.Text = w.promptMethod(), "the server was killed while this login waited"
+	ev.Factor, ev.Total = 0, 0 // not known
+	if t.Journal.Record(context.WithoutCancel(ctx), ev) == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.forget(w)
+	}
+}
 
 // Bounds of what an accept from before a restart is worth.
 const (
@@ -46,22 +110,6 @@ func sendsAgain(r *mfa.Request) time.Duration {
 		return keepApproval
 	}
 	return min(r.GivesUp.Sub(r.Received), keepAccepted)
-}
-
-// packets are the fingerprints of the requests that an approval of w lets in, for
-// its event. The answer to a challenge is none of them: its State dies with the server.
-func (t *Pending) packets(w *pendingLogin) (list [][]byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range w.waiters {
-		if p.State != "" || p.Superseded() {
-			continue
-		}
-		if f := fingerprint(p.Request, w.User.Key()); f != "" && len(list) < maxPackets {
-			list = append(list, []byte(f))
-		}
-	}
-	return list
 }
 
 // accepted are the packets that a server before this one has let in, as their events
@@ -136,7 +184,11 @@ func (e *Engine) repeat(ctx context.Context, w *pendingLogin, p waiter, user mfa
 	if age < 0 || age >= sendsAgain(p.Request) || !ev.Time.After(user.Unblocked) || e.Pending.drained() {
 		return false
 	}
-	if reason, err := e.barred(ctx, w, &ev.Approval); reason != "" || err != nil {
+	user, err := e.Directory.User(ctx, w.User)
+	if err != nil {
+		return false
+	}
+	if reason, err := e.barred(ctx, w, user, &ev.Approval); reason != "" || err != nil {
 		return false
 	}
 	p.reply(w.decisionFor(p, mfa.Decision{Outcome: mfa.Accept, LoginID: ev.ID, Reason: ev.Reason}))
