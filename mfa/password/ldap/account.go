@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 )
 
 // account is why a directory refuses one, and whether it says so only after it
@@ -54,20 +55,20 @@ var errBindRefused = fmt.Errorf("the directory does not take the password: %w", 
 
 // refusedBind is what an answer to the bind of a user other than yes means. What
 // is not known to mean a wrong password counts as no answer.
-func refusedBind(r *resultError) error {
-	if why, ok := policyErrors[r.policy]; ok {
+func refusedBind(r *conn.ResultError) error {
+	if why, ok := policyErrors[r.Policy]; ok {
 		return &mfa.AccountError{Reason: why.reason, Proven: why.proven, Err: r}
 	}
-	switch r.code {
-	case codeInvalidCredentials:
-		code, _ := adCode(r.text)
+	switch r.Code {
+	case conn.CodeInvalidCredentials:
+		code, _ := adCode(r.Text)
 		if why, ok := adCodes[code]; ok {
 			return &mfa.AccountError{Reason: why.reason, Proven: why.proven, Err: r}
 		}
 		return fmt.Errorf("%w: %w", errBindRefused, r)
-	case codeInappropriateAuth, codeNoSuchObject: // an entry without a password, or gone since the search
+	case conn.CodeInappropriateAuth, conn.CodeNoSuchObject: // an entry without a password, or gone since the search
 		return fmt.Errorf("%w: %w", errBindRefused, r)
-	case codeConstraintViolation: // 389 Directory Server after too many wrong passwords
+	case conn.CodeConstraintViolation: // 389 Directory Server after too many wrong passwords
 		return &mfa.AccountError{Reason: mfa.ReasonAccountLocked, Err: r}
 	}
 	return r

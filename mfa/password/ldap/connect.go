@@ -8,19 +8,20 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 )
 
 // Connect implements mfa.Connector: it takes each server through what a login
 // needs, from the name in the DNS to a search for users.
 func (p *Primary) Connect(ctx context.Context) error {
 	var failed []error
-	for _, s := range p.pool.servers {
+	for _, s := range p.pool.Servers() {
 		if err := p.try(ctx, s); err != nil {
-			step := (*stepError)(nil)
+			step := (*conn.StepError)(nil)
 			if !errors.As(err, &step) {
-				step = &stepError{"search", err}
+				step = &conn.StepError{Step: "search", Err: err}
 			}
-			failed = append(failed, &mfa.ConnectError{Server: s.url, Step: step.step, Err: step.err, Hint: p.hint(s, step)})
+			failed = append(failed, &mfa.ConnectError{Server: s.URL, Step: step.Step, Err: step.Err, Hint: p.hint(s, step)})
 		}
 	}
 	if p.ntlm != nil {
@@ -34,37 +35,37 @@ func (p *Primary) Connect(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-func (p *Primary) try(ctx context.Context, s *server) error {
-	c, err := p.pool.dial(ctx, s, searching)
+func (p *Primary) try(ctx context.Context, s *conn.Server) error {
+	c, err := p.pool.Dial(ctx, s, conn.Searching)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, p.settings.Timeout)
 	defer cancel()
 	d, names, err := p.learn(ctx, c)
 	if err != nil {
-		return &stepError{"search", err}
+		return &conn.StepError{Step: "search", Err: err}
 	}
 	for _, base := range []string{p.settings.BaseDN, p.settings.GroupBaseDN} {
 		if base == "" {
 			continue
 		}
-		found, err := c.search(ctx, query{base: base, alone: true, filter: "(objectClass=*)", attributes: []string{"1.1"}, most: 1})
+		found, err := c.Search(ctx, conn.Query{Base: base, Alone: true, Filter: "(objectClass=*)", Attributes: []string{"1.1"}, Most: 1})
 		if err == nil && len(found) == 0 {
 			err = errHidden
 		}
 		if err != nil {
-			return &stepError{"search", fmt.Errorf("%q: %w", base, err)}
+			return &conn.StepError{Step: "search", Err: fmt.Errorf("%q: %w", base, err)}
 		}
 	}
 	filter := d.login.users("(" + d.login.attribute + "=*)")
-	switch some, err := c.anyOf(ctx, p.settings.BaseDN, filter); {
+	switch some, err := anyOf(ctx, c, p.settings.BaseDN, filter); {
 	case err == nil && !some:
 		err = errNobody
 		fallthrough
 	case err != nil:
-		return &stepError{"search", fmt.Errorf("%s below %q: %w", filter, p.settings.BaseDN, err)}
+		return &conn.StepError{Step: "search", Err: fmt.Errorf("%s below %q: %w", filter, p.settings.BaseDN, err)}
 	}
 	if err := p.tryAttributes(ctx, c, d, names); err != nil {
 		return err
@@ -73,9 +74,9 @@ func (p *Primary) try(ctx context.Context, s *server) error {
 }
 
 // anyOf reports whether an entry matches.
-func (c *conn) anyOf(ctx context.Context, base, filter string) (bool, error) {
-	found, err := c.search(ctx, query{base: base, filter: filter, attributes: []string{"1.1"}, most: 1})
-	if result := (*resultError)(nil); errors.As(err, &result) && result.code == codeSizeLimit {
+func anyOf(ctx context.Context, c *conn.Conn, base, filter string) (bool, error) {
+	found, err := c.Search(ctx, conn.Query{Base: base, Filter: filter, Attributes: []string{"1.1"}, Most: 1})
+	if result := (*conn.ResultError)(nil); errors.As(err, &result) && result.Code == conn.CodeSizeLimit {
 		return true, nil // there are more
 	}
 	return len(found) > 0, err
@@ -84,34 +85,34 @@ func (c *conn) anyOf(ctx context.Context, base, filter string) (bool, error) {
 // tryAttributes looks for the attributes that the operator has named: an entry
 // never has one that the schema does not know. Of a schema that is hidden, or not
 // whole, an entry that has it is enough.
-func (p *Primary) tryAttributes(ctx context.Context, c *conn, d *directory, names schema) error {
+func (p *Primary) tryAttributes(ctx context.Context, c *conn.Conn, d *directory, names schema) error {
 	for _, a := range p.settings.named() {
 		if names.has(a.name) {
 			continue
 		}
-		some, err := c.anyOf(ctx, p.settings.BaseDN, d.login.users("("+a.name+"=*)"))
+		some, err := anyOf(ctx, c, p.settings.BaseDN, d.login.users("("+a.name+"=*)"))
 		if err == nil && !some && d.ad {
-			some, err = c.inADSchema(ctx, a.name)
+			some, err = inADSchema(ctx, c, a.name)
 		}
 		if err != nil {
-			return &stepError{"search", fmt.Errorf("%s: %w", a.key, err)}
+			return &conn.StepError{Step: "search", Err: fmt.Errorf("%s: %w", a.key, err)}
 		}
 		if !some && (d.ad || names != nil) {
-			return &stepError{"schema", fmt.Errorf("%s: the directory has no attribute %s", a.key, a.name)}
+			return &conn.StepError{Step: "schema", Err: fmt.Errorf("%s: the directory has no attribute %s", a.key, a.name)}
 		}
 	}
 	return nil
 }
 
 // inADSchema reports whether the schema of Active Directory has an attribute.
-func (c *conn) inADSchema(ctx context.Context, name string) (bool, error) {
-	root, err := c.rootDSE(ctx)
+func inADSchema(ctx context.Context, c *conn.Conn, name string) (bool, error) {
+	root, err := readRootDSE(ctx, c)
 	if err != nil || root.schema == "" {
 		return err == nil, err
 	}
 	bare, _, _ := strings.Cut(name, ";")
-	bare = escape(bare)
-	return c.anyOf(ctx, root.schema, "(&(objectClass=attributeSchema)(|(lDAPDisplayName="+bare+")(attributeID="+bare+")))")
+	bare = conn.Escape(bare)
+	return anyOf(ctx, c, root.schema, "(&(objectClass=attributeSchema)(|(lDAPDisplayName="+bare+")(attributeID="+bare+")))")
 }
 
 // maxSamples is of how many users Connect looks at what the answer would carry.
@@ -119,7 +120,7 @@ const maxSamples = 500
 
 // tryReplies makes the reply attributes of the first users who have any. Where the
 // directory does not find them in time, for want of an index, nothing is known.
-func (p *Primary) tryReplies(ctx context.Context, c *conn, d *directory) error {
+func (p *Primary) tryReplies(ctx context.Context, c *conn.Conn, d *directory) error {
 	if len(d.reply) == 0 {
 		return nil
 	}
@@ -127,14 +128,14 @@ func (p *Primary) tryReplies(ctx context.Context, c *conn, d *directory) error {
 	for _, r := range d.reply {
 		fmt.Fprintf(&any, "(%s=*)", r.From)
 	}
-	q := query{base: p.settings.BaseDN, filter: d.login.users("(|" + any.String() + ")"), attributes: d.attributes, most: maxSamples, first: true}
-	found, err := c.search(ctx, q)
+	q := conn.Query{Base: p.settings.BaseDN, Filter: d.login.users("(|" + any.String() + ")"), Attributes: d.attributes, Most: maxSamples, First: true}
+	found, err := c.Search(ctx, q)
 	if err != nil {
 		return nil
 	}
 	for i := range found {
 		if _, err := p.reply(d, &found[i]); err != nil {
-			return &stepError{"reply", fmt.Errorf("%q: %w", cutText(found[i].dn), err)}
+			return &conn.StepError{Step: "reply", Err: fmt.Errorf("%q: %w", conn.CutText(found[i].DN), err)}
 		}
 	}
 	return nil
@@ -146,27 +147,27 @@ var (
 )
 
 // hint says what an operator can do about a failed step.
-func (p *Primary) hint(s *server, failed *stepError) string {
-	result := (*resultError)(nil)
-	errors.As(failed.err, &result)
+func (p *Primary) hint(s *conn.Server, failed *conn.StepError) string {
+	result := (*conn.ResultError)(nil)
+	errors.As(failed.Err, &result)
 	who := "bind_dn"
 	if p.settings.BindDN == "" {
 		who = "anonymous (bind_dn is not set)"
 	}
-	switch failed.step {
+	switch failed.Step {
 	case "dns":
 		return "the name of the server cannot be resolved: check url and the DNS of this machine"
 	case "connect":
-		return connectHint(s, failed.err)
+		return connectHint(s, failed.Err)
 	case "tls":
-		return p.tlsHint(s, failed.err)
+		return p.tlsHint(s, failed.Err)
 	case "bind":
 		switch {
 		case result == nil:
 			return "the server did not answer the bind in time (connect_timeout)"
-		case result.code == codeInvalidCredentials:
+		case result.Code == conn.CodeInvalidCredentials:
 			return "bind_dn or its password is wrong: with AD bind_dn may also be user@domain" + accountHint(result)
-		case result.code == codeConfidentiality || result.code == codeStrongAuth:
+		case result.Code == conn.CodeConfidentiality || result.Code == conn.CodeStrongAuth:
 			return "the server demands TLS: use ldaps:// or remove insecure_plaintext"
 		}
 		return "the server does not let bind_dn bind: see its log"
@@ -176,19 +177,19 @@ func (p *Primary) hint(s *server, failed *stepError) string {
 		return "logins of this user are rejected: change the value, or what reply makes of it"
 	}
 	switch {
-	case errors.Is(failed.err, errHidden), result != nil && result.code == codeInsufficientAccess:
+	case errors.Is(failed.Err, errHidden), result != nil && result.Code == conn.CodeInsufficientAccess:
 		return "the entry is there, or may be, but " + who + " has no right to read it: grant read access"
-	case result != nil && result.code == codeNoSuchObject:
+	case result != nil && result.Code == conn.CodeNoSuchObject:
 		return "base_dn (or group_base_dn) is not in this directory, or " + who + " may not see it: compare it with namingContexts of the server"
-	case result != nil && (result.code == codeOperations || result.code == codeStrongAuth):
+	case result != nil && (result.Code == conn.CodeOperations || result.Code == conn.CodeStrongAuth):
 		return "the directory wants a bind before a search: set bind_dn"
-	case errors.Is(failed.err, errNobody):
+	case errors.Is(failed.Err, errNobody):
 		return "either base_dn, filter or login_attribute names no user, or " + who + " may not read users"
 	}
 	return "the server did not answer a search: see its log"
 }
 
-func accountHint(r *resultError) string {
+func accountHint(r *conn.ResultError) string {
 	account := (*mfa.AccountError)(nil)
 	if errors.As(refusedBind(r), &account) {
 		return fmt.Sprintf(" (the directory says %s)", account.Reason)
@@ -196,8 +197,8 @@ func accountHint(r *resultError) string {
 	return ""
 }
 
-func connectHint(s *server, err error) string {
-	host, port, _ := net.SplitHostPort(s.address)
+func connectHint(s *conn.Server, err error) string {
+	host, port, _ := net.SplitHostPort(s.Address)
 	if timeout := (net.Error)(nil); errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("nothing answers: is %s right, and does a firewall let this machine reach port %s", host, port)
 	}
@@ -206,7 +207,7 @@ func connectHint(s *server, err error) string {
 
 // tlsHint goes by the texts of crypto/x509: the LDAP library passes on no more
 // than the text where it secures a connection with StartTLS.
-func (p *Primary) tlsHint(s *server, err error) string {
+func (p *Primary) tlsHint(s *conn.Server, err error) string {
 	has := func(text string) bool { return strings.Contains(err.Error(), text) }
 	switch {
 	case has("deadline exceeded"):
@@ -214,14 +215,14 @@ func (p *Primary) tlsHint(s *server, err error) string {
 	case has("unknown authority"):
 		return "the certificate is not from an authority that is known here: put the one that issued it into ca_file"
 	case has("certificate is valid for"), has("doesn't contain any IP SANs"), has("not valid for any names"), has("legacy Common Name"):
-		return fmt.Sprintf("the certificate is not for %q: use the name that is in it in url, or set server_name", s.tls.ServerName)
+		return fmt.Sprintf("the certificate is not for %q: use the name that is in it in url, or set server_name", s.TLS.ServerName)
 	case has("has expired or is not yet valid"):
 		return "the certificate of the server has expired, or a clock is wrong: renew it on the server"
 	case has("does not look like a TLS handshake"):
 		return "the port speaks no TLS: use ldap://, which is secured with StartTLS"
 	case has("protocol version"), has("no cipher suite"):
 		return "the server offers nothing newer than TLS 1.1: enable TLS 1.2 on it"
-	case s.startTLS:
+	case s.StartTLS:
 		return "the server does not do StartTLS on this port: give it a certificate, or use ldaps://"
 	}
 	return "the server ended the handshake: does it have a certificate, and is this its ldaps port"

@@ -8,25 +8,26 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
 // userEntry is a user that was found.
 type userEntry struct {
-	entry *entry
+	entry *conn.Entry
 	name  mfa.Name // canonical
 }
 
 // find searches a user by what was typed.
 func (p *Primary) find(ctx context.Context, name text.LoginName) (userEntry, error) {
-	return p.findWith(ctx, func(ctx context.Context, c *conn, d *directory) (userEntry, error) {
+	return p.findWith(ctx, func(ctx context.Context, c *conn.Conn, d *directory) (userEntry, error) {
 		return p.findBy(ctx, c, d, name)
 	})
 }
 
 // findWith is a search for one user, who must not be called like one of another primary.
-func (p *Primary) findWith(ctx context.Context, find func(context.Context, *conn, *directory) (userEntry, error)) (user userEntry, err error) {
-	err = p.search(ctx, func(ctx context.Context, c *conn, d *directory) error {
+func (p *Primary) findWith(ctx context.Context, find func(context.Context, *conn.Conn, *directory) (userEntry, error)) (user userEntry, err error) {
+	err = p.search(ctx, func(ctx context.Context, c *conn.Conn, d *directory) error {
 		user, err = find(ctx, c, d)
 		return err
 	})
@@ -39,10 +40,10 @@ func (p *Primary) findWith(ctx context.Context, find func(context.Context, *conn
 	return user, nil
 }
 
-func (p *Primary) findBy(ctx context.Context, c *conn, d *directory, name text.LoginName) (userEntry, error) {
+func (p *Primary) findBy(ctx context.Context, c *conn.Conn, d *directory, name text.LoginName) (userEntry, error) {
 	login := &d.login
-	q := query{base: p.settings.BaseDN, filter: login.search(name), attributes: d.attributes, most: 4}
-	found, err := c.search(ctx, q)
+	q := conn.Query{Base: p.settings.BaseDN, Filter: login.search(name), Attributes: d.attributes, Most: 4}
+	found, err := c.Search(ctx, q)
 	if err != nil {
 		return userEntry{}, searchFailed(err)
 	}
@@ -85,16 +86,16 @@ func lowerASCII(s string) string {
 // aloneAs fails where more entries than this one are called so. By its form, a name
 // must be found too: the directory then takes the spellings that have this form for
 // equal, and no two of its entries can become one user.
-func (p *Primary) aloneAs(ctx context.Context, c *conn, d *directory, entry *entry, own, plain string) error {
-	q := query{base: p.settings.BaseDN, filter: "(" + d.login.nameAttribute() + "=" + escape(plain) + ")", attributes: d.attributes, most: 2}
-	found, err := c.search(ctx, q)
+func (p *Primary) aloneAs(ctx context.Context, c *conn.Conn, d *directory, entry *conn.Entry, own, plain string) error {
+	q := conn.Query{Base: p.settings.BaseDN, Filter: "(" + d.login.nameAttribute() + "=" + conn.Escape(plain) + ")", Attributes: d.attributes, Most: 2}
+	found, err := c.Search(ctx, q)
 	switch {
 	case err != nil:
 		return searchFailed(err)
 	case len(found) == 0:
-		return fmt.Errorf("the directory calls %q %q, but does not find it as %q: it holds apart what is one name here", cutText(entry.dn), own, plain)
-	case len(found) > 1 || found[0].dn != entry.dn:
-		return fmt.Errorf("%q is called %q, as others are: %w", cutText(entry.dn), own, errAmbiguous)
+		return fmt.Errorf("the directory calls %q %q, but does not find it as %q: it holds apart what is one name here", conn.CutText(entry.DN), own, plain)
+	case len(found) > 1 || found[0].DN != entry.DN:
+		return fmt.Errorf("%q is called %q, as others are: %w", conn.CutText(entry.DN), own, errAmbiguous)
 	}
 	if own != plain && lowerASCII(own) == plain {
 		d.foldsCase.Store(true)
@@ -103,10 +104,10 @@ func (p *Primary) aloneAs(ctx context.Context, c *conn, d *directory, entry *ent
 }
 
 // findNamed searches the user whom the directory calls own, without canonical_domain.
-func (p *Primary) findNamed(ctx context.Context, c *conn, d *directory, own string) (userEntry, error) {
+func (p *Primary) findNamed(ctx context.Context, c *conn.Conn, d *directory, own string) (userEntry, error) {
 	login := &d.login
-	filter := "(" + login.nameAttribute() + "=" + escape(own) + ")"
-	found, err := c.search(ctx, query{base: p.settings.BaseDN, filter: login.users(filter), attributes: d.attributes, most: 2})
+	filter := "(" + login.nameAttribute() + "=" + conn.Escape(own) + ")"
+	found, err := c.Search(ctx, conn.Query{Base: p.settings.BaseDN, Filter: login.users(filter), Attributes: d.attributes, Most: 2})
 	switch {
 	case err != nil:
 		return userEntry{}, searchFailed(err)
@@ -126,7 +127,7 @@ func (p *Primary) findNamed(ctx context.Context, c *conn, d *directory, own stri
 }
 
 // named is a user of this directory, with the canonical name.
-func (p *Primary) named(e *entry, own string) userEntry { return userEntry{e, p.called(own)} }
+func (p *Primary) named(e *conn.Entry, own string) userEntry { return userEntry{e, p.called(own)} }
 
 // called is the canonical name of a user whom the directory calls own.
 func (p *Primary) called(own string) mfa.Name {
@@ -139,7 +140,7 @@ func (p *Primary) called(own string) mfa.Name {
 
 // searchFailed is what the result of a search for a user means.
 func searchFailed(err error) error {
-	if result := (*resultError)(nil); errors.As(err, &result) && result.code == codeSizeLimit {
+	if result := (*conn.ResultError)(nil); errors.As(err, &result) && result.Code == conn.CodeSizeLimit {
 		return errAmbiguous
 	}
 	return fmt.Errorf("search: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa/bound"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 )
 
 // Bounds on groups. Beyond them a login gets no answer: a group that is left out
@@ -39,20 +40,20 @@ type groupFinder struct {
 
 // groupSearcher is a connection that can search.
 type groupSearcher interface {
-	search(ctx context.Context, q query) ([]entry, error)
+	Search(ctx context.Context, q conn.Query) ([]conn.Entry, error)
 }
 
 // find returns the user's groups, each once.
-func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *entry) ([]group, error) {
+func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *conn.Entry) ([]group, error) {
 	switch g.mode {
 	case "token_groups":
 		return g.tokenGroups(ctx, c, user)
 	case "member_of":
-		return g.searched(ctx, c, user.values(attributeGroup), nil)
+		return g.searched(ctx, c, user.Values(attributeGroup), nil)
 	case "search":
-		direct := []string{memberFilter(user.dn)}
-		for _, uid := range user.values("uid") {
-			direct = append(direct, "(memberUid="+escape(uid)+")")
+		direct := []string{memberFilter(user.DN)}
+		for _, uid := range user.Values("uid") {
+			direct = append(direct, "(memberUid="+conn.Escape(uid)+")")
 		}
 		return g.searched(ctx, c, nil, direct)
 	}
@@ -60,7 +61,7 @@ func (g *groupFinder) find(ctx context.Context, c groupSearcher, user *entry) ([
 }
 
 func memberFilter(dn string) string {
-	dn = escape(dn)
+	dn = conn.Escape(dn)
 	return "(member=" + dn + ")(uniqueMember=" + dn + ")"
 }
 
@@ -105,7 +106,7 @@ func (g *groupFinder) searched(ctx context.Context, c groupSearcher, dns, filter
 func (g *groupFinder) named(ctx context.Context, c groupSearcher, dns []string) ([]group, error) {
 	var named []group
 	for _, dn := range dns {
-		if !isBelow(dn, g.base) { // memberOf names groups anywhere; searches find none elsewhere
+		if !conn.IsBelow(dn, g.base) { // memberOf names groups anywhere; searches find none elsewhere
 			continue
 		}
 		name, err := g.nameOfDN(ctx, c, dn)
@@ -119,17 +120,17 @@ func (g *groupFinder) named(ctx context.Context, c groupSearcher, dns []string) 
 	return named, nil
 }
 
-// search finds the groups that match one of filters. Whatever has members is a
+// Search finds the groups that match one of filters. Whatever has members is a
 // group where class is empty: OpenLDAP is slow to look at classes too.
-func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string, filters []string, attributes ...string) ([]entry, error) {
-	var found []entry
+func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string, filters []string, attributes ...string) ([]conn.Entry, error) {
+	var found []conn.Entry
 	for len(filters) > 0 {
 		n := min(len(filters), groupsAtOnce)
 		filter := "(|" + strings.Join(filters[:n], "") + ")"
 		if class != "" {
 			filter = "(&" + class + filter + ")"
 		}
-		some, err := c.search(ctx, query{base: g.base, filter: filter, attributes: attributes, most: password.MaxGroups})
+		some, err := c.Search(ctx, conn.Query{Base: g.base, Filter: filter, Attributes: attributes, Most: password.MaxGroups})
 		if err != nil {
 			return nil, fmt.Errorf("groups: %w", err)
 		}
@@ -141,11 +142,11 @@ func (g *groupFinder) search(ctx context.Context, c groupSearcher, class string,
 // nameOfDN is the cn of a group: from its DN, or where that has none from its
 // entry. It is empty where the service account may not see it.
 func (g *groupFinder) nameOfDN(ctx context.Context, c groupSearcher, dn string) (string, error) {
-	if attribute, value := firstRDN(dn); attribute == "cn" {
+	if attribute, value := conn.FirstRDN(dn); attribute == "cn" {
 		return value, nil
 	}
-	found, err := c.search(ctx, query{base: dn, alone: true, filter: "(objectClass=*)", attributes: []string{"cn"}, most: 1})
-	if result := (*resultError)(nil); errors.As(err, &result) && result.code == codeNoSuchObject {
+	found, err := c.Search(ctx, conn.Query{Base: dn, Alone: true, Filter: "(objectClass=*)", Attributes: []string{"cn"}, Most: 1})
+	if result := (*conn.ResultError)(nil); errors.As(err, &result) && result.Code == conn.CodeNoSuchObject {
 		return "", nil
 	}
 	if err != nil || len(found) == 0 {
@@ -158,22 +159,22 @@ func (g *groupFinder) nameOfDN(ctx context.Context, c groupSearcher, dn string) 
 type group struct{ dn, name string }
 
 // groupsIn are the groups among entries: those without a cn are none.
-func groupsIn(entries []entry) []group {
+func groupsIn(entries []conn.Entry) []group {
 	var groups []group
 	for i := range entries {
 		if name := groupName(&entries[i]); name != "" {
-			groups = append(groups, group{entries[i].dn, name})
+			groups = append(groups, group{entries[i].DN, name})
 		}
 	}
 	return groups
 }
 
 // groupName is the cn of a group: the one in its DN, else its first.
-func groupName(e *entry) string {
-	if attribute, value := firstRDN(e.dn); attribute == "cn" {
+func groupName(e *conn.Entry) string {
+	if attribute, value := conn.FirstRDN(e.DN); attribute == "cn" {
 		return value
 	}
-	if cn := e.values("cn"); len(cn) > 0 {
+	if cn := e.Values("cn"); len(cn) > 0 {
 		return cn[0]
 	}
 	return ""
@@ -181,12 +182,12 @@ func groupName(e *entry) string {
 
 // tokenGroups asks AD, which resolves nesting and the primary group by itself
 // (MS-ADTS §3.1.1.4.5.19). The attribute is only there in a search of the entry itself.
-func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *entry) ([]group, error) {
-	found, err := c.search(ctx, query{base: user.dn, alone: true, filter: "(objectClass=*)", attributes: []string{"tokenGroups"}, most: 1})
+func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *conn.Entry) ([]group, error) {
+	found, err := c.Search(ctx, conn.Query{Base: user.DN, Alone: true, Filter: "(objectClass=*)", Attributes: []string{"tokenGroups"}, Most: 1})
 	if err != nil || len(found) != 1 {
 		return nil, errors.Join(errors.New("tokenGroups"), err)
 	}
-	sids := found[0].values("tokenGroups")
+	sids := found[0].Values("tokenGroups")
 	switch {
 	case len(sids) == 0: // not even the primary group
 		return nil, errNoTokenGroups
@@ -203,8 +204,8 @@ func (g *groupFinder) tokenGroups(ctx context.Context, c groupSearcher, user *en
 		return nil, err
 	}
 	for _, e := range entries {
-		if sid, name := e.values("objectSid"), e.values("sAMAccountName"); len(sid) == 1 && len(name) == 1 {
-			known := group{e.dn, name[0]}
+		if sid, name := e.Values("objectSid"), e.Values("sAMAccountName"); len(sid) == 1 && len(name) == 1 {
+			known := group{e.DN, name[0]}
 			g.sids.learn(sid[0], known, time.Now())
 			groups = append(groups, known)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 )
 
 // maxGroupNames bounds the names of groups that GroupNames returns.
@@ -39,23 +40,23 @@ func (p *Primary) someGroups(ctx context.Context, like mfa.Group) (found []mfa.G
 	}
 	ctx, cancel := p.limit(ctx)
 	defer cancel()
-	err = p.search(ctx, func(ctx context.Context, c *conn, d *directory) error {
+	err = p.search(ctx, func(ctx context.Context, c *conn.Conn, d *directory) error {
 		g := p.groupsOf(d.ad)
 		attribute := "cn"
 		if g.mode == "token_groups" {
 			attribute = "sAMAccountName"
 		}
-		q := query{base: g.base, filter: groupClass, attributes: []string{attribute}, most: maxGroupNames, first: true}
+		q := conn.Query{Base: g.base, Filter: groupClass, Attributes: []string{attribute}, Most: maxGroupNames, First: true}
 		switch {
-		case like.ByDN() && !isBelow(like.DN(), g.base):
+		case like.ByDN() && !conn.IsBelow(like.DN(), g.base):
 			return nil
 		case like.ByDN():
-			q.base, q.alone = like.DN(), true
+			q.Base, q.Alone = like.DN(), true
 		case !like.IsZero():
-			q.filter = fmt.Sprintf("(&%s(%s=%s))", groupClass, attribute, escape(like.String()))
+			q.Filter = fmt.Sprintf("(&%s(%s=%s))", groupClass, attribute, conn.Escape(like.String()))
 		}
-		entries, err := c.search(ctx, q)
-		if result := (*resultError)(nil); like.ByDN() && errors.As(err, &result) && result.code == codeNoSuchObject {
+		entries, err := c.Search(ctx, q)
+		if result := (*conn.ResultError)(nil); like.ByDN() && errors.As(err, &result) && result.Code == conn.CodeNoSuchObject {
 			return nil
 		}
 		if err != nil {
@@ -64,11 +65,11 @@ func (p *Primary) someGroups(ctx context.Context, like mfa.Group) (found []mfa.G
 		found = nil
 		for i := range entries {
 			name := groupName(&entries[i])
-			if values := entries[i].values("sAMAccountName"); len(values) == 1 {
+			if values := entries[i].Values("sAMAccountName"); len(values) == 1 {
 				name = values[0]
 			}
 			if name != "" {
-				found = append(found, mfa.GroupIn(name, entries[i].dn))
+				found = append(found, mfa.GroupIn(name, entries[i].DN))
 			}
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -35,11 +36,11 @@ func (p *Primary) checkMSCHAPv2(ctx context.Context, user mfa.Name, c mfa.MSCHAP
 	if err := p.wrong.refuses(found.name, user, c, time.Now()); err != nil {
 		return mfa.Identity{}, err
 	}
-	account := found.entry.values("sAMAccountName")
+	account := found.entry.Values("sAMAccountName")
 	if len(account) != 1 {
 		return mfa.Identity{}, errNoAccount
 	}
-	keys, err := p.ntlm.Check(ctx, dnsDomainOf(found.entry.dn), account[0], responseName(user, c), c)
+	keys, err := p.ntlm.Check(ctx, conn.DNSDomainOf(found.entry.DN), account[0], responseName(user, c), c)
 	if errors.Is(err, mfa.ErrRejected) {
 		err = &mfa.UserError{User: found.name, Err: err}
 	}

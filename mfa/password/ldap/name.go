@@ -10,6 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -72,14 +73,14 @@ func (l lookup) matches(n text.LoginName) [][]match {
 	return [][]match{whole, {{l.attribute, n.Bare}}}
 }
 
-// search is the filter for all that the name can mean. It is as plain as it can
+// Search is the filter for all that the name can mean. It is as plain as it can
 // be: an index of the directory may serve (uid=alice) by itself, and (objectClass=*)
 // beside it makes OpenLDAP look at every entry.
 func (l lookup) search(n text.LoginName) string {
 	var b strings.Builder
 	matches := slices.Concat(l.matches(n)...)
 	for _, m := range matches {
-		fmt.Fprintf(&b, "(%s=%s)", m.attribute, escape(m.value))
+		fmt.Fprintf(&b, "(%s=%s)", m.attribute, conn.Escape(m.value))
 	}
 	if len(matches) > 1 {
 		return l.users("(|" + b.String() + ")")
@@ -98,7 +99,7 @@ func (l lookup) users(filter string) string {
 var errAmbiguous = fmt.Errorf("several entries have this name: %w", mfa.ErrRejected)
 
 // choose picks the one entry that is meant.
-func (l lookup) choose(n text.LoginName, found []entry) (*entry, error) {
+func (l lookup) choose(n text.LoginName, found []conn.Entry) (*conn.Entry, error) {
 	if len(found) == 0 {
 		return nil, errNoUser
 	}
@@ -106,9 +107,9 @@ func (l lookup) choose(n text.LoginName, found []entry) (*entry, error) {
 		return &found[0], nil
 	}
 	for _, m := range l.matches(n)[0] {
-		var fit *entry
+		var fit *conn.Entry
 		for i := range found {
-			if !slices.ContainsFunc(found[i].values(m.attribute), func(v string) bool { return mfa.NameOf(v).Is(mfa.NameOf(m.value)) }) {
+			if !slices.ContainsFunc(found[i].Values(m.attribute), func(v string) bool { return mfa.NameOf(v).Is(mfa.NameOf(m.value)) }) {
 				continue
 			}
 			if fit != nil {
@@ -133,30 +134,20 @@ func (l lookup) nameAttribute() string {
 
 // nameOf is what an entry's user is called, without canonical_domain: the one
 // value of the attribute or, of several, the one in the DN.
-func (l lookup) nameOf(e *entry) (string, error) {
+func (l lookup) nameOf(e *conn.Entry) (string, error) {
 	attribute := l.nameAttribute()
-	values := e.values(attribute)
+	values := e.Values(attribute)
 	name := ""
 	if len(values) == 1 {
 		name = values[0]
-	} else if rdn, value := firstRDN(e.dn); rdn == strings.ToLower(attribute) {
+	} else if rdn, value := conn.FirstRDN(e.DN); rdn == strings.ToLower(attribute) {
 		name = value
 	}
 	if mfa.NameOf(name).IsZero() || len(name) > password.MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", fmt.Errorf("%q has %d values of %s, and must have one that can be a name", cutText(e.dn), len(values), attribute)
+		return "", fmt.Errorf("%q has %d values of %s, and must have one that can be a name", conn.CutText(e.DN), len(values), attribute)
 	}
 	return name, nil
 }
 
 // errNoUser is a name that the directory does not have.
 var errNoUser = password.UnknownUser("no such user in the directory")
-
-// cutText is a text of a server as the log may have it.
-func cutText(s string) string {
-	return text.Short(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1 // AD ends its own with NUL
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?")), 200)
-}

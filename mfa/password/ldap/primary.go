@@ -18,6 +18,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"github.com/radmatch/radmatch/mfa/password/winbind"
 	"github.com/radmatch/radmatch/mfa/text"
 	"github.com/radmatch/radmatch/mfa/textfile"
@@ -37,7 +38,7 @@ type Primary struct {
 	settings *Settings
 	encode   password.Encode
 	check    func([]mfa.Attribute) error
-	pool     *pool
+	pool     *conn.Pool
 	recent   *recent
 	wrong    wrongHashes
 	groups   groupFinder
@@ -71,46 +72,51 @@ func Open(s *Settings, parts Parts) (*Primary, error) {
 			return nil, fmt.Errorf("reply[%d]: %w", i, err)
 		}
 	}
-	p.pool = &pool{settings: s, log: parts.Logger, password: s.BindPassword}
-	for u := range p.pool.gates {
-		p.pool.gates[u] = password.GateOf(s.Connections, s.Waiting)
-	}
 	if s.NTLMAuth != "" {
 		var err error
 		if p.ntlm, err = winbind.New(s.NTLMAuth, s.NTLMHelpers); err != nil {
 			return nil, err
 		}
 	}
+	secret := s.BindPassword
 	if s.BindPasswordFile != "" {
-		secret, err := parts.ReadSecret(s.BindPasswordFile)
+		read, err := parts.ReadSecret(s.BindPasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("bind_password_file: %w", err)
 		}
-		p.pool.password = mfa.Password(secret)
+		secret = mfa.Password(read)
 	}
-	return p, p.addServers(parts.Resolve)
+	servers, err := s.servers(parts.Resolve)
+	if err != nil {
+		return nil, err
+	}
+	p.pool = conn.NewPool(conn.Settings{
+		BindDN: s.BindDN, BindPassword: secret, ConnectTimeout: s.ConnectTimeout, Timeout: s.Timeout, DeadTime: s.DeadTime,
+		Connections: s.Connections, Waiting: s.Waiting, Logger: parts.Logger,
+	}, servers)
+	return p, nil
 }
 
-func (p *Primary) addServers(resolve func(string) string) error {
+// servers are those of the directory, in the order in which they are tried.
+func (s *Settings) servers(resolve func(string) string) (list []*conn.Server, err error) {
 	var roots *x509.CertPool // nil: those of the operating system
-	if p.settings.CAFile != "" {
-		var err error
-		if roots, err = textfile.Roots(resolve(p.settings.CAFile)); err != nil {
-			return fmt.Errorf("ca_file: %w", err)
+	if s.CAFile != "" {
+		if roots, err = textfile.Roots(resolve(s.CAFile)); err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
 		}
 	}
-	for _, u := range p.settings.urls() {
+	for _, u := range s.urls() {
 		host, address, plain := addressOf(u)
-		s := &server{url: u, address: address, startTLS: plain && !p.settings.InsecurePlaintext}
-		if !plain || s.startTLS {
-			s.tls = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
-			if p.settings.ServerName != "" {
-				s.tls.ServerName = p.settings.ServerName
+		one := &conn.Server{URL: u, Address: address, StartTLS: plain && !s.InsecurePlaintext}
+		if !plain || one.StartTLS {
+			one.TLS = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
+			if s.ServerName != "" {
+				one.TLS.ServerName = s.ServerName
 			}
 		}
-		p.pool.servers = append(p.pool.servers, s)
+		list = append(list, one)
 	}
-	return nil
+	return list, nil
 }
 
 // checkReplyName refuses an attribute that no answer can carry. Whether a value
@@ -157,7 +163,7 @@ func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 			return mfa.Identity{}, p.of(name, err)
 		}
 		// However the name is spelled, one login of an entry is one bind.
-		return p.recent.check(ctx, attemptBy{dn: found.entry.dn}, string(secret), func() (mfa.Identity, error) {
+		return p.recent.check(ctx, attemptBy{dn: found.entry.DN}, string(secret), func() (mfa.Identity, error) {
 			id, err := p.signIn(ctx, found, string(secret))
 			if errors.Is(err, mfa.ErrRejected) {
 				err = &mfa.UserError{User: found.name, Err: err}
@@ -180,15 +186,15 @@ func (p *Primary) of(name text.LoginName, err error) error {
 
 // limit bounds the whole of a check, waiting included.
 func (p *Primary) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(len(p.pool.servers))*p.settings.ConnectTimeout+3*p.settings.Timeout)
+	return context.WithTimeout(ctx, time.Duration(len(p.pool.Servers()))*p.settings.ConnectTimeout+3*p.settings.Timeout)
 }
 
 // signIn is one check of a user who was found, from the bind to the groups.
 func (p *Primary) signIn(ctx context.Context, user userEntry, password string) (mfa.Identity, error) {
-	err := p.pool.run(ctx, binding, func(ctx context.Context, c *conn) error {
-		return c.bind(ctx, user.entry.dn, password)
+	err := p.pool.Run(ctx, conn.Binding, func(ctx context.Context, c *conn.Conn) error {
+		return c.Bind(ctx, user.entry.DN, password)
 	})
-	if result := (*resultError)(nil); errors.As(err, &result) {
+	if result := (*conn.ResultError)(nil); errors.As(err, &result) {
 		return mfa.Identity{}, refusedBind(result)
 	}
 	if err != nil {
@@ -237,7 +243,7 @@ func (p *Primary) FindNamed(ctx context.Context, name mfa.Name) (_ mfa.Name, sur
 	}
 	ctx, cancel := p.limit(ctx)
 	defer cancel()
-	found, err := p.findWith(ctx, func(ctx context.Context, c *conn, d *directory) (userEntry, error) {
+	found, err := p.findWith(ctx, func(ctx context.Context, c *conn.Conn, d *directory) (userEntry, error) {
 		return p.findNamed(ctx, c, d, own)
 	})
 	return found.name, err == nil, err
@@ -254,7 +260,7 @@ func (p *Primary) Abilities() mfa.Abilities {
 
 // Close implements io.Closer as mfa.PasswordChecker demands.
 func (p *Primary) Close() error {
-	p.pool.close()
+	p.pool.Close()
 	if p.ntlm != nil {
 		p.ntlm.Close()
 	}
@@ -284,8 +290,8 @@ func (p *Primary) attributes(d *directory) []string {
 
 // search runs call with a connection of the service account, and tells it which
 // directory that is.
-func (p *Primary) search(ctx context.Context, call func(ctx context.Context, c *conn, d *directory) error) error {
-	return p.pool.run(ctx, searching, func(ctx context.Context, c *conn) error {
+func (p *Primary) search(ctx context.Context, call func(ctx context.Context, c *conn.Conn, d *directory) error) error {
+	return p.pool.Run(ctx, conn.Searching, func(ctx context.Context, c *conn.Conn) error {
 		d, err := p.directory(ctx, c)
 		if err != nil {
 			return err
@@ -305,7 +311,7 @@ func (p *Primary) identity(ctx context.Context, user userEntry) (mfa.Identity, e
 		return id, nil
 	}
 	var groups []group
-	err = p.search(ctx, func(ctx context.Context, c *conn, d *directory) error {
+	err = p.search(ctx, func(ctx context.Context, c *conn.Conn, d *directory) error {
 		groups, err = p.groupsOf(d.ad).find(ctx, c, user.entry)
 		return err
 	})
@@ -330,7 +336,7 @@ func (p *Primary) groupsOf(ad bool) *groupFinder {
 	}
 	if g.base == "" {
 		g.base = p.settings.BaseDN
-		if domain := domainOfDN(g.base); ad && domain != "" {
+		if domain := conn.DomainOfDN(g.base); ad && domain != "" {
 			g.base = domain
 		}
 	}
@@ -339,9 +345,9 @@ func (p *Primary) groupsOf(ad bool) *groupFinder {
 
 // disabledInAD reads ADS_UF_ACCOUNTDISABLE. After a bind it is never set; it is
 // for those who are found without one.
-func disabledInAD(e *entry) bool {
+func disabledInAD(e *conn.Entry) bool {
 	const accountDisable = 2
-	values := e.values("userAccountControl")
+	values := e.Values("userAccountControl")
 	if len(values) != 1 {
 		return false
 	}
@@ -352,15 +358,15 @@ func disabledInAD(e *entry) bool {
 // reply makes attributes of the answer. A value that cannot be sent is a refusal:
 // it may be what keeps the user out of a network, and no other server could send it.
 // How much fits into the answer depends on the client, and is measured there.
-func (p *Primary) reply(d *directory, e *entry) ([]mfa.Attribute, error) {
+func (p *Primary) reply(d *directory, e *conn.Entry) ([]mfa.Attribute, error) {
 	var attributes []mfa.Attribute
 	for _, r := range d.reply {
-		if len(e.values(r.From)) == 0 {
+		if len(e.Values(r.From)) == 0 {
 			if other := d.foreign(e); other != "" {
-				return nil, fmt.Errorf("reply: %s from %s: the directory answers with %s: name that in the configuration", r.Attribute, r.From, cutText(other))
+				return nil, fmt.Errorf("reply: %s from %s: the directory answers with %s: name that in the configuration", r.Attribute, r.From, conn.CutText(other))
 			}
 		}
-		for _, value := range e.values(r.From) {
+		for _, value := range e.Values(r.From) {
 			a, err := p.encode(r.Attribute, value)
 			if err == nil {
 				err = p.check([]mfa.Attribute{a})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,11 +33,11 @@ type rootDSE struct {
 	schema string // DN of the subschema entry; AD: of the folder of its schema
 }
 
-// rootDSE asks the server what it is (MS-ADTS §3.1.1.3.4.3, Samba says the same).
-func (c *conn) rootDSE(ctx context.Context) (rootDSE, error) {
+// readRootDSE asks the server what it is (MS-ADTS §3.1.1.3.4.3, Samba says the same).
+func readRootDSE(ctx context.Context, c *conn.Conn) (rootDSE, error) {
 	const activeDirectory = "1.2.840.113556.1.4.800"
-	found, err := c.search(ctx, query{alone: true, filter: "(objectClass=*)", most: 1,
-		attributes: []string{"supportedCapabilities", "subschemaSubentry", "schemaNamingContext"}})
+	found, err := c.Search(ctx, conn.Query{Alone: true, Filter: "(objectClass=*)", Most: 1,
+		Attributes: []string{"supportedCapabilities", "subschemaSubentry", "schemaNamingContext"}})
 	if err != nil {
 		return rootDSE{}, fmt.Errorf("root DSE: %w", err)
 	}
@@ -44,19 +45,19 @@ func (c *conn) rootDSE(ctx context.Context) (rootDSE, error) {
 		return rootDSE{}, nil
 	}
 	first := func(name string) string {
-		if values := found[0].values(name); len(values) > 0 {
+		if values := found[0].Values(name); len(values) > 0 {
 			return values[0]
 		}
 		return ""
 	}
-	if slices.Contains(found[0].values("supportedCapabilities"), activeDirectory) {
+	if slices.Contains(found[0].Values("supportedCapabilities"), activeDirectory) {
 		return rootDSE{ad: true, schema: first("schemaNamingContext")}, nil
 	}
 	return rootDSE{schema: first("subschemaSubentry")}, nil
 }
 
 // directory returns what is known of this one, and asks where that is nothing.
-func (p *Primary) directory(ctx context.Context, c *conn) (*directory, error) {
+func (p *Primary) directory(ctx context.Context, c *conn.Conn) (*directory, error) {
 	if d := p.known.Load(); d != nil {
 		return d, nil
 	}
@@ -68,11 +69,11 @@ func (p *Primary) directory(ctx context.Context, c *conn) (*directory, error) {
 }
 
 // learn asks a server what it is and what it calls attributes.
-func (p *Primary) learn(ctx context.Context, c *conn) (*directory, schema, error) {
+func (p *Primary) learn(ctx context.Context, c *conn.Conn) (*directory, schema, error) {
 	root := rootDSE{ad: p.settings.Flavor == flavorAD}
 	if p.settings.Flavor == "auto" || !root.ad && len(p.settings.named()) > 0 {
 		var err error
-		if root, err = c.rootDSE(ctx); err != nil {
+		if root, err = readRootDSE(ctx, c); err != nil {
 			return nil, nil, err
 		}
 		if p.settings.Flavor != "auto" {
@@ -82,7 +83,7 @@ func (p *Primary) learn(ctx context.Context, c *conn) (*directory, schema, error
 	var names schema
 	if !root.ad && root.schema != "" && len(p.settings.named()) > 0 { // AD has one name for each attribute
 		var err error
-		if names, err = c.schema(ctx, root.schema); err != nil {
+		if names, err = readSchema(ctx, c, root.schema); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -143,18 +144,18 @@ func (s schema) has(asked string) bool {
 	return s[strings.ToLower(bare)] != ""
 }
 
-// schema reads the names of attributes. One that is hidden is none: its error is
+// readSchema reads the names of attributes. One that is hidden is none: its error is
 // an answer of the server.
-func (c *conn) schema(ctx context.Context, dn string) (schema, error) {
-	found, err := c.search(ctx, query{base: dn, alone: true, filter: "(objectClass=subschema)", attributes: []string{"attributeTypes"}, most: 1})
-	if result := (*resultError)(nil); errors.As(err, &result) {
+func readSchema(ctx context.Context, c *conn.Conn, dn string) (schema, error) {
+	found, err := c.Search(ctx, conn.Query{Base: dn, Alone: true, Filter: "(objectClass=subschema)", Attributes: []string{"attributeTypes"}, Most: 1})
+	if result := (*conn.ResultError)(nil); errors.As(err, &result) {
 		return nil, nil
 	}
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
 	names := schema{}
-	for _, definition := range found[0].values("attributeTypes") {
+	for _, definition := range found[0].Values("attributeTypes") {
 		names.learn(definition)
 	}
 	return names, nil
@@ -182,8 +183,8 @@ func (s schema) learn(definition string) {
 
 // foreign is an attribute of an answer that nobody has asked for by that name: the
 // directory calls one of those that were asked for so. Empty: there is none.
-func (d *directory) foreign(e *entry) string {
-	for name := range e.attributes {
+func (d *directory) foreign(e *conn.Entry) string {
+	for name := range e.Attributes {
 		bare, _, _ := strings.Cut(name, ";")
 		asked := func(a string) bool {
 			a, _, _ = strings.Cut(a, ";")

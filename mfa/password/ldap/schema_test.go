@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"reflect"
 	"testing"
 )
@@ -37,7 +38,7 @@ func TestSchema(t *testing.T) {
 func TestForeignAttribute(t *testing.T) {
 	d := &directory{attributes: []string{"uid", "surname", "member;range=0-99"}}
 	for name, want := range map[string]string{"sn": "sn", "UID": "", "surname;lang-de": "", "member;range=0-1": "", "cn;lang-en": "cn"} {
-		e := &entry{attributes: map[string][]string{name: {"x"}}}
+		e := &conn.Entry{Attributes: map[string][]string{name: {"x"}}}
 		if got := d.foreign(e); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}

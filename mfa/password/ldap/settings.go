@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 )
 
 // Settings are the keys of a primary of type `ldap`.
@@ -76,13 +77,13 @@ func (s *Settings) CheckSettings(problem func(key, rule, got string)) {
 	case s.BindDN != "" && s.BindPassword == "" && s.BindPasswordFile == "":
 		problem("bind_password", "must be there, or bind_password_file", "")
 	}
-	if !isDN(s.BaseDN) {
+	if !conn.IsDN(s.BaseDN) {
 		problem("base_dn", "must be a DN, such as dc=example,dc=org", s.BaseDN)
 	}
-	if s.GroupBaseDN != "" && !isDN(s.GroupBaseDN) {
+	if s.GroupBaseDN != "" && !conn.IsDN(s.GroupBaseDN) {
 		problem("group_base_dn", "must be a DN, such as ou=groups,dc=example,dc=org", s.GroupBaseDN)
 	}
-	if s.Filter != "" && checkFilter(s.Filter) != nil {
+	if s.Filter != "" && conn.CheckFilter(s.Filter) != nil {
 		problem("filter", "must be an LDAP filter, such as (objectClass=person)", s.Filter)
 	}
 	if s.NTLMAuth != "" && !filepath.IsAbs(s.NTLMAuth) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
+	"github.com/radmatch/radmatch/mfa/password/ldap/conn"
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
@@ -23,32 +23,32 @@ func TestRefusedBind(t *testing.T) {
 		return "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data " + data + ", v4563"
 	}
 	for _, c := range []struct {
-		result resultError
+		result conn.ResultError
 		reason mfa.Reason // empty: a plain rejection; "none": no answer
 		proven bool
 	}{
-		{resultError{code: 49, text: text("52e"), policy: -1}, "", false},
-		{resultError{code: 49, text: text("525"), policy: -1}, "", false},
-		{resultError{code: 49, text: text("530"), policy: -1}, mfa.ReasonLogonHours, true},
-		{resultError{code: 49, text: text("531"), policy: -1}, mfa.ReasonLogonWorkstation, true},
-		{resultError{code: 49, text: text("532"), policy: -1}, mfa.ReasonPasswordExpired, true},
-		{resultError{code: 49, text: text("533"), policy: -1}, mfa.ReasonAccountDisabled, true},
-		{resultError{code: 49, text: text("701"), policy: -1}, mfa.ReasonAccountExpired, true},
-		{resultError{code: 49, text: text("773"), policy: -1}, mfa.ReasonMustChange, true},
-		{resultError{code: 49, text: text("775"), policy: -1}, mfa.ReasonAccountLocked, false},
-		{resultError{code: 49, text: text("775xyz"), policy: -1}, "", false},
-		{resultError{code: 49, text: "metadata 533", policy: -1}, "", false},
-		{resultError{code: 49, policy: -1}, "", false},
-		{resultError{code: 53, text: text("533"), policy: -1}, "none", false}, // no verdict on a password
-		{resultError{code: 48, policy: -1}, "", false},
-		{resultError{code: 32, policy: -1}, "", false},
-		{resultError{code: 19, policy: -1}, mfa.ReasonAccountLocked, false},
-		{resultError{code: 49, policy: 0}, mfa.ReasonPasswordExpired, true},
-		{resultError{code: 49, policy: 1}, mfa.ReasonAccountLocked, false},
-		{resultError{code: 0, policy: 2}, mfa.ReasonMustChange, true},
-		{resultError{code: 0, policy: 7}, "none", false}, // a success under a condition that is not known
-		{resultError{code: 10, policy: -1}, "none", false},
-		{resultError{code: 51, policy: -1}, "none", false},
+		{conn.ResultError{Code: 49, Text: text("52e"), Policy: -1}, "", false},
+		{conn.ResultError{Code: 49, Text: text("525"), Policy: -1}, "", false},
+		{conn.ResultError{Code: 49, Text: text("530"), Policy: -1}, mfa.ReasonLogonHours, true},
+		{conn.ResultError{Code: 49, Text: text("531"), Policy: -1}, mfa.ReasonLogonWorkstation, true},
+		{conn.ResultError{Code: 49, Text: text("532"), Policy: -1}, mfa.ReasonPasswordExpired, true},
+		{conn.ResultError{Code: 49, Text: text("533"), Policy: -1}, mfa.ReasonAccountDisabled, true},
+		{conn.ResultError{Code: 49, Text: text("701"), Policy: -1}, mfa.ReasonAccountExpired, true},
+		{conn.ResultError{Code: 49, Text: text("773"), Policy: -1}, mfa.ReasonMustChange, true},
+		{conn.ResultError{Code: 49, Text: text("775"), Policy: -1}, mfa.ReasonAccountLocked, false},
+		{conn.ResultError{Code: 49, Text: text("775xyz"), Policy: -1}, "", false},
+		{conn.ResultError{Code: 49, Text: "metadata 533", Policy: -1}, "", false},
+		{conn.ResultError{Code: 49, Policy: -1}, "", false},
+		{conn.ResultError{Code: 53, Text: text("533"), Policy: -1}, "none", false}, // no verdict on a password
+		{conn.ResultError{Code: 48, Policy: -1}, "", false},
+		{conn.ResultError{Code: 32, Policy: -1}, "", false},
+		{conn.ResultError{Code: 19, Policy: -1}, mfa.ReasonAccountLocked, false},
+		{conn.ResultError{Code: 49, Policy: 0}, mfa.ReasonPasswordExpired, true},
+		{conn.ResultError{Code: 49, Policy: 1}, mfa.ReasonAccountLocked, false},
+		{conn.ResultError{Code: 0, Policy: 2}, mfa.ReasonMustChange, true},
+		{conn.ResultError{Code: 0, Policy: 7}, "none", false}, // a success under a condition that is not known
+		{conn.ResultError{Code: 10, Policy: -1}, "none", false},
+		{conn.ResultError{Code: 51, Policy: -1}, "none", false},
 	} {
 		err := refusedBind(&c.result)
 		account := (*mfa.AccountError)(nil)
@@ -75,7 +75,7 @@ func FuzzADCode(f *testing.F) {
 		if code, ok := adCode(text); ok && !strings.Contains(strings.ToLower(text), fmt.Sprintf("%x", code)) {
 			t.Errorf("%q: got %x", text, code)
 		}
-		if cut := cutText(text); len(cut) > 204 || strings.ContainsAny(cut, "\n\r\x00\x1b") {
+		if cut := conn.CutText(text); len(cut) > 204 || strings.ContainsAny(cut, "\n\r\x00\x1b") {
 			t.Errorf("%q: cut to %q", text, cut)
 		}
 	})
@@ -102,7 +102,7 @@ func FuzzLDAPLogin(f *testing.F) {
 			login := s.login(ad)
 			filter := login.search(n)
 			plain := login.search(text.LoginName{Full: "x", Bare: "x", Domain: n.Domain, UPN: n.UPN})
-			if err := checkFilter(filter); err != nil {
+			if err := conn.CheckFilter(filter); err != nil {
 				t.Errorf("%q: %s: %v", name, filter, err)
 			}
 			for _, special := range []string{"(", ")", "*"} {
@@ -120,13 +120,13 @@ type groupsFake struct {
 	searches int
 }
 
-func (g *groupsFake) search(_ context.Context, q query) ([]entry, error) {
+func (g *groupsFake) Search(_ context.Context, q conn.Query) ([]conn.Entry, error) {
 	g.searches++
-	var found []entry
+	var found []conn.Entry
 	for member, groups := range g.of {
-		if strings.Contains(q.filter, "(member="+escape(member)+")") {
+		if strings.Contains(q.Filter, "(member="+conn.Escape(member)+")") {
 			for _, dn := range groups {
-				found = append(found, entry{dn: dn})
+				found = append(found, conn.Entry{DN: dn})
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func TestNestedGroups(t *testing.T) {
 		"too many": {many, -1}, "wide": {wide, 3*groupsAtOnce + 1},
 	} {
 		g := groupFinder{mode: "search", base: "dc=x", nested: true, nests: newNesting()}
-		names, err := groupNames(g.find(t.Context(), &groupsFake{of: c.of}, &entry{dn: "cn=u,dc=x"}))
+		names, err := groupNames(g.find(t.Context(), &groupsFake{of: c.of}, &conn.Entry{DN: "cn=u,dc=x"}))
 		if (err != nil) != (c.want < 0) || err == nil && len(names) != c.want {
 			t.Errorf("%s: %d groups, %v; want %d", name, len(names), err, c.want)
 		}
@@ -181,7 +181,7 @@ func TestNesting(t *testing.T) {
 		login := func(user, want string, most int) {
 			t.Helper()
 			f.searches = 0
-			names, err := groupNames(g.find(t.Context(), f, &entry{dn: user}))
+			names, err := groupNames(g.find(t.Context(), f, &conn.Entry{DN: user}))
 			slices.Sort(names)
 			if got := strings.Join(names, " "); err != nil || got != want || f.searches > most {
 				t.Errorf("%s: groups %q after %d searches, %v; want %q after %d at the most", user, got, f.searches, err, want, most)
@@ -219,12 +219,12 @@ func TestNestingIsBounded(t *testing.T) {
 	logins := 0
 	for f.searches = 0; f.searches != 1; logins++ {
 		f.searches = 0
-		names, err := groupNames(g.find(t.Context(), f, &entry{dn: "cn=u,dc=x"}))
+		names, err := groupNames(g.find(t.Context(), f, &conn.Entry{DN: "cn=u,dc=x"}))
 		if err != nil || len(names) != 41 || f.searches > 3+learnings || logins > 40/learnings+1 {
 			t.Fatalf("login %d: %d groups after %d searches, %v", logins, len(names), f.searches, err)
 		}
 		searches := f.searches
-		names, err = groupNames(g.find(t.Context(), f, &entry{dn: "cn=v,dc=x"}))
+		names, err = groupNames(g.find(t.Context(), f, &conn.Entry{DN: "cn=v,dc=x"}))
 		if f.searches = searches; err != nil || !slices.Equal(names, []string{"g38"}) {
 			t.Fatalf("login %d: someone else has the groups %q, %v", logins, names, err)
 		}
@@ -257,7 +257,7 @@ func numbers(n int) []string {
 // TestMemberOf: a group elsewhere, or one whose DN only looks as if it were below.
 func TestMemberOf(t *testing.T) {
 	g := groupFinder{mode: "member_of", base: "ou=groups, DC=x", nests: newNesting()}
-	user := &entry{dn: "cn=u,dc=x", attributes: map[string][]string{"memberof": {
+	user := &conn.Entry{DN: "cn=u,dc=x", Attributes: map[string][]string{"memberof": {
 		"cn=in,ou=groups,dc=x", "cn=deep,ou=more,OU=Groups,dc=x", "cn=out,ou=users,dc=x", `cn=trick\,ou=groups,dc=x`, "cn=other,ou=groups,dc=y", "not a DN",
 	}}}
 	names, err := groupNames(g.find(t.Context(), &groupsFake{}, user))
@@ -273,15 +273,15 @@ type tokenFake struct {
 	resolved int               // SIDs that were asked for
 }
 
-func (f *tokenFake) search(_ context.Context, q query) ([]entry, error) {
-	if q.alone {
-		return []entry{{dn: q.base, attributes: map[string][]string{"tokengroups": f.tokens}}}, nil
+func (f *tokenFake) Search(_ context.Context, q conn.Query) ([]conn.Entry, error) {
+	if q.Alone {
+		return []conn.Entry{{DN: q.Base, Attributes: map[string][]string{"tokengroups": f.tokens}}}, nil
 	}
-	var found []entry
+	var found []conn.Entry
 	for sid, name := range f.names {
-		if strings.Contains(q.filter, "(objectSid="+escapeOctets(sid)+")") {
+		if strings.Contains(q.Filter, "(objectSid="+escapeOctets(sid)+")") {
 			f.resolved++
-			found = append(found, entry{attributes: map[string][]string{"objectsid": {sid}, "samaccountname": {name}}})
+			found = append(found, conn.Entry{Attributes: map[string][]string{"objectsid": {sid}, "samaccountname": {name}}})
 		}
 	}
 	return found, nil
@@ -300,7 +300,7 @@ func TestTokenGroups(t *testing.T) {
 	g := groupFinder{mode: "token_groups", base: "dc=x", sids: newSIDNames()}
 	synctest.Test(t, func(t *testing.T) {
 		for _, want := range []int{60, 60, 120} {
-			names, err := groupNames(g.find(t.Context(), f, &entry{dn: "cn=u,dc=x"}))
+			names, err := groupNames(g.find(t.Context(), f, &conn.Entry{DN: "cn=u,dc=x"}))
 			if err != nil || len(names) != 60 || !slices.Contains(names, "group118") {
 				t.Fatalf("got %d groups, %v", len(names), err)
 			}
@@ -345,8 +345,8 @@ func TestRecent(t *testing.T) {
 			{"alice", "wrong", refusalTime, wrong, 6},
 			{"carol", "old", 0, proven, 7},
 			{"carol", "old", 0, proven, 8},
-			{"dave", "x", 0, errNoServer, 9},
-			{"dave", "x", 0, errNoServer, 10},
+			{"dave", "x", 0, conn.ErrNoServer, 9},
+			{"dave", "x", 0, conn.ErrNoServer, 10},
 		} {
 			time.Sleep(c.wait)
 			if err := try(c.name, c.password, c.result); !errors.Is(err, c.result) || runs != c.runs {
@@ -454,54 +454,12 @@ func TestLDAPSettings(t *testing.T) {
 	}
 }
 
-func TestIsRefusedAccount(t *testing.T) {
-	bind := func(err error) error { return &stepError{"bind", fmt.Errorf("as %q: %w", "cn=reader", err)} }
-	for _, tt := range []struct {
-		err  error
-		want bool
-	}{
-		{bind(&resultError{code: codeInvalidCredentials, policy: -1}), true},
-		{bind(&resultError{code: codeConstraintViolation, policy: -1}), true},
-		{bind(&resultError{policy: 1}), true},
-		{bind(&resultError{code: codeBusy, policy: -1}), false},
-		{bind(&resultError{code: codeUnavailable, policy: -1}), false},
-		{bind(&resultError{code: codeOperations, policy: -1}), false},
-		{bind(&lostError{late: true, err: context.DeadlineExceeded}), false},
-		{bind(&lostError{err: io.EOF}), false},
-		{&stepError{"connect", io.EOF}, false},
-		{&resultError{code: codeInvalidCredentials, policy: -1}, false},
-	} {
-		if got := isRefusedAccount(tt.err); got != tt.want {
-			t.Errorf("%v: got %t", tt.err, got)
-		}
-	}
-}
-
 // groupNames are the names of groups that find returned.
 func groupNames(groups []group, err error) (names []string, _ error) {
 	for _, g := range groups {
 		names = append(names, g.name)
 	}
 	return names, err
-}
-
-func TestDNSDomainOf(t *testing.T) {
-	for _, c := range []struct{ dn, want string }{
-		{"CN=alice,CN=Users,DC=ad,DC=example,DC=org", "ad.example.org"},
-		{"cn=alice,dc=example,dc=org", "example.org"},
-		{"DC=example,DC=org", "example.org"},
-		{`CN=Liddell\, Alice,OU=Staff,DC=example,DC=org`, "example.org"},
-		{`CN=x\,DC=ad,DC=example,DC=org`, "example.org"}, // the name is "x,DC=ad"
-		{`CN=x\2CDC=ad,DC=example,DC=org`, "example.org"},
-		{`CN=x,DC=a+CN=b,DC=org`, ""},
-		{"uid=alice,ou=people,o=example", ""},
-		{"not a name", ""},
-		{"", ""},
-	} {
-		if got := dnsDomainOf(c.dn); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.dn, got, c.want)
-		}
-	}
 }
 
 func TestNTLMSettings(t *testing.T) {
