@@ -32,7 +32,7 @@ type Config struct {
 	MFA          MFA        `yaml:"mfa" doc:"The second factor, for all clients that do not say otherwise."`
 	Lockout      Lockout    `yaml:"lockout" doc:"Wrong passcodes after a right password lock the passcodes of the user for a time."`
 	Fatigue      Fatigue    `yaml:"fatigue" doc:"Prompts that the user did not approve stop plain approve/deny prompts for a time."`
-	Limits       Limits     `yaml:"limits" doc:"What is full sheds the new, never the pending."`
+	Limits       Limits     `yaml:"limits" doc:"When a limit is reached, new logins are dropped; pending ones go on."`
 	Accounting   Accounting `yaml:"accounting" doc:"What becomes of the reports that come to listen.accounting."`
 	Events       Events     `yaml:"events" doc:"The audit trail. The oldest events go first."`
 	Policy       Policy     `yaml:"policy" doc:"Features, by group."`
@@ -60,7 +60,7 @@ type Web struct {
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" default:"" example:"127.0.0.1" doc:"The reverse proxies (IP or prefix) whose X-Forwarded-For is believed: the address that they add last counts in limits and in the log. Unset: the address of the connection, which behind a proxy is the proxy's."`
 	GeoIPDatabase  string         `yaml:"geoip_database" example:"./GeoLite2-City.mmdb" doc:"A database in the format of MaxMind (GeoLite2 City, DB-IP City Lite). With it a request shows city and country of the end user's address, where that is known from a signed request. It is read into memory, and again when it is replaced."`
 	TLS            TLS            `yaml:"tls" doc:"TLS on listen.web itself: a certificate of your own, or one by ACME. Unset: plain HTTP, for a reverse proxy on this machine."`
-	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Who listens between the two reads invitations and prompts."`
+	InsecureHTTP   bool           `yaml:"insecure_http" default:"false" doc:"true: plain HTTP on an address that is not loopback, for a reverse proxy on another machine. Anyone who listens between the two reads invitations and prompts."`
 	// Web Push.
 	PushServices []string `yaml:"push_services" default:"fcm.googleapis.com,updates.push.services.mozilla.com,*.notify.windows.com,*.push.apple.com,web.push.apple.com" doc:"Web Push, which notifies a locked phone: the push services of browsers that this server sends to, each HOST, *.DOMAIN, or HOST:PORT of one of your own. An empty list: no Web Push. See docs/web-push.md."`
 	PushContact  string   `yaml:"push_contact" example:"mailto:postmaster@example.org" doc:"Where operators of push services reach you, mailto: or https:. Unset: public_url, if it is https. At a full host name: Apple refuses localhost and bare names."`
@@ -142,9 +142,9 @@ type MFA struct {
 	NumberInPrompt                bool          `yaml:"number_in_prompt" first:"true" default:"false" doc:"Number matching in Reply-Message, where the profile shows it."`
 	NumberFromDevice              bool          `yaml:"number_from_device" default:"false" doc:"Number matching the other way, where the profile shows a prompt and no Reply-Message: after the approval the device shows a code, and the user types it into the prompt."`
 	RequireNumberMatching         bool          `yaml:"require_number_matching" default:"false" doc:"true: no plain approve/deny, for no user and by no protocol. A prompt has a number to type or asks for a device code, as the client can show it. Otherwise a passcode is asked for, or the login is denied."`
-	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. What is not listed is unsupported_credential and does not reach the primary. With only pap, MS-CHAPv2 is no way around a number in the prompt."`
+	Credentials                   []string      `yaml:"credentials" default:"pap,mschapv2" enum:"pap,mschapv2" doc:"The protocols by which a password is taken. A protocol that is not listed is unsupported_credential and does not reach the primary. With only pap, MS-CHAPv2 is no way around a number in the prompt."`
 	Append                        string        `yaml:"append" first:"true" default:"off" enum:"off,suffix,delimiter" doc:"How users type a passcode behind the password, for clients that cannot ask for one: delimiter: password,123456; suffix: password123456. It concerns users with a passcode method only. See docs/append.md."`
-	AppendDelimiter               string        `yaml:"append_delimiter" default:"," doc:"What stands between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
+	AppendDelimiter               string        `yaml:"append_delimiter" default:"," doc:"The text between password and passcode. The last one counts. With either style, the word push behind it says that no passcode comes."`
 	Push                          string        `yaml:"push" example:"approver" doc:"The name of the push provider. Unset: the first one."`
 	PushTimeout                   time.Duration `yaml:"push_timeout" first:"true" default:"55s" min:"1s" max:"10m" doc:"How long a push waits for the user. Keep it below the timeout of the client."`
 	ChallengeTTL                  time.Duration `yaml:"challenge_ttl" default:"3m" min:"1s" max:"30m" doc:"How long an Access-Challenge waits for its answer."`
@@ -155,9 +155,9 @@ type MFA struct {
 	RejectDelay                   time.Duration `yaml:"reject_delay" default:"1s" min:"500ms" max:"10s" doc:"An Access-Reject leaves no sooner than this after its request."`
 	RequireMessageAuthenticator   Require       `yaml:"require_message_authenticator" default:"auto" enum:"yes,no,auto" doc:"Whether requests must be signed (Blast-RADIUS). auto: from the first signed request of an address on, and always for MS-CHAPv2. See docs/operating.md."`
 	RequireNASType                bool          `yaml:"require_nas_type" default:"true" doc:"A request without a password, which only the profile rdgateway allows, must say that it comes from an RD Gateway (MS-Network-Access-Server-Type is 1). false: it need not."`
-	Exempt                        Exempt        `yaml:"exempt" doc:"Who needs no second factor."`
+	Exempt                        Exempt        `yaml:"exempt" doc:"The users who need no second factor."`
 	GroupReplies                  []GroupReply  `yaml:"group_replies" doc:"What the Access-Accept carries for the members of a group, beside what the primary has for the user. See docs/attributes.md."`
-	Require                       Required      `yaml:"require" doc:"Who always needs a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
+	Require                       Required      `yaml:"require" doc:"The users who always need a second factor. It wins over exempt and exempt_client, and over require_user_match: false."`
 }
 
 // Exempt is who needs no second factor.
@@ -213,7 +213,7 @@ type Limits struct {
 
 // Accounting is what becomes of reports of sessions.
 type Accounting struct {
-	Forward []Forward `yaml:"forward" doc:"Servers that get a copy of each report, after it was recorded: the first that acknowledges it. What waits for them is in memory, for at most an hour."`
+	Forward []Forward `yaml:"forward" doc:"Servers that get a copy of each report, after it was recorded: the first that acknowledges it. Reports that wait for them are in memory, for at most an hour."`
 }
 
 // Forward is a server that reports of sessions are forwarded to.
@@ -232,7 +232,7 @@ type Events struct {
 
 // Policy switches features by group.
 type Policy struct {
-	NumberMatching      Feature `yaml:"number_matching" doc:"Number matching. Who it is off for gets approve/deny, and is never asked for a passcode by override_number_matching_with_otp."`
+	NumberMatching      Feature `yaml:"number_matching" doc:"Number matching. Users for whom it is off get approve/deny, and are never asked for a passcode by override_number_matching_with_otp."`
 	ShowApplicationName Feature `yaml:"show_application_name" doc:"The prompt on a device names the client that the user signs in to."`
 	ShowLocation        Feature `yaml:"show_location" doc:"The prompt on a device says from where the user signs in."`
 }

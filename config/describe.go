@@ -77,5 +77,5 @@ func Describe(known Known, secret string, all bool) string {
 func Markdown(known Known) string { return load.Markdown(known.spec(), markdownHead, markdownTail) }
 
 // Schema returns the JSON Schema of the file (draft 2020-12), for editors. It
-// knows keys, kinds and bounds; what needs more than one key only Load knows.
+// knows keys, kinds and bounds; rules over more than one key only Load knows.
 func Schema(known Known) ([]byte, error) { return load.Schema(known.spec()) }

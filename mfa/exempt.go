@@ -134,7 +134,7 @@ type GroupReply struct {
 }
 
 // Reply returns the attributes of an Access-Accept: the user's own from the
-// primary, then those of the groups in their order. Who comes first decides for
+// primary, then those of the groups in their order. The first one decides for
 // a type (and tag): a device that gets two roles or two timeouts takes any.
 func (c *Client) Reply(identity *Identity) []Attribute {
 	reply, shared := identity.Attributes, true

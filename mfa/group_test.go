@@ -91,6 +91,6 @@ func TestNoGroup(t *testing.T) {
 		t.Errorf("a member of staff matches %q", g)
 	}
 	if inGroup(blank, blank) {
-		t.Error("what is no group has members")
+		t.Error("got members of what is no group; want none")
 	}
 }

@@ -204,13 +204,13 @@ var planTable = [...]Line{
 	{4, "no method is registered, and none is required", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanNone, ReasonNotRegisteredAllowed, !f.User.Registered()
 	}},
-	{5, "a Temporary Access Pass is valid and the login can carry a code", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+	{5, "a Temporary Access Pass is valid and the login can carry a passcode", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanOTP, ReasonTAP, f.User.Pass && f.CarriesCode
 	}},
-	{6, "the default method is a code", func(_ *Client, f *Facts) (Plan, Reason, bool) {
+	{6, "the default method is a passcode", func(_ *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanOTP, ReasonDefaultOTP, f.User.DefaultMethod() == MethodOTP
 	}},
-	{7, "number matching applies, the override is TRUE, and the user has a code", func(c *Client, f *Facts) (Plan, Reason, bool) {
+	{7, "number matching applies, the override is TRUE, and the user has a passcode", func(c *Client, f *Facts) (Plan, Reason, bool) {
 		return PlanOTP, ReasonOverrideOTP, defaultPush(f) && f.NumberMatching && c.Override && f.User.Codes > 0
 	}},
 	{8, `"this was not me" stands for this user and client`, func(c *Client, f *Facts) (Plan, Reason, bool) {

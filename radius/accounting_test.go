@@ -167,7 +167,7 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 	})
 }
 
-// What is sent again is acknowledged again and recorded once; what differs in
+// A report that is sent again is acknowledged again and recorded once; one that differs in
 // anything but the delay and the way is another report.
 func TestReportAgain(t *testing.T) {
 	base := [][]byte{integer(wire.TypeAcctStatusType, 3), avp(wire.TypeAcctSessionID, "s"), avp(wire.TypeUserName, "nemo")}

@@ -16,7 +16,7 @@ import (
 // nothing says how long the client waits: devices send again sooner.
 const unknownNASTimeout = 10 * time.Second
 
-// nasTimeout is how long the client waits for an answer. What has lain in the queue for
+// nasTimeout is how long the client waits for an answer. A request that has lain in the queue for
 // longer, because the server or its machine stood still, no client waits for any more: it
 // would send a prompt for nothing. A report of a session is none the worse for it.
 func (c *client) nasTimeout() time.Duration {

@@ -23,7 +23,7 @@ func ToolIdentifier(command string) mfa.Attribute {
 }
 
 // latch notes that a source of a client with RequireAuto has signed: from now on
-// it must. What proves that is an Access-Request of the device itself. An EAP
+// it must. The proof is an Access-Request of the device itself. An EAP
 // request is signed by every device, a Status-Server probe may come from another
 // program on the same host, and so does what our own tools send. An address from
 // which an unsigned login was accepted lately is mixed: a test on that host has

@@ -36,7 +36,7 @@ func (r *rig) signed(id byte, change func(*wire.Query)) {
 	synctest.Wait()
 }
 
-// What signs at the address of a device that does not must not shut the device out;
+// A signer at the address of a device that does not sign must not shut the device out;
 // and what anybody can send must not keep an address from being latched.
 func TestMixed(t *testing.T) {
 	tests := map[string]func(t *testing.T, r *rig){

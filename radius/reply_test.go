@@ -174,7 +174,7 @@ func TestMessageIsCut(t *testing.T) {
 	}
 }
 
-// What Fits lets through is an Accept on the wire, and nothing else is: to the octet,
+// An Accept that Fits lets through is one on the wire, and nothing else is: to the octet,
 // beside Proxy-State, and with what is encrypted.
 func TestFits(t *testing.T) {
 	pam, err := profile.Lookup("pam")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What has lain in the socket's queue for longer than its client waits is dropped:
+// A request that has lain in the socket's queue for longer than its client waits is dropped:
 // after a pause no client waits for it, and a device would show a prompt for nothing.
 func TestStale(t *testing.T) {
 	for _, tt := range []struct {

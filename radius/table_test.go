@@ -71,7 +71,7 @@ func TestTableReusesEntries(t *testing.T) {
 	}
 }
 
-// What is over is forgotten as others come.
+// An entry whose time is over is forgotten as others come.
 func TestTableExpires(t *testing.T) {
 	now := time.Unix(1000, 0)
 	tab := newRetransmissions(1 << 16)

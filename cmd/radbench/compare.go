@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What is expected of a pair of runs, as the median of all pairs.
+// The aims of a pair of runs, as the median of all pairs.
 const (
 	maxCPU = 0.7
 	maxP99 = 1.2

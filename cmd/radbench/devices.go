@@ -25,7 +25,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// What is expected of pushes.
+// The aims of pushes.
 const (
 	maxDecision = 50.0   // ms, p99 from a device's request to the Access-Accept
 	maxPrompt   = 1000.0 // ms, p99 from the Access-Request to the device

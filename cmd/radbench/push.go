@@ -15,7 +15,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
-// What is expected of 20,000 waiting pushes.
+// The aims of 20,000 waiting pushes.
 const (
 	maxResident = 400 // MiB
 	maxBeside   = 2.0 // p99 of passcodes beside them, of what it is without

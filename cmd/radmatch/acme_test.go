@@ -300,7 +300,7 @@ func TestACME(t *testing.T) {
 			if _, _, err := serial(t, p.web, "evil.example.org", a.ca.roots()); err == nil {
 				t.Error("a certificate for a name of others")
 			}
-			// Who speaks no ECDSA gets no certificate of its own ordered.
+			// A caller without ECDSA gets no certificate of its own ordered.
 			if _, err := tls.Dial("tcp", p.web, &tls.Config{ServerName: "mfa.example.org", RootCAs: a.ca.roots(), MaxVersion: tls.VersionTLS12,
 				CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}); err == nil {
 				t.Error("a handshake with RSA")

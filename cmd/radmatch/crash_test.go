@@ -120,7 +120,7 @@ func TestKilledBetweenLocks(t *testing.T) {
 	s.expect(answerTo("alice", s.expect(signIn("alice", ""), wire.AccessChallenge).State(), totp("alice", 1)), wire.AccessAccept)
 }
 
-// What came after an unblocking is not forgiven either, though the lock that was
+// A wrong code after an unblocking is not forgiven either, though the lock that was
 // taken away with it would still hold.
 func TestKilledAfterUnblock(t *testing.T) {
 	t.Parallel()

@@ -103,7 +103,7 @@ func newACME(cfg *config.Config, log *zap.Logger) (*front.ACME, error) {
 // only until it serves: net/http fills it in for plain HTTP too.
 func (f *webDoor) secure() bool { return f.pair != nil || f.acme != nil }
 
-// serve serves until close. What ends a listener before goes to failed.
+// serve serves until close. An error that ends a listener before goes to failed.
 func (f *webDoor) serve(failed chan<- error) {
 	go func() {
 		l := front.LimitListener(f.listener, f.proxies, f.conns)

@@ -61,7 +61,7 @@ func readPackets(t *testing.T) []wirePacket {
 	return list
 }
 
-// The packets of testdata/packet over the wire. What fails intake gets no answer
+// The packets of testdata/packet over the wire. A packet that fails intake gets no answer
 // and is counted under its reason; everything else gets one answer that verifies,
 // and no answer accepts.
 func TestHostilePackets(t *testing.T) {

@@ -68,7 +68,7 @@ var ours = map[string][]string{
 var suites = []string{"mfa", "mfa/login", "radius/caller", "radius/profile", "mfa/store", "mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "mfa/web/webtest", "otp/otptest"}
 
 // theirs is who may import what drags dependencies in: a folder, or one file.
-// The longest prefix of an import path decides; what is not listed is free.
+// The longest prefix of an import path decides; an import that is not listed is free.
 var theirs = map[string][]string{
 	"layeh.com/radius":         {"radius/wire"},
 	"layeh.com/radius/rfc2759": {"radius/wire", "mfa/password", "mfa/password/winbind", "mfa/password/passwordtest"},

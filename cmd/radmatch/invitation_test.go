@@ -86,7 +86,7 @@ func TestInvitations(t *testing.T) {
 		}
 	}
 	if len(told) != 1 {
-		t.Errorf("what is refused can be told apart: %v", told)
+		t.Errorf("got refusals that differ: %v; want all alike", told)
 	}
 	if n := strings.Count(p.cli("device", "list", "alice"), "\nalice "); n != 1 {
 		t.Errorf("alice has %d devices, want 1", n)

@@ -116,7 +116,7 @@ func (m *memory) tooSmall(err error) error {
 	return &exitError{code: exitConfig, err: err, hint: "raise MemoryMax of the unit, or the memory of the container or machine"}
 }
 
-// ready sets the limit when everything is loaded. What was loaded may be too much.
+// ready sets the limit when everything is loaded. The data that was loaded may be too much.
 func (m *memory) ready() error {
 	m.start = liveMemory()
 	if os.Getenv("GOGC") == "" {

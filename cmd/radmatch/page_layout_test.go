@@ -182,7 +182,7 @@ const badTexts = `(() => {
 			if (r.width === 0) continue;
 			if (r.left < -1 || r.right > innerWidth + 1) problems.push('cut: ' + node.data.trim().slice(0, 40));
 			const top = Math.max(r.top, clip?.top ?? -Infinity), bottom = Math.min(r.bottom, clip?.bottom ?? Infinity);
-			// What is between the lines is no text.
+			// The space between the lines is no text.
 			const space = (r.bottom - r.top) * .2;
 			if (bottom - top > 2 * space) lines.push({node, text: node.data.trim().slice(0, 40), left: r.left, right: r.right, top: top + space, bottom: bottom - space});
 		}

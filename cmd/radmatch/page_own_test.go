@@ -171,7 +171,7 @@ func TestPagePasskey(t *testing.T) {
 	gets(t, answer, "Access-Accept")
 	page.click("Done")
 
-	// Who has the key of the device and not the passkey approves nothing, but can deny.
+	// A caller with the key of the device and without the passkey approves nothing, but can deny.
 	if err := page.eval(`new Promise((resolve) => { indexedDB.open('radmatch').onsuccess = (e) => {
 		const store = e.target.result.transaction('device', 'readwrite').objectStore('device');
 		store.get('this').onsuccess = (e) => { const {passkey, ...rest} = e.target.result; store.put(rest, 'this').onsuccess = () => resolve(); };

@@ -169,7 +169,7 @@ func TestPAM(t *testing.T) {
 	}
 }
 
-// TestPAMAsDelivered: the module waits 3 s. Who takes longer presses Enter.
+// TestPAMAsDelivered: the module waits 3 s. A user who takes longer presses Enter.
 func TestPAMAsDelivered(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+strings.Replace(pamClient(3), ", nas_timeout: 3s", "", 1))

@@ -57,7 +57,7 @@ type watcher struct {
 	phone *device.Phone
 	once  bool
 
-	// What is answered without asking; action is empty where the user is asked.
+	// The answer that is given without asking; action is empty where the user is asked.
 	action device.Action
 	number string
 

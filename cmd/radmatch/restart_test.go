@@ -70,7 +70,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 			if v := ph.one(); v.ID != shown.ID || !v.Expires.Equal(shown.Expires) {
 				t.Errorf("after the restart the device shows %+v, before %+v", v, shown)
 			}
-			// What proves nothing joins nothing.
+			// A request without a first factor joins nothing.
 			wrong := signIn("alice", "192.0.2.1")
 			wrong.Cred = mfa.Password("wrong horse")
 			s.expect(wrong, wire.AccessReject)

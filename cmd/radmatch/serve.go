@@ -140,7 +140,7 @@ func openServerStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (
 	}
 	clashes, err := st.Clashes(ctx)
 	for _, c := range clashes {
-		log.Warn("what is registered under other spellings of a user is not used: radmatch user show, then radmatch user unblock",
+		log.Warn("methods under other spellings of a user are not used: radmatch user show, then radmatch user unblock",
 			zap.Stringer("user", c.User), zap.Strings("others", c.Others))
 	}
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 const statsEvery = 2 * time.Second
 
 // keepStats writes the counters to where `radmatch clients` reads them, until
-// ctx ends, and then the last ones. What cannot be written is tried again with the next numbers.
+// ctx ends, and then the last ones. Numbers that cannot be written are tried again with the next numbers.
 func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log *zap.Logger) {
 	tick := time.NewTicker(statsEvery)
 	defer tick.Stop()
@@ -34,8 +34,8 @@ func keepStats(ctx context.Context, server *radius.Server, st *store.Store, log 
 	}
 }
 
-// clientStats is what the listener counted, as the store keeps it. What is no
-// client's stands under the empty name.
+// clientStats is what the listener counted, as the store keeps it. Counters
+// of no client stand under the empty name.
 func clientStats(s radius.Stats) []store.ClientStats {
 	var out []store.ClientStats
 	for _, c := range s.Clients {

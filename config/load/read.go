@@ -33,7 +33,7 @@ func ReadFile(file string) ([]byte, error) {
 }
 
 // Read returns what fits of a file, as maps and lists with values of the types that
-// the structs have; what does not fit is in the report. It returns nil if nothing
+// the structs have; a value that does not fit is in the report. It returns nil if nothing
 // can be made of the file at all.
 func Read(r *Report, data []byte, spec Spec) map[string]any {
 	root := parseYAML(r, data)
@@ -51,7 +51,7 @@ func Read(r *Report, data []byte, spec Spec) map[string]any {
 }
 
 // ReadKey returns the value of one key at the root, which has a default, and looks
-// at nothing else in the file. What is wrong with the key is in the report.
+// at nothing else in the file. An error in the key is in the report.
 func ReadKey(r *Report, data []byte, root reflect.Type, key string) any {
 	all := fields(root)
 	f := all[indexField(all, key)]

@@ -15,7 +15,7 @@ const (
 )
 
 // Schema returns the JSON Schema of the file (draft 2020-12), for editors. It
-// knows keys, kinds and bounds; what needs more than one key only Load knows.
+// knows keys, kinds and bounds; rules over more than one key only Load knows.
 func Schema(spec Spec) ([]byte, error) {
 	root := spec.sectionSchema(fields(spec.Root))
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"

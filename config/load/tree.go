@@ -15,7 +15,7 @@ import (
 // maxNodes bounds what aliases of aliases can unfold to.
 const maxNodes = 1 << 19
 
-// tree walks the nodes of the file beside the structs. What does not fit is
+// tree walks the nodes of the file beside the structs. A node that does not fit is
 // reported, what fits is returned as plain maps and lists with typed values in
 // them.
 type tree struct {
@@ -287,7 +287,7 @@ func (t *tree) scalar(n *yaml.Node, f field, key string) (any, bool) {
 		return nil, false
 	case "!!str", "!!bool", "!!int", "!!float", "!!timestamp":
 	default:
-		t.Add(key, "", "must be plain text; what begins with ! must be in quotes")
+		t.Add(key, "", "must be plain text; a text that begins with ! must be in quotes")
 		return nil, false
 	}
 	// Texts are taken as typed: a secret of digits keeps its leading zero.

@@ -39,7 +39,7 @@ func TestTable(t *testing.T) {
 			t.Error("a value that has ended is there")
 		}
 		if !put("new", time.Hour) || !has("new") || !has("long") || table.Len() != 2 {
-			t.Error("what has ended does not make room")
+			t.Error("got no room after an entry has ended; want room")
 		}
 		if got, ok := table.Take("new"); !ok || got == (ends{}) || has("new") || table.Len() != 1 {
 			t.Errorf("took %v, %t; %d are left", got, ok, table.Len())
@@ -195,6 +195,6 @@ func TestHourlyUnderFlood(t *testing.T) {
 		}
 	}
 	if !h.Allow(1<<20, start.Add(time.Hour+time.Minute)) {
-		t.Error("what is old never gives way")
+		t.Error("got a table in which old entries never give way; want room for the new")
 	}
 }

@@ -18,8 +18,8 @@ func (p Proxies) include(a netip.Addr) bool {
 const maxHops = 8
 
 // Client returns the address that a request comes from: the peer, or, where that
-// is a trusted proxy, whom the proxy has seen last. What is before that in the
-// header anybody could have written.
+// is a trusted proxy, whom the proxy has seen last. Anybody could have
+// written the part before that in the header.
 func (p Proxies) Client(remote string, header http.Header) netip.AddrPort {
 	peer, err := netip.ParseAddrPort(remote)
 	if err != nil {

@@ -89,7 +89,7 @@ func oneAtATime(next http.Handler) http.Handler {
 			r.Body = body
 		}
 		next.ServeHTTP(w, r)
-		// What is there before a body is over may be the rest of it.
+		// Octets that are there before a body is over may be the rest of it.
 		if body.over && c.waiting() {
 			c.hasty.Store(true)
 		}

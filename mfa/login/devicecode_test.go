@@ -324,8 +324,8 @@ func TestCodeFromDeviceOK(t *testing.T) {
 	})
 }
 
-// What joins is asked for the code too, before and after the approval; what is
-// due a code joins nothing that opens with only an approval.
+// A request that joins is asked for the code too, before and after the approval; a login
+// that needs a code joins nothing that opens with only an approval.
 func TestCodeFromDeviceJoin(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"before the approval": func(t *testing.T, r *rig) {

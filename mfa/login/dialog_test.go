@@ -137,7 +137,7 @@ func TestDialogsInParallel(t *testing.T) {
 	}
 }
 
-// Dialogs of a primary's own question come before any password. Who types a name
+// Dialogs of a primary's own question come before any password. A user who types a name
 // takes no place of its owner, nor of someone elsewhere.
 func TestQuestionsCountByOrigin(t *testing.T) {
 	ask := func(r *rig, endUser string) *answer {
@@ -241,7 +241,7 @@ func TestCancelled(t *testing.T) {
 	})
 }
 
-// Who hangs up and tries again, at a client that does not sign, hears that the first
+// A user who hangs up and tries again, at a client that does not sign, hears that the first
 // request is still open, and gets a prompt of their own when it is answered.
 func TestHangUpAndRetry(t *testing.T) {
 	unsigned := func(r *rig) *mfa.Request {

@@ -13,7 +13,7 @@
 // packet that waits and a challenge that is out are records in Pending and own
 // none, except for a timer where the NAS gives up sooner than the prompt. A live
 // prompt owns one goroutine. Pending and Refusals have one each
-// for what runs out. Who ends a login holds its turn; the mutexes guard tables
+// for what runs out. The goroutine that ends a login holds its turn; the mutexes guard tables
 // and are never held over a call.
 //
 // # Standards

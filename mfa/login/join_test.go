@@ -200,8 +200,8 @@ func TestJoinBounded(t *testing.T) {
 	})
 }
 
-// A passcode accepts the request that has it. What joined waits for the device, which nobody
-// has looked at.
+// A passcode accepts the request that has it. A request that joined waits for the device,
+// which nobody has looked at.
 func TestJoinedByCode(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.client.NumberInPrompt = true

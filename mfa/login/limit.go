@@ -282,7 +282,7 @@ func (l *codeLocks) restore(user mfa.NameKey, at time.Time, r Rule) {
 	}
 }
 
-// set brings in what is on disk. What came before its last lock is in the lock.
+// set brings in what is on disk. A wrong code before its last lock is in the lock.
 func (l *codeLocks) set(user mfa.NameKey, w mfa.WrongCodes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

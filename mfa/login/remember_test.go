@@ -325,7 +325,7 @@ func TestRememberAliasAtPrompt(t *testing.T) {
 	})
 }
 
-// Who signs in by a name that is not the canonical one is forgotten by it too.
+// A login under a name that is not the canonical one is forgotten by that name too.
 func TestRememberAlias(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.users.set("asmith", func(u *mfa.User) { u.Devices = 1 })
@@ -344,7 +344,7 @@ func TestRememberAlias(t *testing.T) {
 	})
 }
 
-// The table is bounded for a user and in all; what is full takes nothing new.
+// The table is bounded for a user and in all; a full one takes nothing new.
 func TestMemoryIsBounded(t *testing.T) {
 	start := time.Now()
 	var m memory
@@ -370,7 +370,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d origins, the newest is there: %t", n, m.find(late, start, time.Hour) != nil)
 	}
 	if m.find(keys[5], start, time.Hour) == nil {
-		t.Error("what was there was shed")
+		t.Error("got an approval that was there shed; want it kept")
 	}
 	late = put("late", "pc", start.Add(2*time.Hour))
 	if n := len(m.origins); n != 1 || m.find(late, start.Add(2*time.Hour), time.Hour) == nil || len(m.names) != 1 {

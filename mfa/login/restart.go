@@ -22,7 +22,7 @@ func resumable(k *mfa.OpenPrompt, c *mfa.Client, now time.Time) bool {
 // Resume goes on with the prompts of a server that was killed, for the time that
 // they had left: the devices show them, and a request of the same origin joins once
 // its own first factor was right. An approval before that is kept as any that no
-// packet waits for. What cannot go on gets its event. clients are those of the
+// packet waits for. A login that cannot go on gets its event. clients are those of the
 // configuration, by name. Resume is called once, before the first request.
 func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[string]*mfa.Client) {
 	var lost sync.WaitGroup

@@ -232,7 +232,7 @@ func TestRestoreDenied(t *testing.T) {
 	})
 }
 
-// What is kept of an open prompt has no password, no key and no number in it.
+// The kept form of an open prompt has no password, no key and no number in it.
 func TestOpenPromptHoldsNoSecret(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		kept := &keeper{}

@@ -11,7 +11,7 @@ import (
 )
 
 // Wrong passwords slow answers down; they never lock, so that an attacker cannot
-// lock out the staff. What counts is the key: one name, from one origin. A try
+// lock out the staff. The key counts: one name, from one origin. A try
 // counts before its password is examined, and is taken off the count when the
 // login goes on. So a refusal after the right password counts like a wrong one, in a
 // sequence and of many at once.
@@ -49,8 +49,8 @@ type tries struct {
 	spare []*tried // to be used again: most are over in a moment
 }
 
-// tryKey is one name from one origin: another origin is not slowed. What is
-// unsigned may be forged. Where the client names no end user, it is all that is known.
+// tryKey is one name from one origin: another origin is not slowed. An unsigned
+// origin may be forged. If the client names no end user, it is all that is known.
 type tryKey struct {
 	user    mfa.NameKey
 	client  string // only where endUser is empty

@@ -90,8 +90,8 @@ func (l *loader) problems() error {
 }
 
 // load reads the usual layout piece by piece, because the tree of a whole file
-// of 100,000 users takes 300 MiB. What does not look like it, or does not parse
-// so, is parsed as a whole.
+// of 100,000 users takes 300 MiB. A file that does not look like it, or does not
+// parse so, is parsed as a whole.
 func (l *loader) load(data []byte) {
 	if !l.loadPieces(data, usersPerPiece) {
 		l.loadWhole(data)

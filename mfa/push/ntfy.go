@@ -103,7 +103,7 @@ func OpenNtfy(s *NtfySettings, p ProviderParts) (*Ntfy, error) {
 	return n, err
 }
 
-// Topic returns what a device subscribes to. Who knows it can approve.
+// Topic returns what a device subscribes to. Anyone who knows it can approve.
 func (n *Ntfy) Topic(d device.Device) string {
 	m := hmac.New(sha256.New, n.topicKey)
 	m.Write([]byte("radmatch ntfy topic 1\n" + n.parts.Name + "\n" + d.ID))

@@ -64,7 +64,7 @@ func newOutbound(address, caFile string, timeout time.Duration) (*outbound, erro
 				TLSHandshakeTimeout: timeout, MaxConnsPerHost: maxServerConns, MaxIdleConnsPerHost: 4,
 				IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxReply,
 			},
-			// Who follows one hands token and prompt to another server.
+			// A client that follows one hands token and prompt to another server.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil

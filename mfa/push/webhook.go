@@ -62,8 +62,8 @@ const (
 	maxWebhookAnswer = 4 << 10
 )
 
-// Webhook posts prompts to a server and takes its answers. What is sent and what
-// is answered is in docs/push-providers.md. Its methods may be called concurrently.
+// Webhook posts prompts to a server and takes its answers. Requests and
+// answers are in docs/push-providers.md. Its methods may be called concurrently.
 type Webhook struct {
 	parts  ProviderParts
 	secret []byte

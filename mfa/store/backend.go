@@ -12,8 +12,8 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/sqlite"
 )
 
-// Backend is the database below memory, write queue and queries. What reads may be called
-// concurrently; a server calls one at a time of what writes (Store.wmu).
+// Backend is the database below memory, write queue and queries. The methods that read may be called
+// concurrently; a server calls one of those that write at a time (Store.wmu).
 type Backend interface {
 	changer
 	rememberer

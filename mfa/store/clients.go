@@ -159,7 +159,7 @@ type UnsignedSource struct {
 	At   time.Time  `json:"at"`
 }
 
-// SaveStats replaces the saved statistics. What has not changed since the last
+// SaveStats replaces the saved statistics. Numbers that have not changed since the last
 // call is not written.
 func (s *Store) SaveStats(ctx context.Context, stats []ClientStats) (err error) {
 	defer wrap(&err, "store: statistics")

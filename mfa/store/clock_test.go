@@ -9,7 +9,7 @@ import (
 )
 
 // TestClockBehindTrail sets the clock back after the whole trail was folded and
-// pruned. What is used then must still be found by the next start.
+// pruned. A step that is used then must still be found by the next start.
 func TestClockBehindTrail(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

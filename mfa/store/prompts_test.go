@@ -9,7 +9,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
-// What is open is there after the death of the server; what has ended is not,
+// An open prompt is there after the death of the server; an ended one is not,
 // whether its row is gone yet or not.
 func TestOpenPrompts(t *testing.T) {
 	t.Parallel()

@@ -102,7 +102,7 @@ func TestPruneClockJumpAtStart(t *testing.T) {
 	if n := logins(t, s); n != 12 {
 		t.Errorf("%d logins left; want 12", n)
 	}
-	// What is really old goes, if later.
+	// An event that is really old goes, if later.
 	c.pass(100 * 24 * time.Hour)
 	must(t, s.prune(t.Context()))
 	if n := logins(t, s); n != 0 {

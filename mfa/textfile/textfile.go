@@ -85,7 +85,7 @@ func named(path string, err error) error {
 }
 
 // Clean returns text without a byte order mark, in UTF-8 where the mark says
-// UTF-16, and with lines that end in LF. What has no mark and is not UTF-8 stays
+// UTF-16, and with lines that end in LF. A text that has no mark and is not UTF-8 stays
 // as it is, but not with a NUL in it, which no editor writes. The text may be
 // written to.
 func Clean(text []byte) ([]byte, error) {

@@ -35,7 +35,7 @@ const (
 	maxPlaces   = 1 << 30          // octets of a database
 )
 
-// OpenPlaces reads a database. What is wrong with the file later, when it was
+// OpenPlaces reads a database. An error of the file later, when it was
 // replaced, goes to log, and the old one stays.
 func OpenPlaces(file string, log *zap.Logger) (*Places, error) {
 	p := &Places{file: file, log: log, looked: time.Now()}

@@ -36,7 +36,7 @@ type Server struct {
 	MaxStreams int
 	// MaxAddressStreams is the same for one address; 0: a quarter of them.
 	MaxAddressStreams int
-	// Started is when this server began. What was signed before may have been taken
+	// Started is when this server began. A request that was signed before may have been taken
 	// by the one before it, which took its nonces along, and is refused; zero: nothing.
 	Started time.Time
 	// Heartbeat is the time between signs of life in a stream, and after which

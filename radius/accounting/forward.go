@@ -30,7 +30,7 @@ const (
 )
 
 // Forwarder sends copies of Accounting-Requests to other servers, after they were
-// recorded and apart from their acknowledgement. What waits is in memory: it is
+// recorded and apart from their acknowledgement. A waiting report is in memory: it is
 // lost when the program ends. Its exported fields may be set until the first call.
 type Forwarder struct {
 	// Servers are tried in their order, until one has acknowledged.

@@ -13,7 +13,7 @@ type mschap struct{ plain }
 
 // Credential refuses what anybody can send: no part of an MS-CHAPv2 response is made
 // with the shared secret, so that an unsigned request with one may come from anywhere.
-// Who says no to signatures has said that it may.
+// A client with require_message_authenticator: no has said that it may.
 func (mschap) Credential(c Client, r *wire.Request, _ *wire.Secret) (mfa.Credential, *Warning) {
 	if !r.Signed && c.LearnsToSign {
 		return errMSCHAPUnsigned, &warnUnsigned

@@ -67,7 +67,7 @@ func first(p []byte, fields []Field) (Field, []byte) {
 	return Field{}, nil
 }
 
-// AppendEndUser appends the text of the end-user field of packet. What is not text
+// AppendEndUser appends the text of the end-user field of packet. A field that is not text
 // names no user: two such values must not look alike.
 func (p *Profile) AppendEndUser(b, packet []byte, authentic bool) []byte {
 	f, v := first(packet, p.EndUser)

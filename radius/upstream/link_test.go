@@ -416,7 +416,7 @@ func TestUpstreamBound(t *testing.T) {
 	}
 }
 
-// TestUpstreamClose: sockets end when nothing waits on them; what waits gets its
+// TestUpstreamClose: sockets end when nothing waits on them; a login that waits gets its
 // answer, and a login that still has the primary works.
 func TestUpstreamClose(t *testing.T) {
 	t.Parallel()

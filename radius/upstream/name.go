@@ -51,7 +51,7 @@ func checkDomain(d string) error {
 func (n *nameSpace) canonical(name string) (canonical mfa.Name, sure bool, err error) {
 	login := text.SplitLogin(name)
 	user, domain, upn := login.Bare, login.Domain, login.UPN
-	// A slash: Windows also reads example.org/people/alice. What is one of these signs
+	// A slash: Windows also reads example.org/people/alice. A rune that is one of these signs
 	// in the form, as ＠ is, must not make another domain's name of it.
 	form := mfa.NameOf(user).Key().String()
 	if form == "" || !utf8.ValidString(name) || strings.TrimSpace(user) != user || strings.ContainsAny(form, `\@/`) ||
@@ -81,7 +81,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// CanonicalName implements mfa.Namer. What is no name of this primary stays as it is.
+// CanonicalName implements mfa.Namer. A name that is not of this primary stays as it is.
 func (u *Primary) CanonicalName(user mfa.Name) mfa.Name {
 	if name, _, err := u.names.canonical(user.Sent()); err == nil {
 		return name

@@ -14,7 +14,7 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-// identity reads an Access-Accept. What cannot be passed on whole is an error,
+// identity reads an Access-Accept. An attribute that cannot be passed on whole is an error,
 // never left out: an attribute may be what limits the access.
 func (u *Primary) identity(r *reply, user mfa.Name, mschap bool) (mfa.Identity, error) {
 	a := acceptance{reply: r, dictionary: u.dictionary, groupsIn: u.groups, mschap: mschap}
@@ -226,8 +226,8 @@ func challengeText(text string) string {
 }
 
 // forwarded are the standard attributes of a request that an upstream gets: where
-// the login comes from and what for, which policies ask. Who radmatch is, it
-// says itself.
+// the login comes from and what for, which policies ask. radmatch
+// says itself who it is.
 var forwarded = [256]bool{
 	wire.TypeNASIPAddress: true, wire.TypeNASPort: true, wire.TypeServiceType: true, wire.TypeFramedProtocol: true,
 	wire.TypeCalledStationID: true, wire.TypeCallingStationID: true, wire.TypeAcctSessionID: true, wire.TypeNASPortType: true,

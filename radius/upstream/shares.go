@@ -9,7 +9,7 @@ type shares struct {
 	held map[string]int
 }
 
-// take takes one for the client, unless it holds most already. What is for no
+// take takes one for the client, unless it holds most already. A place for no
 // client ("") is not bounded.
 func (s *shares) take(client string, most int) bool {
 	if client == "" {

@@ -130,7 +130,7 @@ func FuzzParseAttribute(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What was accepted must fit in an answer, and be found there again.
+		// A value that was accepted must fit in an answer, and be found there again.
 		w := NewWriter(nil, AccessAccept, 0, authOf(1)[:], secret)
 		w.Add(a)
 		p, err := w.SealAnswer()

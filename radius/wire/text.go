@@ -10,7 +10,7 @@ import (
 
 // RADIUS texts are UTF-8 (RFC 2865 §5), and many devices send Windows-1252, of which
 // Latin-1 is a part. A packet that is authenticated was not garbled by a wrong secret:
-// what is not UTF-8 in it is read as that. What has control characters then is no text.
+// octets in it that are not UTF-8 are read as that. A value that has control characters then is no text.
 
 // AppendText appends v in UTF-8. It reports false, and appends nothing, where v is no text.
 func AppendText(b, v []byte) ([]byte, bool) {

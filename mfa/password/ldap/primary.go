@@ -146,8 +146,8 @@ func (p *Primary) Check(ctx context.Context, user mfa.Name, cred mfa.Credential)
 	if !ok {
 		return mfa.Identity{}, errNotPAP
 	}
-	// An empty password would be an anonymous bind, which succeeds. What follows a
-	// NUL, and what is not UTF-8, some server may drop or replace.
+	// An empty password would be an anonymous bind, which succeeds. Some server may
+	// drop what follows a NUL, or replace what is not UTF-8.
 	if secret == "" || len(secret) > password.MaxPassword || strings.IndexByte(string(secret), 0) >= 0 || !utf8.ValidString(string(secret)) {
 		return mfa.Identity{}, password.ErrWrongPassword
 	}

@@ -72,8 +72,8 @@ func TestSpellingsLDAP(t *testing.T) {
 }
 
 // TestHeldApart: two entries that the directory keeps apart, and that have one name
-// here, are not one user, whatever the second one is asked for. Who has the name in
-// its form gets in, and the other one nowhere.
+// here, are not one user, whatever the second one is asked for. The user whose name is in
+// this form gets in, and the other one nowhere.
 func TestHeldApart(t *testing.T) {
 	s := startSlapd(t)
 	pairs := [][2]string{{"straße", "STRAẞE"}, {"anna", "an\u200bna"}, {"alf", "Ⓐlf"}, {"x1", "x1\ufe0f"}}

@@ -90,8 +90,8 @@ func (p *answer) complete(seen map[string]bool) (answer, error) {
 }
 
 // refusals are Samba's texts of the NT statuses that say something about the
-// account or its password; the helper gives no number. What is proven a domain
-// controller looks at only after the password was right. A text that is not here
+// account or its password; the helper gives no number. Proven: a domain
+// controller looks at that only after the password was right. A text that is not here
 // ("No logon servers are currently available …") is no answer about the user.
 var refusals = []struct {
 	text   string // of libsamba-errors

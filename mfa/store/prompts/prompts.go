@@ -1,5 +1,5 @@
 // Package prompts keeps open prompts, so that they outlive a server that is killed: see
-// mfa.PromptKeeper. They are written a little later than they change; what is lost with
+// mfa.PromptKeeper. They are written a little later than they change; a change that is lost with
 // that is a prompt that its user must get again.
 package prompts
 

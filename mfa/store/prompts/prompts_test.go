@@ -44,7 +44,7 @@ func newKeeper() (*Keeper, *memory) {
 	return NewKeeper(m, new(sync.Mutex)), m
 }
 
-// What ends before its turn comes is never written.
+// A prompt that ends before its turn comes is never written.
 func TestShort(t *testing.T) {
 	k, m := newKeeper()
 	k.KeepPrompt(mfa.OpenPrompt{ID: "a"})
@@ -74,7 +74,7 @@ func TestPutBack(t *testing.T) {
 	k.putBack(todo)
 	m.err = errors.New("disk full")
 	if err := k.Flush(t.Context()); err == nil {
-		t.Error("what was not written counts as written")
+		t.Error("got a change that was not written counted as written; want it written later")
 	}
 	m.err = nil
 	if err := k.Flush(t.Context()); err != nil {

@@ -120,7 +120,7 @@ func (sel Selection) Since(t time.Time) Selection {
 }
 
 // Pruning is which of the oldest rows are removed: at most limit with ids above from and
-// below before. What counts against its user stays from spare on.
+// below before. An event that counts against its user stays from spare on.
 type Pruning struct {
 	Reports             bool // of the reports of sessions; false: of the events
 	From, Before, Spare int64

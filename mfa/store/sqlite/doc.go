@@ -2,8 +2,8 @@
 // only place with SQL, and implements store.Backend.
 //
 // The trail is append-only and has no index on the path of a login; Fold brings its rows into
-// tokens and the index by user while no login comes. What is read of tokens has the uses of
-// the rows that are not folded replayed over it.
+// tokens and the index by user while no login comes. Tokens that are read have the uses of
+// the rows that are not folded replayed over them.
 //
 // The path of a login is Append. It speaks to the driver's own connection (driver.Conn) with
 // prepared statements, without database/sql, which costs as much again as the insert itself.

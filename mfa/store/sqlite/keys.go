@@ -76,8 +76,8 @@ func (d *DB) checkKeys(ctx context.Context) error {
 	return nil
 }
 
-// sealer returns the current key's id as of tx, and keys that have it. What is
-// sealed must be written in tx: a rekey cannot come between.
+// sealer returns the current key's id as of tx, and keys that have it. A sealed
+// secret must be written in tx: a rekey cannot come between.
 func (d *DB) sealer(ctx context.Context, tx *sql.Tx) (*seal.Ring, byte, error) {
 	var id byte
 	if err := tx.QueryRowContext(ctx, `SELECT id FROM seal_key`).Scan(&id); err != nil {

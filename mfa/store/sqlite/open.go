@@ -26,8 +26,8 @@ type Settings struct {
 	Now    func() time.Time // for the ids of events
 }
 
-// DB is the database in one folder. What reads may be called concurrently; of what
-// writes, a server calls one at a time.
+// DB is the database in one folder. The methods that read may be called concurrently; of those
+// that write, a server calls one at a time.
 type DB struct {
 	dir    string
 	server bool

@@ -76,7 +76,7 @@ function arm() {
 function count() {
   const n = [...cards.values()].filter((card) => card.waits).length;
   $('none').hidden = cards.size > 0;
-  // What can be set up would be in the way, but where it is what the request lacks.
+  // The offers to set something up would be in the way, unless the request lacks just that.
   $('setup').hidden = n > 0 && ![...cards.values()].some((card) => card.waits && card.prompt.refused);
   $('waiting').hidden = n === 0;
   $('waiting').textContent = n || '';
@@ -126,7 +126,7 @@ class Card {
 
   #armed() { return this.element.classList.contains('armed'); }
 
-  // update shows what joined. What was typed stays.
+  // update shows what joined. The typed text stays.
   update(prompt) {
     if (this.#busy) this.#meanwhile = () => this.update(prompt);
     if (!this.waits || this.#busy || JSON.stringify(prompt) === JSON.stringify(this.prompt)) return;
@@ -182,7 +182,7 @@ class Card {
     if (!several()) row('request.as', user);
     const total = requests.length + (more ?? 0);
     if (total < 2) return facts;
-    // What joins a prompt comes from the same place: what may differ is who asks.
+    // A request that joins a prompt comes from the same place: only the client may differ.
     const joined = el('details', { class: 'joined', open: total <= unfolded }, el('summary', {}, many('request.joined', total)),
       el('ul', {}, ...requests.map((r) => el('li', {}, [at(r.time), r.client, withoutPort(r.source)].filter(Boolean).join(' · '))),
         ...(more ? [el('li', {}, many('request.more', more))] : [])));
