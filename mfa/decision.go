@@ -48,11 +48,36 @@ type Decision struct {
 	LoginID string
 	Reason  Reason        // for the log, never for the user
 	Err     error         // for the log, never for the user
-	Message string        // Reply-Message; from a fixed list
+	Message string        // Reply-Message; from a fixed list. Of a challenge it says what Ask asks for
 	State   string        // Challenge only
-	Echo    bool          // Challenge only: Prompt attribute, RFC 2869 §5.10
+	Ask     Ask           // Challenge only
 	Delay   time.Duration // Reject only: not before this long after the request was received
-	// Attributes and MSCHAP are for an Accept.
-	Attributes []Attribute
-	MSCHAP     *MSCHAPKeys
+	// Identity is whom an Accept lets in, with the attributes and keys of its answer; nil
+	// otherwise. It is not written to.
+	Identity *Identity
+	Method   Method // that let in, Accept only; empty: the login needed no second factor
 }
+
+// Ask is what a challenge asks the user for: Decision.Message as data, for a screen
+// that has words of its own.
+type Ask struct {
+	Kind    AskKind
+	Number  string    // AskNumber only: two digits to be typed on the device
+	Codes   bool      // a passcode of the user is an answer too
+	Wrong   bool      // the answer before was a wrong code
+	Echo    bool      // the answer may be shown while it is typed (Prompt, RFC 2869 §5.10)
+	Expires time.Time // no answer counts from then on
+}
+
+// AskKind tells challenges apart by what the user is to do.
+type AskKind string
+
+// The kinds.
+const (
+	AskCode       AskKind = "code"         // type a passcode
+	AskNumber     AskKind = "number"       // type Number on the device, then go on here
+	AskApprove    AskKind = "approve"      // approve on the device, then go on here
+	AskDeviceCode AskKind = "device_code"  // approve on the device, then type the code that it shows
+	AskOther      AskKind = "other_prompt" // answer another request that is open on the device, then go on here
+	AskQuestion   AskKind = "question"     // answer the primary's question, which is the Message
+)

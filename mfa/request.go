@@ -60,8 +60,8 @@ func (r *Request) UnsupportedText(reason Reason) string {
 // Fitter measures the Access-Accept to a request before it is promised: an answer
 // that cannot be sent is a rejection, and the trail must not say otherwise.
 type Fitter interface {
-	// Fits returns what keeps these attributes and keys from being sent.
-	Fits(attributes []Attribute, keys *MSCHAPKeys) error
+	// Fits returns what keeps the identity's attributes and keys from being sent.
+	Fits(identity *Identity) error
 }
 
 // Fits is Fits, for a request that has a Fitter.
@@ -69,7 +69,7 @@ func (r *Request) Fits(identity *Identity) error {
 	if r.Answer == nil {
 		return nil
 	}
-	return r.Answer.Fits(identity.Attributes, identity.MSCHAP)
+	return r.Answer.Fits(identity)
 }
 
 // Claimed reports whether EndUser is only what the user's machine says of

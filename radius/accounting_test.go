@@ -238,12 +238,12 @@ func TestAcceptHasClass(t *testing.T) {
 		want   string
 		accept wire.Code
 	}{
-		{"accept", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: []mfa.Attribute{{Type: wire.TypeClass, Value: []byte("staff")}}}, 0,
+		{"accept", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Identity: &mfa.Identity{Attributes: []mfa.Attribute{{Type: wire.TypeClass, Value: []byte("staff")}}}}, 0,
 			"staff " + accounting.ClassOf([]byte("key"), "edge", "LOGIN"), wire.AccessAccept},
 		{"no login", mfa.Decision{Outcome: mfa.Accept}, 0, "", wire.AccessAccept},
 		{"reject", mfa.Decision{LoginID: "LOGIN"}, 0, "", wire.AccessReject},
 		{"challenge", mfa.Decision{Outcome: mfa.Challenge, LoginID: "LOGIN", State: "s"}, 0, "", wire.AccessChallenge},
-		{"full", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Attributes: long}, 15*255 + wire.HeaderSize + 18 + 20, "", wire.AccessAccept},
+		{"full", mfa.Decision{Outcome: mfa.Accept, LoginID: "LOGIN", Identity: &mfa.Identity{Attributes: long}}, 15*255 + wire.HeaderSize + 18 + 20, "", wire.AccessAccept},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

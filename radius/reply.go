@@ -85,17 +85,19 @@ func (x *exchange) answer(o *room, d *mfa.Decision) []byte {
 }
 
 // Fits implements mfa.Fitter.
-func (x *exchange) Fits(attributes []mfa.Attribute, keys *mfa.MSCHAPKeys) error {
+func (x *exchange) Fits(identity *mfa.Identity) error {
 	o := x.server.room()
 	defer x.server.free(o)
 	w := x.begin(o, wire.AccessAccept)
-	x.writeAccept(w, &mfa.Decision{Attributes: attributes, MSCHAP: keys})
+	x.writeAccept(w, &mfa.Decision{Identity: identity})
 	return w.Fits(len(x.proxy))
 }
 
 func (x *exchange) writeAccept(w *wire.Writer, d *mfa.Decision) {
-	for _, a := range d.Attributes {
-		w.Add(a)
+	if d.Identity != nil {
+		for _, a := range d.Identity.Attributes {
+			w.Add(a)
+		}
 	}
 	x.method.Accept(w, x.req.Cred, *d)
 	if w.Err == nil {

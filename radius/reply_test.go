@@ -55,15 +55,15 @@ func TestAnswers(t *testing.T) {
 		code  wire.Code
 		want  string
 	}{
-		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", State: "s", Attributes: []mfa.Attribute{filter}},
+		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", State: "s", Identity: &mfa.Identity{Attributes: []mfa.Attribute{filter}}},
 			wire.AccessAccept, "Message-Authenticator Filter-Id Reply-Message"},
 		{"accept through proxies", withProxies, mfa.Decision{Outcome: mfa.Accept},
 			wire.AccessAccept, "Message-Authenticator Proxy-State Proxy-State Proxy-State"},
 		{"one proxy", withProxies[:1], mfa.Decision{Outcome: mfa.Accept},
 			wire.AccessAccept, "Message-Authenticator Proxy-State"},
-		{"challenge", withProxies, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "code", Attributes: []mfa.Attribute{filter}},
+		{"challenge", withProxies, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: "code", Identity: &mfa.Identity{Attributes: []mfa.Attribute{filter}}},
 			wire.AccessChallenge, "Message-Authenticator State Prompt Reply-Message Proxy-State Proxy-State Proxy-State"},
-		{"reject", withProxies, mfa.Decision{Message: "no", State: "s", Attributes: []mfa.Attribute{filter}},
+		{"reject", withProxies, mfa.Decision{Message: "no", State: "s", Identity: &mfa.Identity{Attributes: []mfa.Attribute{filter}}},
 			wire.AccessReject, "Message-Authenticator Reply-Message Proxy-State Proxy-State Proxy-State"},
 		{"zero decision", nil, mfa.Decision{}, wire.AccessReject, "Message-Authenticator"},
 		{"challenge without State", nil, mfa.Decision{Outcome: mfa.Challenge, Message: "code"}, wire.AccessReject, "Message-Authenticator"},
@@ -93,7 +93,7 @@ func TestPrompt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		for id, echo := range []bool{false, true} {
-			a := decided(t, r, r.ask(byte(id), 1, nil), mfa.Decision{Outcome: mfa.Challenge, State: "opaque", Echo: echo})
+			a := decided(t, r, r.ask(byte(id), 1, nil), mfa.Decision{Outcome: mfa.Challenge, State: "opaque", Ask: mfa.Ask{Echo: echo}})
 			if a.Echo() != echo || a.State() != "opaque" {
 				t.Errorf("Prompt %v, State %q", a.Echo(), a.State())
 			}
@@ -146,10 +146,10 @@ func TestMessageIsCut(t *testing.T) {
 		{"reject with Proxy-State", nil, proxies, mfa.Decision{Message: strings.Repeat("x", 400)}, strings.Repeat("x", 4096-20-18-15*255-2)},
 		{"pam: one message", pam, nil, mfa.Decision{Message: euros}, euros[:252]},
 		{"pam: one message in a challenge", pam, nil, mfa.Decision{Outcome: mfa.Challenge, State: "s", Message: euros}, euros[:252]},
-		{"pam: whole text beside attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{class, class, class}}, "hello"},
-		{"pam: text beside many attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{class, class, class, class}}, "hello"},
-		{"pam: cut beside attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: strings.Repeat("x", 100), Attributes: []mfa.Attribute{class, class, class, class}}, strings.Repeat("x", 16)},
-		{"pam: attributes too long", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{class, class, class, class, class}}, "-"},
+		{"pam: whole text beside attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Identity: &mfa.Identity{Attributes: []mfa.Attribute{class, class, class}}}, "hello"},
+		{"pam: text beside many attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Identity: &mfa.Identity{Attributes: []mfa.Attribute{class, class, class, class}}}, "hello"},
+		{"pam: cut beside attributes", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: strings.Repeat("x", 100), Identity: &mfa.Identity{Attributes: []mfa.Attribute{class, class, class, class}}}, strings.Repeat("x", 16)},
+		{"pam: attributes too long", pam, nil, mfa.Decision{Outcome: mfa.Accept, Message: "hello", Identity: &mfa.Identity{Attributes: []mfa.Attribute{class, class, class, class, class}}}, "-"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,8 +186,8 @@ func TestFits(t *testing.T) {
 		var fits error
 		var attributes []mfa.Attribute
 		r.auth.then = func(q *mfa.Request, reply func(mfa.Decision)) {
-			fits = q.Answer.Fits(attributes, nil)
-			reply(mfa.Decision{Outcome: mfa.Accept, Attributes: attributes})
+			fits = q.Answer.Fits(&mfa.Identity{Attributes: attributes})
+			reply(mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: attributes}})
 		}
 		accepts, rejects := 0, 0
 		for n := range byte(80) {
@@ -255,9 +255,9 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 		proxy []mfa.Attribute
 		d     mfa.Decision
 	}{
-		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: long}},
-		{"accept with a value of 254 octets", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{{Type: 25, Value: make([]byte, 254)}}}},
-		{"accept with a vendor's value of 248 octets", nil, mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{{Vendor: 9, Type: 1, Value: make([]byte, 248)}}}},
+		{"accept", nil, mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: long}}},
+		{"accept with a value of 254 octets", nil, mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: []mfa.Attribute{{Type: 25, Value: make([]byte, 254)}}}}},
+		{"accept with a vendor's value of 248 octets", nil, mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: []mfa.Attribute{{Vendor: 9, Type: 1, Value: make([]byte, 248)}}}}},
 		{"challenge", proxies, mfa.Decision{Outcome: mfa.Challenge, State: strings.Repeat("s", 250)}},
 		{"state with a NUL", nil, mfa.Decision{Outcome: mfa.Challenge, State: "a\x00b"}}, // ocserv reads a C string
 	} {
@@ -299,7 +299,7 @@ func TestMSCHAPv2Vectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		p := r.ask(1, 1, func(q *wire.Query) { q.User, q.Cred = "User", cred })
-		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, MSCHAP: keys})
+		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{MSCHAP: keys}})
 		if got := r.auth.seen()[0].Cred; got != mfa.Credential(cred) {
 			t.Fatalf("the credential arrived as %+v", got)
 		}
@@ -398,7 +398,7 @@ func TestMSCHAPv2ErrorCode(t *testing.T) {
 func TestMSCHAPKeysNotForPAP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		a := decided(t, r, r.ask(1, 1, nil), mfa.Decision{Outcome: mfa.Accept, MSCHAP: &mfa.MSCHAPKeys{}})
+		a := decided(t, r, r.ask(1, 1, nil), mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{MSCHAP: &mfa.MSCHAPKeys{}}})
 		if names(a) != "Message-Authenticator" {
 			t.Errorf("got %s", names(a))
 		}
@@ -428,7 +428,7 @@ func TestLargestAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		p := r.ask(1, 1, func(q *wire.Query) { q.Cred, q.Attributes = cred, proxies(wire.MaxProxyState) })
-		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, Attributes: reply, MSCHAP: &mfa.MSCHAPKeys{}})
+		a := decided(t, r, p, mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: reply, MSCHAP: &mfa.MSCHAPKeys{}}})
 		if a.Code != wire.AccessAccept || len(a.Packet) < wire.MaxPacketSize-3 {
 			t.Errorf("%s of %d octets", a.Code, len(a.Packet))
 		}
@@ -454,7 +454,7 @@ func TestTunnelAttributes(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		a := decided(t, r, r.ask(1, 1, nil), mfa.Decision{Outcome: mfa.Accept, Attributes: list})
+		a := decided(t, r, r.ask(1, 1, nil), mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: list}})
 		want := "Message-Authenticator Tunnel-Type:1 Tunnel-Medium-Type:1 Tunnel-Private-Group-Id:1 Tunnel-Password:1 Tunnel-Password Tunnel-Type"
 		if names(a) != want {
 			t.Errorf("got %s", names(a))
@@ -521,7 +521,7 @@ func BenchmarkReply(b *testing.B) {
 	r := newRig(b, nil)
 	filter, _ := wire.StandardDictionary().ParseAttribute("Filter-Id", "staff")
 	x := &exchange{server: r.Server, secret: r.secret, method: method.Of(&wire.Request{Password: []byte{}}), client: &client{Client: r.client}}
-	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Attributes: []mfa.Attribute{filter}}
+	d := mfa.Decision{Outcome: mfa.Accept, Message: "hello", Identity: &mfa.Identity{Attributes: []mfa.Attribute{filter}}}
 	o := new(room)
 	b.ReportAllocs()
 	for b.Loop() {

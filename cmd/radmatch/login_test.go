@@ -82,7 +82,7 @@ func TestLogin(t *testing.T) {
 		case r.State == "s" && password == "123456", r.User.String() == "User":
 			filter, _ := wire.StandardDictionary().ParseAttribute("Filter-Id", "from "+r.EndUser)
 			keys := &mfa.MSCHAPKeys{NTHashHash: [16]byte(hash), Name: r.User.String()}
-			reply(mfa.Decision{Outcome: mfa.Accept, Attributes: []mfa.Attribute{filter}, MSCHAP: keys})
+			reply(mfa.Decision{Outcome: mfa.Accept, Identity: &mfa.Identity{Attributes: []mfa.Attribute{filter}, MSCHAP: keys}})
 		case password != "silence":
 			reply(mfa.Decision{Message: "Sign-in failed."})
 		}

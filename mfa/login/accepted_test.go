@@ -119,7 +119,7 @@ func TestRestoreAccepted(t *testing.T) {
 					}
 				default:
 					d := again.want(mfa.Accept, mfa.ReasonApproveDeny)
-					if d.LoginID != id || len(d.Attributes) != 1 || len(r.journal.all()) != 1 {
+					if d.LoginID != id || len(d.Identity.Attributes) != 1 || len(r.journal.all()) != 1 {
 						t.Errorf("got %+v, events %v", d, r.journal.all())
 					}
 					q := r.sent(1) // an approval is worth one login
@@ -149,7 +149,7 @@ func TestRestoreAcceptedPackets(t *testing.T) {
 			r.prompted(1).decides(nil)
 			r.Pending.RestoreAccepted(r.journal.all(), time.Now())
 			for n := byte(1); n <= 2; n++ {
-				if d := r.send(chap(n)).want(mfa.Accept, mfa.ReasonApproveDeny); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != n {
+				if d := r.send(chap(n)).want(mfa.Accept, mfa.ReasonApproveDeny); d.Identity.MSCHAP == nil || d.Identity.MSCHAP.NTHashHash[0] != n {
 					t.Errorf("packet %d got %+v", n, d)
 				}
 			}

@@ -145,8 +145,8 @@ func TestAppended(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
 		"right": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
-			if d := r.sendTyped("bob", "right,123456").want(mfa.Accept, mfa.ReasonDefaultOTP); len(d.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := r.sendTyped("bob", "right,123456").want(mfa.Accept, mfa.ReasonDefaultOTP); len(d.Identity.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 			if ev := r.journal.last(t); ev.Plan != mfa.PlanOTP || ev.Method != "totp" || ev.Step != 42 {
 				t.Errorf("event: %+v", ev)

@@ -14,7 +14,7 @@ func (e *Engine) askCode(ctx context.Context, w *pendingLogin, p waiter, user mf
 		return
 	}
 	if e.openDialog(ctx, w, p) {
-		e.challenge(ctx, w, p, messageEnterCode, nil)
+		e.challenge(ctx, w, p, w.ask(true))
 	}
 }
 
@@ -35,15 +35,12 @@ func (e *Engine) openDialog(ctx context.Context, w *pendingLogin, p waiter) bool
 
 // challenge answers p with a new State of w. Where none is to be had, because
 // the login has just ended or been approved, or too many are out, p waits for the device.
-func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, message string, asks *mfa.PrimaryChallenge) {
-	state := e.Pending.challenge(w, p, asks)
-	if state == "" {
-		e.hold(ctx, w, p)
+func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, a mfa.Ask) {
+	if state := e.Pending.challenge(w, p, nil); state != "" {
+		p.reply(w.challenged(state, a))
 		return
 	}
-	d := w.challenged(state, message)
-	d.Echo = asks == nil || asks.Echo
-	p.reply(d)
+	e.hold(ctx, w, p)
 }
 
 // examineAppended examines the code that came with the password as if it
@@ -77,7 +74,7 @@ func (e *Engine) askWhetherGone(ctx context.Context, w *pendingLogin, p waiter) 
 	k := newPendingLogin(l, p.Client)
 	k.asksGone = true
 	if e.openDialog(ctx, k, p) {
-		e.challenge(ctx, k, p, messageAnother, nil)
+		e.challenge(ctx, k, p, k.ask(false))
 	}
 	return true
 }
@@ -166,7 +163,7 @@ func (e *Engine) clear(ctx context.Context, w *pendingLogin) (cleared bool) {
 // that p can show, or a code that can be typed there, otherwise without an answer.
 func (e *Engine) wait(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if p.Dialog.Codes && (w.deviceCode != "" || w.Number != "" && p.Dialog.Number) {
-		e.challenge(ctx, w, p, w.approveMessage(user.Codes > 0 || user.Pass), nil)
+		e.challenge(ctx, w, p, w.ask(user.Codes > 0 || user.Pass))
 		return
 	}
 	e.hold(ctx, w, p)

@@ -50,8 +50,8 @@ func TestExemptLogins(t *testing.T) {
 			r.primary.groups = []string{"staff"}
 			r.client.GroupReplies = []mfa.GroupReply{{Group: mfa.GroupOf("staff"), Attributes: []mfa.Attribute{{Type: 11, Value: []byte("staff")}, {Type: 25, Value: []byte("staff")}}}}
 			d := r.sendAnswer(r.send(r.request("bob")), "123456").want(mfa.Accept, "")
-			if len(d.Attributes) != 2 || string(d.Attributes[0].Value) != "of bob" || string(d.Attributes[1].Value) != "staff" {
-				t.Errorf("got %v", d.Attributes)
+			if len(d.Identity.Attributes) != 2 || string(d.Identity.Attributes[0].Value) != "of bob" || string(d.Identity.Attributes[1].Value) != "staff" {
+				t.Errorf("got %v", d.Identity.Attributes)
 			}
 		},
 	})

@@ -3,7 +3,6 @@ package login
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -49,7 +48,9 @@ func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
 		case err == nil:
 			e.Limits.codes.right(key, v.now)
 			w.rightCode = c
-			return verdict{Decision: w.decide(mfa.Accept, w.Reason), end: committed}
+			d := w.decide(mfa.Accept, w.Reason)
+			d.Method = mfa.MethodOTP
+			return verdict{Decision: d, end: committed}
 		case !errors.Is(err, mfa.ErrRejected):
 			e.Limits.codes.refund(key, v.now)
 			return v.fails(err)
@@ -103,16 +104,9 @@ func (e *Engine) wrongCode(v view, c *challenge, user mfa.User, err error) verdi
 		made.Err = err
 		return made
 	}
-	message := messageWrongCode
-	switch {
-	case w.Number != "":
-		message = fmt.Sprintf(messageNumberWrong, w.Number)
-	case w.deviceCode != "":
-		message = messageDeviceBad
-	case w.Prompts():
-		message = messageApproveBad
-	}
-	return v.askAgain(c, message, nil)
+	a := v.ask(true)
+	a.Wrong = true
+	return v.askAgain(c, a, nil)
 }
 
 // givenUp ends a login whose user no longer waits for it. A prompt counts, and is in the
@@ -138,7 +132,7 @@ func (e *Engine) degrade(ctx context.Context, w *pendingLogin, r *mfa.Request) {
 		if r.Dialog.Codes && err != nil {
 			return v.fails(err)
 		}
-		return v.degrade(r, v.approveMessage(user.Codes > 0 || user.Pass))
+		return v.degrade(r, user.Codes > 0 || user.Pass)
 	})
 }
 

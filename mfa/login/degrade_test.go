@@ -46,8 +46,8 @@ func TestDegrade(t *testing.T) {
 			}
 			g.decides(nil)
 			pass(20 * time.Second) // longer than an approval is kept that nobody can claim
-			if d := r.ok(a, "", 10*time.Second).want(mfa.Accept, mfa.ReasonApproveDeny); len(d.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := r.ok(a, "", 10*time.Second).want(mfa.Accept, mfa.ReasonApproveDeny); len(d.Identity.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 			if ev := r.journal.last(t); ev.Method != "push" || len(r.journal.all()) != 1 {
 				t.Errorf("events: %+v", r.journal.all())

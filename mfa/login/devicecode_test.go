@@ -47,8 +47,8 @@ func TestCodeFromDevice(t *testing.T) {
 			g.decides(nil)
 			time.Sleep(20 * time.Second)
 			b := r.typed(a, g)
-			if d := b.want(mfa.Accept, mfa.ReasonCodeMatch); len(d.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := b.want(mfa.Accept, mfa.ReasonCodeMatch); len(d.Identity.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 			ev := r.journal.last(t)
 			if ev.Method != "code" || ev.Plan != mfa.PlanCode || !ev.NumberSet || ev.Device != "pixel" || string(ev.Signature) != "sig" {

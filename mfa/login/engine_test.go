@@ -32,13 +32,13 @@ func TestPasscode(t *testing.T) {
 		"right": func(t *testing.T, r *rig) {
 			a := r.send(r.request("bob"))
 			d := a.want(mfa.Challenge, mfa.ReasonDefaultOTP)
-			if d.State == "" || d.Message != messageEnterCode || !d.Echo {
+			if d.State == "" || d.Message != messageEnterCode || !d.Ask.Echo {
 				t.Errorf("challenge: %+v", d)
 			}
 			time.Sleep(7 * time.Second)
 			d = r.sendAnswer(a, "123456").want(mfa.Accept, mfa.ReasonDefaultOTP)
-			if len(d.Attributes) != 1 || string(d.Attributes[0].Value) != "of bob" {
-				t.Errorf("attributes: %v", d.Attributes)
+			if len(d.Identity.Attributes) != 1 || string(d.Identity.Attributes[0].Value) != "of bob" {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 			ev := r.journal.last(t)
 			if ev.Outcome != mfa.Accept || ev.Plan != mfa.PlanOTP || ev.Method != "totp" || ev.Factor != 7*time.Second || ev.User.String() != "bob" || ev.EndUser == "" {
@@ -266,8 +266,8 @@ func TestFirstFactor(t *testing.T) {
 		"exempt": func(t *testing.T, r *rig) {
 			r.client.ExemptClient = true
 			d := r.send(r.mschap("alice", 9)).want(mfa.Accept, mfa.ReasonExemptClient)
-			if d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != 9 {
-				t.Errorf("keys: %v", d.MSCHAP)
+			if d.Identity.MSCHAP == nil || d.Identity.MSCHAP.NTHashHash[0] != 9 {
+				t.Errorf("keys: %v", d.Identity.MSCHAP)
 			}
 			r.prompted(0)
 		},

@@ -217,8 +217,37 @@ func (a *answer) check(r *rig) {
 		if told := accountMessages[d.Reason]; d.Outcome == mfa.Reject && d.Message != messageRejected && (told == "" || d.Message != told) {
 			r.t.Errorf("a rejection (%s) says %q", d.Reason, d.Message)
 		}
-		if d.Outcome != mfa.Accept && (d.Attributes != nil || d.MSCHAP != nil) {
-			r.t.Errorf("%s %s carries attributes or keys", d.Outcome, d.Reason)
+		if d.Outcome != mfa.Accept && (d.Identity != nil || d.Method != "") {
+			r.t.Errorf("%s %s carries %v by %q; want no identity, no method", d.Outcome, d.Reason, d.Identity, d.Method)
+		}
+		if d.Outcome == mfa.Accept {
+			a.checkAccept(r, &d)
+		}
+		if asks := d.Ask; (d.Outcome == mfa.Challenge) != (asks.Kind != "") || (asks.Kind != "") != asks.Expires.After(a.req.Received) ||
+			(asks.Kind == mfa.AskNumber) != (asks.Number != "") || !strings.Contains(d.Message, asks.Number) {
+			r.t.Errorf("%s %q asks for %+v", d.Outcome, d.Message, asks)
+		}
+	}
+}
+
+// checkAccept: an Accept says who was let in and by which factor, as the event does.
+func (a *answer) checkAccept(r *rig, d *mfa.Decision) {
+	if d.Identity == nil || d.Identity.Name.IsZero() {
+		r.t.Errorf("an Accept to %s has the identity %v", a.req.User, d.Identity)
+	}
+	for _, ev := range r.journal.all() {
+		if ev.ID != d.LoginID || ev.Kind != mfa.EventLogin {
+			continue
+		}
+		want := mfa.MethodOTP
+		switch {
+		case ev.Plan == mfa.PlanNone:
+			want = ""
+		case ev.Method == "push", ev.Method == "number", ev.Method == "code":
+			want = mfa.MethodPush
+		}
+		if d.Method != want {
+			r.t.Errorf("an Accept to %s came by %q, and its event by %q", a.req.User, d.Method, ev.Method)
 		}
 	}
 }

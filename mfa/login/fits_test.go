@@ -9,8 +9,8 @@ import (
 // tooLong is an answer that has room for nothing.
 type tooLong struct{}
 
-func (tooLong) Fits(attributes []mfa.Attribute, _ *mfa.MSCHAPKeys) error {
-	if len(attributes) > 0 {
+func (tooLong) Fits(identity *mfa.Identity) error {
+	if len(identity.Attributes) > 0 {
 		return errors.New("too long")
 	}
 	return nil

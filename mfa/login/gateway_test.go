@@ -32,8 +32,8 @@ func TestGateway(t *testing.T) {
 			}
 			g.decides(nil)
 			d := a.want(mfa.Accept, mfa.ReasonApproveDeny)
-			if len(d.Attributes) != 1 || string(d.Attributes[0].Value) != "of Alice" {
-				t.Errorf("attributes %v", d.Attributes)
+			if len(d.Identity.Attributes) != 1 || string(d.Identity.Attributes[0].Value) != "of Alice" {
+				t.Errorf("attributes %v", d.Identity.Attributes)
 			}
 			if r.primary.calls != 0 {
 				t.Error("the primary was asked to check a password")

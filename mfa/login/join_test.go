@@ -139,11 +139,11 @@ func TestJoinKeysOfEachPacket(t *testing.T) {
 		}
 		r.prompted(1).decides(nil)
 		for i, a := range []*answer{first, second} {
-			if d := a.want(mfa.Accept, ""); d.MSCHAP == nil || d.MSCHAP.NTHashHash[0] != byte(i+1) {
-				t.Errorf("packet %d got the keys %v", i+1, d.MSCHAP)
+			if d := a.want(mfa.Accept, ""); d.Identity.MSCHAP == nil || d.Identity.MSCHAP.NTHashHash[0] != byte(i+1) {
+				t.Errorf("packet %d got the keys %v", i+1, d.Identity.MSCHAP)
 			}
 		}
-		if d := third.want(mfa.Accept, ""); d.MSCHAP != nil || len(d.Attributes) != 1 {
+		if d := third.want(mfa.Accept, ""); d.Identity.MSCHAP != nil || len(d.Identity.Attributes) != 1 {
 			t.Errorf("the PAP packet got %+v", d)
 		}
 	})

@@ -193,7 +193,7 @@ func TestRejectionsAreAlike(t *testing.T) {
 				q = r.request("bob")
 				change(r, q)
 				got := r.send(q).want(mfa.Reject, "")
-				if got.Message != want.Message || got.Delay != want.Delay || got.State != "" || got.Echo {
+				if got.Message != want.Message || got.Delay != want.Delay || got.State != "" || got.Ask.Echo {
 					t.Errorf("%s: %q after %s; a wrong password: %q after %s", got.Reason, got.Message, got.Delay, want.Message, want.Delay)
 				}
 			})

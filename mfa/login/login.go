@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -97,8 +96,33 @@ func (w *pendingLogin) noAnswer(err error) mfa.Decision {
 	return d
 }
 
-func (w *pendingLogin) challenged(state, message string) mfa.Decision {
-	return mfa.Decision{Outcome: mfa.Challenge, LoginID: w.ID, Reason: w.Reason, State: state, Message: message, Echo: true}
+// challenged is the Access-Challenge that asks for a.
+func (w *pendingLogin) challenged(state string, a mfa.Ask) mfa.Decision {
+	return mfa.Decision{Outcome: mfa.Challenge, LoginID: w.ID, Reason: w.Reason, State: state, Message: askText(&a), Ask: a}
+}
+
+// questioned is the Access-Challenge with a question of the primary.
+func (w *pendingLogin) questioned(state string, asks *mfa.PrimaryChallenge) mfa.Decision {
+	d := w.challenged(state, mfa.Ask{Kind: mfa.AskQuestion, Echo: asks.Echo, Expires: w.Expires})
+	d.Message = cmp.Or(asks.Message, messageAnswer) // ocserv and pam_radius fail without one
+	return d
+}
+
+// ask is what the user is to do: where the login has a prompt, what the devices ask
+// for. codes says that a passcode is an answer too.
+func (w *pendingLogin) ask(codes bool) mfa.Ask {
+	a := mfa.Ask{Kind: mfa.AskCode, Codes: codes, Echo: true, Expires: w.Expires}
+	switch {
+	case w.asksGone:
+		a.Kind = mfa.AskOther
+	case w.deviceCode != "":
+		a.Kind = mfa.AskDeviceCode
+	case w.Number != "":
+		a.Kind, a.Number = mfa.AskNumber, w.Number
+	case w.Prompts():
+		a.Kind = mfa.AskApprove
+	}
+	return a
 }
 
 // decisionFor gives an accepted packet the attributes and keys of its own
@@ -112,10 +136,7 @@ func (w *pendingLogin) decisionFor(p waiter, d mfa.Decision) mfa.Decision {
 	case p.endedByOther:
 		return w.decide(mfa.Reject, mfa.ReasonWrongCode)
 	}
-	d.Attributes, d.MSCHAP = w.Identity.Attributes, nil
-	if p.identity != nil {
-		d.Attributes, d.MSCHAP = p.identity.Attributes, p.identity.MSCHAP
-	}
+	d.Identity = cmp.Or(p.identity, &w.Identity)
 	return d
 }
 
@@ -190,21 +211,6 @@ func (w *pendingLogin) shown(requests []mfa.PromptRequest) []mfa.PromptRequest {
 		}
 	}
 	return requests
-}
-
-// approveMessage asks for what the devices ask for.
-func (w *pendingLogin) approveMessage(code bool) string {
-	switch {
-	case w.deviceCode != "":
-		return messageDeviceCode
-	case w.Number != "" && code:
-		return fmt.Sprintf(messageNumberCode, w.Number)
-	case w.Number != "":
-		return fmt.Sprintf(messageNumber, w.Number)
-	case code:
-		return messageApproveCode
-	}
-	return messageApprove
 }
 
 // matches reports whether the user must show that the device and the sign-in

@@ -2,6 +2,7 @@ package login
 
 import (
 	"errors"
+	"fmt"
 	"github.com/radmatch/radmatch/mfa"
 )
 
@@ -23,6 +24,35 @@ const (
 	messageAnother     = "Another request is open on your device. Answer it, then press OK."
 	messageNumberWrong = "That code was not accepted. Type %s in your authenticator and press OK, or enter a new code."
 )
+
+// askText is the text of a challenge, except of a question, whose text is its own.
+func askText(a *mfa.Ask) string {
+	switch {
+	case a.Kind == mfa.AskCode && a.Wrong:
+		return messageWrongCode
+	case a.Kind == mfa.AskCode:
+		return messageEnterCode
+	case a.Kind == mfa.AskOther:
+		return messageAnother
+	case a.Kind == mfa.AskDeviceCode && a.Wrong:
+		return messageDeviceBad
+	case a.Kind == mfa.AskDeviceCode:
+		return messageDeviceCode
+	case a.Kind == mfa.AskNumber && a.Wrong:
+		return fmt.Sprintf(messageNumberWrong, a.Number)
+	case a.Kind == mfa.AskNumber && a.Codes:
+		return fmt.Sprintf(messageNumberCode, a.Number)
+	case a.Kind == mfa.AskNumber:
+		return fmt.Sprintf(messageNumber, a.Number)
+	case a.Kind == mfa.AskApprove && a.Wrong:
+		return messageApproveBad
+	case a.Kind == mfa.AskApprove && a.Codes:
+		return messageApproveCode
+	case a.Kind == mfa.AskApprove:
+		return messageApprove
+	}
+	return messageAnswer
+}
 
 // accountMessages are what a directory tells only after a right password.
 var accountMessages = map[mfa.Reason]string{

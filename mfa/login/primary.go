@@ -1,7 +1,6 @@
 package login
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -138,14 +137,13 @@ func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.
 	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
 	w.code, w.asks = code, true
 	if e.openDialog(ctx, w, p) {
-		e.challenge(ctx, w, p, questionText(asks), asks)
+		if state := e.Pending.challenge(w, p, asks); state != "" {
+			p.reply(w.questioned(state, asks))
+		} else {
+			e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
+		}
 	}
 	return true
-}
-
-// questionText is how the question of a primary is shown.
-func questionText(asks *mfa.PrimaryChallenge) string {
-	return cmp.Or(asks.Message, messageAnswer) // ocserv and pam_radius fail without one
 }
 
 // carryOn brings the answer to the primary that asked, whose verdict goes on
@@ -176,7 +174,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 			return verdict{end: goesOn}
 		case errors.As(err, &asks) && w.Rounds < maxRelayed:
 			defer p.try.passed()
-			return v.askAgain(c, questionText(asks), asks)
+			return v.askAgain(c, mfa.Ask{}, asks)
 		}
 		d := e.refusal(p.Request, err)
 		d.Delay = max(d.Delay, p.try.end(d.Outcome))

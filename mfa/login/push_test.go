@@ -21,8 +21,8 @@ func TestPush(t *testing.T) {
 			}
 			time.Sleep(30 * time.Second)
 			g.decides(nil)
-			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); len(d.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); len(d.Identity.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 			ev := r.journal.last(t)
 			if ev.Method != "push" || ev.Device != "pixel" || string(ev.Signature) != "sig" || ev.Factor != 30*time.Second || ev.ID != g.ID {
@@ -118,8 +118,8 @@ func TestNumber(t *testing.T) {
 			ok := r.sendAnswer(a, "OK")
 			ok.wantWaits()
 			g.decides(nil)
-			if d := ok.want(mfa.Accept, mfa.ReasonNumberMatch); len(d.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := ok.want(mfa.Accept, mfa.ReasonNumberMatch); len(d.Identity.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 		},
 		"the user has no code": func(t *testing.T, r *rig) {
@@ -251,7 +251,7 @@ func TestNumber(t *testing.T) {
 			q := r.send(r.mschap("alice", 7))
 			q.wantWaits()
 			g.decides(nil)
-			if d := q.want(mfa.Accept, ""); d.MSCHAP == nil {
+			if d := q.want(mfa.Accept, ""); d.Identity.MSCHAP == nil {
 				t.Error("no keys")
 			}
 		},

@@ -93,19 +93,19 @@ func TestRelay(t *testing.T) {
 		"then a passcode": func(t *testing.T, r *rig) {
 			up := r.asks()
 			a := r.send(r.request("bob"))
-			if d := a.want(mfa.Challenge, mfa.ReasonPrimaryChallenge); d.Message != "PIN?" || d.Echo || d.State == "" {
+			if d := a.want(mfa.Challenge, mfa.ReasonPrimaryChallenge); d.Message != "PIN?" || d.Ask.Echo || d.State == "" {
 				t.Errorf("challenge: %+v", d)
 			}
 			id := a.want(mfa.Challenge, "").LoginID
 			time.Sleep(5 * time.Second)
 			a = r.sendAnswer(a, "1234")
-			if d := a.want(mfa.Challenge, mfa.ReasonPrimaryChallenge); d.Message != "Token?" || !d.Echo {
+			if d := a.want(mfa.Challenge, mfa.ReasonPrimaryChallenge); d.Message != "Token?" || !d.Ask.Echo {
 				t.Errorf("challenge: %+v", d)
 			}
 			a = r.sendAnswer(a, "token")
 			a.want(mfa.Challenge, mfa.ReasonDefaultOTP)
 			time.Sleep(3 * time.Second)
-			if d := r.sendAnswer(a, "123456").want(mfa.Accept, mfa.ReasonDefaultOTP); len(d.Attributes) != 1 || d.LoginID != id {
+			if d := r.sendAnswer(a, "123456").want(mfa.Accept, mfa.ReasonDefaultOTP); len(d.Identity.Attributes) != 1 || d.LoginID != id {
 				t.Errorf("decision: %+v", d)
 			}
 			ev := r.journal.last(t)
@@ -137,8 +137,8 @@ func TestRelay(t *testing.T) {
 		"then nothing": func(t *testing.T, r *rig) {
 			r.asks()
 			r.client.ExemptClient = true
-			if d := r.answered("alice").want(mfa.Accept, mfa.ReasonExemptClient); len(d.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := r.answered("alice").want(mfa.Accept, mfa.ReasonExemptClient); len(d.Identity.Attributes) != 1 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 		},
 		"then a denial": func(t *testing.T, r *rig) {
@@ -188,8 +188,8 @@ func TestRelay(t *testing.T) {
 			r.asks()
 			r.client.ExemptClient = true
 			r.client.GroupReplies = []mfa.GroupReply{{Group: mfa.GroupOf(mfa.AllUsers), Attributes: []mfa.Attribute{{Type: 25, Value: []byte("x")}}}}
-			if d := r.answered("alice").want(mfa.Accept, ""); len(d.Attributes) != 2 {
-				t.Errorf("attributes: %v", d.Attributes)
+			if d := r.answered("alice").want(mfa.Accept, ""); len(d.Identity.Attributes) != 2 {
+				t.Errorf("attributes: %v", d.Identity.Attributes)
 			}
 		},
 		"a panic": func(t *testing.T, r *rig) {

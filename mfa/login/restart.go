@@ -191,6 +191,6 @@ func (e *Engine) repeat(ctx context.Context, w *pendingLogin, p waiter, user mfa
 	if reason, err := e.barred(ctx, w, user, &ev.Approval); reason != "" || err != nil {
 		return false
 	}
-	p.reply(w.decisionFor(p, mfa.Decision{Outcome: mfa.Accept, LoginID: ev.ID, Reason: ev.Reason}))
+	p.reply(w.decisionFor(p, mfa.Decision{Outcome: mfa.Accept, LoginID: ev.ID, Reason: ev.Reason, Method: mfa.MethodPush}))
 	return true
 }

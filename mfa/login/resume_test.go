@@ -104,7 +104,7 @@ func TestResume(t *testing.T) {
 				t.Errorf("kept %+v", all)
 			}
 			g.decides(nil)
-			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); d.LoginID != "old" || len(d.Attributes) != 1 {
+			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); d.LoginID != "old" || len(d.Identity.Attributes) != 1 {
 				t.Errorf("got %+v", d)
 			}
 			if ev := r.journal.last(t); ev.ID != "old" || len(ev.Requests) != 2 || len(kept.all()) != 0 {
@@ -121,7 +121,7 @@ func TestResume(t *testing.T) {
 			synctest.Wait()
 			ok := r.sendAnswer(a, "")
 			r.prompted(1).decides(nil)
-			if d := ok.want(mfa.Accept, ""); len(d.Attributes) != 1 || string(d.Attributes[0].Value) != "of alice" {
+			if d := ok.want(mfa.Accept, ""); len(d.Identity.Attributes) != 1 || string(d.Identity.Attributes[0].Value) != "of alice" {
 				t.Errorf("the attributes are lost: %+v", d)
 			}
 		},

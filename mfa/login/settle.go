@@ -117,7 +117,7 @@ func (v view) remember(made *verdict) {
 		v.table.memory.forget(v.User.Key())
 		return
 	}
-	if made.Outcome != mfa.Accept || !v.Prompts() || made.event.DeviceID == "" || v.Key == "" || v.client.Remember <= 0 {
+	if made.Outcome != mfa.Accept || made.Method != mfa.MethodPush || made.event.DeviceID == "" || v.Key == "" || v.client.Remember <= 0 {
 		return // a provider that does not name its devices cannot say which one is removed
 	}
 	a := newRemembered(v.pendingLogin, &made.event)
@@ -139,7 +139,11 @@ func (v view) ends(o mfa.Outcome, reason mfa.Reason) verdict {
 
 // endsPrompt ends the login with the event of its prompt.
 func (v view) endsPrompt(o mfa.Outcome, reason mfa.Reason, a mfa.Approval) verdict {
-	return verdict{Decision: v.decide(o, reason), event: v.promptEvent(o, reason, a, v.now)}
+	made := verdict{Decision: v.decide(o, reason), event: v.promptEvent(o, reason, a, v.now)}
+	if o == mfa.Accept {
+		made.Method = mfa.MethodPush
+	}
+	return made
 }
 
 // fails ends the login because a store or provider failed; it never accepts.
@@ -240,7 +244,7 @@ func (v view) askForCode() verdict {
 	v.deadline = v.Expires
 	v.table.mu.Unlock()
 	for _, c := range waited {
-		v.askAgain(c, messageDeviceCode, nil)
+		v.askAgain(c, v.ask(false), nil)
 	}
 	return verdict{end: goesOn}
 }
@@ -248,14 +252,18 @@ func (v view) askForCode() verdict {
 // askAgain ends c, whose answer was wrong or led to another question of the primary,
 // and asks the packets that waited on it anew. A login that has no place among the
 // user's dialogs yet takes one, or ends.
-func (v view) askAgain(c *challenge, message string, asks *mfa.PrimaryChallenge) verdict {
+func (v view) askAgain(c *challenge, a mfa.Ask, asks *mfa.PrimaryChallenge) verdict {
 	packets, state, yields, ok := v.replace(c, asks)
 	if !ok {
 		return v.ends(mfa.Reject, mfa.ReasonTooManyLogins)
 	}
 	v.table.supersede(context.Background(), yields)
-	d := v.challenged(state, message)
-	d.Echo = asks == nil || asks.Echo
+	var d mfa.Decision
+	if asks == nil {
+		d = v.challenged(state, a)
+	} else {
+		d = v.questioned(state, asks)
+	}
 	for _, p := range packets {
 		p.reply(d)
 	}
@@ -265,10 +273,10 @@ func (v view) askAgain(c *challenge, message string, asks *mfa.PrimaryChallenge)
 // degrade answers the packet of r before its NAS gives up: where its screen takes an
 // answer with a challenge, so that the user may take longer, or bring a passcode;
 // otherwise with a rejection. The login ends with the last packet that can be answered.
-func (v view) degrade(r *mfa.Request, message string) verdict {
+func (v view) degrade(r *mfa.Request, codes bool) verdict {
 	if r.Dialog.Codes {
 		if p, state := v.swapForState(r); state != "" {
-			p.reply(v.challenged(state, message))
+			p.reply(v.challenged(state, v.ask(codes)))
 		}
 		return verdict{end: goesOn}
 	}

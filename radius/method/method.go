@@ -82,7 +82,7 @@ func (plain) Challenge(w *wire.Writer, _ mfa.Credential, d mfa.Decision) {
 	}
 	w.Text(wire.TypeState, d.State)
 	echo := []byte{0, 0, 0, 0}
-	if d.Echo {
+	if d.Ask.Echo {
 		echo[3] = 1
 	}
 	w.Attribute(wire.TypePrompt, echo)

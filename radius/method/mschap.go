@@ -33,12 +33,12 @@ var warnUnsigned = Warning{Kind: "mschap", Text: "MS-CHAPv2 in an unsigned reque
 // Accept appends the proof that the server knows the password, and the keys.
 func (mschap) Accept(w *wire.Writer, cred mfa.Credential, d mfa.Decision) {
 	own, ok := cred.(mfa.MSCHAPv2)
-	if !ok || d.MSCHAP == nil {
+	if !ok || d.Identity == nil || d.Identity.MSCHAP == nil {
 		// The client would rightly refuse an Accept without proof of the password.
 		w.Err = errors.New("accept of an MS-CHAPv2 login without its keys")
 		return
 	}
-	w.MSCHAPAccept(own, d.MSCHAP)
+	w.MSCHAPAccept(own, d.Identity.MSCHAP)
 }
 
 // Reject appends an MS-CHAP-Error, where there was a response that it is about.
