@@ -1,9 +1,10 @@
 package login
 
 import (
+	"cmp"
+	"context"
 	"crypto/subtle"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -24,18 +25,20 @@ type challenge struct {
 	packets      []waiter
 }
 
-// challenge makes the State of a challenge for p: of a question of the primary, or
-// with nil of ours. It returns "" if the login has ended, has too many out, or a
-// device has approved it already.
-func (t *Pending) challenge(w *pendingLogin, p waiter, asks *mfa.PrimaryChallenge) string {
+// challenge answers p with a new State of w, which asks for a, or the question of the
+// primary. It reports false, and p is the caller's, if the login has ended, has too many
+// challenges out, or a device has approved it already.
+func (t *Pending) challenge(w *pendingLogin, p waiter, a mfa.Ask, asks *mfa.PrimaryChallenge) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
-		return ""
+		t.mu.Unlock()
+		return false
 	}
 	c := t.newChallenge(w, t.random.text(16), p.User.Key())
 	c.asks = asks
-	return c.state
+	t.mu.Unlock()
+	p.reply(w.challenged(c, a))
+	return true
 }
 
 // newChallenge brings a challenge to the user into the table. t.mu is held.
@@ -132,13 +135,13 @@ func (t *Pending) withdraw(p waiter) *challenge {
 // replace makes the next challenge of a login in the place of c, for the packets that
 // waited on it. It reports false where the login has no place among the user's
 // dialogs, and gets none; a login that yields its place is the caller's to end.
-func (v view) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waiter, state string, yields *pendingLogin, ok bool) {
+func (v view) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waiter, next *challenge, yields *pendingLogin, ok bool) {
 	t, w := v.table, v.pendingLogin
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.placeless {
 		if yields, ok = t.place(w); !ok {
-			return nil, "", nil, false
+			return nil, nil, nil, false
 		}
 		w.placeless = false
 	}
@@ -146,10 +149,10 @@ func (v view) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waite
 	delete(t.states, c.state)
 	for i, x := range w.challenges {
 		if x == c {
-			next := &challenge{w: w, state: t.random.text(16), user: c.user, asks: asks}
+			next = &challenge{w: w, state: t.random.text(16), user: c.user, asks: asks}
 			w.challenges[i] = next
 			t.states[next.state] = next
-			return packets, next.state, yields, true
+			return packets, next, yields, true
 		}
 	}
 	panic("mfa: internal error: a challenge that its login does not know")
@@ -227,26 +230,6 @@ func (w *pendingLogin) unanswered() bool {
 		!slices.ContainsFunc(w.challenges, func(c *challenge) bool { return c.answered })
 }
 
-// isDeviceCode reports whether the answer is the code that the device shows. Before a
-// device has approved no code is right.
-func (w *pendingLogin) isDeviceCode(answer mfa.Password) bool {
-	same := subtle.ConstantTimeCompare([]byte(w.deviceCode), []byte(deviceCodeText(answer)))
-	return w.deviceCode != "" && same == 1
-}
-
-// deviceCodeDigits is how many digits the code has that a device shows.
-const deviceCodeDigits = 6
-
-// deviceCodeText returns the digits of an answer that has the form of the device's
-// code, or nothing.
-func deviceCodeText(answer mfa.Password) string {
-	s := strings.ReplaceAll(string(answer), " ", "")
-	if len(s) != deviceCodeDigits || strings.Trim(s, "0123456789") != "" {
-		return ""
-	}
-	return s
-}
-
 // arm has late called at that time, unless the packet of r no longer waits by then.
 // Pending.mu is held.
 func (w *pendingLogin) arm(r *mfa.Request, at time.Time, late func()) {
@@ -276,25 +259,25 @@ func (w *pendingLogin) waiterOf(r *mfa.Request) (packets *[]waiter, i int, answe
 // swapForState takes the packet of r from those that wait, and makes a State for it.
 // There is none if it no longer waits, a device has approved (the answer is on its
 // way), or too many States are out: then it goes on waiting.
-func (v view) swapForState(r *mfa.Request) (p waiter, state string) {
+func (v view) swapForState(r *mfa.Request) (p waiter, c *challenge) {
 	t, w := v.table, v.pendingLogin
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	packets, i, c := w.waiterOf(r)
+	packets, i, spent := w.waiterOf(r)
 	if packets == nil || r.Superseded() || w.answering() {
-		return waiter{}, ""
+		return waiter{}, nil
 	}
 	p = (*packets)[i]
 	*packets = slices.Delete(*packets, i, i+1)
-	if c != nil && len(c.packets) == 0 { // its State is spent
-		w.challenges = slices.DeleteFunc(w.challenges, func(o *challenge) bool { return o == c })
-		delete(t.states, c.state)
+	if spent != nil && len(spent.packets) == 0 { // and its State with it
+		w.challenges = slices.DeleteFunc(w.challenges, func(o *challenge) bool { return o == spent })
+		delete(t.states, spent.state)
 	}
 	if len(w.challenges) >= maxChallenges {
 		w.waiters = append(w.waiters, p)
-		return waiter{}, ""
+		return waiter{}, nil
 	}
-	return p, t.newChallenge(w, t.random.text(16), p.User.Key()).state
+	return p, t.newChallenge(w, t.random.text(16), p.User.Key())
 }
 
 // dismiss takes the packet of r from those that wait; nil if it is not among
@@ -323,23 +306,6 @@ func (v view) dismiss(r *mfa.Request) (p *waiter, last bool) {
 	return &one, false
 }
 
-// dead reports whether the NAS has given up every packet of a prompt that nothing can
-// join, that no challenge can lead back to, and that no device has approved.
-// Pending.mu is held.
-func (w *pendingLogin) dead() bool {
-	if w.done || w.approved != nil || w.client.Join && w.Key != "" {
-		return false
-	}
-	packets := slices.Clone(w.waiters)
-	for _, c := range w.challenges {
-		if !c.answered {
-			return false
-		}
-		packets = append(packets, c.packets...)
-	}
-	return len(packets) > 0 && waiting(packets) == 0 // none: one is about to wait
-}
-
 // giveUp answers packets to which no answer can arrive, so that their
 // caller can let them go.
 func giveUp(packets []waiter) {
@@ -359,4 +325,82 @@ func (w *pendingLogin) markEnded(c *challenge, packets []waiter) []waiter {
 		packets[i].endedByOther = w.rightCode != nil && w.rightCode != c
 	}
 	return packets
+}
+
+// askForCode asks answers that waited for the device again, for the code that it
+// shows by now. The approval stands until the code expires.
+func (v view) askForCode() verdict {
+	v.table.mu.Lock()
+	waited := slices.DeleteFunc(slices.Clone(v.challenges), func(c *challenge) bool { return !c.awaitsDevice })
+	v.deadline = v.Expires
+	v.table.mu.Unlock()
+	for _, c := range waited {
+		v.askAgain(c, v.ask(false), nil)
+	}
+	return verdict{end: goesOn}
+}
+
+// askAgain ends c, whose answer was wrong or led to another question of the primary,
+// and asks the packets that waited on it anew. A login that has no place among the
+// user's dialogs yet takes one, or ends.
+func (v view) askAgain(c *challenge, a mfa.Ask, asks *mfa.PrimaryChallenge) verdict {
+	packets, next, yields, ok := v.replace(c, asks)
+	if !ok {
+		return v.ends(mfa.Reject, mfa.ReasonTooManyLogins)
+	}
+	v.table.supersede(context.Background(), yields)
+	d := v.challenged(next, a)
+	for _, p := range packets {
+		p.reply(d)
+	}
+	return verdict{end: goesOn}
+}
+
+// degrade answers the packet of r before its NAS gives up: where its screen takes an
+// answer with a challenge, so that the user may take longer, or bring a passcode;
+// otherwise with a rejection. The login ends with the last packet that can be answered.
+func (v view) degrade(r *mfa.Request, codes bool) verdict {
+	if r.Dialog.Codes {
+		if p, c := v.swapForState(r); c != nil {
+			p.reply(v.challenged(c, v.ask(codes)))
+		}
+		return verdict{end: goesOn}
+	}
+	p, last := v.dismiss(r)
+	if last {
+		return v.endsPrompt(mfa.Reject, mfa.ReasonNASTimeout, mfa.Approval{})
+	}
+	if p != nil {
+		p.reply(v.decide(mfa.Reject, mfa.ReasonNASTimeout))
+	}
+	return verdict{end: goesOn}
+}
+
+// challenged is the Access-Challenge c, which asks for a, or its question of the primary.
+func (w *pendingLogin) challenged(c *challenge, a mfa.Ask) mfa.Decision {
+	d := mfa.Decision{Outcome: mfa.Challenge, LoginID: w.ID, Reason: w.Reason, State: c.state, Ask: a}
+	if q := c.asks; q != nil {
+		d.Ask = mfa.Ask{Kind: mfa.AskQuestion, Echo: q.Echo, Expires: w.Expires}
+		d.Message = cmp.Or(q.Message, messageAnswer) // ocserv and pam_radius fail without one
+		return d
+	}
+	d.Message = askText(&a)
+	return d
+}
+
+// ask is what the user is to do: where the login has a prompt, what the devices ask
+// for. codes says that a passcode is an answer too.
+func (w *pendingLogin) ask(codes bool) mfa.Ask {
+	a := mfa.Ask{Kind: mfa.AskCode, Codes: codes, Echo: true, Expires: w.Expires}
+	switch {
+	case w.asksGone:
+		a.Kind = mfa.AskOther
+	case w.deviceCode != "":
+		a.Kind = mfa.AskDeviceCode
+	case w.Number != "":
+		a.Kind, a.Number = mfa.AskNumber, w.Number
+	case w.Prompts():
+		a.Kind = mfa.AskApprove
+	}
+	return a
 }

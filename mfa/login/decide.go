@@ -2,7 +2,9 @@ package login
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -278,4 +280,24 @@ func (e *Engine) Withdraw(ctx context.Context, r *mfa.Request, reply func(mfa.De
 		return e.givenUp(v, mfa.ReasonCancelled, user, "the answer to the challenge was no text: the user has cancelled")
 	})
 	return true
+}
+
+// isDeviceCode reports whether the answer is the code that the device shows. Before a
+// device has approved no code is right.
+func (w *pendingLogin) isDeviceCode(answer mfa.Password) bool {
+	same := subtle.ConstantTimeCompare([]byte(w.deviceCode), []byte(deviceCodeText(answer)))
+	return w.deviceCode != "" && same == 1
+}
+
+// deviceCodeDigits is how many digits the code has that a device shows.
+const deviceCodeDigits = 6
+
+// deviceCodeText returns the digits of an answer that has the form of the device's
+// code, or nothing.
+func deviceCodeText(answer mfa.Password) string {
+	s := strings.ReplaceAll(string(answer), " ", "")
+	if len(s) != deviceCodeDigits || strings.Trim(s, "0123456789") != "" {
+		return ""
+	}
+	return s
 }

@@ -2,7 +2,11 @@
 // event, and how it waits for its user. It knows no transport; what it needs from
 // outside are the interfaces of package mfa.
 //
-// [Engine.Authenticate] is one login from top to bottom. An Engine is immutable.
+// [Engine.Authenticate] is one login from top to bottom: engine.go goes from the first
+// packet to what is asked, by way of primary.go, and decide.go from the answer, or the
+// device, to what becomes of the login. [Pending] is the table in between, with the
+// States of challenges in challenge.go, and settle.go is where a login ends. An Engine
+// is immutable.
 // What lasts over a reload is in [Pending] (logins that wait, approvals that are
 // remembered), [Limits] (guessing and fatigue) and [Refusals] (requests that opened
 // no login).

@@ -61,7 +61,7 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 		e.refuse(ctx, p, identity.Name, mfa.Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: mfa.ReasonMFAError, Err: err})
 		return
 	}
-	approved := e.remembered(ctx, r, &identity, user, l.Opened)
+	approved := e.remembered(ctx, &l, r.Client, user)
 	plan, reason, _ := mfa.Decide(r.Client, e.Facts(r, &FirstFactor{
 		Identity: &identity, User: user, Remembered: approved != nil, At: l.Opened,
 		Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
@@ -170,31 +170,246 @@ func (e *Engine) refuse(ctx context.Context, p waiter, user mfa.Name, d mfa.Deci
 	p.reply(d)
 }
 
-// FirstFactor is what a right first factor tells of a login, beside its request.
-type FirstFactor struct {
-	Identity   *mfa.Identity
-	User       mfa.User
-	Appended   bool // a text that may be a passcode came with the password
-	OwnCode    bool // it has the form of one of the user's codes
-	Remembered bool // an approval from the same origin still counts
-	At         time.Time
+// askCode opens a login that waits for a passcode.
+func (e *Engine) askCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if e.codesLocked(w, user) {
+		e.end(ctx, w, p, mfa.Reject, mfa.ReasonCodesLocked)
+		return
+	}
+	if e.openDialog(ctx, w, p) {
+		e.challenge(ctx, w, p, w.ask(true), nil)
+	}
 }
 
-// Facts returns what the plan of a login is decided from. Of the request it reads
-// Client, Cred, Dialog and Address. It is the one constructor of Facts: a login and
-// `explain` call it, so that they agree.
-func (e *Engine) Facts(r *mfa.Request, a *FirstFactor) *mfa.Facts {
-	key := a.Identity.Name.Key()
-	f := &mfa.Facts{
-		Identity: a.Identity, User: a.User, Address: r.Address, Remembered: a.Remembered,
-		Protocol: mfa.ProtocolOf(r.Cred), Dialog: r.Dialog, CarriesCode: r.Dialog.Codes || a.Appended, AppendedCode: a.OwnCode,
-		NumberMatching: e.Policy.NumberMatching.Applies(a.Identity.Groups),
-		PushLimited:    e.Limits.fatigue.Locked(key, a.At, a.User.Unblocked),
-		// A request that joins a live prompt sends no new one.
-		PromptLimited: e.Limits.sent.full(key, a.At, a.User.Unblocked, e.PromptLimit) && !e.Pending.hasPrompt(a.Identity.Name),
+// codesLocked reports whether no code of the user is examined now.
+func (e *Engine) codesLocked(w *pendingLogin, user mfa.User) bool {
+	counted := e.Limits.codes.of(w.User.Key())
+	return counted.Locked(w.Opened, user.Unblocked)
+}
+
+// openDialog opens a login that an answer decides, and reports whether it may.
+func (e *Engine) openDialog(ctx context.Context, w *pendingLogin, p waiter) bool {
+	_, what := e.Pending.join(ctx, w, p)
+	if what != opened {
+		e.shed(ctx, w, p, what)
 	}
-	if e.Bypasses != nil {
-		f.Bypasses = e.Bypasses.Bypasses()
+	return what == opened
+}
+
+// challenge answers p with a new State of w. Where none is to be had, because
+// the login has just ended or been approved, or too many are out, p waits for the device.
+func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, a mfa.Ask, asks *mfa.PrimaryChallenge) {
+	if !e.Pending.challenge(w, p, a, asks) {
+		e.hold(ctx, w, p)
 	}
-	return f
+}
+
+// examineAppended examines the code that came with the password as if it
+// answered a challenge.
+func (e *Engine) examineAppended(ctx context.Context, w *pendingLogin, p waiter, code string) {
+	w.placeless = true
+	if !e.openDialog(ctx, w, p) {
+		return
+	}
+	if c := e.Pending.appended(w, p, code); c != nil {
+		e.examine(ctx, c, code)
+		return
+	}
+	e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
+}
+
+// maxAskedGone is how often one login may ask whether the prompt in its way is gone.
+const maxAskedGone = 8
+
+// askWhetherGone says at an unsigned client that another prompt of the user is open: it may be
+// that of a window that was closed, and to join it the request would have to be
+// signed. It reports false where the client can show no challenge. A signed request
+// hears nothing, as its NAS may send it again under other identifiers.
+func (e *Engine) askWhetherGone(ctx context.Context, w *pendingLogin, p waiter) bool {
+	if p.Signed || !p.Dialog.Codes || w.AskedGone >= maxAskedGone {
+		return false
+	}
+	l := w.Login
+	l.Plan, l.Reason, l.Number, l.Requests = mfa.PlanDeny, mfa.ReasonPromptPending, "", nil
+	l.AskedGone++
+	k := newPendingLogin(l, p.Client)
+	k.asksGone = true
+	if e.openDialog(ctx, k, p) {
+		e.challenge(ctx, k, p, k.ask(false), nil)
+	}
+	return true
+}
+
+// afterOtherPrompt goes on with a login whose user says that the other prompt is gone: from
+// the plan on, with a prompt of its own.
+func (e *Engine) afterOtherPrompt(ctx context.Context, c *challenge) {
+	var packets []waiter
+	e.Pending.settle(ctx, c.w, func(v view) verdict {
+		packets = v.leave("")
+		return verdict{end: goesOn}
+	})
+	if len(packets) > 0 {
+		e.proceed(ctx, merge(packets, c), c.w.Identity, "", &c.w.Login)
+	}
+}
+
+// askDeviceForCode opens a login whose device shows a code: number matching for a
+// client that shows no text of ours. The user approves, the device shows a code, and
+// the answer to the client's prompt must be that code. An approval by itself accepts no login.
+// No device is asked while the user could not type that code.
+func (e *Engine) askDeviceForCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if e.codesLocked(w, user) {
+		e.end(ctx, w, p, mfa.Reject, mfa.ReasonCodesLocked)
+		return
+	}
+	w.deviceCode = e.Pending.random.deviceCode()
+	e.askDevice(ctx, w, p, user)
+}
+
+// askDevice opens a prompt on the user's devices, or lets the packet join the
+// one that is open for the same origin.
+func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if w.Plan == mfa.PlanNumber {
+		w.Number = e.Pending.random.number()
+	}
+	w.Requests = []mfa.PromptRequest{p.ForPrompt()}
+	o, what := e.Pending.join(ctx, w, p)
+	if what == promptGivenUp && e.clear(ctx, o) {
+		o, what = e.Pending.join(ctx, w, p)
+	}
+	switch what {
+	case opened:
+		if e.limited(w, user) {
+			if _, ok := e.await(ctx, w, p, time.Time{}, nil); ok {
+				e.Pending.settle(ctx, w, func(v view) verdict { return v.ends(mfa.Reject, mfa.ReasonPushLimited) })
+			}
+			return
+		}
+		e.Limits.sent.take(w.User.Key(), w.Opened, user.Unblocked, e.PromptLimit)
+		// Deferred, so that an answer that panics leaves no login behind that has
+		// no prompt to end it.
+		defer func() { go e.push(w) }()
+		e.wait(ctx, w, p, user)
+	case joined:
+		e.amend(o)
+		e.wait(ctx, o, p, user)
+	default:
+		e.shed(ctx, w, p, what)
+	}
+}
+
+// limited reads the limits again for a prompt that is to be sent: the one that was
+// open when its plan was made, and that it would have joined, counts by now.
+func (e *Engine) limited(w *pendingLogin, user mfa.User) bool {
+	key := w.User.Key()
+	return e.Limits.sent.full(key, w.Opened, user.Unblocked, e.PromptLimit) ||
+		w.Reason != mfa.ReasonPushLimited && e.Limits.fatigue.Locked(key, w.Opened, user.Unblocked)
+}
+
+// clear ends the prompt that is in the way, from the same origin, and can no longer
+// let anybody in: the user has dialled again, and what they approve must not
+// be the request that is dead.
+func (e *Engine) clear(ctx context.Context, w *pendingLogin) (cleared bool) {
+	e.settle(ctx, w, func(v view, user mfa.User, _ error) verdict {
+		if !v.isDead() {
+			return verdict{end: goesOn}
+		}
+		cleared = true
+		return e.givenUp(v, mfa.ReasonSuperseded, user, "the client gave it up, and the user signed in anew")
+	})
+	return cleared
+}
+
+// wait lets p wait for the device: with a challenge where the login has a number
+// that p can show, or a code that can be typed there, otherwise without an answer.
+func (e *Engine) wait(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if p.Dialog.Codes && (w.deviceCode != "" || w.Number != "" && p.Dialog.Number) {
+		e.challenge(ctx, w, p, w.ask(user.Codes > 0 || user.Pass), nil)
+		return
+	}
+	e.hold(ctx, w, p)
+}
+
+// hold lets p wait for a device without an answer, and until its NAS is about to give
+// up. An approval that came while no packet waited is for this one.
+func (e *Engine) hold(ctx context.Context, w *pendingLogin, p waiter) {
+	p.try.passed()
+	at, late := e.whenLate(w, p.Request)
+	if approved, _ := e.await(ctx, w, p, at, late); approved {
+		e.approve(ctx, w)
+	}
+}
+
+// await has p answered with the login, and reports whether it is, and whether a device
+// has approved. A login that has ended in between gives it no answer: nothing joins
+// after a decision.
+func (e *Engine) await(ctx context.Context, w *pendingLogin, p waiter, at time.Time, late func()) (approved, ok bool) {
+	approved, ok = e.Pending.await(w, p, at, late)
+	if !ok {
+		e.refuse(ctx, p, w.User, mfa.Decision{Outcome: mfa.Discard, Reason: mfa.ReasonPromptPending})
+	}
+	return approved, ok
+}
+
+// whenLate returns when a packet that waits for the device is to be answered without
+// it, and how. The time is zero for a client whose NAS timeout is longer than its
+// prompts live, which needs no timer.
+func (e *Engine) whenLate(w *pendingLogin, r *mfa.Request) (at time.Time, late func()) {
+	at = lastCall(r)
+	if !w.Prompts() || at.IsZero() || at.After(w.Opened.Add(w.client.PushTimeout)) {
+		return time.Time{}, nil
+	}
+	return at, func() {
+		defer e.Pending.recovered(w)
+		e.degrade(context.WithoutCancel(w.life), w, r)
+	}
+}
+
+// amend shows a joined request on the devices.
+func (e *Engine) amend(w *pendingLogin) {
+	if w.client.Amender != nil {
+		w.client.Amender.Amend(w.ID, w.shown(e.Pending.requests(w)))
+	}
+}
+
+// end finishes a login that waits for no user.
+func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outcome, reason mfa.Reason) {
+	w.waiters = []waiter{p}
+	e.Pending.settle(ctx, w, func(v view) verdict { return v.ends(o, reason) })
+}
+
+// shed answers a request that may not open a login. Its event is one of its
+// own: the login that is in its way goes on.
+func (e *Engine) shed(ctx context.Context, w *pendingLogin, p waiter, what opening) {
+	d := mfa.Decision{LoginID: w.ID}
+	switch what {
+	case promptPending, promptGivenUp:
+		if e.askWhetherGone(ctx, w, p) {
+			return
+		}
+		d.Reason = mfa.ReasonPromptPending
+		if p.Signed {
+			d.Outcome = mfa.Discard
+		}
+	case recentlyDenied:
+		d.Reason = mfa.ReasonRecentlyDenied
+	case tooManyLogins:
+		d.Reason = mfa.ReasonTooManyLogins
+	default:
+		d.Outcome, d.Reason = mfa.Discard, mfa.ReasonOverload
+	}
+	e.refuse(ctx, p, w.User, d)
+}
+
+// lastCallMargin is how long before its NAS gives up a waiting packet is answered:
+// time for a commit and the way back.
+const lastCallMargin = 400 * time.Millisecond
+
+// lastCall is when a waiting packet must be answered, or the zero time where it is
+// not known when its NAS gives up.
+func lastCall(r *mfa.Request) time.Time {
+	if r.GivesUp.IsZero() {
+		return time.Time{}
+	}
+	return r.GivesUp.Add(-min(lastCallMargin, r.GivesUp.Sub(r.Received)/4))
 }

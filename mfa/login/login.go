@@ -3,7 +3,6 @@ package login
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -79,76 +78,6 @@ func newPendingLogin(l Login, c *mfa.Client) *pendingLogin {
 }
 
 func (w *pendingLogin) Prompts() bool { return w.Plan.Prompts() }
-
-// decide returns the login's last word.
-func (w *pendingLogin) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
-	d := mfa.Decision{Outcome: o, LoginID: w.ID, Reason: reason}
-	if o == mfa.Reject {
-		d.Message = messageRejected
-	}
-	return d
-}
-
-// noAnswer is for a store or provider that failed; it never accepts.
-func (w *pendingLogin) noAnswer(err error) mfa.Decision {
-	d := w.decide(w.client.OnMFAError.Denial(), mfa.ReasonMFAError)
-	d.Err = err
-	return d
-}
-
-// challenged is the Access-Challenge that asks for a.
-func (w *pendingLogin) challenged(state string, a mfa.Ask) mfa.Decision {
-	return mfa.Decision{Outcome: mfa.Challenge, LoginID: w.ID, Reason: w.Reason, State: state, Message: askText(&a), Ask: a}
-}
-
-// questioned is the Access-Challenge with a question of the primary.
-func (w *pendingLogin) questioned(state string, asks *mfa.PrimaryChallenge) mfa.Decision {
-	d := w.challenged(state, mfa.Ask{Kind: mfa.AskQuestion, Echo: asks.Echo, Expires: w.Expires})
-	d.Message = cmp.Or(asks.Message, messageAnswer) // ocserv and pam_radius fail without one
-	return d
-}
-
-// ask is what the user is to do: where the login has a prompt, what the devices ask
-// for. codes says that a passcode is an answer too.
-func (w *pendingLogin) ask(codes bool) mfa.Ask {
-	a := mfa.Ask{Kind: mfa.AskCode, Codes: codes, Echo: true, Expires: w.Expires}
-	switch {
-	case w.asksGone:
-		a.Kind = mfa.AskOther
-	case w.deviceCode != "":
-		a.Kind = mfa.AskDeviceCode
-	case w.Number != "":
-		a.Kind, a.Number = mfa.AskNumber, w.Number
-	case w.Prompts():
-		a.Kind = mfa.AskApprove
-	}
-	return a
-}
-
-// decisionFor gives an accepted packet the attributes and keys of its own
-// primary check, and an answer to a challenge those of the login. A code lets in
-// who typed it: the packets that joined wait for a device, which nobody has
-// looked at, or have brought another code.
-func (w *pendingLogin) decisionFor(p waiter, d mfa.Decision) mfa.Decision {
-	switch {
-	case d.Outcome != mfa.Accept:
-		return d
-	case p.endedByOther:
-		return w.decide(mfa.Reject, mfa.ReasonWrongCode)
-	}
-	d.Identity = cmp.Or(p.identity, &w.Identity)
-	return d
-}
-
-// notRecorded turns a decision whose event is not on disk into one that lets
-// nobody in.
-func notRecorded(w *pendingLogin, d mfa.Decision, err error) mfa.Decision {
-	if d.Outcome == mfa.Accept {
-		return w.noAnswer(err)
-	}
-	d.Err = errors.Join(d.Err, err)
-	return d
-}
 
 // event returns the login's line of the audit trail.
 func (w *pendingLogin) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Event {

@@ -390,3 +390,20 @@ func (t *Pending) RestoreDenied(events []mfa.Event, now time.Time) {
 		t.denied[denialKey(&ev.Origin)] = ev.Time.Add(rememberDenial)
 	}
 }
+
+// dead reports whether the NAS has given up every packet of a prompt that nothing can
+// join, that no challenge can lead back to, and that no device has approved.
+// Pending.mu is held.
+func (w *pendingLogin) dead() bool {
+	if w.done || w.approved != nil || w.client.Join && w.Key != "" {
+		return false
+	}
+	packets := slices.Clone(w.waiters)
+	for _, c := range w.challenges {
+		if !c.answered {
+			return false
+		}
+		packets = append(packets, c.packets...)
+	}
+	return len(packets) > 0 && waiting(packets) == 0 // none: one is about to wait
+}

@@ -87,19 +87,6 @@ func bounded(ctx context.Context, c *mfa.Client, r *mfa.Request) (context.Contex
 	return ctx, func() {}
 }
 
-// lastCallMargin is how long before its NAS gives up a waiting packet is answered:
-// time for a commit and the way back.
-const lastCallMargin = 400 * time.Millisecond
-
-// lastCall is when a waiting packet must be answered, or the zero time where it is
-// not known when its NAS gives up.
-func lastCall(r *mfa.Request) time.Time {
-	if r.GivesUp.IsZero() {
-		return time.Time{}
-	}
-	return r.GivesUp.Add(-min(lastCallMargin, r.GivesUp.Sub(r.Received)/4))
-}
-
 // refusal is what a primary's error leads to. None is an Identity without a name.
 func (e *Engine) refusal(r *mfa.Request, err error) *mfa.Decision {
 	var asks *mfa.PrimaryChallenge
@@ -137,11 +124,7 @@ func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.
 	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
 	w.code, w.asks = code, true
 	if e.openDialog(ctx, w, p) {
-		if state := e.Pending.challenge(w, p, asks); state != "" {
-			p.reply(w.questioned(state, asks))
-		} else {
-			e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
-		}
+		e.challenge(ctx, w, p, mfa.Ask{}, asks)
 	}
 	return true
 }
@@ -318,4 +301,33 @@ func codeOwner(ctx context.Context, r *mfa.Request) (mfa.Name, error) {
 		return r.User, nil // Check will say no
 	}
 	return mfa.Name{}, err
+}
+
+// FirstFactor is what a right first factor tells of a login, beside its request.
+type FirstFactor struct {
+	Identity   *mfa.Identity
+	User       mfa.User
+	Appended   bool // a text that may be a passcode came with the password
+	OwnCode    bool // it has the form of one of the user's codes
+	Remembered bool // an approval from the same origin still counts
+	At         time.Time
+}
+
+// Facts returns what the plan of a login is decided from. Of the request it reads
+// Client, Cred, Dialog and Address. It is the one constructor of Facts: a login and
+// `explain` call it, so that they agree.
+func (e *Engine) Facts(r *mfa.Request, a *FirstFactor) *mfa.Facts {
+	key := a.Identity.Name.Key()
+	f := &mfa.Facts{
+		Identity: a.Identity, User: a.User, Address: r.Address, Remembered: a.Remembered,
+		Protocol: mfa.ProtocolOf(r.Cred), Dialog: r.Dialog, CarriesCode: r.Dialog.Codes || a.Appended, AppendedCode: a.OwnCode,
+		NumberMatching: e.Policy.NumberMatching.Applies(a.Identity.Groups),
+		PushLimited:    e.Limits.fatigue.Locked(key, a.At, a.User.Unblocked),
+		// A request that joins a live prompt sends no new one.
+		PromptLimited: e.Limits.sent.full(key, a.At, a.User.Unblocked, e.PromptLimit) && !e.Pending.hasPrompt(a.Identity.Name),
+	}
+	if e.Bypasses != nil {
+		f.Bypasses = e.Bypasses.Bypasses()
+	}
+	return f
 }

@@ -143,25 +143,24 @@ func (m *memory) find(key string, now time.Time, age time.Duration) *remembered 
 	return a
 }
 
-// remembered returns the approval that spares this request a prompt, or nil. As
-// before every Accept, blocks and the device are read again.
-func (e *Engine) remembered(ctx context.Context, r *mfa.Request, identity *mfa.Identity, user mfa.User, now time.Time) *remembered {
-	key := originKey(r, identity)
-	if r.Client.Remember <= 0 || key == "" {
+// remembered returns the approval that spares the login a prompt, or nil. As before
+// every Accept, blocks and the device are read again.
+func (e *Engine) remembered(ctx context.Context, l *Login, c *mfa.Client, user mfa.User) *remembered {
+	if c.Remember <= 0 || l.Key == "" {
 		return nil
 	}
-	m := &e.Pending.memory
-	a := m.find(key, now, r.Client.Remember)
+	m, name := &e.Pending.memory, l.Identity.Name.Key()
+	a := m.find(l.Key, l.Opened, c.Remember)
 	if a == nil {
 		return nil
 	}
-	if user.Blocked || identity.Disabled || user.PushBlockedIn(r.Client.Group) || !a.at.After(user.Unblocked) {
-		m.forget(identity.Name.Key()) // for good: to be unblocked revives nothing
+	if user.Blocked || l.Identity.Disabled || user.PushBlockedIn(c.Group) || !a.at.After(user.Unblocked) {
+		m.forget(name) // for good: to be unblocked revives nothing
 		return nil
 	}
 	switch err := e.Directory.Registered(ctx, a.device.DeviceID); {
 	case errors.Is(err, mfa.ErrRejected):
-		m.forget(identity.Name.Key())
+		m.forget(name)
 		return nil
 	case err != nil:
 		return nil

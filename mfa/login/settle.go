@@ -1,10 +1,10 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -236,60 +236,6 @@ func (v view) keep() verdict {
 	return verdict{end: goesOn}
 }
 
-// askForCode asks answers that waited for the device again, for the code that it
-// shows by now. The approval stands until the code expires.
-func (v view) askForCode() verdict {
-	v.table.mu.Lock()
-	waited := slices.DeleteFunc(slices.Clone(v.challenges), func(c *challenge) bool { return !c.awaitsDevice })
-	v.deadline = v.Expires
-	v.table.mu.Unlock()
-	for _, c := range waited {
-		v.askAgain(c, v.ask(false), nil)
-	}
-	return verdict{end: goesOn}
-}
-
-// askAgain ends c, whose answer was wrong or led to another question of the primary,
-// and asks the packets that waited on it anew. A login that has no place among the
-// user's dialogs yet takes one, or ends.
-func (v view) askAgain(c *challenge, a mfa.Ask, asks *mfa.PrimaryChallenge) verdict {
-	packets, state, yields, ok := v.replace(c, asks)
-	if !ok {
-		return v.ends(mfa.Reject, mfa.ReasonTooManyLogins)
-	}
-	v.table.supersede(context.Background(), yields)
-	var d mfa.Decision
-	if asks == nil {
-		d = v.challenged(state, a)
-	} else {
-		d = v.questioned(state, asks)
-	}
-	for _, p := range packets {
-		p.reply(d)
-	}
-	return verdict{end: goesOn}
-}
-
-// degrade answers the packet of r before its NAS gives up: where its screen takes an
-// answer with a challenge, so that the user may take longer, or bring a passcode;
-// otherwise with a rejection. The login ends with the last packet that can be answered.
-func (v view) degrade(r *mfa.Request, codes bool) verdict {
-	if r.Dialog.Codes {
-		if p, state := v.swapForState(r); state != "" {
-			p.reply(v.challenged(state, v.ask(codes)))
-		}
-		return verdict{end: goesOn}
-	}
-	p, last := v.dismiss(r)
-	if last {
-		return v.endsPrompt(mfa.Reject, mfa.ReasonNASTimeout, mfa.Approval{})
-	}
-	if p != nil {
-		p.reply(v.decide(mfa.Reject, mfa.ReasonNASTimeout))
-	}
-	return verdict{end: goesOn}
-}
-
 var (
 	errShutdown = errors.New("shutting down")
 	errSettled  = errors.New("login ended")
@@ -312,4 +258,45 @@ func (t *Pending) recovered(w *pendingLogin) {
 	if t.Panicked != nil {
 		t.Panicked(id, p, debug.Stack())
 	}
+}
+
+// decide returns the login's last word.
+func (w *pendingLogin) decide(o mfa.Outcome, reason mfa.Reason) mfa.Decision {
+	d := mfa.Decision{Outcome: o, LoginID: w.ID, Reason: reason}
+	if o == mfa.Reject {
+		d.Message = messageRejected
+	}
+	return d
+}
+
+// noAnswer is for a store or provider that failed; it never accepts.
+func (w *pendingLogin) noAnswer(err error) mfa.Decision {
+	d := w.decide(w.client.OnMFAError.Denial(), mfa.ReasonMFAError)
+	d.Err = err
+	return d
+}
+
+// decisionFor gives an accepted packet the attributes and keys of its own
+// primary check, and an answer to a challenge those of the login. A code lets in
+// who typed it: the packets that joined wait for a device, which nobody has
+// looked at, or have brought another code.
+func (w *pendingLogin) decisionFor(p waiter, d mfa.Decision) mfa.Decision {
+	switch {
+	case d.Outcome != mfa.Accept:
+		return d
+	case p.endedByOther:
+		return w.decide(mfa.Reject, mfa.ReasonWrongCode)
+	}
+	d.Identity = cmp.Or(p.identity, &w.Identity)
+	return d
+}
+
+// notRecorded turns a decision whose event is not on disk into one that lets
+// nobody in.
+func notRecorded(w *pendingLogin, d mfa.Decision, err error) mfa.Decision {
+	if d.Outcome == mfa.Accept {
+		return w.noAnswer(err)
+	}
+	d.Err = errors.Join(d.Err, err)
+	return d
 }
