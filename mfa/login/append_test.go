@@ -349,12 +349,12 @@ func TestAppendedTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		q := r.request("bob")
 		w := newPendingLogin(r.login(q, &mfa.Identity{Name: mfa.NameOf("bob")}, mfa.ReasonDefaultOTP), r.client)
-		w.Plan = mfa.PlanOTP
+		w.Plan, w.code = mfa.PlanOTP, "123456"
 		if _, what := r.Pending.join(t.Context(), w, waiter{Request: q}); what != opened {
 			t.Fatal(what)
 		}
 		r.Pending.Close(t.Context())
-		if c := r.Pending.appended(w, waiter{Request: q}, "123456"); c != nil || len(r.Pending.states) != 0 {
+		if c := r.Pending.appended(w, waiter{Request: q}); c != nil || len(r.Pending.states) != 0 {
 			t.Error("a State is out for a login that has ended")
 		}
 	})

@@ -52,14 +52,14 @@ func (t *Pending) newChallenge(w *pendingLogin, state string, user mfa.NameKey) 
 // appended makes the record of a challenge that p has answered before it was
 // sent: with the code that came with its password. It returns nil if the login
 // has ended.
-func (t *Pending) appended(w *pendingLogin, p waiter, code string) *challenge {
+func (t *Pending) appended(w *pendingLogin, p waiter) *challenge {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w.done {
 		return nil
 	}
 	c := t.newChallenge(w, t.random.text(16), p.User.Key())
-	c.last, c.answered, c.answer, c.packets = !p.Dialog.Codes, true, mfa.Password(code), []waiter{p}
+	c.last, c.answered, c.answer, c.packets = !p.Dialog.Codes, true, mfa.Password(w.code), []waiter{p}
 	return c
 }
 
@@ -329,13 +329,13 @@ func (w *pendingLogin) markEnded(c *challenge, packets []waiter) []waiter {
 
 // askForCode asks answers that waited for the device again, for the code that it
 // shows by now. The approval stands until the code expires.
-func (v view) askForCode() verdict {
+func (v view) askForCode(codes bool) verdict {
 	v.table.mu.Lock()
 	waited := slices.DeleteFunc(slices.Clone(v.challenges), func(c *challenge) bool { return !c.awaitsDevice })
 	v.deadline = v.Expires
 	v.table.mu.Unlock()
 	for _, c := range waited {
-		v.askAgain(c, v.ask(false), nil)
+		v.askAgain(c, v.ask(codes), nil)
 	}
 	return verdict{end: goesOn}
 }

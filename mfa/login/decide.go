@@ -106,7 +106,7 @@ func (e *Engine) wrongCode(v view, c *challenge, user mfa.User, err error) verdi
 		made.Err = err
 		return made
 	}
-	a := v.ask(true)
+	a := v.ask(hasCodes(user))
 	a.Wrong = true
 	return v.askAgain(c, a, nil)
 }
@@ -134,7 +134,7 @@ func (e *Engine) degrade(ctx context.Context, w *pendingLogin, r *mfa.Request) {
 		if r.Dialog.Codes && err != nil {
 			return v.fails(err)
 		}
-		return v.degrade(r, user.Codes > 0 || user.Pass)
+		return v.degrade(r, hasCodes(user))
 	})
 }
 
@@ -182,7 +182,7 @@ func (e *Engine) approve(ctx context.Context, w *pendingLogin) {
 		case made.Outcome != mfa.Accept:
 			return made
 		case v.deviceCode != "":
-			return v.askForCode()
+			return v.askForCode(hasCodes(user))
 		case !v.waits():
 			return v.keep()
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -75,6 +76,7 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 		l.Plan, l.Reason = plan, reason
 	}
 	w := newPendingLogin(l, r.Client)
+	w.code = code
 	switch plan {
 	case mfa.PlanNone:
 		if e.Pending.drained() { // as every other new login
@@ -84,7 +86,7 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 		e.end(ctx, w, p, mfa.Accept, reason)
 	case mfa.PlanOTP:
 		if code != "" {
-			e.examineAppended(ctx, w, p, code)
+			e.examineAppended(ctx, w, p)
 		} else {
 			e.askCode(ctx, w, p, user)
 		}
@@ -114,6 +116,21 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	l.HideClient = !e.Policy.ShowApplicationName.Applies(identity.Groups)
 	l.HidePlace = !e.Policy.ShowLocation.Applies(identity.Groups)
 	return l
+}
+
+// originKey is the key under which requests join a prompt and approvals are
+// remembered. Only a signed request proves its end-user field, and only a present
+// field tells two origins apart: without either it is empty. What a machine calls
+// itself is never the address that another client vouches for.
+func originKey(r *mfa.Request, identity *mfa.Identity) string {
+	if !r.Signed || r.EndUser == "" {
+		return ""
+	}
+	kind := "address"
+	if r.Claimed() {
+		kind = "name"
+	}
+	return strings.Join([]string{identity.Name.Key().String(), r.Client.Group, kind, r.EndUser}, "\x00")
 }
 
 // answer goes on with the login whose challenge the packet answers. A State that
@@ -170,6 +187,9 @@ func (e *Engine) refuse(ctx context.Context, p waiter, user mfa.Name, d mfa.Deci
 	p.reply(d)
 }
 
+// hasCodes reports whether a passcode can be the user's answer.
+func hasCodes(user mfa.User) bool { return user.Codes > 0 || user.Pass }
+
 // askCode opens a login that waits for a passcode.
 func (e *Engine) askCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if e.codesLocked(w, user) {
@@ -206,13 +226,13 @@ func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, a mfa
 
 // examineAppended examines the code that came with the password as if it
 // answered a challenge.
-func (e *Engine) examineAppended(ctx context.Context, w *pendingLogin, p waiter, code string) {
+func (e *Engine) examineAppended(ctx context.Context, w *pendingLogin, p waiter) {
 	w.placeless = true
 	if !e.openDialog(ctx, w, p) {
 		return
 	}
-	if c := e.Pending.appended(w, p, code); c != nil {
-		e.examine(ctx, c, code)
+	if c := e.Pending.appended(w, p); c != nil {
+		e.examine(ctx, c, w.code)
 		return
 	}
 	e.hold(ctx, w, p) // it has just ended: the same origin signed in anew
@@ -324,7 +344,7 @@ func (e *Engine) clear(ctx context.Context, w *pendingLogin) (cleared bool) {
 // that p can show, or a code that can be typed there, otherwise without an answer.
 func (e *Engine) wait(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if p.Dialog.Codes && (w.deviceCode != "" || w.Number != "" && p.Dialog.Number) {
-		e.challenge(ctx, w, p, w.ask(user.Codes > 0 || user.Pass), nil)
+		e.challenge(ctx, w, p, w.ask(hasCodes(user)), nil)
 		return
 	}
 	e.hold(ctx, w, p)

@@ -49,7 +49,7 @@ type pendingLogin struct {
 	// that joined, under Pending.mu.
 	resumed    bool
 	turn       chan struct{}   // capacity 1: who is in it may end the login
-	code       string          // that came with the password, while the primary still asks
+	code       string          // that came with the password
 	asks       bool            // a primary's question is open: the name is what anybody may have typed
 	counts     *codeLocks      // where its wrong codes are counted; nil: it has none
 	asksGone   bool            // it waits until another prompt is out of the way

@@ -167,18 +167,3 @@ func (e *Engine) remembered(ctx context.Context, l *Login, c *mfa.Client, user m
 	}
 	return a
 }
-
-// originKey is the key under which requests join a prompt and approvals are
-// remembered. Only a signed request proves its end-user field, and only a present
-// field tells two origins apart: without either it is empty. What a machine calls
-// itself is never the address that another client vouches for.
-func originKey(r *mfa.Request, identity *mfa.Identity) string {
-	if !r.Signed || r.EndUser == "" {
-		return ""
-	}
-	kind := "address"
-	if r.Claimed() {
-		kind = "name"
-	}
-	return strings.Join([]string{identity.Name.Key().String(), r.Client.Group, kind, r.EndUser}, "\x00")
-}
