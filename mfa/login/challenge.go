@@ -25,10 +25,10 @@ type challenge struct {
 	packets      []waiter
 }
 
-// challenge answers p with a new State of w, which asks for a, or the question of the
-// primary. It reports false, and p is the caller's, if the login has ended, has too many
+// challenge answers p with a new State of w, which asks for what the login needs, a
+// passcode being an answer where codes is true, or the question of the primary. It reports false, and p is the caller's, if the login has ended, has too many
 // challenges out, or a device has approved it already.
-func (t *Pending) challenge(w *pendingLogin, p waiter, a mfa.Ask, asks *mfa.PrimaryChallenge) bool {
+func (t *Pending) challenge(w *pendingLogin, p waiter, codes bool, asks *mfa.PrimaryChallenge) bool {
 	t.mu.Lock()
 	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
 		t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *Pending) challenge(w *pendingLogin, p waiter, a mfa.Ask, asks *mfa.Prim
 	c := t.newChallenge(w, t.random.text(16), p.User.Key())
 	c.asks = asks
 	t.mu.Unlock()
-	p.reply(w.challenged(c, a))
+	p.reply(w.challenged(c, w.ask(codes)))
 	return true
 }
 

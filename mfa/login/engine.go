@@ -118,6 +118,14 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 	return l
 }
 
+func newPendingLogin(l Login, c *mfa.Client) *pendingLogin {
+	w := &pendingLogin{Login: l, client: c, turn: make(chan struct{}, 1)}
+	if w.Prompts() {
+		w.life, w.cancel = context.WithCancelCause(context.Background())
+	}
+	return w
+}
+
 // originKey is the key under which requests join a prompt and approvals are
 // remembered. Only a signed request proves its end-user field, and only a present
 // field tells two origins apart: without either it is empty. What a machine calls
@@ -197,7 +205,7 @@ func (e *Engine) askCode(ctx context.Context, w *pendingLogin, p waiter, user mf
 		return
 	}
 	if e.openDialog(ctx, w, p) {
-		e.challenge(ctx, w, p, w.ask(true), nil)
+		e.challenge(ctx, w, p, true, nil)
 	}
 }
 
@@ -216,10 +224,12 @@ func (e *Engine) openDialog(ctx context.Context, w *pendingLogin, p waiter) bool
 	return what == opened
 }
 
-// challenge answers p with a new State of w. Where none is to be had, because
-// the login has just ended or been approved, or too many are out, p waits for the device.
-func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, a mfa.Ask, asks *mfa.PrimaryChallenge) {
-	if !e.Pending.challenge(w, p, a, asks) {
+// challenge answers p with a new State of w: codes says that a passcode can be the
+// answer, and asks is the question of the primary, if it is one. Where no State is to
+// be had, because the login has just ended or been approved, or too many are out, p
+// waits for the device.
+func (e *Engine) challenge(ctx context.Context, w *pendingLogin, p waiter, codes bool, asks *mfa.PrimaryChallenge) {
+	if !e.Pending.challenge(w, p, codes, asks) {
 		e.hold(ctx, w, p)
 	}
 }
@@ -255,7 +265,7 @@ func (e *Engine) askWhetherGone(ctx context.Context, w *pendingLogin, p waiter) 
 	k := newPendingLogin(l, p.Client)
 	k.asksGone = true
 	if e.openDialog(ctx, k, p) {
-		e.challenge(ctx, k, p, k.ask(false), nil)
+		e.challenge(ctx, k, p, false, nil)
 	}
 	return true
 }
@@ -344,7 +354,7 @@ func (e *Engine) clear(ctx context.Context, w *pendingLogin) (cleared bool) {
 // that p can show, or a code that can be typed there, otherwise without an answer.
 func (e *Engine) wait(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
 	if p.Dialog.Codes && (w.deviceCode != "" || w.Number != "" && p.Dialog.Number) {
-		e.challenge(ctx, w, p, w.ask(hasCodes(user)), nil)
+		e.challenge(ctx, w, p, hasCodes(user), nil)
 		return
 	}
 	e.hold(ctx, w, p)

@@ -69,14 +69,6 @@ type pendingLogin struct {
 	deadline   time.Time     // when sweep ends it; zero: the goroutine of its prompt does
 }
 
-func newPendingLogin(l Login, c *mfa.Client) *pendingLogin {
-	w := &pendingLogin{Login: l, client: c, turn: make(chan struct{}, 1)}
-	if w.Prompts() {
-		w.life, w.cancel = context.WithCancelCause(context.Background())
-	}
-	return w
-}
-
 func (w *pendingLogin) Prompts() bool { return w.Plan.Prompts() }
 
 // event returns the login's line of the audit trail.

@@ -124,7 +124,7 @@ func (e *Engine) relay(ctx context.Context, p waiter, code string, refused *mfa.
 	w := newPendingLogin(e.login(p.Request, &mfa.Identity{Name: p.User}, mfa.ReasonPrimaryChallenge), p.Client)
 	w.code, w.asks = code, true
 	if e.openDialog(ctx, w, p) {
-		e.challenge(ctx, w, p, mfa.Ask{}, asks)
+		e.challenge(ctx, w, p, false, asks)
 	}
 	return true
 }
