@@ -19,7 +19,7 @@ type Group struct {
 }
 
 // GroupOf reads what a file or a command calls a group: its DN where the text is
-// one, else its name.
+// one, or its name.
 func GroupOf(text string) Group {
 	if form, ok := dnForm(text); ok {
 		return Group{name: NameOf(text), dn: form, byDN: true}

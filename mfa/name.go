@@ -107,8 +107,8 @@ func formOf(s string) string {
 }
 
 // prepare does what RFC 4518 §2 says, in the order of OpenLDAP: characters are
-// taken apart before capitals become small, so that İ does not become i. What is
-// no text is left as it is: no directory has it.
+// taken apart before capitals become small, so that İ does not become i. A name that
+// is no text is left as it is: no directory has it.
 func prepare(s string) string {
 	if !utf8.ValidString(s) {
 		return s

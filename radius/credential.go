@@ -25,8 +25,8 @@ var (
 	errStateForm     mfa.Credential = mfa.Unsupported{What: "malformed State"}
 )
 
-// credential is what the request proves, or why that cannot be examined. What
-// does not fit RFC 2865 §4.1 and §5.44 is unsupported, so that it is rejected and
+// credential is what the request proves, or why that cannot be examined. A request
+// that does not fit RFC 2865 §4.1 and §5.44 is unsupported, so that it is rejected and
 // stands in the trail.
 func (x *exchange) credential(r *wire.Request) mfa.Credential {
 	x.method = method.Of(r)

@@ -276,7 +276,7 @@ func TestKilledInStorm(t *testing.T) {
 		}
 	}
 	if len(st.free) == 0 || len(st.got) == 0 {
-		t.Error("nobody was let in: the test shows nothing")
+		t.Error("got no login that was accepted: the test shows nothing")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // inspection is what a command sees of a server that has just started: it decides as
-// that one would, and serves nobody.
+// that one would, and serves no client.
 type inspection struct {
 	engine     *login.Engine
 	dictionary *wire.Dictionary

@@ -61,15 +61,15 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
-// maxWords bounds a page: what is longer is two pages.
+// maxWords bounds a page: a longer one is two pages.
 const maxWords = 2500
 
 // TestDocumentLength: no page has too many words, and each says first, below its title,
-// what it is for. The reference of the configuration is generated, and is looked things
-// up in, not read.
+// what it is for. The reference of the configuration is generated, and CHANGELOG.md grows:
+// neither is read from its beginning to its end.
 func TestDocumentLength(t *testing.T) {
 	for file, text := range pages(t) {
-		if n := len(strings.Fields(text)); n > maxWords && file != "docs/configuration.md" {
+		if n := len(strings.Fields(text)); n > maxWords && file != "docs/configuration.md" && file != "CHANGELOG.md" {
 			t.Errorf("%s: got %d words; want at most %d", file, n, maxWords)
 		}
 		text = regexp.MustCompile("(?s)^<!--.*?-->\n\n").ReplaceAllString(text, "")

@@ -12,7 +12,7 @@ import (
 
 // settle has look decide a login, with its user as the directory has them now, or with
 // why there is no answer: what may have changed while the user took their time counts.
-// Without an answer nothing is forgiven, and nobody gets in.
+// Without an answer nothing is forgiven, and no login is accepted.
 func (e *Engine) settle(ctx context.Context, w *pendingLogin, look func(v view, user mfa.User, err error) verdict) {
 	e.Pending.settle(ctx, w, func(v view) verdict {
 		user, err := e.Directory.User(context.WithoutCancel(ctx), v.User)

@@ -280,7 +280,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(10 * time.Second)
 			a.want(mfa.Reject, mfa.ReasonNASTimeout)
 			if r.Pending.Len() != 0 {
-				t.Error("the login waits for nobody")
+				t.Error("got a login that still waits; want it ended")
 			}
 		},
 		"a State is out": func(t *testing.T, r *rig) {

@@ -63,7 +63,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g.decides(nil)
 			r.sendAnswer(a, " "+string(g.Code[:3])+" "+string(g.Code[3:])+" ").want(mfa.Accept, mfa.ReasonCodeMatch)
 		},
-		"an approval lets in nobody": func(t *testing.T, r *rig) {
+		"an approval by itself is no accept": func(t *testing.T, r *rig) {
 			g, _ := r.fromDevice(t)
 			g.decides(nil)
 			time.Sleep(3*time.Minute + 2*time.Second)

@@ -355,7 +355,7 @@ func TestDeadPrompt(t *testing.T) {
 				t.Errorf("%d events of prompts that were given up; want 1", n)
 			}
 		},
-		"an approval of the dead one is for nobody": func(t *testing.T, r *rig) {
+		"an approval of the dead one is void": func(t *testing.T, r *rig) {
 			dead(r)
 			r.prompted(1).decides(nil)
 			r.send(unsigned(r)).want(mfa.Challenge, mfa.ReasonPromptPending)

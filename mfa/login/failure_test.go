@@ -91,7 +91,7 @@ func TestFailures(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) { // that it works when nothing fails
 				login(r)
 				if !accepts(r) {
-					t.Fatal("nobody got in")
+					t.Fatal("no login was accepted")
 				}
 			})
 			for seam, inject := range seams {

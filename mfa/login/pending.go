@@ -28,8 +28,8 @@ const (
 //
 // What an engine does with it has six verbs: a login joins the table, its packets
 // are answered by a challenge or await a device, an answer finds its login, its user
-// withdraws it, and settle, which alone ends a login, has the engine decide. What
-// follows from any of them is the engine's to say.
+// withdraws it, and settle, the only one that ends a login, has the engine
+// decide. The engine says what follows from any of them.
 //
 // One mutex guards the table and is never held over a call, except of Keeper. To end
 // a login one takes its turn first (a channel), so that a phone and a passcode cannot

@@ -124,8 +124,8 @@ func (m *memory) forget(user mfa.NameKey) {
 	}
 }
 
-// find returns the approval of an origin that is not older than age, or nil. What
-// was remembered for a shorter time than age stays short.
+// find returns the approval of an origin that is not older than age, or nil. An
+// approval that was remembered for a shorter time than age stays short.
 func (m *memory) find(key string, now time.Time, age time.Duration) *remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -208,7 +208,7 @@ func TestNotRemembered(t *testing.T) {
 			r.prompted(1).decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)
 		},
-		"nobody was let in": func(r *rig, c *mfa.Client) {
+		"no login was accepted": func(r *rig, c *mfa.Client) {
 			q := r.desktop(c, "alice")
 			a := r.send(q)
 			q.Supersede()

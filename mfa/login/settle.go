@@ -291,8 +291,8 @@ func (w *pendingLogin) decisionFor(p waiter, d mfa.Decision) mfa.Decision {
 	return d
 }
 
-// notRecorded turns a decision whose event is not on disk into one that lets
-// nobody in.
+// notRecorded turns a decision whose event is not on disk into one that
+// accepts no login.
 func notRecorded(w *pendingLogin, d mfa.Decision, err error) mfa.Decision {
 	if d.Outcome == mfa.Accept {
 		return w.noAnswer(err)

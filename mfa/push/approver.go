@@ -72,7 +72,7 @@ var (
 	_ mfa.PromptAmender = (*Approver)(nil)
 )
 
-// prompt is a live prompt. Requests is guarded by Approver.mu, all else is fixed.
+// prompt is a live prompt. Requests is guarded by Approver.mu, the rest is fixed.
 type prompt struct {
 	mfa.Prompt
 	verdict chan verdict // capacity 1; sent to when the prompt leaves live by a decision

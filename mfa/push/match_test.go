@@ -102,8 +102,8 @@ func TestNoCodeWithoutApproval(t *testing.T) {
 	})
 }
 
-// TestSurface: where a number or a code is due, an approval counts from the app
-// alone, and a refused one leaves the prompt as it was.
+// TestSurface: where a number or a code is due, an approval counts only from
+// the app, and a refused one leaves the prompt as it was.
 func TestSurface(t *testing.T) {
 	number, code := prompt("p1", "anna", "42"), withCode("p1")
 	plain := prompt("p1", "anna", "")

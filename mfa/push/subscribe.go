@@ -79,7 +79,7 @@ func (s *Subscription) Take() []Update {
 			updates = append(updates, Update{Withdrawn: &device.Withdrawn{ID: u.gone, Reason: u.reason}})
 			continue
 		}
-		if s.a.live[u.prompt.ID] == u.prompt { // else its withdrawal follows, and it is not worth a prompt
+		if s.a.live[u.prompt.ID] == u.prompt { // otherwise its withdrawal follows, and it is not worth a prompt
 			v := device.ViewOf(&u.prompt.Prompt, s.version)
 			updates = append(updates, Update{Prompt: &v})
 		}

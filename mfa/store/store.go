@@ -44,7 +44,7 @@ var (
 // Options say which store is opened and how.
 type Options struct {
 	// Dir is data_dir. It is made (0700) where it is missing. Root must have
-	// become its owner, see Owner; else it is ErrOwner.
+	// become its owner, see Owner; otherwise it is ErrOwner.
 	Dir string
 	// Server takes the lock of data_dir and loads what logins need into memory.
 	// Without it the store is a command's, beside a server or not.

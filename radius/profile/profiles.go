@@ -129,7 +129,7 @@ var profiles = []*Profile{
 		NASTimeout:        30 * time.Second,
 		Enough:            5 * time.Second, // then it is asked to press OK, and is free
 		Waits:             "radius_timeout 10 s, radius_retries 3, which is the number of tries",
-		Raise:             "radiusclient.conf: radius_timeout 60, radius_retries 1; ocserv.conf: auth-timeout = 240; nas_timeout: 5s, so that a push stops nobody else",
+		Raise:             "radiusclient.conf: radius_timeout 60, radius_retries 1; ocserv.conf: auth-timeout = 240; nas_timeout: 5s, so that a push stops no other login",
 		Signing:           "radcli 1.2.11, as in Debian 12, cannot sign; later versions do",
 		Quirks: []string{
 			"While it waits for an answer nobody else signs in: with nas_timeout: 5s it is asked to show \"approve, then press OK\" at once, and is free.",

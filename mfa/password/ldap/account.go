@@ -53,8 +53,8 @@ func adCode(text string) (uint64, bool) {
 
 var errBindRefused = fmt.Errorf("the directory does not take the password: %w", mfa.ErrRejected)
 
-// refusedBind is what an answer to the bind of a user other than yes means. What
-// is not known to mean a wrong password counts as no answer.
+// refusedBind is what an answer to the bind of a user other than yes means. An answer
+// that is not known to mean a wrong password counts as no answer.
 func refusedBind(r *conn.ResultError) error {
 	if why, ok := policyErrors[r.Policy]; ok {
 		return &mfa.AccountError{Reason: why.reason, Proven: why.proven, Err: r}

@@ -169,7 +169,7 @@ func groupsIn(entries []conn.Entry) []group {
 	return groups
 }
 
-// groupName is the cn of a group: the one in its DN, else its first.
+// groupName is the cn of a group: the one in its DN, or its first.
 func groupName(e *conn.Entry) string {
 	if attribute, value := conn.FirstRDN(e.DN); attribute == "cn" {
 		return value

@@ -47,7 +47,7 @@ const (
 	Everybody = "everybody"
 )
 
-// policy makes passwords of the tests possible. No account is locked, but
+// policy makes passwords of the tests possible. No account is locked, except
 // for those of lockout.
 const policy = `dn: @BASE@
 changetype: modify
