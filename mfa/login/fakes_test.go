@@ -54,12 +54,24 @@ func newRig(t *testing.T) *rig {
 		Fatigue:     Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
 		PromptLimit: Rule{Max: 30, Window: 10 * time.Minute},
 	}
-	ctx, stop := context.WithCancel(t.Context())
+	r.run()
+	t.Cleanup(r.finish)
+	return r
+}
+
+func (r *rig) run() {
+	ctx, stop := context.WithCancel(r.t.Context())
 	r.stop = stop
 	go r.Pending.Run(ctx)
 	go r.Refusals.Run(ctx)
-	t.Cleanup(r.finish)
-	return r
+}
+
+// rest lets days pass in which no login waits. What runs once a second would have
+// nothing to do and take seconds of processor time, and stands still.
+func (r *rig) rest(d time.Duration) {
+	r.stop()
+	time.Sleep(d)
+	r.run()
 }
 
 func (r *rig) newClient(name, group string) *mfa.Client {
