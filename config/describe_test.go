@@ -101,7 +101,7 @@ func TestSchema(t *testing.T) {
 	}
 	for _, file := range glob(t, "ok/*.yaml") {
 		if err := satisfies(schema, readJSON(t, file), "$"); err != nil {
-			t.Errorf("%s: %v", file, err)
+			t.Errorf("%s: got error %v; want none", file, err)
 		}
 	}
 	for _, name := range []string{"unknown", "kinds", "ranges", "later", "tenmistakes", "nobody", "primaries", "secrets"} {
@@ -114,7 +114,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := satisfies(schema, readJSON(t, described), "$"); err != nil {
-		t.Errorf("described: %v", err)
+		t.Errorf("described: got error %v; want none", err)
 	}
 }
 

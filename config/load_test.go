@@ -500,7 +500,7 @@ func TestWayAroundNumber(t *testing.T) {
 		keys := "    " + strings.ReplaceAll(tt.keys, "\n", "\n    ") + "\n"
 		c, err := loadText(t, minimal+keys, testKnown())
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: got error %v; want none", name, err)
 		}
 		warned := slices.ContainsFunc(c.Warnings, func(p Problem) bool { return strings.Contains(p.Rule, "MS-CHAPv2") })
 		if warned != tt.warn {

@@ -171,7 +171,7 @@ func FuzzReadCSV(f *testing.F) {
 		serials := map[string]bool{}
 		for _, r := range rows {
 			if err := r.Token.Validate(); err != nil {
-				t.Errorf("line %d: %v", r.Line, err)
+				t.Errorf("line %d: got error %v; want none", r.Line, err)
 			}
 			if serials[strings.ToLower(r.Token.Serial)] {
 				t.Errorf("line %d: serial number %s twice", r.Line, r.Token.Serial)

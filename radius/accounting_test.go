@@ -162,7 +162,7 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 			t.Error("acknowledged what was not recorded")
 		}
 		if got := a.stats().Discarded["accounting_not_recorded"]; got != 1 {
-			t.Errorf("%d counted", got)
+			t.Errorf("got %d counted; want 1", got)
 		}
 	})
 }

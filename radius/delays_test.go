@@ -73,10 +73,10 @@ func TestDelaysLeaveRoom(t *testing.T) {
 				r.arriveFrom(wifi, r.ask(2, 2, func(q *wire.Query) { q.User = "mono" })) // a wrong password of its own
 				synctest.Wait()
 				if got := r.answer(0, 1, 1).Code; got != wire.AccessAccept {
-					t.Errorf("the other client's login: %v", got)
+					t.Errorf("the other client's login: got %v; want %v", got, wire.AccessAccept)
 				}
 				if got := r.answer(1, 1, 1).Code; got != wire.AccessAccept {
-					t.Errorf("a login of the same client: %v", got)
+					t.Errorf("a login of the same client: got %v; want %v", got, wire.AccessAccept)
 				}
 				time.Sleep(1300 * time.Millisecond)
 				synctest.Wait()
@@ -102,7 +102,7 @@ func TestDelaysAreNeverCut(t *testing.T) {
 		time.Sleep(999 * time.Millisecond)
 		synctest.Wait()
 		if n := len(r.socket.packets()); n != 0 {
-			t.Errorf("%d rejections left before reject_delay", n)
+			t.Errorf("got %d rejections left before reject_delay; want 0", n)
 		}
 	})
 }

@@ -172,7 +172,7 @@ func (r *rig) answer(i int, id, n byte) wire.Answer {
 	}
 	a, err := wire.ParseAnswer(p, id, authOf(n), r.secret)
 	if err != nil {
-		r.t.Fatalf("answer %d: %v", i, err)
+		r.t.Fatalf("answer %d: got error %v; want none", i, err)
 	}
 	return a
 }

@@ -48,7 +48,7 @@ func TestMixed(t *testing.T) {
 				}
 			}
 			if st := r.stats(); st.Signed != 0 {
-				t.Errorf("%d signed requests counted", st.Signed)
+				t.Errorf("got %d signed requests counted; want 0", st.Signed)
 			}
 		},
 		"a test from the host of the VPN": func(t *testing.T, r *rig) {
@@ -140,7 +140,7 @@ func TestUnsignedMSCHAP(t *testing.T) {
 			synctest.Wait()
 			calls := r.auth.seen()
 			if len(calls) != 1 {
-				t.Fatalf("%d logins", len(calls))
+				t.Fatalf("got %d logins; want 1", len(calls))
 			}
 			if _, got := calls[0].Cred.(mfa.MSCHAPv2); got != tt.want {
 				t.Errorf("%v, signed %v: the primary is asked about %#v", tt.require, tt.signed, calls[0].Cred)

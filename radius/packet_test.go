@@ -40,7 +40,7 @@ func readFixture(t testing.TB, file string) fixture {
 		default:
 			b, err := hex.DecodeString(line)
 			if err != nil {
-				t.Fatalf("%s: %v", file, err)
+				t.Fatalf("%s: got error %v; want none", file, err)
 			}
 			f.datagram = append(f.datagram, b...)
 		}

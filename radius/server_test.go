@@ -24,7 +24,7 @@ func TestRetransmission(t *testing.T) {
 			t.Fatalf("one login was handed over %d times", n)
 		}
 		if n := len(r.socket.packets()); n != 0 {
-			t.Fatalf("%d answers before the decision", n)
+			t.Fatalf("got %d answers before the decision; want 0", n)
 		}
 		r.auth.seen()[0].reply(mfa.Decision{Outcome: mfa.Accept})
 		time.Sleep(keepAnswer - time.Second)

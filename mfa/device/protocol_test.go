@@ -207,7 +207,7 @@ func TestInvitationLink(t *testing.T) {
 			t.Errorf("%s: got %q %q %v", link, gotBase, gotToken, err)
 		}
 		if link2 := InvitationLink(base+"/", token); link2 != link {
-			t.Errorf("with a slash: %s", link2)
+			t.Errorf("with a slash: got %s; want %s", link2, link)
 		}
 		if inv.Hash != sha256.Sum256([]byte(token)) || len(token) < 26 {
 			t.Errorf("token %q", token)

@@ -56,7 +56,7 @@ func TestDocumentedVectors(t *testing.T) {
 		}
 		der, _ := Decode(pub)
 		if err := verify(der, input, sig); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v; want none", name, err)
 		}
 		want[name+" input"] = hex.EncodeToString(input)
 		want[name+" signature"] = Encode(sig)

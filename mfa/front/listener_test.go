@@ -78,7 +78,7 @@ func TestDoor(t *testing.T) {
 		}
 		for i, want := range []bool{true, true, false, false, false, false} {
 			if got := closed(six[i]); got != want {
-				t.Errorf("connection %d of a /48: closed %v", i, got)
+				t.Errorf("connection %d of a /48: closed: got %v; want %v", i, got, want)
 			}
 		}
 		if closed(two) {

@@ -115,7 +115,7 @@ func TestExpiredKeyPair(t *testing.T) {
 	old, oldKey := webtest.Certificate(t, 2, time.Now().Add(-time.Hour))
 	r := newPairRig(t, old, oldKey)
 	if n := r.logs.FilterMessageSnippet("has expired").Len(); n != 1 {
-		t.Errorf("%d lines", n)
+		t.Errorf("got %d lines; want 1", n)
 	}
 	r.logs.TakeAll()
 	r.serves(0, 2)

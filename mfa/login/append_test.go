@@ -284,7 +284,7 @@ func TestAppended(t *testing.T) {
 			time.Sleep(maxRejectDelay)
 			r.sendTyped("bob", "right123456").want(mfa.Reject, mfa.ReasonCodesLocked)
 			if r.codes.tries() != 10 {
-				t.Errorf("%d codes examined", r.codes.tries())
+				t.Errorf("got %d codes examined; want 10", r.codes.tries())
 			}
 		},
 		"blocked": func(t *testing.T, r *rig) {

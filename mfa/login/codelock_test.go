@@ -126,7 +126,7 @@ func TestRightCodeEndsTheRow(t *testing.T) {
 				t.Errorf("event: %+v", ev.WrongCodes)
 			}
 			if n := r.Limits.codes.of(mfa.NameOf("bob").Key()).Row; n != 1 {
-				t.Errorf("%d in a row", n)
+				t.Errorf("got %d in a row; want 1", n)
 			}
 		},
 	})

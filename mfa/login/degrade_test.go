@@ -201,7 +201,7 @@ func TestDegrade(t *testing.T) {
 			a.wantWaits()
 			pass(9700 * time.Millisecond)
 			if d := a.want(mfa.Challenge, mfa.ReasonNumberMatch); d.Message != shown {
-				t.Errorf("%q, then %q", shown, d.Message)
+				t.Errorf("%q, then: got %q; want %q", shown, d.Message, shown)
 			}
 			g.decides(nil)
 			r.ok(a, "", 10*time.Second).want(mfa.Accept, "")
@@ -257,7 +257,7 @@ func TestDegradeToReject(t *testing.T) {
 			r.prompted(1).decides(nil)
 			second.want(mfa.Accept, mfa.ReasonApproveDeny)
 			if n := len(r.journal.all()); n != 1 {
-				t.Errorf("%d events", n)
+				t.Errorf("got %d events; want 1", n)
 			}
 		},
 		"all requests give up": func(t *testing.T, r *rig) {
@@ -364,7 +364,7 @@ func TestSameAnswerTwiceInTime(t *testing.T) {
 		first.want(mfa.Accept, "")
 		again.want(mfa.Accept, "")
 		if r.panics != 0 {
-			t.Errorf("%d panics", r.panics)
+			t.Errorf("got %d panics; want 0", r.panics)
 		}
 	})
 }

@@ -16,7 +16,7 @@ func (r *rig) fromDevice(t *testing.T) (*shownPrompt, *answer) {
 	r.hidesMessage(r.client)
 	a := r.send(r.request("alice"))
 	if d := a.want(mfa.Challenge, mfa.ReasonCodeMatch); d.Message != messageDeviceCode {
-		t.Fatalf("message %q", d.Message)
+		t.Fatalf("message: got %q; want %q", d.Message, messageDeviceCode)
 	}
 	g := r.prompted(len(r.phone.all()))
 	if !regexp.MustCompile(`^[0-9]{6}$`).MatchString(string(g.Code)) || g.Number != "" || !g.CodeExpires.Equal(g.Started.Add(3*time.Minute)) {
@@ -94,7 +94,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g, a := r.fromDevice(t)
 			a = r.typed(a, g) // a guess that would be right
 			if d := a.want(mfa.Challenge, ""); d.Message != messageDeviceBad {
-				t.Errorf("message %q", d.Message)
+				t.Errorf("message: got %q; want %q", d.Message, messageDeviceBad)
 			}
 			g.decides(nil)
 			r.typed(a, g).want(mfa.Accept, mfa.ReasonCodeMatch)
@@ -107,7 +107,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g.decides(mfa.ErrRejected)
 			r.typed(a, g).want(mfa.Reject, mfa.ReasonStateUnknown)
 			if n := r.journal.count(mfa.ReasonPushDenied); n != 1 {
-				t.Errorf("%d events of the denial", n)
+				t.Errorf("got %d events of the denial; want 1", n)
 			}
 		},
 		"the code twice": func(t *testing.T, r *rig) {
@@ -151,7 +151,7 @@ func TestCodeFromDevice(t *testing.T) {
 			r.sendAnswer(a, "OK").want(mfa.Reject, mfa.ReasonWrongCode) // approved: now it is a code that is due
 			r.typed(a, g).want(mfa.Reject, mfa.ReasonStateUnknown)
 			if n := r.Limits.codes.counted(mfa.NameOf("alice").Key()); n != 3 {
-				t.Errorf("%d wrong codes are counted", n)
+				t.Errorf("got %d wrong codes are counted; want 3", n)
 			}
 		},
 		"one of the user's own codes": func(t *testing.T, r *rig) {
@@ -418,7 +418,7 @@ func TestCodeFromDeviceJoin(t *testing.T) {
 			q.Client = c
 			b := r.send(q)
 			if d := b.want(mfa.Challenge, ""); d.Message != messageDeviceCode {
-				t.Errorf("message %q", d.Message)
+				t.Errorf("message: got %q; want %q", d.Message, messageDeviceCode)
 			}
 			g.decides(nil)
 			r.typed(b, g).want(mfa.Accept, mfa.ReasonCodeMatch)

@@ -57,7 +57,7 @@ func TestNewestDialogGoesOn(t *testing.T) {
 			r.users.set("bob", func(u *mfa.User) { u.Default = mfa.MethodOTP })
 			r.dialogs(maxDialogs + 1)
 			if n := r.journal.count(mfa.ReasonSuperseded); n != 1 {
-				t.Errorf("%d gave way", n)
+				t.Errorf("got %d gave way; want 1", n)
 			}
 			r.prompted(1).decides(nil)
 			prompting.want(mfa.Accept, mfa.ReasonApproveDeny)
@@ -68,7 +68,7 @@ func TestNewestDialogGoesOn(t *testing.T) {
 			r.send(r.request("bob")).wantWaits()
 			r.prompted(1)
 			if n := r.journal.count(mfa.ReasonSuperseded); n != 0 {
-				t.Errorf("%d gave way", n)
+				t.Errorf("got %d gave way; want 0", n)
 			}
 		},
 		"what is being examined goes on": func(t *testing.T, r *rig) {
@@ -88,7 +88,7 @@ func TestNewestDialogGoesOn(t *testing.T) {
 				}
 			}
 			if accepts != 1 {
-				t.Errorf("%d of one code were accepted", accepts)
+				t.Errorf("got %d of one code were accepted; want 1", accepts)
 			}
 		},
 		"an appended code needs no place": func(t *testing.T, r *rig) {
@@ -96,7 +96,7 @@ func TestNewestDialogGoesOn(t *testing.T) {
 			r.dialogs(maxDialogs)
 			r.sendTyped("bob", "right,123456").want(mfa.Accept, "")
 			if n := r.journal.count(mfa.ReasonSuperseded); n != 0 {
-				t.Errorf("%d gave way", n)
+				t.Errorf("got %d gave way; want 0", n)
 			}
 		},
 		"a wrong appended code becomes a dialog": func(t *testing.T, r *rig) {
@@ -181,7 +181,7 @@ func TestQuestionsCountByOrigin(t *testing.T) {
 				ask(r, "")
 			}
 			if n := r.Pending.Len(); n != 50 {
-				t.Errorf("%d are open", n)
+				t.Errorf("got %d are open; want 50", n)
 			}
 		},
 		"signed ones do not give way to forged ones": func(t *testing.T, r *rig) {
@@ -259,7 +259,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			dead := r.send(unsigned(r))
 			again := r.send(unsigned(r))
 			if d := again.want(mfa.Challenge, mfa.ReasonPromptPending); d.Message != messageAnother {
-				t.Errorf("message %q", d.Message)
+				t.Errorf("message: got %q; want %q", d.Message, messageAnother)
 			}
 			id := again.want(mfa.Challenge, "").LoginID
 			early := ok(r, again) // before it was answered
@@ -269,7 +269,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			last := ok(r, early)
 			last.wantWaits()
 			if g := r.prompted(2); g.ID != id {
-				t.Errorf("login %s goes on as %s", id, g.ID)
+				t.Errorf("login %s goes on as: got %s; want %s", id, g.ID, id)
 			} else {
 				g.decides(nil)
 			}
@@ -282,7 +282,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			ok(r, again) // by itself it is not accepted
 			r.prompted(2).decides(mfa.ErrRejected)
 			if n := r.journal.count(mfa.ReasonApproveDeny); n != 1 {
-				t.Errorf("%d were accepted", n)
+				t.Errorf("got %d were accepted; want 1", n)
 			}
 		},
 		"blocked meanwhile": func(_ *testing.T, r *rig) {
@@ -310,7 +310,7 @@ func TestHangUpAndRetry(t *testing.T) {
 			r.send(unsigned(r))
 			time.Sleep(4 * time.Minute)
 			if n := r.journal.count(mfa.ReasonChallengeExpired); n != 1 {
-				t.Errorf("%d expired", n)
+				t.Errorf("got %d expired; want 1", n)
 			}
 		},
 	})

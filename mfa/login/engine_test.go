@@ -72,7 +72,7 @@ func TestPasscode(t *testing.T) {
 			a := r.sendAnswer(r.send(r.request("bob")), "000000")
 			r.sendAnswer(a, "123456").want(mfa.Accept, "")
 			if ev := r.journal.last(t); ev.Tries != 1 {
-				t.Errorf("tries: %d", ev.Tries)
+				t.Errorf("tries: got %d; want 1", ev.Tries)
 			}
 		},
 		"used": func(t *testing.T, r *rig) {
@@ -128,7 +128,7 @@ func TestPasscode(t *testing.T) {
 		"by MS-CHAPv2": func(t *testing.T, r *rig) {
 			r.send(r.mschap("bob", 1)).want(mfa.Reject, mfa.ReasonOTPUnsupported)
 			if ev := r.journal.last(t); ev.Text != "Challenge requested in Authentication Ext for User bob" {
-				t.Errorf("event text: %q", ev.Text)
+				t.Errorf("event text: got %q; want \"Challenge requested in Authentication Ext for User bob\"", ev.Text)
 			}
 		},
 		"not by PAP": func(t *testing.T, r *rig) {
@@ -296,7 +296,7 @@ func TestLockout(t *testing.T) {
 			r.sendAnswer(a, "123456").want(mfa.Reject, "")
 			r.send(r.request("bob")).want(mfa.Reject, mfa.ReasonCodesLocked)
 			if r.codes.tries() != 10 {
-				t.Errorf("%d codes were examined", r.codes.tries())
+				t.Errorf("got %d codes were examined; want 10", r.codes.tries())
 			}
 			time.Sleep(15*time.Minute + time.Second)
 			r.sendAnswer(r.send(r.request("bob")), "123456").want(mfa.Accept, "")
@@ -309,7 +309,7 @@ func TestLockout(t *testing.T) {
 			guess(r, 9)
 			r.sendAnswer(r.send(r.request("bob")), "123456").want(mfa.Accept, "")
 			if n := len(r.Limits.codes.m[mfa.NameOf("bob").Key()].times); n != 9 {
-				t.Errorf("%d are counted", n)
+				t.Errorf("got %d are counted; want 9", n)
 			}
 		},
 		"an administrator forgives": func(t *testing.T, r *rig) {

@@ -119,7 +119,7 @@ func TestGateway(t *testing.T) {
 		"the user has only a passcode": func(t *testing.T, r *rig, c *mfa.Client) {
 			r.send(r.desktop(c, "bob")).want(mfa.Reject, mfa.ReasonOTPUnsupported)
 			if ev := r.journal.last(t); ev.Text != "Challenge requested in Authentication Ext for User bob" {
-				t.Errorf("event text %q", ev.Text)
+				t.Errorf("event text: got %q; want \"Challenge requested in Authentication Ext for User bob\"", ev.Text)
 			}
 		},
 		"the override is TRUE and the user has both": func(t *testing.T, r *rig, c *mfa.Client) {

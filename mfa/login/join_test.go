@@ -168,7 +168,7 @@ func TestJoinAmends(t *testing.T) {
 		}
 		g.decides(nil)
 		if ev := r.journal.last(t); len(ev.Requests) != maxShown {
-			t.Errorf("the event shows %d", len(ev.Requests))
+			t.Errorf("the event shows: got %d; want %d", len(ev.Requests), maxShown)
 		}
 	})
 }

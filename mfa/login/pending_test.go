@@ -292,7 +292,7 @@ func TestEntropy(t *testing.T) {
 		numbers[e.number()]++
 	}
 	if len(numbers) != 90 {
-		t.Errorf("%d different numbers", len(numbers))
+		t.Errorf("got %d different numbers; want 90", len(numbers))
 	}
 	for n, count := range numbers {
 		if len(n) != 2 || n < "10" || n > "99" || count < 120 || count > 340 { // 222 ± 8 standard deviations

@@ -203,7 +203,7 @@ func TestNumber(t *testing.T) {
 			synctest.Wait()
 			code.want(mfa.Accept, "")
 			if n := len(r.journal.all()); n != 1 {
-				t.Errorf("%d events", n)
+				t.Errorf("got %d events; want 1", n)
 			}
 		},
 		"denied while a right code is examined": func(t *testing.T, r *rig) {
@@ -290,7 +290,7 @@ func TestPhoneRacesCode(t *testing.T) {
 				t.Fatalf("the code got %s %s", d.Outcome, d.Reason)
 			}
 			if n := r.journal.count(mfa.ReasonNumberMatch); n != 1 {
-				t.Fatalf("%d events of the login", n)
+				t.Fatalf("got %d events of the login; want 1", n)
 			}
 			method := r.journal.all()[0].Method
 			if d, said := ok.decision(); (d.Outcome == mfa.Accept) != (method == "number") {

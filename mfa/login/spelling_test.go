@@ -30,7 +30,7 @@ func TestSpellingsAreOneUser(t *testing.T) {
 			time.Sleep(maxRejectDelay)
 		}
 		if delay != maxRejectDelay {
-			t.Errorf("the longest delay is %s", delay)
+			t.Errorf("the longest delay is: got %s; want %s", delay, maxRejectDelay)
 		}
 	})
 	for _, name := range spellings {
@@ -64,7 +64,7 @@ func TestAccentsCountAlike(t *testing.T) {
 		q := r.request("anna")
 		q.Cred = mfa.Password("wrong")
 		if got := r.send(q).want(mfa.Reject, mfa.ReasonWrongPassword); got.Delay != time.Second {
-			t.Errorf("another user waits %s", got.Delay)
+			t.Errorf("another user waits: got %s; want %s", got.Delay, time.Second)
 		}
 	})
 }

@@ -181,7 +181,7 @@ func TestGuessesAtOnce(t *testing.T) {
 				a.want(mfa.Accept, "")
 			}
 			if len(r.Limits.tries.m) != 0 {
-				t.Errorf("%d keys are left", len(r.Limits.tries.m))
+				t.Errorf("got %d keys are left; want 0", len(r.Limits.tries.m))
 			}
 		})
 	})

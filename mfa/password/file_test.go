@@ -117,7 +117,7 @@ func TestMSCHAPv2Octets(t *testing.T) {
 		bare := strings.TrimPrefix(sent, `CORP\`)
 		c := passwordtest.Response(t, bare, testPassword)
 		if _, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c); !errors.Is(err, ErrWrongPassword) {
-			t.Errorf("%q: the name as it was not sent: %v", sent, err)
+			t.Errorf("%q: the name as it was not sent: got %v; want ErrWrongPassword", sent, err)
 		}
 		c.Octets = sent
 		id, err := f.Check(t.Context(), mfa.NameOf("Jürgen"), c)
@@ -183,7 +183,7 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 	took := func(user, password string) time.Duration {
 		start := time.Now()
 		if _, err := f.Check(t.Context(), mfa.NameOf(user), mfa.Password(password)); !errors.Is(err, mfa.ErrRejected) {
-			t.Fatalf("%s: %v", user, err)
+			t.Fatalf("%s: got %v; want mfa.ErrRejected", user, err)
 		}
 		return time.Since(start)
 	}
@@ -212,7 +212,7 @@ func TestEmptyFile(t *testing.T) {
 	for _, text := range []string{"users: []\n", "users:\n", "users: # none yet\n"} {
 		f := open(t, text)
 		if _, err := f.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("x")); !errors.Is(err, mfa.ErrRejected) {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v; want mfa.ErrRejected", text, err)
 		}
 	}
 }
@@ -238,15 +238,15 @@ func TestGate(t *testing.T) {
 			t.Errorf("full queue: %v", err)
 		}
 		if _, err := f.Check(t.Context(), mfa.NameOf("alice"), mfa.Password(testPassword)); err != nil {
-			t.Errorf("{NT} with a full queue: %v", err)
+			t.Errorf("{NT} with a full queue: got error %v; want none", err)
 		}
 		cancel()
 		if err := <-waiter; !errors.Is(err, context.Canceled) {
-			t.Errorf("ended while waiting: %v", err)
+			t.Errorf("ended while waiting: got %v; want context.Canceled", err)
 		}
 		f.gate.Leave()
 		if _, err := f.Check(t.Context(), mfa.NameOf("bob@example.org"), mfa.Password(testPassword)); err != nil {
-			t.Errorf("empty gate: %v", err)
+			t.Errorf("empty gate: got error %v; want none", err)
 		}
 		if g := f.gate; g.free != 1 || g.waiting != 0 || len(g.queues) != 0 {
 			t.Errorf("%d free, %d wait in %d queues", g.free, g.waiting, len(g.queues))

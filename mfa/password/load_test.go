@@ -148,7 +148,7 @@ func TestLayouts(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v; want none", name, err)
 			continue
 		}
 		if u := f.users[mfa.NameOf("u2099").Key()]; name != "flow" && (f.Len() != 2100 || u == nil || len(u.groups) != 2 || &u.groups[0] != &f.users[mfa.NameOf("u0").Key()].groups[0]) {

@@ -24,7 +24,7 @@ func TestOtherHashes(t *testing.T) {
 	for _, c := range otherHashes {
 		h, err := parseHash(c.hash)
 		if err != nil {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: got error %v; want none", c.name, err)
 			continue
 		}
 		if !h.match(c.password) {
@@ -60,7 +60,7 @@ func TestOwnHashes(t *testing.T) {
 		for _, password := range c.passwords {
 			s, err := c.make(password)
 			if err != nil {
-				t.Fatalf("%s: %v", c.name, err)
+				t.Fatalf("%s: got error %v; want none", c.name, err)
 			}
 			h, err := parseHash(s)
 			if err != nil || !h.match(password) || h.match("0"+password) {

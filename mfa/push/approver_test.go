@@ -200,14 +200,14 @@ func TestOldDeviceMayDeny(t *testing.T) {
 			t.Errorf("old device is told %q", refused)
 		}
 		if refused := r.Live(mfa.NameOf("anna"), 2).Prompts[0].Refused; refused != "" {
-			t.Errorf("new device is told %q", refused)
+			t.Errorf("new device is told: got %q; want no text", refused)
 		}
 		d := signed(t, r.keys["annaold"], "anna", device.Decision{Version: 1, Device: "annaold", Prompt: "p1", Action: device.ActionDeny})
 		if told, err := r.Decide(t.Context(), d); told.Outcome != device.OutcomeDenied || err != nil {
 			t.Errorf("got %+v, %v", told, err)
 		}
 		if err := <-done; !errors.Is(err, mfa.ErrRejected) {
-			t.Errorf("Push: %v", err)
+			t.Errorf("Push: got %v; want mfa.ErrRejected", err)
 		}
 	})
 }
@@ -232,7 +232,7 @@ func TestReplayAndSecondDevice(t *testing.T) {
 			t.Fatalf("got %+v, %v", told, err)
 		}
 		if err := <-done; err != nil {
-			t.Fatalf("Push: %v", err)
+			t.Fatalf("Push: got error %v; want none", err)
 		}
 		if _, err := r.Decide(t.Context(), first); !errors.Is(err, push.ErrDecided) {
 			t.Errorf("replay: got %v", err)
@@ -318,7 +318,7 @@ func TestDevicesRace(t *testing.T) {
 		wg.Wait()
 		got := <-done
 		if len(won) != 1 {
-			t.Fatalf("%d decisions won", len(won))
+			t.Fatalf("got %d decisions won; want 1", len(won))
 		}
 		winner := <-won
 		if got.approval.DeviceID != winner || (got.err == nil) != (winner == "anna1") {
@@ -363,7 +363,7 @@ func TestLimit(t *testing.T) {
 		}
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("the live one: %v", err)
+			t.Errorf("the live one: got %v; want context.Canceled", err)
 		}
 	})
 }
@@ -403,7 +403,7 @@ func TestSubscription(t *testing.T) {
 			t.Fatalf("push: %+v", u)
 		}
 		if got := u[0].Prompt.Requests[0].EndUser; got != "evil\ufffd[31m\ufffd" {
-			t.Errorf("end user is shown as %q", got)
+			t.Errorf("end user is shown as: got %q; want \"evil\ufffd[31m\ufffd\"", got)
 		}
 		if text, _ := json.Marshal(u); strings.Contains(string(text), "42") {
 			t.Errorf("the number reaches the device: %s", text)
@@ -496,7 +496,7 @@ func holdPrompts(t testing.TB, r *rig, n int, before uint64) uint64 {
 	for i := range n {
 		wg.Go(func() {
 			if _, err := r.Push(ctx, prompt(fmt.Sprint("p", i), fmt.Sprint("user", i), "")); !errors.Is(err, context.Canceled) {
-				t.Errorf("Push: %v", err)
+				t.Errorf("Push: got %v; want context.Canceled", err)
 			}
 		})
 	}

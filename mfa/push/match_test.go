@@ -51,7 +51,7 @@ func TestCode(t *testing.T) {
 			t.Errorf("the approval is not noted before the device has the code: %+v", noted)
 		}
 		if err := <-done; err != nil {
-			t.Fatalf("Push: %v", err)
+			t.Fatalf("Push: got error %v; want none", err)
 		}
 		updates = append(updates, sub.Take()...)
 		if text, _ := json.Marshal(updates); strings.Contains(string(text), shownCode) {
@@ -93,7 +93,7 @@ func TestNoCodeWithoutApproval(t *testing.T) {
 				t.Errorf("%s: got %+v, %v", action, told, err)
 			}
 			if err := <-done; !errors.Is(err, mfa.ErrRejected) {
-				t.Errorf("%s: Push: %v", action, err)
+				t.Errorf("%s: Push: got %v; want mfa.ErrRejected", action, err)
 			}
 			if told, err := r.Decide(t.Context(), d); err == nil || told.Code != "" {
 				t.Errorf("%s again: got %+v", action, told)

@@ -87,7 +87,7 @@ func linkOf(t *testing.T, address string) map[string]any {
 		err = json.Unmarshal(data[32:], &m)
 	}
 	if err != nil {
-		t.Errorf("%s: %v", address, err)
+		t.Errorf("%s: got error %v; want none", address, err)
 	}
 	return m
 }

@@ -122,7 +122,7 @@ func TestReportOnce(t *testing.T) {
 	}
 	senders.Wait()
 	if news != 1 {
-		t.Errorf("%d times new", news)
+		t.Errorf("got %d times new; want 1", news)
 	}
 	must(t, s.Close())
 	s = openServer(t, dir)
@@ -130,7 +130,7 @@ func TestReportOnce(t *testing.T) {
 		t.Errorf("after a restart: again %v, %v", again, err)
 	}
 	if n := count(t, s, `SELECT count(*) FROM accounting`); n != 1 {
-		t.Errorf("%d rows", n)
+		t.Errorf("got %d rows; want 1", n)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestReportFails(t *testing.T) {
 	}
 	must(t, s.Record(t.Context(), loginEvent(1)))
 	if _, err := openCommand(t, s.opt.Dir).RecordSession(t.Context(), reportEvent(2, "anna", "stop"), markNumber(2)); !errors.Is(err, ErrNotServer) {
-		t.Errorf("a command: %v", err)
+		t.Errorf("a command: got %v; want ErrNotServer", err)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestMarksAreBounded(t *testing.T) {
 		again bool
 	}{{keepMarks - 1, true}, {keepMarks, true}, {2 * keepMarks, false}} {
 		if _, again, _ := m.begin(mark{1}, now.Add(tt.after), add); again != tt.again {
-			t.Errorf("after %v: known %v", tt.after, again)
+			t.Errorf("after %v: known: got %v; want %v", tt.after, again, tt.again)
 		}
 	}
 }
@@ -217,7 +217,7 @@ func TestThin(t *testing.T) {
 	}
 	n, err := s.thin(t.Context(), at)
 	if must(t, err); n != 0 {
-		t.Errorf("%d rows looked at again", n)
+		t.Errorf("got %d rows looked at again; want 0", n)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestPruneReports(t *testing.T) {
 		t.Errorf("left %q", got)
 	}
 	if n := count(t, s, `SELECT count(*) FROM event_user`); n != 2 {
-		t.Errorf("%d rows in the index", n)
+		t.Errorf("got %d rows in the index; want 2", n)
 	}
 }
 
@@ -256,7 +256,7 @@ func TestClassKey(t *testing.T) {
 		key, err := s.ClassKey(t.Context())
 		must(t, err)
 		if len(key) != 32 {
-			t.Errorf("%d octets", len(key))
+			t.Errorf("got %d octets; want 32", len(key))
 		}
 		must(t, s.Close())
 		return string(key)

@@ -85,7 +85,7 @@ func TestBypassBesideServer(t *testing.T) {
 	must(t, command.EndBypass(t.Context(), staff.ID, admin("")))
 	wantBypasses(t, server, "ended by a command", "admins")
 	if err := command.EndBypass(t.Context(), staff.ID, admin("")); !errors.Is(err, ErrNotFound) {
-		t.Errorf("ended twice: %v", err)
+		t.Errorf("ended twice: got %v; want ErrNotFound", err)
 	}
 	want := `root bypass begun: group "staff" at client vpn; root bypass begun: group "admins" at every client; root bypass ended: group "staff" at client vpn`
 	if got := adminTexts(t, command); got != want {

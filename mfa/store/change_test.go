@@ -118,7 +118,7 @@ func TestCommandBesideServer(t *testing.T) {
 		}, func(mfa.User) bool { return true }},
 	} {
 		if err := step.do(); err != nil {
-			t.Fatalf("%s: %v", step.name, err)
+			t.Fatalf("%s: got error %v; want none", step.name, err)
 		}
 		u, err := server.User(ctx, mfa.NameOf("aNNa"))
 		must(t, err)

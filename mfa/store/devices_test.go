@@ -28,7 +28,7 @@ func TestInvitationEnrolsOne(t *testing.T) {
 	}
 	late := invite("late", time.Now().Add(-time.Millisecond))
 	if err := enroll(late, "late"); !errors.Is(err, device.ErrInvitation) {
-		t.Errorf("expired: %v", err)
+		t.Errorf("expired: got %v; want device.ErrInvitation", err)
 	}
 	once := invite("once", time.Now().Add(time.Hour))
 	var enrolled atomic.Int32
@@ -73,10 +73,10 @@ func TestDeviceNames(t *testing.T) {
 	by, err := s.Device(ctx, "d1")
 	must(t, err)
 	if err := s.RenameDevice(ctx, by, "d2", "PHONE"); !errors.Is(err, device.ErrNameTaken) {
-		t.Errorf("renamed to a taken name: %v", err)
+		t.Errorf("renamed to a taken name: got %v; want device.ErrNameTaken", err)
 	}
 	must(t, s.RenameDevice(ctx, by, "d1", "Phone"))
 	if err := s.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", "phone", time.Now()), admin("add")); !errors.Is(err, device.ErrNameTaken) {
-		t.Errorf("added with a taken name: %v", err)
+		t.Errorf("added with a taken name: got %v; want device.ErrNameTaken", err)
 	}
 }

@@ -34,7 +34,7 @@ func TestInvitationEnds(t *testing.T) {
 			ev.User, ev.Reason, ev.BlocksUser, ev.Group = mfa.NameOf("anna"), mfa.ReasonNotMe, true, "edge"
 			must(t, s.Record(t.Context(), ev))
 			if _, err := s.Invited(t.Context(), sha256.Sum256([]byte("anna"))); !errors.Is(err, device.ErrInvitation) {
-				t.Errorf("valid for a user who is blocked: %v", err)
+				t.Errorf("valid for a user who is blocked: got %v; want device.ErrInvitation", err)
 			}
 			must(t, s.SetBlocked(t.Context(), mfa.NameOf("anna"), false, admin("unblock")))
 		}},
@@ -65,13 +65,13 @@ func TestInvitationEnds(t *testing.T) {
 			}
 			tt.end(t, s)
 			if _, err := s.Invited(t.Context(), old); !errors.Is(err, device.ErrInvitation) {
-				t.Errorf("still valid: %v", err)
+				t.Errorf("still valid: got %v; want device.ErrInvitation", err)
 			}
 			if _, err := s.Enroll(t.Context(), old, named("new")); !errors.Is(err, device.ErrInvitation) {
-				t.Errorf("it enrols: %v", err)
+				t.Errorf("it enrols: got %v; want device.ErrInvitation", err)
 			}
 			if _, err := s.Enroll(t.Context(), other, named("bob's")); err != nil {
-				t.Errorf("another's invitation: %v", err)
+				t.Errorf("another's invitation: got error %v; want none", err)
 			}
 		})
 	}
@@ -100,12 +100,12 @@ func TestInvitationsList(t *testing.T) {
 		t.Errorf("of one user: got %q", got)
 	}
 	if err := s.Uninvite(t.Context(), mfa.NameOf("carol"), admin("uninvite")); !errors.Is(err, ErrNotFound) {
-		t.Errorf("nobody's invitation: %v", err)
+		t.Errorf("nobody's invitation: got %v; want ErrNotFound", err)
 	}
 	must(t, s.SetBlocked(t.Context(), mfa.NameOf("carol"), true, admin("block")))
 	err := s.Invite(t.Context(), device.Invitation{Hash: sha256.Sum256([]byte("c")), User: mfa.NameOf("carol"), Expires: until}, admin("invite"))
 	if !errors.Is(err, ErrBlocked) {
-		t.Errorf("an invitation for a user who is blocked: %v", err)
+		t.Errorf("an invitation for a user who is blocked: got %v; want ErrBlocked", err)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestPasskeys(t *testing.T) {
 		"a device that is not there": {device.Device{ID: "d9", User: mfa.NameOf("bob")}, device.Passkey{ID: []byte("id3"), Key: []byte("c")}, device.ErrNoDevice},
 	} {
 		if err := s.AddPasskey(t.Context(), c.device, c.key); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v; want c.want", name, err)
 		}
 	}
 	must(t, s.AddPasskey(t.Context(), other, device.Passkey{ID: []byte("id4"), Key: []byte("cose")}))
@@ -149,7 +149,7 @@ func TestOwnDevices(t *testing.T) {
 		"remove by a name":      s.RemoveOwnDevice(t.Context(), mine, lost.Name),
 	} {
 		if !errors.Is(err, device.ErrNoDevice) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v; want device.ErrNoDevice", name, err)
 		}
 	}
 	must(t, s.RenameDevice(t.Context(), mine, "d2", "the lost one"))
@@ -158,13 +158,13 @@ func TestOwnDevices(t *testing.T) {
 	}
 	must(t, s.RemoveOwnDevice(t.Context(), mine, "d2"))
 	if _, err := s.Device(t.Context(), "d2"); !errors.Is(err, device.ErrNoDevice) {
-		t.Errorf("still there: %v", err)
+		t.Errorf("still there: got %v; want device.ErrNoDevice", err)
 	}
 	if err := s.Registered(t.Context(), "d2"); !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("an approval by it still counts: %v", err)
+		t.Errorf("an approval by it still counts: got %v; want mfa.ErrRejected", err)
 	}
 	if err := s.RemoveOwnDevice(t.Context(), mine, "d2"); !errors.Is(err, device.ErrNoDevice) {
-		t.Errorf("twice: %v", err)
+		t.Errorf("twice: got %v; want device.ErrNoDevice", err)
 	}
 	events, err := s.Events(t.Context(), Query{User: mfa.NameOf("anna"), Limit: 1})
 	must(t, err)

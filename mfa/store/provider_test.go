@@ -41,7 +41,7 @@ func TestOtherProviders(t *testing.T) {
 			t.Errorf("%s: of another provider: got %+v", name, other)
 		}
 		if _, err := s.Device(ctx, d.ID); !errors.Is(err, device.ErrNoDevice) {
-			t.Errorf("%s: it speaks the device protocol: %v", name, err)
+			t.Errorf("%s: it speaks the device protocol: got %v; want device.ErrNoDevice", name, err)
 		}
 		must(t, s.Registered(ctx, d.ID))
 	}

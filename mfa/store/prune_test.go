@@ -172,7 +172,7 @@ func TestPruneShares(t *testing.T) {
 		t.Errorf("reports fill %d; want about %d", left, most/reportShare)
 	}
 	if n := logs.FilterMessageSnippet("before their time").Len(); n != 0 {
-		t.Errorf("%d warnings of events", n)
+		t.Errorf("got %d warnings of events; want 0", n)
 	}
 
 	// Many logins push out the oldest logins, which is said once, and no report.

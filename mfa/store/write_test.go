@@ -175,7 +175,7 @@ func TestClosed(t *testing.T) {
 		t.Errorf("Use: got %v; want ErrClosed", err)
 	}
 	if err := s.Close(); err != nil {
-		t.Errorf("closed twice: %v", err)
+		t.Errorf("closed twice: got error %v; want none", err)
 	}
 }
 
@@ -256,7 +256,7 @@ func TestCommitFails(t *testing.T) {
 			}
 			repair()
 			if err := use(s, tok.ID, failed+1); err != nil {
-				t.Errorf("after the repair: %v", err)
+				t.Errorf("after the repair: got error %v; want none", err)
 			}
 			if got := steps(t, s); got[fmt.Sprint(tok.ID, " ", failed)] != 0 {
 				t.Error("the failed step stands in the trail")

@@ -87,7 +87,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-done; !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("Push: %v", err)
+		t.Errorf("Push: got %v; want mfa.ErrRejected", err)
 	}
 	for _, s := range []*openStream{one, two, late} {
 		s.want("withdrawn", `{"id":"p1","reason":"decided"}`)
@@ -120,7 +120,7 @@ func TestStreamLimits(t *testing.T) {
 	first.want("sync", "")
 	second, third := r.stream(t, "anna1"), r.stream(t, "anna1")
 	if n, _ := first.next(); n != "" {
-		t.Errorf("the oldest stream goes on with %s", n)
+		t.Errorf("the oldest stream goes on with: got %s; want no text", n)
 	}
 	second.want("sync", "")
 	third.want("sync", "")
@@ -143,7 +143,7 @@ func TestStreamLimits(t *testing.T) {
 	}
 	r.Close()
 	if status, _, _ := r.do(t, request{target: "/api/v1/events", sign: "anna2"}); status != 503 {
-		t.Errorf("after Close: %d", status)
+		t.Errorf("after Close: got %d; want 503", status)
 	}
 }
 
@@ -231,7 +231,7 @@ func TestStreamOverTLS(t *testing.T) {
 			}
 		}()
 		if name := <-events; name != "sync" {
-			t.Fatalf("it begins with %q", name)
+			t.Fatalf("it begins with: got %q; want \"sync\"", name)
 		}
 		time.Sleep(time.Hour)
 		ctx, decided := context.WithCancel(t.Context())
@@ -295,14 +295,14 @@ func TestPhoneWatch(t *testing.T) {
 				t.Errorf("got %+v, %v", told, err)
 			}
 			if err := <-done; err != nil {
-				t.Errorf("Push: %v", err)
+				t.Errorf("Push: got error %v; want none", err)
 			}
 			if g := until(t, notices, isGone).Withdrawn; g.ID != "p1" {
 				t.Errorf("withdrawn: %+v", g)
 			}
 			cancel()
 			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("Watch: %v", err)
+				t.Errorf("Watch: got %v; want context.Canceled", err)
 			}
 		})
 	}

@@ -87,7 +87,7 @@ func TestCodeOfAnApproval(t *testing.T) {
 		t.Errorf("another device: %d %s", status, text)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Push: %v", err)
+		t.Errorf("Push: got error %v; want none", err)
 	}
 }
 

@@ -110,7 +110,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("a broken store: %d %+v", status, b)
 	}
 	if status, _, _ := r.do(t, request{target: "/api/v1/history?user=bob", sign: "anna1"}); status != 200 {
-		t.Errorf("status %d", status)
+		t.Errorf("status: got %d; want 200", status)
 	}
 	if status, b, _ := r.do(t, request{target: "/api/v1/history"}); status != 400 {
 		t.Errorf("unsigned: %d %q", status, b.Code)
@@ -164,12 +164,12 @@ func TestHistoryAtOnce(t *testing.T) {
 	close(h.wait)
 	for range maxHistories {
 		if status := <-done; status != 200 {
-			t.Errorf("status %d", status)
+			t.Errorf("status: got %d; want 200", status)
 		}
 	}
 	h.begun = nil
 	if status, _, _ := r.do(t, request{target: "/api/v1/history", sign: "bob1"}); status != 200 {
-		t.Errorf("afterwards: %d", status)
+		t.Errorf("afterwards: got %d; want 200", status)
 	}
 }
 
@@ -215,7 +215,7 @@ func TestDevices(t *testing.T) {
 		}
 	}
 	if d, _ := r.store.Device(t.Context(), "anna2"); d.Name != "The old phone" {
-		t.Errorf("it is named %q", d.Name)
+		t.Errorf("it is named: got %q; want \"The old phone\"", d.Name)
 	}
 	if _, err := r.store.Device(t.Context(), "bob1"); err != nil {
 		t.Error("another user's device is gone")
@@ -237,15 +237,15 @@ func TestRemoval(t *testing.T) {
 				t.Fatalf("%d %q", status, b.Code)
 			}
 			if name, _ := s.next(); name != "" {
-				t.Errorf("the stream goes on with %s", name)
+				t.Errorf("the stream goes on with: got %s; want no text", name)
 			}
 			d := device.Decision{Device: "anna1", Prompt: "p1", Action: device.ActionApprove}
 			if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna1"}); b.Code != "device_unknown" {
-				t.Errorf("its approval: %q", b.Code)
+				t.Errorf("its approval: got %q; want \"device_unknown\"", b.Code)
 			}
 			d.Device = "anna2"
 			if status, _, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna2"}); status != 200 {
-				t.Errorf("the other's approval: %d", status)
+				t.Errorf("the other's approval: got %d; want 200", status)
 			}
 		})
 	}

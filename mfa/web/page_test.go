@@ -116,7 +116,7 @@ func TestTexts(t *testing.T) {
 	_, body, _ := strings.Cut(string(index), "<main")
 	body = regexp.MustCompile(`(?s)<(noscript|pre)>.*?</(noscript|pre)>|<[^>]*>`).ReplaceAllString("<main"+body, "")
 	if left := strings.TrimSpace(body); left != "" {
-		t.Errorf("index.html has texts of its own: %q", left)
+		t.Errorf("index.html has texts of its own: got %q; want no text", left)
 	}
 }
 

@@ -107,43 +107,43 @@ func TestPasskeyOffers(t *testing.T) {
 	}
 	a := pushtest.NewAuthenticator(t, testRP, testOrigin)
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/passkey/options", body: "{}", sign: "anna1"}); b.Code != "no_passkeys" {
-		t.Errorf("without a relying party: %q", b.Code)
+		t.Errorf("without a relying party: got %q; want \"no_passkeys\"", b.Code)
 	}
 	r.passkeys(t)
 	r.Server.Passkeys.Registers = false
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/passkey/options", body: "{}", sign: "anna1"}); b.Code != "no_passkeys" {
-		t.Errorf("passkeys off: options: %q", b.Code)
+		t.Errorf("passkeys off: options: got %q; want \"no_passkeys\"", b.Code)
 	}
 	if code := register("anna1", a, device.Encode(make([]byte, 32))); code != "no_passkeys" {
-		t.Errorf("passkeys off: %q", code)
+		t.Errorf("passkeys off: got %q; want \"no_passkeys\"", code)
 	}
 	r.Server.Passkeys.Registers = true
 	if code := register("anna1", a, device.Encode(make([]byte, 32))); code != "bad_passkey" {
-		t.Errorf("nothing offered: %q", code)
+		t.Errorf("nothing offered: got %q; want \"bad_passkey\"", code)
 	}
 	challenge := r.offered(t, "anna1")
 	if code := register("anna2", a, challenge); code != "bad_passkey" {
-		t.Errorf("another device: %q", code)
+		t.Errorf("another device: got %q; want \"bad_passkey\"", code)
 	}
 	first := challenge
 	challenge = r.offered(t, "anna1")
 	if code := register("anna1", a, first); code != "bad_passkey" {
-		t.Errorf("the one before: %q", code)
+		t.Errorf("the one before: got %q; want \"bad_passkey\"", code)
 	}
 	if code := register("anna1", a, challenge); code != "bad_passkey" {
-		t.Errorf("after a wrong one: %q", code)
+		t.Errorf("after a wrong one: got %q; want \"bad_passkey\"", code)
 	}
 	if code := register("anna1", a, r.offered(t, "anna1")); code != "" {
-		t.Errorf("right: %q", code)
+		t.Errorf("right: got %q; want no text", code)
 	}
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/passkey/options", body: "{}", sign: "anna1"}); b.Code != "passkey_exists" {
-		t.Errorf("a second one: %q", b.Code)
+		t.Errorf("a second one: got %q; want \"passkey_exists\"", b.Code)
 	}
 	if code := register("anna2", a, r.offered(t, "anna2")); code != "passkey_exists" {
-		t.Errorf("the same one on another device: %q", code)
+		t.Errorf("the same one on another device: got %q; want \"passkey_exists\"", code)
 	}
 	if code := register("bob1", a, r.offered(t, "bob1")); code != "passkey_exists" {
-		t.Errorf("the same one of another user: %q", code)
+		t.Errorf("the same one of another user: got %q; want \"passkey_exists\"", code)
 	}
 }
 
@@ -167,10 +167,10 @@ func TestPasskeyOffersEnd(t *testing.T) {
 			}
 		}
 		if _, err := p.offer(device.Device{ID: "more", User: mfa.NameOf("x")}, time.Now()); err != errBusy {
-			t.Errorf("one more: %v", err)
+			t.Errorf("one more: got %v; want %v", err, errBusy)
 		}
 		if _, err := p.offer(device.Device{ID: "d0", User: mfa.NameOf("x")}, time.Now()); err != nil {
-			t.Errorf("one again: %v", err)
+			t.Errorf("one again: got error %v; want none", err)
 		}
 		time.Sleep(offerTime + time.Second)
 		body := pushtest.NewAuthenticator(t, testRP, testOrigin).Register(creation.Response.Challenge.String())
@@ -179,11 +179,11 @@ func TestPasskeyOffersEnd(t *testing.T) {
 		}
 		for _, id := range []string{"more", "and more"} { // the first finds the room of anna1
 			if _, err := p.offer(device.Device{ID: id, User: mfa.NameOf("x")}, time.Now()); err != nil {
-				t.Errorf("later: %v", err)
+				t.Errorf("later: got error %v; want none", err)
 			}
 		}
 		if p.offered.Len() != 2 {
-			t.Errorf("%d offers are kept", p.offered.Len())
+			t.Errorf("got %d offers are kept; want 2", p.offered.Len())
 		}
 	})
 }
@@ -261,7 +261,7 @@ func TestPasskeyDecisions(t *testing.T) {
 	wrong := approve
 	wrong.Number = "24"
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, wrong, nil), sign: "anna1"}); b.Code != "passkey_required" {
-		t.Errorf("wrong number without passkey: %q", b.Code)
+		t.Errorf("wrong number without passkey: got %q; want \"passkey_required\"", b.Code)
 	}
 	select {
 	case err := <-done:
@@ -274,10 +274,10 @@ func TestPasskeyDecisions(t *testing.T) {
 		t.Fatalf("the right one: %d %q", status, b.Code)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Push: %v", err)
+		t.Errorf("Push: got error %v; want none", err)
 	}
 	if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: body, sign: "anna1"}); b.Code != "already_decided" {
-		t.Errorf("again: %q", b.Code)
+		t.Errorf("again: got %q; want \"already_decided\"", b.Code)
 	}
 	r.prompt(t, "p2", "42")
 	again := approve
@@ -308,7 +308,7 @@ func TestPasskeyCount(t *testing.T) {
 		if c.code != "" {
 			deny := device.Decision{Device: "anna1", Prompt: id, Action: device.ActionDeny}
 			if status, _, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/" + id + "/decision", body: r.approval(t, deny, nil), sign: "anna1"}); status != 200 {
-				t.Errorf("deny: %d", status)
+				t.Errorf("deny: got %d; want 200", status)
 			}
 		}
 		<-done
@@ -348,7 +348,7 @@ func TestPasskeyPolicy(t *testing.T) {
 			}
 			d := device.Decision{Device: "anna1", Prompt: "p1", Action: device.ActionApprove}
 			if _, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna1"}); b.Code != c.code {
-				t.Errorf("approve: %q", b.Code)
+				t.Errorf("approve: got %q; want %q", b.Code, c.code)
 			}
 			if c.code == "" {
 				return

@@ -42,7 +42,7 @@ var testPlaces = map[string][2]string{
 func TestPlaces(t *testing.T) {
 	p, _ := openPlaces(t, filepath.Join(t.TempDir(), "city.mmdb"), webtest.GeoIP(testPlaces))
 	if kind := p.Kind(); kind != "Test-City of 2026-11-22" {
-		t.Errorf("it is %q", kind)
+		t.Errorf("it is: got %q; want \"Test-City of 2026-11-22\"", kind)
 	}
 	for address, want := range map[string]string{
 		"198.51.100.7": "Hamburg, Germany", "::ffff:198.51.100.7": "Hamburg, Germany",
@@ -115,7 +115,7 @@ func TestPlacesReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := p.Name(address); got != "Hamburg, Germany" {
-			t.Errorf("at once: %q", got)
+			t.Errorf("at once: got %q; want \"Hamburg, Germany\"", got)
 		}
 		look("Bremerhaven, Germany")
 		if err := os.WriteFile(file, write("Kiel"), 0o600); err != nil { // in place
@@ -128,7 +128,7 @@ func TestPlacesReplaced(t *testing.T) {
 		look("Kiel, Germany")
 		look("Kiel, Germany")
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 1 {
-			t.Errorf("%d warnings of one broken file", n)
+			t.Errorf("got %d warnings of one broken file; want 1", n)
 		}
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestPromptPlaces(t *testing.T) {
 	var list device.PromptList
 	r.get(t, "anna1", "/api/v1/prompts", &list)
 	if len(list.Prompts) != 6 {
-		t.Fatalf("%d prompts", len(list.Prompts))
+		t.Fatalf("got %d prompts; want 6", len(list.Prompts))
 	}
 	for _, v := range list.Prompts {
 		want := ""
@@ -176,7 +176,7 @@ func TestPromptPlaces(t *testing.T) {
 			want = "Hamburg, Germany"
 		}
 		if got := v.Requests[0].Place; got != want {
-			t.Errorf("%s: %q", v.ID, got)
+			t.Errorf("%s: got %q; want %q", v.ID, got, want)
 		}
 	}
 	s := r.stream(t, "anna1")

@@ -164,7 +164,7 @@ func TestRequestsRefused(t *testing.T) {
 	foreign, _ := device.SignRequest(r.keys["bob1"], 2, "nobody", now, "GET", "/api/v1/prompts", nil)
 	auth := func(h string) http.Header { return http.Header{"Authorization": {h}} }
 	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", header: auth(used)}); status != 200 {
-		t.Fatalf("a good request: %d", status)
+		t.Fatalf("a good request: got %d; want 200", status)
 	}
 	for _, c := range []struct {
 		name   string
@@ -206,7 +206,7 @@ func TestHeaders(t *testing.T) {
 		}
 		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
 			if got := h.Get(name); got != want {
-				t.Errorf("%s: %s is %q", target, name, got)
+				t.Errorf("%s: %s is: got %q; want %q", target, name, got, want)
 			}
 		}
 		// The page is kept and asked for by its tag, everything else never kept.
@@ -216,7 +216,7 @@ func TestHeaders(t *testing.T) {
 		}
 		if kept {
 			if status, _, _ := r.do(t, request{target: target, header: http.Header{"If-None-Match": {tag}}}); status != http.StatusNotModified {
-				t.Errorf("%s: the same again: status %d", target, status)
+				t.Errorf("%s: the same again: status: got %d; want %d", target, status, http.StatusNotModified)
 			}
 		}
 		if strings.HasPrefix(target, "/api") != (status/100 == 4) && target != "/nothing" {
@@ -286,10 +286,10 @@ func TestDecisions(t *testing.T) {
 	default:
 	}
 	if status, _, _ := r.do(t, request{method: "POST", target: target, body: good, sign: "anna1"}); status != 200 {
-		t.Errorf("the right one: %d", status)
+		t.Errorf("the right one: got %d; want 200", status)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Push: %v", err)
+		t.Errorf("Push: got error %v; want none", err)
 	}
 	if status, b, _ := r.do(t, request{method: "POST", target: target, body: good, sign: "anna1"}); status != 409 || b.Code != "already_decided" {
 		t.Errorf("again: %d %q", status, b.Code)
@@ -337,7 +337,7 @@ func TestOldDeviceAndNumber(t *testing.T) {
 		t.Errorf("approve: %v", err)
 	}
 	if d, _ := r.store.Device(t.Context(), "anna1"); d.Version != 1 {
-		t.Errorf("the store has version %d", d.Version)
+		t.Errorf("the store has version: got %d; want 1", d.Version)
 	}
 	if told, err := old.Decide(t.Context(), l.Prompts[0], device.ActionNotMe, ""); told.Outcome != device.OutcomeReported || err != nil {
 		t.Errorf("not me: %+v %v", told, err)
@@ -372,7 +372,7 @@ func TestEnroll(t *testing.T) {
 		}
 	}
 	if devices, _ := r.store.Devices(t.Context(), mfa.NameOf("carol")); len(devices) != 1 {
-		t.Errorf("%d devices", len(devices))
+		t.Errorf("got %d devices; want 1", len(devices))
 	}
 }
 
@@ -392,7 +392,7 @@ func TestGuessLimit(t *testing.T) {
 	}
 	for range guessBurst + 5 {
 		if got := enroll(r.store.Invite("carol", time.Now().Add(time.Hour))); got != "enrolled" {
-			t.Fatalf("a right one: %s", got)
+			t.Fatalf("a right one: got %s; want \"enrolled\"", got)
 		}
 	}
 	refused := 0
@@ -414,13 +414,13 @@ func TestGuessLimit(t *testing.T) {
 	r.guesses.all.SetBurst(0)
 	good := r.store.Invite("carol", time.Now().Add(time.Hour))
 	if got := r.invitation(t)(good); got != "carol" {
-		t.Errorf("a good one is looked at: %s", got)
+		t.Errorf("a good one is looked at: got %s; want \"carol\"", got)
 	}
 	if got := enroll(good); got != "enrolled" {
-		t.Errorf("a good one: %s", got)
+		t.Errorf("a good one: got %s; want \"enrolled\"", got)
 	}
 	if got := r.invitation(t)(good); got != "too_many_requests" {
-		t.Errorf("a used one: %s", got)
+		t.Errorf("a used one: got %s; want \"too_many_requests\"", got)
 	}
 }
 
@@ -491,10 +491,10 @@ func TestSignedBeforeTheStart(t *testing.T) {
 		}
 	}
 	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", at: started.Truncate(time.Second).Add(time.Second)}); status != 200 {
-		t.Errorf("signed after it: %d", status)
+		t.Errorf("signed after it: got %d; want 200", status)
 	}
 	if _, err := r.phone("anna2").Prompts(t.Context()); err != nil {
-		t.Errorf("a device in the second of the start: %v", err)
+		t.Errorf("a device in the second of the start: got error %v; want none", err)
 	}
 }
 
@@ -564,10 +564,10 @@ func TestUnsignedRate(t *testing.T) {
 		}
 	}
 	if status, _, _ := r.do(t, request{target: "/", header: from("198.51.100.8")}); status != 200 {
-		t.Errorf("another address: %d", status)
+		t.Errorf("another address: got %d; want 200", status)
 	}
 	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", header: from("198.51.100.7")}); status != 200 {
-		t.Errorf("a device at that address: %d", status)
+		t.Errorf("a device at that address: got %d; want 200", status)
 	}
 }
 
@@ -649,7 +649,7 @@ func TestPanicIsOneLogLine(t *testing.T) {
 	func() {
 		defer func() {
 			if v := recover(); v != http.ErrAbortHandler {
-				t.Errorf("panics with %v", v)
+				t.Errorf("panics with: got %v; want %v", v, http.ErrAbortHandler)
 			}
 		}()
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))

@@ -78,7 +78,7 @@ func (r *webPushRig) approve(t *testing.T, number string, done <-chan error) {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Push: %v", err)
+		t.Errorf("Push: got error %v; want none", err)
 	}
 }
 

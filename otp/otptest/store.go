@@ -110,7 +110,7 @@ func testForms(t *testing.T, s Store) {
 	}
 	for _, st := range steps {
 		if err := st.do(); err != nil {
-			t.Fatalf("%s: %v", st.name, err)
+			t.Fatalf("%s: got error %v; want none", st.name, err)
 		}
 		if got := s.Forms(mfa.NameOf("BOB")); got != st.want {
 			t.Errorf("%s: got %+v; want %+v", st.name, got, st.want)
@@ -216,7 +216,7 @@ func testPass(t *testing.T, s Store) {
 	}
 	for range 3 {
 		if err := use(t.Context(), s, old, 0, 0); err != nil {
-			t.Errorf("a pass for many logins: %v", err)
+			t.Errorf("a pass for many logins: got error %v; want none", err)
 		}
 	}
 	if got, _ := find(tokens(t, s, "frank"), old.ID); got.Next != 0 {
@@ -308,7 +308,7 @@ func testAgain(t *testing.T, s Store) {
 				t.Errorf("%s again, for %s: use of a used step: got %v; want ErrUsed", first.Kind, user, err)
 			}
 			if err := use(t.Context(), s, again, int64(101+i), 0); err != nil {
-				t.Errorf("%s again, for %s: use of the next step: %v", first.Kind, user, err)
+				t.Errorf("%s again, for %s: use of the next step: got error %v; want none", first.Kind, user, err)
 			}
 			last = again
 		}
@@ -359,7 +359,7 @@ func testRestart(t *testing.T, s Store, reopen func(t *testing.T, s Store) Store
 		}
 	}
 	if err := use(t.Context(), s, totp, 106, 2); err != nil {
-		t.Errorf("the next step after the restarts: %v", err)
+		t.Errorf("the next step after the restarts: got error %v; want none", err)
 	}
 }
 

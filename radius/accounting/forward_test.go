@@ -73,11 +73,11 @@ func TestForwardIsBounded(t *testing.T) {
 			t.Errorf("%d wait, %d are dropped", f.waiting.Load(), f.dropped.Load())
 		}
 		if n := logs.Len(); n != 1 {
-			t.Errorf("%d lines", n)
+			t.Errorf("got %d lines; want 1", n)
 		}
 		f.deliver(t.Context(), &copied{packet: p, received: time.Now()}) // there is no server at all
 		if f.dropped.Load() != 11 {
-			t.Errorf("%d are dropped after an hour", f.dropped.Load())
+			t.Errorf("got %d are dropped after an hour; want 11", f.dropped.Load())
 		}
 	})
 }

@@ -88,6 +88,6 @@ func TestSessionsAreBounded(t *testing.T) {
 		s.Note(3, "THIRD", now.AddDate(0, 0, day+1))
 	}
 	if got := s.Login(2, now.AddDate(0, 0, 4)); got != "" {
-		t.Errorf("kept for days: %q", got)
+		t.Errorf("kept for days: got %q; want no text", got)
 	}
 }

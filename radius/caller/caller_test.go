@@ -72,12 +72,12 @@ func TestExchangeWithoutAnswer(t *testing.T) {
 	}
 	caller.Addr = silent
 	if _, err := caller.Exchange(t.Context(), query("nemo")); !errors.Is(err, ErrNoAnswer) {
-		t.Errorf("silent: %v", err)
+		t.Errorf("silent: got %v; want ErrNoAnswer", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	caller.Total = time.Hour
 	if _, err := caller.Exchange(ctx, query("nemo")); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("cancelled: got %v; want context.Canceled", err)
 	}
 }

@@ -130,7 +130,7 @@ func TestListenOnAServedPort(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if n := len(other.Addrs()); n != 0 {
-		t.Errorf("%d addresses stay open", n)
+		t.Errorf("got %d addresses stay open; want 0", n)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestShutdownClosesSockets(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if err := (&UDP{Server: r.Server}).Open(t.Context(), []string{"127.0.0.1:0"}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("listen after shutdown: %v", err)
+		t.Errorf("listen after shutdown: got %v; want net.ErrClosed", err)
 	}
 }
 

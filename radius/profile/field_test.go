@@ -14,7 +14,7 @@ func field(t testing.TB, names ...string) []Field {
 	for _, name := range names {
 		f, err := ParseField(name)
 		if err != nil {
-			t.Fatalf("field %s: %v", name, err)
+			t.Fatalf("field %s: got error %v; want none", name, err)
 		}
 		fields = append(fields, f)
 	}

@@ -67,7 +67,7 @@ func TestUpstreamSeveralAddresses(t *testing.T) {
 		for i := range 3 {
 			began := time.Now()
 			if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
-				t.Errorf("%s: login %d: %v", name, i, err)
+				t.Errorf("%s: login %d: got error %v; want none", name, i, err)
 			}
 			if took := time.Since(began); i > 0 && took > s.timeout/2 {
 				t.Errorf("%s: login %d took %v: the address that answers is not kept", name, i, took)
@@ -77,7 +77,7 @@ func TestUpstreamSeveralAddresses(t *testing.T) {
 			t.Error("the first address was not asked")
 		}
 		if err := u.Connect(t.Context()); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v; want none", name, err)
 		}
 	}
 }

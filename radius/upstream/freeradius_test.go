@@ -103,7 +103,7 @@ func TestFreeRADIUSUpstream(t *testing.T) {
 		carrier := &Forwarded{avp(wire.TypeCallingStationID, "203.0.113.66")}
 		_, err := u.CheckForwarded(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse"), carrier)
 		if !errors.Is(err, mfa.ErrRejected) {
-			t.Errorf("the policy of the server has not seen it: %v", err)
+			t.Errorf("the policy of the server has not seen it: got %v; want mfa.ErrRejected", err)
 		}
 	})
 	t.Run("connect", func(t *testing.T) {
@@ -121,7 +121,7 @@ func checkMSCHAP(t *testing.T, u *Primary) {
 		t.Errorf("Tunnel-Password: got %q, %v", password, err)
 	}
 	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), passwordtest.Response(t, "alice", "wrong horse")); !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("wrong password: %v", err)
+		t.Errorf("wrong password: got %v; want mfa.ErrRejected", err)
 	}
 }
 

@@ -348,7 +348,7 @@ func TestUpstreamRefused(t *testing.T) {
 	defer conn.Close()
 	go gone.serve(conn)
 	if err := <-done; err != nil {
-		t.Errorf("a server that restarts: %v", err)
+		t.Errorf("a server that restarts: got error %v; want none", err)
 	}
 }
 
@@ -402,14 +402,14 @@ func TestUpstreamBound(t *testing.T) {
 		}
 	}
 	if _, n := used(); n != 0 {
-		t.Errorf("%d identifiers are not given back", n)
+		t.Errorf("got %d identifiers are not given back; want 0", n)
 	}
 	full := &server{Primary: u, address: h.addr, host: caller.Host{Addr: h.addr}, secret: s.secret, opening: make(chan struct{}, 1)}
 	for range linksPerServer {
 		full.links = append(full.links, &link{server: full, at: h.addr, used: idsPerLink})
 	}
 	if _, err := full.exchange(t.Context(), &wire.Query{Code: wire.AccessRequest, User: "x"}, time.Second, false); !errors.Is(err, errBusy) {
-		t.Errorf("all identifiers of all sockets in use: %v", err)
+		t.Errorf("all identifiers of all sockets in use: got %v; want errBusy", err)
 	}
 	if full.misses != 0 {
 		t.Error("a full server counts as one that does not answer")
@@ -438,11 +438,11 @@ func TestUpstreamClose(t *testing.T) {
 		got <- err
 	}()
 	if err := <-got; err != nil {
-		t.Errorf("a login that was waiting: %v", err)
+		t.Errorf("a login that was waiting: got error %v; want none", err)
 	}
 	until(t, "the socket to be closed", func() bool { return links() == 0 })
 	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil {
-		t.Errorf("a login that came later: %v", err)
+		t.Errorf("a login that came later: got error %v; want none", err)
 	}
 	until(t, "the second socket to be closed", func() bool { return links() == 0 })
 }
@@ -461,12 +461,12 @@ func TestUpstreamIsShared(t *testing.T) {
 		t.Errorf("got %v, want that too many wait", err)
 	}
 	if err := check("vpn"); err != nil {
-		t.Errorf("another client's login: %v", err)
+		t.Errorf("another client's login: got error %v; want none", err)
 	}
 	u.servers[0].shares.give("flooded")
 	for range 2 {
 		if err := check("flooded"); err != nil {
-			t.Errorf("with a place given back: %v", err)
+			t.Errorf("with a place given back: got error %v; want none", err)
 		}
 	}
 }

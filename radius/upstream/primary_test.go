@@ -284,10 +284,10 @@ func TestUpstreamChallenge(t *testing.T) {
 		t.Errorf("got %+v, %v", id, err)
 	}
 	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "wrong", nil); !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("wrong answer: %v", err)
+		t.Errorf("wrong answer: got %v; want mfa.ErrRejected", err)
 	}
 	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), second, "246\x00", nil); !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("answer with NUL: %v", err)
+		t.Errorf("answer with NUL: got %v; want mfa.ErrRejected", err)
 	}
 	if len(other.requests()) != 0 {
 		t.Error("an answer went to a server that has not asked")

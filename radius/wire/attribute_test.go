@@ -135,7 +135,7 @@ func FuzzParseAttribute(f *testing.F) {
 		w.Add(a)
 		p, err := w.SealAnswer()
 		if err != nil {
-			t.Fatalf("%q = %q is accepted and does not fit: %v", name, value, err)
+			t.Fatalf("%q = %q is accepted and does not fit: got error %v; want none", name, value, err)
 		}
 		got := Answer{Code: AccessAccept, Packet: p}.Attributes()
 		if len(got) != 2 || got[1].Vendor != a.Vendor || got[1].Type != a.Type {

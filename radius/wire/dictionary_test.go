@@ -190,7 +190,7 @@ func TestDictionaryProblems(t *testing.T) {
 		t.Errorf("a vendor of another file: %v", err)
 	}
 	if _, err := readFiles(oneFile("ATTRIBUTE Client-Port 5 integer\nATTRIBUTE Class 25 string\nVALUE Service-Type Framed-User 2\nVENDOR Acme 64999\nATTRIBUTE Acme-Role 1 string Acme\n")); err != nil {
-		t.Errorf("other names, as dictionary.compat has them: %v", err)
+		t.Errorf("other names, as dictionary.compat has them: got error %v; want none", err)
 	}
 	if _, err := readFiles(oneFile(strings.Repeat("nonsense\n", 1000))); strings.Count(err.Error(), "\n") != maxProblems || !strings.Contains(err.Error(), "and 900 more") {
 		t.Errorf("the problems are not bounded: %d", strings.Count(err.Error(), "\n"))
@@ -305,7 +305,7 @@ func TestSaltedOfAFile(t *testing.T) {
 		}
 		plain := cryptPassword(nil, value[2:], append(auth[:], value[:2]...), secret, false)
 		if got := string(plain[1 : 1+plain[0]]); got != "rosebud in the snow" {
-			t.Errorf("%s: decrypted to %q", name, got)
+			t.Errorf("%s: decrypted to: got %q; want \"rosebud in the snow\"", name, got)
 		}
 	}
 }
@@ -412,7 +412,7 @@ func TestBuiltIn(t *testing.T) {
 		t.Errorf("built in, and cannot be sent: %q", u)
 	}
 	if len(dictionary().vendors) != 10 {
-		t.Errorf("%d vendors", len(dictionary().vendors))
+		t.Errorf("got %d vendors; want 10", len(dictionary().vendors))
 	}
 }
 
@@ -460,7 +460,7 @@ func checkFits(t *testing.T, d *Dictionary, secret *Secret, a mfa.Attribute) {
 	w.Add(a)
 	p, err := w.SealAnswer()
 	if err != nil {
-		t.Fatalf("%+v does not fit: %v", a, err)
+		t.Fatalf("%+v does not fit: got error %v; want none", a, err)
 	}
 	got := Answer{Code: AccessAccept, Packet: p}.Attributes()
 	if len(got) != 2 || got[1].Vendor != a.Vendor || got[1].Type != a.Type {

@@ -53,7 +53,7 @@ func FuzzScan(f *testing.F) {
 		}
 		theirs, err := layeh.Parse(p, []byte(testSecret))
 		if err != nil {
-			t.Fatalf("kept a packet that layeh does not parse: %v", err)
+			t.Fatalf("kept a packet that layeh does not parse: got error %v; want none", err)
 		}
 		n := 0
 		for typ, v := range Attributes(p) {

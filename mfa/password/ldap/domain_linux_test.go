@@ -290,7 +290,7 @@ func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
 		}
 	}
 	if err := check(d.NetBIOS, passwordtest.Alice, d.Password); err != nil {
-		t.Errorf("short name of the domain: %v", err)
+		t.Errorf("short name of the domain: got error %v; want none", err)
 	}
 	for _, domain := range []string{"OTHER", "other.example.org"} {
 		if err := check(domain, passwordtest.Alice, d.Password); !errors.Is(err, mfa.ErrRejected) {
@@ -298,10 +298,10 @@ func testDomainNTLM(t *testing.T, d *passwordtest.Domain) {
 		}
 	}
 	if err := check(d.Realm, "nobody", d.Password); !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("nobody: got %v; want mfa.ErrRejected", err)
 	}
 	if err := w.Connect(t.Context()); err != nil {
-		t.Errorf("connect: %v", err)
+		t.Errorf("connect: got error %v; want none", err)
 	}
 	testDomainNTLMLock(t, d, w, check)
 }
@@ -312,15 +312,15 @@ func testDomainNTLMLock(t *testing.T, d *passwordtest.Domain, w *winbind.Checker
 	repeated := passwordtest.Response(t, passwordtest.Target, "wrong")
 	for range 3 * passwordtest.LockoutThreshold {
 		if _, err := w.Check(t.Context(), d.Realm, passwordtest.Target, passwordtest.Target, repeated); !errors.Is(err, mfa.ErrRejected) {
-			t.Errorf("repeated wrong response: %v", err)
+			t.Errorf("repeated wrong response: got %v; want mfa.ErrRejected", err)
 		}
 	}
 	if err := check(d.Realm, passwordtest.Target, d.Password); err != nil {
-		t.Errorf("a NAS that repeats itself has locked the account: %v", err)
+		t.Errorf("a NAS that repeats itself has locked the account: got error %v; want none", err)
 	}
 	for i := range passwordtest.LockoutThreshold {
 		if err := check(d.Realm, passwordtest.Locked, fmt.Sprint("wrong", i)); !errors.Is(err, mfa.ErrRejected) {
-			t.Errorf("wrong password: %v", err)
+			t.Errorf("wrong password: got %v; want mfa.ErrRejected", err)
 		}
 	}
 	refused(t, "locked", check(d.Realm, passwordtest.Locked, d.Password), mfa.ReasonAccountLocked, false)
@@ -342,7 +342,7 @@ func testDomainThreeProtocols(t *testing.T, d *passwordtest.Domain) {
 	}
 	for _, cred := range []mfa.Credential{mfa.Password(d.Password), passwordtest.Response(t, passwordtest.Target, d.Password)} {
 		if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Target), cred); err != nil {
-			t.Errorf("%T of the right password after %d wrong ones: %v", cred, passwordtest.LockoutThreshold-1, err)
+			t.Errorf("%T of the right password after %d wrong ones: got error %v; want none", cred, passwordtest.LockoutThreshold-1, err)
 		}
 	}
 }
@@ -388,10 +388,10 @@ func testDomainNTLMDown(t *testing.T, d *passwordtest.Domain) {
 	d.StartDC(t)
 	d.StartWinbind(t)
 	if err := check(); err != nil {
-		t.Errorf("all is there again: %v", err)
+		t.Errorf("all is there again: got error %v; want none", err)
 	}
 	if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Alice), mfa.Password(d.Password)); err != nil {
-		t.Errorf("all is there again, PAP: %v", err)
+		t.Errorf("all is there again, PAP: got error %v; want none", err)
 	}
 }
 

@@ -58,7 +58,7 @@ func TestLDAPFailover(t *testing.T) {
 	for round := range 2 {
 		for range 3 {
 			if got := uses(); got != "sales" {
-				t.Fatalf("round %d: served by %s", round, got)
+				t.Fatalf("round %d: served by: got %s; want \"sales\"", round, got)
 			}
 		}
 		if round == 0 {
@@ -74,7 +74,7 @@ func TestLDAPFailover(t *testing.T) {
 		})
 		for range 3 {
 			if got := uses(); got != "second" {
-				t.Fatalf("round %d: served by %s", round, got)
+				t.Fatalf("round %d: served by: got %s; want \"second\"", round, got)
 			}
 		}
 		if round == 0 {
@@ -141,7 +141,7 @@ func TestLDAPHurried(t *testing.T) {
 	}
 	noAnswer(t, "the first one", hurried())
 	if err := hurried(); err != nil {
-		t.Errorf("the next one: %v", err)
+		t.Errorf("the next one: got error %v; want none", err)
 	}
 }
 

@@ -181,7 +181,7 @@ func TestLDAPBroken(t *testing.T) {
 		l := open()
 		first.set(once(which, cut))
 		if _, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil {
-			t.Errorf("a %s whose connection breaks: %v", name, err)
+			t.Errorf("a %s whose connection breaks: got error %v; want none", name, err)
 		}
 	}
 

@@ -23,7 +23,7 @@ func TestWrongHashes(t *testing.T) {
 		}
 		learn("alice", "mistyped")
 		if err := w.refuses(mfa.NameOf("Alice"), mfa.NameOf(`example\ALICE`), passwordtest.Response(t, "ALICE", "mistyped"), time.Now()); !errors.Is(err, wrong) {
-			t.Errorf("the same wrong password by MS-CHAPv2: %v", err)
+			t.Errorf("the same wrong password by MS-CHAPv2: got %v; want wrong", err)
 		}
 		for user, password := range map[string]string{"alice": "right", "bob": "mistyped"} {
 			if refused(user, password) {

@@ -114,9 +114,9 @@ func TestHeldApart(t *testing.T) {
 func TestSpellingTriedAgain(t *testing.T) {
 	l := openLDAP(t, settings(startSlapd(t)))
 	if _, err := check(t, l, "ali\u200bce", passwordtest.SlapdPassword); !errors.Is(err, mfa.ErrRejected) {
-		t.Fatalf("slapd holds these apart: %v", err)
+		t.Fatalf("slapd holds these apart: got %v; want mfa.ErrRejected", err)
 	}
 	if _, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil {
-		t.Errorf("the right spelling is refused after another one: %v", err)
+		t.Errorf("the right spelling is refused after another one: got error %v; want none", err)
 	}
 }

@@ -91,7 +91,7 @@ func FuzzLDAPLogin(f *testing.F) {
 		n, err := s.parseLogin(name)
 		if err != nil {
 			if !errors.Is(err, mfa.ErrRejected) {
-				t.Errorf("%q: %v", name, err)
+				t.Errorf("%q: got %v; want mfa.ErrRejected", name, err)
 			}
 			return
 		}
@@ -103,7 +103,7 @@ func FuzzLDAPLogin(f *testing.F) {
 			filter := login.search(n)
 			plain := login.search(text.LoginName{Full: "x", Bare: "x", Domain: n.Domain, UPN: n.UPN})
 			if err := conn.CheckFilter(filter); err != nil {
-				t.Errorf("%q: %s: %v", name, filter, err)
+				t.Errorf("%q: %s: got error %v; want none", name, filter, err)
 			}
 			for _, special := range []string{"(", ")", "*"} {
 				if strings.Count(filter, special) != strings.Count(plain, special) {
@@ -406,7 +406,7 @@ func TestResponseName(t *testing.T) {
 	for _, sent := range []string{"J\xfcrgen", "CORP\\J\xfcrgen"} {
 		bare := strings.TrimPrefix(sent, `CORP\`)
 		if name := responseName(mfa.NameOf("Jürgen"), mfa.MSCHAPv2{Octets: sent}); name != bare {
-			t.Errorf("%q: winbind is asked with %q", sent, name)
+			t.Errorf("%q: winbind is asked with: got %q; want %q", sent, name, bare)
 		}
 	}
 }

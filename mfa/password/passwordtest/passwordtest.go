@@ -83,7 +83,7 @@ func right(t *testing.T, s Subject) {
 	for _, name := range append([]string{s.User}, s.Aliases...) {
 		id, err := s.Checker.Check(t.Context(), mfa.NameOf(name), mfa.Password(s.Password))
 		if err != nil {
-			t.Errorf("%q, right password: %v", name, err)
+			t.Errorf("%q, right password: got error %v; want none", name, err)
 			continue
 		}
 		if !reflect.DeepEqual(spelled(id), s.Want) {
@@ -139,7 +139,7 @@ func mschapv2(t *testing.T, s Subject) {
 	good := Response(t, s.User, s.Password)
 	id, err := check(s.User, good)
 	if err != nil {
-		t.Fatalf("right response: %v", err)
+		t.Fatalf("right response: got error %v; want none", err)
 	}
 	keys(t, s, good, id.MSCHAP)
 	id.MSCHAP = nil

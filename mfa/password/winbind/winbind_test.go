@@ -269,7 +269,7 @@ func TestNTLMRestart(t *testing.T) {
 	w.idle[0].cmd.Process.Kill()
 	<-w.idle[0].ended
 	if err := check(w); err != nil {
-		t.Errorf("after the idle helper died: %v", err)
+		t.Errorf("after the idle helper died: got error %v; want none", err)
 	}
 
 	w, asked := fakeNTLM(t, "once", 1)
@@ -280,7 +280,7 @@ func TestNTLMRestart(t *testing.T) {
 	}
 	w.retry = time.Time{}
 	if err := check(w); err != nil {
-		t.Errorf("after the wait: %v", err)
+		t.Errorf("after the wait: got error %v; want none", err)
 	}
 	if got := strings.Count(strings.Join(asked(), "\n"), "start"); got != 2 {
 		t.Errorf("%d helpers were started, want 2", got)
@@ -299,7 +299,7 @@ func TestNTLMBackoff(t *testing.T) {
 	w.failures = 1 << 20
 	w.failed(errors.New("x"), now)
 	if got := w.retry.Sub(now); got != maxBackoff {
-		t.Errorf("after many failures: start waits %v", got)
+		t.Errorf("after many failures: start waits: got %v; want %v", got, maxBackoff)
 	}
 }
 

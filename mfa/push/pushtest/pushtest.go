@@ -83,7 +83,7 @@ func (r Rig) push(t *testing.T, ctx context.Context, p mfa.Prompt) <-chan result
 		done <- result{a, err}
 	}()
 	if err := r.Shown(waiting(t), p.ID); err != nil {
-		t.Fatalf("prompt not shown: %v", err)
+		t.Fatalf("prompt not shown: got error %v; want none", err)
 	}
 	return done
 }
@@ -122,7 +122,7 @@ func answers(t *testing.T, r Rig) {
 				t.Error("the Approval does not tell who decided")
 			}
 			if err := r.Gone(waiting(t), id); err != nil {
-				t.Errorf("prompt still shown: %v", err)
+				t.Errorf("prompt still shown: got error %v; want none", err)
 			}
 		})
 	}
@@ -172,7 +172,7 @@ func contextEnds(t *testing.T, r Rig) {
 	cancel()
 	check(t, take(t, done).err, []error{context.Canceled}, []error{mfa.ErrRejected})
 	if err := r.Gone(waiting(t), "ends"); err != nil {
-		t.Errorf("prompt still shown: %v", err)
+		t.Errorf("prompt still shown: got error %v; want none", err)
 	}
 
 	ctx, cancel = context.WithDeadline(waiting(t), time.Now().Add(50*time.Millisecond))
@@ -236,7 +236,7 @@ func promptsApart(t *testing.T, r Rig) {
 				t.Errorf("%s: got %v, want %v", id, err, want)
 			}
 			if err := <-responded; err != nil {
-				t.Errorf("%s: %v", id, err)
+				t.Errorf("%s: got error %v; want none", id, err)
 			}
 		})
 	}

@@ -139,7 +139,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	m, err := s.take(r, sub)
 	if err != nil {
-		s.t.Errorf("push service: %v", err)
+		s.t.Errorf("push service: got error %v; want none", err)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

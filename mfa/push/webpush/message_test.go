@@ -95,7 +95,7 @@ func services(t testing.TB, texts ...string) []Service {
 	for _, text := range texts {
 		s, err := ParseService(text)
 		if err != nil {
-			t.Fatalf("%s: %v", text, err)
+			t.Fatalf("%s: got error %v; want none", text, err)
 		}
 		list = append(list, s)
 	}

@@ -187,7 +187,7 @@ func TestPauses(t *testing.T) {
 			}
 		}
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 1 {
-			t.Errorf("%d warnings in a minute", n)
+			t.Errorf("got %d warnings in a minute; want 1", n)
 		}
 	})
 }
@@ -215,7 +215,7 @@ func TestDecidedIsNotNotified(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		if got := fmt.Sprint(s.times()); got != "[0s 0s]" {
-			t.Errorf("requests at %s", got)
+			t.Errorf("requests at: got %s; want \"[0s 0s]\"", got)
 		}
 	})
 }
@@ -242,7 +242,7 @@ func TestHangingService(t *testing.T) {
 		defer w.Notify(t.Context(), openPrompt("other", time.Minute), []device.Device{at(mozilla, 1)})()
 		synctest.Wait()
 		if took := time.Since(s.began); took != 0 {
-			t.Errorf("notifying took %v", took)
+			t.Errorf("notifying took: got %v; want 0", took)
 		}
 		if len(other) != 1 || other[0] != 0 {
 			t.Errorf("the other service was asked at %v", other)
@@ -290,10 +290,10 @@ func TestWorksAgain(t *testing.T) {
 		defer w.Notify(t.Context(), openPrompt("last", time.Minute), []device.Device{at(fcm, 1)})()
 		synctest.Wait()
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 2 {
-			t.Errorf("%d warnings", n)
+			t.Errorf("got %d warnings; want 2", n)
 		}
 		if n := logs.FilterMessage("web push: messages are delivered again").Len(); n != 1 {
-			t.Errorf("%d lines that it works", n)
+			t.Errorf("got %d lines that it works; want 1", n)
 		}
 	})
 }

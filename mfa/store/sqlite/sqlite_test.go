@@ -74,6 +74,6 @@ func TestBackupKey(t *testing.T) {
 	other, err := seal.NewRing(map[byte][]byte{1: seal.RandomKey(), 2: seal.RandomKey()})
 	must(t, err)
 	if err := checkCopy(t.Context(), file, other); !errors.Is(err, seal.ErrSeal) {
-		t.Errorf("with another key: %v", err)
+		t.Errorf("with another key: got %v; want seal.ErrSeal", err)
 	}
 }
