@@ -17,7 +17,7 @@ TEST = $(GO) test -vet=off -race -short -timeout 30m \
 
 # Its tests keep two processors busy by themselves: beside them, directories and
 # browsers of other tests would not answer in time.
-PROGRAM = ./cmd/radmatch
+PROGRAM = ./cmd/radmatch/e2e
 
 .PHONY: build run test fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
 
@@ -59,7 +59,7 @@ docs:
 screenshots:
 	testdata/install-peers
 	mkdir -p docs/screenshots
-	RADMATCH_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestScreenshots$$' ./cmd/radmatch
+	RADMATCH_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestScreenshots$$' $(PROGRAM)
 
 # The LDAP primary beside a bare client of the same OpenLDAP server: takes about three minutes.
 bench-ldap:

@@ -14,7 +14,6 @@ const maxFolder = 15
 
 // large are the folders that may have more, and why.
 var large = map[string]string{
-	"cmd/radmatch":         "becomes cmd/radmatch/command",
 	"cmd/radmatch/command": "one file a command",
 	"mfa/login":            "becomes smaller",
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/radmatch/radmatch/cmd/radmatch/providers"
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password"
 	"github.com/radmatch/radmatch/mfa/password/ldap"
@@ -96,8 +97,9 @@ func TestReadmeProviders(t *testing.T) {
 			rows[m[1]] = append(rows[m[1]], strings.TrimSpace(cell))
 		}
 	}
-	if len(rows) != len(primaryTypes)+len(pushTypes) {
-		t.Errorf("got %d rows; want %d", len(rows), len(primaryTypes)+len(pushTypes))
+	types := providers.Known()
+	if want := len(types.Primaries) + len(types.Push); len(rows) != want {
+		t.Errorf("got %d rows; want %d", len(rows), want)
 	}
 	can := func(name string, column int, ability bool) {
 		t.Helper()
