@@ -53,7 +53,7 @@ func TestDescribeFirst(t *testing.T) {
 	uncommented = regexp.MustCompile(`(?m)^ *(secret_file|cert_file|key_file): .*\n`).ReplaceAllString(uncommented, "")
 	for _, text := range []string{short, uncommented} {
 		if _, err := loadText(t, text, testKnown()); err != nil {
-			t.Errorf("%v\n%s", err, text)
+			t.Errorf("%v\n%s; want no error", err, text)
 		}
 	}
 	if !strings.Contains(short, "describe --all") {
@@ -79,7 +79,7 @@ func TestDescribeIsTrue(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+: )`).ReplaceAllString(Describe(testKnown(), describedSecret, true), "$1$2")
 	text = regexp.MustCompile(`(?m)^ *(secret_file|cert_file|key_file|behind|nas): .*\n`).ReplaceAllString(text, "")
 	if _, err := loadText(t, text, testKnown()); err != nil {
-		t.Errorf("%v\n%s", err, text)
+		t.Errorf("%v\n%s; want no error", err, text)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestSchema(t *testing.T) {
 	}
 	for _, name := range []string{"unknown", "kinds", "ranges", "later", "tenmistakes", "nobody", "primaries", "secrets"} {
 		if err := satisfies(schema, readJSON(t, "../testdata/config/bad/"+name+".yaml"), "$"); err == nil {
-			t.Errorf("%s: satisfies the schema", name)
+			t.Errorf("%s: satisfies the schema; want an error", name)
 		}
 	}
 	described := filepath.Join(t.TempDir(), "described.yaml")

@@ -108,13 +108,13 @@ func TestBad(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			_, err := Load(file, testKnown())
 			if err == nil {
-				t.Fatal("it loads")
+				t.Fatal("it loads: got no error; want one")
 			}
 			lines := strings.Split(strings.ReplaceAll(err.Error(), filepath.Dir(file)+"/", ""), "\n")
 			lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "everyone on this machine") })
 			got := strings.Join(lines, "\n") + "\n"
 			if strings.Contains(strings.ToLower(got), "hunter2") {
-				t.Errorf("a secret is shown:\n%s", got)
+				t.Errorf("a secret is shown:\n%s; want no \"hunter2\" in it", got)
 			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".err"
 			if *update {
@@ -370,7 +370,7 @@ func TestWarnings(t *testing.T) {
 	}
 	c, err := loadText(t, minimal+"web: {public_url: 'https://mfa.example.org'}\n", testKnown())
 	if err != nil || len(c.Warnings) != 0 {
-		t.Errorf("a good file: %v %v", err, c.Warnings)
+		t.Errorf("a good file: got %v %v; want no error, no Warnings", err, c.Warnings)
 	}
 }
 
@@ -509,7 +509,7 @@ func TestWayAroundNumber(t *testing.T) {
 	}
 	for _, bad := range []string{"[]", "[chap]"} {
 		if _, err := loadText(t, minimal+"    credentials: "+bad+"\n", testKnown()); err == nil || !strings.Contains(err.Error(), "clients[0].credentials") {
-			t.Errorf("credentials: %s: %v", bad, err)
+			t.Errorf("credentials: %s: got %v; want \"clients[0].credentials\" in the error", bad, err)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestGroupsByDN(t *testing.T) {
 func TestNoGroup(t *testing.T) {
 	blank := GroupsOf("\u00ad", "\u200b", " ")
 	if g := MatchGroup(append(blank, GroupOf("staff")), append(blank, GroupOf("Staff"))); g.String() != "staff" {
-		t.Errorf("a member of staff matches %q", g)
+		t.Errorf("a member of staff matches %q; want \"staff\"", g)
 	}
 	if inGroup(blank, blank) {
 		t.Error("got members of what is no group; want none")

@@ -136,7 +136,7 @@ func TestNewTokens(t *testing.T) {
 	}
 	for _, token := range []Token{a, c} {
 		if err := token.Validate(); err != nil || token.Weak() {
-			t.Errorf("%s: error %v, weak %t", token.Kind, err, token.Weak())
+			t.Errorf("%s: error %v, weak %t; want no error, Weak false", token.Kind, err, token.Weak())
 		}
 	}
 	if a.Secret = a.Secret[:15]; !a.Weak() {

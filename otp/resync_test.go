@@ -63,7 +63,7 @@ func TestResyncOfGuesses(t *testing.T) {
 		}
 		a := answer{text: []byte("000000"), digits: true, value: value}
 		if f := r.find([]Token{counter, timed}, a, now); f.err == nil {
-			t.Fatalf("%06d is accepted", value)
+			t.Fatalf("%06d is accepted; want err set", value)
 		}
 	}
 	if r.first.Len() != 0 {

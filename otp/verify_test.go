@@ -395,7 +395,7 @@ func TestSynchronise(t *testing.T) {
 		})
 	}
 	if _, err := otp.Synchronise([]otp.Token{timed}, "", "", start); err == nil {
-		t.Error("no codes synchronise")
+		t.Error("no codes synchronise: got no error; want one")
 	}
 }
 

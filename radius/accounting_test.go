@@ -91,7 +91,7 @@ func integer(typ byte, n uint32) []byte {
 func TestAccountingPackets(t *testing.T) {
 	files, err := filepath.Glob("../testdata/accounting/*.txt")
 	if err != nil || len(files) < 20 {
-		t.Fatalf("%d packets: %v", len(files), err)
+		t.Fatalf("%d packets: got %v; want no error, at least 20 of them", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestAccountingPackets(t *testing.T) {
 				if f.expect == "status" {
 					answer, err := wire.ParseAnswer(sent[0], 7, (*[16]byte)(f.datagram[4:20]), a.secret)
 					if err != nil || answer.Code != layeh.CodeAccountingResponse {
-						t.Errorf("answer %v: %v", answer.Code, err)
+						t.Errorf("answer %v: got %v; want no error, Code layeh.CodeAccountingResponse", answer.Code, err)
 					}
 				}
 			})
@@ -335,7 +335,7 @@ func TestRecorderPanics(t *testing.T) {
 		a.account(reportOf(1, integer(wire.TypeAcctStatusType, 1)))
 		synctest.Wait()
 		if got := a.Stats().Panics; got != 1 || a.reports.busy.Load() != 0 {
-			t.Errorf("%d panics, %d busy", got, a.reports.busy.Load())
+			t.Errorf("got %d panics, %d busy; want 1, busy 0", got, a.reports.busy.Load())
 		}
 	})
 }

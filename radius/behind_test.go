@@ -146,7 +146,7 @@ func TestBehindProxyShares(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if n := len(r.socket.packets()); n != 4 || r.busy() != 0 {
-			t.Errorf("%d answers, %d busy", n, r.busy())
+			t.Errorf("got %d answers, %d busy; want 4, busy 0", n, r.busy())
 		}
 	})
 	for name, want := range map[string]string{"proxy": "proxy", "": "branch"} {
@@ -171,7 +171,7 @@ func TestBehindProxyStale(t *testing.T) {
 		t.Errorf("branch: %d discarded, want 1", got)
 	}
 	if got := r.named("proxy").Discarded; len(got) != 0 {
-		t.Errorf("the proxy: %v", got)
+		t.Errorf("the proxy: got %v; want none", got)
 	}
 }
 

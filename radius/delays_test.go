@@ -84,7 +84,7 @@ func TestDelaysLeaveRoom(t *testing.T) {
 					t.Errorf("%d answers, want two, %d late rejections and the other client's", got, tt.delayed)
 				}
 				if r.delayed.Load() != 0 || r.busy() != 0 {
-					t.Errorf("%d still wait", r.busy())
+					t.Errorf("got %d still wait; want delayed 0, busy 0", r.busy())
 				}
 			})
 		})
@@ -136,7 +136,7 @@ func TestLogLinesAreSummedUp(t *testing.T) {
 		r.arrive(r.ask(1, 1, nil))
 		synctest.Wait()
 		if lines, _ := count(r.logs); lines != 1 {
-			t.Errorf("an accept has %d lines", lines)
+			t.Errorf("an accept has %d lines; want 1", lines)
 		}
 	})
 }

@@ -145,7 +145,7 @@ func TestDevicePasscode(t *testing.T) {
 			password = d.typed
 		}
 		if err := d.login(password); err != nil || s.prompts.Load() != 0 || s.checks.Load() != 1 {
-			t.Errorf("%v, sent %d times, %d checks of the password", err, s.prompts.Load(), s.checks.Load())
+			t.Errorf("%v, sent %d times, %d checks of the password; want no error, prompts 0, checks 1", err, s.prompts.Load(), s.checks.Load())
 		}
 		for _, text := range d.shown {
 			if text == "" || !s.profile.ShowsReplyMessage {
@@ -160,7 +160,7 @@ func TestDeviceWrongPassword(t *testing.T) {
 		err := d.login("arccosine")
 		// CHAP, the third try of a FortiGate, reaches no primary.
 		if most := min(2, max(1, int32(len(d.protocols)))); s.checks.Load() > most || s.prompts.Load() != 0 {
-			t.Errorf("sent %d times, %d checks of the password", s.prompts.Load(), s.checks.Load())
+			t.Errorf("sent %d times, %d checks of the password; want checks at most most, prompts 0", s.prompts.Load(), s.checks.Load())
 		}
 		if want := errRejected; !errors.Is(err, want) && d.wait() > second { // RouterOS does not wait for it
 			t.Errorf("%v, want %v", err, want)
@@ -193,7 +193,7 @@ func TestDevicePush(t *testing.T) {
 	eachDevice(t, mfa.MethodPush, func(t *testing.T, d *device, s *site) {
 		s.after = d.wait() * 4 / 10
 		if err := d.login("arctangent"); err != nil || s.prompts.Load() != 1 {
-			t.Errorf("%v, sent %d times", err, s.prompts.Load())
+			t.Errorf("%v, sent %d times; want no error, prompts 1", err, s.prompts.Load())
 		}
 	})
 }
@@ -222,7 +222,7 @@ func TestDeviceRaised(t *testing.T) {
 				d.tries = repeat(1, 60*second)
 				d.site.after = 40 * second
 				if err := d.login("arctangent"); err != nil || d.site.prompts.Load() != 1 || len(d.shown) != 0 {
-					t.Errorf("%v, sent %d times, showed %q", err, d.site.prompts.Load(), d.shown)
+					t.Errorf("%v, sent %d times, showed %q; want no error, prompts 1, no shown", err, d.site.prompts.Load(), d.shown)
 				}
 			})
 		})
@@ -258,11 +258,11 @@ func TestDeviceSlowUser(t *testing.T) {
 					t.Errorf("%v, want %v", err, errRejected)
 				}
 				if s.prompts.Load() != 1 {
-					t.Errorf("sent %d times", s.prompts.Load())
+					t.Errorf("sent %d times; want prompts 1", s.prompts.Load())
 				}
 				for _, text := range d.shown {
 					if !strings.Contains(text, "press OK") {
-						t.Errorf("showed %q", text)
+						t.Errorf("got showed %q; want \"press OK\" in it", text)
 					}
 				}
 			})
@@ -278,7 +278,7 @@ func TestDeviceFailover(t *testing.T) {
 		d.site = newSite(t, d.profile, mfa.MethodPush, nil)
 		d.site.after = 17 * second
 		if err := d.login("arctangent"); err != nil || d.site.prompts.Load() != 1 {
-			t.Errorf("%v, sent %d times", err, d.site.prompts.Load())
+			t.Errorf("%v, sent %d times; want no error, prompts 1", err, d.site.prompts.Load())
 		}
 	})
 }

@@ -240,7 +240,7 @@ func FuzzWithoutCredential(f *testing.F) {
 			case wire.TypeVendorSpecific:
 				vendor, v, err := layeh.VendorSpecific(a.Attribute)
 				if err != nil || vendor != wire.VendorMicrosoft {
-					t.Fatalf("passes with vendor %d, %v", vendor, err)
+					t.Fatalf("passes with vendor %d: got %v; want no error, wire.VendorMicrosoft", vendor, err)
 				}
 				for ; len(v) > 0; v = v[v[1]:] {
 					if v[0] < 9 || v[0] > 9 && v[0] < 18 || v[0] > 18 && v[0] < 34 {

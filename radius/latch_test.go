@@ -93,7 +93,7 @@ func TestMixed(t *testing.T) {
 			r.arrive(raw(wire.StatusServer, 9, 1, emptyMA()))
 			synctest.Wait()
 			if st := r.stats(); st.Signed != 0 || st.Status != 1 {
-				t.Errorf("%d signed requests, %d probes", st.Signed, st.Status)
+				t.Errorf("got %d signed requests, %d probes; want Signed 0, Status 1", st.Signed, st.Status)
 			}
 		},
 	}

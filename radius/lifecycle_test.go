@@ -92,7 +92,7 @@ func TestReloadKeepsCounters(t *testing.T) {
 		r.arrive(r.ask(2, 2, nil))
 		synctest.Wait()
 		if st := r.stats(); st.Packets != 2 || st.Accepted != 1 || st.Pending != 1 || st.LastSeen.IsZero() {
-			t.Errorf("counters: %+v", st)
+			t.Errorf("counters: got %+v; want Packets 2, Accepted 1, Pending 1, LastSeen set", st)
 		}
 		if c := r.auth.seen()[1].Client; c != r.client.Policy {
 			t.Error("the new table is not in use")

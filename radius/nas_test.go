@@ -309,7 +309,7 @@ func (d *device) exchange(q wire.Query, tries []time.Duration) (wire.Answer, []b
 					return a, b
 				}
 				if !d.fresh {
-					d.site.t.Errorf("an answer that does not verify: %v", err)
+					d.site.t.Errorf("an answer that does not verify: got %v; want fresh true", err)
 				}
 			case <-timeout:
 				waiting = false

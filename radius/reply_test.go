@@ -276,7 +276,7 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 					t.Errorf("log line %v", line)
 				}
 				if st := r.stats(); st.Accepted != 0 || st.Rejected != 1 {
-					t.Errorf("counters %+v", st)
+					t.Errorf("got counters %+v; want Accepted 0, Rejected 1", st)
 				}
 			})
 		})
@@ -311,7 +311,7 @@ func TestMSCHAPv2Vectors(t *testing.T) {
 			t.Error(err)
 		}
 		if err := a.ProvesMSCHAPv2(cred, "User", "clientpass"); err == nil {
-			t.Error("another password is proved too")
+			t.Error("another password is proved too: got no error; want one")
 		}
 		// Decrypt the keys with layeh, which has the request's authenticator.
 		theirs, err := layeh.Parse(a.Packet, []byte(testSecret))
@@ -346,7 +346,7 @@ func TestMSCHAPv2Reject(t *testing.T) {
 		got := string(wire.Find(a.Packet, wire.AttributeType{Vendor: wire.VendorMicrosoft, Type: wire.MSCHAPError}))
 		var challenge string
 		if _, err := fmt.Sscanf(got, "\x07E=691 R=0 C=%32s V=3 M=Sign-in failed", &challenge); err != nil || len(got) > 240 {
-			t.Errorf("MS-CHAP-Error %q: %v", got, err)
+			t.Errorf("MS-CHAP-Error %q: got %v; want no error, at most 240 of them", got, err)
 		}
 		if len(unhex(t, challenge)) != 16 {
 			t.Errorf("challenge %q", challenge)
@@ -423,7 +423,7 @@ func TestLargestAccept(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if n := len(reply); n < 800 {
-		t.Fatalf("%d attributes fit", n)
+		t.Fatalf("got %d attributes fit; want at least 800", n)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
@@ -468,7 +468,7 @@ func TestTunnelAttributes(t *testing.T) {
 			t.Errorf("passwords %q, tags %v, %v", passwords, tags, err)
 		}
 		if tag, typ := rfc2868.TunnelType_Get(theirs); tag != 1 || typ != 13 {
-			t.Errorf("Tunnel-Type %d:%d", tag, typ)
+			t.Errorf("Tunnel-Type %d:%d; want 1, 13", tag, typ)
 		}
 	})
 }

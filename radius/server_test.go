@@ -21,7 +21,7 @@ func TestRetransmission(t *testing.T) {
 			synctest.Wait()
 		}
 		if n := len(r.auth.seen()); n != 1 {
-			t.Fatalf("one login was handed over %d times", n)
+			t.Fatalf("one login was handed over %d times; want 1", n)
 		}
 		if n := len(r.socket.packets()); n != 0 {
 			t.Fatalf("got %d answers before the decision; want 0", n)
@@ -38,13 +38,13 @@ func TestRetransmission(t *testing.T) {
 			t.Errorf("got %s", got.Code)
 		}
 		if st := r.stats(); st.Duplicates != 3 || st.Accepted != 1 || st.Signed != 1 || st.Pending != 0 {
-			t.Errorf("counters: %+v", st)
+			t.Errorf("counters: got %+v; want Duplicates 3, Accepted 1, Signed 1, Pending 0", st)
 		}
 		time.Sleep(2 * time.Second)
 		r.arrive(p)
 		synctest.Wait()
 		if n := len(r.auth.seen()); n != 2 {
-			t.Errorf("after 30 s it must be a new request; handed over %d times", n)
+			t.Errorf("after 30 s it must be a new request; handed over %d times; want 2", n)
 		}
 	})
 }
@@ -61,7 +61,7 @@ func TestSilenceStays(t *testing.T) {
 			t.Errorf("%d calls and %d answers, want 1 and 0", calls, sent)
 		}
 		if st := r.stats(); st.Silent != 1 {
-			t.Errorf("counters: %+v", st)
+			t.Errorf("counters: got %+v; want Silent 1", st)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestSupersede(t *testing.T) {
 		synctest.Wait()
 		calls := r.auth.seen()
 		if len(calls) != 2 || !calls[0].Superseded() || calls[1].Superseded() {
-			t.Fatalf("%d calls; the first must be superseded, the second not", len(calls))
+			t.Fatalf("got %d calls; the first must be superseded, the second not; want 2 of them, Superseded true, Superseded false", len(calls))
 		}
 		calls[0].reply(mfa.Decision{Outcome: mfa.Accept})
 		if n := len(r.socket.packets()); n != 0 {
@@ -88,7 +88,7 @@ func TestSupersede(t *testing.T) {
 		}
 		r.answer(0, 1, 2)
 		if st := r.stats(); st.Superseded != 1 || st.Accepted != 1 || st.Pending != 0 {
-			t.Errorf("counters: %+v", st)
+			t.Errorf("counters: got %+v; want Superseded 1, Accepted 1, Pending 0", st)
 		}
 	})
 }
@@ -231,7 +231,7 @@ func TestPanicIsOneLogin(t *testing.T) {
 			t.Errorf("%d answers, want only that of the other login", n)
 		}
 		if st := r.Stats(); st.Panics != 1 || st.Pending != 0 {
-			t.Errorf("counters: %+v", st)
+			t.Errorf("counters: got %+v; want Panics 1, Pending 0", st)
 		}
 		lines := r.logs.FilterMessageSnippet("panic").All()
 		if len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["stack"].(string), "Authenticate") {
@@ -413,11 +413,11 @@ func TestRequestFields(t *testing.T) {
 			switch c.NAS {
 			case "192.0.2.7":
 				if c.State != "abc" || c.EndUser != "198.51.100.3" {
-					t.Errorf("State %q, end user %q", c.State, c.EndUser)
+					t.Errorf("State %q, end user %q; want State \"abc\", EndUser \"198.51.100.3\"", c.State, c.EndUser)
 				}
 			case "gw1":
 				if c.State != "" || c.EndUser != "" {
-					t.Errorf("State %q, end user %q", c.State, c.EndUser)
+					t.Errorf("State %q, end user %q; want State no text, EndUser no text", c.State, c.EndUser)
 				}
 			default:
 				t.Errorf("NAS %q", c.NAS)

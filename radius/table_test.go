@@ -66,7 +66,7 @@ func TestTableReusesEntries(t *testing.T) {
 			old = x
 		}
 		if entries, finished := tab.size(); entries != 1 || finished > 1 {
-			t.Fatalf("%d entries, %d finished", entries, finished)
+			t.Fatalf("got %d entries, %d finished; want 1, at most 1", entries, finished)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func TestTableExpires(t *testing.T) {
 		begin(t, tab, byte(id), 3, now)
 	}
 	if entries, finished := tab.size(); entries >= 256 || finished >= 192 {
-		t.Errorf("%d entries, %d finished", entries, finished)
+		t.Errorf("got %d entries, %d finished; want less than 256, less than 192", entries, finished)
 	}
 }
 

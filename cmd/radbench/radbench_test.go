@@ -52,14 +52,14 @@ func TestJudge(t *testing.T) {
 	s := &server{name: radmatchName}
 	b.judge(s, load{logins: 10}, &result{report: report{Logins: 10, Accepted: 10, Retransmitted: 3}})
 	if len(b.failures) != 0 || b.accepted != 10 {
-		t.Errorf("ten of ten: %v, %d", b.failures, b.accepted)
+		t.Errorf("ten of ten: got %v, %d; want no failures, accepted 10", b.failures, b.accepted)
 	}
 	for _, r := range []report{{Rejected: 1}, {Unexpected: 1}, {Lost: 1}, {Invalid: 1}} {
 		b.failures = nil
 		b.judge(s, load{logins: 10}, &result{report: r})
 		b.judge(&server{name: freeradiusName}, load{logins: 10}, &result{report: r})
 		if len(b.failures) != 1 {
-			t.Errorf("%+v: failures %v", r, b.failures)
+			t.Errorf("%+v: failures %v; want 1 failures", r, b.failures)
 		}
 	}
 }
@@ -110,6 +110,6 @@ func TestFreeRADIUSTakesConfiguration(t *testing.T) {
 	}
 	out, err := exec.Command(freeradius, "-C", "-X", "-n", "radiusd", "-d", s.path("freeradius")).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Configuration appears to be OK") {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%v\n%s; want no error, \"Configuration appears to be OK\" in it", err, out)
 	}
 }

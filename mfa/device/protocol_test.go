@@ -218,7 +218,7 @@ func TestInvitationLink(t *testing.T) {
 		if base, token, err := ParseInvitationLink(link); err == nil {
 			t.Errorf("%q: got %q %q", link, base, token)
 		} else if strings.Contains(err.Error(), "AAAA") {
-			t.Errorf("%q: the error has the token: %v", link, err)
+			t.Errorf("%q: the error has the token: got %v; want no \"AAAA\" in it", link, err)
 		}
 	}
 }
@@ -280,7 +280,7 @@ func FuzzEvents(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		w := &watch{live: map[string]PromptView{}, tell: func(Notice) error { return nil }}
 		if err := readEvents(strings.NewReader(string(stream)), w.event); err == nil {
-			t.Error("a stream that ended is no error")
+			t.Error("a stream that ended is no error: got no error; want one")
 		}
 	})
 }

@@ -171,14 +171,14 @@ func TestRestoreAcceptedPackets(t *testing.T) {
 			r.Pending.RestoreAccepted(r.journal.all(), time.Now())
 			time.Sleep(keepAccepted + 2*time.Second)
 			if a := &r.Pending.accepted; a.left.Load() != 0 || a.events != nil {
-				t.Errorf("kept: %v", a.events)
+				t.Errorf("kept: got %v; want left 0, no events", a.events)
 			}
 		},
 		"denied": func(t *testing.T, r *rig) {
 			r.send(r.sent(1))
 			r.prompted(1).decides(mfa.ErrRejected)
 			if ev := r.journal.last(t); ev.Packets != nil {
-				t.Errorf("event %+v", ev)
+				t.Errorf("got event %+v; want no Packets", ev)
 			}
 			r.Pending.RestoreAccepted(r.journal.all(), time.Now())
 			r.send(r.sent(1)).want(mfa.Reject, mfa.ReasonRecentlyDenied)

@@ -108,7 +108,7 @@ func TestMalformedStatic(t *testing.T) {
 			time.Sleep(maxRejectDelay)
 		}
 		if r.primary.calls != 0 {
-			t.Errorf("the primary saw %q", r.primary.seen)
+			t.Errorf("the primary saw %q; want calls 0", r.primary.seen)
 		}
 	})
 }
@@ -146,10 +146,10 @@ func TestAppended(t *testing.T) {
 		"right": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			if d := r.sendTyped("bob", "right,123456").want(mfa.Accept, mfa.ReasonDefaultOTP); len(d.Identity.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 1 Attributes", d.Identity.Attributes)
 			}
 			if ev := r.journal.last(t); ev.Plan != mfa.PlanOTP || ev.Method != "totp" || ev.Step != 42 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Plan mfa.PlanOTP, Method \"totp\", Step 42", ev)
 			}
 			if !slices.Equal(r.primary.seen, []string{"right"}) {
 				t.Errorf("the primary saw %q", r.primary.seen)
@@ -159,7 +159,7 @@ func TestAppended(t *testing.T) {
 			r.appends(mfa.AppendSuffix)
 			r.sendTyped("bob", "right000000").want(mfa.Reject, mfa.ReasonWrongCode)
 			if ev := r.journal.last(t); ev.Tries != 1 || r.primary.calls != 1 || r.Pending.Len() != 0 {
-				t.Errorf("event: %+v; %d passwords checked", ev, r.primary.calls)
+				t.Errorf("event: %+v; %d passwords checked; want Tries 1, calls 1, Len 0", ev, r.primary.calls)
 			}
 			if w := r.Limits.codes.m[mfa.NameOf("bob").Key()]; w == nil || len(w.times) != 1 {
 				t.Error("the wrong code is not counted")
@@ -176,7 +176,7 @@ func TestAppended(t *testing.T) {
 			a = r.sendAnswer(a, "000001")
 			r.sendAnswer(a, "000002").want(mfa.Reject, mfa.ReasonWrongCode)
 			if ev := r.journal.last(t); ev.Tries != 3 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Tries 3", ev)
 			}
 		},
 		"wrong, then right by the challenge": func(t *testing.T, r *rig) {
@@ -184,7 +184,7 @@ func TestAppended(t *testing.T) {
 			r.client.Prompts = true
 			r.sendAnswer(r.sendTyped("bob", "right000000"), "123456").want(mfa.Accept, "")
 			if ev := r.journal.last(t); ev.Tries != 1 || r.primary.calls != 1 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Tries 1, calls 1", ev)
 			}
 		},
 		"none, where the client prompts": func(t *testing.T, r *rig) {
@@ -207,21 +207,21 @@ func TestAppended(t *testing.T) {
 			r.appends(mfa.AppendDelimiter)
 			r.sendTyped("bob", "wrong,123456").want(mfa.Reject, mfa.ReasonWrongPassword)
 			if r.codes.tries() != 0 || r.primary.calls != 1 {
-				t.Errorf("%d codes examined, %d passwords", r.codes.tries(), r.primary.calls)
+				t.Errorf("got %d codes examined, %d passwords; want tries 0, calls 1", r.codes.tries(), r.primary.calls)
 			}
 		},
 		"no password": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendSuffix)
 			r.sendTyped("bob", "123456").want(mfa.Reject, mfa.ReasonEmptyPassword)
 			if r.primary.calls != 0 {
-				t.Errorf("the primary saw %q", r.primary.seen)
+				t.Errorf("the primary saw %q; want calls 0", r.primary.seen)
 			}
 		},
 		"a code in place of a push": func(t *testing.T, r *rig) {
 			r.appends(mfa.AppendDelimiter)
 			r.sendTyped("alice", "right,123456").want(mfa.Accept, mfa.ReasonAppendedCode)
 			if ev := r.journal.last(t); ev.Plan != mfa.PlanOTP || ev.Method != "totp" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Plan mfa.PlanOTP, Method \"totp\"", ev)
 			}
 			r.prompted(0)
 		},
@@ -424,7 +424,7 @@ func TestAppendedGuessing(t *testing.T) {
 				time.Sleep(last)
 			}
 			if d := r.sendTyped("bob", "right000000").want(mfa.Reject, mfa.ReasonWrongCode); d.Delay != 2*last {
-				t.Errorf("%s, after %s for a wrong password", d.Delay, last)
+				t.Errorf("%s, after %s for a wrong password; want Delay 2*last", d.Delay, last)
 			}
 		},
 	})

@@ -47,7 +47,7 @@ func TestCodesInARow(t *testing.T) {
 			}
 			if until.IsZero() {
 				if total != mfa.MaxWrongRow {
-					t.Errorf("locked until the user is unblocked after %d wrong codes", total)
+					t.Errorf("locked until the user is unblocked after %d wrong codes; want mfa.MaxWrongRow", total)
 				}
 				break
 			}
@@ -123,7 +123,7 @@ func TestRightCodeEndsTheRow(t *testing.T) {
 			r.users.set("carol", func(u *mfa.User) { u.Codes = 1 })
 			r.sendAnswer(r.send(r.request("carol")), "123456").want(mfa.Accept, "")
 			if ev := r.journal.last(t); ev.WrongCodes != nil {
-				t.Errorf("event: %+v", ev.WrongCodes)
+				t.Errorf("event: got %+v; want no WrongCodes", ev.WrongCodes)
 			}
 			if n := r.Limits.codes.of(mfa.NameOf("bob").Key()).Row; n != 1 {
 				t.Errorf("got %d in a row; want 1", n)

@@ -47,7 +47,7 @@ func TestDegrade(t *testing.T) {
 			g.decides(nil)
 			pass(20 * time.Second) // longer than an approval is kept that nobody can claim
 			if d := r.ok(a, "", 10*time.Second).want(mfa.Accept, mfa.ReasonApproveDeny); len(d.Identity.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 1 Attributes", d.Identity.Attributes)
 			}
 			if ev := r.journal.last(t); ev.Method != "push" || len(r.journal.all()) != 1 {
 				t.Errorf("events: %+v", r.journal.all())
@@ -89,7 +89,7 @@ func TestDegrade(t *testing.T) {
 			g, a := degraded(r)
 			r.ok(a, "123456", 10*time.Second).want(mfa.Accept, mfa.ReasonApproveDeny)
 			if ev := r.journal.last(t); ev.Method != "totp" || !g.withdrawn() {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Method \"totp\", withdrawn true", ev)
 			}
 		},
 		"the challenge offers a code to who has one": func(t *testing.T, r *rig) {
@@ -134,14 +134,14 @@ func TestDegrade(t *testing.T) {
 			g.decides(nil)
 			pass(4 * time.Minute)
 			if ev := r.journal.last(t); ev.Kind != mfa.EventUnclaimed || r.Pending.Len() != 0 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Kind mfa.EventUnclaimed, Len 0", ev)
 			}
 		},
 		"nobody does anything": func(t *testing.T, r *rig) {
 			_, a := degraded(r)
 			pass(time.Minute)
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonPushNoResponse || r.Pending.Len() != 0 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Reason mfa.ReasonPushNoResponse, Len 0", ev)
 			}
 			r.ok(a, "", 10*time.Second).want(mfa.Reject, mfa.ReasonStateUnknown)
 		},
@@ -268,7 +268,7 @@ func TestDegradeToReject(t *testing.T) {
 			pass(10 * time.Second)
 			second.want(mfa.Reject, mfa.ReasonNASTimeout)
 			if n := len(r.journal.all()); n != 1 || r.Pending.Len() != 0 {
-				t.Errorf("%d events", n)
+				t.Errorf("got %d events; want 1, Len 0", n)
 			}
 		},
 		"the other was given up": func(t *testing.T, r *rig) {

@@ -48,14 +48,14 @@ func TestCodeFromDevice(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			b := r.typed(a, g)
 			if d := b.want(mfa.Accept, mfa.ReasonCodeMatch); len(d.Identity.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 1 Attributes", d.Identity.Attributes)
 			}
 			ev := r.journal.last(t)
 			if ev.Method != "code" || ev.Plan != mfa.PlanCode || !ev.NumberSet || ev.Device != "pixel" || string(ev.Signature) != "sig" {
 				t.Errorf("event: %+v", ev)
 			}
 			if n := r.Limits.codes.counted(mfa.NameOf("alice").Key()); n != 0 {
-				t.Errorf("the right code counts as %d wrong ones", n)
+				t.Errorf("the right code counts as %d wrong ones; want 0", n)
 			}
 		},
 		"as a user writes it": func(t *testing.T, r *rig) {
@@ -78,7 +78,7 @@ func TestCodeFromDevice(t *testing.T) {
 			time.Sleep(56 * time.Second)
 			synctest.Wait()
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonPushNoResponse {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Reason mfa.ReasonPushNoResponse", ev)
 			}
 			r.typed(a, g).want(mfa.Reject, mfa.ReasonStateUnknown)
 		},
@@ -99,7 +99,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g.decides(nil)
 			r.typed(a, g).want(mfa.Accept, mfa.ReasonCodeMatch)
 			if ev := r.journal.last(t); ev.Tries != 1 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Tries 1", ev)
 			}
 		},
 		"the code after a deny": func(t *testing.T, r *rig) {
@@ -159,7 +159,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g, a := r.fromDevice(t)
 			r.sendAnswer(a, "123456").want(mfa.Accept, mfa.ReasonCodeMatch)
 			if ev := r.journal.last(t); ev.Method != "totp" || ev.Device != "" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Method \"totp\", Device no text", ev)
 			}
 			if !g.withdrawn() {
 				t.Error("the prompt is still on the device")
@@ -231,7 +231,7 @@ func TestCodeFromDevice(t *testing.T) {
 			time.Sleep(21 * time.Second)
 			synctest.Wait()
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonPushNoResponse {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Reason mfa.ReasonPushNoResponse", ev)
 			}
 		},
 		"too late": func(t *testing.T, r *rig) {
@@ -273,7 +273,7 @@ func TestCodeFromDeviceGuessedInParallel(t *testing.T) {
 			}
 		}
 		if n := r.journal.count(mfa.ReasonWrongCode); asked != 2 || rejected != 5 || n != 1 || r.codes.tries() != 3 {
-			t.Errorf("%d asked again, %d rejected, %d events, %d examined", asked, rejected, n, r.codes.tries())
+			t.Errorf("got %d asked again, %d rejected, %d events, %d examined; want 2, 5, 1, tries 3", asked, rejected, n, r.codes.tries())
 		}
 	})
 }
@@ -294,7 +294,7 @@ func TestCodeFromDeviceOK(t *testing.T) {
 			b := r.typed(ok, g)
 			b.want(mfa.Accept, mfa.ReasonCodeMatch)
 			if ev := r.journal.last(t); ev.Tries != 0 {
-				t.Errorf("OK counts as a wrong code: %+v", ev)
+				t.Errorf("OK counts as a wrong code: got %+v; want Tries 0", ev)
 			}
 		},
 		"OK, then a deny": func(t *testing.T, r *rig) {

@@ -208,7 +208,7 @@ func TestCancelled(t *testing.T) {
 			a := r.send(r.request("bob"))
 			r.send(cancel(r, a)).want(mfa.Reject, mfa.ReasonCancelled)
 			if r.Pending.Len() != 0 || r.codes.tries() != 0 {
-				t.Errorf("%d wait, %d codes were examined", r.Pending.Len(), r.codes.tries())
+				t.Errorf("got %d wait, %d codes were examined; want Len 0, tries 0", r.Pending.Len(), r.codes.tries())
 			}
 			r.sendAnswer(a, "123456").want(mfa.Reject, mfa.ReasonStateUnknown)
 		},

@@ -45,7 +45,7 @@ func TestPasscode(t *testing.T) {
 				t.Errorf("event: %+v", ev)
 			}
 			if r.primary.calls != 1 {
-				t.Errorf("the primary was asked %d times", r.primary.calls)
+				t.Errorf("the primary was asked %d times; want calls 1", r.primary.calls)
 			}
 		},
 		"wrong three times": func(t *testing.T, r *rig) {
@@ -156,7 +156,7 @@ func TestState(t *testing.T) {
 				change(q, r)
 				r.send(q).want(mfa.Reject, mfa.ReasonStateUnknown)
 				if r.codes.tries() != 0 || r.primary.calls != 1 {
-					t.Errorf("%d codes examined, %d passwords", r.codes.tries(), r.primary.calls)
+					t.Errorf("got %d codes examined, %d passwords; want tries 0, calls 1", r.codes.tries(), r.primary.calls)
 				}
 				r.sendAnswer(a, "123456").want(mfa.Accept, "")
 			})
@@ -199,7 +199,7 @@ func TestSameAnswerTwice(t *testing.T) {
 				synctest.Wait()
 				d1, d2 := first.want(want, ""), again.want(want, "")
 				if d1.State != d2.State || r.codes.tries() != 1 {
-					t.Errorf("states %q %q, %d codes examined", d1.State, d2.State, r.codes.tries())
+					t.Errorf("states %q %q, %d codes examined; want State d2.State, tries 1", d1.State, d2.State, r.codes.tries())
 				}
 				if w := r.Limits.codes.m[mfa.NameOf("bob").Key()]; want == mfa.Challenge && len(w.times) != 1 {
 					t.Errorf("%d wrong codes are counted", len(w.times))
@@ -267,7 +267,7 @@ func TestFirstFactor(t *testing.T) {
 			r.client.ExemptClient = true
 			d := r.send(r.mschap("alice", 9)).want(mfa.Accept, mfa.ReasonExemptClient)
 			if d.Identity.MSCHAP == nil || d.Identity.MSCHAP.NTHashHash[0] != 9 {
-				t.Errorf("keys: %v", d.Identity.MSCHAP)
+				t.Errorf("keys: got %v; want MSCHAP set, NTHashHash[0] 9", d.Identity.MSCHAP)
 			}
 			r.prompted(0)
 		},
@@ -291,7 +291,7 @@ func TestLockout(t *testing.T) {
 			a := r.send(r.request("bob"))
 			r.sendAnswer(a, "000000").want(mfa.Reject, mfa.ReasonCodesLocked) // the tenth was examined, and ends it
 			if ev := r.journal.last(t); ev.Tries != 1 || ev.WrongCodes == nil || ev.WrongCodes.Row != 10 {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Tries 1, WrongCodes set, Row 10", ev)
 			}
 			r.sendAnswer(a, "123456").want(mfa.Reject, "")
 			r.send(r.request("bob")).want(mfa.Reject, mfa.ReasonCodesLocked)
@@ -460,7 +460,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		fmt.Sprintf("%v %+v", p.Request, p.Request),
 	} {
 		if strings.Contains(s, "hunter2") || strings.Contains(strings.ToLower(s), "0xde") || strings.Contains(s, "222 173") {
-			t.Errorf("a secret prints: %s", s)
+			t.Errorf("a secret prints: got %s; want no \"hunter2\" in it, no \"0xde\" in it, no \"222 173\" in it", s)
 		}
 	}
 	if b, err := json.Marshal(p.Cred); err != nil || string(b) != `"[redacted]"` {

@@ -245,7 +245,7 @@ func (a *answer) check(r *rig) {
 // checkAccept: an Accept says who was let in and by which factor, as the event does.
 func (a *answer) checkAccept(r *rig, d *mfa.Decision) {
 	if d.Identity == nil || d.Identity.Name.IsZero() {
-		r.t.Errorf("an Accept to %s has the identity %v", a.req.User, d.Identity)
+		r.t.Errorf("an Accept to %s has the identity %v; want Identity set, Name set", a.req.User, d.Identity)
 	}
 	for _, ev := range r.journal.all() {
 		if ev.ID != d.LoginID || ev.Kind != mfa.EventLogin {

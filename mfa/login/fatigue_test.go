@@ -80,7 +80,7 @@ func TestFatigue(t *testing.T) {
 			r.sendAnswer(a, "").wantWaits()
 			g.decides(nil)
 			if ev := r.journal.last(t); ev.Plan != mfa.PlanNumber || ev.Reason != mfa.ReasonPushLimited || ev.Outcome != mfa.Accept {
-				t.Errorf("event %+v", ev)
+				t.Errorf("got event %+v; want Plan mfa.PlanNumber, Reason mfa.ReasonPushLimited, Outcome mfa.Accept", ev)
 			}
 			r.send(r.mschap("alice", 1)).want(mfa.Reject, mfa.ReasonPushLimited)
 			r.prompted(6)
@@ -180,7 +180,7 @@ func TestLimitsAreReadAtThePrompt(t *testing.T) {
 				hers.want(mfa.Reject, mfa.ReasonPushDenied)
 				r.prompted(1)
 				if ev := r.journal.last(t); ev.Reason != mfa.ReasonPushLimited || r.Pending.Len() != 0 {
-					t.Errorf("event %+v, %d logins", ev, r.Pending.Len())
+					t.Errorf("event %+v, %d logins; want Reason mfa.ReasonPushLimited, Len 0", ev, r.Pending.Len())
 				}
 			})
 		})

@@ -31,7 +31,7 @@ func TestReplyTooLong(t *testing.T) {
 			q.Answer = tooLong{}
 			r.send(q).want(mfa.Reject, mfa.ReasonReplyTooLong)
 			if ev := r.journal.last(t); ev.Outcome != mfa.Reject || ev.Reason != mfa.ReasonReplyTooLong || ev.Text != "too long" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Outcome mfa.Reject, Reason mfa.ReasonReplyTooLong, Text \"too long\"", ev)
 			}
 		},
 		"of a user who may not sign in": func(t *testing.T, r *rig) {
@@ -46,7 +46,7 @@ func TestReplyTooLong(t *testing.T) {
 			q.Answer = tooLong{}
 			r.send(q).want(mfa.Reject, mfa.ReasonReplyTooLong)
 			if ev := r.journal.last(t); ev.Outcome != mfa.Reject {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Outcome mfa.Reject", ev)
 			}
 			r.send(r.reply(a, "123456")).want(mfa.Accept, "") // the code was not used up
 		},
@@ -61,7 +61,7 @@ func TestUnsupportedIsNamed(t *testing.T) {
 			q.Cred = mfa.Unsupported{What: "EAP"}
 			r.send(q).want(mfa.Reject, mfa.ReasonUnsupported)
 			if ev := r.journal.last(t); ev.Text != "credential not supported: EAP" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Text \"credential not supported: EAP\"", ev)
 			}
 		},
 		"in an answer": func(t *testing.T, r *rig) {
@@ -69,7 +69,7 @@ func TestUnsupportedIsNamed(t *testing.T) {
 			q.Cred = mfa.Unsupported{What: "CHAP"}
 			r.send(q).want(mfa.Reject, mfa.ReasonUnsupported)
 			if ev := r.journal.last(t); ev.Text != "credential not supported: CHAP" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Text \"credential not supported: CHAP\"", ev)
 			}
 		},
 	})

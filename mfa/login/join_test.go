@@ -109,7 +109,7 @@ func TestJoinAnotherUser(t *testing.T) {
 		alice, carol := r.send(r.request("alice")), r.send(r.request("carol"))
 		g := r.prompted(2)
 		if g.User.String() != "carol" {
-			t.Fatalf("the second prompt is %s's", g.User)
+			t.Fatalf("the second prompt is %s's; want User \"carol\"", g.User)
 		}
 		g.decides(nil)
 		carol.want(mfa.Accept, "")
@@ -155,7 +155,7 @@ func TestJoinAmends(t *testing.T) {
 		r.send(r.request("alice"))
 		g := r.prompted(1)
 		if len(g.Requests) != 1 {
-			t.Errorf("the prompt shows %v", g.Requests)
+			t.Errorf("the prompt shows %v; want 1 Requests", g.Requests)
 		}
 		for i := range maxShown + 5 {
 			q := r.request("alice")
@@ -219,7 +219,7 @@ func TestJoinedByCode(t *testing.T) {
 			t.Error("the prompt goes on")
 		}
 		if ev := r.journal.last(t); ev.Outcome != mfa.Accept || len(ev.Requests) != 3 {
-			t.Errorf("event %+v", ev)
+			t.Errorf("got event %+v; want Outcome mfa.Accept, 3 Requests", ev)
 		}
 	})
 }
@@ -295,7 +295,7 @@ func TestRecentlyDenied(t *testing.T) {
 				r.send(r.request("alice")).wantWaits()
 				r.prompted(3)
 				if len(r.Pending.denied) != 0 {
-					t.Errorf("remembered: %v", r.Pending.denied)
+					t.Errorf("remembered: got %v; want no denied", r.Pending.denied)
 				}
 			})
 		})

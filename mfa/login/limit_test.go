@@ -194,7 +194,7 @@ func TestRejectionsAreAlike(t *testing.T) {
 				change(r, q)
 				got := r.send(q).want(mfa.Reject, "")
 				if got.Message != want.Message || got.Delay != want.Delay || got.State != "" || got.Ask.Echo {
-					t.Errorf("%s: %q after %s; a wrong password: %q after %s", got.Reason, got.Message, got.Delay, want.Message, want.Delay)
+					t.Errorf("%s: %q after %s; a wrong password: %q after %s; want Message want.Message, Delay want.Delay, State no text, Echo false", got.Reason, got.Message, got.Delay, want.Message, want.Delay)
 				}
 			})
 		})

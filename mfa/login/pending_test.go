@@ -39,7 +39,7 @@ func TestDrainAndClose(t *testing.T) {
 		}
 		for _, ev := range r.journal.all()[before:] {
 			if ev.Reason != mfa.ReasonShutdown || ev.Outcome != mfa.Discard {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Reason mfa.ReasonShutdown, Outcome mfa.Discard", ev)
 			}
 		}
 		if n := len(r.journal.all()) - before; n != 3 {
@@ -266,7 +266,7 @@ func TestRefusals(t *testing.T) {
 		cancel() // the last sum is written at the end
 		ran.Wait()
 		if ev := j.last(t); ev.Count != 7 {
-			t.Errorf("the last sum: %+v", ev)
+			t.Errorf("the last sum: got %+v; want Count 7", ev)
 		}
 		total := 0
 		for _, ev := range j.all() {

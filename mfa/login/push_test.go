@@ -22,7 +22,7 @@ func TestPush(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			g.decides(nil)
 			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); len(d.Identity.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 1 Attributes", d.Identity.Attributes)
 			}
 			ev := r.journal.last(t)
 			if ev.Method != "push" || ev.Device != "pixel" || string(ev.Signature) != "sig" || ev.Factor != 30*time.Second || ev.ID != g.ID {
@@ -42,7 +42,7 @@ func TestPush(t *testing.T) {
 			r.prompted(1).decides(errNotMe)
 			a.want(mfa.Reject, mfa.ReasonNotMe)
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonNotMe || ev.Group != "edge" || ev.User.String() != "alice" {
-				t.Errorf("the event does not say whom to block: %+v", ev)
+				t.Errorf("the event does not say whom to block: got %+v; want Reason mfa.ReasonNotMe, Group \"edge\", User \"alice\"", ev)
 			}
 		},
 		"nobody answers": func(t *testing.T, r *rig) {
@@ -119,7 +119,7 @@ func TestNumber(t *testing.T) {
 			ok.wantWaits()
 			g.decides(nil)
 			if d := ok.want(mfa.Accept, mfa.ReasonNumberMatch); len(d.Identity.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 1 Attributes", d.Identity.Attributes)
 			}
 		},
 		"the user has no code": func(t *testing.T, r *rig) {
@@ -135,7 +135,7 @@ func TestNumber(t *testing.T) {
 			g.decides(errNumber)
 			ok.want(mfa.Reject, mfa.ReasonWrongNumber)
 			if ev := r.journal.last(t); ev.Method != "number" || !ev.NumberSet {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Method \"number\", NumberSet true", ev)
 			}
 		},
 		"no code counts after a deny": func(t *testing.T, r *rig) {
@@ -160,7 +160,7 @@ func TestNumber(t *testing.T) {
 				t.Error("the prompt is still on the device")
 			}
 			if ev := r.journal.last(t); ev.Method != "totp" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Method \"totp\"", ev)
 			}
 		},
 		"a wrong code does not": func(t *testing.T, r *rig) {

@@ -100,7 +100,7 @@ func TestRelay(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			a = r.sendAnswer(a, "1234")
 			if d := a.want(mfa.Challenge, mfa.ReasonPrimaryChallenge); d.Message != "Token?" || !d.Ask.Echo {
-				t.Errorf("challenge: %+v", d)
+				t.Errorf("challenge: got %+v; want Message \"Token?\", Echo true", d)
 			}
 			a = r.sendAnswer(a, "token")
 			a.want(mfa.Challenge, mfa.ReasonDefaultOTP)
@@ -138,7 +138,7 @@ func TestRelay(t *testing.T) {
 			r.asks()
 			r.client.ExemptClient = true
 			if d := r.answered("alice").want(mfa.Accept, mfa.ReasonExemptClient); len(d.Identity.Attributes) != 1 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 1 Attributes", d.Identity.Attributes)
 			}
 		},
 		"then a denial": func(t *testing.T, r *rig) {
@@ -153,7 +153,7 @@ func TestRelay(t *testing.T) {
 			r.asks()
 			a := r.answered(`CORP\alice`)
 			if g := r.prompted(1); g.User.String() != "alice" {
-				t.Errorf("the prompt is for %q", g.User)
+				t.Errorf("the prompt is for %q; want User \"alice\"", g.User)
 			} else {
 				g.decides(nil)
 			}
@@ -166,10 +166,10 @@ func TestRelay(t *testing.T) {
 				time.Sleep(maxRejectDelay)
 			}
 			if d := r.sendAnswer(r.send(r.request("bob")), "0000").want(mfa.Reject, mfa.ReasonWrongPassword); d.Delay <= 2*time.Second {
-				t.Errorf("the fourth has a delay of %s", d.Delay)
+				t.Errorf("the fourth has a delay of %s; want Delay more than 2*time.Second", d.Delay)
 			}
 			if ev := r.journal.last(t); ev.Rounds != 1 || ev.User.String() != "bob" {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Rounds 1, User \"bob\"", ev)
 			}
 		},
 		"no answer from the primary": func(t *testing.T, r *rig) {
@@ -189,7 +189,7 @@ func TestRelay(t *testing.T) {
 			r.client.ExemptClient = true
 			r.client.GroupReplies = []mfa.GroupReply{{Group: mfa.GroupOf(mfa.AllUsers), Attributes: []mfa.Attribute{{Type: 25, Value: []byte("x")}}}}
 			if d := r.answered("alice").want(mfa.Accept, ""); len(d.Identity.Attributes) != 2 {
-				t.Errorf("attributes: %v", d.Identity.Attributes)
+				t.Errorf("attributes: got %v; want 2 Attributes", d.Identity.Attributes)
 			}
 		},
 		"a panic": func(t *testing.T, r *rig) {
@@ -221,7 +221,7 @@ func TestRelay(t *testing.T) {
 			}
 			// It takes as long as one more wrong password would.
 			if d := r.send(r.request("bob")).want(mfa.Reject, mfa.ReasonPrimaryChallenge); d.Delay != 4*time.Second {
-				t.Errorf("delay %s", d.Delay)
+				t.Errorf("got delay %s; want Delay 4*time.Second", d.Delay)
 			}
 		},
 		"by MS-CHAPv2": func(t *testing.T, r *rig) {

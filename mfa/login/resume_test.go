@@ -101,7 +101,7 @@ func TestResume(t *testing.T) {
 			a := r.send(r.request("alice"))
 			a.wantWaits()
 			if all := kept.all(); len(all) != 1 || len(all[0].Requests) != 2 {
-				t.Errorf("kept %+v", all)
+				t.Errorf("got kept %+v; want 1 of them, 2 Requests", all)
 			}
 			g.decides(nil)
 			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); d.LoginID != "old" || len(d.Identity.Attributes) != 1 {
@@ -141,7 +141,7 @@ func TestResume(t *testing.T) {
 			}
 			time.Sleep(12 * time.Second)
 			if ev := r.journal.last(t); ev.Kind != mfa.EventUnclaimed {
-				t.Errorf("event %+v", ev)
+				t.Errorf("got event %+v; want Kind mfa.EventUnclaimed", ev)
 			}
 		},
 		"nobody decides": func(t *testing.T, r *rig) {
@@ -156,7 +156,7 @@ func TestResume(t *testing.T) {
 			r.users.set("alice", func(u *mfa.User) { u.Blocked = true })
 			r.prompted(1).decides(nil)
 			if ev := r.journal.last(t); ev.Reason != mfa.ReasonUserBlocked || ev.Outcome != mfa.Reject {
-				t.Errorf("event %+v", ev)
+				t.Errorf("got event %+v; want Reason mfa.ReasonUserBlocked, Outcome mfa.Reject", ev)
 			}
 		},
 	})
@@ -193,7 +193,7 @@ func TestResumeEnds(t *testing.T) {
 				}
 				ev := r.journal.last(t)
 				if ev.ID != k.ID || ev.Reason != mfa.ReasonShutdown || ev.Outcome != mfa.Discard || !strings.Contains(ev.Text, "killed") {
-					t.Errorf("event %+v", ev)
+					t.Errorf("got event %+v; want ID k.ID, Reason mfa.ReasonShutdown, Outcome mfa.Discard, \"killed\" in it", ev)
 				}
 				if k.Plan != mfa.PlanOTP && len(kept.all()) != 0 {
 					t.Error("it is still kept")

@@ -24,7 +24,7 @@ func TestSpellingsAreOneUser(t *testing.T) {
 				t.Errorf("%q: the rejection waits %s; want %s", name, got.Delay, want)
 			}
 			if ev := r.journal.last(t); ev.User.String() != "alice" {
-				t.Errorf("%q: the event is of %q", name, ev.User)
+				t.Errorf("%q: the event is of %q; want User \"alice\"", name, ev.User)
 			}
 			delay = max(delay, got.Delay)
 			time.Sleep(maxRejectDelay)

@@ -96,7 +96,7 @@ func TestSuperseded(t *testing.T) {
 			time.Sleep(100 * time.Second) // reads it, fetches a coffee, presses OK
 			r.sendAnswer(a, "").want(mfa.Accept, mfa.ReasonNumberMatch)
 			if ev := r.journal.last(t); ev.Method != "number" || ev.Device != "pixel" || !ev.NumberSet {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Method \"number\", Device \"pixel\", NumberSet true", ev)
 			}
 		},
 		"a number, approved, and nobody presses OK": func(t *testing.T, r *rig) {

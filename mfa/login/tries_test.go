@@ -163,7 +163,7 @@ func TestGuessesAtOnce(t *testing.T) {
 				t.Errorf("%d guesses at once found the password", len(got))
 			}
 			if r.primary.calls > 4 {
-				t.Errorf("%d were examined", r.primary.calls)
+				t.Errorf("got %d were examined; want calls at most 4", r.primary.calls)
 			}
 			time.Sleep(maxRejectDelay)
 			r.send(r.request("bob")).want(mfa.Challenge, "") // no user is locked out
@@ -234,7 +234,7 @@ func TestWrongPasswordsSlowTheOrigin(t *testing.T) {
 			q := r.wrong("alice")
 			change(q)
 			if d := r.guess(q); d != 1 {
-				t.Errorf("%s: %d s", name, d)
+				t.Errorf("%s: %d s; want 1", name, d)
 			}
 		}
 		r.send(r.request("alice")).wantWaits() // no user is locked out

@@ -235,7 +235,7 @@ func TestGate(t *testing.T) {
 		synctest.Wait()
 		_, err := f.Check(t.Context(), mfa.NameOf("bob@example.org"), mfa.Password(testPassword))
 		if !errors.Is(err, ErrBusy) || errors.Is(err, mfa.ErrRejected) || errors.Is(err, mfa.ErrUnsupported) {
-			t.Errorf("full queue: %v", err)
+			t.Errorf("full queue: got %v; want ErrBusy, another error than mfa.ErrRejected, another error than mfa.ErrUnsupported", err)
 		}
 		if _, err := f.Check(t.Context(), mfa.NameOf("alice"), mfa.Password(testPassword)); err != nil {
 			t.Errorf("{NT} with a full queue: got error %v; want none", err)
@@ -249,7 +249,7 @@ func TestGate(t *testing.T) {
 			t.Errorf("empty gate: got error %v; want none", err)
 		}
 		if g := f.gate; g.free != 1 || g.waiting != 0 || len(g.queues) != 0 {
-			t.Errorf("%d free, %d wait in %d queues", g.free, g.waiting, len(g.queues))
+			t.Errorf("got %d free, %d wait in %d queues; want free 1, waiting 0, no queues", g.free, g.waiting, len(g.queues))
 		}
 	})
 }
@@ -295,7 +295,7 @@ func TestGateIsFair(t *testing.T) {
 			t.Errorf("turns of %s, want %s", got, want)
 		}
 		if g.free != 1 || g.waiting != 0 || len(g.queues) != 0 {
-			t.Errorf("%d free, %d wait in %d queues", g.free, g.waiting, len(g.queues))
+			t.Errorf("got %d free, %d wait in %d queues; want free 1, waiting 0, no queues", g.free, g.waiting, len(g.queues))
 		}
 	})
 }
@@ -315,7 +315,7 @@ func BenchmarkCheckMSCHAPv2(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := f.Check(b.Context(), mfa.NameOf("User"), mfa.MSCHAPv2{}); err == nil {
-			b.Fatal("accepted")
+			b.Fatal("accepted: got no error; want one")
 		}
 	}
 }

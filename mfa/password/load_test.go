@@ -143,7 +143,7 @@ func TestLayouts(t *testing.T) {
 		f, err := OpenFile(write(t, c.text), testEncode, NewGate())
 		if c.pieces < 0 {
 			if err == nil {
-				t.Errorf("%s: no error", name)
+				t.Errorf("%s: no error; want an error", name)
 			}
 			continue
 		}
@@ -168,7 +168,7 @@ func TestSplitIsNotFooled(t *testing.T) {
 		"anchor elsewhere":   "users:\n- {name: a, password: &p \"" + testNT + "\"}\n- {name: b, password: *q}\n",
 	} {
 		if f, err := OpenFile(write(t, text), testEncode, NewGate()); err == nil {
-			t.Errorf("%s: accepted, %d users", name, f.Len())
+			t.Errorf("%s: accepted, %d users; want an error", name, f.Len())
 		}
 	}
 }

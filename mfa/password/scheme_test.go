@@ -69,7 +69,7 @@ func TestOwnHashes(t *testing.T) {
 		}
 		for _, bad := range []string{"", strings.Repeat("x", MaxPassword+1)} {
 			if s, err := c.make(bad); err == nil {
-				t.Errorf("%s of %d octets: %s", c.name, len(bad), s)
+				t.Errorf("%s of %d octets: got %s; want an error", c.name, len(bad), s)
 			}
 		}
 	}

@@ -197,7 +197,7 @@ func TestOldDeviceMayDeny(t *testing.T) {
 		r := newRig(t)
 		done := r.start(t.Context(), prompt("p1", "anna", "42"))
 		if refused := r.Live(mfa.NameOf("anna"), 1).Prompts[0].Refused; !strings.Contains(refused, "cannot match numbers") {
-			t.Errorf("old device is told %q", refused)
+			t.Errorf("old device is told %q; want \"cannot match numbers\" in it", refused)
 		}
 		if refused := r.Live(mfa.NameOf("anna"), 2).Prompts[0].Refused; refused != "" {
 			t.Errorf("new device is told: got %q; want no text", refused)
@@ -387,7 +387,7 @@ func TestSubscription(t *testing.T) {
 		sub := r.Subscribe(mfa.NameOf("ANNA"), 2)
 		other := r.Subscribe(mfa.NameOf("bob"), 2)
 		if u := sub.Take(); len(u) != 1 || u[0].Sync == nil || len(u[0].Sync.Prompts) != 0 {
-			t.Fatalf("first: %+v", u)
+			t.Fatalf("first: got %+v; want 1 of them, Sync set, no Prompts", u)
 		}
 		other.Take()
 		<-sub.Ready()
@@ -400,13 +400,13 @@ func TestSubscription(t *testing.T) {
 		<-sub.Ready()
 		u := sub.Take()
 		if len(u) != 1 || u[0].Prompt == nil || !u[0].Prompt.NumberRequired {
-			t.Fatalf("push: %+v", u)
+			t.Fatalf("push: got %+v; want 1 of them, Prompt set, NumberRequired true", u)
 		}
 		if got := u[0].Prompt.Requests[0].EndUser; got != "evil\ufffd[31m\ufffd" {
 			t.Errorf("end user is shown as: got %q; want \"evil\ufffd[31m\ufffd\"", got)
 		}
 		if text, _ := json.Marshal(u); strings.Contains(string(text), "42") {
-			t.Errorf("the number reaches the device: %s", text)
+			t.Errorf("the number reaches the device: got %s; want no \"42\" in it", text)
 		}
 
 		p.Requests[0].EndUser = "the caller's again"
@@ -419,7 +419,7 @@ func TestSubscription(t *testing.T) {
 		joined[0].EndUser = "the caller's again"
 		<-sub.Ready()
 		if u := sub.Take(); len(u) != 1 || len(u[0].Prompt.Requests) != 20 || u[0].Prompt.More != 5 || u[0].Prompt.Requests[0].EndUser != "" {
-			t.Fatalf("amend: %+v", u)
+			t.Fatalf("amend: got %+v; want 1 of them, 20 Requests, More 5, EndUser no text", u)
 		}
 		cancel()
 		<-done
@@ -428,7 +428,7 @@ func TestSubscription(t *testing.T) {
 			t.Fatalf("end: %+v", u)
 		}
 		if u := other.Take(); len(u) != 0 {
-			t.Errorf("bob is told %+v", u)
+			t.Errorf("bob is told %+v; want none", u)
 		}
 
 		ctx, cancel = context.WithCancel(t.Context())
@@ -436,7 +436,7 @@ func TestSubscription(t *testing.T) {
 		cancel()
 		<-done
 		if u := sub.Take(); len(u) != 1 || u[0].Withdrawn == nil {
-			t.Errorf("a phone shows a prompt that is over: %+v", u)
+			t.Errorf("a phone shows a prompt that is over: got %+v; want 1 of them, Withdrawn set", u)
 		}
 		sub.Close()
 		sub.Close()
@@ -462,7 +462,7 @@ func TestSubscriptionOverflow(t *testing.T) {
 		}
 		r.Amend("p7", nil)
 		if u := sub.Take(); len(u) != 1 || u[0].Prompt == nil || u[0].Prompt.ID != "p7" {
-			t.Errorf("after it: %+v", u)
+			t.Errorf("after it: got %+v; want 1 of them, Prompt set, ID \"p7\"", u)
 		}
 		cancel()
 		for _, done := range all {

@@ -40,7 +40,7 @@ func TestCode(t *testing.T) {
 		done := r.start(t.Context(), p)
 		updates := sub.Take()
 		if !updates[0].Sync.Prompts[0].ShowsCode {
-			t.Errorf("the device is not told that a code comes: %+v", updates)
+			t.Errorf("the device is not told that a code comes: got %+v; want ShowsCode true", updates)
 		}
 		d := signed(t, r.keys["anna1"], "anna", inApp("anna1", "p1", device.ActionApprove))
 		want := device.DecisionResponse{Outcome: device.OutcomeApproved, Code: shownCode, CodeExpires: time.Now().Add(3 * time.Minute).UTC()}
@@ -48,7 +48,7 @@ func TestCode(t *testing.T) {
 			t.Fatalf("got %+v, %v; want %+v", told, err, want)
 		}
 		if len(noted) != 1 || noted[0].DeviceID != "anna1" {
-			t.Errorf("the approval is not noted before the device has the code: %+v", noted)
+			t.Errorf("the approval is not noted before the device has the code: got %+v; want 1 of them, DeviceID \"anna1\"", noted)
 		}
 		if err := <-done; err != nil {
 			t.Fatalf("Push: got error %v; want none", err)

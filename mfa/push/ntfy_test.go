@@ -50,7 +50,7 @@ func ntfyServer(t *testing.T) func(s *site) http.Handler {
 			shows := sent{click: m.Click, buttons: map[string]string{}}
 			for _, a := range m.Actions {
 				if a.Action != "http" || a.Method != "POST" {
-					t.Errorf("button %+v", a)
+					t.Errorf("got button %+v; want Action \"http\", Method \"POST\"", a)
 				}
 				shows.buttons[a.Label] = a.URL
 			}
@@ -213,7 +213,7 @@ func TestNtfyChoice(t *testing.T) {
 		}
 	}
 	if len(others) < 80 || places[0] < 50 || places[1] < 50 || places[2] < 50 {
-		t.Errorf("%d numbers, places %v", len(others), places)
+		t.Errorf("got %d numbers, places %v; want at least 80 of them, at least 50", len(others), places)
 	}
 }
 
@@ -413,7 +413,7 @@ func FuzzNtfyLink(f *testing.F) {
 	live := push.LivePrompt(callbacks, testPrompt("p1", ""), []byte(providerSecret))
 	f.Fuzz(func(t *testing.T, link string) {
 		if outcome, err := push.TakeLink(callbacks, link); err == nil {
-			t.Errorf("decided: %s", outcome)
+			t.Errorf("decided: got %s; want an error", outcome)
 		}
 		if !live() {
 			t.Error("the prompt is over")

@@ -226,7 +226,7 @@ func testHang(t *testing.T, start func(t *testing.T) (*site, mfa.Pusher)) {
 	defer cancel()
 	got := <-startPush(ctx, p, testPrompt("p1", ""))
 	if ctx.Err() == nil {
-		t.Errorf("ended early: %v", got.err)
+		t.Errorf("ended early: got %v; want Err set", got.err)
 	}
 	if n := s.prompted(); n != 1 {
 		t.Errorf("got %d requests; want 1", n)

@@ -64,7 +64,7 @@ func TestDecisionBeforeEnd(t *testing.T) {
 		t.Errorf("decided after the end: got %v", err)
 	}
 	if len(a.live) != 0 || len(a.users) != 0 {
-		t.Errorf("left behind: %v %v", a.live, a.users)
+		t.Errorf("left behind: got %v %v; want no live, no users", a.live, a.users)
 	}
 }
 

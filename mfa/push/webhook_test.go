@@ -257,7 +257,7 @@ func FuzzWebhookAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, timestamp, signature string, body []byte) {
 		header := http.Header{"X-Radmatch-Timestamp": {timestamp}, "X-Radmatch-Signature": {signature}}
 		if outcome, err := push.TakeWebhook(callbacks, "chat", id, header, body); err == nil {
-			t.Errorf("decided: %s", outcome)
+			t.Errorf("decided: got %s; want an error", outcome)
 		}
 		if !h() {
 			t.Error("the prompt is over")

@@ -152,7 +152,7 @@ func TestSecondOperationRefused(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Apply(ctx, admin("cancelled"), op.Block{User: eve}); err == nil {
-		t.Error("applied for a caller that has gone")
+		t.Error("applied for a caller that has gone: got no error; want one")
 	}
 	if after := dump(t, db); after != before {
 		t.Errorf("on disk:\n%s\nbefore:\n%s", after, before)

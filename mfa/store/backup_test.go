@@ -44,7 +44,7 @@ func TestBackup(t *testing.T) {
 	must(t, err)
 	stop()
 	if n := <-done; n < 20 {
-		t.Fatalf("%d logins", n)
+		t.Fatalf("got %d logins; want at least 20", n)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; want mode 0600", info, err)
@@ -61,7 +61,7 @@ func TestBackup(t *testing.T) {
 	}
 	// Where something is already, nothing is written.
 	if _, err := s.Backup(t.Context(), file); err == nil {
-		t.Error("a file was written over")
+		t.Error("a file was written over: got no error; want one")
 	}
 	for path, own := range map[string]bool{sqlite.File: true, seal.File: true, sqlite.File + "-wal": true, "backup.db": false, "../x.db": false} {
 		if got := s.IsOwn(filepath.Join(s.opt.Dir, path)); got != own {
@@ -152,6 +152,6 @@ func TestDumped(t *testing.T) {
 	must(t, s.Close())
 	forget(`DELETE FROM meta WHERE key = 'schema'`)
 	if _, err := Open(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), ".dump leaves it: set PRAGMA user_version") {
-		t.Errorf("without the version anywhere: %v", err)
+		t.Errorf("without the version anywhere: got %v; want \".dump leaves it: set PRAGMA user_version\" in the error", err)
 	}
 }

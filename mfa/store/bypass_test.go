@@ -105,7 +105,7 @@ func TestBypassEndsByItself(t *testing.T) {
 	must(t, server.TendBypasses(t.Context()))
 	must(t, server.TendBypasses(t.Context()))
 	if list, left, err := server.StoredBypasses(t.Context()); err != nil || len(list) != 1 || left[0] != time.Hour {
-		t.Errorf("on disk: %+v, %v left, %v", list, left, err)
+		t.Errorf("on disk: %+v, %v left: got %v; want no error, 1 of them, time.Hour", list, left, err)
 	}
 	if got := adminTexts(t, server); strings.Count(got, `bypass ended by itself: group "staff" at every client`) != 1 {
 		t.Errorf("events: %s", got)
@@ -159,7 +159,7 @@ func TestBypassClockBack(t *testing.T) {
 	waitFor(t, func() bool { return groups(server) == "admins" })
 	must(t, server.TendBypasses(t.Context()))
 	if list, _, err := server.StoredBypasses(t.Context()); err != nil || len(list) != 1 {
-		t.Errorf("on disk: %+v, %v", list, err)
+		t.Errorf("on disk: got %+v, %v; want no error, 1 of them", list, err)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestBypassBounds(t *testing.T) {
 		"too long":  {good, mfa.MaxBypass + 1},
 	} {
 		if _, err := s.BeginBypass(t.Context(), x.b, x.d, admin("")); err == nil {
-			t.Errorf("%s: begun", name)
+			t.Errorf("%s: begun; want an error", name)
 		}
 	}
 	wantBypasses(t, s, "after errors", "")
@@ -204,7 +204,7 @@ func TestBypassBounds(t *testing.T) {
 		begin(t, s, fmt.Sprint("group", i), "", time.Hour)
 	}
 	if _, err := s.BeginBypass(t.Context(), good, time.Hour, admin("")); err == nil {
-		t.Errorf("more than %d at once", op.MaxBypasses)
+		t.Errorf("more than %d at once; want an error", op.MaxBypasses)
 	}
 	// Anyone who writes into the database does not get more than a command does.
 	_, err := beside(t, s).ExecContext(t.Context(), `UPDATE bypasses SET until = until + 1000000000000`)
@@ -227,7 +227,7 @@ func TestBypassEndsWithoutDisk(t *testing.T) {
 	must(t, err)
 	clock.step(time.Hour)
 	if err := s.TendBypasses(t.Context()); err == nil {
-		t.Error("no error")
+		t.Error("no error: got no error; want one")
 	}
 	wantBypasses(t, s, "at its end", "")
 	must(t, s.Close())
@@ -238,6 +238,6 @@ func TestBypassEndsWithoutDisk(t *testing.T) {
 func TestNoBypassAllocates(t *testing.T) {
 	s := newWallClock().Open(t, t.TempDir(), true)
 	if n := testing.AllocsPerRun(100, func() { s.Bypasses() }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations; want 0", n)
 	}
 }

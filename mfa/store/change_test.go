@@ -351,7 +351,7 @@ func TestForeignRoot(t *testing.T) {
 		}
 	}
 	if _, _, err := datadir.Owner(filepath.Join(dir, "round")); err == nil {
-		t.Error("a link to itself has an owner")
+		t.Error("a link to itself has an owner: got no error; want one")
 	}
 }
 

@@ -46,7 +46,7 @@ func TestInvitationEnrolsOne(t *testing.T) {
 	all.Wait()
 	devices, err := s.Devices(t.Context(), mfa.NameOf("anna"))
 	if enrolled.Load() != 1 || len(devices) != 1 || err != nil {
-		t.Errorf("one invitation enrolled %d devices: %v %v", enrolled.Load(), devices, err)
+		t.Errorf("one invitation enrolled %d devices: got %v %v; want 1, 1 of them, no error", enrolled.Load(), devices, err)
 	}
 }
 

@@ -82,6 +82,6 @@ func TestLoginsBound(t *testing.T) {
 	}
 	events, next, err = s.Logins(t.Context(), mfa.NameOf("anna"), next, 50)
 	if must(t, err); len(events) != 1 || next != 0 || events[0].ID != "old" {
-		t.Errorf("then %v, next %d", events, next)
+		t.Errorf("then %v, next %d; want 1 of them, 0, ID \"old\"", events, next)
 	}
 }

@@ -34,7 +34,7 @@ func TestLostDatabase(t *testing.T) {
 					t.Fatalf("server %t: opened", server)
 				}
 				if !strings.Contains(err.Error(), "restore the database") {
-					t.Errorf("server %t: %v", server, err)
+					t.Errorf("server %t: got %v; want \"restore the database\" in it", server, err)
 				}
 			}
 		})

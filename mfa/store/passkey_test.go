@@ -132,7 +132,7 @@ func TestDamagedPasskey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := s.db.Accounts(t.Context(), record.Which{}); err == nil {
-			t.Errorf("%q is read as no passkey", damaged)
+			t.Errorf("%q is read as no passkey; want an error", damaged)
 		}
 	}
 }

@@ -205,7 +205,7 @@ func TestPruneShares(t *testing.T) {
 		t.Errorf("%d events say so; want 1", len(said))
 	}
 	if n := logins(t, s); n < 1000 || n > 5000 {
-		t.Errorf("%d logins left", n)
+		t.Errorf("got %d logins left; want at least 1000, at most 5000", n)
 	}
 	if n := count(t, s, `SELECT count(*) FROM accounting`); n != reports {
 		t.Errorf("%d reports; want %d as before", n, reports)

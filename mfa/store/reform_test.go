@@ -64,13 +64,13 @@ func TestReform(t *testing.T) {
 		t.Errorf("anna: %d tokens, %v", len(tokens), err)
 	}
 	if u, err := s.User(ctx, mfa.NameOf("anna")); err != nil || u.Blocked || u.Codes != 1 {
-		t.Errorf("anna: %+v, %v", u, err)
+		t.Errorf("anna: got %+v, %v; want no error, Blocked false, Codes 1", u, err)
 	}
 	if u, err := s.User(ctx, mfa.NameOf("bob ")); err != nil || !u.Blocked || u.Codes != 1 {
-		t.Errorf("bob, who was two users: %+v, %v", u, err)
+		t.Errorf("bob, who was two users: got %+v, %v; want no error, Blocked true, Codes 1", u, err)
 	}
 	if u, err := s.User(ctx, mfa.NameOf("carla")); err != nil || u.Blocked || u.Codes != 1 {
-		t.Errorf("carla: %+v, %v", u, err)
+		t.Errorf("carla: got %+v, %v; want no error, Blocked false, Codes 1", u, err)
 	}
 	for user, device := range map[string]string{"anna": "phone of anna", "bob": "phone of bob"} {
 		if list, err := s.ListDevices(ctx, mfa.NameOf(user)); err != nil || len(list) != 1 || list[0].Name != device {
@@ -81,7 +81,7 @@ func TestReform(t *testing.T) {
 		t.Errorf("the push block of anna: %+v, %v", u, err)
 	}
 	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || len(u.PushBlocked) > 0 {
-		t.Errorf("the push block of the other bob: %+v, %v", u, err)
+		t.Errorf("the push block of the other bob: got %+v, %v; want no error, no PushBlocked", u, err)
 	}
 	clashes, err := s.Clashes(ctx)
 	if err != nil || len(clashes) != 1 || clashes[0].User.String() != "bob" || len(clashes[0].Others) != 1 || clashes[0].Others[0] != "bob\u00a0" {
@@ -101,7 +101,7 @@ func TestReform(t *testing.T) {
 	}
 	must(t, s.SetBlocked(ctx, mfa.NameOf("bob"), false, admin("unblock")))
 	if clashes, err := s.Clashes(ctx); err != nil || len(clashes) != 0 {
-		t.Errorf("after unblock: %+v, %v", clashes, err)
+		t.Errorf("after unblock: got %+v, %v; want no error, none", clashes, err)
 	}
 	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || u.Blocked || u.Codes != 2 || u.Devices != 1 || len(u.PushBlocked) > 0 {
 		t.Errorf("bob, unblocked: %+v, %v", u, err)
@@ -110,7 +110,7 @@ func TestReform(t *testing.T) {
 		var n int
 		must(t, beside(t, s).QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user LIKE 'bob%' AND user <> 'bob'`).Scan(&n))
 		if n != 0 {
-			t.Errorf("%d rows of the other bob stay in %s", n, table)
+			t.Errorf("got %d rows of the other bob stay in %s; want 0", n, table)
 		}
 	}
 }

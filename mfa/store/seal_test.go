@@ -156,7 +156,7 @@ func TestTwoRekeys(t *testing.T) {
 	must(t, err)
 	must(t, first.dropKeys(t.Context()))
 	if _, err := second.useKey(t.Context(), lost, admin("rekey")); err == nil {
-		t.Error("tokens are sealed with a key that is not in the file")
+		t.Error("tokens are sealed with a key that is not in the file: got no error; want one")
 	}
 	if got := secrets(t, openServer(t, dir), "anna"); len(got) != 1 {
 		t.Error("anna's token is gone")

@@ -313,7 +313,7 @@ func TestBadEvents(t *testing.T) {
 	s := openServer(t, t.TempDir())
 	for _, ev := range []mfa.Event{{Plan: 17}, {Outcome: -1}} {
 		if err := s.Record(t.Context(), ev); err == nil {
-			t.Errorf("%d %d: recorded", int(ev.Plan), int(ev.Outcome))
+			t.Errorf("%d %d: recorded; want an error", int(ev.Plan), int(ev.Outcome))
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestSameSubscriptionIsNotWritten(t *testing.T) {
 	must(t, s.SetWebSubscription(t.Context(), "a1", &same))
 	same.Auth = []byte("t")
 	if err := s.SetWebSubscription(t.Context(), "a1", &same); err == nil {
-		t.Error("another was not written")
+		t.Error("another was not written: got no error; want one")
 	}
 	if got := subscriptionOf(t, s, "a1"); !reflect.DeepEqual(got, &sub) {
 		t.Errorf("after a write that failed memory has %+v", got)

@@ -30,7 +30,7 @@ func TestYAMLError(t *testing.T) {
 			var doc yaml.Node
 			err := yaml.Unmarshal([]byte(tt.text), &doc)
 			if err == nil {
-				t.Fatal("no error")
+				t.Fatal("no error: got no error; want one")
 			}
 			line, rule := YAMLError(err, []byte(tt.text))
 			if line != tt.line || !strings.Contains(rule, tt.rule) || strings.Contains(rule, "secret") {

@@ -94,7 +94,7 @@ func TestEvents(t *testing.T) {
 	}
 	r.Close()
 	if n, d := bob.next(); n != "" {
-		t.Errorf("bob is told %s %s", n, d)
+		t.Errorf("bob is told %s %s; want no text", n, d)
 	}
 }
 
@@ -106,10 +106,10 @@ func TestStreamOfRemovedDeviceEnds(t *testing.T) {
 	r.store.Remove("anna1")
 	r.prompt(t, "p1", "")
 	if n, d := s.next(); n != "" {
-		t.Errorf("a removed device is told %s %s", n, d)
+		t.Errorf("a removed device is told %s %s; want no text", n, d)
 	}
 	if status, b, _ := r.do(t, request{target: "/api/v1/events", sign: "anna1"}); status != 401 || b.Code != "device_unknown" {
-		t.Errorf("it connects again: %d %s", status, b.Code)
+		t.Errorf("it connects again: got %d %s; want 401, Code \"device_unknown\"", status, b.Code)
 	}
 }
 
@@ -163,18 +163,18 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 	beats := 0
 	for start := time.Now(); time.Since(start) < 3*limit; beats++ {
 		if !s.lines.Scan() {
-			t.Fatalf("ended after %v: %v", time.Since(start), s.lines.Err())
+			t.Fatalf("ended after %v: got %v; want Scan true", time.Since(start), s.lines.Err())
 		}
 	}
 	if beats < 5 {
-		t.Errorf("%d lines", beats)
+		t.Errorf("got %d lines; want at least 5", beats)
 	}
 	r.prompt(t, "p1", "")
 	s.want("prompt", "p1")
 	time.Sleep(limit + limit/2) // nothing is written for longer than WriteTimeout
 	r.Close()
 	if n, _ := s.next(); n != "" || s.lines.Err() != nil {
-		t.Errorf("it ends with %q, %v", n, s.lines.Err())
+		t.Errorf("it ends with %q: got %v; want no text, no Err", n, s.lines.Err())
 	}
 }
 
@@ -298,7 +298,7 @@ func TestPhoneWatch(t *testing.T) {
 				t.Errorf("Push: got error %v; want none", err)
 			}
 			if g := until(t, notices, isGone).Withdrawn; g.ID != "p1" {
-				t.Errorf("withdrawn: %+v", g)
+				t.Errorf("withdrawn: got %+v; want ID \"p1\"", g)
 			}
 			cancel()
 			if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -449,7 +449,7 @@ func TestEnrollHostileAnswer(t *testing.T) {
 			answer(w, 201, device.EnrollResponse{Device: id, User: "anna"})
 		}))
 		if p, err := device.Enroll(t.Context(), device.InvitationLink(srv.URL, "TOKEN"), "phone", device.MaxVersion, nil); err == nil {
-			t.Errorf("device id %q is taken", p.Device)
+			t.Errorf("device id %q is taken; want an error", p.Device)
 		}
 		srv.Close()
 	}

@@ -61,7 +61,7 @@ func TestUnknownCallerIsShort(t *testing.T) {
 			}
 			answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 			if err != nil || answer.StatusCode != 200 {
-				t.Fatalf("%s: %v, %v", name, answer, err)
+				t.Fatalf("%s: got %v, %v; want no error, StatusCode 200", name, answer, err)
 			}
 			_, _ = io.Copy(io.Discard, answer.Body)
 			_ = client.SetReadDeadline(time.Now().Add(shortIdle + time.Second))

@@ -80,11 +80,11 @@ func TestCodeOfAnApproval(t *testing.T) {
 			t.Errorf("%s: got %d %s", try, status, text)
 		}
 		if left := time.Until(told.CodeExpires); left <= 0 || left > time.Minute {
-			t.Errorf("%s: the code expires in %s", try, left)
+			t.Errorf("%s: the code expires in %s; want more than 0, at most time.Minute", try, left)
 		}
 	}
 	if status, text := r.text(t, request{method: "POST", target: target, sign: "anna2", body: good}); status != 409 || strings.Contains(text, "493817") {
-		t.Errorf("another device: %d %s", status, text)
+		t.Errorf("another device: got %d %s; want 409, no \"493817\" in it", status, text)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Push: got error %v; want none", err)

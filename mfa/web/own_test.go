@@ -103,17 +103,17 @@ func TestHistory(t *testing.T) {
 	}
 	for _, before := range []string{"0", "-1", "x", "1e3", "99999999999999999999"} {
 		if status, b, _ := r.do(t, request{target: "/api/v1/history?before=" + before, sign: "anna1"}); status != 400 || b.Code != "bad_request" {
-			t.Errorf("before=%s: %d %q", before, status, b.Code)
+			t.Errorf("before=%s: got %d %q; want 400, Code \"bad_request\"", before, status, b.Code)
 		}
 	}
 	if status, b, _ := r.do(t, request{target: "/api/v1/history?before=666", sign: "anna1"}); status != 500 || b.Code != "internal" || strings.Contains(b.Message, "disk") {
-		t.Errorf("a broken store: %d %+v", status, b)
+		t.Errorf("a broken store: got %d %+v; want 500, Code \"internal\", no \"disk\" in it", status, b)
 	}
 	if status, _, _ := r.do(t, request{target: "/api/v1/history?user=bob", sign: "anna1"}); status != 200 {
 		t.Errorf("status: got %d; want 200", status)
 	}
 	if status, b, _ := r.do(t, request{target: "/api/v1/history"}); status != 400 {
-		t.Errorf("unsigned: %d %q", status, b.Code)
+		t.Errorf("unsigned: got %d %q; want 400", status, b.Code)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestHistoryPages(t *testing.T) {
 		target = "/api/v1/history?before=" + v.Next
 	}
 	if len(got) != 120 || got[0] != "0" || got[119] != "119" {
-		t.Errorf("%d sign-ins, %v", len(got), got)
+		t.Errorf("%d sign-ins: got %v; want 120 of them, \"0\", \"119\"", len(got), got)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestDevices(t *testing.T) {
 		Passkeys bool
 	}
 	if status := r.get(t, "anna1", "/api/v1/devices", &list); status != 200 || len(list.Devices) != 2 || !list.Passkeys {
-		t.Fatalf("%d %+v", status, list)
+		t.Fatalf("%d %+v; want 200, 2 Devices, Passkeys true", status, list)
 	}
 	for _, d := range list.Devices {
 		if d.This != (d.Device == "anna1") || d.Passkey != (d.Device == "anna2") || d.Name == "" || d.Added.IsZero() {
@@ -234,7 +234,7 @@ func TestRemoval(t *testing.T) {
 			s := r.stream(t, "anna1")
 			s.want("sync", "p1")
 			if status, b, _ := r.do(t, request{method: "DELETE", target: "/api/v1/devices/anna1", sign: by}); status != 204 {
-				t.Fatalf("%d %q", status, b.Code)
+				t.Fatalf("%d %q; want 204", status, b.Code)
 			}
 			if name, _ := s.next(); name != "" {
 				t.Errorf("the stream goes on with: got %s; want no text", name)
@@ -278,7 +278,7 @@ func TestRemovalNeedsPasskey(t *testing.T) {
 	}
 	q := request{method: "DELETE", target: "/api/v1/devices/anna2", body: with(mine.Assert(challenge)), sign: "anna1", header: http.Header{"Content-Type": {"application/json"}}}
 	if status, b, _ := r.do(t, q); status != 204 {
-		t.Errorf("with it: %d %s", status, b.Code)
+		t.Errorf("with it: got %d %s; want 204", status, b.Code)
 	}
 }
 

@@ -21,7 +21,7 @@ func (r *rig) file(t *testing.T, target string) (kind, content string) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != 200 {
-		t.Fatalf("%s: %d %v", target, resp.StatusCode, err)
+		t.Fatalf("%s: got %d %v; want no error, StatusCode 200", target, resp.StatusCode, err)
 	}
 	return resp.Header.Get("Content-Type"), string(text)
 }
@@ -34,12 +34,12 @@ func TestIcons(t *testing.T) {
 		Icons []struct{ Src, Sizes, Type string }
 	}
 	if err := json.Unmarshal([]byte(text), &manifest); err != nil || kind != "application/manifest+json" || len(manifest.Icons) < 4 {
-		t.Fatalf("manifest: %v, %s: %s", err, kind, text)
+		t.Fatalf("manifest: %v, %s: got %s; want no error, \"application/manifest+json\", at least 4 Icons", err, kind, text)
 	}
 	for _, icon := range append(manifest.Icons, struct{ Src, Sizes, Type string }{"icon-180.png", "180x180", "image/png"}) {
 		kind, content := r.file(t, "/"+icon.Src)
 		if kind != icon.Type {
-			t.Errorf("%s is %s, the manifest says %s", icon.Src, kind, icon.Type)
+			t.Errorf("%s is %s, the manifest says %s; want icon.Type", icon.Src, kind, icon.Type)
 		}
 		if kind != "image/png" {
 			continue
@@ -50,7 +50,7 @@ func TestIcons(t *testing.T) {
 		}
 		size := img.Bounds().Dx()
 		if got := fmt.Sprintf("%dx%d", size, img.Bounds().Dy()); got != icon.Sizes {
-			t.Errorf("%s is %s, the manifest says %s", icon.Src, got, icon.Sizes)
+			t.Errorf("%s is %s, the manifest says %s; want icon.Sizes", icon.Src, got, icon.Sizes)
 		}
 		_, _, _, corner := img.At(0, 0).RGBA()
 		if whole := icon.Src == "icon-180.png" || icon.Src == "icon-maskable.png"; whole != (corner == 0xffff) {

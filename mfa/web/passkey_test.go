@@ -44,7 +44,7 @@ func (r *rig) offered(t testing.TB, id string) string {
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&options); err != nil || resp.StatusCode != 200 {
-		t.Fatalf("options: status %d, %v", resp.StatusCode, err)
+		t.Fatalf("options: status %d: got %v; want no error, StatusCode 200", resp.StatusCode, err)
 	}
 	k := options.PublicKey
 	if k.RP.ID != testRP || k.User.ID != device.Encode([]byte(id)) || k.Attestation != "none" || k.Selection.UserVerification != "required" {
@@ -59,7 +59,7 @@ func (r *rig) register(t testing.TB, device string) *pushtest.Authenticator {
 	a := pushtest.NewAuthenticator(t, testRP, testOrigin)
 	status, b, _ := r.do(t, request{method: "POST", target: "/api/v1/passkey", body: string(a.Register(r.offered(t, device))), sign: device})
 	if status != 201 {
-		t.Fatalf("register: %d %q", status, b.Code)
+		t.Fatalf("register: got %d %q; want 201", status, b.Code)
 	}
 	return a
 }
@@ -175,7 +175,7 @@ func TestPasskeyOffersEnd(t *testing.T) {
 		time.Sleep(offerTime + time.Second)
 		body := pushtest.NewAuthenticator(t, testRP, testOrigin).Register(creation.Response.Challenge.String())
 		if _, err := p.register(t.Context(), d, body); err == nil || !strings.Contains(err.Error(), "Expired") {
-			t.Errorf("too late: %v", err)
+			t.Errorf("too late: got %v; want \"Expired\" in the error", err)
 		}
 		for _, id := range []string{"more", "and more"} { // the first finds the room of anna1
 			if _, err := p.offer(device.Device{ID: id, User: mfa.NameOf("x")}, time.Now()); err != nil {
@@ -271,7 +271,7 @@ func TestPasskeyDecisions(t *testing.T) {
 	mine.Handle = []byte("anna1")
 	body := r.approval(t, approve, mine.Assert)
 	if status, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: body, sign: "anna1"}); status != 200 {
-		t.Fatalf("the right one: %d %q", status, b.Code)
+		t.Fatalf("the right one: got %d %q; want 200", status, b.Code)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Push: got error %v; want none", err)
@@ -355,7 +355,7 @@ func TestPasskeyPolicy(t *testing.T) {
 			}
 			d.Action = device.ActionNotMe
 			if status, b, _ := r.do(t, request{method: "POST", target: "/api/v1/prompts/p1/decision", body: r.approval(t, d, nil), sign: "anna1"}); status != 200 {
-				t.Errorf("not me: %d %q", status, b.Code)
+				t.Errorf("not me: got %d %q; want 200", status, b.Code)
 			}
 		})
 	}
@@ -364,7 +364,7 @@ func TestPasskeyPolicy(t *testing.T) {
 func TestRelyingPartyNames(t *testing.T) {
 	for _, id := range []string{"", "127.0.0.1", "::1", "https://mfa.example.org", "mfa.example.org:8443", "a b"} {
 		if _, err := NewPasskeys(id, testOrigin, nil); err == nil {
-			t.Errorf("%q is taken", id)
+			t.Errorf("%q is taken; want an error", id)
 		}
 	}
 }
@@ -412,7 +412,7 @@ func FuzzPasskeyAssertion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// Not the challenge of the seed: nothing that is made of it is right.
 		if err := p.VerifyPasskey(t.Context(), d, []byte(strings.Repeat("x", 32)), body); err == nil {
-			t.Errorf("%q is taken", body)
+			t.Errorf("%q is taken; want an error", body)
 		}
 	})
 }

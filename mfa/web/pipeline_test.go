@@ -49,7 +49,7 @@ func TestPipelining(t *testing.T) {
 			_, _ = io.Copy(io.Discard, resp.Body)
 		}
 		if answers > 2 {
-			t.Errorf("%s: %d answers", name, answers)
+			t.Errorf("%s: %d answers; want at most 2", name, answers)
 		}
 		_ = c.Close()
 	}
@@ -66,7 +66,7 @@ func TestPipelining(t *testing.T) {
 		fmt.Fprint(c, text[10:])
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil || resp.StatusCode >= 500 {
-			t.Fatalf("request %d: %v, %v", i, resp, err)
+			t.Fatalf("request %d: got %v, %v; want no error, StatusCode less than 500", i, resp, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 	}

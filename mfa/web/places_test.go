@@ -73,7 +73,7 @@ func TestPlacesBroken(t *testing.T) {
 		}
 	}
 	if _, err := OpenPlaces(file+".none", zap.NewNop()); err == nil {
-		t.Error("no file is taken")
+		t.Error("no file is taken: got no error; want one")
 	}
 	// Octets that were turned over in the tree and the data: wrong names at worst.
 	for i := range good {
@@ -189,7 +189,7 @@ func TestPromptPlaces(t *testing.T) {
 	}}
 	var v historyView
 	if r.get(t, "anna1", "/api/v1/history", &v); v.Logins[0].Place != "Hamburg, Germany" || v.Logins[1].Place != "" {
-		t.Errorf("history: %+v", v.Logins)
+		t.Errorf("history: got %+v; want Place \"Hamburg, Germany\", Place no text", v.Logins)
 	}
 }
 

@@ -202,7 +202,7 @@ func TestHeaders(t *testing.T) {
 	for _, target := range []string{"/", "/enroll", "/style.css", "/app.js", "/sw.js", "/icon-180.png", "/healthz", "/api/v1/prompts", "/nothing"} {
 		status, _, h := r.do(t, request{target: target})
 		if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
-			t.Errorf("%s: policy %q", target, csp)
+			t.Errorf("%s: policy %q; want \"default-src 'none'\" in it, \"frame-ancestors 'none'\" in it, no \"unsafe\" in it", target, csp)
 		}
 		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
 			if got := h.Get(name); got != want {
@@ -292,7 +292,7 @@ func TestDecisions(t *testing.T) {
 		t.Errorf("Push: got error %v; want none", err)
 	}
 	if status, b, _ := r.do(t, request{method: "POST", target: target, body: good, sign: "anna1"}); status != 409 || b.Code != "already_decided" {
-		t.Errorf("again: %d %q", status, b.Code)
+		t.Errorf("again: got %d %q; want 409, Code \"already_decided\"", status, b.Code)
 	}
 	for _, e := range r.logs.All() {
 		for k, v := range e.ContextMap() {
@@ -315,7 +315,7 @@ func TestWrongNumber(t *testing.T) {
 		t.Fatalf("got %+v, %v", told, err)
 	}
 	if err := <-done; !errors.Is(err, mfa.ErrWrongNumber) || !errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("Push: %v", err)
+		t.Errorf("Push: got %v; want mfa.ErrWrongNumber, mfa.ErrRejected", err)
 	}
 	var told *device.PhoneError
 	if _, err := r.phone("anna1").Decide(t.Context(), l.Prompts[0], device.ActionApprove, "42"); !errors.As(err, &told) || told.Code != "already_decided" {
@@ -340,7 +340,7 @@ func TestOldDeviceAndNumber(t *testing.T) {
 		t.Errorf("the store has version: got %d; want 1", d.Version)
 	}
 	if told, err := old.Decide(t.Context(), l.Prompts[0], device.ActionNotMe, ""); told.Outcome != device.OutcomeReported || err != nil {
-		t.Errorf("not me: %+v %v", told, err)
+		t.Errorf("not me: got %+v %v; want Outcome device.OutcomeReported, no error", told, err)
 	}
 }
 
@@ -356,7 +356,7 @@ func TestEnroll(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	if l, err := p.Prompts(t.Context()); err != nil || len(l.Prompts) != 0 {
-		t.Errorf("its first request: %+v, %v", l, err)
+		t.Errorf("its first request: got %+v, %v; want no error, no Prompts", l, err)
 	}
 	expired := device.InvitationLink(r.http.URL, r.store.Invite("carol", time.Now().Add(-time.Second)))
 	guess, _ := device.NewInvitation(mfa.NameOf("carol"), time.Now())
@@ -487,7 +487,7 @@ func TestSignedBeforeTheStart(t *testing.T) {
 	r := newRigWith(t, func(s *Server, _ *pushtest.Store) { s.Started = started })
 	for _, at := range []time.Duration{-30 * time.Second, 0} {
 		if status, b, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", at: started.Add(at)}); status != 401 || b.Code != "clock_skew" || b.Time == nil {
-			t.Errorf("signed %v after the start: %d %+v", at, status, b)
+			t.Errorf("signed %v after the start: got %d %+v; want 401, Code \"clock_skew\", Time set", at, status, b)
 		}
 	}
 	if status, _, _ := r.do(t, request{target: "/api/v1/prompts", sign: "anna1", at: started.Truncate(time.Second).Add(time.Second)}); status != 200 {
@@ -639,7 +639,7 @@ func TestHugeBodies(t *testing.T) {
 	w := httptest.NewRecorder()
 	r.http.Config.Handler.ServeHTTP(w, req)
 	if w.Code != 400 || body.read != 0 {
-		t.Errorf("unsigned: status %d after %d bytes", w.Code, body.read)
+		t.Errorf("unsigned: status %d after %d bytes; want Code 400, read 0", w.Code, body.read)
 	}
 }
 

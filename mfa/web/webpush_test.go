@@ -54,7 +54,7 @@ func (r *webPushRig) subscribe(t *testing.T, device string) {
 	t.Helper()
 	q := request{method: "POST", target: "/api/v1/push/subscription", body: string(r.service.Subscribe(device)), sign: device}
 	if status, b, _ := r.do(t, q); status != http.StatusNoContent {
-		t.Fatalf("subscribe: %d %+v", status, b)
+		t.Fatalf("subscribe: got %d %+v; want http.StatusNoContent", status, b)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestWebPushNotifies(t *testing.T) {
 	resp = r.send(t, request{target: "/api/v1/devices", sign: "anna2"})
 	var list struct{ Devices []deviceView }
 	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || len(list.Devices) != 2 {
-		t.Errorf("devices: %+v, %v", list, err)
+		t.Errorf("devices: got %+v, %v; want no error, 2 Devices", list, err)
 	}
 	resp.Body.Close()
 	for _, d := range list.Devices {
@@ -167,7 +167,7 @@ func TestWebPushServiceFails(t *testing.T) {
 			start := time.Now()
 			r.approve(t, "", done)
 			if took := time.Since(start); took > 5*time.Second {
-				t.Errorf("the decision took %v", took)
+				t.Errorf("the decision took %v; want at most 5*time.Second", took)
 			}
 			if name == "redirect" && r.service.Requests() > 1 {
 				t.Error("the redirect was followed")
@@ -199,7 +199,7 @@ func TestSharedSubscription(t *testing.T) {
 	shared := string(r.service.Subscribe("browser"))
 	for _, device := range []string{"bob1", "anna1"} {
 		if status, b, _ := r.do(t, request{method: "POST", target: "/api/v1/push/subscription", body: shared, sign: device}); status != http.StatusNoContent {
-			t.Fatalf("%s subscribes: %d %+v", device, status, b)
+			t.Fatalf("%s subscribes: got %d %+v; want http.StatusNoContent", device, status, b)
 		}
 	}
 	r.prompt(t, "p1", "")

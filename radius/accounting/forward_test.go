@@ -55,7 +55,7 @@ func TestForwardedRequest(t *testing.T) {
 		t.Fatalf("%d octets", len(full.packet))
 	}
 	if _, err := full.request(1, 0); err == nil {
-		t.Error("a packet of more than 4,096 octets")
+		t.Error("a packet of more than 4,096 octets: got no error; want one")
 	}
 }
 

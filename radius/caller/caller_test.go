@@ -68,7 +68,7 @@ func TestExchangeWithoutAnswer(t *testing.T) {
 	silent := fakeServer(t, func(int, []byte) [][]byte { return nil })
 	caller := &Caller{Addr: forged, Secret: wire.NewSecret([]byte(testSecret)), First: 10 * time.Millisecond, Total: 50 * time.Millisecond}
 	if _, err := caller.Exchange(t.Context(), query("nemo")); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "another secret") {
-		t.Errorf("forged: %v", err)
+		t.Errorf("forged: got %v; want ErrNoAnswer, \"another secret\" in it", err)
 	}
 	caller.Addr = silent
 	if _, err := caller.Exchange(t.Context(), query("nemo")); !errors.Is(err, ErrNoAnswer) {

@@ -101,7 +101,7 @@ func TestAnswerLeavesFromTheAskedAddress(t *testing.T) {
 					caller := &caller.Caller{Addr: netip.AddrPortFrom(netip.MustParseAddr(asked), addrs[0].Port()).String(), Secret: r.secret}
 					a, err := caller.Exchange(t.Context(), query("nemo"))
 					if err != nil || a.Message() != "nemo" {
-						t.Fatalf("%s: %v %q", asked, err, a.Message())
+						t.Fatalf("%s: got %v %q; want no error, Message \"nemo\"", asked, err, a.Message())
 					}
 				}
 			}
@@ -194,6 +194,6 @@ func TestListenAccounting(t *testing.T) {
 		t.Error(err)
 	}
 	if err := send(50 * time.Millisecond); err == nil {
-		t.Error("served after the shutdown")
+		t.Error("served after the shutdown: got no error; want one")
 	}
 }

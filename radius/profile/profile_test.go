@@ -60,6 +60,6 @@ func TestDocumentedNASTimeouts(t *testing.T) {
 		}
 	}
 	if said < 8 {
-		t.Errorf("only %d NAS timeouts were found", said)
+		t.Errorf("only %d NAS timeouts were found; want at least 8", said)
 	}
 }

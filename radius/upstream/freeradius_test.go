@@ -24,7 +24,7 @@ func startFreeRADIUS(t testing.TB) *passwordtest.FreeRADIUS {
 		t.Skip(err)
 	}
 	if err != nil {
-		t.Fatalf("%v (with CI=true no test may skip)", err)
+		t.Fatalf("%v (with CI=true no test may skip); want no error", err)
 	}
 	t.Cleanup(f.Close)
 	return f

@@ -113,7 +113,7 @@ func TestUpstreamHostile(t *testing.T) {
 				t.Errorf("%s: got %+v, %v", name, id, err)
 			}
 			if took := time.Since(began); took < 450*time.Millisecond {
-				t.Errorf("%s: the wait has ended after %v", name, took)
+				t.Errorf("%s: the wait has ended after %v; want at least 450*time.Millisecond", name, took)
 			}
 		})
 	}
@@ -241,11 +241,11 @@ func TestUpstreamFailover(t *testing.T) {
 	first.set(func() { first.silent = true })
 	for range 2 {
 		if took := login(); took < 900*time.Millisecond {
-			t.Errorf("the second server was asked after %v", took)
+			t.Errorf("the second server was asked after %v; want at least 900*time.Millisecond", took)
 		}
 	}
 	if took := login(); took > 800*time.Millisecond {
-		t.Errorf("a dead server held a login for %v", took)
+		t.Errorf("a dead server held a login for %v; want at most 800*time.Millisecond", took)
 	}
 	until(t, "a Status-Server", func() bool {
 		all := first.requests()
@@ -328,7 +328,7 @@ func TestUpstreamRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("took %v", took)
+		t.Errorf("took %v; want at most 5*time.Second", took)
 	}
 	alone, _ := upstreamOf(t, func(s *Settings) { s.Timeout = 2 * time.Second }, gone)
 	done := make(chan error, 1)

@@ -79,7 +79,7 @@ func TestUpstreamRequest(t *testing.T) {
 		t.Errorf("a server gets\n%q\nwant\n%q", got, want)
 	}
 	if q.pass != "right horse" || q.ProxyStates != 1 {
-		t.Errorf("password %q, %d Proxy-States", q.pass, q.ProxyStates)
+		t.Errorf("password %q, %d Proxy-States; want pass \"right horse\", ProxyStates 1", q.pass, q.ProxyStates)
 	}
 }
 
@@ -293,11 +293,11 @@ func TestUpstreamChallenge(t *testing.T) {
 		t.Error("an answer went to a server that has not asked")
 	}
 	if _, err = u.Continue(t.Context(), mfa.NameOf("alice"), &mfa.PrimaryChallenge{}, "246", nil); err == nil || errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("a challenge of no user: %v", err)
+		t.Errorf("a challenge of no user: got %v; want another error than mfa.ErrRejected", err)
 	}
 	moved, _ := upstreamOf(t, nil, other) // after a reload without the first server
 	if _, err = moved.Continue(t.Context(), mfa.NameOf("alice"), second, "246", nil); err == nil || errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("server that is gone: %v", err)
+		t.Errorf("server that is gone: got %v; want another error than mfa.ErrRejected", err)
 	}
 	h.set(func() {
 		h.answer = func(q *homeRequest) [][]byte { return [][]byte{h.reply(q, wire.AccessChallenge, nil)} }
@@ -388,7 +388,7 @@ func TestUpstreamNames(t *testing.T) {
 	}
 	u.Taken = func(name mfa.Name) bool { return name.Is(mfa.NameOf("alice")) }
 	if _, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err == nil || errors.Is(err, mfa.ErrRejected) {
-		t.Errorf("the name of a user of another primary: %v", err)
+		t.Errorf("the name of a user of another primary: got %v; want another error than mfa.ErrRejected", err)
 	}
 }
 
@@ -450,9 +450,9 @@ func TestUpstreamWindows1252(t *testing.T) {
 	u, _ := upstreamOf(t, nil, h)
 	_, err := u.Check(t.Context(), mfa.NameOf("Jürgen"), mfa.MSCHAPv2{Octets: "J\xfcrgen"})
 	if asked := h.requests(); !errors.Is(err, mfa.ErrRejected) || len(asked) != 1 || asked[0].user != "J\xfcrgen" {
-		t.Errorf("an upstream is asked %d times: %v", len(asked), err)
+		t.Errorf("an upstream is asked %d times: got %v; want mfa.ErrRejected, 1 of them, user \"J\xfcrgen\"", len(asked), err)
 	}
 	if id, err := u.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err != nil || id.Name.String() != "Jürgen" {
-		t.Errorf("an upstream says %v, %v", id.Name, err)
+		t.Errorf("an upstream says %v: got %v; want no error, Name \"Jürgen\"", id.Name, err)
 	}
 }

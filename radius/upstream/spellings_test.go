@@ -171,10 +171,10 @@ func TestUpstreamNameParts(t *testing.T) {
 			t.Errorf("%q: got %q, %v", typed, id.Name, err)
 		}
 		if name, _, err := u.FindName(t.Context(), mfa.NameOf(typed)); err == nil {
-			t.Errorf("%q is found as %q", typed, name)
+			t.Errorf("%q is found as %q; want an error", typed, name)
 		}
 	}
 	if n := len(h.requests()); n > 0 {
-		t.Errorf("%d of them were asked for", n)
+		t.Errorf("got %d of them were asked for; want none", n)
 	}
 }

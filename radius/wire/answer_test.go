@@ -77,7 +77,7 @@ func TestQueryErrors(t *testing.T) {
 		{Code: AccessRequest, User: "x", State: strings.Repeat("x", 254)},
 	} {
 		if _, err := q.Append(nil, 0, authOf(1), secret); err == nil {
-			t.Errorf("%.20s: no error", q.User)
+			t.Errorf("%.20s: no error; want an error", q.User)
 		}
 	}
 }

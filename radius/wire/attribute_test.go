@@ -115,7 +115,7 @@ func TestParseAttributeErrors(t *testing.T) {
 func TestSaltedTypes(t *testing.T) {
 	for typ, def := range dictionary().types {
 		if got := IsSalted(typ.Vendor, typ.Type); got != def.Salt {
-			t.Errorf("%s: %v, the dictionary has %v", def.Name, got, def.Salt)
+			t.Errorf("%s: %v, the dictionary has %v; want def.Salt", def.Name, got, def.Salt)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func FuzzParseAttribute(f *testing.F) {
 		}
 		got := Answer{Code: AccessAccept, Packet: p}.Attributes()
 		if len(got) != 2 || got[1].Vendor != a.Vendor || got[1].Type != a.Type {
-			t.Fatalf("%q = %q came back as %+v", name, value, got)
+			t.Fatalf("%q = %q came back as %+v; want 2 of them, Vendor a.Vendor, Type a.Type", name, value, got)
 		}
 		FormatAttribute(got[1])
 	})
@@ -169,6 +169,6 @@ func TestParseDirectoryAttribute(t *testing.T) {
 		}
 	}
 	if _, err := StandardDictionary().ParseAttribute("Framed-IP-Address", "-1062731519"); err == nil {
-		t.Error("a file may hold a number in place of an address")
+		t.Error("a file may hold a number in place of an address: got no error; want one")
 	}
 }

@@ -233,13 +233,13 @@ func TestDictionaryCannotHide(t *testing.T) {
 	}
 	for _, name := range []string{"My-State", "My-NAS", "My-Key", "My-Session"} {
 		if a, err := d.ParseAttribute(name, "192.0.2.1"); err == nil {
-			t.Errorf("%s is %+v", name, a)
+			t.Errorf("%s is %+v; want an error", name, a)
 		}
 	}
 	for _, name := range []string{"Tunnel-Password", "My-Password"} {
 		a, err := d.ParseAttribute(name, "in the clear")
 		if err != nil || !a.Salted {
-			t.Errorf("%s: %+v, %v", name, a, err)
+			t.Errorf("%s: got %+v, %v; want no error, Salted true", name, a, err)
 		}
 	}
 }
@@ -266,7 +266,7 @@ func TestDictionaryOver(t *testing.T) {
 		}
 	}
 	if a, err := dictionary().ParseAttribute("Service-Type", "Login-User"); err != nil || a.Value[3] != 1 {
-		t.Errorf("the built-in dictionary was changed: %+v, %v", a, err)
+		t.Errorf("the built-in dictionary was changed: got %+v, %v; want no error, Value[3] 1", a, err)
 	}
 }
 
@@ -291,12 +291,12 @@ func TestSaltedOfAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(p), "rosebud") {
-			t.Errorf("%s left in the clear", name)
+			t.Errorf("%s left in the clear; want no \"rosebud\" in it", name)
 		}
 		value := Answer{Code: AccessAccept, Packet: p}.Attributes()[1].Value
 		if a.Tag != 0 {
 			if value[0] != a.Tag {
-				t.Errorf("%s: tag %d", name, value[0])
+				t.Errorf("%s: tag %d; want a.Tag", name, value[0])
 			}
 			value = value[1:]
 		}
@@ -323,10 +323,10 @@ func TestOpenDictionaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a, err := d.ParseAttribute("Acme-Level", "1"); err != nil || a.Vendor != 64999 {
-		t.Errorf("%+v, %v", a, err)
+		t.Errorf("%+v: got %v; want no error, Vendor 64999", a, err)
 	}
 	if _, err := OpenDictionaries(filepath.Join(dir, "nowhere")); err == nil {
-		t.Error("a folder that is not there")
+		t.Error("a folder that is not there: got no error; want one")
 	}
 	outside := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(outside, []byte("ATTRIBUTE X 200 string\n"), 0o600); err != nil {
@@ -336,7 +336,7 @@ func TestOpenDictionaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := OpenDictionaries(dir); err == nil || !strings.Contains(err.Error(), "dictionary.link") {
-		t.Errorf("a link out of the folder: %v", err)
+		t.Errorf("a link out of the folder: got %v; want \"dictionary.link\" in the error", err)
 	}
 }
 
@@ -376,7 +376,7 @@ func TestFreeRADIUS(t *testing.T) {
 		}
 	}
 	if same < 300 {
-		t.Errorf("only %d names are FreeRADIUS's too", same)
+		t.Errorf("only %d names are FreeRADIUS's too; want at least 300", same)
 	}
 	// Every file by itself: some do not fit together, but none is a surprise.
 	names, err := filepath.Glob(filepath.Join(freeRADIUS, "dictionary.*"))
@@ -409,7 +409,7 @@ func TestBuiltIn(t *testing.T) {
 		}
 	}
 	if u := dictionary().Unsendable(); len(u) != 0 {
-		t.Errorf("built in, and cannot be sent: %q", u)
+		t.Errorf("built in, and cannot be sent: got %q; want none", u)
 	}
 	if len(dictionary().vendors) != 10 {
 		t.Errorf("got %d vendors; want 10", len(dictionary().vendors))
@@ -464,7 +464,7 @@ func checkFits(t *testing.T, d *Dictionary, secret *Secret, a mfa.Attribute) {
 	}
 	got := Answer{Code: AccessAccept, Packet: p}.Attributes()
 	if len(got) != 2 || got[1].Vendor != a.Vendor || got[1].Type != a.Type {
-		t.Fatalf("%+v came back as %+v", a, got)
+		t.Fatalf("%+v came back as %+v; want 2 of them, Vendor a.Vendor, Type a.Type", a, got)
 	}
 	d.FormatAttribute(a)
 }

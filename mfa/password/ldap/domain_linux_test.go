@@ -103,7 +103,7 @@ func testDomainSignIn(t *testing.T, d *passwordtest.Domain) {
 		t.Errorf("Find gives %+v, %v; Check %+v", found, err, id)
 	}
 	if id, err = l.Find(t.Context(), mfa.NameOf(passwordtest.Disabled)); err != nil || !id.Disabled {
-		t.Errorf("Find of a disabled user: %+v, %v", id, err)
+		t.Errorf("Find of a disabled user: got %+v, %v; want no error, Disabled true", id, err)
 	}
 }
 
@@ -217,7 +217,7 @@ func testDomainSpellings(t *testing.T, d *passwordtest.Domain) {
 			}
 			t.Logf("%d of %d spellings mean an account; %d of %d accounts get in", accepted, len(typed), len(users.Keys), len(passwordtest.NearNames))
 			if len(users.Keys) < 15 {
-				t.Errorf("only %d accounts get in: %v", len(users.Keys), users.Keys)
+				t.Errorf("only %d accounts get in: got %v; want at least 15 Keys", len(users.Keys), users.Keys)
 			}
 		})
 	}
@@ -336,7 +336,7 @@ func testDomainThreeProtocols(t *testing.T, d *passwordtest.Domain) {
 		wrong := fmt.Sprint("mistyped", i)
 		for _, cred := range []mfa.Credential{mfa.Password(wrong), passwordtest.Response(t, passwordtest.Target, wrong), mfa.Unsupported{What: "CHAP"}} {
 			if _, err := l.Check(t.Context(), mfa.NameOf(passwordtest.Target), cred); err == nil {
-				t.Errorf("%T of a wrong password was accepted", cred)
+				t.Errorf("%T of a wrong password was accepted; want an error", cred)
 			}
 		}
 	}

@@ -261,10 +261,10 @@ func TestLDAPReply(t *testing.T) {
 		t.Errorf("Connect says %v", err)
 	}
 	if name, _, err := l.FindName(t.Context(), mfa.NameOf("bob")); err != nil || name.String() != "Bob" {
-		t.Errorf("what an operator does for such a user: %q, %v", name, err)
+		t.Errorf("what an operator does for such a user: got %q, %v; want no error, \"Bob\"", name, err)
 	}
 	if id, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil || id.Attributes != nil {
-		t.Errorf("a user without the attribute: %+v, %v", id.Attributes, err)
+		t.Errorf("a user without the attribute: got %+v, %v; want no error, no Attributes", id.Attributes, err)
 	}
 }
 

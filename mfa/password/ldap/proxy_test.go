@@ -188,14 +188,14 @@ func TestLDAPBroken(t *testing.T) {
 	l := open()
 	first.set(once(isUserSearch, drop))
 	if _, err := check(t, l, "alice", passwordtest.SlapdPassword); err != nil || second.userBinds() != 1 {
-		t.Errorf("a search that is not answered: %v, %d binds at the second server", err, second.userBinds())
+		t.Errorf("a search that is not answered: %v, %d binds at the second server; want no error, userBinds 1", err, second.userBinds())
 	}
 
 	l = open()
 	first.set(once(isUserBind, drop))
 	_, err := check(t, l, "alice", passwordtest.SlapdPassword)
 	if err == nil || errors.Is(err, mfa.ErrRejected) || first.userBinds() != 1 || second.userBinds() != 0 {
-		t.Errorf("a bind that is not answered: %v, %d and %d binds", err, first.userBinds(), second.userBinds())
+		t.Errorf("a bind that is not answered: %v, %d and %d binds; want another error than mfa.ErrRejected, userBinds 1, userBinds 0", err, first.userBinds(), second.userBinds())
 	}
 }
 

@@ -99,10 +99,10 @@ func TestHeldApart(t *testing.T) {
 					t.Errorf("%q: got %q, %v", p[0], id.Name, err)
 				}
 				if id, err := check(t, l, p[1], passwordtest.SlapdPassword); err == nil {
-					t.Errorf("%q gets in as %q", p[1], id.Name)
+					t.Errorf("%q gets in as %q; want an error", p[1], id.Name)
 				}
 				if name, _, err := l.FindNamed(t.Context(), mfa.NameOf(p[1])); err == nil {
-					t.Errorf("a command finds %q as %q", p[1], name)
+					t.Errorf("a command finds %q as %q; want an error", p[1], name)
 				}
 			}
 		}

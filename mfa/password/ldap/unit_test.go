@@ -364,14 +364,14 @@ func TestRecent(t *testing.T) {
 		}
 		wg.Wait()
 		if runs != 1 {
-			t.Errorf("50 at once were %d checks", runs)
+			t.Errorf("50 at once were %d checks; want 1", runs)
 		}
 		for i := range maxRefusals + 10 {
 			r.refused.Put(r.attempt(attemptBy{dn: "x"}, fmt.Sprint(i)), wrong, time.Now().Add(time.Hour))
 		}
 		try("y", "z", wrong)
 		if n := r.refused.Size(); n > maxRefusals {
-			t.Errorf("%d wrong passwords are remembered", n)
+			t.Errorf("got %d wrong passwords are remembered; want at most maxRefusals", n)
 		}
 	})
 }
@@ -438,7 +438,7 @@ func TestLDAPSettings(t *testing.T) {
 		s.CheckSettings(func(key, rule, value string) {
 			got = append(got, key)
 			if strings.Contains(rule+value, "secret word") {
-				t.Errorf("%s tells the password", key)
+				t.Errorf("%s tells the password; want no \"secret word\" in it", key)
 			}
 		})
 		if strings.Join(got, " ") != want {

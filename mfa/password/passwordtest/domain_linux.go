@@ -103,7 +103,7 @@ func run(t *testing.T, stdin, program string, args ...string) string {
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, out)
+		t.Fatalf("%s: %v\n%s; want no error", program, err, out)
 	}
 	return string(out)
 }

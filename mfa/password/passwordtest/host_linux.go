@@ -50,7 +50,7 @@ func InHost(t *testing.T, test func(t *testing.T)) {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("on the host: %v\n%s", err, out)
+		t.Fatalf("on the host: %v\n%s; want no error", err, out)
 	}
 	if !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("the test did not run on the host:\n%s", out)

@@ -160,7 +160,7 @@ func Owners(t testing.TB, attribute string, values []string, args ...string) [][
 	args = append([]string{"-x", "-o", "ldif_wrap=no"}, args...)
 	out, err := exec.CommandContext(ctx, "ldapsearch", append(args, "-f", file, "("+attribute+"=%s)", "1.1")...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("ldapsearch: %v: %s", err, out)
+		t.Fatalf("ldapsearch: %v: got %s; want no error", err, out)
 	}
 	answers := strings.Split(string(out), "\n# filter: ")[1:]
 	if len(answers) != len(values) {

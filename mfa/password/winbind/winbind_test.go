@@ -151,7 +151,7 @@ func TestNTLM(t *testing.T) {
 	}
 	lines := asked()
 	if lines[0] != "start 2 --helper-protocol=ntlm-server-1 --allow-mschapv2" {
-		t.Errorf("arguments and environment of the helper: %q", lines[0])
+		t.Errorf("arguments and environment of the helper: got %q; want \"start 2 --helper-protocol=ntlm-server-1 --allow-mschapv2\"", lines[0])
 	}
 	if want := "question alice,question alice,question alice,question nobody,question alice"; strings.Join(lines[1:], ",") != want {
 		t.Errorf("one helper was asked %q, want %s", lines[1:], want)
@@ -227,7 +227,7 @@ func TestNTLMHang(t *testing.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.idle) != 0 || w.last == nil || !strings.Contains(w.last.Error(), "no answer in time") {
-		t.Errorf("%d helpers are kept, the last error is %v", len(w.idle), w.last)
+		t.Errorf("got %d helpers are kept, the last error is %v; want no idle, last set, \"no answer in time\" in it", len(w.idle), w.last)
 	}
 }
 

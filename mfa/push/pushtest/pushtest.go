@@ -208,7 +208,7 @@ func lateAnswer(t *testing.T, r Rig) {
 	ctx, cancel = context.WithCancel(waiting(t))
 	second := r.push(t, ctx, r.prompt("late 2", ""))
 	if err := r.Respond(waiting(t), "late 1", Approve, ""); err == nil {
-		t.Error("an answer to a prompt that is over was taken")
+		t.Error("an answer to a prompt that is over was taken: got no error; want one")
 	}
 	cancel()
 	check(t, take(t, second).err, []error{context.Canceled}, nil)

@@ -52,7 +52,7 @@ func TestMessageSize(t *testing.T) {
 		seen[string(body[:16])], seen[string(body[21:86])] = true, true
 	}
 	if _, err := (Message{Kind: KindPrompt, ID: strings.Repeat("x", plainSize)}).seal(sub); err == nil {
-		t.Error("a message that is too long was sealed")
+		t.Error("a message that is too long was sealed: got no error; want one")
 	}
 }
 
@@ -178,7 +178,7 @@ func TestDialLooksAtAddress(t *testing.T) {
 	}
 	for _, s := range services(t, BrowserServices()...) {
 		if s.inside {
-			t.Errorf("%s may have an address inside", s.host)
+			t.Errorf("%s may have an address inside; want inside false", s.host)
 		}
 	}
 	if s := services(t, "push.example.org", "*.example.org"); !s[0].inside || s[1].inside {
@@ -239,7 +239,7 @@ func TestVAPID(t *testing.T) {
 	}
 	for _, wrong := range []*ecdsa.PrivateKey{nil, p384} {
 		if _, err := NewVAPID(wrong, ""); err == nil {
-			t.Error("a key of another curve, or none, is taken")
+			t.Error("a key of another curve, or none, is taken: got no error; want one")
 		}
 	}
 }

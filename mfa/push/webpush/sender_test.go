@@ -245,7 +245,7 @@ func TestHangingService(t *testing.T) {
 			t.Errorf("notifying took: got %v; want 0", took)
 		}
 		if len(other) != 1 || other[0] != 0 {
-			t.Errorf("the other service was asked at %v", other)
+			t.Errorf("the other service was asked at %v; want 1 of them, 0", other)
 		}
 		if n := runtime.NumGoroutine(); n > before+10*queueWorkers {
 			t.Errorf("%d goroutines, %d before", n, before)
@@ -255,7 +255,7 @@ func TestHangingService(t *testing.T) {
 			t.Errorf("%d requests in %v", n, sendTimeout)
 		}
 		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n > 2 {
-			t.Errorf("%d warnings", n)
+			t.Errorf("got %d warnings; want at most 2", n)
 		}
 		synctest.Wait()
 	})
@@ -320,7 +320,7 @@ func TestWhoIsNotified(t *testing.T) {
 		defer w.Notify(t.Context(), again, []device.Device{at(fcm, 1)})()
 		synctest.Wait()
 		if len(paths) != 1 {
-			t.Errorf("a prompt is notified again after a restart: %v", paths)
+			t.Errorf("a prompt is notified again after a restart: got %v; want 1 of them", paths)
 		}
 		defer (*Sender)(nil).Notify(t.Context(), openPrompt("p1", time.Minute), []device.Device{at(fcm, 1)})()
 	})
