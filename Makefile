@@ -10,8 +10,9 @@ EXHAUSTIVE = ^(TestDecideAlways|TestNameForm)$$
 
 # SQLite is translated from C and has locks of its own: the race detector finds nothing
 # of ours in it, and there made the tests of the store four times as slow. The same for
-# the loops of password hashes, which share nothing. `make check` has run go vet.
-TEST = $(GO) test -vet=off -race -short -timeout 30m \
+# the loops of password hashes, which share nothing. At its end, a program would sleep for a
+# second, so that races in other goroutines are still found. `make check` runs go vet.
+TEST = GORACE=atexit_sleep_ms=20 $(GO) test -vet=off -race -short -timeout 30m \
 	-gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc/...=-race=false \
 	-gcflags=golang.org/x/crypto/blowfish=-race=false -gcflags=golang.org/x/crypto/argon2=-race=false
 

@@ -35,7 +35,7 @@ func TestExemptAlways(t *testing.T) {
 				}
 				f.User.Blocked, f.Identity.Disabled = bit(8), bit(9)
 				plan, reason, _ := Decide(c, f)
-				what := fmt.Sprintf("client %+v\nfacts %+v\ngot %s %s", c, f, plan, reason)
+				what := func() string { return fmt.Sprintf("client %+v\nfacts %+v\ngot %s %s", c, f, plan, reason) }
 
 				bypassed := i == 1 || i == 2
 				required := bit(5) || bit(6) && (!address.IsValid() || address == addresses[1])
@@ -44,10 +44,10 @@ func TestExemptAlways(t *testing.T) {
 				lax := !required && !bit(7) && !bit(1) && bit(2)
 				want := !bit(8) && !bit(9) && bit(2) && (exempt || bypassed || lax)
 				if got := plan == PlanNone; got != want {
-					t.Fatalf("without a second factor: %v, want %v\n%s", got, want, what)
+					t.Fatalf("without a second factor: %v, want %v\n%s", got, want, what())
 				}
 				if reason == ReasonBypass && (!bypassed || exempt) {
-					t.Fatalf("the bypass is not what let them in\n%s", what)
+					t.Fatalf("the bypass is not what let them in\n%s", what())
 				}
 			}
 		}
