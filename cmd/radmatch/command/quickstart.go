@@ -267,7 +267,7 @@ func (q *quickstart) register(ctx context.Context) error {
 	return st.Close()
 }
 
-// Print says what to try next.
+// print says what to try next.
 func (q *quickstart) print() error {
 	fmt.Fprintf(q.a.Stdout, "Wrote %s, %s, %s and %s.\n\n", q.file, q.users, q.secret, q.data)
 	fmt.Fprintf(q.a.Stdout, "User:     %s\nPassword: %s   (shown only now)\n\nScan this with an authenticator app:\n\n", q.user, q.password)

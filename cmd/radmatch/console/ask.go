@@ -14,16 +14,17 @@ import (
 	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
-// asker reads what a user types, without showing it on a terminal, or lines of
+// Asker reads what a user types, without showing it on a terminal, or lines of
 // standard input.
-type asker struct {
+type Asker struct {
 	out      io.Writer
 	lines    *bufio.Reader
 	terminal *os.File // nil: standard input is not one
 }
 
-func NewAsker(s Streams, plain bool) *asker {
-	k := &asker{out: s.Stderr, lines: bufio.NewReader(s.Stdin)}
+// NewAsker asks on the terminal, if standard input is one and plain is not set.
+func NewAsker(s Streams, plain bool) *Asker {
+	k := &Asker{out: s.Stderr, lines: bufio.NewReader(s.Stdin)}
 	if f, ok := s.Stdin.(*os.File); ok && !plain && term.IsTerminal(int(f.Fd())) {
 		k.terminal = f
 	}
@@ -32,7 +33,7 @@ func NewAsker(s Streams, plain bool) *asker {
 
 // Line asks for one line. The end of standard input before a line is an error,
 // and so is the end of ctx, which an interrupt is.
-func (k *asker) Line(ctx context.Context, prompt string, echo bool) (string, error) {
+func (k *Asker) Line(ctx context.Context, prompt string, echo bool) (string, error) {
 	if k.terminal == nil {
 		return k.read()
 	}
@@ -64,7 +65,7 @@ func (k *asker) Line(ctx context.Context, prompt string, echo bool) (string, err
 	return text, err
 }
 
-func (k *asker) read() (string, error) {
+func (k *Asker) read() (string, error) {
 	text, err := k.lines.ReadString('\n')
 	if err != nil && text == "" {
 		return "", errors.New("standard input has ended")
@@ -115,6 +116,7 @@ func (s Streams) askPassword(f *os.File, prompt string) (string, error) {
 	return string(line), nil
 }
 
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -38,6 +38,7 @@ func Enroll(ctx context.Context, out io.Writer, link, name, file string, force b
 	return nil
 }
 
+// File is the file of the key: state, or if that is empty the default.
 func File(state string) (string, error) {
 	if state != "" {
 		return state, nil
@@ -45,6 +46,7 @@ func File(state string) (string, error) {
 	return defaultPhoneFile()
 }
 
+// Hostname is what this device is called by default.
 func Hostname() string {
 	if h, err := os.Hostname(); err == nil && h != "" {
 		return text.Printable(h, 64)

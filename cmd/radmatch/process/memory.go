@@ -43,8 +43,8 @@ const (
 	memoryEvery  = 500 * time.Millisecond
 )
 
-// memory is what the limit of Go's memory is drawn from.
-type memory struct {
+// Memory is what the limit of Go's memory is drawn from.
+type Memory struct {
 	room    int64 // of the process; 0: no bound
 	start   int64 // what is there when the server is ready
 	pending int   // as many logins may wait
@@ -52,13 +52,13 @@ type memory struct {
 }
 
 // allowed is what the configured limits can fill.
-func (m memory) allowed() int64 {
+func (m Memory) allowed() int64 {
 	return max(memoryAim, 3*m.start, m.start+int64(m.pending)*pendingMemory+int64(m.conns)*connMemory)
 }
 
 // limit is what Go's memory may be while so much of it lives: twice that, so that
 // the collector has time.
-func (m memory) limit(live int64) int64 {
+func (m Memory) limit(live int64) int64 {
 	n := min(max(memoryAim, 3*m.start, 2*live), m.allowed())
 	if m.room > 0 {
 		n = min(n, m.ceiling())
@@ -68,11 +68,11 @@ func (m memory) limit(live int64) int64 {
 
 // ceiling is what Go may use of the room: the rest is not Go's, or comes faster
 // than the collector.
-func (m memory) ceiling() int64 { return max(m.room-m.room/10-outsideGo, m.room/4) }
+func (m Memory) ceiling() int64 { return max(m.room-m.room/10-outsideGo, m.room/4) }
 
 // fits returns how many logins may wait in the room beside the connections, at
 // most m.pending. An error means that the server would be killed before long.
-func (m memory) fits() (int, error) {
+func (m Memory) fits() (int, error) {
 	if m.room == 0 {
 		return m.pending, nil
 	}
@@ -88,8 +88,8 @@ func (m memory) fits() (int, error) {
 
 // NewMemory looks how much there is, and keeps Go below it while users and tokens
 // are loaded.
-func NewMemory(conns int) *memory {
-	m := &memory{room: memoryRoom("/proc", "/sys/fs/cgroup"), conns: conns}
+func NewMemory(conns int) *Memory {
+	m := &Memory{room: memoryRoom("/proc", "/sys/fs/cgroup"), conns: conns}
 	if m.room > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(m.ceiling())
 	}
@@ -99,7 +99,7 @@ func NewMemory(conns int) *memory {
 // Fit makes the limits of the configuration fit what there is, and refuses to
 // serve where nothing does: a server that is killed while users wait, and again
 // when it has started, is worse than one that says why.
-func (m *memory) Fit(cfg *config.Config, log *zap.Logger) error {
+func (m *Memory) Fit(cfg *config.Config, log *zap.Logger) error {
 	m.start, m.pending = liveMemory(), cfg.Limits.Pending
 	n, err := m.fits()
 	if err != nil {
@@ -113,12 +113,12 @@ func (m *memory) Fit(cfg *config.Config, log *zap.Logger) error {
 	return nil
 }
 
-func (m *memory) tooSmall(err error) error {
+func (m *Memory) tooSmall(err error) error {
 	return &console.ExitError{Code: console.ExitConfig, Err: err, Hint: "raise MemoryMax of the unit, or the memory of the container or machine"}
 }
 
 // Ready sets the limit when everything is loaded. The data that was loaded may be too much.
-func (m *memory) Ready() error {
+func (m *Memory) Ready() error {
 	m.start = liveMemory()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -131,14 +131,14 @@ func (m *memory) Ready() error {
 }
 
 // follow sets the limit by what lives now.
-func (m *memory) follow() {
+func (m *Memory) follow() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(m.limit(liveMemory()))
 	}
 }
 
 // Run follows until ctx ends.
-func (m *memory) Run(ctx context.Context) {
+func (m *Memory) Run(ctx context.Context) {
 	tick := time.NewTicker(memoryEvery)
 	defer tick.Stop()
 	for {

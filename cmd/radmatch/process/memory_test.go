@@ -13,16 +13,16 @@ const mib = 1 << 20
 func TestMemoryLimit(t *testing.T) {
 	tests := []struct {
 		name       string
-		m          memory
+		m          Memory
 		live, want int64 // MiB
 	}{
-		{"idle", memory{start: 40 * mib, pending: 50_000, conns: 25_000}, 40, 368},
-		{"20,000 waiting pushes", memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 180, 368},
-		{"50,000 waiting pushes", memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 500, 1000},
-		{"many users", memory{start: 400 * mib, pending: 50_000, conns: 25_000}, 400, 1200},
-		{"more than the limits allow", memory{start: 40 * mib, pending: 1000, conns: 1000}, 500, 368},
-		{"a cgroup of 512 MiB", memory{room: 512 * mib, start: 100 * mib, pending: 50_000, conns: 1000}, 300, 512 - 512/10 - 48},
-		{"a tiny one", memory{room: 60 * mib, start: 30 * mib, pending: 10, conns: 10}, 30, 15},
+		{"idle", Memory{start: 40 * mib, pending: 50_000, conns: 25_000}, 40, 368},
+		{"20,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 180, 368},
+		{"50,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 500, 1000},
+		{"many users", Memory{start: 400 * mib, pending: 50_000, conns: 25_000}, 400, 1200},
+		{"more than the limits allow", Memory{start: 40 * mib, pending: 1000, conns: 1000}, 500, 368},
+		{"a cgroup of 512 MiB", Memory{room: 512 * mib, start: 100 * mib, pending: 50_000, conns: 1000}, 300, 512 - 512/10 - 48},
+		{"a tiny one", Memory{room: 60 * mib, start: 30 * mib, pending: 10, conns: 10}, 30, 15},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -36,16 +36,16 @@ func TestMemoryLimit(t *testing.T) {
 func TestMemoryFits(t *testing.T) {
 	tests := []struct {
 		name    string
-		m       memory
+		m       Memory
 		low, up int // how many may wait; up 0: refused
 	}{
-		{"no bound", memory{pending: 50_000, conns: 25_000}, 50_000, 50_000},
-		{"enough", memory{room: 4096 * mib, start: 100 * mib, pending: 50_000, conns: 25_000}, 50_000, 50_000},
-		{"1 GiB", memory{room: 1024 * mib, start: 100 * mib, pending: 50_000, conns: 25_000}, 20_000, 40_000},
-		{"256 MiB", memory{room: 256 * mib, start: 40 * mib, pending: 50_000, conns: 25_000}, 1000, 5000},
-		{"256 MiB with many users", memory{room: 256 * mib, start: 150 * mib, pending: 50_000, conns: 25_000}, 0, 0},
-		{"64 MiB", memory{room: 64 * mib, start: 10 * mib, pending: 50_000, conns: 25_000}, 0, 0},
-		{"few may wait", memory{room: 256 * mib, start: 40 * mib, pending: 10, conns: 100}, 10, 10},
+		{"no bound", Memory{pending: 50_000, conns: 25_000}, 50_000, 50_000},
+		{"enough", Memory{room: 4096 * mib, start: 100 * mib, pending: 50_000, conns: 25_000}, 50_000, 50_000},
+		{"1 GiB", Memory{room: 1024 * mib, start: 100 * mib, pending: 50_000, conns: 25_000}, 20_000, 40_000},
+		{"256 MiB", Memory{room: 256 * mib, start: 40 * mib, pending: 50_000, conns: 25_000}, 1000, 5000},
+		{"256 MiB with many users", Memory{room: 256 * mib, start: 150 * mib, pending: 50_000, conns: 25_000}, 0, 0},
+		{"64 MiB", Memory{room: 64 * mib, start: 10 * mib, pending: 50_000, conns: 25_000}, 0, 0},
+		{"few may wait", Memory{room: 256 * mib, start: 40 * mib, pending: 10, conns: 100}, 10, 10},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

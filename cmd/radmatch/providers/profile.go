@@ -22,6 +22,7 @@ func profileKeys(p *profile.Profile) map[string]any {
 	return keys
 }
 
+// FieldNames are the attributes of a profile as the configuration has them.
 func FieldNames(fields []profile.Field) []string {
 	names := make([]string, 0, len(fields))
 	for _, f := range fields {

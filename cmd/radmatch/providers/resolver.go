@@ -80,6 +80,7 @@ func usedPrimaries(cfg *config.Config) map[string]bool {
 	return used
 }
 
+// Close lets go of the primaries.
 func (r *Resolver) Close() error { return r.built.Close() }
 
 // UnknownGroup says that a primary does not know a group, and which one may be

@@ -22,6 +22,7 @@ type Bypass struct {
 	Reason   string    `json:"reason"`
 }
 
+// NewBypass reports a bypass that has so much time left.
 func NewBypass(b *mfa.Bypass, left time.Duration) Bypass {
 	return Bypass{b.ID, b.Group.String(), b.User.String(), b.Client, b.Began, b.Until, max(0, left.Seconds()), b.Operator, b.Reason}
 }
@@ -34,6 +35,7 @@ func BypassFor(b *mfa.Bypass) string {
 	return fmt.Sprintf("members of %q need no second factor", text.Printable(b.Group.String(), admin.MaxReason))
 }
 
+// BypassAt says at which clients.
 func BypassAt(b *mfa.Bypass) string {
 	if b.Client == "" {
 		return "every client"

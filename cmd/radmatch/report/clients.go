@@ -76,6 +76,7 @@ func Clients(cfg *config.Config, stats []store.ClientStats, latches []store.Latc
 	return reports
 }
 
+// PrintClients prints clients for readers.
 func PrintClients(w io.Writer, reports []*Client) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "CLIENT\tPACKETS\tACCEPT\tREJECT\tCHALLENGE\tNO ANSWER\tSIGNED\tUNSIGNED\tMEAN\tMAX\tNAS TIMEOUT\tLAST SEEN")

@@ -21,6 +21,7 @@ type Device struct {
 	Provider string     `json:"provider,omitempty"` // empty: one of ours
 }
 
+// NewDevice reports a device.
 func NewDevice(d *device.Device) Device {
 	r := Device{User: d.User.String(), ID: d.ID, Name: d.Name, Added: d.Added, Passkey: d.Passkey != nil, Provider: d.Provider}
 	if d.Provider == "" {
@@ -42,6 +43,7 @@ type Token struct {
 	Next   int64     `json:"next_counter,omitempty"` // hotp
 }
 
+// NewToken reports a token, without its secret.
 func NewToken(t *otp.Token) Token {
 	r := Token{User: t.User.String(), ID: t.ID, Serial: t.Serial, Kind: string(t.Kind), Digits: t.Digits, Label: t.Label, Added: t.Created, Drift: t.Drift}
 	if t.Kind == otp.HOTP {
@@ -60,6 +62,7 @@ type Pass struct {
 	Valid   bool      `json:"valid"` // now
 }
 
+// NewPass reports a pass, without its code.
 func NewPass(t *otp.Token, now time.Time) Pass {
 	return Pass{User: t.User.String(), ID: t.ID, From: t.NotBefore, Expires: t.Expires, Once: t.Once,
 		Valid: now.Before(t.Expires) && !now.Before(t.NotBefore) && !(t.Once && t.Next > 0)}

@@ -28,6 +28,7 @@ type Profile struct {
 	Quirks     []string `json:"quirks,omitempty"`
 }
 
+// NewProfile reports a profile.
 func NewProfile(at **profile.Profile) Profile {
 	p := *at
 	r := Profile{Name: p.Name, Device: p.Device, Prompts: p.Prompts, Reply: p.ShowsReplyMessage, EndUser: providers.FieldNames(p.EndUser), Address: providers.FieldNames(p.AddressAttribute),
@@ -38,6 +39,7 @@ func NewProfile(at **profile.Profile) Profile {
 	return r
 }
 
+// PrintProfiles prints all profiles for readers.
 func PrintProfiles(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PROFILE\tPROMPTS\tREPLY-MESSAGE\tEND USER AND ADDRESS\tNAS TIMEOUT\tAPPEND\tDEVICE")
@@ -56,6 +58,7 @@ func PrintProfiles(w io.Writer) error {
 	return nil
 }
 
+// PrintMarkdown prints all profiles as the table of docs/clients.md.
 func PrintMarkdown(w io.Writer) error {
 	fmt.Fprint(w, "\n| profile | device | prompts | shows Reply-Message | end user, address | waits, as delivered | append |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- |\n")

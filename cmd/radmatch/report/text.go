@@ -9,6 +9,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/text"
 )
 
+// YesNo is a bool for readers.
 func YesNo(b bool) string {
 	if b {
 		return "yes"
@@ -41,6 +42,7 @@ func quoteSpaces(s string) string {
 	return s
 }
 
+// OrDash is a text of the network, cut to most runes, or - for none.
 func OrDash(s string, most int) string {
 	if s == "" {
 		return "-"

@@ -51,6 +51,7 @@ type User struct {
 	pass   *otp.Token
 }
 
+// NewUser reports a user.
 func NewUser(u *admin.UserReport) *User {
 	r := &User{User: u.Name.String(), Blocked: u.Blocked, Default: DefaultMethod(&u.User), NoPushAt: u.PushBlocked,
 		Devices: []Device{}, Tokens: []Token{}, CodesLocked: u.CodesLocked, PushLimited: u.PushLimited,
@@ -74,6 +75,7 @@ func NewUser(u *admin.UserReport) *User {
 	return r
 }
 
+// Print prints the user for readers.
 func (r *User) Print(t *tabwriter.Writer) {
 	row := func(key, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
 	row("user", "%s", text.Printable(r.User, 128))

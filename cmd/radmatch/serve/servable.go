@@ -69,6 +69,7 @@ func dataDirProblem(cfg *config.Config) error {
 	return DataDirError(cfg, err)
 }
 
+// DataDirError adds the line of data_dir to what is wrong with it, nil where nothing is.
 func DataDirError(cfg *config.Config, err error) error {
 	if err == nil {
 		return nil

@@ -15,10 +15,10 @@ import (
 type Site struct {
 	ConfigFile string // -c
 
-	becomeRoot func() error // not nil: root works as the owner of data_dir, see becomeOwner
+	becomeRoot func() error // not nil: root works as the owner of data_dir, see BecomeOwner
 }
 
-// BecomeOwner makes a command of root's the owner of data_dir, until asRoot.
+// BecomeOwner makes a command of root's the owner of data_dir, until AsRoot.
 func (s *Site) BecomeOwner(dir string) error {
 	back, err := process.BecomeOwner(dir, false)
 	if back != nil {
@@ -30,7 +30,7 @@ func (s *Site) BecomeOwner(dir string) error {
 // AsOwner reports whether root works as the owner of data_dir.
 func (s *Site) AsOwner() bool { return s.becomeRoot != nil }
 
-// AsRoot ends what becomeOwner began, where it did.
+// AsRoot ends what BecomeOwner began, where it did.
 func (s *Site) AsRoot() error {
 	if s.becomeRoot == nil {
 		return nil
@@ -74,7 +74,7 @@ func (s *Site) LoadConfig() (*config.Config, error) {
 	return cfg, s.ExplainConfig(err)
 }
 
-// LoadForCommand is loadConfig for a command that talks to no client: it does not
+// LoadForCommand is LoadConfig for a command that talks to no client: it does not
 // read the files with their secrets.
 func (s *Site) LoadForCommand() (*config.Config, error) {
 	k := providers.Known()
@@ -99,6 +99,7 @@ func (s *Site) ExplainConfig(err error) error {
 	return &console.ExitError{Code: console.ExitConfig, Err: err, Hint: hint}
 }
 
+// ReadConfig reads a configuration. Its error is config.Problems where the file can be read.
 func ReadConfig(file string) (*config.Config, error) {
 	k := providers.Known()
 	k.LookupEnv = os.LookupEnv
