@@ -65,6 +65,29 @@ func TestDocumentLinks(t *testing.T) {
 // maxWords bounds a page: a longer one is two pages.
 const maxWords = 2500
 
+// maxSentence bounds a sentence of a page, in words.
+const maxSentence = 35
+
+// TestDocumentSentences: a sentence of a page has one thought. A list of names in
+// backticks is none.
+func TestDocumentSentences(t *testing.T) {
+	end := regexp.MustCompile(`[.!?:;] `)
+	for file, text := range pages(t) {
+		if file == "docs/configuration.md" || file == "CHANGELOG.md" {
+			continue
+		}
+		for _, p := range pageWords(file, []byte(text)).prose {
+			for _, cell := range strings.Split(p, "|") {
+				for _, s := range end.Split(cell, -1) {
+					if n := len(strings.Fields(s)); n > maxSentence && strings.Count(s, "`, `") < n/2 {
+						t.Errorf("%s: got a sentence of %d words; want at most %d: %s", file, n, maxSentence, s)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestDocumentLength: no page has too many words, and each says first, below its title,
 // what it is for. The reference of the configuration is generated, and CHANGELOG.md grows:
 // neither is read from its beginning to its end.
