@@ -49,7 +49,7 @@ check:
 	$(GO) mod tidy -diff
 	$(GO) run ./cmd/radmatch config describe --markdown | diff -u docs/configuration.md -
 	$(GO) run ./cmd/radmatch config profiles --markdown | $(PROFILES) docs/clients.md | diff -u docs/clients.md -
-	$(GO) test -count=1 -run '^TestImports$$' ./cmd/radmatch
+	$(GO) test -count=1 -run '^(TestImports|TestFolders)$$' ./cmd/radmatch
 	testdata/vulncheck $(GOVULNCHECK)
 
 docs:
