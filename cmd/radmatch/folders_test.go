@@ -35,7 +35,7 @@ func TestFolders(t *testing.T) {
 		return nil
 	})
 	if err != nil || len(files) < 20 {
-		t.Fatalf("read %d folders: %v", len(files), err)
+		t.Fatalf("read %d folders: got %v; want no error, at least 20 of them", len(files), err)
 	}
 	for folder, n := range files {
 		if n > maxFolder && large[folder] == "" {

@@ -128,7 +128,7 @@ func TestImports(t *testing.T) {
 		return nil
 	})
 	if err != nil || files < 20 {
-		t.Fatalf("read %d files: %v", files, err)
+		t.Fatalf("read %d files: got %v; want no error, at least 20", files, err)
 	}
 }
 
@@ -145,7 +145,7 @@ func checkImports(t *testing.T, rel, file string) {
 		}
 		imported, _ := strconv.Unquote(spec.Path.Value)
 		if rule := wrongImport(rel, imported, name); rule != "" {
-			t.Errorf("%s imports %s: %s", rel, imported, rule)
+			t.Errorf("%s imports %s: got %s; want no text", rel, imported, rule)
 		}
 	}
 }

@@ -326,7 +326,7 @@ func TestGlossary(t *testing.T) {
 				continue
 			}
 			if folded := strings.ToLower(term); folded <= before {
-				t.Errorf("%q stands behind %q", term, before)
+				t.Errorf("%q stands behind %q; want more than before", term, before)
 			} else {
 				before = folded
 			}

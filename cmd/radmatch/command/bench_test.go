@@ -61,7 +61,7 @@ func (s *codeServer) onceEach(t *testing.T) {
 	defer s.mu.Unlock()
 	for code, n := range s.used {
 		if n > 1 {
-			t.Errorf("the code %q was sent %d times", code, n)
+			t.Errorf("the code %q was sent %d times; want at most 1", code, n)
 		}
 	}
 }
@@ -107,11 +107,11 @@ func runBench(t *testing.T, args ...string) nas.BenchReport {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := Run(t.Context(), args, nil, &out, &errs); code != console.ExitOK {
-		t.Fatalf("exit %d: %s", code, errs.String())
+		t.Fatalf("exit %d: got %s; want console.ExitOK", code, errs.String())
 	}
 	var report nas.BenchReport
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
-		t.Fatalf("%v: %s", err, out.String())
+		t.Fatalf("%v: got %s; want no error", err, out.String())
 	}
 	return report
 }
@@ -128,7 +128,7 @@ func TestBench(t *testing.T) {
 func TestBenchCountsRejects(t *testing.T) {
 	_, args := benchSetup(t, "wrong", 50)
 	if r := runBench(t, append(args, "--logins", "50")...); r.Rejected != 50 || r.Accepted != 0 {
-		t.Errorf("report %+v", r)
+		t.Errorf("got report %+v; want Rejected 50, Accepted 0", r)
 	}
 }
 
@@ -165,14 +165,14 @@ func TestBenchPush(t *testing.T) {
 	codes.mu.Lock()
 	defer codes.mu.Unlock()
 	if r.Waiting != 450 || r.Retransmitted != 0 || codes.waiting != 450 {
-		t.Errorf("report %+v; the server has %d", r, codes.waiting)
+		t.Errorf("report %+v; the server has %d; want Waiting 450, Retransmitted 0, waiting 450", r, codes.waiting)
 	}
 }
 
 func TestBenchStatus(t *testing.T) {
 	_, args := benchSetup(t, "right", 1)
 	if r := runBench(t, append(args, "--mode", "status", "--logins", "10", "--in-flight", "2")...); r.Accepted != 10 {
-		t.Errorf("report %+v", r)
+		t.Errorf("got report %+v; want Accepted 10", r)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestBenchUsage(t *testing.T) {
 	} {
 		var out, errs bytes.Buffer
 		if code := Run(t.Context(), args, nil, &out, &errs); code != console.ExitUsage {
-			t.Errorf("%v: exit %d: %s", args, code, errs.String())
+			t.Errorf("%v: exit %d: got %s; want console.ExitUsage", args, code, errs.String())
 		}
 	}
 }

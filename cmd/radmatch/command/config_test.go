@@ -63,7 +63,7 @@ func TestDocumentedUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Len() != 2 {
-		t.Errorf("%d users", f.Len())
+		t.Errorf("got %d users; want 2", f.Len())
 	}
 }
 
@@ -86,7 +86,7 @@ func TestDocumentedDirectory(t *testing.T) {
 	whole = strings.Replace(whole, "clients:\n", blocks[1][1]+"clients:\n", 1)
 	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), whole)
 	if code, out, _ := command(t, "check", "-c", file); code != console.ExitOK {
-		t.Errorf("exit %d\n%s", code, out)
+		t.Errorf("exit %d\n%s; want console.ExitOK", code, out)
 	}
 	cfg, err := site.ReadConfig(file)
 	if err != nil {
@@ -130,13 +130,13 @@ func TestConfigDescribe(t *testing.T) {
 	for _, form := range [][]string{{"config", "describe"}, {"config", "describe", "--all"}} {
 		code, text, _ := command(t, form...)
 		if code != console.ExitOK {
-			t.Fatalf("%v: exit %d", form, code)
+			t.Fatalf("%v: exit: got %d; want %d", form, code, console.ExitOK)
 		}
 		dir := t.TempDir()
 		file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)
 		writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
 		if code, out, _ := command(t, "check", "-c", file); code != console.ExitOK {
-			t.Errorf("%v: exit %d\n%s", form, code, out)
+			t.Errorf("%v: exit %d\n%s; want console.ExitOK", form, code, out)
 		}
 		if _, again, _ := command(t, form...); again == text {
 			t.Errorf("%v: the secret is the same each time", form)
@@ -161,7 +161,7 @@ func TestTenMistakes(t *testing.T) {
 		}
 	}
 	if code != console.ExitConfig || n != 10 {
-		t.Errorf("check: exit %d, %d lines\n%s", code, n, stdout)
+		t.Errorf("check: exit %d, %d lines\n%s; want console.ExitConfig, 10", code, n, stdout)
 	}
 	code, stdout, stderr := command(t, "serve", "-c", file)
 	if code != console.ExitConfig || stdout != "" || strings.Count(stderr, "\n") != 11 || strings.Contains(stderr, "warning") ||
@@ -190,7 +190,7 @@ func TestRenamedKeys(t *testing.T) {
 func TestNoConfig(t *testing.T) {
 	code, _, stderr := command(t, "serve", "-c", filepath.Join(t.TempDir(), "none.yaml"))
 	if code != console.ExitConfig || !strings.Contains(stderr, "none.yaml: must be readable: no such file") || !strings.Contains(stderr, "hint: radmatch quickstart") {
-		t.Errorf("exit %d\n%s", code, stderr)
+		t.Errorf("exit %d\n%s; want console.ExitConfig, \"none.yaml: must be readable: no such file\" in it, \"hint: radmatch quickstart\" in it", code, stderr)
 	}
 }
 
@@ -222,7 +222,7 @@ func TestCheckWarnsOfUsers(t *testing.T) {
 	file, users := writeFile(t, filepath.Join(dir, "radmatch.yaml"), goodConfig), writeFile(t, filepath.Join(dir, "users.yaml"), "users: []\n")
 	const want = "users.yaml: warning: everyone on this machine can read the hashes in it"
 	if _, out, _ := command(t, "check", "-c", file); strings.Contains(out, "warning") {
-		t.Errorf("without a reason:\n%s", out)
+		t.Errorf("without a reason:\n%s; want no \"warning\" in it", out)
 	}
 	if err := os.Chmod(users, 0o644); err != nil {
 		t.Fatal(err)
@@ -266,10 +266,10 @@ func TestCheckConnect(t *testing.T) {
 				}
 			}
 			if strings.Contains(out, "hunter2") {
-				t.Errorf("a password is shown\n%s", out)
+				t.Errorf("a password is shown\n%s; want no \"hunter2\" in it", out)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
-				t.Error("check made the data_dir")
+				t.Error("check made the data_dir: got no error; want one")
 			}
 		})
 	}

@@ -28,7 +28,7 @@ clients:
 `)
 	out, errs, code := s.run("", "check", "--connect")
 	if code != console.ExitOK {
-		t.Fatalf("exit %d\n%s%s", code, out, errs)
+		t.Fatalf("exit %d\n%s%s; want console.ExitOK", code, out, errs)
 	}
 	for _, want := range []string{
 		`client vpn: warning: exempt.groups: primary local knows no group "stafff"; did you mean "Staff"`,

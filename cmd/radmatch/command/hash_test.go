@@ -38,7 +38,7 @@ func TestHash(t *testing.T) {
 			t.Errorf("%s: failed and printed %q", c.name, stdout.String())
 		}
 		if strings.Contains(stdout.String()+stderr.String(), "right horse") {
-			t.Errorf("%s: the password was printed", c.name)
+			t.Errorf("%s: the password was printed; want no \"right horse\" in it", c.name)
 		}
 	}
 }

@@ -56,15 +56,15 @@ func tryExample(t *testing.T, line string) {
 	root := (&app{}).rootCommand()
 	c, args, err := root.Find(shellWords(line))
 	if err != nil {
-		t.Errorf("radmatch %s: %v", line, err)
+		t.Errorf("radmatch %s: got error %v; want none", line, err)
 		return
 	}
 	if err := c.ParseFlags(args); err != nil {
-		t.Errorf("radmatch %s: %v", line, err)
+		t.Errorf("radmatch %s: got error %v; want none", line, err)
 		return
 	}
 	if err := c.ValidateArgs(c.Flags().Args()); err != nil || !c.Runnable() {
-		t.Errorf("radmatch %s: runnable %v, %v", line, c.Runnable(), err)
+		t.Errorf("radmatch %s: runnable %v: got %v; want no error, Runnable true", line, c.Runnable(), err)
 	}
 	if c.HasSubCommands() && len(c.Flags().Args()) > 0 {
 		t.Errorf("radmatch %s: there is no command %q", line, c.Flags().Arg(0))

@@ -82,13 +82,13 @@ func TestPhoneEnroll(t *testing.T) {
 	before, _ := os.ReadFile(r.state)
 	link := r.invite("alice")
 	if code, _, errs := phoneRun(t, "", "enroll", link, "--state", r.state); code != console.ExitFailure || !strings.Contains(errs, "--force") {
-		t.Errorf("again: %d %s", code, errs)
+		t.Errorf("again: got %d %s; want console.ExitFailure, \"--force\" in it", code, errs)
 	}
 	if now, _ := os.ReadFile(r.state); !bytes.Equal(now, before) {
 		t.Error("the key was replaced")
 	}
 	if code, _, errs := phoneRun(t, "", "enroll", link, "--state", r.state, "--force"); code != console.ExitOK {
-		t.Errorf("with --force: %d %s", code, errs)
+		t.Errorf("with --force: got %d %s; want console.ExitOK", code, errs)
 	}
 	token := link[strings.Index(link, "#")+1:]
 	other := filepath.Join(filepath.Dir(r.state), "other.json")
@@ -97,12 +97,12 @@ func TestPhoneEnroll(t *testing.T) {
 		t.Errorf("used link: %d %s", code, errs)
 	}
 	if files, _ := os.ReadDir(filepath.Dir(r.state)); len(files) != 1 {
-		t.Errorf("left behind: %v", files)
+		t.Errorf("left behind: got %v; want 1 of them", files)
 	}
 	for _, args := range [][]string{{"enroll"}, {"enroll", "nonsense"}, {"enroll", r.url + "/enroll"}, {"watch", "now"},
 		{"watch", "--approve", "--deny"}, {"watch", "--number", ""}, {"watch", "--number", "4x"}, {"watch", "--never"}} {
 		if code, _, errs := phoneRun(t, "", args...); code != console.ExitUsage || !strings.Contains(errs, "hint: ") {
-			t.Errorf("%v: %d %s", args, code, errs)
+			t.Errorf("%v: got %d %s; want console.ExitUsage, \"hint: \" in it", args, code, errs)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func TestPhoneStateFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code, errs := watch(); code != console.ExitFailure || !strings.Contains(errs, "chmod 600") {
-		t.Errorf("readable by others: %d %s", code, errs)
+		t.Errorf("readable by others: got %d %s; want console.ExitFailure, \"chmod 600\" in it", code, errs)
 	}
 	for _, text := range []string{"", "{}", `{"format":1,"key":"AAAA"}`, `{"format":2}`} {
 		if err := os.Remove(r.state); err != nil {
@@ -127,12 +127,12 @@ func TestPhoneStateFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if code, errs := watch(); code != console.ExitFailure || !strings.Contains(errs, "phone enroll") {
-			t.Errorf("%q: %d %s", text, code, errs)
+			t.Errorf("%q: got %d %s; want console.ExitFailure, \"phone enroll\" in it", text, code, errs)
 		}
 	}
 	_ = os.Remove(r.state)
 	if code, errs := watch(); code != console.ExitFailure || !strings.Contains(errs, "not enrolled") {
-		t.Errorf("not there: %d %s", code, errs)
+		t.Errorf("not there: got %d %s; want console.ExitFailure, \"not enrolled\" in it", code, errs)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestPhoneWithdrawn(t *testing.T) {
 	}()
 	code := Run(t.Context(), []string{"phone", "watch", "--once", "--state", r.state}, in, &out, &errs)
 	if code != console.ExitNoAnswer || !strings.Contains(out.String(), "request prompt-1 withdrawn: it is over") {
-		t.Errorf("exit code %d: %s%s", code, out.String(), errs.String())
+		t.Errorf("exit code %d: got %s%s; want console.ExitNoAnswer, \"request prompt-1 withdrawn: it is over\" in it", code, out.String(), errs.String())
 	}
 	<-done
 }
@@ -213,7 +213,7 @@ func TestPhoneWithdrawn(t *testing.T) {
 func TestPhoneEnds(t *testing.T) {
 	r := newPhoneRig(t)
 	if code, _, errs := phoneRun(t, "", "watch", "--state", r.state); code != console.ExitUsage || !strings.Contains(errs, "cannot ask") {
-		t.Errorf("no terminal: %d %s", code, errs)
+		t.Errorf("no terminal: got %d %s; want console.ExitUsage, \"cannot ask\" in it", code, errs)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var out, errs syncBuffer
@@ -222,7 +222,7 @@ func TestPhoneEnds(t *testing.T) {
 		cancel()
 	}()
 	if code := Run(ctx, []string{"phone", "watch", "--deny", "--state", r.state}, strings.NewReader(""), &out, &errs); code != console.ExitOK {
-		t.Errorf("interrupted: %d %s", code, errs.String())
+		t.Errorf("interrupted: got %d %s; want console.ExitOK", code, errs.String())
 	}
 	text, err := os.ReadFile(r.state)
 	if err != nil {
@@ -234,7 +234,7 @@ func TestPhoneEnds(t *testing.T) {
 	}
 	r.store.Remove(state.Device)
 	if code, _, errs := phoneRun(t, "", "watch", "--deny", "--state", r.state); code != console.ExitFailure || !strings.Contains(errs, "removed") || !strings.Contains(errs, "--force") {
-		t.Errorf("removed: %d %s", code, errs)
+		t.Errorf("removed: got %d %s; want console.ExitFailure, \"removed\" in it, \"--force\" in it", code, errs)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 func TestProfilesCommand(t *testing.T) {
 	code, out, _ := command(t, "config", "profiles")
 	if code != console.ExitOK {
-		t.Fatalf("exit %d", code)
+		t.Fatalf("exit: got %d; want %d", code, console.ExitOK)
 	}
 	for _, p := range profile.All() {
 		if !strings.Contains(out, "\n"+p.Name+" ") || !strings.Contains(out, "  set:   "+p.Raise+"\n") {
@@ -52,7 +52,7 @@ func TestProfileSettings(t *testing.T) {
 			}
 		}
 		if n < 2 {
-			t.Errorf("%s: no settings in %q", name, p.Raise)
+			t.Errorf("%s: no settings in %q; want at least 2", name, p.Raise)
 		}
 	}
 }
@@ -101,6 +101,6 @@ func TestClientOverProfile(t *testing.T) {
 		t.Errorf("profile %+v", p)
 	}
 	if base, err := profile.Lookup("strongswan"); err != nil || base.Prompts || len(base.AddressAttribute) != 1 {
-		t.Errorf("the profile itself has changed: %+v, %v", base, err)
+		t.Errorf("the profile itself has changed: got %+v, %v; want no error, Prompts false, 1 AddressAttribute", base, err)
 	}
 }

@@ -34,7 +34,7 @@ func TestQuickstart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	code, out, stderr := command(t, "quickstart", "--dir", dir, "--user", "anna", "--radius", "192.0.2.1:11812", "--web", "127.0.0.1:18080")
 	if code != console.ExitOK || stderr != "" {
-		t.Fatalf("exit %d\n%s", code, stderr)
+		t.Fatalf("exit %d\n%s; want console.ExitOK, no text", code, stderr)
 	}
 	for _, want := range []string{
 		"radmatch serve -c " + dir + "/radmatch.yaml\n", "radmatch login anna -c " + dir + "/radmatch.yaml\n",
@@ -67,7 +67,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	code, out, _ = command(t, "check", "-c", filepath.Join(dir, "radmatch.yaml"))
 	if code != console.ExitOK || !strings.Contains(out, "can be served") {
-		t.Errorf("check: exit %d\n%s", code, out)
+		t.Errorf("check: exit %d\n%s; want console.ExitOK, \"can be served\" in it", code, out)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "radmatch.yaml"))
 	if err != nil || !strings.Contains(string(text), `addresses: ["127.0.0.1", "::1", "192.0.2.1"]`) {
@@ -101,14 +101,14 @@ func TestQuickstartUndoes(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "mine"), "")
 	var out bytes.Buffer
 	if code := Run(ctx, []string{"quickstart", "--dir", dir}, strings.NewReader(""), &out, &out); code != console.ExitFailure {
-		t.Errorf("exit %d\n%s", code, &out)
+		t.Errorf("exit %d\n%s; want console.ExitFailure", code, &out)
 	}
 	if left := tree(t, dir); !slices.Equal(left, []string{"mine"}) {
 		t.Errorf("left %v", left)
 	}
 	out.Reset()
 	if code := Run(ctx, []string{"quickstart", "--dir", filepath.Join(dir, "new")}, strings.NewReader(""), &out, &out); code != console.ExitFailure {
-		t.Errorf("exit %d\n%s", code, &out)
+		t.Errorf("exit %d\n%s; want console.ExitFailure", code, &out)
 	}
 	if left := tree(t, dir); !slices.Equal(left, []string{"mine"}) {
 		t.Errorf("left %v", left)
@@ -122,10 +122,10 @@ func TestQuickstartUsage(t *testing.T) {
 		{"-c", filepath.Join(dir, "a.yaml")}, {"more"},
 	} {
 		if code, _, stderr := command(t, append([]string{"quickstart", "--dir", dir}, args...)...); code != console.ExitUsage {
-			t.Errorf("%v: exit %d\n%s", args, code, stderr)
+			t.Errorf("%v: exit %d\n%s; want console.ExitUsage", args, code, stderr)
 		}
 	}
 	if left := tree(t, dir); len(left) != 0 {
-		t.Errorf("left %v", left)
+		t.Errorf("got left %v; want none", left)
 	}
 }

@@ -67,7 +67,7 @@ func (s *shop) ok(args ...string) string {
 	s.t.Helper()
 	out, errs, code := s.run("", args...)
 	if code != console.ExitOK {
-		s.t.Fatalf("radmatch %s: exit %d\n%s", strings.Join(args, " "), code, errs)
+		s.t.Fatalf("radmatch %s: exit %d\n%s; want console.ExitOK", strings.Join(args, " "), code, errs)
 	}
 	return out
 }
@@ -149,7 +149,7 @@ func TestTOTPAdd(t *testing.T) {
 		t.Error("--no-qr: got one")
 	}
 	if out := s.ok("totp", "add", "anna"); !strings.Contains(out, "█") {
-		t.Errorf("no QR code in\n%s", out)
+		t.Errorf("no QR code in\n%s; want \"█\" in it", out)
 	}
 	if got := s.audit("anna"); len(got) != 2 || !strings.Contains(strings.Join(got, "\n"), "totp token "+token.ID+" added") || strings.Contains(fmt.Sprint(got), key.Secret()) {
 		t.Errorf("trail: %q", got)
@@ -179,7 +179,7 @@ func TestTOTPAddSecret(t *testing.T) {
 			}
 			out, errs, code := s.run(tt.stdin, append([]string{"totp", "add", "anna"}, tt.args...)...)
 			if code != console.ExitOK {
-				t.Fatalf("exit %d: %s", code, errs)
+				t.Fatalf("exit %d: got %s; want console.ExitOK", code, errs)
 			}
 			if strings.Contains(strings.ToUpper(out+errs), hardwareSecret[:8]) || strings.Contains(out, "otpauth:") || strings.Contains(out, "█") {
 				t.Errorf("the secret is shown in\n%s%s", out, errs)
@@ -265,7 +265,7 @@ func TestTOTPListAndRemove(t *testing.T) {
 		t.Errorf("anna: got\n%s", anna)
 	}
 	if strings.Contains(strings.ToLower(all), "2234567abcdef") {
-		t.Errorf("a secret is listed:\n%s", all)
+		t.Errorf("a secret is listed:\n%s; want no \"2234567abcdef\" in it", all)
 	}
 	s.fails(console.ExitUsage, "has 2 tokens; say which", "totp", "remove", "anna")
 	s.fails(console.ExitFailure, "no such token", "totp", "remove", "anna", "1002")

@@ -33,7 +33,7 @@ func TestTAP(t *testing.T) {
 	first := pass(s.ok("tap", "issue", "anna"))
 	for range 2 {
 		if err := s.verify("anna", first); err != nil {
-			t.Errorf("a pass for any number of logins: %v", err)
+			t.Errorf("a pass for any number of logins: got error %v; want none", err)
 		}
 	}
 	second := pass(s.ok("tap", "issue", "ANNA", "--once", "--lifetime", "10m"))
@@ -47,7 +47,7 @@ func TestTAP(t *testing.T) {
 		t.Errorf("user show:\n%s", out)
 	}
 	if err := s.verify("anna", second); err != nil {
-		t.Errorf("a pass for one login: %v", err)
+		t.Errorf("a pass for one login: got error %v; want none", err)
 	}
 	if err := s.verify("anna", second); !errors.Is(err, mfa.ErrCodeUsed) {
 		t.Errorf("a used pass: got %v; want used", err)

@@ -33,10 +33,10 @@ func TestUnknownUser(t *testing.T) {
 				t.Errorf("import: exit %d, %s", code, errs)
 			}
 			if got := append(s.audit("ana"), s.audit("")...); len(got) > 0 {
-				t.Errorf("something was done: %q", got)
+				t.Errorf("something was done: got %q; want none", got)
 			}
 			if out, errs, code := s.run(row, "totp", "import", "--literal", "-"); code != console.ExitOK {
-				t.Errorf("import --literal: exit %d, %s%s", code, out, errs)
+				t.Errorf("import --literal: exit %d: got %s%s; want console.ExitOK", code, out, errs)
 			}
 			for _, args := range commands {
 				s.ok(append(args, "--literal")...)
@@ -83,7 +83,7 @@ func TestUserByAnotherName(t *testing.T) {
 		t.Errorf("anna has %d tokens and passes; want 3", len(got))
 	}
 	if got := s.tokens("eva@other.org"); len(got) > 0 {
-		t.Errorf("a token of a user whom no primary knows: %+v", got)
+		t.Errorf("a token of a user whom no primary knows: got %+v; want none", got)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestCheckNames(t *testing.T) {
 	s.ok("user", "block", "anna")
 	out, _, code := s.run("", "check", "--connect")
 	if code != console.ExitOK || strings.Contains(out, "registered users are called otherwise") {
-		t.Errorf("nothing to say: exit %d\n%s", code, out)
+		t.Errorf("nothing to say: exit %d\n%s; want console.ExitOK, no \"registered users are called otherwise\" in it", code, out)
 	}
 	s.ok("user", "block", "anna@example.org", "--literal")
 	out, _, code = s.run("", "check", "--connect")
@@ -102,6 +102,6 @@ func TestCheckNames(t *testing.T) {
 	}
 	s.primary(`{name: local, type: none}`)
 	if out, _, _ = s.run("", "check", "--connect"); !strings.Contains(out, "2 of the registered users is not known: primary local cannot look users up") {
-		t.Errorf("a primary that cannot look up:\n%s", out)
+		t.Errorf("a primary that cannot look up:\n%s; want \"2 of the registered users is not known: primary local cannot look users up\" in it", out)
 	}
 }

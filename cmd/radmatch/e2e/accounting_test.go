@@ -120,7 +120,7 @@ func (p *serverProcess) report(attributes ...string) {
 	cmd := exec.Command(needPeer(p.t, "radclient"), "-r", "3", "-t", "3", p.accounting, "acct", testSecret)
 	cmd.Stdin = strings.NewReader(strings.Join(attributes, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Received Accounting-Response") {
-		p.t.Fatalf("%v: %s", err, out)
+		p.t.Fatalf("%v: got %s; want no error, \"Received Accounting-Response\" in it", err, out)
 	}
 }
 
@@ -151,14 +151,14 @@ accounting:
 	got := d.detail(`Acct-Session-Id = "A1"`, `Class = 0x6162`, `User-Name = "alice"`, `Acct-Status-Type = Start`, `Acct-Delay-Time = 100`,
 		`Cisco-AVPair = "audit-session-id=7"`)
 	if strings.Contains(got, "Proxy-State") {
-		t.Errorf("the copy carries the Proxy-State of the NAS:\n%s", got)
+		t.Errorf("the copy carries the Proxy-State of the NAS:\n%s; want no \"Proxy-State\" in it", got)
 	}
 
 	d.kill()
 	began := time.Now()
 	p.report(`User-Name = "alice"`, `Acct-Status-Type = Stop`, `Acct-Session-Id = "A1"`)
 	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("the acknowledgement took %v: it waited for the other server", took)
+		t.Errorf("the acknowledgement took %v: it waited for the other server; want at most 2*time.Second", took)
 	}
 	p.await("server.log", `accounting is not forwarded; will retry.*"server":"second"`)
 	d.start()

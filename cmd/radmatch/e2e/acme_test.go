@@ -106,7 +106,7 @@ func (a *acmeServer) account(w http.ResponseWriter, r *http.Request) {
 	}
 	a.payload(r, &header, &account)
 	if !account.TermsOfServiceAgreed || len(account.Contact) != 1 || account.Contact[0] != "mailto:admin@example.org" {
-		a.ca.t.Errorf("account %+v", account)
+		a.ca.t.Errorf("got account %+v; want TermsOfServiceAgreed true, 1 Contact, Contact[0] \"mailto:admin@example.org\"", account)
 	}
 	k := header.JWK
 	sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":%q,"kty":%q,"x":%q,"y":%q}`, k.Crv, k.Kty, k.X, k.Y))
@@ -242,7 +242,7 @@ func (a *acmeServer) finalize(w http.ResponseWriter, r *http.Request) {
 	}
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil || csr.CheckSignature() != nil {
-		a.ca.t.Errorf("request: %v", err)
+		a.ca.t.Errorf("request: got %v; want no error, no CheckSignature", err)
 		return
 	}
 	a.mu.Lock()
@@ -280,7 +280,7 @@ func TestACME(t *testing.T) {
 			p := a.site(t, more)
 			p.start()
 			if _, _, err := serial(t, p.web, "mfa.example.org", a.ca.roots()); err == nil {
-				t.Error("a certificate before there is one")
+				t.Error("a certificate before there is one: got no error; want one")
 			}
 			plain := ""
 			if challenge == "http-01" {
@@ -300,7 +300,7 @@ func TestACME(t *testing.T) {
 				t.Errorf("got %v, %v", resp, err)
 			}
 			if _, _, err := serial(t, p.web, "evil.example.org", a.ca.roots()); err == nil {
-				t.Error("a certificate for a name of others")
+				t.Error("a certificate for a name of others: got no error; want one")
 			}
 			// A caller without ECDSA gets no certificate of its own ordered.
 			if _, err := tls.Dial("tcp", p.web, &tls.Config{ServerName: "mfa.example.org", RootCAs: a.ca.roots(), MaxVersion: tls.VersionTLS12,
@@ -317,7 +317,7 @@ func TestACME(t *testing.T) {
 			p.start()
 			p.until("the certificate again", arrived)
 			if a.orders != 1 {
-				t.Errorf("%d orders", a.orders)
+				t.Errorf("got %d orders; want 1", a.orders)
 			}
 			p.stop()
 		})
@@ -405,7 +405,7 @@ func TestACMERefused(t *testing.T) {
 		t.Errorf("%d orders, then %d", before, now)
 	}
 	if code, out, errs := p.run("check"); code != console.ExitOK {
-		t.Errorf("exit %d\n%s%s", code, out, errs)
+		t.Errorf("exit %d\n%s%s; want console.ExitOK", code, out, errs)
 	}
 	p.stop()
 }

@@ -43,7 +43,7 @@ chown() { :; }
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), "RADMATCH_CONFIG="+p.path("radmatch.yaml"))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("%s: %v\n%s", mark, err, out)
+		p.t.Fatalf("%s: %v\n%s; want no error", mark, err, out)
 	}
 }
 
@@ -84,10 +84,10 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("the trail does not have both backups:\n%s", out)
 	}
 	if out, code := p.output("backup", p.path("data/radmatch.db")); code != console.ExitUsage {
-		t.Errorf("over the database itself: exit %d: %s", code, out)
+		t.Errorf("over the database itself: exit %d: got %s; want console.ExitUsage", code, out)
 	}
 	if out, code := p.output("backup", p.path("nowhere/radmatch.db")); code != console.ExitFailure {
-		t.Errorf("into no folder: exit %d: %s", code, out)
+		t.Errorf("into no folder: exit %d: got %s; want console.ExitFailure", code, out)
 	}
 	p.stop()
 
@@ -117,11 +117,11 @@ func TestRecover(t *testing.T) {
 		t.Errorf("check --connect: exit %d: %s", code, out)
 	}
 	if out, code := p.output("backup", p.path("copy")); code != console.ExitFailure || !strings.Contains(out, "docs/backup.md") {
-		t.Errorf("backup: exit %d: %s", code, out)
+		t.Errorf("backup: exit %d: got %s; want console.ExitFailure, \"docs/backup.md\" in it", code, out)
 	}
 	p.follow("recover", "")
 	if out, code := p.output("check", "--connect"); code != console.ExitOK {
-		t.Errorf("check --connect: exit %d: %s", code, out)
+		t.Errorf("check --connect: exit %d: got %s; want console.ExitOK", code, out)
 	}
 	p.start()
 	vpn := p.nasSocket("127.0.0.1")
@@ -157,7 +157,7 @@ func TestBackupAsRoot(t *testing.T) {
 	own := t.TempDir() // root's only
 	out, err := p.command(nil, "backup", "--with-key", filepath.Join(own, "radmatch.db")).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: got %s; want no error", err, out)
 	}
 	for _, name := range []string{"radmatch.db", "radmatch.db.key"} {
 		info, err := os.Stat(filepath.Join(own, name))
@@ -170,6 +170,6 @@ func TestBackupAsRoot(t *testing.T) {
 	}
 	left, err := filepath.Glob(p.path("data/.radmatch-backup-*"))
 	if err != nil || len(left) > 0 {
-		t.Errorf("left in data_dir: %v, %v", left, err)
+		t.Errorf("left in data_dir: got %v, %v; want no error, none", left, err)
 	}
 }

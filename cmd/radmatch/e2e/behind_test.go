@@ -64,17 +64,17 @@ func TestBehindProxy(t *testing.T) {
 	}
 
 	if got := p.cli("clients"); !strings.Contains(got, "branch (behind proxy)") {
-		t.Errorf("radmatch clients:\n%s", got)
+		t.Errorf("radmatch clients:\n%s; want \"branch (behind proxy)\" in it", got)
 	}
 	if r := p.clientReport("lab"); r.Behind != "proxy" || strings.Join(r.NAS, " ") != "10.1.0.0/16" {
 		t.Errorf("%+v", r)
 	}
 	p.until("the counters are on disk", func() bool { r := p.clientReport("branch"); return r.Accepts == 1 && r.Rejects == 2 })
 	if got := p.cli("explain", users[2], "--client", "branch"); !strings.Contains(got, "behind client proxy: signed requests of NAS branch-7") || !strings.Contains(got, "PAP") {
-		t.Errorf("radmatch explain:\n%s", got)
+		t.Errorf("radmatch explain:\n%s; want \"behind client proxy: signed requests of NAS branch-7\" in it, \"PAP\" in it", got)
 	}
 	if got := p.cli("check"); !strings.Contains(got, "behind client proxy as NAS branch-7, profile generic: prompts no (client)") {
-		t.Errorf("radmatch check:\n%s", got)
+		t.Errorf("radmatch check:\n%s; want \"behind client proxy as NAS branch-7, profile generic: prompts no (client)\" in it", got)
 	}
 	if code, _, errs := p.run("login", "--client", "branch", users[2]); code == console.ExitOK || !strings.Contains(errs, `client "branch" is behind client "proxy"`) {
 		t.Errorf("radmatch login: exit %d: %s", code, errs)

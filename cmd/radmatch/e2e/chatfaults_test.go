@@ -148,7 +148,7 @@ func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
 			p.await("server.log", `"user":"`+user+`".*`+regexp.QuoteMeta(f.says))
 		}
 		if got := shown(p, device.ActionApprove); got != http.StatusGone {
-			p.t.Errorf("an approval when it was over: status %d", got)
+			p.t.Errorf("an approval when it was over: status: got %d; want %d", got, http.StatusGone)
 		}
 	}
 	if n := c.asked(user); n != f.prompts {
@@ -162,14 +162,14 @@ func (f chatFaultCase) run(c *chatServer, p *serverProcess, user string) {
 func (p *serverProcess) chatApproved(s *nasSocket, r request, shown chatPrompt) {
 	p.t.Helper()
 	if got := shown(p, device.ActionApprove); got != http.StatusOK {
-		p.t.Errorf("approve: status %d", got)
+		p.t.Errorf("approve: status: got %d; want %d", got, http.StatusOK)
 	}
 	if a, _ := s.answer(r); a.Code != wire.AccessAccept {
 		p.t.Errorf("got %s", a.Code)
 	}
 	for _, again := range []device.Action{device.ActionApprove, device.ActionDeny} {
 		if got := shown(p, again); got != http.StatusGone {
-			p.t.Errorf("%s afterwards: status %d", again, got)
+			p.t.Errorf("%s afterwards: status: got %d; want %d", again, got, http.StatusGone)
 		}
 	}
 }
@@ -322,7 +322,7 @@ func TestChatHealth(t *testing.T) {
 				switch line := regexp.MustCompile(`(?m)^\S+/radmatch.yaml:\d+: push\[0\]: https?://[^/ ]+: (.*)\n  hint: (.*)$`).FindStringSubmatch(out); {
 				case tt.says == "":
 					if code != console.ExitOK || !strings.Contains(out, "push chat: its server answers\n") {
-						t.Errorf("%s: exit %d: %s%s", tt.name, code, out, errs)
+						t.Errorf("%s: exit %d: got %s%s; want console.ExitOK, \"push chat: its server answers\n\" in it", tt.name, code, out, errs)
 					}
 				case code != console.ExitConfig || line == nil || !strings.HasPrefix(line[1], tt.says) || !strings.Contains(line[2], tt.hint):
 					t.Errorf("%s: exit %d, want %q with a hint of %q: %s%s", tt.name, code, tt.says, tt.hint, out, errs)

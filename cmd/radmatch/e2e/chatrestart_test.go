@@ -88,7 +88,7 @@ func TestReloadWithPromptOpen(t *testing.T) {
 				}
 				p.awaitKept(1, len(waits))
 				if got := shown(p, tt.action); got != http.StatusOK {
-					t.Errorf("%s: %s: status %d", tt.name, tt.action, got)
+					t.Errorf("%s: %s: status: got %d; want %d", tt.name, tt.action, got, http.StatusOK)
 				}
 				for _, w := range waits {
 					if a, _ := s.answer(w); a.Code != tt.want {
@@ -134,7 +134,7 @@ func TestKilledWithChatPromptOpen(t *testing.T) {
 				t.Helper()
 				for _, action := range []device.Action{device.ActionApprove, device.ActionDeny, device.ActionNotMe} {
 					if got := old(p, action); got != http.StatusGone {
-						t.Errorf("%s, %s on what was shown before: status %d", when, action, got)
+						t.Errorf("%s, %s on what was shown before: status: got %d; want %d", when, action, got, http.StatusGone)
 					}
 				}
 			}

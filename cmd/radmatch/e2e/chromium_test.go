@@ -291,7 +291,7 @@ func (p *tab) visit(url string) {
 	var went struct{ ErrorText string }
 	p.b.must(p.session, "Page.navigate", object{"url": url}, &went)
 	if went.ErrorText != "" {
-		p.t.Fatalf("%s: %s", url, went.ErrorText)
+		p.t.Fatalf("%s: got %s; want no text", url, went.ErrorText)
 	}
 }
 

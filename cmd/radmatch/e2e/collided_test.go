@@ -24,7 +24,7 @@ func TestNamesThatCollided(t *testing.T) {
 	// A database from before names had a form: alice's device is another bob's.
 	sql := "UPDATE meta SET value = 0 WHERE key = 'names'; UPDATE devices SET user = 'bob\u00a0' WHERE user = 'alice'"
 	if out, err := exec.Command("sqlite3", p.path("data/radmatch.db"), sql).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: got %s; want no error", err, out)
 	}
 	for range 2 { // at each start
 		p.start()
@@ -45,7 +45,7 @@ func TestNamesThatCollided(t *testing.T) {
 	}
 	p.start()
 	if n := p.counts("bob")["reject user_blocked"]; n != 2 {
-		t.Errorf("%d logins were refused because the user is blocked: %v", n, p.counts("bob"))
+		t.Errorf("%d logins were refused because the user is blocked: got %v; want 2", n, p.counts("bob"))
 	}
 	if out, _ := p.output("check", "--connect"); !strings.Contains(out, `user bob was kept apart from ["bob\u00a0"]`) {
 		t.Errorf("check --connect: %s", out)
@@ -54,14 +54,14 @@ func TestNamesThatCollided(t *testing.T) {
 		t.Errorf("the event of the block: %s", out)
 	}
 	if out := p.cli("device", "list"); strings.Contains(out, "alice's") {
-		t.Errorf("device list: %s", out)
+		t.Errorf("device list: got %s; want no \"alice's\" in it", out)
 	}
 	if _, err := phone.Prompts(t.Context()); err == nil {
-		t.Error("the device of the other bob is still one")
+		t.Error("the device of the other bob is still one: got no error; want one")
 	}
 	p.cli("user", "unblock", "bob")
 	if out, _ := p.output("check", "--connect"); strings.Contains(out, "kept apart") {
-		t.Errorf("check --connect after user unblock: %s", out)
+		t.Errorf("check --connect after user unblock: got %s; want no \"kept apart\" in it", out)
 	}
 	s := p.nasSocket("127.0.0.1")
 	a := s.expect(signIn("bob", "198.51.100.9"), wire.AccessChallenge)

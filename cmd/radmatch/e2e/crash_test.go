@@ -272,7 +272,7 @@ func TestKilledInStorm(t *testing.T) {
 	}
 	for endUser := range st.free {
 		if endUsers[endUser] != 1 {
-			t.Errorf("%s was let in and has %d events", endUser, endUsers[endUser])
+			t.Errorf("%s was let in and has %d events; want 1", endUser, endUsers[endUser])
 		}
 	}
 	if len(st.free) == 0 || len(st.got) == 0 {

@@ -106,7 +106,7 @@ func TestHungDirectory(t *testing.T) {
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.exited(); code != console.ExitOK {
-		t.Errorf("exit %d", code)
+		t.Errorf("exit: got %d; want %d", code, console.ExitOK)
 	}
 }
 

@@ -64,7 +64,7 @@ mfa: {reject_delay: 500ms}
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(fill, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk does not fill: %v", err)
+		t.Fatalf("the disk does not fill: got %v; want syscall.ENOSPC", err)
 	}
 	fill.Close()
 
@@ -173,7 +173,7 @@ func TestSyncedBeforeAccept(t *testing.T) {
 	}
 	tr := trace{event: straceHex(events[0].ID), answer: regexp.MustCompile(answer)}
 	if err := tr.check(text); err != nil {
-		t.Errorf("%v:\n%s", err, text)
+		t.Errorf("%v:\n%s; want no error", err, text)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestExplainAgrees(t *testing.T) {
 			}
 		}
 		if compared < 10 {
-			t.Errorf("%s: only %d logins were explained", u.name, compared)
+			t.Errorf("%s: only %d logins were explained; want at least 10", u.name, compared)
 		}
 	}
 }

@@ -96,7 +96,7 @@ mfa: {reject_delay: 500ms}
 		slowest = max(slowest, time.Since(start))
 	}
 	if slowest > time.Second {
-		t.Errorf("a login by another primary took %s", slowest)
+		t.Errorf("a login by another primary took %s; want at most time.Second", slowest)
 	}
 	for s, r := range map[*nasSocket]request{hasty: soon, strict: late} {
 		s.gets(r, wire.AccessReject)
@@ -115,7 +115,7 @@ mfa: {reject_delay: 500ms}
 		// 2 s less the margin, and 3.5 s: the rest is for a machine that is busy.
 		limit := cmp.Or(map[string]time.Duration{"hasty": 2 * time.Second}[ev.Client], 5*time.Second)
 		if ev.Reason != mfa.ReasonPrimaryError || ev.Total > limit {
-			t.Errorf("event of %s: %s after %s", ev.Client, ev.Reason, ev.Total)
+			t.Errorf("event of %s: %s after %s; want Reason mfa.ReasonPrimaryError, Total at most limit", ev.Client, ev.Reason, ev.Total)
 		}
 	}
 }

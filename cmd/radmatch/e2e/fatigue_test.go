@@ -28,7 +28,7 @@ func TestFatigueAsksForNumber(t *testing.T) {
 	number := regexp.MustCompile(`\d\d`).FindString(a.Message())
 	v := ph.prompt()
 	if _, err := ph.Decide(t.Context(), v, device.ActionApprove, ""); err == nil {
-		t.Error("approved without the number")
+		t.Error("approved without the number: got no error; want one")
 	}
 	ph.decide(v, device.ActionApprove, number)
 	s.expect(answerTo("alice", a.State(), ""), wire.AccessAccept)
@@ -136,7 +136,7 @@ func TestWrongPasswordSendsNoPrompt(t *testing.T) {
 	}
 	wrong()
 	if live := ph.live(); len(live) != 0 {
-		t.Errorf("%d prompts after wrong passwords", len(live))
+		t.Errorf("got %d prompts after wrong passwords; want 0", len(live))
 	}
 	r := s.start(signIn("alice", "192.0.2.1"))
 	v := ph.prompt()
@@ -147,6 +147,6 @@ func TestWrongPasswordSendsNoPrompt(t *testing.T) {
 	ph.decide(v, device.ActionApprove, "")
 	s.gets(r, wire.AccessAccept)
 	if n := p.counts("alice")["accept approve_deny"]; n != 1 {
-		t.Errorf("%d accepts", n)
+		t.Errorf("got %d accepts; want 1", n)
 	}
 }

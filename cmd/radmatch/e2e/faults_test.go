@@ -37,7 +37,7 @@ func TestBrokenConfigStops(t *testing.T) {
 		t.Errorf("%d lines, want 10:\n%s", n, out)
 	}
 	if _, err := os.Stat(p.path("data")); err == nil {
-		t.Error("data_dir was made")
+		t.Error("data_dir was made: got no error; want one")
 	}
 }
 
@@ -113,7 +113,7 @@ func TestDrain(t *testing.T) {
 	bob.decide(v2, device.ActionDeny, "")
 	s.gets(last, wire.AccessReject)
 	if code := p.exited(); code != 0 {
-		t.Errorf("exit %d; server.log:\n%s", code, p.log())
+		t.Errorf("exit %d; server.log:\n%s; want 0", code, p.log())
 	}
 	if len(s.inbox[late.id]) > 0 || len(s.inbox[late.id-1]) > 0 {
 		t.Error("a server that stops answers someone new")
@@ -139,7 +139,7 @@ func TestGivenUp(t *testing.T) {
 	began := time.Now()
 	p.signal(syscall.SIGTERM)
 	if code := p.exited(); code != 0 {
-		t.Errorf("exit %d; server.log:\n%s", code, p.log())
+		t.Errorf("exit %d; server.log:\n%s; want 0", code, p.log())
 	}
 	if took := time.Since(began); took < serve.DrainTime {
 		t.Errorf("given up after %v", took)
@@ -192,7 +192,7 @@ func TestReloadWhileStopping(t *testing.T) {
 	alice.decide(v, device.ActionApprove, "")
 	s.gets(waits, wire.AccessAccept)
 	if code := p.exited(); code != 0 {
-		t.Errorf("exit %d; server.log:\n%s", code, p.log())
+		t.Errorf("exit %d; server.log:\n%s; want 0", code, p.log())
 	}
 }
 
@@ -201,7 +201,7 @@ func TestSecondServer(t *testing.T) {
 	t.Parallel()
 	p := startServer(t, siteHead+siteClient)
 	if out, code := p.output("serve"); code != console.ExitFailure || !strings.Contains(out, "data_dir is in use by another server") {
-		t.Errorf("exit %d: %s", code, out)
+		t.Errorf("exit %d: got %s; want console.ExitFailure, \"data_dir is in use by another server\" in it", code, out)
 	}
 	p.nasSocket("127.0.0.1").silent()
 	p.kill()
@@ -282,7 +282,7 @@ mfa: {reject_delay: 500ms}
 	tool := p.command(nil, "login", "--server", p.radius[0], "alice")
 	tool.Stdin = strings.NewReader(testPassword + "\n")
 	if out, err := tool.CombinedOutput(); err != nil || !strings.Contains(string(out), "from 127.0.0.1 as client vpn") {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: got %s; want no error, \"from 127.0.0.1 as client vpn\" in it", err, out)
 	}
 	mixed := p.nasSocket("127.0.0.1")
 	accepted(mixed)

@@ -91,7 +91,7 @@ clients:
 			}
 			p.until("all is dealt with", func() bool { return p.clientReport("flooded").Packets >= uint64(sent) })
 			if n := strings.Count(p.log(), "\n"); n > 1000 {
-				t.Errorf("%d log lines of %d packets", n, sent)
+				t.Errorf("got %d log lines of %d packets; want at most 1000", n, sent)
 			}
 			t.Logf("%d packets, %d log lines", sent, strings.Count(p.log(), "\n"))
 		})

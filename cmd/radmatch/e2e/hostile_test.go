@@ -52,7 +52,7 @@ func readPackets(t *testing.T) []wirePacket {
 			default:
 				b, err := hex.DecodeString(word)
 				if err != nil {
-					t.Fatalf("%s: %v", file, err)
+					t.Fatalf("%s: got error %v; want none", file, err)
 				}
 				p.bytes = append(p.bytes, b...)
 			}
@@ -95,7 +95,7 @@ mfa: {reject_delay: 500ms}
 		}
 	}
 	if len(discarded) < 8 || len(answered) < 20 {
-		t.Fatalf("%d reasons, %d answers: too few packets were read", len(discarded), len(answered))
+		t.Fatalf("got %d reasons, %d answers: too few packets were read; want at least 8 of them, at least 20 of them", len(discarded), len(answered))
 	}
 	for s, w := range answered {
 		r := request{id: w.bytes[1], auth: [16]byte(w.bytes[4:20])}
@@ -215,7 +215,7 @@ func TestUnknownClient(t *testing.T) {
 		t.Error("an unknown client got an answer")
 	}
 	if got := p.events(""); len(got) != 0 {
-		t.Errorf("events of an unknown client: %+v", got)
+		t.Errorf("events of an unknown client: got %+v; want none", got)
 	}
 }
 

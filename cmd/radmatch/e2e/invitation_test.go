@@ -73,7 +73,7 @@ func TestInvitations(t *testing.T) {
 	}
 	all.Wait()
 	if codes[""] != 1 || codes["invitation"] != 7 {
-		t.Errorf("eight at once with one invitation: %v", codes)
+		t.Errorf("eight at once with one invitation: got %v; want 1, 7", codes)
 	}
 	p.kill()
 	p.start()
@@ -82,7 +82,7 @@ func TestInvitations(t *testing.T) {
 	for name, token := range map[string]string{"used": used, "expired": p.expired("alice"), "never made": never} {
 		code, message := p.tryInvitation(token, "198.51.100.2")
 		if told[message] = true; code != "invitation" {
-			t.Errorf("%s: %q", name, code)
+			t.Errorf("%s: got %q; want \"invitation\"", name, code)
 		}
 	}
 	if len(told) != 1 {
@@ -100,11 +100,11 @@ func TestInvitations(t *testing.T) {
 		}
 	}
 	if refused < 5 {
-		t.Errorf("%d of 30 guesses were refused unseen", refused)
+		t.Errorf("got %d of 30 guesses were refused unseen; want at least 5", refused)
 	}
 	good := p.invite("bob")
 	if code, _ := p.tryInvitation(good, "198.51.100.4"); code != "" {
-		t.Errorf("someone else, meanwhile: %q", code)
+		t.Errorf("someone else, meanwhile: got %q; want no text", code)
 	}
 	p.stop() // writes what the log still holds back
 	if text := p.log(); strings.Contains(text, used) || strings.Contains(text, good) || strings.Contains(text, never) ||

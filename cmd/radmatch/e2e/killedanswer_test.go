@@ -74,7 +74,7 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 	p.exited()
 	s.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if n, err := s.conn.Read(make([]byte, 4096)); err == nil {
-		t.Fatalf("the answer has left: %d octets", n)
+		t.Fatalf("the answer has left: %d octets; want an error", n)
 	}
 	if got := p.counts("alice"); got["accept approve_deny"] != 1 || len(got) != 1 {
 		t.Fatalf("events %v", got)

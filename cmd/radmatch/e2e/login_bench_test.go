@@ -81,7 +81,7 @@ func BenchmarkLogin(b *testing.B) {
 				Cred: mfa.Password(passcode(key, clock(n).Unix()/30)), Dialog: client.Dialog(mfa.ProtocolPAP)}
 			engine.Authenticate(ctx, r, reply)
 			if d := <-decided; d.Outcome != mfa.Accept {
-				b.Errorf("login %d: %v %v", n, d.Outcome, d.Reason)
+				b.Errorf("login %d: got %v %v; want Outcome mfa.Accept", n, d.Outcome, d.Reason)
 			}
 		}
 	})

@@ -48,7 +48,7 @@ func TestSmallMemory(t *testing.T) {
 		p := newServer(t, siteHead+siteClient)
 		out, err := p.command(wrapper, "serve").CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "the memory of this process is limited to 96 MiB, and it needs") || strings.Contains(err.Error(), "signal") {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("%v: got %s; want \"the memory of this process is limited to 96 MiB, and it needs\" in the error, no \"signal\" in it", err, out)
 		}
 	})
 	t.Run("small", func(t *testing.T) {

@@ -200,7 +200,7 @@ func nasPPPD(t *testing.T) {
 	s.install(0)
 	out, _ := exec.CommandContext(t.Context(), needPeer(t, "pppd"), "dryrun", "notty", "noauth", "file", "/etc/ppp/options.radius").CombinedOutput()
 	if text := string(out); !strings.Contains(text, "RADIUS plugin initialized.") || strings.Contains(text, "In file ") {
-		t.Errorf("%s", out)
+		t.Errorf("%s; want \"RADIUS plugin initialized.\" in it, no \"In file \" in it", out)
 	}
 }
 

@@ -129,7 +129,7 @@ func runHost(t *testing.T, args ...string) string {
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%q: %v\n%s", args, err, out)
+		t.Fatalf("%q: %v\n%s; want no error", args, err, out)
 	}
 	return string(out)
 }

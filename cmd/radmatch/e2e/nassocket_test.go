@@ -106,7 +106,7 @@ func (s *nasSocket) answer(r request) (wire.Answer, []byte) {
 	}
 	a, err := wire.ParseAnswer(slices.Clone(raw), r.id, &r.auth, s.secret)
 	if err != nil {
-		s.t.Fatalf("answer %x: %v", raw, err)
+		s.t.Fatalf("answer %x: got error %v; want none", raw, err)
 	}
 	if raw[20] != 80 { // Message-Authenticator, against Blast-RADIUS
 		s.t.Errorf("answer %x: its first attribute is not Message-Authenticator", raw)
@@ -155,7 +155,7 @@ func (s *nasSocket) silent() {
 	s.answer(r)
 	for id, list := range s.inbox {
 		if len(list) > 0 {
-			s.t.Errorf("an answer that must not be, to identifier %d: %x", id, list[0])
+			s.t.Errorf("an answer that must not be, to identifier %d: got %x; want none", id, list[0])
 		}
 	}
 }

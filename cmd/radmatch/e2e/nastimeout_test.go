@@ -66,23 +66,23 @@ clients:
 		p.enroll(user)
 	}
 	if out := p.impatient(users[:8]...); strings.Contains(out, "Received") {
-		t.Fatalf("answered in time:\n%s", out)
+		t.Fatalf("answered in time:\n%s; want no \"Received\" in it", out)
 	}
 	p.awaitEvent(users[0], "reject push_no_response", 1)
 	if out := p.impatient(users[8]); strings.Contains(out, "Received") {
-		t.Errorf("a push was cut because other requests had been given up:\n%s", out)
+		t.Errorf("a push was cut because other requests had been given up:\n%s; want no \"Received\" in it", out)
 	}
 	if r := p.clientReport("vpn"); r.NASTimeout != 0 || r.Origin != "" {
-		t.Errorf("in effect %v (%s)", r.NASTimeout, r.Origin)
+		t.Errorf("in effect %v (%s); want NASTimeout 0, Origin no text", r.NASTimeout, r.Origin)
 	}
 	p.write("radmatch.yaml", head+", nas_timeout: 2s}\n")
 	p.signal(syscall.SIGHUP)
 	p.await("server.log", "reloaded")
 	if out := p.impatient(users[9]); !strings.Contains(out, "Received Access-Challenge") {
-		t.Errorf("a push was not answered before the NAS gave up:\n%s", out)
+		t.Errorf("a push was not answered before the NAS gave up:\n%s; want \"Received Access-Challenge\" in it", out)
 	}
 	if r := p.clientReport("vpn"); r.NASTimeout != 2*time.Second || r.Origin != "client vpn" {
-		t.Errorf("in effect %v (%s)", r.NASTimeout, r.Origin)
+		t.Errorf("in effect %v (%s); want NASTimeout 2*time.Second, Origin \"client vpn\"", r.NASTimeout, r.Origin)
 	}
 }
 

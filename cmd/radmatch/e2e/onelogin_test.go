@@ -62,7 +62,7 @@ func TestStormPromptsOnce(t *testing.T) {
 		t.Errorf("events %v", got)
 	}
 	if live := ph.live(); len(live) != 0 {
-		t.Errorf("live: %+v", live)
+		t.Errorf("live: got %+v; want none", live)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestRootFollowsNoLink(t *testing.T) {
 				}
 				out, err := p.command(nil, strings.Fields(line)...).CombinedOutput()
 				if err == nil {
-					t.Errorf("%s: exit code 0: %s", line, out)
+					t.Errorf("%s: exit code 0: got %s; want an error", line, out)
 				}
 			}
 			for file, want := range precious {
@@ -98,7 +98,7 @@ func TestFilesOfRoot(t *testing.T) {
 	}
 	run := func(args ...string) {
 		if out, err := p.command(nil, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", args, err, out)
+			t.Fatalf("%q: %v: got %s; want no error", args, err, out)
 		}
 	}
 	run("totp", "add", "alice", "--no-qr")
@@ -106,7 +106,7 @@ func TestFilesOfRoot(t *testing.T) {
 	run("rekey")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil || !strings.Contains(string(status), "Uid:\t4711\t4711\t4711\t4711") || !strings.Contains(string(status), "Groups:\t4711 \n") {
-		t.Errorf("the server does not run as the owner of data_dir: %v\n%s", err, status)
+		t.Errorf("the server does not run as the owner of data_dir: %v\n%s; want no error, \"Uid:\t4711\t4711\t4711\t4711\" in it, \"Groups:\t4711 \n\" in it", err, status)
 	}
 	files, err := os.ReadDir(p.path("data"))
 	if err != nil || len(files) < 5 {
@@ -133,7 +133,7 @@ func TestRootChecksAsOwner(t *testing.T) {
 	for _, args := range [][]string{{"check"}, {"check", "--connect"}, {"serve"}} {
 		out, err := p.command(nil, args...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "users.yaml: permission denied") {
-			t.Errorf("%q, users.yaml is root's: %v: %s", args, err, out)
+			t.Errorf("%q, users.yaml is root's: %v: got %s; want \"users.yaml: permission denied\" in the error", args, err, out)
 		}
 	}
 	for _, err := range []error{os.Chmod(p.path("users.yaml"), 0o644), os.Chmod(p.dir, 0o777)} { // --ready-file
@@ -142,12 +142,12 @@ func TestRootChecksAsOwner(t *testing.T) {
 		}
 	}
 	if out, err := p.command(nil, "check").CombinedOutput(); err != nil {
-		t.Errorf("check: %v: %s", err, out)
+		t.Errorf("check: %v: got %s; want no error", err, out)
 	}
 	p.start()
 	p.stop()
 	if log := p.log(); !strings.Contains(log, "reloads will fail") || !strings.Contains(log, "radmatch.yaml") {
-		t.Errorf("log: %s", log)
+		t.Errorf("log: got %s; want \"reloads will fail\" in it, \"radmatch.yaml\" in it", log)
 	}
 }
 
@@ -188,6 +188,6 @@ func TestReloadSignalsNobodyElse(t *testing.T) {
 	victim.Process.Kill()
 	victim.Wait()
 	if by := victim.ProcessState.Sys().(syscall.WaitStatus).Signal(); by != syscall.SIGKILL {
-		t.Errorf("root's process ended by %v", by)
+		t.Errorf("root's process ended by: got %v; want %v", by, syscall.SIGKILL)
 	}
 }

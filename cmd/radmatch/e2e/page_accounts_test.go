@@ -43,7 +43,7 @@ func TestPageAccounts(t *testing.T) {
 	page := b.enrolled(t, p, "alice", "Phone")
 	before := page.kept()["this"]
 	if before.User != "alice" {
-		t.Fatalf("kept: %+v", page.kept())
+		t.Fatalf("kept: got %+v; want User \"alice\"", page.kept())
 	}
 	// As a page that knew only one account has kept it.
 	if err := page.eval(`new Promise((resolve) => { indexedDB.open('radmatch').onsuccess = (e) => {
@@ -138,7 +138,7 @@ func TestPageAccounts(t *testing.T) {
 	page.click("Approve")
 	gets(t, answer, "Access-Accept")
 	if kept := page.kept(); len(kept) != 1 {
-		t.Errorf("kept: %+v", kept)
+		t.Errorf("kept: got %+v; want 1 of them", kept)
 	}
 }
 
@@ -210,6 +210,6 @@ func TestPageAccountsPasskeys(t *testing.T) {
 	page.click("Remove")
 	page.until("document.getElementById('owner').textContent === 'alice'")
 	if out := p.cli("device", "list"); strings.Contains(out, "bob") {
-		t.Errorf("not removed:\n%s", out)
+		t.Errorf("not removed:\n%s; want no \"bob\" in it", out)
 	}
 }

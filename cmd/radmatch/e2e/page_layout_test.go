@@ -23,7 +23,7 @@ func (p *tab) reachable(what, name string) {
 	p.until(control(name))
 	var problem string
 	if err := p.eval(onScreen(name), &problem); err != nil || problem != "" {
-		p.t.Errorf("%s: %s cannot be pressed: %s (%v)", what, name, problem, err)
+		p.t.Errorf("%s: %s cannot be pressed: %s (%v); want no error, no text", what, name, problem, err)
 	}
 }
 
@@ -151,7 +151,7 @@ func (p *tab) large(what string) {
 			var problems []string
 			err := p.eval("document.documentElement.style.fontSize = "+strconv.Quote(size)+", "+badTexts, &problems)
 			if err != nil || len(problems) > 0 {
-				p.t.Errorf("%s, %s, text of %s: %q (%v)", what, name, size, problems, err)
+				p.t.Errorf("%s, %s, text of %s: %q (%v); want no error, none", what, name, size, problems, err)
 			}
 		}
 	}
@@ -235,7 +235,7 @@ func (p *tab) tabbed(what string, atLeast int) {
 					p.t.Fatal(err)
 				}
 				if at.Problem != "" {
-					p.t.Errorf("%s, %s, text of %s: %q has the focus and is not seen: %s", what, name, size, at.Name, at.Problem)
+					p.t.Errorf("%s, %s, text of %s: %q has the focus and is not seen: got %s; want no text", what, name, size, at.Name, at.Problem)
 				}
 				reached[at.Name] = true
 			}

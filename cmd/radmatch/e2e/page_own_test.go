@@ -40,7 +40,7 @@ func TestPageOwn(t *testing.T) {
 	page.click("Save")
 	page.until(control("Rename Alice’s new phone") + " || " + control("Rename Alice's new phone"))
 	if out := p.cli("device", "list", "alice"); !strings.Contains(out, "Alice's new phone") {
-		t.Errorf("not renamed:\n%s", out)
+		t.Errorf("not renamed:\n%s; want \"Alice's new phone\" in it", out)
 	}
 	page.click("Remove alice's")
 	page.sees("Remove “alice's”?")
@@ -49,14 +49,14 @@ func TestPageOwn(t *testing.T) {
 	page.click("Remove")
 	page.until("!(" + control("Remove alice's") + ")")
 	if _, err := lost.Prompts(t.Context()); err == nil {
-		t.Error("the lost device can still ask")
+		t.Error("the lost device can still ask: got no error; want one")
 	}
 	page.click("Remove Alice's new phone")
 	page.sees("This is the device in your hands.")
 	page.click("Remove")
 	page.sees("This device is no longer registered.")
 	if code, out, _ := p.run("device", "list", "alice"); strings.Contains(out, "phone") {
-		t.Errorf("exit %d\n%s", code, out)
+		t.Errorf("exit %d\n%s; want no \"phone\" in it", code, out)
 	}
 	page.do("Page.reload", nil)
 	page.sees("Ask your administrator for an invitation") // the key is gone

@@ -82,7 +82,7 @@ func (p *tab) code() string {
 	p.sees("Type this code where you sign in")
 	var code string
 	if err := p.eval("document.querySelector('.code').innerText", &code); err != nil || len(code) != 6 {
-		p.t.Fatalf("code %q, %v", code, err)
+		p.t.Fatalf("code %q: got %v; want no error, 6 of them", code, err)
 	}
 	return code
 }
@@ -249,7 +249,7 @@ func TestPageEnrolment(t *testing.T) {
 		t.Fatal(err)
 	}
 	if kept.Extractable || kept.Exported != "InvalidAccessError" || kept.Location != "/" {
-		t.Errorf("kept: %+v", kept)
+		t.Errorf("kept: got %+v; want Extractable false, Exported \"InvalidAccessError\", Location \"/\"", kept)
 	}
 
 	second := b.open(t, onPhone)
@@ -306,7 +306,7 @@ func TestPageTexts(t *testing.T) {
 
 	// The policy itself: markup from a text is refused, and so is a script in the page.
 	if err := page.eval(`document.body.innerHTML = '<img src=x onerror=alert(3)>'`, nil); err == nil {
-		t.Error("the page takes markup from a text")
+		t.Error("the page takes markup from a text: got no error; want one")
 	}
 	var ran bool
 	if err := page.eval(`(() => { const s = document.createElement('script'); s.append('window.ran = true'); document.body.append(s); return window.ran === true; })()`, &ran); err == nil && ran {

@@ -181,7 +181,7 @@ func (p *tab) usable(what string) {
 		}
 		var faint []string
 		if err := p.eval(faintTexts, &faint); err != nil || len(faint) > 0 {
-			p.t.Errorf("%s, dark %v: hard to read: %q (%v)", what, s.dark, faint, err)
+			p.t.Errorf("%s, dark %v: hard to read: %q (%v); want no error, none", what, s.dark, faint, err)
 		}
 	}
 	p.look(onPhone)

@@ -120,7 +120,7 @@ func (s *pamSession) types(prompt, line string) {
 	s.t.Helper()
 	s.shows(prompt)
 	if _, err := io.WriteString(s.in, line+"\n"); err != nil {
-		s.t.Fatalf("%v:\n%s", err, s.shown)
+		s.t.Fatalf("%v:\n%s; want no error", err, s.shown)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestPAMLongAnswer(t *testing.T) {
 		t.Errorf("explain says\n%s", out)
 	}
 	if out := p.cli("explain", "bob"); strings.Contains(out, "reply_too_long") {
-		t.Errorf("explain says of a user without attributes\n%s", out)
+		t.Errorf("explain says of a user without attributes\n%s; want no \"reply_too_long\" in it", out)
 	}
 	p.start()
 	s := p.pam("alice", 30)

@@ -60,7 +60,7 @@ func (ph *testPhone) call(method, target string, body []byte, v any) (status int
 		_ = json.Unmarshal(answer, &refused)
 	} else if v != nil {
 		if err := json.Unmarshal(answer, v); err != nil {
-			t.Fatalf("%s: %v", answer, err)
+			t.Fatalf("%s: got error %v; want none", answer, err)
 		}
 	}
 	return resp.StatusCode, refused.Code
@@ -72,11 +72,11 @@ func (ph *testPhone) passkey() *pushtest.Authenticator {
 	t.Helper()
 	var options struct{ PublicKey struct{ Challenge string } }
 	if status, code := ph.call("POST", "/api/v1/passkey/options", []byte("{}"), &options); status != 200 {
-		t.Fatalf("options: %d %s", status, code)
+		t.Fatalf("options: got %d %s; want 200", status, code)
 	}
 	a := pushtest.NewAuthenticator(t, "mfa.example.org", "https://mfa.example.org")
 	if status, code := ph.call("POST", "/api/v1/passkey", a.Register(options.PublicKey.Challenge), nil); status != 201 {
-		t.Fatalf("register: %d %s", status, code)
+		t.Fatalf("register: got %d %s; want 201", status, code)
 	}
 	return a
 }
@@ -109,7 +109,7 @@ func TestPasskeyLogin(t *testing.T) {
 	if v := ph.prompt(); v.Passkey {
 		t.Error("a device without a passkey needs it")
 	} else if status, code := ph.confirm(v, "", nil); status != 200 {
-		t.Fatalf("without a passkey: %d %s", status, code)
+		t.Fatalf("without a passkey: got %d %s; want 200", status, code)
 	}
 	gets(t, login, "Access-Accept")
 
@@ -143,11 +143,11 @@ func TestPasskeyLogin(t *testing.T) {
 		}
 	}
 	if status, code := ph.confirm(v, "", asserted); status != 200 {
-		t.Fatalf("the right one: %d %s", status, code)
+		t.Fatalf("the right one: got %d %s; want 200", status, code)
 	}
 	gets(t, login, "Access-Accept")
 	if _, code := ph.confirm(v, "", func([]byte) []byte { return before }); code != "already_decided" {
-		t.Errorf("replayed: %s", code)
+		t.Errorf("replayed: got %s; want \"already_decided\"", code)
 	}
 	if !strings.Contains(p.log(), `"from":"198.51.100.77:0"`) {
 		t.Error("the log does not know who is behind the proxy")
@@ -157,10 +157,10 @@ func TestPasskeyLogin(t *testing.T) {
 	number, answer := p.number(alice)
 	v = ph.prompt()
 	if _, code := ph.confirm(v, "00", func([]byte) []byte { return before }); code != "bad_passkey" {
-		t.Errorf("replayed for the next prompt: %s", code)
+		t.Errorf("replayed for the next prompt: got %s; want \"bad_passkey\"", code)
 	}
 	if status, code := ph.confirm(v, number, asserted); status != 200 {
-		t.Errorf("with the number: %d %s", status, code)
+		t.Errorf("with the number: got %d %s; want 200", status, code)
 	}
 	gets(t, answer, "Access-Accept")
 
@@ -173,11 +173,11 @@ func TestPasskeyLogin(t *testing.T) {
 	v = again.live()[0]
 	mine.Count--
 	if _, code := again.confirm(v, "", mine.Assert); code != "bad_passkey" {
-		t.Errorf("a count that was used: %s", code)
+		t.Errorf("a count that was used: got %s; want \"bad_passkey\"", code)
 	}
 	mine.Count++
 	if status, code := again.confirm(v, "", asserted); status != 200 {
-		t.Errorf("after a restart: %d %s", status, code)
+		t.Errorf("after a restart: got %d %s; want 200", status, code)
 	}
 	gets(t, login, "Access-Accept")
 }
@@ -200,7 +200,7 @@ func TestPasskeyExpired(t *testing.T) {
 func TestPasskeyRequired(t *testing.T) {
 	p := startServer(t, fmt.Sprintf(passkeySite, "required"))
 	if out := p.cli("check"); !strings.Contains(out, "radmatch phone among them, cannot approve") {
-		t.Errorf("check says\n%s", out)
+		t.Errorf("check says\n%s; want \"radmatch phone among them, cannot approve\" in it", out)
 	}
 	ph := p.enroll("alice")
 	login := p.login("127.0.0.1", alice)
@@ -209,7 +209,7 @@ func TestPasskeyRequired(t *testing.T) {
 		t.Error("the device is not told")
 	}
 	if status, code := ph.confirm(v, "", nil); status != 422 || code != "passkey_required" {
-		t.Errorf("approve: %d %s", status, code)
+		t.Errorf("approve: got %d %s; want 422, \"passkey_required\"", status, code)
 	}
 	ph.decide(v, device.ActionDeny, "")
 	gets(t, login, "Access-Reject")
@@ -233,25 +233,25 @@ func TestOwnDevicesAndHistory(t *testing.T) {
 		Logins []struct{ Client, Outcome, Method, Device, EndUser string }
 	}
 	if status, code := a.call("GET", "/api/v1/history", nil, &history); status != 200 || len(history.Logins) != 2 || history.Logins[1].Outcome != "added" {
-		t.Fatalf("%d %s %+v", status, code, history)
+		t.Fatalf("%d %s %+v; want 200, 2 Logins, Outcome \"added\"", status, code, history)
 	}
 	if l := history.Logins[0]; l.Client != "vpn" || l.Outcome != "accept" || l.Method != "push" || l.Device != "alice's" {
 		t.Errorf("got %+v", l)
 	}
 	lost := p.enroll("alice")
 	if status, code := a.call("DELETE", "/api/v1/devices/"+b.Device, nil, nil); status != 404 || code != "device_unknown" {
-		t.Errorf("another user's device: %d %s", status, code)
+		t.Errorf("another user's device: got %d %s; want 404, \"device_unknown\"", status, code)
 	}
 	if status, code := a.call("POST", "/api/v1/devices/"+lost.Device+"/name", []byte(`{"name":"lost"}`), nil); status != 204 {
-		t.Errorf("rename: %d %s", status, code)
+		t.Errorf("rename: got %d %s; want 204", status, code)
 	}
 	login := p.login("127.0.0.1", alice)
 	v := lost.prompt()
 	if status, code := a.call("DELETE", "/api/v1/devices/"+lost.Device, nil, nil); status != 204 {
-		t.Errorf("remove: %d %s", status, code)
+		t.Errorf("remove: got %d %s; want 204", status, code)
 	}
 	if status, code := lost.confirm(v, "", nil); status != 401 || code != "device_unknown" {
-		t.Errorf("the lost one approves: %d %s", status, code)
+		t.Errorf("the lost one approves: got %d %s; want 401, \"device_unknown\"", status, code)
 	}
 	a.approve()
 	gets(t, login, "Access-Accept")

@@ -42,7 +42,7 @@ func TestReadme(t *testing.T) {
 	cmd.Env = append(os.Environ(), "CODE="+os.Args[0]+" -test.run=^TestReadmeCode$")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s; want no error", err, out)
 	}
 	for _, want := range []string{
 		"(?s)login: .*Access-Challenge.*Access-Accept",
@@ -67,7 +67,7 @@ func needsNoLibrary(t *testing.T, program string) {
 	defer f.Close()
 	libraries, err := f.ImportedLibraries()
 	if err != nil || len(libraries) != 0 {
-		t.Errorf("the program needs %v, %v", libraries, err)
+		t.Errorf("the program needs %v: got %v; want no error, none", libraries, err)
 	}
 	for _, part := range f.Progs {
 		if part.Type == elf.PT_INTERP {

@@ -31,7 +31,7 @@ mfa: {reject_delay: 500ms}
 
 	asked := vpn.expect(signIn("alice", ""), wire.AccessChallenge)
 	if got := asked.Message(); got != "Enter your verification code." || !asked.Echo() {
-		t.Errorf("the user reads %q", got)
+		t.Errorf("the user reads %q; want \"Enter your verification code.\", Echo true", got)
 	}
 	// A wrong answer: the upstream asks again, and so do we.
 	again := vpn.expect(answerTo("alice", asked.State(), "000000"), wire.AccessChallenge)
@@ -68,6 +68,6 @@ mfa: {reject_delay: 500ms}
 		delete(want, string(ev.Reason))
 	}
 	if len(want) != 0 {
-		t.Errorf("no events of %v", want)
+		t.Errorf("no events of %v; want none", want)
 	}
 }

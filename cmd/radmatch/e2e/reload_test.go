@@ -20,18 +20,18 @@ func TestReloadCommand(t *testing.T) {
 	site := fmt.Sprintf("listen: {radius: [%q], web: %q}\n", "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)) + strings.SplitAfterN(siteHead, "\n", 2)[1] + siteClient
 	p := newServer(t, site)
 	if code, _, stderr := p.run("reload"); code != console.ExitFailure || !strings.Contains(stderr, "no server serves") {
-		t.Errorf("without a server: exit %d, %s", code, stderr)
+		t.Errorf("without a server: exit %d: got %s; want console.ExitFailure, \"no server serves\" in it", code, stderr)
 	}
 	p.start()
 	if code, out, stderr := p.run("check", "--connect"); code != console.ExitOK || strings.Count(out, "in use by the running server") != 2 {
 		t.Errorf("check beside the server: exit %d\n%s%s", code, out, stderr)
 	}
 	if code, out, stderr := p.run("reload"); code != console.ExitOK || !strings.Contains(out, "serves 1 clients") {
-		t.Errorf("reload: exit %d\n%s%s", code, out, stderr)
+		t.Errorf("reload: exit %d\n%s%s; want console.ExitOK, \"serves 1 clients\" in it", code, out, stderr)
 	}
 	p.write("radmatch.yaml", strings.Replace(site, "mfa: {", "log: {format: console}\nmfa: {", 1))
 	if code, out, stderr := p.run("reload"); code != console.ExitOK || !strings.Contains(out, "log.format takes effect at the next start") {
-		t.Errorf("reload with another format: exit %d\n%s%s", code, out, stderr)
+		t.Errorf("reload with another format: exit %d\n%s%s; want console.ExitOK, \"log.format takes effect at the next start\" in it", code, out, stderr)
 	}
 	if code, out, stderr := p.run("reload", "--json"); code != console.ExitOK || !strings.Contains(out, `"reloads":3`) {
 		t.Errorf("reload --json: exit %d\n%s%s", code, out, stderr)
@@ -46,7 +46,7 @@ func TestReloadCommand(t *testing.T) {
 			t.Errorf("broken %s: exit %d, %s", broken.file, code, stderr)
 		}
 		if got := strings.Count(p.log(), `"msg":"reload failed`); got != 0 {
-			t.Errorf("broken %s: the server was told", broken.file)
+			t.Errorf("broken %s: the server was told; want 0", broken.file)
 		}
 		p.write("radmatch.yaml", site)
 	}

@@ -357,7 +357,7 @@ mfa: {reject_delay: 500ms}
 			}
 		}
 		if accepted != 1 {
-			t.Fatalf("%s: one code let in %d times", user, accepted)
+			t.Fatalf("%s: one code let in %d times; want 1", user, accepted)
 		}
 	}
 }

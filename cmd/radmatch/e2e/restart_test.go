@@ -42,7 +42,7 @@ func (ph *testPhone) one() device.PromptView {
 	ph.p.t.Helper()
 	live := ph.live()
 	if len(live) != 1 {
-		ph.p.t.Fatalf("%d prompts are live: %+v", len(live), live)
+		ph.p.t.Fatalf("%d prompts are live: got %+v; want 1 of them", len(live), live)
 	}
 	return live[0]
 }
@@ -99,7 +99,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 				s.expect(signIn("alice", "192.0.2.1"), wire.AccessReject)
 				p.awaitEvent("alice", "reject recently_denied", 1)
 				if live := ph.live(); len(live) > 0 {
-					t.Errorf("a denied prompt is back: %+v", live)
+					t.Errorf("a denied prompt is back: got %+v; want none", live)
 				}
 			}
 		})
@@ -136,7 +136,7 @@ func TestRestartApprovedBeforeRequest(t *testing.T) {
 	})
 	_, ph = p.restart(ph)
 	if live := ph.live(); len(live) > 0 {
-		t.Errorf("a prompt that is over is back: %+v", live)
+		t.Errorf("a prompt that is over is back: got %+v; want none", live)
 	}
 }
 
@@ -158,10 +158,10 @@ mfa: {reject_delay: 500ms, push_timeout: 10s}
 	}
 	p.awaitEvent("alice", "reject push_no_response", 1)
 	if live := ph.live(); len(live) > 0 {
-		t.Errorf("live after its time: %+v", live)
+		t.Errorf("live after its time: got %+v; want none", live)
 	}
 	if ev := p.events("alice")[0]; ev.ID != shown.ID {
-		t.Errorf("event %+v", ev)
+		t.Errorf("got event %+v; want ID shown.ID", ev)
 	}
 }
 
@@ -187,10 +187,10 @@ mfa: {reject_delay: 500ms}
 			p.awaitKept(1, 1)
 			s, ph = p.restart(ph)
 			if live := ph.live(); len(live) > 0 {
-				t.Errorf("live: %+v", live)
+				t.Errorf("live: got %+v; want none", live)
 			}
 			if _, err := ph.Decide(t.Context(), shown, device.ActionApprove, "42"); err == nil {
-				t.Error("a decision on the old prompt counted")
+				t.Error("a decision on the old prompt counted: got no error; want one")
 			}
 			s.send(r)
 			v := ph.prompt()

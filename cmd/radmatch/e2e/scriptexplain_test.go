@@ -210,7 +210,7 @@ func compareForetold(e *testscript.Env) {
 	for line := range strings.Lines(string(text)) {
 		var f foretold
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
-			t.Errorf("%s: %v", foretoldFile, err)
+			t.Errorf("%s: got error %v; want none", foretoldFile, err)
 			return
 		}
 		if f.Data != read && f.Data != "" {

@@ -34,7 +34,7 @@ log: {level: debug}
 	invitation, _, _ := strings.Cut(p.cli("device", "invite", "bob"), "\n")
 	_, token, _ := strings.Cut(invitation, "#")
 	if len(pass) != 11 || len(token) < 20 {
-		t.Fatalf("pass %q, token %q", pass, token)
+		t.Fatalf("pass %q, token %q; want 11 of them, at least 20 of them", pass, token)
 	}
 
 	secrets := map[string]string{
@@ -80,7 +80,7 @@ log: {level: debug}
 	fifth := hidden.expect(signIn("alice", "192.0.2.1"), wire.AccessChallenge)
 	told, err := ph.Decide(t.Context(), ph.prompt(), device.ActionApprove, "")
 	if err != nil || len(told.Code) != 6 {
-		t.Fatalf("%+v, %v", told, err)
+		t.Fatalf("%+v: got %v; want no error, 6 Code", told, err)
 	}
 	secrets["device's code"] = told.Code
 	hidden.expect(answerTo("alice", state("fifth", fifth), told.Code), wire.AccessAccept)
@@ -99,7 +99,7 @@ log: {level: debug}
 	}
 	files, err := filepath.Glob(p.path("data/*"))
 	if err != nil || len(files) < 3 {
-		t.Fatalf("files %v, %v", files, err)
+		t.Fatalf("files %v: got %v; want no error, at least 3 of them", files, err)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)

@@ -235,7 +235,7 @@ func (p *serverProcess) stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
 	if code := p.exited(); code != 0 {
-		p.t.Fatalf("exit code %d; server.log:\n%s", code, p.log())
+		p.t.Fatalf("exit code %d; server.log:\n%s; want 0", code, p.log())
 	}
 }
 
@@ -300,7 +300,7 @@ func (p *serverProcess) cli(args ...string) string {
 	p.t.Helper()
 	code, out, errs := p.run(args...)
 	if code != console.ExitOK {
-		p.t.Fatalf("radmatch %s: exit %d: %s", strings.Join(args, " "), code, errs)
+		p.t.Fatalf("radmatch %s: exit %d: got %s; want console.ExitOK", strings.Join(args, " "), code, errs)
 	}
 	return out
 }

@@ -72,7 +72,7 @@ func spelled(t *testing.T, s *passwordtest.Slapd, name string, n int) (own, othe
 	}
 	t.Logf("%d spellings of %q that the directory takes, %d others", len(own), name, len(others))
 	if len(own) < 20 || len(others) < 5 {
-		t.Fatalf("too few: %q, %q", own, others)
+		t.Fatalf("too few: got %q, %q; want at least 20 of them, at least 5 of them", own, others)
 	}
 	return own, others
 }
@@ -135,7 +135,7 @@ func TestSpellingsShareCodes(t *testing.T) {
 		return s.ask(answerTo(own[i], a.State(), code))
 	}
 	if a := login(0, code); a.Code != wire.AccessAccept {
-		t.Fatalf("the right code gets %s", a.Code)
+		t.Fatalf("the right code gets: got %s; want %s", a.Code, wire.AccessAccept)
 	}
 	const wrong = 9 // and the used one
 	if a := login(1, code); a.Code == wire.AccessAccept {
@@ -153,7 +153,7 @@ func TestSpellingsShareCodes(t *testing.T) {
 			a = s.ask(answerTo(own[i], a.State(), next))
 		}
 		if a.Code != wire.AccessReject {
-			t.Errorf("%q gets %s after ten wrong codes by other spellings", own[i], a.Code)
+			t.Errorf("%q gets %s after ten wrong codes by other spellings; want Code wire.AccessReject", own[i], a.Code)
 		}
 	}
 	if n := p.counts(spelledToken); n["accept default_otp"] != 1 || n["reject codes_locked"] != 4 {

@@ -69,7 +69,7 @@ func awaitPrompt(t *testing.T, terminal *os.File, cmd *exec.Cmd) {
 	one := make([]byte, 1)
 	for !bytes.HasSuffix(seen.Bytes(), []byte("Password: ")) {
 		if _, err := terminal.Read(one); err != nil {
-			t.Fatalf("%v; it has shown %q", err, seen.String())
+			t.Fatalf("%v; it has shown %q; want no error", err, seen.String())
 		}
 		seen.Write(one)
 	}

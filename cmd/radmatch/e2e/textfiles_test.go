@@ -42,10 +42,10 @@ func TestFilesOfWindows(t *testing.T) {
 			p.write("secret16", asWindows(testSecret))
 			p.write("token", as("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP \n"))
 			if out, code := p.output("totp", "add", "alice", "--secret-file", p.path("token")); code != console.ExitOK {
-				t.Fatalf("exit %d: %s", code, out)
+				t.Fatalf("exit %d: got %s; want console.ExitOK", code, out)
 			}
 			if out, code := p.output("check", "--connect"); code != console.ExitOK || strings.Contains(out, "hardly") {
-				t.Errorf("check: exit %d: %s", code, out)
+				t.Errorf("check: exit %d: got %s; want console.ExitOK, no \"hardly\" in it", code, out)
 			}
 			p.start()
 			for _, addr := range []string{"127.0.0.1", "127.0.0.2"} {

@@ -204,7 +204,7 @@ func TestTLS(t *testing.T) {
 	})
 	signIn()
 	if _, err := tls.Dial("tcp", p.web, &tls.Config{ServerName: "mfa.example.org", RootCAs: ca.roots(), MaxVersion: tls.VersionTLS11}); err == nil {
-		t.Error("TLS 1.1 is spoken")
+		t.Error("TLS 1.1 is spoken: got no error; want one")
 	}
 	resp, err := http.Get("http://" + p.web + "/healthz")
 	if err == nil {
@@ -251,7 +251,7 @@ func TestTLSDoesNotStart(t *testing.T) {
 	p := newServer(t, tlsSite)
 	for _, command := range []string{"serve", "check"} {
 		if out, code := p.output(command); code != console.ExitConfig || !strings.Contains(out, "radmatch.yaml:2: web.tls.cert_file: ") || !strings.Contains(out, "no such file") {
-			t.Errorf("%s: exit %d\n%s", command, code, out)
+			t.Errorf("%s: exit %d\n%s; want console.ExitConfig, \"radmatch.yaml:2: web.tls.cert_file: \" in it, \"no such file\" in it", command, code, out)
 		}
 	}
 	ca.install(p.dir, time.Now().Add(-time.Hour), "mfa.example.org")
@@ -288,7 +288,7 @@ func TestCheckCertificate(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", tt.name, code, out)
 		}
 		if !strings.Contains(out, "everyone on this machine can read the key") {
-			t.Errorf("%s: not a word about the key\n%s", tt.name, out)
+			t.Errorf("%s: not a word about the key\n%s; want \"everyone on this machine can read the key\" in it", tt.name, out)
 		}
 	}
 }
@@ -358,6 +358,6 @@ func TestCheckPublic(t *testing.T) {
 	}
 	p := newServer(t, siteHead+siteClient)
 	if out, code := p.output("check", "--connect"); code != console.ExitOK || !strings.Contains(out, "phones: note: http://127.0.0.1:0 is HTTP") {
-		t.Errorf("exit %d\n%s", code, out)
+		t.Errorf("exit %d\n%s; want console.ExitOK, \"phones: note: http://127.0.0.1:0 is HTTP\" in it", code, out)
 	}
 }

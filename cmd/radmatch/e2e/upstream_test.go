@@ -112,7 +112,7 @@ mfa: {reject_delay: 500ms}
 		s.expect(signIn("alice@example.org", ""), wire.AccessReject)
 		events := p.events("alice@example.org")
 		if ev := events[len(events)-1]; ev.Reason != mfa.ReasonUnsureName {
-			t.Errorf("from %s: the event has %s", from, ev.Reason)
+			t.Errorf("from %s: the event has: got %s; want %s", from, ev.Reason, mfa.ReasonUnsureName)
 		}
 	}
 	// How docs/upstream.md tells whether a server returns User-Name.

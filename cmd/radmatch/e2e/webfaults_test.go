@@ -127,7 +127,7 @@ func TestForgedDecisions(t *testing.T) {
 	another.User = "bob"
 	refused("signed for another user", alice.Phone, another, device.ActionApprove, "")
 	if n := len(alice.live()); n != 1 {
-		t.Fatalf("%d requests wait", n)
+		t.Fatalf("got %d requests wait; want 1", n)
 	}
 	alice.decide(v, device.ActionApprove, "")
 	s.gets(first, wire.AccessAccept)
@@ -179,7 +179,7 @@ func TestTamperedNumber(t *testing.T) {
 		}
 	}
 	if status, text := ph.request("POST", target, ph.decision(v, number, number)); status != 200 {
-		t.Errorf("the right number: %d %s", status, text)
+		t.Errorf("the right number: got %d %s; want 200", status, text)
 	}
 	s.expect(answerTo("alice", a.State(), "ok"), wire.AccessAccept)
 }

@@ -97,7 +97,7 @@ func TestPipelines(t *testing.T) {
 			t.Logf("a login took %v, under attack %v, %d of 50 lost", quiet, median, lost)
 			// Before: 2.9 s and one in four lost, on a machine with two processors.
 			if limit := max(100*quiet, 400*time.Millisecond); median > limit || lost > 1 {
-				t.Errorf("a login took %v in place of %v, %d of 50 were lost", median, quiet, lost)
+				t.Errorf("a login took %v in place of %v, %d of 50 were lost; want at most limit, at most 1", median, quiet, lost)
 			}
 		})
 	}
@@ -143,7 +143,7 @@ func TestIdleConnections(t *testing.T) {
 	}
 	median, lost := s.logins(50)
 	if lost > 0 {
-		t.Errorf("a login takes %v, %d of 50 lost", median, lost)
+		t.Errorf("a login takes %v, %d of 50 lost; want none", median, lost)
 	}
 	// The device's stream lives, and another one comes in.
 	if _, err := ph.Prompts(t.Context()); err != nil {

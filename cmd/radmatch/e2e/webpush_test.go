@@ -58,7 +58,7 @@ func (ph *testPhone) request(method, target string, body []byte) (int, string) {
 func (ph *testPhone) subscribe(s *pushtest.Service, name string) {
 	ph.p.t.Helper()
 	if status, text := ph.request("POST", "/api/v1/push/subscription", s.Subscribe(name)); status != http.StatusNoContent {
-		ph.p.t.Fatalf("subscribe: status %d %s", status, text)
+		ph.p.t.Fatalf("subscribe: status %d %s; want http.StatusNoContent", status, text)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestWebPush(t *testing.T) {
 	p, service := webPushSite(t)
 	ph := p.enroll("alice")
 	if out := p.cli("check", "--connect"); !strings.Contains(out, "web push: no device has subscribed") {
-		t.Errorf("check: %s", out)
+		t.Errorf("check: got %s; want \"web push: no device has subscribed\" in it", out)
 	}
 	ph.subscribe(service, "alice's phone")
 	key := ph.webPushKey()
@@ -209,7 +209,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	ph.decide(ph.prompt(), device.ActionApprove, "")
 	s.gets(r, wire.AccessAccept)
 	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("the login took %v", took)
+		t.Errorf("the login took %v; want at most 5*time.Second", took)
 	}
 	s.start(signIn("alice", "192.0.2.7"))
 	v := ph.prompt()
@@ -222,7 +222,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	start = time.Now()
 	p.stop()
 	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("the server took %v to stop", took)
+		t.Errorf("the server took %v to stop; want at most 10*time.Second", took)
 	}
 }
 
@@ -285,7 +285,7 @@ func TestWebPushBadCA(t *testing.T) {
 			t.Fatal(err)
 		}
 		if out, code := p.output("serve"); code != console.ExitConfig || !strings.Contains(out, "web.push_ca_file: ") {
-			t.Errorf("%q: exit %d: %s", text, code, out)
+			t.Errorf("%q: exit %d: got %s; want console.ExitConfig, \"web.push_ca_file: \" in it", text, code, out)
 		}
 	}
 }

@@ -59,14 +59,14 @@ func TestPhoneTypedTooEarly(t *testing.T) {
 		}
 		slices.SortFunc(w.waiting, func(a, b device.PromptView) int { return strings.Compare(a.ID, b.ID) })
 		if err := errors.Join(end(w, w.waiting[0].ID), w.answered(t.Context(), "y")); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: got error %v; want none", name, err)
 		}
 		if len(w.waiting) != 1 || !strings.Contains(out.String(), "too early") {
-			t.Errorf("%s: the next request was answered: %s", name, out.String())
+			t.Errorf("%s: the next request was answered: got %s; want 1 waiting, \"too early\" in it", name, out.String())
 		}
 		w.from = time.Now()
 		if err := w.answered(t.Context(), "n"); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: got error %v; want none", name, err)
 		}
 		cancel()
 		<-first

@@ -125,7 +125,7 @@ func (c *clockRig) expect(at time.Time, code string, want mfa.Outcome) {
 	c.now.Store(&at)
 	d := c.ask("", "right horse")
 	if d.Outcome != mfa.Challenge {
-		c.t.Fatalf("%s %s", d.Outcome, d.Reason)
+		c.t.Fatalf("%s %s; want Outcome mfa.Challenge", d.Outcome, d.Reason)
 	}
 	if d = c.ask(d.State, code); d.Outcome != want {
 		c.t.Errorf("at %s code %s: %s, want %s", at.Format(time.TimeOnly), code, d.Outcome, want)

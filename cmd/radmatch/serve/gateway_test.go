@@ -63,7 +63,7 @@ func TestGatewayPrimary(t *testing.T) {
 
 	gateway := all["gateway"].Abilities().Finder
 	if id, err := gateway.Find(t.Context(), mfa.NameOf(`EXAMPLE\Alice`)); err == nil {
-		t.Errorf("a user of the file is found as %+v", id)
+		t.Errorf("a user of the file is found as %+v; want an error", id)
 	}
 	if id, err := gateway.Find(t.Context(), mfa.NameOf(`EXAMPLE\bob`)); err != nil || id.Name.String() != "bob" {
 		t.Errorf("got %+v, %v", id, err)
@@ -78,9 +78,9 @@ func TestGatewayPrimary(t *testing.T) {
 		t.Errorf("got %+v, %v", id, err)
 	}
 	if id, err := c.Finder.Find(t.Context(), mfa.NameOf("ALICE")); err == nil {
-		t.Errorf("a user of the file is found as %+v", id)
+		t.Errorf("a user of the file is found as %+v; want an error", id)
 	}
 	if _, err := c.Primary.Check(t.Context(), mfa.NameOf("alice"), mfa.Password("right horse")); err == nil {
-		t.Error("a password was accepted")
+		t.Error("a password was accepted: got no error; want one")
 	}
 }
