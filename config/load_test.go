@@ -402,7 +402,7 @@ func TestReadableFiles(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			if join2(c.Clients[0].Secret) != "8-PtwkGzXq2vNc4LrT" {
-				t.Error("wrong secret")
+				t.Error("got another secret than that of the file; want the same")
 			}
 		})
 	}

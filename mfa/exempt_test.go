@@ -85,7 +85,7 @@ func TestReply(t *testing.T) {
 				t.Errorf("got%s, want %s", got, tt.want)
 			}
 			if len(id.Attributes) != len(tt.own) {
-				t.Error("the primary's slice was changed")
+				t.Error("got the primary's own slice changed; want it untouched")
 			}
 		})
 	}

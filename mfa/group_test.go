@@ -80,7 +80,7 @@ func TestGroupsByDN(t *testing.T) {
 		}
 	}
 	if GroupIn(AllUsers, "cn=all_users,dc=x").DN() == "" || GroupOf("cn=all_users,dc=x").Everyone() {
-		t.Error("a DN is everyone")
+		t.Error("got a DN that means everyone; want only the name all_users to do so")
 	}
 }
 

@@ -143,7 +143,7 @@ func TestMakersCSV(t *testing.T) {
 			for _, r := range rows {
 				fmt.Fprintf(&got, "%s %s %d %s %d %s\n", r.Token.User, r.Token.Serial, r.Token.Period, r.Token.Algorithm, r.Token.Digits, r.Token.Label)
 				if tt.name != "hexadecimal" && !slices.Equal(r.Token.Secret, secret) {
-					t.Error("another secret")
+					t.Error("got another secret than that of the row; want the same")
 				}
 			}
 			for _, b := range bad {
@@ -163,7 +163,7 @@ func FuzzReadCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		rows, bad, err := ReadCSV(strings.NewReader(in))
 		if err != nil && (rows != nil || bad != nil) {
-			t.Error("an error with rows")
+			t.Error("got rows beside an error; want none")
 		}
 		if n := strings.Count(in, "\n") + strings.Count(in, "\r") + 1; len(rows)+len(bad) >= n && n > 1 {
 			t.Errorf("%d lines have %d rows and %d bad ones", n, len(rows), len(bad))

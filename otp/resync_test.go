@@ -30,7 +30,7 @@ func TestResyncBounded(t *testing.T) {
 	}
 	now = now.Add(resyncTime)
 	if r.second(code(1, 31), now) {
-		t.Error("an expired first code counts")
+		t.Error("got an expired first code that counts; want it forgotten")
 	}
 	r.second(code(resyncMost, 30), now)
 	r.second(code(resyncMost+1, 30), now) // full: the expired ones go

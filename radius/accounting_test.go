@@ -122,7 +122,7 @@ func TestAccountingPackets(t *testing.T) {
 					t.Fatalf("%d answers, %d logins", len(sent), len(a.auth.seen()))
 				}
 				if !refused && f.expect != "status" && !layeh.IsAuthenticResponse(sent[0], f.datagram[:binary.BigEndian.Uint16(f.datagram[2:])], []byte(testSecret)) {
-					t.Error("the Accounting-Response is not authentic")
+					t.Error("got an Accounting-Response that is not authentic; want an authentic one")
 				}
 				if f.expect == "status" {
 					answer, err := wire.ParseAnswer(sent[0], 7, (*[16]byte)(f.datagram[4:20]), a.secret)
@@ -144,7 +144,7 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 		a.account(p)
 		synctest.Wait()
 		if len(a.socket.packets()) > 0 {
-			t.Fatal("acknowledged before it was on disk")
+			t.Fatal("got an acknowledgement before the report was on disk; want none")
 		}
 		close(a.recorder.wait)
 		synctest.Wait()
@@ -159,7 +159,7 @@ func TestAcknowledgedWhenRecorded(t *testing.T) {
 		a.account(reportOf(2, integer(wire.TypeAcctStatusType, 2)))
 		synctest.Wait()
 		if len(a.socket.packets()) != 1 {
-			t.Error("acknowledged what was not recorded")
+			t.Error("got an acknowledgement of a report that was not recorded; want none")
 		}
 		if got := a.stats().Discarded["accounting_not_recorded"]; got != 1 {
 			t.Errorf("got %d counted; want 1", got)
@@ -282,7 +282,7 @@ func TestAccountingOverload(t *testing.T) {
 		a.arrive(a.ask(1, 1, nil))
 		synctest.Wait()
 		if len(a.auth.seen()) != 1 {
-			t.Error("no login came through")
+			t.Error("got no login through; want one")
 		}
 		close(a.recorder.wait)
 		synctest.Wait()
@@ -373,7 +373,7 @@ func FuzzAccounting(f *testing.F) {
 		a.account(datagram)
 		a.reports.done.Wait()
 		if a.Stats().Panics > 0 {
-			t.Fatal("the server panicked")
+			t.Fatal("got a panic of the server; want none")
 		}
 		for _, ev := range a.recorder.recorded() {
 			theirs, err := layeh.Parse(wire.Trim(datagram), []byte(testSecret))

@@ -57,7 +57,7 @@ func TestMixed(t *testing.T) {
 				r.signed(2, nil)
 				time.Sleep(time.Minute)
 				if !r.unsigned(3, "nemo") {
-					t.Fatal("the device is shut out")
+					t.Fatal("got the device shut out; want its unsigned request taken")
 				}
 			}
 			if n := r.logs.FilterMessageSnippet("signs and does not sign").Len(); n != 1 {
@@ -69,7 +69,7 @@ func TestMixed(t *testing.T) {
 			time.Sleep(mixedFor)
 			r.signed(2, nil)
 			if r.unsigned(3, "nemo") {
-				t.Error("not latched")
+				t.Error("got an unsigned request taken; want the address latched")
 			}
 		},
 		"forged requests": func(t *testing.T, r *rig) {
@@ -86,7 +86,7 @@ func TestMixed(t *testing.T) {
 			next.swap()
 			next.signed(2, nil)
 			if !next.unsigned(3, "nemo") {
-				t.Error("the device is shut out")
+				t.Error("got the device shut out; want its unsigned request taken")
 			}
 		},
 		"Status-Server": func(t *testing.T, r *rig) {

@@ -61,7 +61,7 @@ func TestShutdown(t *testing.T) {
 		}
 		r.answer(0, 1, 1)
 		if r.ctx.Err() == nil {
-			t.Error("the server's context goes on")
+			t.Error("got a context of the server that goes on; want it ended")
 		}
 	})
 }

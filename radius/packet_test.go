@@ -124,7 +124,7 @@ func FuzzReceive(f *testing.F) {
 			<-done
 		}
 		if r.Stats().Panics > 0 {
-			t.Fatal("the server panicked")
+			t.Fatal("got a panic of the server; want none")
 		}
 	})
 }

@@ -509,7 +509,7 @@ func BenchmarkIntake(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if a.scan(wire.Trim(p), 200) != keep {
-			b.Fatal("discarded")
+			b.Fatal("got the packet discarded; want it kept")
 		}
 		if _, why := r.authenticate(a, c, count, &a.request, time.Time{}); why != keep {
 			b.Fatal(why)
@@ -526,7 +526,7 @@ func BenchmarkReply(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if x.answer(o, &d) == nil || d.Outcome != mfa.Accept {
-			b.Fatal("no answer")
+			b.Fatal("got no answer, or no Accept; want an Accept")
 		}
 	}
 }

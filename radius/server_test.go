@@ -79,7 +79,7 @@ func TestSupersede(t *testing.T) {
 		}
 		calls[0].reply(mfa.Decision{Outcome: mfa.Accept})
 		if n := len(r.socket.packets()); n != 0 {
-			t.Fatal("a superseded request was answered")
+			t.Fatal("got an answer to a superseded request; want none")
 		}
 		calls[1].reply(mfa.Decision{Outcome: mfa.Accept})
 		r.arrive(r.ask(1, 2, nil))
@@ -135,7 +135,7 @@ func TestForgedTouchesNothing(t *testing.T) {
 		r.arrive(forged)
 		synctest.Wait()
 		if calls := r.auth.seen(); len(calls) != 1 || calls[0].Superseded() {
-			t.Error("a forged packet superseded a login")
+			t.Error("got a login superseded by a forged packet; want it pending")
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestOverload(t *testing.T) {
 		}
 		for _, c := range calls[:3] {
 			if c.Superseded() {
-				t.Error("overload gave up a pending login")
+				t.Error("got a pending login given up by overload; want it pending")
 			}
 			c.reply(mfa.Decision{Outcome: mfa.Accept})
 		}
@@ -197,7 +197,7 @@ func TestRejectDelay(t *testing.T) {
 				r.auth.seen()[0].reply(tt.d)
 				for len(r.socket.packets()) == 0 {
 					if time.Since(start) > time.Minute {
-						t.Fatal("no answer")
+						t.Fatal("got no answer within a minute; want one")
 					}
 					r.arrive(r.ask(1, 1, nil)) // a retransmission does not shorten it
 					time.Sleep(second / 100)
@@ -297,7 +297,7 @@ func TestLatch(t *testing.T) {
 			t.Fatal("EAP, Status-Server or a forgery latched the address")
 		}
 		if !taken(nas, r.ask(2, 2, nil)) {
-			t.Fatal("a signed request was not taken")
+			t.Fatal("got a signed request not taken; want it taken")
 		}
 		for id := byte(3); id < 6; id++ {
 			if taken(nas, unsigned(id)) {
@@ -305,7 +305,7 @@ func TestLatch(t *testing.T) {
 			}
 		}
 		if !taken(other, unsigned(1)) {
-			t.Error("another address must not be latched")
+			t.Error("got another address latched; want only the one that signed")
 		}
 		lines := func() int { return r.logs.FilterField(zapReason(discardUnsigned)).Len() }
 		if n := lines(); n != 1 {
@@ -324,7 +324,7 @@ func TestAutoWithoutLatches(t *testing.T) {
 	r.Latches = nil
 	r.arrive(raw(wire.AccessRequest, 1, 1, avp(wire.TypeUserName, "nemo"), papOf("x", 1, testSecret)))
 	if n := r.stats().Discarded[discardUnsigned.String()]; n != 1 {
-		t.Error("auto without a memory must refuse")
+		t.Error("got an unsigned request taken without a memory; want it refused")
 	}
 }
 

@@ -42,7 +42,7 @@ func TestTableIsBounded(t *testing.T) {
 		t.Errorf("%d entries, %d finished", entries, finished)
 	}
 	if !tab.finish(pending, []byte("answer"), now) {
-		t.Error("the pending entry was evicted")
+		t.Error("got the pending entry evicted; want it kept")
 	}
 }
 
@@ -55,11 +55,11 @@ func TestTableReusesEntries(t *testing.T) {
 		x := begin(t, tab, 7, n, now)
 		if n%3 != 0 { // every third one is superseded
 			if !tab.finish(x, []byte{n}, now) {
-				t.Fatal("not current")
+				t.Fatal("got an exchange that is not current; want it current")
 			}
 		}
 		if old != nil && tab.finish(old, []byte("late"), now) {
-			t.Fatal("a superseded exchange has answered")
+			t.Fatal("got an answer of a superseded exchange; want none")
 		}
 		old = nil
 		if n%3 == 0 {

@@ -23,7 +23,7 @@ func TestTable(t *testing.T) {
 		}
 		put := func(key string, life time.Duration) bool { return table.Put(key, inTime(life), time.Now()) }
 		if !put("short", time.Minute) || !put("long", time.Hour) {
-			t.Fatal("an empty table is full")
+			t.Fatal("got no room in an empty table; want room for two keys")
 		}
 		if put("new", time.Hour) || has("new") {
 			t.Error("a full table takes a new key")
@@ -57,7 +57,7 @@ func TestTableTakesEnded(t *testing.T) {
 			t.Errorf("took %v, %t, want the value that has ended", got, ok)
 		}
 		if _, ok := table.Take("a"); ok {
-			t.Error("taken twice")
+			t.Error("got a key taken twice; want it taken once")
 		}
 	})
 }
@@ -164,14 +164,14 @@ func TestNil(t *testing.T) {
 	var table *Table[string, ends]
 	var cache *Cache[string, int]
 	if _, ok := table.Get("a", time.Now()); ok || table.Len() != 0 {
-		t.Error("a nil table has values")
+		t.Error("got values from a nil table; want none")
 	}
 	if _, ok := table.Take("a"); ok {
-		t.Error("a nil table gives values")
+		t.Error("got a value taken from a nil table; want none")
 	}
 	cache.Delete("a")
 	if _, ok := cache.Get("a", time.Now()); ok || cache.Has("a", time.Now()) || cache.Size() != 0 {
-		t.Error("a nil cache has values")
+		t.Error("got values from a nil cache; want none")
 	}
 }
 
@@ -191,7 +191,7 @@ func TestHourlyUnderFlood(t *testing.T) {
 	}
 	for n := range 1000 {
 		if h.Allow(size+n, start.Add(time.Duration(n)*time.Millisecond)) {
-			t.Fatal("the table is not bounded")
+			t.Fatal("got one key more than the table may hold; want it bounded")
 		}
 	}
 	if !h.Allow(1<<20, start.Add(time.Hour+time.Minute)) {

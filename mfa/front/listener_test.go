@@ -110,7 +110,7 @@ func TestDoorFull(t *testing.T) {
 		go r.Accept()
 		synctest.Wait()
 		if !closed(refused) {
-			t.Error("a fourth connection")
+			t.Error("got a fourth connection that stays open; want it closed")
 		}
 		for range 2 {
 			_ = devices[0].Close()
@@ -139,7 +139,7 @@ func TestConnectRate(t *testing.T) {
 		go r.Accept()
 		synctest.Wait()
 		if !closed(refused) || closed(clients[0]) {
-			t.Error("a fourth connection within seconds")
+			t.Error("got a fourth connection within seconds that stays open; want it closed, and the first kept")
 		}
 		_ = r.inner.Close()
 	})

@@ -162,7 +162,7 @@ func TestAppended(t *testing.T) {
 				t.Errorf("event: %+v; %d passwords checked; want Tries 1, calls 1, Len 0", ev, r.primary.calls)
 			}
 			if w := r.Limits.codes.m[mfa.NameOf("bob").Key()]; w == nil || len(w.times) != 1 {
-				t.Error("the wrong code is not counted")
+				t.Error("got the wrong code not counted; want one count")
 			}
 			r.sendTyped("bob", "right123456").want(mfa.Accept, "")
 		},
@@ -230,7 +230,7 @@ func TestAppended(t *testing.T) {
 			r.sendTyped("alice", "right,000000").want(mfa.Reject, mfa.ReasonWrongCode)
 			r.prompted(0)
 			if n := r.Limits.fatigue.m.Len(); n != 0 {
-				t.Error("it counts as a prompt")
+				t.Error("got it counted as a prompt; want no count")
 			}
 		},
 		"push": func(t *testing.T, r *rig) {
@@ -259,7 +259,7 @@ func TestAppended(t *testing.T) {
 			r.client.ExemptClient = true
 			r.sendTyped("bob", "right,123456").want(mfa.Accept, mfa.ReasonExemptClient)
 			if r.codes.tries() != 0 {
-				t.Error("the code was examined")
+				t.Error("got the code examined; want it not examined")
 			}
 		},
 		"an answer of no form, by static challenge": func(t *testing.T, r *rig) {
@@ -292,7 +292,7 @@ func TestAppended(t *testing.T) {
 			r.users.set("bob", func(u *mfa.User) { u.Blocked = true })
 			r.sendTyped("bob", "right123456").want(mfa.Reject, mfa.ReasonUserBlocked)
 			if r.codes.tries() != 0 {
-				t.Error("the code was examined")
+				t.Error("got the code examined; want it not examined")
 			}
 		},
 		"the same origin ends its old dialog": func(t *testing.T, r *rig) {
@@ -307,7 +307,7 @@ func TestAppended(t *testing.T) {
 			r.use(finder{r.primary, errors.New("down")})
 			r.sendTyped("bob", "right123456").want(mfa.Discard, mfa.ReasonPrimaryError)
 			if r.primary.calls != 0 {
-				t.Error("it was asked again")
+				t.Error("got the primary asked again; want no question")
 			}
 		},
 		"the primary knows the user under another name": func(t *testing.T, r *rig) {

@@ -27,7 +27,7 @@ func (r *rig) guessCodes() (n int) {
 			}
 		}
 	}
-	r.t.Fatal("guessing does not end")
+	r.t.Fatal("got no end of the guessing; want a lock")
 	return 0
 }
 
@@ -43,7 +43,7 @@ func TestCodesInARow(t *testing.T) {
 			u, _ := r.users.User(t.Context(), mfa.NameOf("bob"))
 			until, locked := r.Limits.CodesLocked(u, time.Now())
 			if !locked {
-				t.Fatal("the codes are not locked")
+				t.Fatal("got the codes not locked; want a lock")
 			}
 			if until.IsZero() {
 				if total != mfa.MaxWrongRow {

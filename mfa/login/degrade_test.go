@@ -75,7 +75,7 @@ func TestDegrade(t *testing.T) {
 				next.wantWaits()
 				pass(9600 * time.Millisecond)
 				if d := next.want(mfa.Challenge, mfa.ReasonApproveDeny); seen[d.State] {
-					t.Error("the State is not new")
+					t.Error("got the State of an earlier challenge; want a new one")
 				} else {
 					seen[d.State] = true
 				}

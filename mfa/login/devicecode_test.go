@@ -87,7 +87,7 @@ func TestCodeFromDevice(t *testing.T) {
 			g.Approved(mfa.Approval{Device: "pixel", DeviceID: "d1"}) // the device has the code now
 			r.typed(a, g).want(mfa.Accept, mfa.ReasonCodeMatch)
 			if !g.withdrawn() {
-				t.Error("the prompt goes on")
+				t.Error("got the prompt still open; want it withdrawn")
 			}
 		},
 		"the code before the approval": func(t *testing.T, r *rig) {
@@ -176,7 +176,7 @@ func TestCodeFromDevice(t *testing.T) {
 			_, a := r.fromDevice(t)
 			r.sendAnswer(a, "123456").want(mfa.Challenge, "")
 			if r.codes.tries() != 0 {
-				t.Error("the store was asked")
+				t.Error("got the store asked for a code; want no question")
 			}
 		},
 		"blocked between approval and code": func(t *testing.T, r *rig) {
@@ -263,7 +263,7 @@ func TestCodeFromDeviceGuessedInParallel(t *testing.T) {
 		for _, b := range guesses {
 			switch d, got := b.decision(); {
 			case got == "waits":
-				t.Error("a guess waits")
+				t.Error("got a guess that waits; want an answer")
 			case d.Outcome == mfa.Challenge:
 				asked++
 			case d.Outcome == mfa.Reject:

@@ -218,7 +218,7 @@ func TestCancelled(t *testing.T) {
 				r.send(cancel(r, r.send(r.request("alice")))).want(mfa.Reject, mfa.ReasonCancelled)
 			}
 			if g := r.prompted(r.Fatigue.Max); !g.withdrawn() {
-				t.Error("the device still shows the prompt")
+				t.Error("got the prompt still on the device; want it withdrawn")
 			}
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonPushLimited) // cancelled ones count
 			r.forgivesNothing(t)
@@ -347,7 +347,7 @@ func TestDeadPrompt(t *testing.T) {
 			a.wantWaits()
 			live := r.prompted(2)
 			if !r.phone.all()[0].withdrawn() {
-				t.Error("the dead prompt is still shown")
+				t.Error("got the dead prompt still on the device; want it withdrawn")
 			}
 			live.decides(nil)
 			a.want(mfa.Accept, mfa.ReasonApproveDeny)

@@ -96,7 +96,7 @@ func TestPasscode(t *testing.T) {
 			q.Received = time.Now().Add(3 * time.Minute)
 			r.send(q).want(mfa.Reject, mfa.ReasonStateUnknown)
 			if r.codes.tries() != 0 {
-				t.Error("the code was examined")
+				t.Error("got the code examined; want it not examined")
 			}
 		},
 		"blocked between challenge and answer": func(t *testing.T, r *rig) {
@@ -104,7 +104,7 @@ func TestPasscode(t *testing.T) {
 			r.users.set("bob", func(u *mfa.User) { u.Blocked = true })
 			r.sendAnswer(a, "123456").want(mfa.Reject, mfa.ReasonUserBlocked)
 			if r.codes.tries() != 0 {
-				t.Error("the code was examined")
+				t.Error("got the code examined; want it not examined")
 			}
 		},
 		"the same origin dials again": func(t *testing.T, r *rig) {
@@ -224,7 +224,7 @@ func TestFirstFactor(t *testing.T) {
 			q.Cred = mfa.Password("")
 			r.send(q).want(mfa.Reject, mfa.ReasonEmptyPassword)
 			if r.primary.calls != 0 {
-				t.Error("an empty password reached the primary")
+				t.Error("got an empty password at the primary; want none")
 			}
 		},
 		"unsupported": func(t *testing.T, r *rig) {
@@ -234,7 +234,7 @@ func TestFirstFactor(t *testing.T) {
 				r.send(q).want(mfa.Reject, mfa.ReasonUnsupported)
 			}
 			if r.primary.calls != 0 {
-				t.Error("it reached the primary")
+				t.Error("got the password at the primary; want it kept from there")
 			}
 		},
 		"this checker cannot": func(t *testing.T, r *rig) {
@@ -478,7 +478,7 @@ func TestContextOfPacketEnds(t *testing.T) {
 		synctest.Wait()
 		g := r.prompted(1)
 		if g.withdrawn() {
-			t.Fatal("the packet's context withdrew the prompt")
+			t.Fatal("got the prompt withdrawn with the packet's context; want it open")
 		}
 		g.decides(nil)
 		if got.Outcome != mfa.Accept {

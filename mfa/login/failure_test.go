@@ -91,7 +91,7 @@ func TestFailures(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) { // that it works when nothing fails
 				login(r)
 				if !accepts(r) {
-					t.Fatal("no login was accepted")
+					t.Fatal("got no login accepted; want one where nothing fails")
 				}
 			})
 			for seam, inject := range seams {
@@ -237,7 +237,7 @@ func TestHung(t *testing.T) {
 					pass(3 * time.Second)
 					a.want(outcome, mfa.ReasonMFAError)
 					if r.Pending.Len() != 0 {
-						t.Error("the login still waits")
+						t.Error("got a login that still waits; want it ended")
 					}
 					close(stuck)
 				},

@@ -455,7 +455,7 @@ func (j *journal) last(t *testing.T) mfa.Event {
 	t.Helper()
 	all := j.all()
 	if len(all) == 0 {
-		t.Fatal("no event")
+		t.Fatal("got no event; want one")
 	}
 	return all[len(all)-1]
 }

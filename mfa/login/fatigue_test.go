@@ -75,7 +75,7 @@ func TestFatigue(t *testing.T) {
 			a.want(mfa.Challenge, mfa.ReasonPushLimited)
 			g := r.prompted(6)
 			if g.Number == "" {
-				t.Fatal("a plain approval would do")
+				t.Fatal("got a prompt without a number; want one with a number")
 			}
 			r.sendAnswer(a, "").wantWaits()
 			g.decides(nil)

@@ -216,7 +216,7 @@ func TestJoinedByCode(t *testing.T) {
 		ok.want(mfa.Reject, mfa.ReasonWrongCode)
 		mschap.want(mfa.Reject, mfa.ReasonWrongCode)
 		if g := r.prompted(1); !g.withdrawn() {
-			t.Error("the prompt goes on")
+			t.Error("got the prompt still open; want it withdrawn")
 		}
 		if ev := r.journal.last(t); ev.Outcome != mfa.Accept || len(ev.Requests) != 3 {
 			t.Errorf("got event %+v; want Outcome mfa.Accept, 3 Requests", ev)
@@ -233,7 +233,7 @@ func TestJoinAfterDecision(t *testing.T) {
 			late := r.send(r.request("alice"))
 			late.wantWaits()
 			if g := r.prompted(2); g.withdrawn() {
-				t.Error("the second prompt is not live")
+				t.Error("got the second prompt withdrawn; want it open")
 			}
 		},
 		"approved, and the disk is slow": func(t *testing.T, r *rig) {

@@ -77,7 +77,7 @@ func TestTallies(t *testing.T) {
 	for name, ok := range tests {
 		t.Run(name, func(t *testing.T) {
 			if !ok(&tallies[string]{}) {
-				t.Error("no")
+				t.Error("got false of the tallies; want true")
 			}
 		})
 	}

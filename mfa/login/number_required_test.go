@@ -14,14 +14,14 @@ func TestNoWayAroundTheNumber(t *testing.T) {
 			r.prompted(0)
 			r.send(r.request("alice")).want(mfa.Challenge, mfa.ReasonNumberMatch)
 			if g := r.prompted(1); g.Number == "" {
-				t.Error("a plain prompt")
+				t.Error("got a plain prompt; want one with a number")
 			}
 		},
 		"only PAP": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt, r.client.NoMSCHAP = true, true
 			r.send(r.mschap("alice", 1)).want(mfa.Reject, mfa.ReasonUnsupported)
 			if r.primary.calls != 0 {
-				t.Error("the primary was asked")
+				t.Error("got the primary asked; want no question")
 			}
 			r.prompted(0)
 		},
@@ -29,7 +29,7 @@ func TestNoWayAroundTheNumber(t *testing.T) {
 			r.client.NoPAP = true
 			r.send(r.request("alice")).want(mfa.Reject, mfa.ReasonUnsupported)
 			if r.primary.calls != 0 {
-				t.Error("the primary was asked")
+				t.Error("got the primary asked; want no question")
 			}
 			r.send(r.mschap("alice", 1)).wantWaits()
 		},

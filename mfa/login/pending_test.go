@@ -60,7 +60,7 @@ func TestCloseWhileDeciding(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-closed:
-			t.Fatal("Close did not wait")
+			t.Fatal("got a Close that returned at once; want it to wait")
 		default:
 		}
 		close(r.codes.slow)
@@ -173,7 +173,7 @@ func storm(t *testing.T, r *rig, rnd *rand.Rand) {
 			t.Errorf("accepted, and the event says %s %s %s", ev.Kind, ev.Outcome, ev.Reason)
 		}
 		if ev.Kind == mfa.EventUnclaimed && d.Outcome == mfa.Accept {
-			t.Error("an unclaimed approval let someone in")
+			t.Error("got an unclaimed approval beside an Access-Accept; want one of them")
 		}
 	}
 	if outcomes[mfa.Accept] == 0 || outcomes[mfa.Challenge] == 0 || outcomes[mfa.Reject] == 0 || outcomes[mfa.Discard] == 0 {

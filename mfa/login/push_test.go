@@ -60,7 +60,7 @@ func TestPush(t *testing.T) {
 			a := r.send(r.request("alice"))
 			r.prompted(1).decides(errors.New("no route to host"))
 			if d := a.want(mfa.Discard, mfa.ReasonMFAError); d.Err == nil {
-				t.Error("the log gets no error")
+				t.Error("got no error for the log; want one")
 			}
 		},
 		"the provider's own time runs out": func(t *testing.T, r *rig) {
@@ -143,7 +143,7 @@ func TestNumber(t *testing.T) {
 			g.decides(mfa.ErrRejected)
 			r.sendAnswer(a, "123456").want(mfa.Reject, mfa.ReasonStateUnknown)
 			if r.codes.tries() != 0 {
-				t.Error("the code was examined")
+				t.Error("got the code examined; want it not examined")
 			}
 		},
 		"OK, and nobody types the number": func(t *testing.T, r *rig) {
@@ -170,7 +170,7 @@ func TestNumber(t *testing.T) {
 				t.Errorf("message: %q", d.Message)
 			}
 			if g.withdrawn() {
-				t.Error("the prompt was withdrawn")
+				t.Error("got the prompt withdrawn; want it open")
 			}
 			ok := r.sendAnswer(a, "")
 			g.decides(nil)
@@ -252,7 +252,7 @@ func TestNumber(t *testing.T) {
 			q.wantWaits()
 			g.decides(nil)
 			if d := q.want(mfa.Accept, ""); d.Identity.MSCHAP == nil {
-				t.Error("no keys")
+				t.Error("got no keys for MS-CHAPv2; want some")
 			}
 		},
 		"challenges are bounded": func(t *testing.T, r *rig) {
@@ -319,7 +319,7 @@ func TestPanics(t *testing.T) {
 		"primary": func(t *testing.T, r *rig) {
 			r.primary.fail = boom
 			if a := r.send(r.request("alice")); !a.panicked {
-				t.Error("no panic")
+				t.Error("got no panic; want one")
 			}
 			r.primary.fail = nil
 			r.send(r.request("alice")).wantWaits()

@@ -275,7 +275,7 @@ func TestRelay(t *testing.T) {
 			a := r.sendAnswer(r.sendTyped("bob", "right,123456"), "1234")
 			r.sendAnswer(a, "token").want(mfa.Accept, mfa.ReasonDefaultOTP)
 			if slices.Contains(up.seen(), "123456") || slices.Contains(r.primary.seen, "123456") {
-				t.Error("the primary saw the code")
+				t.Error("got the passcode at the primary; want only the password there")
 			}
 		},
 		"shutdown while the primary thinks": func(t *testing.T, r *rig) {

@@ -137,7 +137,7 @@ func TestResume(t *testing.T) {
 			r.resume(r.kept())
 			r.prompted(1).decides(nil)
 			if len(r.journal.all()) != 0 {
-				t.Error("it has ended")
+				t.Error("got an event; want none while the login goes on")
 			}
 			time.Sleep(12 * time.Second)
 			if ev := r.journal.last(t); ev.Kind != mfa.EventUnclaimed {
@@ -196,7 +196,7 @@ func TestResumeEnds(t *testing.T) {
 					t.Errorf("got event %+v; want ID k.ID, Reason mfa.ReasonShutdown, Outcome mfa.Discard, \"killed\" in it", ev)
 				}
 				if k.Plan != mfa.PlanOTP && len(kept.all()) != 0 {
-					t.Error("it is still kept")
+					t.Error("got the prompt still kept; want it forgotten")
 				}
 				r.Pending.Max = 10
 			})

@@ -85,7 +85,7 @@ func TestSuperseded(t *testing.T) {
 			q := r.request("alice")
 			r.send(q).want(mfa.Reject, "")
 			if r.journal.accepted(r.prompted(1).ID) {
-				t.Error("accepted")
+				t.Error("got the login accepted; want none accepted")
 			}
 		},
 		"a number, approved before OK": func(t *testing.T, r *rig) {

@@ -75,7 +75,7 @@ func TestWrongPasswordAsksNobody(t *testing.T) {
 				if p := r.phone.all(); len(p) > 0 {
 					prompts = 1 // by the right password before
 					if !p[0].Resumed && !p[0].withdrawn() {
-						t.Error("a prompt is open")
+						t.Error("got a prompt that is still open; want it withdrawn")
 					}
 				}
 				r.prompted(prompts)

@@ -188,7 +188,7 @@ func FuzzSplit(f *testing.F) {
 			t.Errorf("by piece: %v\nwhole: %v", got, want)
 		}
 		if !reflect.DeepEqual(byPiece.file.users, whole.file.users) {
-			t.Error("other users")
+			t.Error("got other users piece by piece than as a whole; want the same")
 		}
 	})
 }

@@ -40,7 +40,7 @@ func TestOtherHashes(t *testing.T) {
 
 func TestNTRefusesWhatIsNotUTF8(t *testing.T) {
 	if _, ok := NTOf("a\xffb"); ok {
-		t.Error("hashed")
+		t.Error("got a hash of a password that is not UTF-8; want none")
 	}
 	if (NT{}).match("a\xffb") {
 		t.Error("the zero hash matches what cannot be hashed")

@@ -416,7 +416,7 @@ func FuzzNtfyLink(f *testing.F) {
 			t.Errorf("decided: got %s; want an error", outcome)
 		}
 		if !live() {
-			t.Error("the prompt is over")
+			t.Error("got the prompt ended; want it live")
 		}
 	})
 }

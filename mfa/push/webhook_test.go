@@ -260,7 +260,7 @@ func FuzzWebhookAnswer(f *testing.F) {
 			t.Errorf("decided: got %s; want an error", outcome)
 		}
 		if !h() {
-			t.Error("the prompt is over")
+			t.Error("got the prompt ended; want it live")
 		}
 	})
 }

@@ -91,7 +91,7 @@ func TestReportsInTrail(t *testing.T) {
 	s = openServer(t, dir)
 	for deadline := time.Now().Add(10 * time.Second); s.tail.Load() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("reports are never folded")
+			t.Fatal("got reports that are not folded in time; want them folded")
 		}
 	}
 	check(s)
@@ -163,7 +163,7 @@ func TestMarksAreBounded(t *testing.T) {
 	add := func() (*batch, error) { return &batch{}, nil }
 	for n := range 5 * maxMarks {
 		if _, again, _ := m.begin(mark{byte(n), byte(n >> 8), byte(n >> 16)}, now, add); again {
-			t.Fatal("a new one is known")
+			t.Fatal("got a new report known; want it unknown")
 		}
 	}
 	if len(m.young)+len(m.old) > 2*maxMarks {

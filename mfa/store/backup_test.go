@@ -147,7 +147,7 @@ func TestDumped(t *testing.T) {
 		t.Errorf("got %d tokens, %v", len(tokens), err)
 	}
 	if v := count(t, s, `PRAGMA user_version`); v == 0 {
-		t.Error("it has no version again")
+		t.Error("got no version after the start; want that of this program")
 	}
 	must(t, s.Close())
 	forget(`DELETE FROM meta WHERE key = 'schema'`)

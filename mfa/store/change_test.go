@@ -297,7 +297,7 @@ func TestLater(t *testing.T) {
 		t.Errorf("got %+v, %v; want version 2, seen %s", d, err, at)
 	}
 	if !s.Latched("vpn", netip.MustParseAddr("203.0.113.10")) {
-		t.Error("the latch is gone")
+		t.Error("got the address not latched; want it latched")
 	}
 	list, err := s.Latches(t.Context())
 	if err != nil || len(list) != 1 || !list[0].Since.Equal(at) {

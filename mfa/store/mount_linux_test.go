@@ -31,6 +31,6 @@ func TestOpenReadOnly(t *testing.T) {
 	}
 	if s, err := Open(t.Context(), Options{Dir: dir, Server: true}); err == nil {
 		s.Close()
-		t.Error("a server opened a read-only directory")
+		t.Error("got a server on a read-only directory; want an error")
 	}
 }

@@ -54,7 +54,7 @@ func TestOtherProviders(t *testing.T) {
 		must(t, cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", fmt.Sprint(i), time.Now()), admin("add")))
 	}
 	if cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "chat", "one more", time.Now()), admin("add")) == nil {
-		t.Error("there is no limit")
+		t.Error("got one device more than the limit; want an error")
 	}
 	must(t, cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "talk", "elsewhere", time.Now()), admin("add")))
 	if cli.AddDevice(ctx, device.NewRegistration(mfa.NameOf("anna"), "", "ours", time.Now()), admin("add")) == nil {

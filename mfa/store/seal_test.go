@@ -41,7 +41,7 @@ func TestSecretsAreSealed(t *testing.T) {
 		}
 	}
 	if got := secrets(t, openServer(t, dir), "anna"); !bytes.Equal(got[0], tok.Secret) {
-		t.Error("the secret came back changed")
+		t.Error("got another secret back; want that which was sealed")
 	}
 }
 
@@ -98,7 +98,7 @@ func TestKeyFile(t *testing.T) {
 			s, err := Open(t.Context(), Options{Dir: dir, Server: true})
 			if err == nil {
 				s.Close()
-				t.Fatal("opened")
+				t.Fatal("got the database opened; want an error")
 			}
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v; want %q in it", err, tt.want)
@@ -128,10 +128,10 @@ func TestRekey(t *testing.T) {
 	late := addToken(t, third, "bob")
 	for _, s := range []*Store{server, cli, third, openCommand(t, dir)} {
 		if got := secrets(t, s, "anna"); !bytes.Equal(got[0], tok.Secret) {
-			t.Error("anna's secret came back changed")
+			t.Error("got another secret back for anna; want that which was sealed")
 		}
 		if got := secrets(t, s, "bob"); !bytes.Equal(got[0], late.Secret) {
-			t.Error("bob's secret came back changed")
+			t.Error("got another secret back for bob; want that which was sealed")
 		}
 	}
 	_, err = third.Rekey(t.Context(), admin("rekey"))
@@ -159,7 +159,7 @@ func TestTwoRekeys(t *testing.T) {
 		t.Error("tokens are sealed with a key that is not in the file: got no error; want one")
 	}
 	if got := secrets(t, openServer(t, dir), "anna"); len(got) != 1 {
-		t.Error("anna's token is gone")
+		t.Error("got no token of anna; want one")
 	}
 }
 
@@ -182,7 +182,7 @@ func TestRekeyDuringStart(t *testing.T) {
 	must(t, cli.dropKeys(t.Context()))
 	must(t, s.start(t.Context()))
 	if got := secrets(t, s, "anna"); len(got) != 1 || !bytes.Equal(got[0], tok.Secret) {
-		t.Error("anna's secret came back changed")
+		t.Error("got another secret back for anna; want that which was sealed")
 	}
 }
 
@@ -199,7 +199,7 @@ func TestRekeyFails(t *testing.T) {
 	}
 	must(t, s.Close())
 	if got := secrets(t, openServer(t, dir), "anna"); len(got) != 1 {
-		t.Error("anna's token is gone")
+		t.Error("got no token of anna; want one")
 	}
 }
 
@@ -208,7 +208,7 @@ func TestMigrate(t *testing.T) {
 	s := openCommand(t, dir)
 	tok := addToken(t, s, "anna")
 	if got := secrets(t, s, "anna"); !bytes.Equal(got[0], tok.Secret) {
-		t.Error("the token is gone")
+		t.Error("got another secret back for anna; want that which was sealed")
 	}
 	_, err := beside(t, s).Exec(`PRAGMA user_version = 99`)
 	must(t, err)

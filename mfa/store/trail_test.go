@@ -300,12 +300,12 @@ func TestIdle(t *testing.T) {
 	s.queue.last = time.Now().Add(time.Hour)
 	must(t, s.foldWhileIdle(t.Context()))
 	if folded(t, s) != 0 {
-		t.Error("folded while logins came")
+		t.Error("got events folded while logins came; want none")
 	}
 	s.tail.Add(foldForced)
 	must(t, s.foldWhileIdle(t.Context()))
 	if folded(t, s) == 0 {
-		t.Error("not folded although too much waits")
+		t.Error("got nothing folded although too much waits; want some")
 	}
 }
 

@@ -249,7 +249,7 @@ func TestCommitFails(t *testing.T) {
 				}
 			}
 			if failed == 0 {
-				t.Fatal("no commit failed")
+				t.Fatal("got no failed commit; want some")
 			}
 			if err := use(s, tok.ID, failed); !errors.Is(err, otp.ErrUsed) {
 				t.Errorf("the failed step again: got %v; want ErrUsed", err)
@@ -292,7 +292,7 @@ func waitFor(t *testing.T, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("did not happen within 10s")
+			t.Fatal("got no change within 10 s; want one")
 		}
 	}
 }

@@ -137,7 +137,7 @@ func TestStreamLimits(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("a closed stream still counts")
+			t.Fatal("got a closed stream that still counts; want it gone")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -272,7 +272,7 @@ func until(t *testing.T, notices <-chan device.Notice, f func(device.Notice) boo
 				return n
 			}
 		case <-timeout:
-			t.Fatal("not told")
+			t.Fatal("got no update in time; want one")
 		}
 	}
 }
@@ -396,7 +396,7 @@ func TestPhoneStops(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("goes on")
+		t.Fatal("got a stream that goes on; want its end")
 	}
 }
 

@@ -218,7 +218,7 @@ func TestDevices(t *testing.T) {
 		t.Errorf("it is named: got %q; want \"The old phone\"", d.Name)
 	}
 	if _, err := r.store.Device(t.Context(), "bob1"); err != nil {
-		t.Error("another user's device is gone")
+		t.Error("got another user's device removed; want it kept")
 	}
 }
 

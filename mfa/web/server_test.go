@@ -655,7 +655,7 @@ func TestPanicIsOneLogLine(t *testing.T) {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 	}()
 	if r.logs.FilterMessage("web: internal error").Len() != 1 {
-		t.Error("not one log line")
+		t.Error("got another number of log lines than one for the panic; want one")
 	}
 }
 

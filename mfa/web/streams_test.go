@@ -18,23 +18,23 @@ func TestAddressStreams(t *testing.T) {
 	const limit, perAddress = 100, 2
 	first := s.add("d1", a, limit, perAddress)
 	if first == nil || s.add("d2", a, limit, perAddress) == nil {
-		t.Fatal("refused")
+		t.Fatal("got a stream refused below the limit; want it added")
 	}
 	if s.add("d3", a, limit, perAddress) != nil {
-		t.Error("a third stream of one address")
+		t.Error("got a third stream of one address; want it refused")
 	}
 	if s.add("d3", b, limit, perAddress) == nil {
-		t.Error("another address has none")
+		t.Error("got a stream of another address refused; want it added")
 	}
 	for i := range 10 { // this machine, or a proxy: no limit of its own
 		if s.add(string(rune('a'+i)), nil, limit, perAddress) == nil {
-			t.Fatal("a proxy is limited")
+			t.Fatal("got a stream behind a proxy refused; want no limit by address")
 		}
 	}
 	s.remove("d1", first)
 	s.remove("d1", first)
 	if s.add("d4", a, limit, perAddress) == nil {
-		t.Error("no room after one has ended")
+		t.Error("got a stream refused after another has ended; want it added")
 	}
 	s.end("d2")
 	s.end("d2")
@@ -43,6 +43,6 @@ func TestAddressStreams(t *testing.T) {
 	}
 	s.close()
 	if len(s.open) != 0 || len(s.addresses) != 0 || s.add("d7", b, limit, perAddress) != nil {
-		t.Error("open after close")
+		t.Error("got streams after close, or room for a new one; want none")
 	}
 }

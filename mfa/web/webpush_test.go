@@ -161,7 +161,7 @@ func TestWebPushServiceFails(t *testing.T) {
 			done := r.prompt(t, "p1", "")
 			for deadline := time.Now().Add(10 * time.Second); r.service.Requests() == 0; time.Sleep(time.Millisecond) {
 				if time.Now().After(deadline) {
-					t.Fatal("the service was not asked")
+					t.Fatal("got no request at the push service in time; want one")
 				}
 			}
 			start := time.Now()
@@ -170,7 +170,7 @@ func TestWebPushServiceFails(t *testing.T) {
 				t.Errorf("the decision took %v; want at most 5*time.Second", took)
 			}
 			if name == "redirect" && r.service.Requests() > 1 {
-				t.Error("the redirect was followed")
+				t.Error("got the redirect followed; want one request")
 			}
 		})
 	}
@@ -247,7 +247,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		})
 	}
 	if r.web(t, "anna1") != nil || r.service.Requests() != 0 {
-		t.Error("something was changed or asked")
+		t.Error("got the subscription changed or the service asked; want neither")
 	}
 }
 

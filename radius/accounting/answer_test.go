@@ -45,7 +45,7 @@ func FuzzAcknowledgement(f *testing.F) {
 		before := bytes.Clone(datagram)
 		_, err := parseResponse(datagram, 7, *authOf(1), secret)
 		if !bytes.Equal(before, datagram) {
-			t.Error("the datagram is changed")
+			t.Error("got a changed datagram; want it untouched")
 		}
 		if p := wire.Trim(datagram); err == nil && !layeh.IsAuthenticResponse(p, request, []byte(testSecret)) {
 			t.Errorf("took %x, which layeh refuses", p)

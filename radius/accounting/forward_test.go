@@ -46,7 +46,7 @@ func TestForwardedRequest(t *testing.T) {
 			secret := wire.NewSecret([]byte(testSecret))
 			secret.SignAccounting(p)
 			if !layeh.IsAuthenticRequest(p, []byte(testSecret)) {
-				t.Error("layeh finds it not authentic")
+				t.Error("got a request that layeh does not find authentic; want an authentic one")
 			}
 		})
 	}

@@ -40,10 +40,10 @@ func integer(typ byte, n uint32) []byte {
 func TestMark(t *testing.T) {
 	base := [][]byte{integer(wire.TypeAcctStatusType, 3), avp(wire.TypeAcctSessionID, "s"), avp(wire.TypeUserName, "nemo")}
 	if Mark("vpn", reportOf(1, base...)) == Mark("other", reportOf(1, base...)) {
-		t.Error("reports of two clients are one")
+		t.Error("got one mark for reports of two clients; want two")
 	}
 	if Mark("vpn", reportOf(1, avp(1, "a"), avp(2, "b"))) == Mark("vpn", reportOf(1, avp(1, "a\x02\x01b"))) {
-		t.Error("attributes run into each other")
+		t.Error("got one mark for attributes that run into each other; want two")
 	}
 }
 

@@ -50,7 +50,7 @@ func TestExchangeRetransmits(t *testing.T) {
 			return nil // lost
 		case 1:
 			if !bytes.Equal(first, request) {
-				t.Error("the retransmission differs from the request")
+				t.Error("got a retransmission that differs from the request; want the same octets")
 			}
 			return [][]byte{accept(request, "forged"), {1, 2, 3}, accept(request, testSecret)}
 		}

@@ -74,7 +74,7 @@ func TestUpstreamSeveralAddresses(t *testing.T) {
 			}
 		}
 		if silent && !asked() {
-			t.Error("the first address was not asked")
+			t.Error("got the first address not asked; want it asked")
 		}
 		if err := u.Connect(t.Context()); err != nil {
 			t.Errorf("%s: got error %v; want none", name, err)

@@ -215,7 +215,7 @@ func TestUpstreamContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if u.servers[0].dead.Load() {
-		t.Error("the server is passed over")
+		t.Error("got the server passed over; want it asked")
 	}
 }
 
@@ -273,7 +273,7 @@ func TestUpstreamTrial(t *testing.T) {
 	s := u.servers[0]
 	s.missed(time.Now())
 	if s.usable() {
-		t.Error("dead, and asked at once")
+		t.Error("got a dead server asked at once; want it left alone")
 	}
 	until(t, "the dead time to be over", s.usable)
 	if s.usable() {

@@ -95,7 +95,7 @@ func FuzzUpstreamAnswer(f *testing.F) {
 			id, err := u.verdict(r, mfa.NameOf("alice"), cred)
 			if err != nil {
 				if !reflect.DeepEqual(id, mfa.Identity{}) {
-					t.Fatal("an identity came with an error")
+					t.Fatal("got an identity beside an error; want none")
 				}
 				var c *mfa.PrimaryChallenge
 				if errors.As(err, &c) && (c.Message == "" || len(c.Message) > maxChallengeText || strings.ContainsAny(c.Message, "\n\x1b\x00")) {

@@ -134,7 +134,7 @@ func testSpellingsUpstream(t *testing.T, w *windows, change func(*Settings)) {
 	}
 	t.Logf("%d spellings are a user's, %d not sure; %d of %d accounts", accepted, unsure, len(users.Keys), len(w.accounts))
 	if least := map[bool]int{true: len(w.accounts) - 2, false: 6}[w.says]; len(users.Keys) < least || accepted < 100 || (unsure == 0) != w.says {
-		t.Errorf("too few get in")
+		t.Errorf("got fewer names accepted than there are accounts; want each account found")
 	}
 }
 

@@ -90,7 +90,7 @@ func TestQueryAppendsBehind(t *testing.T) {
 	}
 	p := Trim(b[len("before"):])
 	if p == nil || !secret.Verify(p, MAOffset) {
-		t.Error("not a signed packet")
+		t.Error("got a packet that is not signed; want a signed one")
 	}
 }
 
@@ -104,7 +104,7 @@ func FuzzParseAnswer(f *testing.F) {
 		before := bytes.Clone(datagram)
 		a, err := ParseAnswer(datagram, 5, authOf(1), secret)
 		if !bytes.Equal(before, datagram) {
-			t.Fatal("the datagram was changed")
+			t.Fatal("got a changed datagram; want it untouched")
 		}
 		if err != nil {
 			// Unsigned, but the readers must stand any packet that was walked.

@@ -46,7 +46,7 @@ func TestDocsAreFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != config.Markdown(providers.Known()) {
-		t.Error("docs/configuration.md is stale: make docs")
+		t.Error("got another docs/configuration.md than config describe --markdown prints; want the same: make docs")
 	}
 }
 
@@ -56,7 +56,7 @@ func TestDocumentedUsers(t *testing.T) {
 	_, rest, _ = strings.Cut(rest, "```yaml\n")
 	text, _, ok := strings.Cut(rest, "```")
 	if !ok {
-		t.Fatal("no example")
+		t.Fatal("got no example of users in the page; want one")
 	}
 	f, err := password.OpenFile(writeFile(t, filepath.Join(t.TempDir(), "users.yaml"), text), wire.StandardDictionary().ParseAttribute, password.NewGate())
 	if err != nil {

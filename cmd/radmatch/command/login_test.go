@@ -125,7 +125,7 @@ func TestLogin(t *testing.T) {
 				t.Errorf("exit %d, want %d with %q:\n%s", code, tt.exit, tt.want, all)
 			}
 			if strings.Contains(out.String()+errs.String(), "123456") {
-				t.Error("the code is shown")
+				t.Error("got the typed passcode on the screen or in an error; want it nowhere")
 			}
 		})
 	}

@@ -85,7 +85,7 @@ func TestPhoneEnroll(t *testing.T) {
 		t.Errorf("again: got %d %s; want console.ExitFailure, \"--force\" in it", code, errs)
 	}
 	if now, _ := os.ReadFile(r.state); !bytes.Equal(now, before) {
-		t.Error("the key was replaced")
+		t.Error("got another key in the state file after a failed enrolment; want the old one")
 	}
 	if code, _, errs := phoneRun(t, "", "enroll", link, "--state", r.state, "--force"); code != console.ExitOK {
 		t.Errorf("with --force: got %d %s; want console.ExitOK", code, errs)

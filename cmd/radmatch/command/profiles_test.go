@@ -75,7 +75,7 @@ func TestClientOverProfile(t *testing.T) {
     nas_timeout: 1m
 `, 1)
 	if text == goodConfig {
-		t.Fatal("the config has no clients")
+		t.Fatal("got the same configuration after the replacement; want one with other clients")
 	}
 	dir := t.TempDir()
 	file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), text)

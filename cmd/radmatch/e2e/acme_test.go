@@ -305,7 +305,7 @@ func TestACME(t *testing.T) {
 			// A caller without ECDSA gets no certificate of its own ordered.
 			if _, err := tls.Dial("tcp", p.web, &tls.Config{ServerName: "mfa.example.org", RootCAs: a.ca.roots(), MaxVersion: tls.VersionTLS12,
 				CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}); err == nil {
-				t.Error("a handshake with RSA")
+				t.Error("got a handshake with RSA that succeeded; want an error")
 			}
 			if plain != "" {
 				checkRedirect(t, "http://"+plain+"/enroll?x", "https://mfa.example.org")

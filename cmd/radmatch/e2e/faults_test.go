@@ -256,7 +256,7 @@ mfa: {reject_delay: 500ms}
 		found = found || attribute.Type == 33 && string(attribute.Value) == "proxy"
 	}
 	if !found {
-		t.Error("the Proxy-State did not come back")
+		t.Error("got no Proxy-State in the answer; want that of the request")
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *nasSocket) answer(r request) (wire.Answer, []byte) {
 	s.t.Helper()
 	raw := s.datagram(r.id)
 	if raw == nil {
-		s.t.Fatal("no answer")
+		s.t.Fatal("got no answer; want one")
 	}
 	a, err := wire.ParseAnswer(slices.Clone(raw), r.id, &r.auth, s.secret)
 	if err != nil {

@@ -203,7 +203,7 @@ func TestPageAccountsPasskeys(t *testing.T) {
 	page.click("Remove")
 	page.sees("Not confirmed: nothing was sent. Try again.")
 	if deviceName(p, "bob") != "phone" {
-		t.Error("removed without the passkey")
+		t.Error("got the device removed without its passkey; want it kept")
 	}
 	verified(true)
 	page.click("Remove phone")

@@ -310,7 +310,7 @@ func TestPageTexts(t *testing.T) {
 	}
 	var ran bool
 	if err := page.eval(`(() => { const s = document.createElement('script'); s.append('window.ran = true'); document.body.append(s); return window.ran === true; })()`, &ran); err == nil && ran {
-		t.Error("a script in the page runs")
+		t.Error("got a script in the page that ran; want it refused by the policy of the page")
 	}
 	page.mu.Lock()
 	page.problems = nil // the browser said so

@@ -206,7 +206,7 @@ func TestPasskeyRequired(t *testing.T) {
 	login := p.login("127.0.0.1", alice)
 	v := ph.prompt()
 	if v.Refused == "" {
-		t.Error("the device is not told")
+		t.Error("got no refusal on the device; want a text")
 	}
 	if status, code := ph.confirm(v, "", nil); status != 422 || code != "passkey_required" {
 		t.Errorf("approve: got %d %s; want 422, \"passkey_required\"", status, code)

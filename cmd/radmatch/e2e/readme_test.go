@@ -71,7 +71,7 @@ func needsNoLibrary(t *testing.T, program string) {
 	}
 	for _, part := range f.Progs {
 		if part.Type == elf.PT_INTERP {
-			t.Error("the program is linked dynamically")
+			t.Error("got a program that is linked dynamically; want a static one")
 		}
 	}
 }

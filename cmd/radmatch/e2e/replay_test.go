@@ -208,7 +208,7 @@ mfa: {reject_delay: 500ms}
 	again := here.start(signIn("alice", "192.0.2.1"))
 	v2 := ph.prompt()
 	if v2.ID == v.ID {
-		t.Fatal("the prompt is asked twice")
+		t.Fatal("got the prompt asked twice; want another prompt")
 	}
 	here.silent()
 	there.silent()

@@ -86,7 +86,7 @@ func TestRestartGoesOnWithPrompt(t *testing.T) {
 					t.Errorf("got %s, want %s", a.Code, want.code)
 				}
 				if attrs := a.Attributes(); a.Code == wire.AccessAccept && len(attrs) == 0 {
-					t.Error("the Access-Accept lacks the reply attributes")
+					t.Error("got an Access-Accept without reply attributes; want those of the user")
 				}
 			}
 			s.silent()

@@ -143,7 +143,7 @@ func TestSpellingsShareCodes(t *testing.T) {
 	}
 	for i := range wrong {
 		if a := login(2+i, "000000"); a.Code == wire.AccessAccept {
-			t.Fatal("a wrong code is accepted")
+			t.Fatal("got an Access-Accept for a wrong code; want none")
 		}
 	}
 	next := passcode(tokenKey(spelledToken), step+1)

@@ -217,7 +217,7 @@ mfa: {reject_delay: 500ms}
 		decide(v, body, "", site, "cross_origin")
 	}
 	if len(ph.live()) != 1 {
-		t.Fatal("another site's page decided")
+		t.Fatal("got a decision by another site's page; want the prompt still open")
 	}
 	auth, err := ph.sign("POST", "/api/v1/prompts/"+v.ID+"/decision", body)
 	if err != nil {

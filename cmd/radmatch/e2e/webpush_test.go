@@ -98,7 +98,7 @@ func TestWebPush(t *testing.T) {
 		t.Errorf("after a restart: got %+v", next)
 	}
 	if text := p.log(); regexp.MustCompile(`/push/[A-Z2-7]{20}`).MatchString(text) {
-		t.Error("the log has an endpoint")
+		t.Error("got an endpoint in the log; want none")
 	}
 }
 
@@ -216,7 +216,7 @@ func TestWebPushServiceHangs(t *testing.T) {
 	select {
 	case <-asked:
 	case <-time.After(testTimeout):
-		t.Fatal("the service was not asked")
+		t.Fatal("got no request at the push service in time; want one")
 	}
 	ph.decide(v, device.ActionDeny, "")
 	start = time.Now()
@@ -270,7 +270,7 @@ func TestWebPushServiceAnswers(t *testing.T) {
 		s.gets(r, wire.AccessAccept)
 	}
 	if text := p.log(); regexp.MustCompile(`/push/[A-Z2-7]{20}`).MatchString(text) {
-		t.Error("the log has an endpoint")
+		t.Error("got an endpoint in the log; want none")
 	}
 }
 

@@ -105,7 +105,7 @@ func (c *clockRig) open() {
 	c.auth = service.Authenticator
 	client, ok := service.Table.Lookup(netip.MustParseAddr("127.0.0.1"))
 	if !ok {
-		c.t.Fatal("no client")
+		c.t.Fatal("got no client of that name; want one")
 	}
 	c.client = client.Policy
 }

@@ -32,7 +32,7 @@ func TestWrongHashes(t *testing.T) {
 		}
 		time.Sleep(refusalTime)
 		if refused("alice", "mistyped") {
-			t.Error("a password stays wrong")
+			t.Error("got the right password refused after a wrong one; want it examined")
 		}
 		for i := range maxWrongHashes + 1 {
 			learn("bob", fmt.Sprint(i))

@@ -162,7 +162,7 @@ func keys(t *testing.T, s Subject, c mfa.MSCHAPv2, got *mfa.MSCHAPKeys) {
 		want = mfa.MSCHAPKeys{Success: success, SendKey: got.SendKey, RecvKey: got.RecvKey}
 	}
 	if got == nil || *got != want {
-		t.Error("right response: wrong keys")
+		t.Error("got other keys for a right response; want those of the password")
 	}
 }
 

@@ -94,7 +94,7 @@ func take(t *testing.T, done <-chan result) result {
 	case r := <-done:
 		return r
 	case <-waiting(t).Done():
-		t.Fatal("Push did not return")
+		t.Fatal("got no return of Push; want one after the end of its context")
 		return result{}
 	}
 }
@@ -161,7 +161,7 @@ func numbers(t *testing.T, r Rig) {
 		_ = r.Respond(waiting(t), "number none", Approve, "") // refused, or a denial: never an approval
 		cancel()
 		if got := take(t, done); got.err == nil {
-			t.Error("approved without the number")
+			t.Error("got an approval without the number; want a rejection")
 		}
 	})
 }

@@ -115,7 +115,7 @@ func (s *Service) Next() Message {
 	case m := <-s.Messages:
 		return m
 	case <-time.After(30 * time.Second):
-		s.t.Fatal("no message has come")
+		s.t.Fatal("got no message in 30 s; want one")
 		return Message{}
 	}
 }

@@ -211,7 +211,7 @@ func TestDecidedIsNotNotified(t *testing.T) {
 		stop()
 		synctest.Wait()
 		if !ended {
-			t.Error("the request goes on")
+			t.Error("got a request that goes on; want it ended")
 		}
 		time.Sleep(2 * time.Minute)
 		if got := fmt.Sprint(s.times()); got != "[0s 0s]" {

@@ -148,7 +148,7 @@ func notMe(t *testing.T, h Harness) {
 	do(t, s.Record(t.Context(), ev))
 	for _, s := range []Store{s, h.Reopen(t, s)} {
 		if u := user(t, s, "carol"); !u.Blocked {
-			t.Error("BlocksUser did not block the user")
+			t.Error("got a user who is not blocked after BlocksUser; want a block")
 		}
 	}
 	ev.BlocksUser = false
