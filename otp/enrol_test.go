@@ -113,7 +113,7 @@ func TestURL(t *testing.T) {
 			}
 		case HOTP:
 			if !strings.HasSuffix(url, "&counter=5") {
-				t.Errorf("no counter: %s", url)
+				t.Errorf("no counter: got %s; want \"&counter=5\" last", url)
 			}
 		}
 	}

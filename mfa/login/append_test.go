@@ -152,7 +152,7 @@ func TestAppended(t *testing.T) {
 				t.Errorf("event: got %+v; want Plan mfa.PlanOTP, Method \"totp\", Step 42", ev)
 			}
 			if !slices.Equal(r.primary.seen, []string{"right"}) {
-				t.Errorf("the primary saw %q", r.primary.seen)
+				t.Errorf("the primary saw %q; want only \"right\"", r.primary.seen)
 			}
 		},
 		"wrong, where the client cannot prompt": func(t *testing.T, r *rig) {

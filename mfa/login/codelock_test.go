@@ -70,7 +70,7 @@ func TestCodesInARow(t *testing.T) {
 			}
 		}
 		if len(reports) != 2 || !strings.HasPrefix(reports[0], "10 wrong codes: ") || !strings.HasPrefix(reports[1], "100 wrong codes in a row: ") {
-			t.Errorf("reports %q", reports)
+			t.Errorf("got reports %q; want 2 of them, \"10 wrong codes: \" first, \"100 wrong codes in a row: \" first", reports)
 		}
 		r.users.set("bob", func(u *mfa.User) { u.Unblocked = time.Now() })
 		time.Sleep(time.Second)

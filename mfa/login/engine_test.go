@@ -60,7 +60,7 @@ func TestPasscode(t *testing.T) {
 			last := a.want(mfa.Challenge, "").State
 			r.sendAnswer(a, "000009").want(mfa.Reject, mfa.ReasonWrongCode)
 			if ev := r.journal.last(t); ev.Tries != 3 || !strings.HasSuffix(ev.Text, "OathCodeIncorrect") {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Tries 3, \"OathCodeIncorrect\" last", ev)
 			}
 			for _, state := range []string{first, last} {
 				q := r.request("bob")
@@ -79,7 +79,7 @@ func TestPasscode(t *testing.T) {
 			r.sendAnswer(r.send(r.request("bob")), "123456").want(mfa.Accept, "")
 			r.sendAnswer(r.send(r.request("bob")), "123456").want(mfa.Reject, mfa.ReasonCodeUsed)
 			if ev := r.journal.last(t); ev.Tries != 1 || !strings.HasSuffix(ev.Text, "OathCodeDuplicate") {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Tries 1, \"OathCodeDuplicate\" last", ev)
 			}
 		},
 		"nobody answers": func(t *testing.T, r *rig) {
@@ -176,7 +176,7 @@ func TestState(t *testing.T) {
 			r.send(q).want(mfa.Reject, mfa.ReasonStateUnknown)
 			r.sendAnswer(r.send(r.request("bob")), "hunter3")
 			if slices.Contains(r.primary.seen, "hunter2") || slices.Contains(r.primary.seen, "hunter3") {
-				t.Errorf("the primary saw %q", r.primary.seen)
+				t.Errorf("the primary saw %q; want no \"hunter2\", no \"hunter3\"", r.primary.seen)
 			}
 		})
 	})

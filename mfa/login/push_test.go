@@ -34,7 +34,7 @@ func TestPush(t *testing.T) {
 			r.prompted(1).decides(mfa.ErrRejected)
 			a.want(mfa.Reject, mfa.ReasonPushDenied)
 			if ev := r.journal.last(t); ev.Device != "pixel" || !strings.HasSuffix(ev.Text, "PhoneAppDenied") {
-				t.Errorf("event: %+v", ev)
+				t.Errorf("event: got %+v; want Device \"pixel\", \"PhoneAppDenied\" last", ev)
 			}
 		},
 		"not me": func(t *testing.T, r *rig) {

@@ -113,7 +113,7 @@ func TestRelay(t *testing.T) {
 				t.Errorf("events: %+v", r.journal.all())
 			}
 			if !slices.Equal(up.seen(), []string{"1234", "token"}) {
-				t.Errorf("the primary saw %q", up.seen())
+				t.Errorf("the primary saw %q; want only \"1234\", \"token\"", up.seen())
 			}
 		},
 		"then a push": func(t *testing.T, r *rig) {

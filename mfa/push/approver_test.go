@@ -411,7 +411,7 @@ func TestSubscription(t *testing.T) {
 
 		p.Requests[0].EndUser = "the caller's again"
 		if got := r.Live(mfa.NameOf("anna"), 2).Prompts[0].Requests[0].EndUser; !strings.HasPrefix(got, "evil") {
-			t.Errorf("the prompt shows what the caller wrote after the call: %q", got)
+			t.Errorf("the prompt shows what the caller wrote after the call: got %q; want \"evil\" first", got)
 		}
 
 		joined := make([]mfa.PromptRequest, 25)

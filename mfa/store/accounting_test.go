@@ -240,7 +240,7 @@ func TestPruneReports(t *testing.T) {
 	must(t, s.foldAll(t.Context()))
 	must(t, s.prune(t.Context()))
 	if got := sessions(t, s, Query{}); !slices.Equal(got, []string{"2", "login"}) {
-		t.Errorf("left %q", got)
+		t.Errorf("got left %q; want only \"2\", \"login\"", got)
 	}
 	if n := count(t, s, `SELECT count(*) FROM event_user`); n != 2 {
 		t.Errorf("got %d rows in the index; want 2", n)

@@ -78,7 +78,7 @@ func TestReform(t *testing.T) {
 		}
 	}
 	if u, err := s.User(ctx, mfa.NameOf("anna")); err != nil || !slices.Equal(u.PushBlocked, []string{"vpn"}) {
-		t.Errorf("the push block of anna: %+v, %v", u, err)
+		t.Errorf("the push block of anna: got %+v, %v; want no error, only \"vpn\"", u, err)
 	}
 	if u, err := s.User(ctx, mfa.NameOf("bob")); err != nil || len(u.PushBlocked) > 0 {
 		t.Errorf("the push block of the other bob: got %+v, %v; want no error, no PushBlocked", u, err)

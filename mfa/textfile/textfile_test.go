@@ -112,7 +112,7 @@ func TestSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Secrets(large); err == nil || !strings.HasSuffix(err.Error(), "must be at most 64 KiB") {
-		t.Errorf("a large file: %v", err)
+		t.Errorf("a large file: got %v; want \"must be at most 64 KiB\" last", err)
 	}
 }
 

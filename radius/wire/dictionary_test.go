@@ -427,7 +427,7 @@ func FuzzDictionary(f *testing.F) {
 		if err != nil {
 			for line := range strings.SplitSeq(err.Error(), "\n") {
 				if !strings.HasPrefix(line, "conf") {
-					t.Fatalf("a problem without its place: %q", line)
+					t.Fatalf("a problem without its place: got %q; want \"conf\" first", line)
 				}
 			}
 			return

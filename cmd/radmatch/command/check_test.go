@@ -60,7 +60,7 @@ func TestCheckSeesWhatServeRefuses(t *testing.T) {
 			writeFile(t, filepath.Join(dir, "broken", "radmatch.db"), strings.Repeat("no database\n", 400))
 			file := writeFile(t, filepath.Join(dir, "radmatch.yaml"), tt.config+"clients: [{name: vpn, addresses: [127.0.0.1], secret: testing-secret-of-32-octets-4711}]\n")
 			if code, _, stderr := command(t, "serve", "-c", file); code == console.ExitOK {
-				t.Fatalf("serve has served: %s", stderr)
+				t.Fatalf("serve has served: got %s; want an error", stderr)
 			}
 			if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
 				t.Fatal(err)

@@ -147,7 +147,7 @@ func TestConfigDescribe(t *testing.T) {
 		t.Errorf("got %d lines, and %d with --all", few, all)
 	}
 	if code, out, _ := command(t, "config", "schema"); code != console.ExitOK || !strings.HasPrefix(out, "{\n") {
-		t.Errorf("exit %d\n%s", code, out)
+		t.Errorf("got exit %d\n%s; want exit 0, \"{\n\" first", code, out)
 	}
 }
 

@@ -89,7 +89,7 @@ func TestEventsJSON(t *testing.T) {
 	out := s.ok("events", "--json")
 	var ev mfa.Event
 	if err := json.Unmarshal([]byte(out), &ev); err != nil || strings.Count(out, "\n") != 1 {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: got %s; want no error, 1 times \"\n\"", err, out)
 	}
 	if ev.ID != "l1" || ev.User.String() != "<anna>" || ev.Outcome != mfa.Accept || ev.Plan != mfa.PlanPush || ev.Total != 8234567890 {
 		t.Errorf("got %+v", ev)
@@ -155,7 +155,7 @@ func TestEventsFollow(t *testing.T) {
 func TestClientsCommand(t *testing.T) {
 	s := newShop(t)
 	if out := s.ok("clients"); !regexp.MustCompile(`(?m)^vpn +0 .*never$`).MatchString(out) {
-		t.Errorf("before the first server:\n%s", out)
+		t.Errorf("before the first server:\n%s; want (?m)^vpn +0 .*never$ in it", out)
 	}
 	addr := netip.MustParseAddr("203.0.113.10")
 	s.server(func(ctx context.Context, st *store.Store) {

@@ -74,10 +74,10 @@ func (r *phoneRig) push(ctx context.Context, id, number string) <-chan error {
 func TestPhoneEnroll(t *testing.T) {
 	r := newPhoneRig(t)
 	if info, err := os.Stat(r.state); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("state file: %v %v", info, err)
+		t.Errorf("state file: got %v %v; want no error, mode 0o600", info, err)
 	}
 	if info, err := os.Stat(filepath.Dir(r.state)); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("its directory: %v %v", info, err)
+		t.Errorf("its directory: got %v %v; want no error, mode 0o700", info, err)
 	}
 	before, _ := os.ReadFile(r.state)
 	link := r.invite("alice")

@@ -104,14 +104,14 @@ func TestQuickstartUndoes(t *testing.T) {
 		t.Errorf("exit %d\n%s; want console.ExitFailure", code, &out)
 	}
 	if left := tree(t, dir); !slices.Equal(left, []string{"mine"}) {
-		t.Errorf("left %v", left)
+		t.Errorf("got left %v; want only \"mine\"", left)
 	}
 	out.Reset()
 	if code := Run(ctx, []string{"quickstart", "--dir", filepath.Join(dir, "new")}, strings.NewReader(""), &out, &out); code != console.ExitFailure {
 		t.Errorf("exit %d\n%s; want console.ExitFailure", code, &out)
 	}
 	if left := tree(t, dir); !slices.Equal(left, []string{"mine"}) {
-		t.Errorf("left %v", left)
+		t.Errorf("got left %v; want only \"mine\"", left)
 	}
 }
 

@@ -53,7 +53,7 @@ func TestTAP(t *testing.T) {
 		t.Errorf("a used pass: got %v; want used", err)
 	}
 	if out := s.ok("user", "show", "anna"); !regexp.MustCompile(`pass +\w+ used`).MatchString(out) {
-		t.Errorf("user show:\n%s", out)
+		t.Errorf("user show:\n%s; want pass +\\w+ used in it", out)
 	}
 	out, errs, code := s.run("", "tap", "revoke", "anna")
 	if code != console.ExitOK || out != "Revoked the pass of anna\n" || !strings.Contains(errs, "require_user_match") {
@@ -73,18 +73,18 @@ func TestMethodDefault(t *testing.T) {
 		t.Errorf("push: got exit %d, %q, %q; want a note", code, out, errs)
 	}
 	if out := s.ok("user", "show", "anna"); !regexp.MustCompile(`default +otp \(has no device\)`).MatchString(out) {
-		t.Errorf("user show:\n%s", out)
+		t.Errorf("user show:\n%s; want default +otp \\(has no device\\) in it", out)
 	}
 	if _, errs, code := s.run("", "method", "default", "Anna", "otp"); code != console.ExitOK || errs != "" {
 		t.Errorf("otp: got exit %d, %q", code, errs)
 	}
 	if out := s.ok("user", "show", "anna"); !regexp.MustCompile(`default +otp\n`).MatchString(out) {
-		t.Errorf("user show:\n%s", out)
+		t.Errorf("user show:\n%s; want default +otp\\n in it", out)
 	}
 	s.fails(console.ExitUsage, "must be push or otp", "method", "default", "anna", "sms")
 	s.fails(console.ExitUsage, "an argument is missing", "method", "default", "anna")
 	if got := s.audit("anna"); !slices.Contains(got, "default method: otp") {
-		t.Errorf("trail: %q", got)
+		t.Errorf("trail: got %q; want \"default method: otp\"", got)
 	}
 	s.fails(console.ExitUsage, "user is empty", "method", "default", "", "otp")
 }
@@ -96,7 +96,7 @@ func TestUserBlock(t *testing.T) {
 		t.Errorf("block: got exit %d, %q, %q; want a note", code, out, errs)
 	}
 	if out := s.ok("user", "show", "Anna"); !regexp.MustCompile(`blocked +yes, \S+ \S+ by \S+\n`).MatchString(out) || !regexp.MustCompile(`methods +none\n`).MatchString(out) {
-		t.Errorf("user show:\n%s", out)
+		t.Errorf("user show:\n%s; want blocked +yes, \\S+ \\S+ by \\S+\\n in it, methods +none\\n in it", out)
 	}
 	s.server(func(ctx context.Context, st *store.Store) { // "this was not me"
 		err := st.Record(ctx, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf("anna"), Group: "edge"},
@@ -106,7 +106,7 @@ func TestUserBlock(t *testing.T) {
 		}
 	})
 	if out := s.ok("user", "show", "anna"); !regexp.MustCompile(`no push at +edge`).MatchString(out) {
-		t.Errorf("user show:\n%s", out)
+		t.Errorf("user show:\n%s; want no push at +edge in it", out)
 	}
 	before := time.Now()
 	if out := s.ok("user", "unblock", "ANNA"); out != "Unblocked anna\n" {

@@ -72,7 +72,7 @@ func TestUserByAnotherName(t *testing.T) {
 	} {
 		out, errs, code := s.run("", args...)
 		if code != console.ExitOK || !strings.Contains(errs, "the user is anna (you typed ") || strings.Contains(out, "example.org") || !strings.Contains(errs, "cannot look users up") {
-			t.Errorf("%q: exit %d\n%s%s", args, code, out, errs)
+			t.Errorf("%q: exit %d\n%s%s; want exit 0, \"the user is anna (you typed \" in it, no \"example.org\" in it, \"cannot look users up\" in it", args, code, out, errs)
 		}
 	}
 	_, errs, code := s.run(otp.CSVHeader+"\nanna@example.org,1005,5534567abcdef2234567abcdef,30,,\neva@other.org,1006,5634567abcdef2234567abcdef,30,,\n", "totp", "import", "-")

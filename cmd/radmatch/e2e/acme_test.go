@@ -312,7 +312,7 @@ func TestACME(t *testing.T) {
 			}
 			p.stop()
 			if info, err := os.Stat(p.path("data/acme")); err != nil || info.Mode().Perm() != 0o700 {
-				t.Errorf("the folder: %v, %v", info, err)
+				t.Errorf("the folder: got %v, %v; want no error, mode 0o700", info, err)
 			}
 			p.start()
 			p.until("the certificate again", arrived)

@@ -77,11 +77,11 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v", e.Name(), info.Mode())
+			t.Errorf("%s: got %v; want no error, mode 0o600", e.Name(), info.Mode())
 		}
 	}
 	if out := p.cli("events"); strings.Count(out, "backup written to radmatch.db") != 2 {
-		t.Errorf("the trail does not have both backups:\n%s", out)
+		t.Errorf("the trail does not have both backups:\n%s; want 2 times \"backup written to radmatch.db\"", out)
 	}
 	if out, code := p.output("backup", p.path("data/radmatch.db")); code != console.ExitUsage {
 		t.Errorf("over the database itself: exit %d: got %s; want console.ExitUsage", code, out)
@@ -165,7 +165,7 @@ func TestBackupAsRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		if st := info.Sys().(*syscall.Stat_t); st.Uid != 0 || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s belongs to %d, mode %v", name, st.Uid, info.Mode())
+			t.Errorf("%s belongs to %d, mode %v; want Uid 0, mode 0o600", name, st.Uid, info.Mode())
 		}
 	}
 	left, err := filepath.Glob(p.path("data/.radmatch-backup-*"))

@@ -103,7 +103,7 @@ func TestReloadWithPromptOpen(t *testing.T) {
 				p.reload(chatSite(here))
 			}
 			if got := p.counts("alice"); got["accept approve_deny"] != 3 || got["reject push_denied"] != 1 || len(got) != 2 {
-				t.Errorf("events %v", got)
+				t.Errorf("got events %v; want 3 accept approve_deny, 1 reject push_denied, 2 of them", got)
 			}
 			if n := c.asked("alice"); kind != "approver" && n != 4 {
 				t.Errorf("got %d prompts; want 4", n)
@@ -150,7 +150,7 @@ func TestKilledWithChatPromptOpen(t *testing.T) {
 				t.Errorf("got %d prompts; want 2", n)
 			}
 			if got := p.counts(user); got["discard shutdown"] != 1 || got["accept approve_deny"] != 1 || len(got) != 2 {
-				t.Errorf("events %v", got)
+				t.Errorf("got events %v; want 1 discard shutdown, 1 accept approve_deny, 2 of them", got)
 			}
 		})
 	}

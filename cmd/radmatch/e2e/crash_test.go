@@ -148,7 +148,7 @@ fatigue: {prompts: 1}
 	}
 	a := s.expect(signIn("bob", "192.0.2.9"), wire.AccessChallenge)
 	if !strings.HasPrefix(a.Message(), "Type ") {
-		t.Errorf("bob was told %q, and a plain approval would do", a.Message())
+		t.Errorf("bob was told %q, and a plain approval would do; want \"Type \" first", a.Message())
 	}
 }
 

@@ -342,7 +342,7 @@ mfa: {reject_delay: 500ms}
 	s.expect(signIn("ALICE", "after"), wire.AccessAccept)
 	text := p.await("follow", `"user":"alice","end_user":"after"`)
 	if strings.Contains(text, "bob") || strings.Count(text, "\n") != 2 {
-		t.Errorf("two events of alice are due:\n%s", text)
+		t.Errorf("two events of alice are due:\n%s; want no \"bob\" in it, 2 times \"\n\"", text)
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {

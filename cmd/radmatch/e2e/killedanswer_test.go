@@ -77,7 +77,7 @@ func TestKilledBetweenCommitAndAnswer(t *testing.T) {
 		t.Fatalf("the answer has left: %d octets; want an error", n)
 	}
 	if got := p.counts("alice"); got["accept approve_deny"] != 1 || len(got) != 1 {
-		t.Fatalf("events %v", got)
+		t.Fatalf("got events %v; want 1 accept approve_deny, 1 of them", got)
 	}
 	p.start()
 	s, ph = s.again(p), p.connect(ph.Phone)
@@ -152,7 +152,7 @@ func TestRestartAfterLostAccept(t *testing.T) {
 			}
 			p.until("the event", func() bool { return p.counts("alice")[tt.event] == 1 })
 			if got["accept approve_deny"] != 1 {
-				t.Errorf("events %v", got)
+				t.Errorf("got events %v; want 1 accept approve_deny", got)
 			}
 		})
 	}

@@ -59,7 +59,7 @@ func TestStormPromptsOnce(t *testing.T) {
 		}
 	}
 	if got := p.counts("alice"); got["accept approve_deny"] != 1 || len(got) != 1 {
-		t.Errorf("events %v", got)
+		t.Errorf("got events %v; want 1 accept approve_deny, 1 of them", got)
 	}
 	if live := ph.live(); len(live) != 0 {
 		t.Errorf("live: got %+v; want none", live)

@@ -65,7 +65,7 @@ func TestPageAccounts(t *testing.T) {
 			page.until(`/^User\s+` + user + `\b/.test(document.querySelector('.card dl').innerText)`)
 			page.click("Approve")
 			if got := <-answer; !strings.HasPrefix(got, "Access-Accept") {
-				t.Errorf("%s: %s gets %q", what, user, got)
+				t.Errorf("%s: %s gets %q; want \"Access-Accept\" first", what, user, got)
 			}
 			page.click("Done")
 		}

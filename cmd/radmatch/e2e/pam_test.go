@@ -165,7 +165,7 @@ func TestPAM(t *testing.T) {
 	ph.decide(ph.prompt(), device.ActionDeny, "")
 	s.ends(false)
 	if n := p.counts("bob"); n["accept approve_deny"] != 1 || n["reject push_denied"] != 1 {
-		t.Errorf("events %v", n)
+		t.Errorf("got events %v; want 1 accept approve_deny, 1 reject push_denied", n)
 	}
 }
 
@@ -181,7 +181,7 @@ func TestPAMAsDelivered(t *testing.T) {
 	ph.decide(v, device.ActionApprove, "")
 	s.ends(true)
 	if n := p.counts("bob"); n["accept approve_deny"] != 1 || len(n) != 1 {
-		t.Errorf("events %v", n)
+		t.Errorf("got events %v; want 1 accept approve_deny, 1 of them", n)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestPAMLongAnswer(t *testing.T) {
 	s.types("Password:", testPassword)
 	s.ends(false)
 	if n := p.counts("alice"); n["reject reply_too_long"] != 1 || len(n) != 1 {
-		t.Errorf("events %v", n)
+		t.Errorf("got events %v; want 1 reject reply_too_long, 1 of them", n)
 	}
 	if ev := p.events("alice")[0]; ev.Text != why {
 		t.Errorf("event %+v", ev)

@@ -24,7 +24,7 @@ func TestReloadCommand(t *testing.T) {
 	}
 	p.start()
 	if code, out, stderr := p.run("check", "--connect"); code != console.ExitOK || strings.Count(out, "in use by the running server") != 2 {
-		t.Errorf("check beside the server: exit %d\n%s%s", code, out, stderr)
+		t.Errorf("check beside the server: exit %d\n%s%s; want exit 0, 2 times \"in use by the running server\"", code, out, stderr)
 	}
 	if code, out, stderr := p.run("reload"); code != console.ExitOK || !strings.Contains(out, "serves 1 clients") {
 		t.Errorf("reload: exit %d\n%s%s; want console.ExitOK, \"serves 1 clients\" in it", code, out, stderr)

@@ -157,7 +157,7 @@ func TestSpellingsShareCodes(t *testing.T) {
 		}
 	}
 	if n := p.counts(spelledToken); n["accept default_otp"] != 1 || n["reject codes_locked"] != 4 {
-		t.Errorf("the trail of the user: %v", n)
+		t.Errorf("the trail of the user: got %v; want 1 accept default_otp, 4 reject codes_locked", n)
 	}
 	p.stop()
 }
@@ -193,7 +193,7 @@ func TestSpellingsShareTries(t *testing.T) {
 	phone.approve()
 	s.gets(again, wire.AccessAccept)
 	if n := p.counts(spelledDevice); n["reject wrong_password"] != 5 || n["accept remembered"] != 10 || n["accept approve_deny"] != 2 {
-		t.Errorf("the trail of the user: %v", n)
+		t.Errorf("the trail of the user: got %v; want 5 reject wrong_password, 10 accept remembered, 2 accept approve_deny", n)
 	}
 	p.stop()
 }

@@ -145,7 +145,7 @@ func TestTLS(t *testing.T) {
 	client := clientFor(p.web, ca.roots())
 	link := strings.Fields(p.cli("device", "invite", "alice"))[0]
 	if !strings.HasPrefix(link, "https://mfa.example.org/enroll#") {
-		t.Fatalf("the link is %s", link)
+		t.Fatalf("the link is %s; want \"https://mfa.example.org/enroll#\" first", link)
 	}
 	dev, err := device.Enroll(t.Context(), link, "pixel", device.MaxVersion, client)
 	if err != nil {

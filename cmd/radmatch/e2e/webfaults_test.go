@@ -240,7 +240,7 @@ mfa: {reject_delay: 500ms}
 	hasty.gets(late, wire.AccessReject)
 	decide(v, ph.decision(v, "", ""), "", http.Header{}, "expired")
 	if got := p.counts("alice"); got["accept approve_deny"] != 2 || got["reject push_no_response"] != 1 || len(got) != 2 {
-		t.Errorf("events %v", got)
+		t.Errorf("got events %v; want 2 accept approve_deny, 1 reject push_no_response, 2 of them", got)
 	}
 }
 

@@ -447,6 +447,6 @@ func TestLDAPGroupsByDN(t *testing.T) {
 		}
 	}
 	if names, err := l.GroupNames(t.Context()); err != nil || !slices.Contains(names, "staff") || slices.Contains(names, "Alice Example") {
-		t.Errorf("groups: %q, %v", names, err)
+		t.Errorf("groups: got %q, %v; want no error, \"staff\", no \"Alice Example\"", names, err)
 	}
 }

@@ -226,7 +226,7 @@ func TestNestingIsBounded(t *testing.T) {
 		searches := f.searches
 		names, err = groupNames(g.find(t.Context(), f, &conn.Entry{DN: "cn=v,dc=x"}))
 		if f.searches = searches; err != nil || !slices.Equal(names, []string{"g38"}) {
-			t.Fatalf("login %d: someone else has the groups %q, %v", logins, names, err)
+			t.Fatalf("login %d: someone else has the groups %q: got %v; want no error, only \"g38\"", logins, names, err)
 		}
 	}
 	n := newNesting()

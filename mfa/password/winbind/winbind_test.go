@@ -163,7 +163,7 @@ func TestNTLMQuestion(t *testing.T) {
 	for _, name := range []string{"alice", "", "a\nPassword: x\n.\n", ".", strings.Repeat("é\n", 500)} {
 		q := questionOf(name, name, make([]byte, 8), make([]byte, 24))
 		if strings.Count(q, "\n") != 6 || !strings.HasSuffix(q, "\n.\n") || strings.Count(q, ".\n") != 1 {
-			t.Errorf("question for %q: %q", name, q)
+			t.Errorf("question for %q: got %q; want 6 times \"\n\", \"\n.\n\" last, 1 times \".\n\"", name, q)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func FuzzParseWebSubscription(f *testing.F) {
 		if w.Accepts(sub.Endpoint) == nil {
 			u, err := url.Parse(sub.Endpoint)
 			if err != nil || u.Scheme != "https" || !strings.HasSuffix(strings.ToLower(u.Hostname()), ".notify.windows.com") || u.User != nil {
-				t.Fatalf("accepts %q", sub.Endpoint)
+				t.Fatalf("got accepts %q; want no error, Scheme \"https\", \".notify.windows.com\" last, no User", sub.Endpoint)
 			}
 		}
 		if _, err := (Message{Kind: KindPrompt, ID: "1"}).seal(sub); err != nil {
