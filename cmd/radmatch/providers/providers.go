@@ -26,7 +26,7 @@ import (
 type Parts struct {
 	Gate     *password.Gate
 	Approver *push.Approver
-	// callbacks and registered are for push providers whose devices are not ours.
+	// Callbacks and Registered are for push providers whose devices are not ours.
 	Callbacks  *push.Callbacks
 	Registered device.Registrations
 	Dictionary *wire.Dictionary // that of the configuration
