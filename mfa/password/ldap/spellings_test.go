@@ -26,6 +26,7 @@ func near(i int, attributes ...string) string {
 // TestSpellingsLDAP: whatever spelling of a name the directory takes for an
 // account's is one user, who is counted as one, and no two accounts become one.
 func TestSpellingsLDAP(t *testing.T) {
+	t.Parallel() // beside TestActiveDirectory, which waits for Samba
 	s := startSlapd(t)
 	ldif := "dn: cn=default,ou=policies,dc=example,dc=org\nchangetype: modify\nreplace: pwdMaxFailure\npwdMaxFailure: 0\n\n"
 	for i, name := range passwordtest.NearNames {
