@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -140,5 +143,32 @@ func TestPhrasesAreFound(t *testing.T) {
 				t.Errorf("%q: got the finding %q by %s; want none", text, found, p.wrong)
 			}
 		}
+	}
+}
+
+// shortMessage is a message of a test without a value.
+var shortMessage = regexp.MustCompile(`\.(?:Error|Fatal)\("((?:\\.|[^"\\])*)"\)`)
+
+// TestMessages: a message of a test says what was got and what was wanted, or is a
+// sentence of some words; a bare fact says nothing in the log of a failure.
+func TestMessages(t *testing.T) {
+	const sentence = 7 // words
+	said := regexp.MustCompile(`\b(got|want|wanted|expect|expected)\b`)
+	checked := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		for _, m := range shortMessage.FindAllSubmatch(src, -1) {
+			checked++
+			if text := string(m[1]); len(strings.Fields(text)) < sentence && !said.MatchString(text) {
+				t.Errorf("%s: got the message %q; want one with got and want", path, text)
+			}
+		}
+		return err
+	})
+	if err != nil || checked < 100 {
+		t.Fatalf("got %d messages, %v; want those of all tests", checked, err)
 	}
 }

@@ -184,10 +184,10 @@ func TestFreeRADIUSFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the first server to be back", func() bool { return !u.servers[0].dead.Load() })
-	heard := u.servers[0].heard.Load()
+	lastAnswer := u.servers[0].lastAnswer.Load()
 	atLeast(200)
 	end()
-	if !u.servers[0].status.Load() || u.servers[0].heard.Load() <= heard {
+	if !u.servers[0].status.Load() || u.servers[0].lastAnswer.Load() <= lastAnswer {
 		t.Error("no login went to the first server after its Status-Server")
 	}
 	if most := 1500 * time.Millisecond; slowest > most {

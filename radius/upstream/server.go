@@ -31,9 +31,9 @@ type server struct {
 	mu    sync.Mutex
 	links []*link
 
-	heard  atomic.Int64 // when the last answer came, in Unix nanoseconds
-	dead   atomic.Bool
-	status atomic.Bool // it has answered a Status-Server once
+	lastAnswer atomic.Int64 // when the last answer came, in Unix nanoseconds
+	dead       atomic.Bool
+	status     atomic.Bool // it has answered a Status-Server once
 
 	health   sync.Mutex
 	misses   int       // requests in a row without an answer
@@ -258,7 +258,7 @@ func (s *server) forget(l *link) {
 // answered is called for each valid answer: the server lives.
 func (s *server) answered(at string) {
 	s.host.Answered(at)
-	s.heard.Store(time.Now().UnixNano())
+	s.lastAnswer.Store(time.Now().UnixNano())
 	if s.dead.Load() && s.dead.Swap(false) {
 		s.log.Info("an upstream server answers again", zap.String("server", s.address))
 	}
@@ -270,12 +270,12 @@ func (s *server) answered(at string) {
 func (s *server) missed(began time.Time) {
 	s.health.Lock()
 	defer s.health.Unlock()
-	heard := s.heard.Load()
-	if heard >= began.UnixNano() {
+	lastAnswer := s.lastAnswer.Load()
+	if lastAnswer >= began.UnixNano() {
 		return
 	}
 	s.host.Missed()
-	if s.lastMiss < heard {
+	if s.lastMiss < lastAnswer {
 		s.misses = 0
 	}
 	now := time.Now()

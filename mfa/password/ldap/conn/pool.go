@@ -145,7 +145,7 @@ func (p *Pool) connection(ctx context.Context, u Use, fresh bool) (*Conn, error)
 		tried[s] = true
 		c, err := p.Dial(ctx, s, u)
 		if err == nil {
-			p.alive(s)
+			p.markUp(s)
 			return c, nil
 		}
 		failed = fmt.Errorf("%w; %s: %w", failed, s.URL, err)
@@ -274,9 +274,9 @@ func IsRefusedAccount(err error) bool {
 	return result.Policy >= 0
 }
 
-// alive notes that a server has taken a connection: it is used again, and the
+// markUp notes that a server has taken a connection: it is used again, and the
 // ones behind it no longer.
-func (p *Pool) alive(s *Server) {
+func (p *Pool) markUp(s *Server) {
 	p.mu.Lock()
 	news := !s.dead.IsZero()
 	s.dead, s.refused = time.Time{}, false
