@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // The attributes that radmatch knows by itself, in the format of FreeRADIUS.
@@ -190,4 +192,17 @@ func (d *Dictionary) reserve(names []string, u Use) {
 	for _, name := range names {
 		d.uses[d.names[strings.ToLower(name)].Key()] = u
 	}
+}
+
+func readBounded(files fs.FS, name string) (string, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", errors.Join(err, errors.New("must be a file")) // a pipe would block the start
+	}
+	text, err := textfile.ReadFrom(f, 0, maxDictionaryFile)
+	return string(text), err
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/radmatch/radmatch/mfa/text"
-	"github.com/radmatch/radmatch/mfa/textfile"
 )
 
 // Bounds on dictionaries: anyone who writes them is trusted, but may name the wrong
@@ -134,19 +133,6 @@ func (r *dictionaryReader) file(name string) error {
 		f.problem("must end what it began: END-VENDOR or END-TLV is missing")
 	}
 	return nil
-}
-
-func readBounded(files fs.FS, name string) (string, error) {
-	f, err := files.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errors.Join(err, errors.New("must be a file")) // a pipe would block the start
-	}
-	text, err := textfile.ReadFrom(f, 0, maxDictionaryFile)
-	return string(text), err
 }
 
 func (f *dictionaryFile) where() string {
