@@ -25,9 +25,10 @@ type challenge struct {
 	packets      []waiter
 }
 
-// challenge answers p with a new State of w, which asks for what the login needs, a
-// passcode being an answer where codes is true, or the question of the primary. It reports false, and p is the caller's, if the login has ended, has too many
-// challenges out, or a device has approved it already.
+// challenge answers p with a new State of w. It asks for what the login needs, where
+// codes says that a passcode is an answer too, or for the answer to the primary's
+// question. It reports false, and p is the caller's, if the login has ended, has too
+// many challenges out, or a device has approved it already.
 func (t *Pending) challenge(w *pendingLogin, p waiter, codes bool, asks *mfa.PrimaryChallenge) bool {
 	t.mu.Lock()
 	if w.done || w.answering() || len(w.challenges) >= maxChallenges {
