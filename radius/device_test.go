@@ -38,8 +38,8 @@ func calling(form string) func(int) []mfa.Attribute {
 	}
 }
 
-// devices are the devices of the profiles as they are delivered. docs/clients.md
-// has where each is from.
+// devices are the devices of the profiles as they are delivered. Profile.Page
+// says where each is from.
 func devices() []*device {
 	return []*device{
 		{profile: "generic", tries: repeat(1, 60*second), endUser: calling("198.51.100.7")},

@@ -62,6 +62,23 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
+// TestNamedDocuments: a page that the code names, in a text or a comment, exists.
+func TestNamedDocuments(t *testing.T) {
+	page := regexp.MustCompile(`\bdocs/[a-z-]+\.md\b`)
+	found := 0
+	for file, text := range sources(t) {
+		for _, name := range page.FindAllString(text, -1) {
+			found++
+			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+				t.Errorf("%s: got the page %s, %v; want one that exists", file, name, err)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("got %d names of pages; want 20 and more", found)
+	}
+}
+
 // maxWords bounds a page: a longer one is two pages.
 const maxWords = 2500
 

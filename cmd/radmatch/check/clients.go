@@ -105,7 +105,7 @@ func (k *checker) warnUnsureNames(cfg *config.Config) {
 		default:
 			continue
 		}
-		k.find(foundWarning, "client "+c.Name, fmt.Sprintf("%s counts only for sure names: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/asks.md, \"Who the user is\"",
+		k.find(foundWarning, "client "+c.Name, fmt.Sprintf("%s counts only for sure names: where primary %s does not return User-Name, user@domain is not sure, and is rejected with nothing registered (%s): docs/upstream.md, \"Who the user is\"",
 			key, c.Primary, mfa.ReasonUnsureName), "")
 	}
 }
