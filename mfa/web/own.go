@@ -29,8 +29,8 @@ type DeviceKeeper interface {
 // History reads a user's sign-ins. It may be called concurrently.
 type History interface {
 	// Logins returns at most limit sign-ins of user that began with the right first
-	// factor, and events of a new device (mfa.ReasonDeviceAdded), newest first, before a place (0: from the newest on), and the place to
-	// go on from, 0 at the end.
+	// factor, and events of a new device (mfa.ReasonDeviceAdded), newest first, before a
+	// place (0: from the newest on), and the place to go on from, 0 at the end.
 	Logins(ctx context.Context, user mfa.Name, before int64, limit int) (found []mfa.Event, next int64, err error)
 }
 
