@@ -40,7 +40,7 @@ func domainLDAP(t *testing.T, d *passwordtest.Domain, change func(*Settings)) *P
 		DefaultDomain: d.NetBIOS, Domains: []string{d.Realm},
 		Groups: "auto", NestedGroups: true, Reply: []Reply{{Attribute: "Filter-Id", From: "description"}},
 		NTLMAuth: "/usr/bin/ntlm_auth", NTLMHelpers: 2,
-		ConnectTimeout: 3 * time.Second, Timeout: 5 * time.Second, DeadTime: 30 * time.Second,
+		ConnectTimeout: 20 * time.Second, Timeout: 20 * time.Second, DeadTime: 30 * time.Second,
 		Connections: 4, Waiting: 64,
 	}
 	if change != nil {

@@ -38,7 +38,7 @@ func settings(s *passwordtest.Slapd) ldap.Settings {
 		URL: s.TLS, CAFile: s.CA, BaseDN: passwordtest.SlapdBase, Flavor: "auto",
 		BindDN: "cn=reader," + passwordtest.SlapdBase, BindPassword: "reader secret",
 		Groups: "auto", GroupBaseDN: "ou=groups," + passwordtest.SlapdBase, NestedGroups: true,
-		ConnectTimeout: 3 * time.Second, Timeout: 5 * time.Second, DeadTime: 30 * time.Second,
+		ConnectTimeout: 20 * time.Second, Timeout: 20 * time.Second, DeadTime: 30 * time.Second,
 		Connections: 4, Waiting: 64,
 	}
 }
