@@ -334,7 +334,7 @@ func TestKill(t *testing.T) {
 		}
 		cmd.Wait()
 		if n < enough {
-			t.Fatalf("the child ended after %d logins; want at least enough", n)
+			t.Fatalf("the child ended after %d logins; want at least %d", n, enough)
 		}
 		checkAcked(t, dir, acked)
 	}

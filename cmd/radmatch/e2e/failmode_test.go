@@ -96,7 +96,7 @@ mfa: {reject_delay: 500ms}
 		slowest = max(slowest, time.Since(start))
 	}
 	if slowest > time.Second {
-		t.Errorf("a login by another primary took %s; want at most time.Second", slowest)
+		t.Errorf("a login by another primary took %s; want at most %s", slowest, time.Second)
 	}
 	for s, r := range map[*nasSocket]request{hasty: soon, strict: late} {
 		s.gets(r, wire.AccessReject)

@@ -97,7 +97,7 @@ func TestPipelines(t *testing.T) {
 			t.Logf("a login took %v, under attack %v, %d of 50 lost", quiet, median, lost)
 			// Before: 2.9 s and one in four lost, on a machine with two processors.
 			if limit := max(100*quiet, 400*time.Millisecond); median > limit || lost > 1 {
-				t.Errorf("a login took %v in place of %v, %d of 50 were lost; want at most limit, at most 1", median, quiet, lost)
+				t.Errorf("a login took %v in place of %v, %d of 50 were lost; want at most %v, at most 1", median, quiet, lost, limit)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func TestWrongHashes(t *testing.T) {
 			learn(fmt.Sprint(i), "x")
 		}
 		if n := w.of.Size(); n > maxRefusals {
-			t.Errorf("wrong passwords of %d users are remembered; want at most maxRefusals", n)
+			t.Errorf("wrong passwords of %d users are remembered; want at most %d", n, maxRefusals)
 		}
 	})
 }

@@ -371,7 +371,7 @@ func TestRecent(t *testing.T) {
 		}
 		try("y", "z", wrong)
 		if n := r.refused.Size(); n > maxRefusals {
-			t.Errorf("got %d wrong passwords are remembered; want at most maxRefusals", n)
+			t.Errorf("%d wrong passwords are remembered; want at most %d", n, maxRefusals)
 		}
 	})
 }
