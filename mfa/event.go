@@ -80,6 +80,13 @@ type Event struct {
 	// Packets are fingerprints of the requests that the approval of a prompt let in, for
 	// the server's next start: one of them that is sent again needs no other prompt.
 	Packets [][]byte `json:"-"`
+	// Used: Step of Token is used up by this event. It is kept as the column of the step.
+	Used bool `json:"-"`
+	// Prompt is what an EventOpen opens.
+	Prompt *OpenPrompt `json:"-"`
+	// Answer tells the answer that ended a login by a code: a MAC of it, under the key of the
+	// site. The same answer to the same State gets the same decision for a while.
+	Answer []byte `json:"-"`
 }
 
 // Details are what few events have. The store keeps them as their JSON: a field that is

@@ -19,6 +19,8 @@ type Directory interface {
 // User is what the store knows of a user. Registered means enrolled and not
 // removed: a locked, expired or unreachable method is still registered.
 type User struct {
+	// Version is the entry of the user's log up to which this is true, or an earlier one.
+	Version     Version
 	Name        Name     // as enrolled
 	Blocked     bool     // by an administrator: no login at all
 	Devices     int      // registered push devices, of all providers
