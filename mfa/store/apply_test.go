@@ -174,7 +174,7 @@ func TestUnblock(t *testing.T) {
 	if err != nil || u.Blocked || len(u.PushBlocked) > 0 || u.Unblocked.IsZero() {
 		t.Errorf("got %+v, %v", u, err)
 	}
-	if n := count(t, cli, `SELECT count(*) FROM events WHERE user = '' OR user IS NULL`); n != 1 {
+	if n := count(t, cli, `SELECT count(*) FROM events WHERE usr = '' OR usr IS NULL`); n != 1 {
 		t.Errorf("%d events of the change; want 1", n)
 	}
 }

@@ -193,8 +193,8 @@ func TestUnblockedBeforeClockBack(t *testing.T) {
 func TestPruneKeepsUnseenChanges(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir()})
 	ctx := t.Context()
-	_, err := beside(t, s).ExecContext(ctx, `BEGIN IMMEDIATE; INSERT INTO users (user, name, blocked) VALUES ('eve', 'eve', 1); INSERT INTO changes (user) VALUES ('eve');
-			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO changes (user) SELECT '' FROM n; COMMIT`, keepChanges)
+	_, err := beside(t, s).ExecContext(ctx, `BEGIN IMMEDIATE; INSERT INTO users (usr, name, blocked) VALUES ('eve', 'eve', 1); INSERT INTO changes (usr) VALUES ('eve');
+			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO changes (usr) SELECT '' FROM n; COMMIT`, keepChanges)
 	must(t, err)
 	must(t, s.prune(ctx))
 	must(t, s.catchUp(ctx))

@@ -40,7 +40,7 @@ func (c *clocks) fill(t *testing.T, s *Store, n int, d time.Duration) {
 
 func logins(t *testing.T, s *Store) int {
 	t.Helper()
-	return count(t, s, `SELECT count(*) FROM events WHERE user IS NOT NULL`)
+	return count(t, s, `SELECT count(*) FROM events WHERE usr IS NOT NULL`)
 }
 
 // TestPruneClockJump: a clock that is wrong for a while erases nothing, however
@@ -228,7 +228,7 @@ func TestReportSize(t *testing.T) {
 	must(t, s.countReports(t.Context()))
 	flood(t, s, 1<<20)
 	must(t, s.prune(t.Context()))
-	want := count(t, s, `SELECT sum(length(user) + length(client) + length(data) + 64) FROM accounting`)
+	want := count(t, s, `SELECT sum(length(usr) + length(client) + length(data) + 64) FROM accounting`)
 	if got := s.reports.size(); got != int64(want) {
 		t.Errorf("got %d; want %d", got, want)
 	}

@@ -31,7 +31,7 @@ func older(t *testing.T, s *Store, keys map[string]string) {
 			exec(`UPDATE tokens SET secret = ? WHERE id = ?`, sealed, token.ID)
 		}
 		for _, table := range keyedTables {
-			exec(`UPDATE `+table+` SET user = ? WHERE user = ?`, to, from)
+			exec(`UPDATE `+table+` SET usr = ? WHERE usr = ?`, to, from)
 		}
 	}
 	exec(`UPDATE meta SET value = 0 WHERE key = 'names'`)
@@ -54,7 +54,7 @@ func TestReform(t *testing.T) {
 	for _, user := range []string{"anna", "bob", "bob2"} {
 		must(t, s.AddDevice(ctx, device.NewRegistration(mfa.NameOf(user), "chat", "phone of "+user, time.Now()), admin("add")))
 	}
-	_, err := beside(t, s).Exec(`INSERT INTO push_blocks (user, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn'); UPDATE tokens SET next = 4711 WHERE user = 'bob2'`)
+	_, err := beside(t, s).Exec(`INSERT INTO push_blocks (usr, grp) VALUES ('anna', 'vpn'), ('bob2', 'vpn'); UPDATE tokens SET next = 4711 WHERE usr = 'bob2'`)
 	must(t, err)
 	older(t, s, map[string]string{"anna": "anna ", "bob2": "bob\u00a0"})
 	must(t, s.Close())
@@ -108,7 +108,7 @@ func TestReform(t *testing.T) {
 	}
 	for _, table := range keyedTables {
 		var n int
-		must(t, beside(t, s).QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user LIKE 'bob%' AND user <> 'bob'`).Scan(&n))
+		must(t, beside(t, s).QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE usr LIKE 'bob%' AND usr <> 'bob'`).Scan(&n))
 		if n != 0 {
 			t.Errorf("got %d rows of the other bob stay in %s; want 0", n, table)
 		}

@@ -49,14 +49,14 @@ func TestSecretsAreSealed(t *testing.T) {
 // can write it and has no key.
 func TestTampering(t *testing.T) {
 	for _, tt := range []struct{ name, query string }{
-		{"a bit", `UPDATE tokens SET secret = substr(secret, 1, length(secret) - 1) || iif(substr(secret, -1) = x'00', x'01', x'00') WHERE user = 'anna'`},
-		{"emptied", `UPDATE tokens SET secret = x'' WHERE user = 'anna'`},
-		{"cut", `UPDATE tokens SET secret = substr(secret, 1, 5) WHERE user = 'anna'`},
-		{"in the clear", `UPDATE tokens SET secret = x'0131323334353637383930313233343536373839' WHERE user = 'anna'`},
-		{"another key", `UPDATE tokens SET secret = x'09' || substr(secret, 2) WHERE user = 'anna'`},
-		{"another's", `UPDATE tokens SET secret = (SELECT secret FROM tokens WHERE user = 'mallory') WHERE user = 'anna'`},
-		{"moved", `UPDATE tokens SET user = 'anna' WHERE user = 'mallory'`},
-		{"renamed", `UPDATE tokens SET id = 'x' WHERE user = 'anna'`},
+		{"a bit", `UPDATE tokens SET secret = substr(secret, 1, length(secret) - 1) || iif(substr(secret, -1) = x'00', x'01', x'00') WHERE usr = 'anna'`},
+		{"emptied", `UPDATE tokens SET secret = x'' WHERE usr = 'anna'`},
+		{"cut", `UPDATE tokens SET secret = substr(secret, 1, 5) WHERE usr = 'anna'`},
+		{"in the clear", `UPDATE tokens SET secret = x'0131323334353637383930313233343536373839' WHERE usr = 'anna'`},
+		{"another key", `UPDATE tokens SET secret = x'09' || substr(secret, 2) WHERE usr = 'anna'`},
+		{"another's", `UPDATE tokens SET secret = (SELECT secret FROM tokens WHERE usr = 'mallory') WHERE usr = 'anna'`},
+		{"moved", `UPDATE tokens SET usr = 'anna' WHERE usr = 'mallory'`},
+		{"renamed", `UPDATE tokens SET id = 'x' WHERE usr = 'anna'`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -192,7 +192,7 @@ func TestRekeyFails(t *testing.T) {
 	s := openCommand(t, dir)
 	addToken(t, s, "anna")
 	addToken(t, s, "bob")
-	_, err := beside(t, s).Exec(`UPDATE tokens SET secret = x'01' WHERE user = 'bob'`)
+	_, err := beside(t, s).Exec(`UPDATE tokens SET secret = x'01' WHERE usr = 'bob'`)
 	must(t, err)
 	if _, err := s.Rekey(t.Context(), admin("rekey")); !errors.Is(err, seal.ErrSeal) {
 		t.Errorf("got %v; want that a secret does not open", err)

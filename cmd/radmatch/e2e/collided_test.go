@@ -22,7 +22,7 @@ func TestNamesThatCollided(t *testing.T) {
 	phone := p.enroll("alice")
 	p.stop()
 	// A database from before names had a form: alice's device is another bob's.
-	sql := "UPDATE meta SET value = 0 WHERE key = 'names'; UPDATE devices SET user = 'bob\u00a0' WHERE user = 'alice'"
+	sql := "UPDATE meta SET value = 0 WHERE key = 'names'; UPDATE devices SET usr = 'bob\u00a0' WHERE usr = 'alice'"
 	if out, err := exec.Command("sqlite3", p.path("data/radmatch.db"), sql).CombinedOutput(); err != nil {
 		t.Fatalf("%v: got %s; want no error", err, out)
 	}

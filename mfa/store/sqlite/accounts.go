@@ -38,9 +38,9 @@ func (d *DB) Accounts(ctx context.Context, of record.Which) (accounts map[string
 	var args []any
 	switch {
 	case of.Device != "":
-		filter, args = `WHERE user IN (SELECT user FROM devices WHERE id = ?)`, []any{of.Device}
+		filter, args = `WHERE usr IN (SELECT usr FROM devices WHERE id = ?)`, []any{of.Device}
 	case of.User != "":
-		filter, args = `WHERE user = ?`, []any{of.User}
+		filter, args = `WHERE usr = ?`, []any{of.User}
 	}
 	err = d.view(ctx, func(tx *sql.Tx) error {
 		if accounts, err = pull(ctx, tx, filter, args...); err != nil {
@@ -70,7 +70,7 @@ func (d *DB) AwaitServer(ctx context.Context, change int64) error {
 func (d *DB) Changes(ctx context.Context, after int64, limit int) (*record.News, error) {
 	n := &record.News{Last: after}
 	return n, d.view(ctx, func(tx *sql.Tx) error {
-		const query = `SELECT id, user FROM changes WHERE id > ? ORDER BY id LIMIT ?`
+		const query = `SELECT id, usr FROM changes WHERE id > ? ORDER BY id LIMIT ?`
 		err := each(ctx, tx, query, []any{after, limit}, func(r *sql.Rows) error {
 			var user sql.NullString
 			if err := r.Scan(&n.Last, &user); err != nil {
@@ -87,7 +87,7 @@ func (d *DB) Changes(ctx context.Context, after int64, limit int) (*record.News,
 			err = pullSite(ctx, tx, n.Site)
 		}
 		if err == nil && len(n.Users) > 0 {
-			n.Accounts, err = pull(ctx, tx, `WHERE user IN (SELECT user FROM changes WHERE id > ? AND id <= ?)`, after, n.Last)
+			n.Accounts, err = pull(ctx, tx, `WHERE usr IN (SELECT usr FROM changes WHERE id > ? AND id <= ?)`, after, n.Last)
 		}
 		return err
 	})
@@ -116,7 +116,7 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 	same := interner{}
 	steps := []func() error{
 		func() error {
-			return each(ctx, q, `SELECT user, name, blocked, unblocked, method FROM users `+filter, args, func(r *sql.Rows) error {
+			return each(ctx, q, `SELECT usr, name, blocked, unblocked, method FROM users `+filter, args, func(r *sql.Rows) error {
 				var user, name string
 				var a record.Account
 				if err := r.Scan(&user, &name, &a.Blocked, &a.Unblocked, &a.Method); err != nil {
@@ -156,7 +156,7 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 			})
 		},
 		func() error {
-			return each(ctx, q, `SELECT user, grp FROM push_blocks `+filter, args, func(r *sql.Rows) error {
+			return each(ctx, q, `SELECT usr, grp FROM push_blocks `+filter, args, func(r *sql.Rows) error {
 				var user, group string
 				if err := r.Scan(&user, &group); err != nil {
 					return err
@@ -177,7 +177,7 @@ func pull(ctx context.Context, q querier, filter string, args ...any) (map[strin
 	return found, nil
 }
 
-const tokenColumns = `id, user, kind, secret, algorithm, digits, period, next, drift, serial, label, not_before, expires, once, created`
+const tokenColumns = `id, usr, kind, secret, algorithm, digits, period, next, drift, serial, label, not_before, expires, once, created`
 
 func scanToken(r *sql.Rows, same interner) (t record.Token, user string, err error) {
 	var kind, algorithm, label sql.RawBytes
@@ -190,7 +190,7 @@ func scanToken(r *sql.Rows, same interner) (t record.Token, user string, err err
 	return t, user, nil
 }
 
-const deviceColumns = `id, user, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL, endpoint, web_key, web_auth`
+const deviceColumns = `id, usr, name, key, version, added, seen, provider, passkey, passkey IS NOT NULL, endpoint, web_key, web_auth`
 
 func scanDevice(r *sql.Rows, same interner) (_ *device.Device, user string, err error) {
 	var added, seen int64

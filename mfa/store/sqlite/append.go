@@ -19,9 +19,9 @@ const (
 	// process that writes.
 	busyTries = 3
 
-	insertAccounting = `INSERT INTO accounting (id, user, client, mark, interim, data) VALUES (?, ?, ?, ?, ?, ?)`
-	insertWrong      = `INSERT OR REPLACE INTO wrong_codes (user, row, locks, last, since, until) VALUES (?, ?, ?, ?, ?, ?)`
-	eventColumns     = `id, user, client, reason, tries, token, step, drift, data`
+	insertAccounting = `INSERT INTO accounting (id, usr, client, mark, interim, data) VALUES (?, ?, ?, ?, ?, ?)`
+	insertWrong      = `INSERT OR REPLACE INTO wrong_codes (usr, row, locks, last, since, until) VALUES (?, ?, ?, ?, ?, ?)`
+	eventColumns     = `id, usr, client, reason, tries, token, step, drift, data`
 	eventColumnCount = 9
 	insertEvent      = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
@@ -69,15 +69,15 @@ var statementTexts = [statements]string{
 	stmtBar:        insertBar,
 	stmtBlock:      insertBlock,
 	stmtWrong:      insertWrong,
-	stmtRight:      "DELETE FROM wrong_codes WHERE user = ?",
+	stmtRight:      "DELETE FROM wrong_codes WHERE usr = ?",
 }
 
 const (
 	// A trail that was pruned to its end goes on behind it all the same: where the
 	// clock was set back, a use would otherwise lie before the mark and be forgotten.
 	lastEvent   = `SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM accounting), 0), ` + FoldedMark + `)`
-	insertBar   = "INSERT OR IGNORE INTO push_blocks (user, grp) VALUES (?, ?)"
-	insertBlock = "INSERT INTO users (user, name, blocked) VALUES (?, ?, 1) ON CONFLICT (user) DO UPDATE SET blocked = 1"
+	insertBar   = "INSERT OR IGNORE INTO push_blocks (usr, grp) VALUES (?, ?)"
+	insertBlock = "INSERT INTO users (usr, name, blocked) VALUES (?, ?, 1) ON CONFLICT (usr) DO UPDATE SET blocked = 1"
 )
 
 // insert commits rows, or none of them.

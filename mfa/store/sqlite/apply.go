@@ -72,7 +72,7 @@ func (d *DB) applyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done) er
 
 // noteChange tells the server what to read again.
 func noteChange(ctx context.Context, tx *sql.Tx, ops []op.Op) (id int64, err error) {
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO changes (user) VALUES (?)`)
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO changes (usr) VALUES (?)`)
 	if err != nil {
 		return 0, err
 	}

@@ -53,7 +53,7 @@ func (d *DB) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
 	if err := freeName(ctx, tx, dev.User, "", dev.Name); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, usr, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		dev.ID, key.String(), dev.Name, dev.Key, dev.Version, record.Micros(dev.Added), record.Micros(dev.Seen))
 	return err
 }
@@ -61,7 +61,7 @@ func (d *DB) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
 func insertDevice(ctx context.Context, tx *sql.Tx, o op.AddDevice) error {
 	d, key := o.Device, o.Device.User.Key().String()
 	var n int
-	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ? AND provider = ?`, key, d.Provider).Scan(&n)
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE usr = ? AND provider = ?`, key, d.Provider).Scan(&n)
 	switch {
 	case err != nil:
 		return err
@@ -74,7 +74,7 @@ func insertDevice(ctx context.Context, tx *sql.Tx, o op.AddDevice) error {
 	if err := ensureUser(ctx, tx, d.User); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, user, name, key, version, added, seen, provider) VALUES (?, ?, ?, x'', 0, ?, 0, ?)`,
+	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, usr, name, key, version, added, seen, provider) VALUES (?, ?, ?, x'', 0, ?, 0, ?)`,
 		d.ID, key, d.Name, record.Micros(d.Added), d.Provider)
 	return err
 }
@@ -91,7 +91,7 @@ func freeName(ctx context.Context, tx *sql.Tx, user mfa.Name, except, name strin
 
 // deviceNames returns the names of a user's devices, except for one of them.
 func deviceNames(ctx context.Context, q querier, key, except string) (names []string, err error) {
-	err = each(ctx, q, `SELECT name FROM devices WHERE user = ? AND id <> ?`, []any{key, except}, func(r *sql.Rows) error {
+	err = each(ctx, q, `SELECT name FROM devices WHERE usr = ? AND id <> ?`, []any{key, except}, func(r *sql.Rows) error {
 		var name string
 		err := r.Scan(&name)
 		names = append(names, name)
@@ -103,8 +103,8 @@ func deviceNames(ctx context.Context, q querier, key, except string) (names []st
 func removeDevice(ctx context.Context, tx *sql.Tx, o op.RemoveDevice) error {
 	key := o.User.Key().String()
 	var ids []string
-	const query = `SELECT id FROM devices WHERE user = ?1 AND id = ?2
-		UNION ALL SELECT id FROM devices WHERE user = ?1 AND name = ?3 AND ?3 <> '' AND NOT EXISTS (SELECT 1 FROM devices WHERE user = ?1 AND id = ?2)`
+	const query = `SELECT id FROM devices WHERE usr = ?1 AND id = ?2
+		UNION ALL SELECT id FROM devices WHERE usr = ?1 AND name = ?3 AND ?3 <> '' AND NOT EXISTS (SELECT 1 FROM devices WHERE usr = ?1 AND id = ?2)`
 	err := each(ctx, tx, query, []any{key, o.ID, o.Name}, func(r *sql.Rows) error {
 		var id string
 		err := r.Scan(&id)
@@ -130,7 +130,7 @@ func renameDevice(ctx context.Context, tx *sql.Tx, o op.RenameDevice) error {
 	if err := freeName(ctx, tx, o.User, o.ID, o.Name); err != nil {
 		return err
 	}
-	r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND user = ?`, o.Name, o.ID, o.User.Key().String())
+	r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND usr = ?`, o.Name, o.ID, o.User.Key().String())
 	return changed(r, err, device.ErrNoDevice)
 }
 

@@ -123,7 +123,7 @@ func keyID(v any) (byte, error) {
 // resealTokens opens every token's secret and seals it with key id.
 func resealTokens(ctx context.Context, tx *sql.Tx, ring *seal.Ring, id byte) (n int, err error) {
 	sealed := make(map[string][]byte)
-	err = each(ctx, tx, `SELECT id, user, secret FROM tokens`, nil, func(r *sql.Rows) error {
+	err = each(ctx, tx, `SELECT id, usr, secret FROM tokens`, nil, func(r *sql.Rows) error {
 		var token, user string
 		var old []byte
 		if err := r.Scan(&token, &user, &old); err != nil {

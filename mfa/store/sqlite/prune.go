@@ -20,8 +20,8 @@ func (d *DB) Fold(ctx context.Context, limit int) (n int, err error) {
 		uses := make(map[string]*record.Token)
 		var users []string
 		var ids []int64
-		const query = `SELECT id, coalesce(user, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + FoldedMark + `
-			UNION ALL SELECT id, coalesce(user, ''), '', NULL, 0 FROM accounting WHERE id > ` + FoldedMark + ` ORDER BY 1 LIMIT ?`
+		const query = `SELECT id, coalesce(usr, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + FoldedMark + `
+			UNION ALL SELECT id, coalesce(usr, ''), '', NULL, 0 FROM accounting WHERE id > ` + FoldedMark + ` ORDER BY 1 LIMIT ?`
 		err := each(ctx, tx, query, []any{limit}, func(r *sql.Rows) error {
 			var user, id string
 			var step sql.NullInt64
@@ -44,7 +44,7 @@ func (d *DB) Fold(ctx context.Context, limit int) (n int, err error) {
 		if err != nil || n == 0 {
 			return err
 		}
-		insert, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO event_user (user, id) VALUES (?, ?)`)
+		insert, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO event_user (usr, id) VALUES (?, ?)`)
 		if err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (d *DB) Thin(ctx context.Context, before time.Time, limit int) (n int, free
 		freed = 0
 		var last int64
 		var rows []row
-		const query = `SELECT id, coalesce(user, ''), interim IS NOT NULL, coalesce(length(user), 0) + coalesce(length(client), 0) + length(data) FROM accounting
+		const query = `SELECT id, coalesce(usr, ''), interim IS NOT NULL, coalesce(length(usr), 0) + coalesce(length(client), 0) + length(data) FROM accounting
 			WHERE id > (SELECT value FROM meta WHERE key = 'thinned') AND id < ? AND id <= ` + FoldedMark + ` ORDER BY id LIMIT ?`
 		err := each(ctx, tx, query, []any{cutoff, limit}, func(r *sql.Rows) error {
 			var interim bool
@@ -119,7 +119,7 @@ func (d *DB) Thin(ctx context.Context, before time.Time, limit int) (n int, free
 			if _, err := tx.ExecContext(ctx, `DELETE FROM accounting WHERE id = ?`, r.id); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, r.user, r.id); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE usr = ? AND id = ?`, r.user, r.id); err != nil {
 				return err
 			}
 		}
@@ -135,7 +135,7 @@ func (d *DB) Prune(ctx context.Context, p record.Pruning) (n int, last, freed in
 	if p.Reports {
 		table = "accounting"
 	}
-	query := `SELECT id, coalesce(user, ''), coalesce(length(user), 0) + coalesce(length(client), 0) + length(data) FROM ` + table +
+	query := `SELECT id, coalesce(usr, ''), coalesce(length(usr), 0) + coalesce(length(client), 0) + length(data) FROM ` + table +
 		` WHERE id > ?1 AND id < ?2 AND id <= ` + FoldedMark
 	if !p.Reports {
 		query += ` AND (id < ?4 OR NOT ` + counting + `)`
@@ -161,7 +161,7 @@ func (d *DB) Prune(ctx context.Context, p record.Pruning) (n int, last, freed in
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE user = ? AND id = ?`, mfa.NameOf(users[i]).Key().String(), id); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM event_user WHERE usr = ? AND id = ?`, mfa.NameOf(users[i]).Key().String(), id); err != nil {
 				return err
 			}
 		}
@@ -193,7 +193,7 @@ func (d *DB) Clock(ctx context.Context) (trusted, oldest time.Time, err error) {
 
 // ReportsSize implements store.Backend.
 func (d *DB) ReportsSize(ctx context.Context, last int64) (octets int64, err error) {
-	const query = `SELECT coalesce(sum(coalesce(length(user), 0) + coalesce(length(client), 0) + length(data) + ?), 0) FROM accounting WHERE id <= ?`
+	const query = `SELECT coalesce(sum(coalesce(length(usr), 0) + coalesce(length(client), 0) + length(data) + ?), 0) FROM accounting WHERE id <= ?`
 	err = d.db.QueryRowContext(ctx, query, record.RowOverhead, last).Scan(&octets)
 	return octets, err
 }

@@ -17,7 +17,7 @@ import (
 func (d *DB) Bypasses(ctx context.Context) ([]record.Bypass, error) { return pullBypasses(ctx, d.db) }
 
 func pullBypasses(ctx context.Context, q querier) (list []record.Bypass, err error) {
-	const query = `SELECT id, grp, client, began, until, seen, reason, operator, user FROM bypasses ORDER BY id`
+	const query = `SELECT id, grp, client, began, until, seen, reason, operator, usr FROM bypasses ORDER BY id`
 	err = each(ctx, q, query, nil, func(r *sql.Rows) error {
 		var b record.Bypass
 		var began, until, seen int64
@@ -52,7 +52,7 @@ func pullLatches(ctx context.Context, q querier) (latches []op.Latch, err error)
 
 // Names implements store.Backend.
 func (d *DB) Names(ctx context.Context) (names []mfa.Name, err error) {
-	err = each(ctx, d.db, `SELECT name FROM users ORDER BY user`, nil, func(r *sql.Rows) error {
+	err = each(ctx, d.db, `SELECT name FROM users ORDER BY usr`, nil, func(r *sql.Rows) error {
 		var name string
 		err := r.Scan(&name)
 		names = append(names, mfa.NameOf(name))
@@ -93,7 +93,7 @@ func (d *DB) invited(ctx context.Context, q querier, hash [32]byte) (device.Invi
 }
 
 func isBlocked(ctx context.Context, q querier, key string) (blocked bool, err error) {
-	err = q.QueryRowContext(ctx, `SELECT blocked FROM users WHERE user = ?`, key).Scan(&blocked)
+	err = q.QueryRowContext(ctx, `SELECT blocked FROM users WHERE usr = ?`, key).Scan(&blocked)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
@@ -137,7 +137,7 @@ func eachInvitation(ctx context.Context, q querier, f func(device.Invitation)) e
 // WrongCodes implements store.Backend.
 func (d *DB) WrongCodes(ctx context.Context) (map[mfa.NameKey]mfa.WrongCodes, error) {
 	all := make(map[mfa.NameKey]mfa.WrongCodes)
-	err := each(ctx, d.db, `SELECT user, row, locks, last, since, until FROM wrong_codes`, nil, func(r *sql.Rows) error {
+	err := each(ctx, d.db, `SELECT usr, row, locks, last, since, until FROM wrong_codes`, nil, func(r *sql.Rows) error {
 		var user string
 		var w mfa.WrongCodes
 		var last, since, until int64

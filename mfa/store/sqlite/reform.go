@@ -51,7 +51,7 @@ func oddKeys(ctx context.Context, q querier) (map[string][]string, error) {
 	odd := map[string][]string{}
 	var union []string
 	for _, table := range keyed {
-		union = append(union, `SELECT user FROM `+table)
+		union = append(union, `SELECT usr FROM `+table)
 	}
 	err := each(ctx, q, strings.Join(union, ` UNION `)+` ORDER BY 1`, nil, func(r *sql.Rows) error {
 		var key string
@@ -70,7 +70,7 @@ func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []str
 	there := 0
 	for _, table := range keyed {
 		var n int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE user = ?`, form).Scan(&n); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE usr = ?`, form).Scan(&n); err != nil {
 			return err
 		}
 		there += n
@@ -85,7 +85,7 @@ func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []str
 		return nil // no name at all: no user can sign in with it
 	}
 	name := mfa.NameOf(form)
-	_, err := tx.ExecContext(ctx, `INSERT INTO users (user, name, blocked) VALUES (?, ?, 1) ON CONFLICT (user) DO UPDATE SET blocked = 1`, form, name.String())
+	_, err := tx.ExecContext(ctx, `INSERT INTO users (usr, name, blocked) VALUES (?, ?, 1) ON CONFLICT (usr) DO UPDATE SET blocked = 1`, form, name.String())
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []str
 // and says what there is.
 func (d *DB) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, err error) {
 	sealed := map[*otp.Token][]byte{}
-	err = each(ctx, tx, `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?`, []any{key}, func(r *sql.Rows) error {
+	err = each(ctx, tx, `SELECT id, kind, period, next, secret FROM tokens WHERE usr = ?`, []any{key}, func(r *sql.Rows) error {
 		t, secret := new(otp.Token), []byte(nil)
 		err := r.Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &secret)
 		sealed[t] = secret
@@ -115,11 +115,11 @@ func (d *DB) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, e
 		}
 	}
 	if err == nil {
-		_, err = tx.ExecContext(ctx, `UPDATE tokens SET serial = '' WHERE user = ?`, key)
+		_, err = tx.ExecContext(ctx, `UPDATE tokens SET serial = '' WHERE usr = ?`, key)
 	}
 	devices := 0
 	if err == nil {
-		err = tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE user = ?`, key).Scan(&devices)
+		err = tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE usr = ?`, key).Scan(&devices)
 	}
 	return fmt.Sprintf("%q (tokens: %d, devices: %d)", key, len(sealed), devices), err
 }
@@ -133,7 +133,7 @@ func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved b
 	}
 	sealed := map[string][]byte{}
 	opens := true
-	err = each(ctx, tx, `SELECT id, secret FROM tokens WHERE user = ?`, []any{from}, func(r *sql.Rows) error {
+	err = each(ctx, tx, `SELECT id, secret FROM tokens WHERE usr = ?`, []any{from}, func(r *sql.Rows) error {
 		var id string
 		var old []byte
 		if err := r.Scan(&id, &old); err != nil {
@@ -156,7 +156,7 @@ func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved b
 		}
 	}
 	for _, table := range keyed {
-		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET user = ? WHERE user = ?`, to, from); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET usr = ? WHERE usr = ?`, to, from); err != nil {
 			return false, err
 		}
 	}
@@ -167,7 +167,7 @@ func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved b
 // events there are.
 func reformTrail(ctx context.Context, tx *sql.Tx) error {
 	odd := map[string]string{}
-	err := each(ctx, tx, `SELECT DISTINCT user FROM event_user`, nil, func(r *sql.Rows) error {
+	err := each(ctx, tx, `SELECT DISTINCT usr FROM event_user`, nil, func(r *sql.Rows) error {
 		var key string
 		err := r.Scan(&key)
 		if form := mfa.NameOf(key).Key().String(); err == nil && form != key {
@@ -177,7 +177,7 @@ func reformTrail(ctx context.Context, tx *sql.Tx) error {
 	})
 	for key, form := range odd {
 		if err == nil {
-			_, err = tx.ExecContext(ctx, `UPDATE OR REPLACE event_user SET user = ? WHERE user = ?`, form, key)
+			_, err = tx.ExecContext(ctx, `UPDATE OR REPLACE event_user SET usr = ? WHERE usr = ?`, form, key)
 		}
 	}
 	return err
@@ -194,7 +194,7 @@ func dropOdd(ctx context.Context, tx *sql.Tx, form string) error {
 	}
 	for _, key := range odd[form] {
 		for _, table := range keyed {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE user = ?`, key); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE usr = ?`, key); err != nil {
 				return err
 			}
 		}

@@ -20,7 +20,7 @@ func beginBypass(ctx context.Context, tx *sql.Tx, o op.BeginBypass, done *op.Don
 	if n >= op.MaxBypasses {
 		return fmt.Errorf("must be one of at most %d", op.MaxBypasses)
 	}
-	r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, user) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
+	r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, usr) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
 		b.Group.String(), b.Client, record.Micros(b.Began), record.Micros(b.Until), b.Reason, b.Operator, b.User.String())
 	if err == nil {
 		done.Bypass, err = r.LastInsertId()

@@ -75,10 +75,10 @@ func everybody() []part {
 // of it, is compared here.
 func userParts(user string) []part {
 	return []part{
-		{id: `u.id`, from: `event_user u CROSS JOIN TABLE e ON e.id = u.id WHERE u.user = ?4 AND u.id > ?1 AND u.id < ?2`},
+		{id: `u.id`, from: `event_user u CROSS JOIN TABLE e ON e.id = u.id WHERE u.usr = ?4 AND u.id > ?1 AND u.id < ?2`},
 		{
 			id:   `e.id`,
-			from: `TABLE e WHERE e.id > max(?1, ` + FoldedMark + `) AND e.id < ?2 AND (lower(e.user) = ?4 OR e.user GLOB '*[^ -~]*' OR e.user GLOB '*  *' OR e.user <> trim(e.user))`,
+			from: `TABLE e WHERE e.id > max(?1, ` + FoldedMark + `) AND e.id < ?2 AND (lower(e.usr) = ?4 OR e.usr GLOB '*[^ -~]*' OR e.usr GLOB '*  *' OR e.usr <> trim(e.usr))`,
 			keep: func(ev *mfa.Event) bool { return ev.User.Key().String() == user },
 		},
 	}
@@ -88,7 +88,7 @@ func userParts(user string) []part {
 // ids, so that SQLite merges them row by row.
 func (p part) query() string {
 	of := func(columns, table string) string {
-		return `SELECT ` + p.id + `, coalesce(e.user, ''), coalesce(e.client, ''), ` + columns + `, e.data FROM ` +
+		return `SELECT ` + p.id + `, coalesce(e.usr, ''), coalesce(e.client, ''), ` + columns + `, e.data FROM ` +
 			strings.Replace(p.from, "TABLE", table, 1) + ` AND (?3 = '' OR e.client = ?3) AND ?4 = ?4`
 	}
 	const columns = `coalesce(e.reason, ''), coalesce(e.tries, 0), coalesce(e.token, ''), coalesce(e.step, 0), coalesce(e.drift, 0)`

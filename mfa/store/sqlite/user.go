@@ -26,7 +26,7 @@ func block(ctx context.Context, tx *sql.Tx, o op.Block) error {
 	if _, err := endInvitations(ctx, tx, key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1 WHERE user = ?`, key)
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1 WHERE usr = ?`, key)
 	return err
 }
 
@@ -41,10 +41,10 @@ func unblock(ctx context.Context, tx *sql.Tx, o op.Unblock) error {
 	if err := dropOdd(ctx, tx, key); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE user = ?`, key); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE usr = ?`, key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 0, unblocked = ? WHERE user = ?`, record.Micros(o.At), key)
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 0, unblocked = ? WHERE usr = ?`, record.Micros(o.At), key)
 	return err
 }
 
@@ -52,7 +52,7 @@ func setMethod(ctx context.Context, tx *sql.Tx, o op.SetDefaultMethod) error {
 	if err := ensureUser(ctx, tx, o.User); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET method = ? WHERE user = ?`, string(o.Method), o.User.Key().String())
+	_, err := tx.ExecContext(ctx, `UPDATE users SET method = ? WHERE usr = ?`, string(o.Method), o.User.Key().String())
 	return err
 }
 
@@ -94,8 +94,8 @@ func (d *DB) newInserter(ctx context.Context, tx *sql.Tx) (in *inserter, err err
 		return nil, err
 	}
 	for stmt, query := range map[**sql.Stmt]string{
-		&in.user: `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`,
-		&in.mine: `SELECT id, secret FROM tokens WHERE user = ?`,
+		&in.user: `INSERT OR IGNORE INTO users (usr, name) VALUES (?, ?)`,
+		&in.mine: `SELECT id, secret FROM tokens WHERE usr = ?`,
 		&in.removed: `SELECT max(next, coalesce((SELECT max(step) + 1 FROM events WHERE id > ` + FoldedMark + ` AND token = removed.id), 0))
 			FROM removed WHERE mark = ?`,
 		&in.insertToken: `INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -170,7 +170,7 @@ func (in *inserter) Check(ctx context.Context, user string, secret []byte) error
 }
 
 func removePasses(ctx context.Context, tx *sql.Tx, o op.RemovePasses) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE user = ? AND kind = ?`, o.User.Key().String(), string(otp.Pass))
+	_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE usr = ? AND kind = ?`, o.User.Key().String(), string(otp.Pass))
 	return err
 }
 
@@ -178,7 +178,7 @@ func (d *DB) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) erro
 	key := o.User.Key().String()
 	t := otp.Token{User: o.User}
 	var sealed []byte
-	const query = `SELECT id, kind, period, next, secret FROM tokens WHERE user = ?1 AND (id = ?2 OR serial = ?2) ORDER BY id <> ?2`
+	const query = `SELECT id, kind, period, next, secret FROM tokens WHERE usr = ?1 AND (id = ?2 OR serial = ?2) ORDER BY id <> ?2`
 	err := tx.QueryRowContext(ctx, query, key, o.IDOrSerial).Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: token %q of user %q: %w", otp.ErrNoToken, o.IDOrSerial, o.User, op.ErrNotFound)
@@ -194,7 +194,7 @@ func (d *DB) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) erro
 }
 
 func syncToken(ctx context.Context, tx *sql.Tx, o op.SyncToken) error {
-	const query = `UPDATE tokens SET next = ?3 + 1, drift = ?4 WHERE id = ?1 AND user = ?2 AND next < ?3 AND kind <> ?5
+	const query = `UPDATE tokens SET next = ?3 + 1, drift = ?4 WHERE id = ?1 AND usr = ?2 AND next < ?3 AND kind <> ?5
 		AND NOT EXISTS (SELECT 1 FROM events WHERE id > ` + FoldedMark + ` AND token = ?1 AND step >= ?3 - 1)`
 	r, err := tx.ExecContext(ctx, query, o.Use.Token, o.Use.User.Key().String(), o.Use.Step, o.Use.Drift, string(otp.Pass))
 	return changed(r, err, otp.ErrUsed)
@@ -224,7 +224,7 @@ func secretMark(t *otp.Token) []byte {
 
 // ensureUser adds a user that is enrolled for the first time.
 func ensureUser(ctx context.Context, tx *sql.Tx, name mfa.Name) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (user, name) VALUES (?, ?)`, name.Key().String(), name.String())
+	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (usr, name) VALUES (?, ?)`, name.Key().String(), name.String())
 	return err
 }
 
