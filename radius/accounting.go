@@ -185,7 +185,7 @@ func (s *Server) accountingStatus(a *Arrival, c *client, count *counters, r *wir
 	switch {
 	case i < 0:
 		return discardSignature
-	case s.draining.Load():
+	case s.turnsAway():
 		return keep
 	case !count.takeStatus(now):
 		return discardStatusRate

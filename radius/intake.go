@@ -158,7 +158,7 @@ func (s *Server) unsigned(c *client, r *wire.Request, source netip.Addr) discard
 // which is answered here if it has an answer.
 func (s *Server) deduplicate(a *Arrival, r *wire.Request, count, outer *counters, now time.Time) (*exchange, discard) {
 	status := r.Code == wire.StatusServer
-	if status && s.draining.Load() {
+	if status && s.turnsAway() {
 		return nil, keep
 	}
 	admit := func() bool {

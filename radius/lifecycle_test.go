@@ -33,10 +33,20 @@ func TestStatusServer(t *testing.T) {
 			t.Errorf("%d of 101 probes answered at once, want about 20", n)
 		}
 		time.Sleep(5 * time.Second)
-		r.draining.Store(true)
 		before := len(r.socket.packets())
+		r.Ready = func() error { return errors.New("the disk is full") }
 		r.arrive(raw(wire.StatusServer, 200, 4, emptyMA()))
 		if len(r.socket.packets()) != before {
+			t.Error("a server that can accept no login says that it is well")
+		}
+		r.Ready = func() error { return nil }
+		r.arrive(raw(wire.StatusServer, 200, 4, emptyMA()))
+		if n := len(r.socket.packets()); n != before+1 {
+			t.Errorf("a server that is ready again: got %d answers, want 1", n-before)
+		}
+		r.draining.Store(true)
+		r.arrive(raw(wire.StatusServer, 201, 4, emptyMA()))
+		if len(r.socket.packets()) != before+1 {
 			t.Error("a draining server says that it is well")
 		}
 	})

@@ -33,6 +33,10 @@ type Server struct {
 	MaxPendingPerClient int // 0: half of MaxPending, so that one client leaves room
 	MaxAttributes       int // of a packet; 0: 200
 
+	// Ready reports whether a login could be accepted now; nil: always. While it cannot,
+	// Status-Server gets no answer, so that clients turn to another server (RFC 5997 §4.2).
+	Ready func() error
+
 	// Accounting says what becomes of Accounting-Requests. Nil: there is none.
 	Accounting *Accounting
 
@@ -195,6 +199,9 @@ func (s *Server) admit(c *counters, hasState bool) bool {
 	}
 	return true
 }
+
+// turnsAway reports whether clients should go to another server.
+func (s *Server) turnsAway() bool { return s.draining.Load() || s.Ready != nil && s.Ready() != nil }
 
 // busy is how many requests have no answer yet.
 func (s *Server) busy() int64 { return s.pending.Load() + s.delayed.Load() }

@@ -43,6 +43,9 @@ type changer interface {
 	Append(rows []record.Row) error
 	// Keep writes notes.
 	Keep(ctx context.Context, notes ...op.Note) error
+	// Beat commits something that changes nothing: an error says why no login could be
+	// accepted now.
+	Beat(ctx context.Context) error
 	// KeepPrompts writes open prompts. A loss of power may undo it.
 	KeepPrompts(ctx context.Context, prompts []record.Prompt) error
 }

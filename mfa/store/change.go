@@ -75,6 +75,7 @@ func (s *Store) poll(ctx context.Context) {
 				seen = id
 			}
 		}
+		s.health.Read(s.tick(), err)
 		if err != nil && !failed {
 			s.log.Error("cannot read the changes of commands; will retry", zap.Error(err))
 		}

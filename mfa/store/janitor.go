@@ -44,6 +44,7 @@ func (s *Store) janitor(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		s.beat(ctx)
 		// Each for itself: what is damaged or full keeps none of the others.
 		err := errors.Join(s.flush(ctx), s.prompts.Flush(ctx), s.foldWhileIdle(ctx))
 		if time.Since(pruned) >= pruneEvery {
@@ -61,6 +62,21 @@ func (s *Store) janitor(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// beat tries a commit where there is a reason to. See health.Health.Trial.
+func (s *Store) beat(ctx context.Context) {
+	if !s.health.Trial(s.tick()) {
+		return
+	}
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	s.health.Begin(s.tick())
+	err := s.db.Beat(ctx)
+	if ctx.Err() != nil {
+		err = nil // the store closes
+	}
+	s.health.End(s.tick(), err)
 }
 
 // sayFailed logs that housekeeping failed, and what to do about it.

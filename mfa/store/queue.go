@@ -188,7 +188,9 @@ func (s *Store) writeLoop() {
 func (s *Store) commitRows(rows []record.Row) error {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
+	s.health.Begin(s.tick())
 	err := s.db.Append(rows)
+	s.health.End(s.tick(), err)
 	for i := range rows {
 		if r := &rows[i]; r.Barred != "" {
 			s.bar(mfa.NameOf(r.User).Key().String(), r.Barred, r.Blocks)

@@ -14,6 +14,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/datadir"
+	"github.com/radmatch/radmatch/mfa/store/health"
 	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/store/prompts"
 	"github.com/radmatch/radmatch/mfa/store/record"
@@ -78,6 +79,7 @@ type Store struct {
 
 	pruner  pruner // the janitor's
 	reports reportSize
+	health  health.Health
 
 	lost       int            // events that were not written since the last log line; guarded by wmu
 	complaints rate.Sometimes // those lines
@@ -159,6 +161,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.keys.Load(); err != nil {
 		return err
 	}
+	s.health.Start(s.tick())
 	s.queue.init()
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -181,6 +184,16 @@ func (s *Store) Close() (err error) {
 		err = errors.Join(err, s.db.Close())
 	})
 	return err
+}
+
+// Ready reports whether a login could be accepted now. Its error says why not, for the
+// operator. It answers from memory; soon after it was asked a commit is tried, where there
+// was none for a second.
+func (s *Store) Ready() error {
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	return s.health.Ready(s.tick())
 }
 
 // Backup writes a copy of the database, as of one moment, into file, which must

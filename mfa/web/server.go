@@ -27,6 +27,8 @@ type Server struct {
 	Passkeys *Passkeys   // nil: there are none; otherwise set also Approver.Passkeys
 	Places   *Places     // nil: places have no names
 	Logger   *zap.Logger // nil: none
+	// Ready reports whether a login could be accepted now, for /readyz; nil: always.
+	Ready func() error
 	// PublicURL is where users reach this server, through a proxy perhaps.
 	// Empty: as they name it.
 	PublicURL string
@@ -100,6 +102,7 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) open() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", health)
+	mux.HandleFunc("GET /readyz", s.ready)
 	page(mux)
 	mux.HandleFunc("POST /api/v1/invitation", s.invitation)
 	mux.HandleFunc("POST /api/v1/enroll", s.enroll)
@@ -162,6 +165,18 @@ func notFound(w http.ResponseWriter, _ *http.Request) {
 func health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(Healthy))
+}
+
+// ready says whether a balancer should send browsers and devices here. Why not is the
+// operator's to know: it is in the log.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.Ready == nil || s.Ready() == nil {
+		health(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte("not ready\n"))
 }
 
 // answer writes v, which marshals without an error.

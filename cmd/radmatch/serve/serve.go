@@ -91,6 +91,8 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	ready := &readiness{store: st, log: log}
+	pages.Ready, server.Ready = ready.Ready, ready.Ready
 	if err := resume(ctx, first, st, l); err != nil {
 		return err
 	}
@@ -122,6 +124,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	log.Info("stopping", zap.Int("waiting", l.pending.Len()), zap.Error(err))
 	process.Tell("STOPPING=1")
+	ready.drain()
 	drain(ctx, l, server)
 	pages.Close()
 	front.close()

@@ -105,6 +105,14 @@ func noteChange(ctx context.Context, tx *sql.Tx, ops []op.Op) (id int64, err err
 	return id, nil
 }
 
+// Beat implements store.Backend. A row that changes: SQLite does not write one that does not.
+func (d *DB) Beat(ctx context.Context) error {
+	return d.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('beat', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1`)
+		return err
+	})
+}
+
 // Keep implements store.Backend.
 func (d *DB) Keep(ctx context.Context, notes ...op.Note) error {
 	return d.update(ctx, func(tx *sql.Tx) error {
