@@ -18,6 +18,7 @@ type OpenPrompt struct {
 	Reason  Reason
 	Started time.Time
 	Opened  time.Time // the first factor was right
+	Expires time.Time // until when the devices show it; zero: from before it was kept
 	// HideClient and HidePlace are what policy keeps from this user's devices.
 	HideClient bool
 	HidePlace  bool

@@ -254,7 +254,7 @@ func TestOpenPromptHoldsNoSecret(t *testing.T) {
 				t.Errorf("%s is %q", name, text)
 			}
 		}
-		want := "HideClient HidePlace ID Key Opened Plan Reason Requests Started claimed client end_user group source user"
+		want := "Expires HideClient HidePlace ID Key Opened Plan Reason Requests Started claimed client end_user group source user"
 		if got := strings.Join(slices.Sorted(maps.Keys(fields)), " "); got != want {
 			t.Errorf("kept are %s; want %s", got, want)
 		}
