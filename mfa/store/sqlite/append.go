@@ -27,7 +27,7 @@ const (
 )
 
 // Append implements store.Backend.
-func (d *DB) Append(rows []record.Row) error { return d.writer.insert(rows, d.now()) }
+func (d *DB) Append(rows []record.Row) error { return d.writer.insert(rows, d.Now()) }
 
 // conn is what the SQLite driver's connection can do, of what is needed here.
 // database/sql in between costs as much again as the insert.
@@ -266,7 +266,7 @@ func number(n int64) driver.Value {
 // insertAdmin writes the event of an administrative change in its transaction.
 func (d *DB) insertAdmin(ctx context.Context, tx *sql.Tx, ev mfa.Event) error {
 	ev.Kind = mfa.EventAdmin
-	r, err := record.NewRow(ev, false, d.now())
+	r, err := record.NewRow(ev, false, d.Now())
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (d *DB) insertAdmin(ctx context.Context, tx *sql.Tx, ev mfa.Event) error {
 		return err
 	}
 	var v [eventColumnCount]driver.NamedValue
-	values(&r, max(last+1, d.now().UnixMicro()), &v)
+	values(&r, max(last+1, d.Now().UnixMicro()), &v)
 	args := make([]any, len(v))
 	for i := range v {
 		args[i] = v[i].Value

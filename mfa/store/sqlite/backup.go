@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/radmatch/radmatch/mfa/store/datadir"
-	"github.com/radmatch/radmatch/mfa/store/seal"
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
+
+	"github.com/radmatch/radmatch/mfa/store/datadir"
+	"github.com/radmatch/radmatch/mfa/store/seal"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
 // backupTries is how often a backup with its key is made anew where a rekey came
@@ -51,7 +53,7 @@ func (d *DB) copyTo(ctx context.Context, file string) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := d.db.ExecContext(ctx, `VACUUM INTO ?`, file); err != nil {
+	if _, err := d.SQL.ExecContext(ctx, `VACUUM INTO ?`, file); err != nil {
 		return err
 	}
 	return f.Sync()
@@ -107,13 +109,13 @@ var ErrDamaged = errors.New("the database is damaged")
 
 // Verify reads the whole database through. ErrDamaged where it is not sound.
 func (d *DB) Verify(ctx context.Context) error {
-	return quickCheck(ctx, d.db)
+	return quickCheck(ctx, d.SQL)
 }
 
 // quickCheck finds pages that are damaged, and rows that are only in an index.
-func quickCheck(ctx context.Context, q querier) error {
+func quickCheck(ctx context.Context, q sqlstore.Querier) error {
 	var found []string
-	err := each(ctx, q, `PRAGMA quick_check(5)`, nil, func(r *sql.Rows) error {
+	err := sqlstore.Each(ctx, q, `PRAGMA quick_check(5)`, nil, func(r *sql.Rows) error {
 		var line string
 		err := r.Scan(&line)
 		if line = strings.Join(strings.Fields(line), " "); line != "ok" {

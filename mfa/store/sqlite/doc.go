@@ -1,5 +1,5 @@
-// Package sqlite keeps what package store holds in one SQLite file in data_dir. It is the
-// only place with SQL, and implements store.Backend.
+// Package sqlite keeps what package store holds in one SQLite file in data_dir, and implements
+// store.Backend. Here is the trail; the rest is in package sqlstore.
 //
 // The trail is append-only and has no index on the path of a login; Fold brings its rows into
 // tokens and the index by user while no login comes. Tokens that are read have the uses of

@@ -6,8 +6,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"io/fs"
+
+	"github.com/radmatch/radmatch/mfa/store/datadir"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -21,7 +23,7 @@ func (d *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	version, err := schemaVersion(ctx, d.db)
+	version, err := schemaVersion(ctx, d.SQL)
 	if err == nil && version == 0 {
 		version, err = d.dumped(ctx, len(files))
 	}
@@ -49,15 +51,15 @@ func (d *DB) migrate(ctx context.Context) error {
 func (d *DB) dumped(ctx context.Context, known int) (version int, err error) {
 	var tables, meta int
 	const query = `SELECT count(*), count(*) FILTER (WHERE name = 'meta') FROM sqlite_schema WHERE type = 'table'`
-	if err := d.db.QueryRowContext(ctx, query).Scan(&tables, &meta); err != nil || tables == 0 {
+	if err := d.SQL.QueryRowContext(ctx, query).Scan(&tables, &meta); err != nil || tables == 0 {
 		return 0, err
 	}
 	if meta > 0 {
-		err = d.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&version)
+		err = d.SQL.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&version)
 	}
 	if meta == 0 || errors.Is(err, sql.ErrNoRows) {
 		// Another process may be making it at this moment.
-		if version, err = schemaVersion(ctx, d.db); err != nil || version > 0 {
+		if version, err = schemaVersion(ctx, d.SQL); err != nil || version > 0 {
 			return version, err
 		}
 		return 0, fmt.Errorf("%s has tables but no schema version, as sqlite3's .dump leaves it: set PRAGMA user_version to that of the original (%d with this version)", File, known)
@@ -65,7 +67,7 @@ func (d *DB) dumped(ctx context.Context, known int) (version int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return version, d.update(ctx, func(tx *sql.Tx) error {
+	return version, d.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
 		return err
 	})
@@ -74,11 +76,11 @@ func (d *DB) dumped(ctx context.Context, known int) (version int, err error) {
 // noteVersion keeps the version in a table too.
 func (d *DB) noteVersion(ctx context.Context, version int) error {
 	var noted int
-	err := d.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&noted)
+	err := d.SQL.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&noted)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) || noted == version {
 		return err
 	}
-	return d.update(ctx, func(tx *sql.Tx) error {
+	return d.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?)`, version)
 		return err
 	})
@@ -90,7 +92,7 @@ func (d *DB) step(ctx context.Context, from int, file string) error {
 	if err != nil {
 		return err
 	}
-	return d.update(ctx, func(tx *sql.Tx) error {
+	return d.Update(ctx, func(tx *sql.Tx) error {
 		if v, err := schemaVersion(ctx, tx); err != nil || v > from {
 			return err
 		}
@@ -102,13 +104,7 @@ func (d *DB) step(ctx context.Context, from int, file string) error {
 	})
 }
 
-// querier is a database or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-func schemaVersion(ctx context.Context, q querier) (v int, err error) {
+func schemaVersion(ctx context.Context, q sqlstore.Querier) (v int, err error) {
 	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v)
 	return v, err
 }

@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/store/datadir"
-	"github.com/radmatch/radmatch/mfa/store/seal"
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
+
+	"github.com/radmatch/radmatch/mfa/store/datadir"
+	"github.com/radmatch/radmatch/mfa/store/seal"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
 // File is the database in data_dir.
@@ -29,12 +31,9 @@ type Settings struct {
 // DB is the database in one folder. The methods that read may be called concurrently; of those
 // that write, a server calls one at a time.
 type DB struct {
-	dir    string
-	server bool
-	now    func() time.Time
-	Keys   *seal.Keys
-
-	db *sql.DB // reads, and the writes that are not on the path of a login
+	dir          string
+	server       bool
+	*sqlstore.DB // reads, and the writes that are not on the path of a login
 
 	// Only for a server.
 	late   *sql.DB   // what it writes may be lost with the power
@@ -55,7 +54,9 @@ func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{dir: dir, server: set.Server, now: set.Now, Keys: seal.NewKeys(dir)}
+	d := &DB{dir: dir, server: set.Server, DB: &sqlstore.DB{
+		Keys: seal.NewKeys(dir), Now: set.Now, Snapshot: sql.TxOptions{ReadOnly: true}, Trail: trail{},
+	}}
 	defer func() {
 		if err != nil {
 			d.Close()
@@ -111,11 +112,11 @@ func (d *DB) openDatabase(ctx context.Context) error {
 	if err := unix.Access(d.path(File), unix.R_OK|unix.W_OK); err != nil {
 		return &os.PathError{Op: "open", Path: d.path(File), Err: err}
 	}
-	if d.db, err = sql.Open("sqlite", d.dsn("journal_mode(WAL)", "synchronous(FULL)")); err != nil {
+	if d.SQL, err = sql.Open("sqlite", d.dsn("journal_mode(WAL)", "synchronous(FULL)")); err != nil {
 		return err
 	}
 	// No bound: who writes must not wait for one who reads the trail.
-	d.db.SetMaxIdleConns(4)
+	d.SQL.SetMaxIdleConns(4)
 	if err := d.migrate(ctx); err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func (d *DB) serve(ctx context.Context) (err error) {
 		return err
 	}
 	d.late.SetMaxOpenConns(1)
-	if d.last, err = d.db.PrepareContext(ctx, `SELECT coalesce(max(id), 0) FROM changes`); err != nil {
+	if d.last, err = d.SQL.PrepareContext(ctx, `SELECT coalesce(max(id), 0) FROM changes`); err != nil {
 		return err
 	}
 	d.writer.open = func() (conn, error) {
@@ -159,7 +160,7 @@ func (d *DB) serve(ctx context.Context) (err error) {
 		return c.(conn), nil
 	}
 	// A database that cannot be written must stop the start, not the first login.
-	return d.update(ctx, func(*sql.Tx) error { return nil })
+	return d.Update(ctx, func(*sql.Tx) error { return nil })
 }
 
 // dsn is the same for every connection of a kind, so that none lacks a pragma.
@@ -178,7 +179,7 @@ func (d *DB) Close() error {
 	if d.last != nil {
 		errs = append(errs, d.last.Close())
 	}
-	for _, db := range []*sql.DB{d.late, d.db} {
+	for _, db := range []*sql.DB{d.late, d.SQL} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -189,27 +190,4 @@ func (d *DB) Close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// update runs f in one write transaction.
-func (d *DB) update(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := d.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// view runs f in one read transaction: all that it reads is of one moment.
-func (d *DB) view(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	return f(tx)
 }

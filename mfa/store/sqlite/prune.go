@@ -9,6 +9,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
 // Fold implements store.Backend. It brings the next events into the tables that are slow to
@@ -16,13 +17,13 @@ import (
 // by looking at all of them.
 func (d *DB) Fold(ctx context.Context, limit int) (n int, err error) {
 	var last int64
-	err = d.update(ctx, func(tx *sql.Tx) error {
+	err = d.Update(ctx, func(tx *sql.Tx) error {
 		uses := make(map[string]*record.Token)
 		var users []string
 		var ids []int64
 		const query = `SELECT id, coalesce(usr, ''), coalesce(token, ''), step, coalesce(drift, 0) FROM events WHERE id > ` + FoldedMark + `
 			UNION ALL SELECT id, coalesce(usr, ''), '', NULL, 0 FROM accounting WHERE id > ` + FoldedMark + ` ORDER BY 1 LIMIT ?`
-		err := each(ctx, tx, query, []any{limit}, func(r *sql.Rows) error {
+		err := sqlstore.Each(ctx, tx, query, []any{limit}, func(r *sql.Rows) error {
 			var user, id string
 			var step sql.NullInt64
 			var drift int64
@@ -73,7 +74,7 @@ func foldUses(ctx context.Context, tx *sql.Tx, uses map[string]*record.Token) er
 	defer update.Close()
 	for id, t := range uses {
 		r, err := update.ExecContext(ctx, id, t.Next, t.Drift)
-		if err := changed(r, err, op.ErrNotFound); err == nil {
+		if err := sqlstore.Changed(r, err, op.ErrNotFound); err == nil {
 			continue
 		} else if !errors.Is(err, op.ErrNotFound) {
 			return err
@@ -88,7 +89,7 @@ func foldUses(ctx context.Context, tx *sql.Tx, uses map[string]*record.Token) er
 // Thin implements store.Backend. Each row is looked at once.
 func (d *DB) Thin(ctx context.Context, before time.Time, limit int) (n int, freed int64, err error) {
 	cutoff := before.UnixMicro()
-	err = d.update(ctx, func(tx *sql.Tx) error {
+	err = d.Update(ctx, func(tx *sql.Tx) error {
 		type row struct {
 			id   int64
 			user string
@@ -98,7 +99,7 @@ func (d *DB) Thin(ctx context.Context, before time.Time, limit int) (n int, free
 		var rows []row
 		const query = `SELECT id, coalesce(usr, ''), interim IS NOT NULL, coalesce(length(usr), 0) + coalesce(length(client), 0) + length(data) FROM accounting
 			WHERE id > (SELECT value FROM meta WHERE key = 'thinned') AND id < ? AND id <= ` + FoldedMark + ` ORDER BY id LIMIT ?`
-		err := each(ctx, tx, query, []any{cutoff, limit}, func(r *sql.Rows) error {
+		err := sqlstore.Each(ctx, tx, query, []any{cutoff, limit}, func(r *sql.Rows) error {
 			var interim bool
 			var user string
 			var size int64
@@ -142,10 +143,10 @@ func (d *DB) Prune(ctx context.Context, p record.Pruning) (n int, last, freed in
 	} else {
 		query += ` AND ?4 = ?4`
 	}
-	err = d.update(ctx, func(tx *sql.Tx) error {
+	err = d.Update(ctx, func(tx *sql.Tx) error {
 		var ids []int64
 		var users []string
-		err := each(ctx, tx, query+` ORDER BY id LIMIT ?3`, []any{p.From, p.Before, p.Limit, p.Spare}, func(r *sql.Rows) error {
+		err := sqlstore.Each(ctx, tx, query+` ORDER BY id LIMIT ?3`, []any{p.From, p.Before, p.Limit, p.Spare}, func(r *sql.Rows) error {
 			var user string
 			var size int64
 			if err := r.Scan(&last, &user, &size); err != nil {
@@ -173,7 +174,7 @@ func (d *DB) Prune(ctx context.Context, p record.Pruning) (n int, last, freed in
 
 // Tidy implements store.Backend.
 func (d *DB) Tidy(ctx context.Context, now time.Time, change int64, keep int) error {
-	return d.update(ctx, func(tx *sql.Tx) error {
+	return d.Update(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE expires <= ?`, record.Micros(now)); err != nil {
 			return err
 		}
@@ -187,28 +188,28 @@ func (d *DB) Clock(ctx context.Context) (trusted, oldest time.Time, err error) {
 	const query = `SELECT (SELECT value FROM meta WHERE key = 'pruned'),
 		(SELECT min(id) FROM (SELECT min(id) AS id FROM events UNION ALL SELECT min(id) FROM accounting))`
 	var clock, first sql.NullInt64
-	err = d.db.QueryRowContext(ctx, query).Scan(&clock, &first)
+	err = d.SQL.QueryRowContext(ctx, query).Scan(&clock, &first)
 	return record.FromMicros(clock.Int64), record.FromMicros(first.Int64), err
 }
 
 // ReportsSize implements store.Backend.
 func (d *DB) ReportsSize(ctx context.Context, last int64) (octets int64, err error) {
 	const query = `SELECT coalesce(sum(coalesce(length(usr), 0) + coalesce(length(client), 0) + length(data) + ?), 0) FROM accounting WHERE id <= ?`
-	err = d.db.QueryRowContext(ctx, query, record.RowOverhead, last).Scan(&octets)
+	err = d.SQL.QueryRowContext(ctx, query, record.RowOverhead, last).Scan(&octets)
 	return octets, err
 }
 
 // Size implements store.Backend. Room within the file is used again.
 func (d *DB) Size(ctx context.Context) (n int64, err error) {
 	const query = `SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s`
-	err = d.db.QueryRowContext(ctx, query).Scan(&n)
+	err = d.SQL.QueryRowContext(ctx, query).Scan(&n)
 	return n, err
 }
 
 // OthersSize implements store.Backend.
 func (d *DB) OthersSize(ctx context.Context) (all int64, err error) {
 	var names []string
-	err = each(ctx, d.db, `SELECT name FROM sqlite_schema WHERE rootpage > 0 AND name NOT IN ('events', 'event_user', 'accounting')`, nil, func(r *sql.Rows) error {
+	err = sqlstore.Each(ctx, d.SQL, `SELECT name FROM sqlite_schema WHERE rootpage > 0 AND name NOT IN ('events', 'event_user', 'accounting')`, nil, func(r *sql.Rows) error {
 		var name string
 		err := r.Scan(&name)
 		names = append(names, name)
@@ -216,7 +217,7 @@ func (d *DB) OthersSize(ctx context.Context) (all int64, err error) {
 	})
 	for _, name := range names {
 		var n int64
-		if err := d.db.QueryRowContext(ctx, `SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?`, name).Scan(&n); err != nil {
+		if err := d.SQL.QueryRowContext(ctx, `SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?`, name).Scan(&n); err != nil {
 			return 0, err
 		}
 		all += n

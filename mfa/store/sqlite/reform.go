@@ -8,12 +8,9 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/seal"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 	"github.com/radmatch/radmatch/otp"
 )
-
-// keyed are the tables that hold what belongs to a user. Those that are younger than the
-// form, wrong_codes and bypasses, never had another key.
-var keyed = [...]string{"users", "tokens", "devices", "push_blocks"}
 
 // reform brings the keys of users into their form, once: before, a key was the name
 // in lower case. Two users who now have one form are not made one: what is under
@@ -22,14 +19,14 @@ var keyed = [...]string{"users", "tokens", "devices", "push_blocks"}
 func (d *DB) reform(ctx context.Context) error {
 	const done = `SELECT value FROM meta WHERE key = 'names'`
 	var is int
-	if err := d.db.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
+	if err := d.SQL.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
 		return err
 	}
-	return d.update(ctx, func(tx *sql.Tx) error {
+	return d.Update(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, done).Scan(&is); err != nil || is != 0 {
 			return err
 		}
-		odd, err := oddKeys(ctx, tx)
+		odd, err := sqlstore.OddKeys(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -46,29 +43,11 @@ func (d *DB) reform(ctx context.Context) error {
 	})
 }
 
-// oddKeys are the keys that are no forms, by the form that their names have.
-func oddKeys(ctx context.Context, q querier) (map[string][]string, error) {
-	odd := map[string][]string{}
-	var union []string
-	for _, table := range keyed {
-		union = append(union, `SELECT usr FROM `+table)
-	}
-	err := each(ctx, q, strings.Join(union, ` UNION `)+` ORDER BY 1`, nil, func(r *sql.Rows) error {
-		var key string
-		err := r.Scan(&key)
-		if form := mfa.NameOf(key).Key().String(); err == nil && form != key {
-			odd[form] = append(odd[form], key)
-		}
-		return err
-	})
-	return odd, err
-}
-
 // reformUser moves what is under one odd key to the form, or blocks the user where
 // there is more than one user to become it.
 func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []string) error {
 	there := 0
-	for _, table := range keyed {
+	for _, table := range sqlstore.Keyed {
 		var n int
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE usr = ?`, form).Scan(&n); err != nil {
 			return err
@@ -103,7 +82,7 @@ func (d *DB) reformUser(ctx context.Context, tx *sql.Tx, form string, keys []str
 // and says what there is.
 func (d *DB) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, err error) {
 	sealed := map[*otp.Token][]byte{}
-	err = each(ctx, tx, `SELECT id, kind, period, next, secret FROM tokens WHERE usr = ?`, []any{key}, func(r *sql.Rows) error {
+	err = sqlstore.Each(ctx, tx, `SELECT id, kind, period, next, secret FROM tokens WHERE usr = ?`, []any{key}, func(r *sql.Rows) error {
 		t, secret := new(otp.Token), []byte(nil)
 		err := r.Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &secret)
 		sealed[t] = secret
@@ -111,7 +90,7 @@ func (d *DB) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, e
 	})
 	for t, secret := range sealed {
 		if err == nil {
-			err = d.keepUsed(ctx, tx, key, *t, secret)
+			err = d.KeepUsed(ctx, tx, key, *t, secret)
 		}
 	}
 	if err == nil {
@@ -127,13 +106,13 @@ func (d *DB) shelve(ctx context.Context, tx *sql.Tx, key string) (text string, e
 // moveUser gives the secrets of a user their new owner. It moves nothing where one
 // does not open.
 func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved bool, err error) {
-	ring, key, err := d.sealer(ctx, tx)
+	ring, key, err := d.Sealer(ctx, tx)
 	if err != nil {
 		return false, err
 	}
 	sealed := map[string][]byte{}
 	opens := true
-	err = each(ctx, tx, `SELECT id, secret FROM tokens WHERE usr = ?`, []any{from}, func(r *sql.Rows) error {
+	err = sqlstore.Each(ctx, tx, `SELECT id, secret FROM tokens WHERE usr = ?`, []any{from}, func(r *sql.Rows) error {
 		var id string
 		var old []byte
 		if err := r.Scan(&id, &old); err != nil {
@@ -155,7 +134,7 @@ func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved b
 			return false, err
 		}
 	}
-	for _, table := range keyed {
+	for _, table := range sqlstore.Keyed {
 		if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET usr = ? WHERE usr = ?`, to, from); err != nil {
 			return false, err
 		}
@@ -167,7 +146,7 @@ func (d *DB) moveUser(ctx context.Context, tx *sql.Tx, from, to string) (moved b
 // events there are.
 func reformTrail(ctx context.Context, tx *sql.Tx) error {
 	odd := map[string]string{}
-	err := each(ctx, tx, `SELECT DISTINCT usr FROM event_user`, nil, func(r *sql.Rows) error {
+	err := sqlstore.Each(ctx, tx, `SELECT DISTINCT usr FROM event_user`, nil, func(r *sql.Rows) error {
 		var key string
 		err := r.Scan(&key)
 		if form := mfa.NameOf(key).Key().String(); err == nil && form != key {
@@ -181,23 +160,4 @@ func reformTrail(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return err
-}
-
-// OddKeys implements store.Backend.
-func (d *DB) OddKeys(ctx context.Context) (map[string][]string, error) { return oddKeys(ctx, d.db) }
-
-// dropOdd removes what other keys of the same name hold.
-func dropOdd(ctx context.Context, tx *sql.Tx, form string) error {
-	odd, err := oddKeys(ctx, tx)
-	if err != nil {
-		return err
-	}
-	for _, key := range odd[form] {
-		for _, table := range keyed {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE usr = ?`, key); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
 // counting selects what the limits are rebuilt from. Such an event stays in the
@@ -22,14 +23,14 @@ const FoldedMark = `(SELECT value FROM meta WHERE key = 'folded')`
 
 // LastEvent implements store.Backend.
 func (d *DB) LastEvent(ctx context.Context) (seq int64, err error) {
-	err = d.db.QueryRowContext(ctx, lastEvent).Scan(&seq)
+	err = d.SQL.QueryRowContext(ctx, lastEvent).Scan(&seq)
 	return seq, err
 }
 
 // Events implements store.Backend.
 func (d *DB) Events(ctx context.Context, sel record.Selection) iter.Seq2[record.Entry, error] {
 	return func(yield func(record.Entry, error) bool) {
-		err := d.view(ctx, func(tx *sql.Tx) error {
+		err := d.View(ctx, func(tx *sql.Tx) error {
 			parts := everybody()
 			switch {
 			case sel.Counting:
@@ -99,7 +100,7 @@ func (p part) query() string {
 }
 
 // read yields what p has of the selection, and reports whether there may be more to yield.
-func (p part) read(ctx context.Context, q querier, sel record.Selection, yield func(record.Entry, error) bool) (more bool, err error) {
+func (p part) read(ctx context.Context, q sqlstore.Querier, sel record.Selection, yield func(record.Entry, error) bool) (more bool, err error) {
 	query := p.query()
 	if sel.Newest {
 		query += ` DESC`

@@ -1,4 +1,4 @@
-package sqlite
+package sqlstore
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func block(ctx context.Context, tx *sql.Tx, o op.Block) error {
 	if _, err := endInvitations(ctx, tx, key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 1 WHERE usr = ?`, key)
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = true WHERE usr = $1`, key)
 	return err
 }
 
@@ -41,10 +41,10 @@ func unblock(ctx context.Context, tx *sql.Tx, o op.Unblock) error {
 	if err := dropOdd(ctx, tx, key); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE usr = ?`, key); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM push_blocks WHERE usr = $1`, key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = 0, unblocked = ? WHERE usr = ?`, record.Micros(o.At), key)
+	_, err := tx.ExecContext(ctx, `UPDATE users SET blocked = false, unblocked = $1 WHERE usr = $2`, record.Micros(o.At), key)
 	return err
 }
 
@@ -52,7 +52,7 @@ func setMethod(ctx context.Context, tx *sql.Tx, o op.SetDefaultMethod) error {
 	if err := ensureUser(ctx, tx, o.User); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE users SET method = ? WHERE usr = ?`, string(o.Method), o.User.Key().String())
+	_, err := tx.ExecContext(ctx, `UPDATE users SET method = $1 WHERE usr = $2`, string(o.Method), o.User.Key().String())
 	return err
 }
 
@@ -80,6 +80,8 @@ func (d *DB) addTokens(ctx context.Context, tx *sql.Tx, o op.AddTokens, done *op
 
 // inserter adds tokens in one transaction.
 type inserter struct {
+	tx          *sql.Tx
+	trail       Trail
 	ring        *seal.Ring
 	key         byte
 	stmts       []*sql.Stmt
@@ -89,16 +91,15 @@ type inserter struct {
 }
 
 func (d *DB) newInserter(ctx context.Context, tx *sql.Tx) (in *inserter, err error) {
-	in = new(inserter)
-	if in.ring, in.key, err = d.sealer(ctx, tx); err != nil {
+	in = &inserter{tx: tx, trail: d.Trail}
+	if in.ring, in.key, err = d.Sealer(ctx, tx); err != nil {
 		return nil, err
 	}
 	for stmt, query := range map[**sql.Stmt]string{
-		&in.user: `INSERT OR IGNORE INTO users (usr, name) VALUES (?, ?)`,
-		&in.mine: `SELECT id, secret FROM tokens WHERE usr = ?`,
-		&in.removed: `SELECT max(next, coalesce((SELECT max(step) + 1 FROM events WHERE id > ` + FoldedMark + ` AND token = removed.id), 0))
-			FROM removed WHERE mark = ?`,
-		&in.insertToken: `INSERT INTO tokens (` + tokenColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&in.user:        `INSERT INTO users (usr, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+		&in.mine:        `SELECT id, secret FROM tokens WHERE usr = $1`,
+		&in.removed:     `SELECT id, next FROM removed WHERE mark = $1`,
+		&in.insertToken: `INSERT INTO tokens (` + tokenColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 	} {
 		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
 			in.close()
@@ -123,8 +124,8 @@ func (in *inserter) Add(ctx context.Context, t otp.Token) error {
 	if err := in.Check(ctx, user, t.Secret); err != nil {
 		return err
 	}
-	var used int64
-	if err := in.removed.QueryRowContext(ctx, secretMark(&t)).Scan(&used); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	used, err := in.usedBefore(ctx, &t)
+	if err != nil {
 		return err
 	}
 	t.Next = max(t.Next, used)
@@ -135,12 +136,24 @@ func (in *inserter) Add(ctx context.Context, t otp.Token) error {
 	if _, err := in.user.ExecContext(ctx, user, t.User.String()); err != nil {
 		return err
 	}
-	_, err = in.insertToken.ExecContext(ctx, t.ID, user, string(t.Kind), sealed, t.Algorithm, t.Digits, t.Period, t.Next, t.Drift,
+	r, err := in.insertToken.ExecContext(ctx, t.ID, user, string(t.Kind), sealed, t.Algorithm, t.Digits, t.Period, t.Next, t.Drift,
 		t.Serial, t.Label, record.Micros(t.NotBefore), record.Micros(t.Expires), t.Once, record.Micros(t.Created))
-	if isUnique(err) {
-		return fmt.Errorf("serial number %q: %w", t.Serial, otp.ErrDuplicate)
+	return Changed(r, err, fmt.Errorf("serial number %q: %w", t.Serial, otp.ErrDuplicate))
+}
+
+// usedBefore is the step after the last that was used of a token with the secret of t which
+// is removed, 0 for none.
+func (in *inserter) usedBefore(ctx context.Context, t *otp.Token) (next int64, err error) {
+	var id string
+	err = in.removed.QueryRowContext(ctx, secretMark(t)).Scan(&id, &next)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
 	}
-	return err
+	if err != nil {
+		return 0, err
+	}
+	used, err := in.trail.UsedUp(ctx, in.tx, "", id)
+	return max(next, used), err
 }
 
 // Check refuses one token too many, and a secret that the user has already.
@@ -170,7 +183,7 @@ func (in *inserter) Check(ctx context.Context, user string, secret []byte) error
 }
 
 func removePasses(ctx context.Context, tx *sql.Tx, o op.RemovePasses) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE usr = ? AND kind = ?`, o.User.Key().String(), string(otp.Pass))
+	_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE usr = $1 AND kind = $2`, o.User.Key().String(), string(otp.Pass))
 	return err
 }
 
@@ -178,7 +191,7 @@ func (d *DB) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) erro
 	key := o.User.Key().String()
 	t := otp.Token{User: o.User}
 	var sealed []byte
-	const query = `SELECT id, kind, period, next, secret FROM tokens WHERE usr = ?1 AND (id = ?2 OR serial = ?2) ORDER BY id <> ?2`
+	const query = `SELECT id, kind, period, next, secret FROM tokens WHERE usr = $1 AND (id = $2 OR serial = $2) ORDER BY id <> $2`
 	err := tx.QueryRowContext(ctx, query, key, o.IDOrSerial).Scan(&t.ID, &t.Kind, &t.Period, &t.Next, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: token %q of user %q: %w", otp.ErrNoToken, o.IDOrSerial, o.User, op.ErrNotFound)
@@ -186,32 +199,44 @@ func (d *DB) removeToken(ctx context.Context, tx *sql.Tx, o op.RemoveToken) erro
 	if err != nil {
 		return err
 	}
-	if err := d.keepUsed(ctx, tx, key, t, sealed); err != nil {
+	if err := d.KeepUsed(ctx, tx, key, t, sealed); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ?`, t.ID)
+	_, err = tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = $1`, t.ID)
 	return err
 }
 
-func syncToken(ctx context.Context, tx *sql.Tx, o op.SyncToken) error {
-	const query = `UPDATE tokens SET next = ?3 + 1, drift = ?4 WHERE id = ?1 AND usr = ?2 AND next < ?3 AND kind <> ?5
-		AND NOT EXISTS (SELECT 1 FROM events WHERE id > ` + FoldedMark + ` AND token = ?1 AND step >= ?3 - 1)`
-	r, err := tx.ExecContext(ctx, query, o.Use.Token, o.Use.User.Key().String(), o.Use.Step, o.Use.Drift, string(otp.Pass))
-	return changed(r, err, otp.ErrUsed)
+func (d *DB) syncToken(ctx context.Context, tx *sql.Tx, o op.SyncToken) error {
+	user := o.Use.User.Key().String()
+	used, err := d.Trail.UsedUp(ctx, tx, user, o.Use.Token)
+	if err != nil {
+		return err
+	}
+	if used > 0 && used >= o.Use.Step {
+		return otp.ErrUsed
+	}
+	const query = `UPDATE tokens SET next = $3, drift = $4 WHERE id = $1 AND usr = $2 AND next < $6 AND kind <> $5`
+	r, err := tx.ExecContext(ctx, query, o.Use.Token, user, o.Use.Step+1, o.Use.Drift, string(otp.Pass), o.Use.Step)
+	return Changed(r, err, otp.ErrUsed)
 }
 
-// keepUsed notes how far a token was used that is to be removed. A pass is never
+// KeepUsed notes how far a token was used that is to be removed. A pass is never
 // registered again, and a secret that does not open never verified a code.
-func (d *DB) keepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token, sealed []byte) error {
-	ring, _, err := d.sealer(ctx, tx)
+func (d *DB) KeepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token, sealed []byte) error {
+	ring, _, err := d.Sealer(ctx, tx)
 	if err != nil {
 		return err
 	}
 	if t.Secret, err = ring.Open(sealed, seal.Bound(owner, t.ID)); err != nil || t.Kind == otp.Pass {
 		return nil
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET id = excluded.id, next = max(next, excluded.next)`, secretMark(&t), t.ID, t.Next)
+	used, err := d.Trail.UsedUp(ctx, tx, owner, t.ID)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES ($1, $2, $3)
+		ON CONFLICT (mark) DO UPDATE SET id = excluded.id, next = CASE WHEN removed.next < excluded.next THEN excluded.next ELSE removed.next END`,
+		secretMark(&t), t.ID, max(t.Next, used))
 	return err
 }
 
@@ -224,12 +249,12 @@ func secretMark(t *otp.Token) []byte {
 
 // ensureUser adds a user that is enrolled for the first time.
 func ensureUser(ctx context.Context, tx *sql.Tx, name mfa.Name) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO users (usr, name) VALUES (?, ?)`, name.Key().String(), name.String())
+	_, err := tx.ExecContext(ctx, `INSERT INTO users (usr, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name.Key().String(), name.String())
 	return err
 }
 
-// changed returns missing if r changed nothing.
-func changed(r sql.Result, err, missing error) error {
+// Changed returns missing if r changed nothing.
+func Changed(r sql.Result, err, missing error) error {
 	if err != nil {
 		return err
 	}
@@ -238,11 +263,4 @@ func changed(r sql.Result, err, missing error) error {
 		err = missing
 	}
 	return err
-}
-
-// isUnique reports whether a row was refused because there is one like it.
-func isUnique(err error) bool {
-	const unique, primaryKey = 2067, 1555 // SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY
-	var e interface{ Code() int }
-	return errors.As(err, &e) && (e.Code() == unique || e.Code() == primaryKey)
 }

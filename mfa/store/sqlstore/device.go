@@ -1,4 +1,4 @@
-package sqlite
+package sqlstore
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func invite(ctx context.Context, tx *sql.Tx, o op.Invite) error {
 	if _, err := endInvitations(ctx, tx, key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES (?, ?, ?)`,
+	_, err := tx.ExecContext(ctx, `INSERT INTO invitations (hash, name, expires) VALUES ($1, $2, $3)`,
 		in.Hash[:], in.User.String(), record.Micros(in.Expires))
 	return err
 }
@@ -44,7 +44,7 @@ func (d *DB) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE hash = ?`, o.Invitation[:]); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM invitations WHERE hash = $1`, o.Invitation[:]); err != nil {
 		return err
 	}
 	if err := ensureUser(ctx, tx, dev.User); err != nil {
@@ -53,7 +53,7 @@ func (d *DB) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
 	if err := freeName(ctx, tx, dev.User, "", dev.Name); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, usr, name, key, version, added, seen) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, usr, name, key, version, added, seen) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		dev.ID, key.String(), dev.Name, dev.Key, dev.Version, record.Micros(dev.Added), record.Micros(dev.Seen))
 	return err
 }
@@ -61,7 +61,7 @@ func (d *DB) enroll(ctx context.Context, tx *sql.Tx, o op.Enroll) error {
 func insertDevice(ctx context.Context, tx *sql.Tx, o op.AddDevice) error {
 	d, key := o.Device, o.Device.User.Key().String()
 	var n int
-	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE usr = ? AND provider = ?`, key, d.Provider).Scan(&n)
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM devices WHERE usr = $1 AND provider = $2`, key, d.Provider).Scan(&n)
 	switch {
 	case err != nil:
 		return err
@@ -74,8 +74,8 @@ func insertDevice(ctx context.Context, tx *sql.Tx, o op.AddDevice) error {
 	if err := ensureUser(ctx, tx, d.User); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, usr, name, key, version, added, seen, provider) VALUES (?, ?, ?, x'', 0, ?, 0, ?)`,
-		d.ID, key, d.Name, record.Micros(d.Added), d.Provider)
+	_, err = tx.ExecContext(ctx, `INSERT INTO devices (id, usr, name, key, version, added, seen, provider) VALUES ($1, $2, $3, $6, 0, $4, 0, $5)`,
+		d.ID, key, d.Name, record.Micros(d.Added), d.Provider, []byte{})
 	return err
 }
 
@@ -90,8 +90,8 @@ func freeName(ctx context.Context, tx *sql.Tx, user mfa.Name, except, name strin
 }
 
 // deviceNames returns the names of a user's devices, except for one of them.
-func deviceNames(ctx context.Context, q querier, key, except string) (names []string, err error) {
-	err = each(ctx, q, `SELECT name FROM devices WHERE usr = ? AND id <> ?`, []any{key, except}, func(r *sql.Rows) error {
+func deviceNames(ctx context.Context, q Querier, key, except string) (names []string, err error) {
+	err = Each(ctx, q, `SELECT name FROM devices WHERE usr = $1 AND id <> $2`, []any{key, except}, func(r *sql.Rows) error {
 		var name string
 		err := r.Scan(&name)
 		names = append(names, name)
@@ -103,9 +103,9 @@ func deviceNames(ctx context.Context, q querier, key, except string) (names []st
 func removeDevice(ctx context.Context, tx *sql.Tx, o op.RemoveDevice) error {
 	key := o.User.Key().String()
 	var ids []string
-	const query = `SELECT id FROM devices WHERE usr = ?1 AND id = ?2
-		UNION ALL SELECT id FROM devices WHERE usr = ?1 AND name = ?3 AND ?3 <> '' AND NOT EXISTS (SELECT 1 FROM devices WHERE usr = ?1 AND id = ?2)`
-	err := each(ctx, tx, query, []any{key, o.ID, o.Name}, func(r *sql.Rows) error {
+	const query = `SELECT id FROM devices WHERE usr = $1 AND id = $2
+		UNION ALL SELECT id FROM devices WHERE usr = $1 AND name = $3 AND $3 <> '' AND NOT EXISTS (SELECT 1 FROM devices WHERE usr = $1 AND id = $2)`
+	err := Each(ctx, tx, query, []any{key, o.ID, o.Name}, func(r *sql.Rows) error {
 		var id string
 		err := r.Scan(&id)
 		ids = append(ids, id)
@@ -119,7 +119,7 @@ func removeDevice(ctx context.Context, tx *sql.Tx, o op.RemoveDevice) error {
 	case len(ids) > 1:
 		return fmt.Errorf("%d devices of user %q are named %q: name one by its id", len(ids), o.User, o.Name)
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = ?`, ids[0]); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM devices WHERE id = $1`, ids[0]); err != nil {
 		return err
 	}
 	_, err = endInvitations(ctx, tx, key)
@@ -130,8 +130,8 @@ func renameDevice(ctx context.Context, tx *sql.Tx, o op.RenameDevice) error {
 	if err := freeName(ctx, tx, o.User, o.ID, o.Name); err != nil {
 		return err
 	}
-	r, err := tx.ExecContext(ctx, `UPDATE devices SET name = ? WHERE id = ? AND usr = ?`, o.Name, o.ID, o.User.Key().String())
-	return changed(r, err, device.ErrNoDevice)
+	r, err := tx.ExecContext(ctx, `UPDATE devices SET name = $1 WHERE id = $2 AND usr = $3`, o.Name, o.ID, o.User.Key().String())
+	return Changed(r, err, device.ErrNoDevice)
 }
 
 func addPasskey(ctx context.Context, tx *sql.Tx, o op.AddPasskey) error {
@@ -140,7 +140,7 @@ func addPasskey(ctx context.Context, tx *sql.Tx, o op.AddPasskey) error {
 		return err
 	}
 	var has bool
-	err = tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = ?`, o.Device).Scan(&has)
+	err = tx.QueryRowContext(ctx, `SELECT passkey IS NOT NULL FROM devices WHERE id = $1`, o.Device).Scan(&has)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return device.ErrNoDevice
@@ -149,11 +149,9 @@ func addPasskey(ctx context.Context, tx *sql.Tx, o op.AddPasskey) error {
 	case has:
 		return device.ErrPasskeyExists
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE devices SET passkey = ?, passkey_id = ? WHERE id = ?`, data, o.Passkey.ID, o.Device)
-	if isUnique(err) {
-		return device.ErrPasskeyExists
-	}
-	return err
+	const query = `UPDATE devices SET passkey = $1, passkey_id = $2 WHERE id = $3 AND NOT EXISTS (SELECT 1 FROM devices WHERE passkey_id = $2)`
+	r, err := tx.ExecContext(ctx, query, data, o.Passkey.ID, o.Device)
+	return Changed(r, err, device.ErrPasskeyExists)
 }
 
 // seeDevice leaves out a device that memory does not have yet.
@@ -162,12 +160,12 @@ func seeDevice(ctx context.Context, tx *sql.Tx, n op.SeeDevice) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE devices SET version = ?, seen = ?, passkey = coalesce(?, passkey) WHERE id = ?`, n.Version, record.Micros(n.At), passkey, n.ID)
+	_, err = tx.ExecContext(ctx, `UPDATE devices SET version = $1, seen = $2, passkey = coalesce($3, passkey) WHERE id = $4`, n.Version, record.Micros(n.At), passkey, n.ID)
 	return err
 }
 
 func subscribeDevice(ctx context.Context, tx *sql.Tx, n op.SubscribeDevice) error {
-	r, err := tx.ExecContext(ctx, `UPDATE devices SET endpoint = ?2, web_key = ?3, web_auth = ?4 WHERE id = ?1`,
+	r, err := tx.ExecContext(ctx, `UPDATE devices SET endpoint = $2, web_key = $3, web_auth = $4 WHERE id = $1`,
 		n.ID, n.Subscription.Endpoint, n.Subscription.Key, n.Subscription.Auth)
-	return changed(r, err, device.ErrNoDevice) // a command may have removed it just now
+	return Changed(r, err, device.ErrNoDevice) // a command may have removed it just now
 }

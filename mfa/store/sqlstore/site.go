@@ -1,4 +1,4 @@
-package sqlite
+package sqlstore
 
 import (
 	"context"
@@ -20,26 +20,23 @@ func beginBypass(ctx context.Context, tx *sql.Tx, o op.BeginBypass, done *op.Don
 	if n >= op.MaxBypasses {
 		return fmt.Errorf("must be one of at most %d", op.MaxBypasses)
 	}
-	r, err := tx.ExecContext(ctx, `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, usr) VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6, ?7)`,
-		b.Group.String(), b.Client, record.Micros(b.Began), record.Micros(b.Until), b.Reason, b.Operator, b.User.String())
-	if err == nil {
-		done.Bypass, err = r.LastInsertId()
-	}
-	return err
+	const query = `INSERT INTO bypasses (grp, client, began, until, seen, reason, operator, usr) VALUES ($1, $2, $3, $4, $3, $5, $6, $7) RETURNING id`
+	return tx.QueryRowContext(ctx, query,
+		b.Group.String(), b.Client, record.Micros(b.Began), record.Micros(b.Until), b.Reason, b.Operator, b.User.String()).Scan(&done.Bypass)
 }
 
 func endBypass(ctx context.Context, tx *sql.Tx, o op.EndBypass) error {
-	r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = ?`, o.ID)
-	return changed(r, err, fmt.Errorf("bypass %d: %w", o.ID, op.ErrNotFound))
+	r, err := tx.ExecContext(ctx, `DELETE FROM bypasses WHERE id = $1`, o.ID)
+	return Changed(r, err, fmt.Errorf("bypass %d: %w", o.ID, op.ErrNotFound))
 }
 
 func unlatch(ctx context.Context, tx *sql.Tx, o op.Unlatch, done *op.Done) error {
-	query, args := `DELETE FROM latches WHERE client = ?`, []any{o.Client}
+	query, args := `DELETE FROM latches WHERE client = $1`, []any{o.Client}
 	if o.Addr.IsValid() {
-		query, args = query+` AND addr = ?`, append(args, o.Addr.Unmap().String())
+		query, args = query+` AND addr = $2`, append(args, o.Addr.Unmap().String())
 	}
 	r, err := tx.ExecContext(ctx, query, args...)
-	if err := changed(r, err, fmt.Errorf("latched address of client %q: %w", o.Client, op.ErrNotFound)); err != nil {
+	if err := Changed(r, err, fmt.Errorf("latched address of client %q: %w", o.Client, op.ErrNotFound)); err != nil {
 		return err
 	}
 	n, err := r.RowsAffected()
@@ -53,7 +50,7 @@ func (d *DB) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPushKey
 	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM web_push_key)`).Scan(&there); err != nil || there {
 		return err
 	}
-	ring, id, err := d.sealer(ctx, tx)
+	ring, id, err := d.Sealer(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -61,7 +58,7 @@ func (d *DB) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPushKey
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO web_push_key (key) VALUES (?)`, sealed)
+	_, err = tx.ExecContext(ctx, `INSERT INTO web_push_key (key) VALUES ($1)`, sealed)
 	return err
 }
 
@@ -82,5 +79,5 @@ func (d *DB) reseal(ctx context.Context, tx *sql.Tx, o op.Reseal, done *op.Done)
 	if err := resealWebPush(ctx, tx, ring, o.Key); err != nil {
 		return err
 	}
-	return setKey(ctx, tx, ring, o.Key)
+	return SetKey(ctx, tx, ring, o.Key)
 }
