@@ -24,6 +24,7 @@ import (
 type Config struct {
 	Listen       Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
 	DataDir      string     `yaml:"data_dir" first:"true" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
+	Seal         Seal       `yaml:"seal" doc:"The keys that seal the secrets of tokens, where they are not in data_dir."`
 	Web          Web        `yaml:"web" doc:"How devices and browsers reach the server."`
 	Dictionaries string     `yaml:"dictionaries" example:"./dictionaries" doc:"Folder of further dictionaries of attributes, in the format of FreeRADIUS 3: the files dictionary.* and *.dictionary; where there is a file dictionary, that one and what it includes. See docs/attributes.md."`
 	Primaries    []Provider `yaml:"primaries" required:"true" doc:"Where passwords are checked."`

@@ -71,23 +71,6 @@ func Load(file string, known Known) (*Config, error) {
 	return read(r, file, data, known)
 }
 
-// DataDir returns the data_dir of a file and reads nothing else in it: a command
-// that needs only the database works beside a file that is broken elsewhere.
-func DataDir(file string) (string, error) {
-	r := load.NewReport(file)
-	c := &Config{File: file}
-	data, err := load.ReadFile(file)
-	if err != nil {
-		r.Put(Problem{Rule: err.Error()})
-	} else {
-		c.DataDir = load.ReadKey(r, data, reflect.TypeFor[Config](), "data_dir").(string)
-	}
-	if problems, failed := r.Sorted(); failed {
-		return "", problems
-	}
-	return c.Resolve(c.DataDir), nil
-}
-
 func read(r *report, file string, data []byte, known Known) (*Config, error) {
 	c := &Config{File: file, lines: r.Lines()}
 	spec := known.spec()

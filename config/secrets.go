@@ -41,7 +41,7 @@ func (r *report) odd(key, value string) {
 	case textfile.Variable(value):
 		r.Warn(key, "it looks like a variable: nothing is put in its place, it is taken as it stands")
 	}
-	if endsIn(key, secretKeys) && key != "web.tls.key_file" {
+	if endsIn(key, secretKeys) && key != "web.tls.key_file" && key != "seal.key_file" {
 		r.secretFiles = append(r.secretFiles, secretFile{key, value})
 	}
 }

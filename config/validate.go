@@ -28,7 +28,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // finish fills what depends on other keys and checks what needs more than one.
 func (c *Config) finish(r *report, known Known) {
-	c.DataDir = c.Resolve(c.DataDir)
+	c.checkStore(r)
 	if !r.Set("limits.pending_per_client") {
 		c.Limits.PendingPerClient = max(1, c.Limits.Pending/2)
 	} else if c.Limits.PendingPerClient > c.Limits.Pending && !r.Failed("limits") {

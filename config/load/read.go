@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
@@ -50,27 +52,27 @@ func Read(r *Report, data []byte, spec Spec) map[string]any {
 	return m
 }
 
-// ReadKey returns the value of one key at the root, which has a default, and looks
-// at nothing else in the file. An error in the key is in the report.
-func ReadKey(r *Report, data []byte, root reflect.Type, key string) any {
+// ReadKeys returns the values of some keys at the root over their defaults, as Overlay does,
+// and looks at nothing else in the file. An error in one is in the report.
+func ReadKeys(r *Report, data []byte, root reflect.Type, names []string) map[string]any {
+	found := map[string]any{}
 	all := fields(root)
-	f := all[indexField(all, key)]
-	value, _ := f.defaultValue()
-	node := parseYAML(r, data)
-	if node == nil {
-		return value
-	}
-	t := &tree{Report: r}
-	for _, p := range t.pairs(node, "") {
-		if p.key.Value != key {
-			continue
-		}
-		t.lines[key] = p.key.Line
-		if v, ok := t.field(p.value, f, key); ok {
-			value = v
+	if node := parseYAML(r, data); node != nil {
+		t := &tree{Report: r}
+		for _, p := range t.pairs(node, "") {
+			key := p.key.Value
+			if !slices.Contains(names, key) {
+				continue
+			}
+			t.lines[key] = p.key.Line
+			if v, ok := t.field(p.value, all[indexField(all, key)], key); ok {
+				found[key] = v
+			}
 		}
 	}
-	return value
+	values := Overlay(Spec{Root: root}, found)
+	maps.DeleteFunc(values, func(key string, _ any) bool { return !slices.Contains(names, key) })
+	return values
 }
 
 // parseYAML returns the mapping at the root, or nil if there is none.

@@ -38,13 +38,9 @@ type changer interface {
 	// Apply applies ops with their event, or none of it. Without an operation the event
 	// stands for itself, and no server hears of it.
 	Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (op.Done, error)
-	// Append writes rows of the trail, with what they say of push blocks, wrong codes and
-	// open prompts. It is the path of a login. A row that has a number is left out, and
-	// kept[i] false, where that number is taken, or what it was decided on is not what the
-	// database has: memory must read it before anything of that user is appended. kept nil:
-	// all are kept. There is one row of a user with a number at most. After an error nobody
-	// knows whether they are on disk; the database resolves that before it writes again.
-	Append(rows []record.Row) (kept []bool, err error)
+	// Append writes rows of the trail, with what they say of push blocks and wrong codes.
+	// It is the path of a login.
+	Append(rows []record.Row) error
 	// Keep writes notes.
 	Keep(ctx context.Context, notes ...op.Note) error
 	// Beat commits something that changes nothing: an error says why no login could be
@@ -125,6 +121,9 @@ type keyholder interface {
 	WebPushKey(ctx context.Context) ([]byte, error)
 	// KeysInUse are the ids of the keys that something is sealed with.
 	KeysInUse(ctx context.Context) ([]byte, error)
+	// Lacking are the servers that run, as an operator knows them, and do not have a key, by
+	// its name in package seal.
+	Lacking(ctx context.Context, key string) ([]string, error)
 	// Exclusive calls f while nothing, in this process or another, can seal anything.
 	Exclusive(ctx context.Context, f func() error) error
 }

@@ -5,22 +5,32 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
-// Rekey makes a new sealing key and seals every token and the Web Push key with
-// it, in one commit.
-// The old key leaves the key file when the server has the new one and nothing
-// is sealed with the old one any more; on any error it stays. It returns the
-// number of tokens.
+// Rekey seals every token and the Web Push key with the key that was prepared, or a new one,
+// in one commit. ErrLacking where a server that runs does not have it.
+// The old key leaves the key file when nothing is sealed with it any more; on any error it
+// stays, and where this process may not write the file. It returns the number of tokens.
 func (s *Store) Rekey(ctx context.Context, ev mfa.Event) (n int, err error) {
 	defer wrap(&err, "store: rekey")
 	id, err := s.addKey(ctx)
 	if err != nil {
 		return 0, err
+	}
+	lacking, err := s.db.Lacking(ctx, s.keys.Ring().Name(id))
+	if err != nil {
+		return 0, err
+	}
+	if len(lacking) > 0 {
+		return 0, fmt.Errorf("key %d: %w: %s", id, ErrLacking, strings.Join(lacking, ", "))
 	}
 	if n, err = s.useKey(ctx, id, ev); err != nil {
 		return 0, err
@@ -34,13 +44,34 @@ func (s *Store) useKey(ctx context.Context, id byte, ev mfa.Event) (n int, err e
 	return done.N, err
 }
 
-// addKey puts a new key into the key file. The write lock keeps another rekey out
-// meanwhile.
+// ErrLacking means that servers that run do not have the key that a rekey would use.
+var ErrLacking = errors.New("these servers do not have it yet")
+
+// LoadKeys reads the keys again, and returns their names.
+func (s *Store) LoadKeys() ([]string, error) {
+	if err := s.keys.Load(); err != nil {
+		return nil, err
+	}
+	return s.keys.Ring().Names(), nil
+}
+
+// addKey returns the key that was prepared, or puts a new one into the key file. The write
+// lock keeps another rekey out meanwhile.
 func (s *Store) addKey(ctx context.Context) (id byte, err error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
 	err = s.db.Exclusive(ctx, func() error {
-		id, err = s.keys.Add()
+		used, err := s.db.KeysInUse(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.keys.Load(); err != nil {
+			return err
+		}
+		var prepared bool
+		if id, prepared = s.keys.Ring().Prepared(used); !prepared {
+			id, err = s.keys.Add()
+		}
 		return err
 	})
 	return id, err
@@ -56,7 +87,11 @@ func (s *Store) dropKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.keys.Retain(used)
+		err = s.keys.Retain(used)
+		if s.keys.Shared && (errors.Is(err, os.ErrPermission) || errors.Is(err, seal.ErrEnvironment)) {
+			return nil // the operator does so, as on the other hosts
+		}
+		return err
 	})
 }
 

@@ -50,6 +50,8 @@ type Options struct {
 	// Server takes the lock of data_dir and loads what logins need into memory.
 	// Without it the store is a command's, beside a server or not.
 	Server bool
+	// Keys are what seals secrets; nil: the file in Dir.
+	Keys *seal.Keys
 	// Logger gets what would be lost otherwise: failed commits and housekeeping.
 	// nil: nothing is logged.
 	Logger *zap.Logger
@@ -71,10 +73,9 @@ type Store struct {
 	db   Backend
 	keys *seal.Keys
 
-	wmu    sync.Mutex // held by the goroutine that writes, or replaces accounts
-	queue  queue
-	ledger ledger
-	marks  marks // of reports of sessions
+	wmu   sync.Mutex // held by the goroutine that writes, or replaces accounts
+	queue queue
+	marks marks // of reports of sessions
 
 	prompts *prompts.Keeper
 
@@ -104,7 +105,6 @@ type Store struct {
 
 var (
 	_ mfa.Journal   = (*Store)(nil)
-	_ mfa.Ledger    = (*Store)(nil)
 	_ mfa.Directory = (*Store)(nil)
 	_ mfa.Bypasses  = (*Store)(nil)
 
@@ -133,14 +133,13 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 // newStore opens the database and leaves the rest to start.
 func newStore(ctx context.Context, opt Options) (_ *Store, err error) {
 	s := &Store{opt: opt, log: opt.Logger, complaints: rate.Sometimes{Interval: complainEvery}}
-	s.ledger.init()
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
 	if s.opt.Now == nil {
 		s.opt.Now = time.Now
 	}
-	db, err := sqlite.Open(ctx, sqlite.Settings{Dir: opt.Dir, Server: opt.Server, Now: s.opt.Now})
+	db, err := sqlite.Open(ctx, sqlite.Settings{Dir: opt.Dir, Server: opt.Server, Now: s.opt.Now, Keys: opt.Keys})
 	if err != nil {
 		return nil, err
 	}

@@ -47,11 +47,11 @@ type backupReport struct {
 }
 
 func (a *app) backup(ctx context.Context, file string, withKey, asJSON bool) error {
-	dir, err := config.DataDir(a.ConfigFile)
+	cfg, err := config.LoadStore(a.ConfigFile)
 	if err != nil {
 		return a.ExplainConfig(err)
 	}
-	st, err := a.OpenStore(ctx, &config.Config{File: a.ConfigFile, DataDir: dir})
+	st, err := a.OpenStore(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (a *app) backup(ctx context.Context, file string, withKey, asJSON bool) err
 	if st.IsOwn(file) || st.IsOwn(file+".key") {
 		return console.UsageError("radmatch backup FILE", "backup: %s is a file of the server", file)
 	}
-	temp, keys, err := a.copyDatabase(ctx, st, dir, file)
+	temp, keys, err := a.copyDatabase(ctx, st, cfg.DataDir, file)
 	if err != nil {
 		return serve.DamageHint(fmt.Errorf("backup: %w", err))
 	}

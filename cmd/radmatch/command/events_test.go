@@ -193,18 +193,6 @@ func TestClientsCommand(t *testing.T) {
 	})
 }
 
-func TestRekeyCommand(t *testing.T) {
-	s := newShop(t)
-	s.ok("totp", "add", "anna", "--no-qr")
-	before := s.tokens("anna")
-	if out := s.ok("rekey"); out != "1 tokens sealed with a new key\n" {
-		t.Errorf("got %q", out)
-	}
-	if after := s.tokens("anna"); len(after) != 1 || string(after[0].Secret) != string(before[0].Secret) {
-		t.Error("the token is not what it was")
-	}
-}
-
 // A name with spaces must not pass for other columns of the line.
 func TestEventLineQuotesNames(t *testing.T) {
 	ev := mfa.Event{Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf("bob  vpn  -  otp  default_otp"), EndUser: `a "b`}}

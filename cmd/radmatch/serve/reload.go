@@ -32,6 +32,7 @@ func newServing(cfg *config.Config, st *store.Store, log *zap.Logger) *serving {
 	for _, l := range Listens(cfg) {
 		s.Listens = append(s.Listens, l.String())
 	}
+	s.loadKeys()
 	s.announce()
 	return s
 }
@@ -42,12 +43,24 @@ func (s *serving) announce() {
 	}
 }
 
+// loadKeys reads the sealing keys again: one may have been prepared. Where that fails, those
+// that are known stay.
+func (s *serving) loadKeys() {
+	names, err := s.st.LoadKeys()
+	if err != nil {
+		s.log.Error("the sealing keys cannot be read again; those that were read stay", zap.Error(err))
+		return
+	}
+	s.Keys = names
+}
+
 // reload goes on with the configuration as it is now, or with the old one where
 // it is broken; the log says so, and s. started is what the server was started with.
 func reload(load func() (*config.Config, error), started *config.Config, l *lasting, server *radius.Server, level zap.AtomicLevel, s *serving) {
 	s.Reloads++
 	s.Problems, s.Restart = nil, nil
 	defer s.announce()
+	s.loadKeys()
 	next, err := rebuild(load, l, server)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -100,6 +113,7 @@ func needsRestart(old, next *config.Config) []string {
 	}
 	differs("listen", old.Listen, next.Listen)
 	differs("data_dir", old.DataDir, next.DataDir)
+	differs("seal", old.Seal, next.Seal)
 	differs("web", old.Web, next.Web)
 	differs("limits", old.Limits, next.Limits)
 	if !reflect.DeepEqual(old.Accounting, next.Accounting) { // a secret does not print

@@ -135,9 +135,9 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 
 // openServerStore opens the database as the one server that works with it.
 func openServerStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (*store.Store, error) {
-	st, err := store.Open(ctx, store.Options{
-		Dir: cfg.DataDir, Server: true, Logger: log, Keep: cfg.Events.Keep, MaxSize: int64(cfg.Events.MaxSize),
-	})
+	opt := providers.StoreOptions(cfg)
+	opt.Server, opt.Logger, opt.Keep, opt.MaxSize = true, log, cfg.Events.Keep, int64(cfg.Events.MaxSize)
+	st, err := store.Open(ctx, opt)
 	if err != nil {
 		if hinted := DamageHint(err); hinted != err {
 			return nil, hinted

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/radmatch/radmatch/cmd/radmatch/console"
+	"github.com/radmatch/radmatch/cmd/radmatch/providers"
 	"github.com/radmatch/radmatch/cmd/radmatch/serve"
 	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/store"
@@ -18,7 +19,7 @@ func (s *Site) OpenStore(ctx context.Context, cfg *config.Config) (*store.Store,
 	if err := s.BecomeOwner(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, store.Options{Dir: cfg.DataDir})
+	st, err := store.Open(ctx, providers.StoreOptions(cfg))
 	if errors.Is(err, os.ErrPermission) {
 		return nil, console.WithHint("run it as the user that radmatch serve runs as", err)
 	}
@@ -46,11 +47,11 @@ func (s *Site) OpenConfigured(ctx context.Context) (*config.Config, *store.Store
 // WithStore calls f with the database of the configuration, of which it reads
 // nothing else.
 func (s *Site) WithStore(ctx context.Context, f func(*store.Store) error) error {
-	dir, err := config.DataDir(s.ConfigFile)
+	cfg, err := config.LoadStore(s.ConfigFile)
 	if err != nil {
 		return s.ExplainConfig(err)
 	}
-	st, err := s.OpenStore(ctx, &config.Config{File: s.ConfigFile, DataDir: dir})
+	st, err := s.OpenStore(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type Serving struct {
 	Listens []string `json:"listens"` // network and address, as the configuration had them at the start
 	Reloads int      `json:"reloads"` // how many there were, good or bad
 	Clients int      `json:"clients"` // in the configuration that is served
+	// Keys are the names of the sealing keys that it has (seal.Ring.Names).
+	Keys []string `json:"keys,omitempty"`
 	// Problems is why the last reload changed nothing, Restart which keys it leaves
 	// to the next start.
 	Problems []string `json:"problems,omitempty"`

@@ -4,30 +4,23 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-
-	"github.com/radmatch/radmatch/mfa/store/datadir"
-	"github.com/radmatch/radmatch/mfa/textfile"
 )
-
-// File is in data_dir.
-const File = "seal.key"
 
 // keySize makes it AES-256-GCM. Nonces are random: 96 bits bear 2^32 seals of
 // one key, and a key seals one token a time.
 const keySize = 32
 
-const keyHeader = "# The keys that seal the tokens' secrets in radmatch.db. Back this file up apart from it.\n"
+const keyHeader = "# The keys that seal the tokens' secrets in the database. Back this file up apart from it.\n"
 
 // proofText is sealed under the current key and kept in the database, so that a
 // wrong key file stops the start and not the first login.
@@ -37,14 +30,11 @@ const proofText = "radmatch"
 // changed it, or moved it to another token or user.
 var ErrSeal = errors.New("sealed secret does not open")
 
-// Ring holds the keys of seal.key by id. It is immutable.
+// Ring holds keys by id. It is immutable.
 type Ring struct {
 	raw   map[byte][]byte
 	aeads map[byte]cipher.AEAD
 }
-
-// maxKeyFile is the most that is read of the key file: 255 keys and remarks.
-const maxKeyFile = 64 << 10
 
 func NewRing(raw map[byte][]byte) (*Ring, error) {
 	k := &Ring{raw: raw, aeads: make(map[byte]cipher.AEAD, len(raw))}
@@ -70,7 +60,7 @@ func RandomKey() []byte {
 func (k *Ring) Seal(id byte, secret, bound []byte) ([]byte, error) {
 	aead := k.aeads[id]
 	if aead == nil {
-		return nil, fmt.Errorf("%s has no key %d", File, id)
+		return nil, fmt.Errorf("there is no sealing key %d", id)
 	}
 	return aead.Seal([]byte{id}, nil, secret, bound), nil
 }
@@ -81,7 +71,7 @@ func (k *Ring) Open(sealed, bound []byte) ([]byte, error) {
 	}
 	aead := k.aeads[sealed[0]]
 	if aead == nil {
-		return nil, fmt.Errorf("%w: %s has no key %d", ErrSeal, File, sealed[0])
+		return nil, fmt.Errorf("%w: there is no sealing key %d", ErrSeal, sealed[0])
 	}
 	secret, err := aead.Open(nil, nil, sealed[1:], bound)
 	if err != nil {
@@ -93,8 +83,43 @@ func (k *Ring) Open(sealed, bound []byte) ([]byte, error) {
 // Has reports whether there is a key id.
 func (k *Ring) Has(id byte) bool { return k.raw[id] != nil }
 
-// Newest is the highest key id.
-func (k *Ring) Newest() byte { return slices.Max(slices.Collect(maps.Keys(k.raw))) }
+// newer reports whether a key was made after another. Ids count up and begin anew behind 255,
+// and no file has a hundred.
+func newer(a, b byte) bool { return a != b && a-b < 128 }
+
+// Newest is the id of the key that was made last.
+func (k *Ring) Newest() byte {
+	ids := slices.Sorted(maps.Keys(k.raw))
+	newest := ids[0]
+	for _, id := range ids {
+		if newer(id, newest) {
+			newest = id
+		}
+	}
+	return newest
+}
+
+// Prepared is a key that was made after those in use, and seals nothing yet.
+func (k *Ring) Prepared(used []byte) (id byte, ok bool) {
+	id = k.Newest()
+	return id, !slices.ContainsFunc(used, func(u byte) bool { return !newer(id, u) })
+}
+
+// Name tells a key from others that have its id elsewhere: the id, and what only this key
+// could have made. It says nothing of the key.
+func (k *Ring) Name(id byte) string {
+	h := hmac.New(sha256.New, k.raw[id])
+	h.Write([]byte("radmatch key"))
+	return fmt.Sprintf("%d:%x", id, h.Sum(nil)[:4])
+}
+
+// Names are those of all keys.
+func (k *Ring) Names() (names []string) {
+	for _, id := range slices.Sorted(maps.Keys(k.raw)) {
+		names = append(names, k.Name(id))
+	}
+	return names
+}
 
 // Prove seals a known text with key id, for check.
 func (k *Ring) Prove(id byte) ([]byte, error) {
@@ -129,7 +154,8 @@ func (k *Ring) Marshal() []byte {
 	return out
 }
 
-func parseKeyring(text []byte) (*Ring, error) {
+// parse reads what Marshal writes; name is what errors call it.
+func parse(text []byte, name string) (*Ring, error) {
 	raw := make(map[byte][]byte)
 	n := 0
 	for line := range bytes.Lines(text) {
@@ -139,160 +165,19 @@ func parseKeyring(text []byte) (*Ring, error) {
 			continue
 		}
 		if len(fields) != 2 {
-			return nil, fmt.Errorf("%s:%d: must be an id and a key", File, n)
+			return nil, fmt.Errorf("%s:%d: must be an id and a key", name, n)
 		}
 		id, err := strconv.ParseUint(fields[0], 10, 8)
 		key, keyErr := base64.StdEncoding.DecodeString(fields[1])
 		if err != nil || keyErr != nil || len(key) != keySize || raw[byte(id)] != nil {
-			return nil, fmt.Errorf("%s:%d: must be an id up to 255 and %d bytes in base64, each id once", File, n, keySize)
+			return nil, fmt.Errorf("%s:%d: must be an id up to 255 and %d bytes in base64, each id once", name, n, keySize)
 		}
 		raw[byte(id)] = key
 	}
 	if len(raw) == 0 {
-		return nil, fmt.Errorf("%s holds no key", File)
+		return nil, fmt.Errorf("%s holds no key", name)
 	}
 	return NewRing(raw)
-}
-
-// Keys is the key file, and what was read of it.
-type Keys struct {
-	path string
-	read atomic.Pointer[Ring]
-}
-
-func NewKeys(dir string) *Keys { return &Keys{path: filepath.Join(dir, File)} }
-
-// Ring is what was read last, nil before.
-func (f *Keys) Ring() *Ring { return f.read.Load() }
-
-// With returns a ring that has key id; the file is read again where what was read has not.
-func (f *Keys) With(id byte) (*Ring, error) {
-	if f.read.Load().aeads[id] == nil {
-		if err := f.Load(); err != nil {
-			return nil, err
-		}
-	}
-	return f.read.Load(), nil
-}
-
-// Add puts a new key into the file. Nothing uses it yet. The caller keeps others from
-// changing the file meanwhile.
-func (f *Keys) Add() (id byte, err error) {
-	if err := f.Load(); err != nil {
-		return 0, err
-	}
-	raw := maps.Clone(f.Ring().raw)
-	for id = 1; raw[id] != nil; id++ {
-		if id == 255 {
-			return 0, errors.New("all 255 key ids are in use")
-		}
-	}
-	raw[id] = RandomKey()
-	ring, err := NewRing(raw)
-	if err != nil {
-		return 0, err
-	}
-	if err := f.replace(ring); err != nil {
-		return 0, err
-	}
-	f.read.Store(ring)
-	return id, nil
-}
-
-// Retain takes all keys but these out of the file. The caller keeps everybody from sealing
-// meanwhile.
-func (f *Keys) Retain(ids []byte) error {
-	raw, old := make(map[byte][]byte), f.Ring().raw
-	for _, id := range ids {
-		if old[id] == nil {
-			return fmt.Errorf("no key %d", id)
-		}
-		raw[id] = old[id]
-	}
-	if len(raw) == len(old) {
-		return nil
-	}
-	ring, err := NewRing(raw)
-	if err != nil {
-		return err
-	}
-	return f.replace(ring)
-}
-
-// Create makes the key file, unless another process does so at this moment.
-func (f *Keys) Create() error {
-	k, err := NewRing(map[byte][]byte{1: RandomKey()})
-	if err != nil {
-		return err
-	}
-	temp, err := f.tempFile(k.Marshal())
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp)
-	if err := os.Link(temp, f.path); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return datadir.Sync(filepath.Dir(f.path))
-}
-
-// replace writes the key file anew, whole or not at all.
-func (f *Keys) replace(k *Ring) error {
-	temp, err := f.tempFile(k.Marshal())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp, f.path); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return datadir.Sync(filepath.Dir(f.path))
-}
-
-// tempFile writes a synced file (0600) beside the key file.
-func (f *Keys) tempFile(content []byte) (path string, err error) {
-	file, err := os.CreateTemp(filepath.Dir(f.path), "."+filepath.Base(File)+"-*")
-	if err != nil {
-		return "", err
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err != nil {
-		return "", errors.Join(err, os.Remove(file.Name()))
-	}
-	return file.Name(), nil
-}
-
-// OnDisk reads the key file.
-func (f *Keys) OnDisk() (*Ring, error) {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode()&0o007 != 0 {
-		return nil, fmt.Errorf("%s can be used by everybody (mode %04o): chmod 600", f.path, info.Mode().Perm())
-	}
-	text, err := textfile.Read(f.path, maxKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return parseKeyring(text)
-}
-
-// Load reads the key file. Keys that were read before stay known.
-func (f *Keys) Load() error {
-	k, err := f.OnDisk()
-	if err != nil {
-		return err
-	}
-	if old := f.read.Load(); old != nil {
-		all := maps.Clone(old.raw)
-		maps.Copy(all, k.raw)
-		if k, err = NewRing(all); err != nil {
-			return err
-		}
-	}
-	f.read.Store(k)
-	return nil
 }
 
 // WebPushBound is the associated data of the key.

@@ -26,6 +26,7 @@ type Settings struct {
 	Dir    string           // data_dir, made where it is missing
 	Server bool             // takes the lock of Dir
 	Now    func() time.Time // for the ids of events
+	Keys   *seal.Keys       // nil: those in Dir
 }
 
 // DB is the database in one folder. The methods that read may be called concurrently; of those
@@ -40,7 +41,6 @@ type DB struct {
 	last   *sql.Stmt // the last change
 	lock   *os.File
 	ack    *os.File // datadir.AppliedFile
-	acked  int64    // the last change that memory has; for who writes
 	writer writer
 }
 
@@ -55,8 +55,11 @@ func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if set.Keys == nil {
+		set.Keys = seal.NewKeys(dir)
+	}
 	d := &DB{dir: dir, server: set.Server, DB: &sqlstore.DB{
-		Keys: seal.NewKeys(dir), Now: set.Now, Snapshot: sql.TxOptions{ReadOnly: true}, Trail: trail{},
+		Keys: set.Keys, Now: set.Now, Snapshot: sql.TxOptions{ReadOnly: true}, Trail: trail{},
 	}}
 	defer func() {
 		if err != nil {
@@ -121,7 +124,7 @@ func (d *DB) openDatabase(ctx context.Context) error {
 	if err := d.migrate(ctx); err != nil {
 		return err
 	}
-	if err := d.openKeys(ctx); err != nil {
+	if err := d.OpenKeys(ctx, File); err != nil {
 		return err
 	}
 	return d.reform(ctx)
@@ -131,13 +134,20 @@ func (d *DB) openDatabase(ctx context.Context) error {
 // empty one knows no methods, and where require_user_match is false a user who has
 // none needs no second factor.
 func (d *DB) notLost() error {
-	keys, err := datadir.Exists(d.path(seal.File))
-	if err != nil || !keys {
+	trace := seal.File
+	if d.Keys.Shared {
+		trace = datadir.AppliedFile // keys that lie elsewhere may come before the database
+	}
+	info, err := os.Stat(d.path(trace))
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	info, err := os.Stat(d.path(File))
+	info, err = os.Stat(d.path(File))
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
-		return fmt.Errorf("%s is missing or empty, but %s is there: restore the database, or remove %s to begin anew", File, seal.File, seal.File)
+		return fmt.Errorf("%s is missing or empty, but %s is there: restore the database, or remove %s to begin anew", File, trace, trace)
 	}
 	return err
 }

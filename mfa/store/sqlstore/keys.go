@@ -9,8 +9,57 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
-// SetKey makes id the key that seals from now on.
-func SetKey(ctx context.Context, tx *sql.Tx, k *seal.Ring, id byte) error {
+// OpenKeys reads the keys, makes a first one for a new database, and makes sure that they fit.
+// database is what errors call it.
+func (d *DB) OpenKeys(ctx context.Context, database string) error {
+	var sealed bool
+	if err := d.SQL.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM seal_key)`).Scan(&sealed); err != nil {
+		return err
+	}
+	there, err := d.Keys.Exist()
+	if err != nil {
+		return err
+	}
+	if !there {
+		if sealed {
+			return fmt.Errorf("%s is missing: the tokens in %s cannot be opened without it; restore it from its backup, or copy it from another node", d.Keys.Name, database)
+		}
+		if err := d.Keys.Create(); err != nil {
+			return err
+		}
+	}
+	if err := d.Keys.Load(); err != nil {
+		return err
+	}
+	if !sealed {
+		if err := d.proveKeys(ctx); err != nil {
+			return err
+		}
+	}
+	var proof []byte
+	if err := d.SQL.QueryRowContext(ctx, `SELECT proof FROM seal_key`).Scan(&proof); err != nil {
+		return err
+	}
+	if d.Keys.Ring().Check(proof) != nil {
+		return fmt.Errorf("%s is not the key that %s was sealed with: restore the one that belongs to it", d.Keys.Name, database)
+	}
+	return nil
+}
+
+// proveKeys binds a new database to the key, unless another process was first.
+func (d *DB) proveKeys(ctx context.Context) error {
+	k := d.Keys.Ring()
+	return d.Update(ctx, func(tx *sql.Tx) error {
+		var sealed bool
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM seal_key)`).Scan(&sealed); err != nil || sealed {
+			return err
+		}
+		return setKey(ctx, tx, k, k.Newest())
+	})
+}
+
+// setKey makes id the key that seals from now on.
+func setKey(ctx context.Context, tx *sql.Tx, k *seal.Ring, id byte) error {
 	proof, err := k.Prove(id)
 	if err != nil {
 		return err

@@ -79,5 +79,5 @@ func (d *DB) reseal(ctx context.Context, tx *sql.Tx, o op.Reseal, done *op.Done)
 	if err := resealWebPush(ctx, tx, ring, o.Key); err != nil {
 		return err
 	}
-	return SetKey(ctx, tx, ring, o.Key)
+	return setKey(ctx, tx, ring, o.Key)
 }
