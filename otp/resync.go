@@ -85,7 +85,8 @@ func (r *resync) second(f *finding, now time.Time) bool {
 	}
 	first, ok := r.first.Get(f.token.ID, now)
 	if ok && f.step == first.step+1 && this.off-first.off >= -1 && this.off-first.off <= 1 {
-		r.first.Take(f.token.ID)
+		// It stays: who looks at the second one again gets the same answer. Once that is
+		// used up, no code comes right after the first.
 		return true
 	}
 	if r.first == nil {

@@ -58,24 +58,40 @@ func (v *Verifier) HasForm(user mfa.Name, answer string) bool {
 	return len(a.text) > 0 && v.Store.Forms(user).matches(a)
 }
 
-// VerifyCode implements mfa.CodeVerifier. Every candidate of every token of the
-// user is compared before the first result is looked at.
-func (v *Verifier) VerifyCode(ctx context.Context, user mfa.Name, code string, accept mfa.Event) error {
+// CheckCode returns the use of a token that code is right for, and uses up nothing: the use
+// counts once it is in the log of the user (mfa.Ledger). mfa.ErrRejected means a wrong code,
+// with mfa.ErrCodeUsed one that was used. Any other error is a failure, and counts against
+// nobody. It may look at one code several times, and says the same as long as the user's
+// tokens stay as they are; also of the two codes that bring a token back in step. Every
+// candidate of every token is compared before the first result is looked at.
+func (v *Verifier) CheckCode(ctx context.Context, user mfa.Name, code string) (mfa.Use, error) {
 	var buf [maxCode]byte
 	a := normalise(buf[:], code)
 	if len(a.text) == 0 {
-		return errForm
+		return mfa.Use{}, errForm
 	}
 	tokens, err := v.Store.Tokens(ctx, user)
 	if err != nil {
-		return fmt.Errorf("reading tokens: %w", err)
+		return mfa.Use{}, fmt.Errorf("reading tokens: %w", err)
 	}
 	f := v.find(tokens, a, v.now())
 	if f.err != nil {
-		return f.err
+		return mfa.Use{}, f.err
 	}
-	accept.Method, accept.Token, accept.Step, accept.Drift = string(f.token.Kind), f.token.ID, f.step, f.drift
-	use := Use{User: f.token.User, Token: f.token.ID, Step: f.step, Drift: f.drift, Reusable: f.token.Kind == Pass && !f.token.Once}
+	return mfa.Use{
+		Method: string(f.token.Kind), Token: f.token.ID, Step: f.step, Drift: f.drift,
+		Reusable: f.token.Kind == Pass && !f.token.Once,
+	}, nil
+}
+
+// VerifyCode implements mfa.CodeVerifier.
+func (v *Verifier) VerifyCode(ctx context.Context, user mfa.Name, code string, accept mfa.Event) error {
+	u, err := v.CheckCode(ctx, user, code)
+	if err != nil {
+		return err
+	}
+	accept.Method, accept.Token, accept.Step, accept.Drift = u.Method, u.Token, u.Step, u.Drift
+	use := Use{User: user, Token: u.Token, Step: u.Step, Drift: u.Drift, Reusable: u.Reusable}
 	err = v.Store.Use(ctx, use, accept)
 	if errors.Is(err, ErrUsed) {
 		return errUsed

@@ -88,7 +88,10 @@ func (s *Store) RecordSession(ctx context.Context, ev mfa.Event, key [16]byte) (
 		return false, err
 	}
 	r.Mark, r.Interim = key[:], ev.Session.Status == "interim"
-	b, again, err := s.marks.begin(key, s.opt.Now(), func() (*batch, error) { return s.queue.Add(r) })
+	b, again, err := s.marks.begin(key, s.opt.Now(), func() (*batch, error) {
+		b, _, err := s.queue.Add(r)
+		return b, err
+	})
 	if err != nil || b == nil {
 		return again, err
 	}

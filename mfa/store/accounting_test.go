@@ -198,10 +198,10 @@ func TestThin(t *testing.T) {
 	for n := range chunk {
 		rows = append(rows, report(2*n, "stop"), report(2*n+1, "interim"))
 	}
-	must(t, s.commitRows(rows))
+	commitAll(t, s, rows...)
 	must(t, s.foldAll(t.Context()))
 	at = at.Add(keepInterim / 2)
-	must(t, s.commitRows([]record.Row{report(1000, "interim")}))
+	commitAll(t, s, report(1000, "interim"))
 	must(t, s.foldAll(t.Context()))
 	must(t, s.prune(t.Context()))
 	if n := count(t, s, `SELECT count(*) FROM accounting`); n != 2*chunk+1 {
@@ -233,7 +233,7 @@ func TestPruneReports(t *testing.T) {
 		must(t, err)
 		key := markNumber(n)
 		r.Mark = key[:]
-		must(t, s.commitRows([]record.Row{r}))
+		commitAll(t, s, r)
 		put(t, s, loginEvent(n))
 		at = at.Add(40 * time.Minute)
 	}

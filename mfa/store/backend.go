@@ -38,9 +38,13 @@ type changer interface {
 	// Apply applies ops with their event, or none of it. Without an operation the event
 	// stands for itself, and no server hears of it.
 	Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (op.Done, error)
-	// Append writes rows of the trail, with what they say of push blocks and wrong codes.
-	// It is the path of a login.
-	Append(rows []record.Row) error
+	// Append writes rows of the trail, with what they say of push blocks, wrong codes and
+	// open prompts. It is the path of a login. A row that has a number is left out, and
+	// kept[i] false, where that number is taken, or what it was decided on is not what the
+	// database has: memory must read it before anything of that user is appended. kept nil:
+	// all are kept. There is one row of a user with a number at most. After an error nobody
+	// knows whether they are on disk; the database resolves that before it writes again.
+	Append(rows []record.Row) (kept []bool, err error)
 	// Keep writes notes.
 	Keep(ctx context.Context, notes ...op.Note) error
 	// Beat commits something that changes nothing: an error says why no login could be

@@ -68,7 +68,7 @@ func BenchmarkCommit(b *testing.B) {
 					}
 					rows[i] = r
 				}
-				if err := s.commitRows(rows); err != nil {
+				if _, err := s.commitRows(rows); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -109,7 +109,7 @@ func BenchmarkOpen(b *testing.B) {
 					rows[i], _ = record.NewRow(loginEvent(n), true, s.opt.Now())
 					n++
 				}
-				if err := s.commitRows(rows); err != nil {
+				if _, err := s.commitRows(rows); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -107,9 +107,22 @@ func (s *Store) catchUpChunk(ctx context.Context) (more bool, err error) {
 		}
 	}
 	s.put(n.Users, n.Accounts)
+	s.tellChanges(n)
 	s.applied = n.Last
 	s.tail.Add(1) // its event, for the janitor
 	return true, s.db.Acknowledge(n.Last)
+}
+
+// tellChanges makes what was decided before the changes of n stale. wmu is held.
+func (s *Store) tellChanges(n *record.News) {
+	for _, user := range n.Users {
+		s.ledger.tell(mfa.Event{Time: s.opt.Now(), Kind: mfa.EventChange, Origin: mfa.Origin{User: mfa.NameOf(user)}})
+	}
+	s.ledger.moved(n.Users...)
+	s.ledger.makeRoom(s.countAccounts())
+	if n.Site != nil {
+		s.ledger.movedAll()
+	}
 }
 
 // knowSite takes over the keys, the bypasses and the latches. Latches that are not yet on

@@ -56,7 +56,7 @@ func TestPruneClockJump(t *testing.T) {
 				r, err := record.NewRow(reportEvent(1, "anna", "interim"), false, s.opt.Now())
 				must(t, err)
 				r.Mark, r.Interim = []byte("0123456789abcdef"), true
-				must(t, s.commitRows([]record.Row{r}))
+				commitAll(t, s, r)
 			}
 			c.fill(t, s, 34, time.Hour)
 			must(t, s.prune(t.Context()))
@@ -143,7 +143,7 @@ func flood(t *testing.T, s *Store, octets int) {
 			rows = append(rows, r)
 			n += len(r.Data) + record.RowOverhead
 		}
-		must(t, s.commitRows(rows))
+		commitAll(t, s, rows...)
 	}
 	must(t, s.foldAll(t.Context()))
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +31,11 @@ const (
 	complainEvery = 5 * time.Second
 )
 
-// batch is what one commit carries. err is set before done is closed.
+// batch is what one commit carries. err and kept are set before done is closed.
 type batch struct {
 	done chan struct{}
 	err  error
+	kept []bool // by the place of a row; nil: all were kept
 }
 
 // queue collects rows until the writer takes them.
@@ -51,26 +54,26 @@ func (q *queue) init() {
 	q.batch = &batch{done: make(chan struct{})}
 }
 
-// Add queues rows, which are committed together.
-func (q *queue) Add(rows ...record.Row) (*batch, error) {
+// Add queues a row, and returns the batch that it is committed in and its place there.
+func (q *queue) Add(r record.Row) (*batch, int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.batch == nil {
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	}
-	if len(q.rows) >= maxQueue {
-		return nil, ErrFull
+	i := len(q.rows)
+	if i >= maxQueue {
+		return nil, 0, ErrFull
 	}
-	first := len(q.rows) == 0
-	q.rows = append(q.rows, rows...)
-	if first {
+	q.rows = append(q.rows, r)
+	if i == 0 {
 		q.last = time.Now()
 		select {
 		case q.wake <- struct{}{}:
 		default:
 		}
 	}
-	return q.batch, nil
+	return q.batch, i, nil
 }
 
 // take returns all queued rows and their batch. The rows are the writer's until
@@ -132,6 +135,9 @@ func (q *queue) close() {
 // Record implements mfa.Journal. An event that was queued may still be
 // committed after ctx has ended; the caller must treat ctx's error as a failure.
 func (s *Store) Record(ctx context.Context, ev mfa.Event) error {
+	if ev.Used {
+		return errors.New("store: event: a code is used up by an entry only")
+	}
 	return s.commit(ctx, ev, false)
 }
 
@@ -145,7 +151,7 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 	if err != nil {
 		return err
 	}
-	b, err := s.enqueue(ev, r)
+	b, _, err := s.queue.Add(r)
 	if err != nil {
 		return err
 	}
@@ -157,18 +163,6 @@ func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error)
 	}
 }
 
-// enqueue queues the row of ev, and behind it the report that follows from it.
-func (s *Store) enqueue(ev mfa.Event, r record.Row) (*batch, error) {
-	if !ev.Reports() {
-		return s.queue.Add(r)
-	}
-	report, err := record.NewRow(ev.Report(), false, s.opt.Now())
-	if err != nil {
-		return nil, err
-	}
-	return s.queue.Add(r, report)
-}
-
 // writeLoop is the writer: it commits whatever is queued, until the queue is
 // closed and empty.
 func (s *Store) writeLoop() {
@@ -177,38 +171,93 @@ func (s *Store) writeLoop() {
 		s.queue.gather()
 		rows, b := s.queue.take()
 		if len(rows) > 0 {
-			b.err = s.commitRows(rows)
+			b.kept, b.err = s.commitRows(rows)
 		}
 		close(b.done)
 	}
 }
 
-// commitRows writes rows in one commit. What they say about push is in memory
-// before their waiters go on, even after a failed commit: that only denies.
-func (s *Store) commitRows(rows []record.Row) error {
+// commitRows writes rows in one commit, except for entries that others have overtaken. What
+// they say about push is in memory before their waiters go on, even after a failed commit:
+// that only denies.
+func (s *Store) commitRows(rows []record.Row) (kept []bool, err error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	s.health.Begin(s.tick())
-	err := s.db.Append(rows)
-	s.health.End(s.tick(), err)
+	if kept = s.inOrder(rows); kept == nil {
+		kept, err = s.append(rows)
+	} else {
+		err = s.appendSome(rows, kept)
+	}
+	n := 0
 	for i := range rows {
-		if r := &rows[i]; r.Barred != "" {
-			s.bar(mfa.NameOf(r.User).Key().String(), r.Barred, r.Blocks)
+		if kept != nil && !kept[i] {
+			continue
+		}
+		r := &rows[i]
+		n++
+		if r.Report != nil {
+			n++
+		}
+		if r.Barred != "" {
+			s.bar(r.Key, r.Barred, r.Blocks)
+			if r.Seq == 0 {
+				s.ledger.moved(r.Key)
+			}
+		}
+		if r.Mark != nil && err == nil {
+			s.reports.Add(int64(len(r.User)+len(r.Client)+len(r.Data)) + record.RowOverhead)
 		}
 	}
 	if err != nil {
-		s.lost += len(rows)
+		s.lost += n
 		s.complaints.Do(func() {
 			s.log.Error("events could not be written: their logins are not accepted", zap.Int("events", s.lost), zap.Error(err))
 			s.lost = 0
 		})
-		return err
+		return kept, err
 	}
-	s.tail.Add(int64(len(rows)))
+	s.tail.Add(int64(n))
+	return kept, nil
+}
+
+// inOrder tells which rows may still be written: memory may have taken over what a command
+// has changed since they were queued. nil: all of them. wmu is held.
+func (s *Store) inOrder(rows []record.Row) (kept []bool) {
 	for i := range rows {
-		if r := &rows[i]; r.Mark != nil {
-			s.reports.Add(int64(len(r.User)+len(r.Client)+len(r.Data)) + record.RowOverhead)
+		if r := &rows[i]; r.Seq > 0 && !s.ledger.isNext(r) {
+			if kept == nil {
+				kept = slices.Repeat([]bool{true}, len(rows))
+			}
+			kept[i] = false
 		}
 	}
-	return nil
+	return kept
+}
+
+// appendSome writes the rows that are kept, and notes which of them the database has not
+// kept. wmu is held.
+func (s *Store) appendSome(rows []record.Row, kept []bool) error {
+	var some []record.Row
+	var at []int // their places among all
+	for i := range rows {
+		if kept[i] {
+			some, at = append(some, rows[i]), append(at, i)
+		}
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	left, err := s.append(some)
+	for i := range left {
+		kept[at[i]] = left[i]
+	}
+	return err
+}
+
+// append commits rows and notes how that went. wmu is held.
+func (s *Store) append(rows []record.Row) (kept []bool, err error) {
+	s.health.Begin(s.tick())
+	kept, err = s.db.Append(rows)
+	s.health.End(s.tick(), err)
+	return kept, err
 }

@@ -73,9 +73,10 @@ type Store struct {
 	db   Backend
 	keys *seal.Keys
 
-	wmu   sync.Mutex // held by the goroutine that writes, or replaces accounts
-	queue queue
-	marks marks // of reports of sessions
+	wmu    sync.Mutex // held by the goroutine that writes, or replaces accounts
+	queue  queue
+	ledger ledger
+	marks  marks // of reports of sessions
 
 	prompts *prompts.Keeper
 
@@ -105,6 +106,7 @@ type Store struct {
 
 var (
 	_ mfa.Journal   = (*Store)(nil)
+	_ mfa.Ledger    = (*Store)(nil)
 	_ mfa.Directory = (*Store)(nil)
 	_ mfa.Bypasses  = (*Store)(nil)
 
@@ -133,6 +135,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 // newStore opens the database and leaves the rest to start.
 func newStore(ctx context.Context, opt Options) (_ *Store, err error) {
 	s := &Store{opt: opt, log: opt.Logger, complaints: rate.Sometimes{Interval: complainEvery}}
+	s.ledger.init()
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}

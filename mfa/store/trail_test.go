@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,17 @@ func put(t *testing.T, s *Store, events ...mfa.Event) {
 		rows[i], err = record.NewRow(ev, ev.Step != 0, s.opt.Now())
 		must(t, err)
 	}
-	must(t, s.commitRows(rows))
+	commitAll(t, s, rows...)
+}
+
+// commitAll writes rows, of which each is kept.
+func commitAll(t *testing.T, s *Store, rows ...record.Row) {
+	t.Helper()
+	kept, err := s.commitRows(rows)
+	must(t, err)
+	if slices.Contains(kept, false) {
+		t.Fatalf("got rows kept: %v; want all", kept)
+	}
 }
 
 func count(t *testing.T, s *Store, query string) (n int) {
@@ -332,7 +343,7 @@ func TestEventFields(t *testing.T) {
 			setAny(t, v)
 		}
 		if want.Step != 0 {
-			want.Token = "t" // a step without a token is none
+			want.Token, want.Used = "t", true // put uses it up; without a token it is none
 		}
 		put(t, s, want)
 		var all []mfa.Event

@@ -141,7 +141,7 @@ func TestQueueFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 * maxQueue {
-		if _, err = s.queue.Add(r); err != nil {
+		if _, _, err = s.queue.Add(r); err != nil {
 			break
 		}
 	}

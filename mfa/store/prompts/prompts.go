@@ -5,7 +5,6 @@ package prompts
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"sync"
 	"time"
@@ -40,35 +39,6 @@ type Keeper struct {
 	disk  map[string]struct{}        // ids in the table
 }
 
-// keptPrompt is a prompt on disk: its keys are the names of the fields, those of an
-// Origin too.
-type keptPrompt struct {
-	mfa.OpenPrompt
-	keptOrigin
-}
-
-// keptOrigin has the fields of mfa.Origin, or the conversion does not compile.
-type keptOrigin struct {
-	Client, Group string
-	User          mfa.Name
-	EndUser       string
-	Claimed       bool
-	Source        string
-}
-
-func encode(p mfa.OpenPrompt) ([]byte, error) {
-	kept := keptPrompt{p, keptOrigin(p.Origin)}
-	kept.Origin = mfa.Origin{}
-	return json.Marshal(kept)
-}
-
-func decode(data []byte) (mfa.OpenPrompt, error) {
-	var kept keptPrompt
-	err := json.Unmarshal(data, &kept)
-	kept.Origin = mfa.Origin(kept.keptOrigin)
-	return kept.OpenPrompt, err
-}
-
 // NewKeeper returns one that has nothing to write. writing is held by who writes db.
 func NewKeeper(db Backend, writing sync.Locker) *Keeper {
 	return &Keeper{db: db, writing: writing, dirty: make(map[string]*mfa.OpenPrompt), disk: make(map[string]struct{})}
@@ -101,7 +71,7 @@ func (k *Keeper) Open(ctx context.Context) (open []mfa.OpenPrompt, err error) {
 		return nil, err
 	}
 	for _, row := range stored {
-		p, err := decode(row.Data)
+		p, err := record.DecodePrompt(row.Data)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +141,7 @@ func (k *Keeper) write(ctx context.Context, todo map[string]*mfa.OpenPrompt) err
 		row := record.Prompt{ID: id}
 		if p != nil {
 			var err error
-			if row.Data, err = encode(*p); err != nil {
+			if row.Data, err = record.EncodePrompt(p); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,12 @@ import (
 
 // Row is one event on its way to the disk: its columns, without the id.
 type Row struct {
+	// Seq is its number in the log of its user; 0: it has none. Epoch is the one under
+	// which it was counted.
+	Seq    int64
+	Epoch  uint32
+	Kind   int64  // of a step, see StepNumber; 0: a line of the trail
+	Key    string // the form of User
 	User   string
 	Client string
 	Reason string
@@ -25,30 +31,65 @@ type Row struct {
 	Barred string          // the client group that push is off for from now on
 	Blocks bool            // the user is blocked from now on
 	Wrong  *mfa.WrongCodes // nil: as before
+	Prompt Prompt          // an open prompt as it is from now on; without an ID: as before
+	Report *Row            // what stands beside it, in the same commit; nil: nothing
 
 	Mark    []byte // not nil: a report of a session, for the table accounting
 	Interim bool
 }
 
 // NewRow prepares ev for the writer, in the goroutine of the login. One without a time is of now.
+// used: its step is used up, as where ev.Used says so.
 func NewRow(ev mfa.Event, used bool, now time.Time) (Row, error) {
 	if ev.Time.IsZero() {
 		ev.Time = now
 	}
-	data, err := encodeEvent(&ev)
-	r := Row{
-		User: ev.User.String(), Client: ev.Client, Reason: string(ev.Reason), Tries: int64(ev.Tries),
-		Token: ev.Token, Step: ev.Step, Drift: int64(ev.Drift), Used: used, Data: data,
+	prompt, err := promptAfter(&ev)
+	if err != nil {
+		return Row{}, err
 	}
-	r.Wrong = ev.WrongCodes
+	data, err := encodeEvent(&ev, prompt.Data)
+	r := Row{
+		Kind: StepNumber(ev.Kind), Key: ev.User.Key().String(), User: ev.User.String(), Client: ev.Client, Reason: string(ev.Reason), Tries: int64(ev.Tries),
+		Token: ev.Token, Step: ev.Step, Drift: int64(ev.Drift), Used: used || ev.Used, Data: data, Wrong: ev.WrongCodes, Prompt: prompt,
+	}
 	if ev.NotMe() {
 		r.Blocks = ev.BlocksUser
 		if r.Barred = ev.Group; r.Barred == "" {
 			r.Barred = ev.Client
 		}
 	}
+	if err != nil || !ev.Reports() {
+		return r, err
+	}
+	report, err := NewRow(ev.Report(), false, now)
+	r.Report = &report
 	return r, err
 }
+
+// StepNumber is the column "kind" of an event: NULL (0) for a line of the trail, which
+// most are, so that it takes no room.
+func StepNumber(kind mfa.EventKind) int64 {
+	switch kind {
+	case mfa.EventOpen:
+		return 1
+	case mfa.EventJoin:
+		return 2
+	case mfa.EventTry:
+		return 3
+	case mfa.EventApproved:
+		return 4
+	case mfa.EventChange:
+		return 5
+	}
+	return 0
+}
+
+// The numbers of the steps that the limits are rebuilt from, for SQL.
+const (
+	OpenNumber = `1`
+	TryNumber  = `3`
+)
 
 // eventFormat is the first byte of data. Then come kind, plan, outcome, time
 // (unix microseconds), login, group, end-user, source, method and the three
@@ -60,11 +101,14 @@ const eventFormat = 1
 type rest struct {
 	mfa.Approval
 	mfa.Details
-	Claimed bool     `json:"claimed,omitempty"`
-	Packets [][]byte `json:"packets,omitempty"`
+	Claimed bool            `json:"claimed,omitempty"`
+	Packets [][]byte        `json:"packets,omitempty"`
+	Prompt  json.RawMessage `json:"prompt,omitempty"`
+	Answer  []byte          `json:"answer,omitempty"`
 }
 
-func encodeEvent(ev *mfa.Event) ([]byte, error) {
+// encodeEvent returns the data of ev, whose prompt is encoded already.
+func encodeEvent(ev *mfa.Event, prompt []byte) ([]byte, error) {
 	if ev.Plan < mfa.PlanDeny || ev.Plan > mfa.PlanCode || ev.Outcome < mfa.Reject || ev.Outcome > mfa.Discard {
 		return nil, fmt.Errorf("plan %d, outcome %d: no such event", int(ev.Plan), int(ev.Outcome))
 	}
@@ -81,7 +125,7 @@ func encodeEvent(ev *mfa.Event) ([]byte, error) {
 	for _, d := range [...]time.Duration{ev.Primary, ev.Factor, ev.Total} {
 		b = binary.AppendVarint(b, int64(d))
 	}
-	x := rest{Approval: ev.Approval, Details: ev.Details, Claimed: ev.Claimed, Packets: ev.Packets}
+	x := rest{Approval: ev.Approval, Details: ev.Details, Claimed: ev.Claimed, Packets: ev.Packets, Prompt: prompt, Answer: ev.Answer}
 	if reflect.ValueOf(&x).Elem().IsZero() { // of most logins; without an allocation
 		return b, nil
 	}
@@ -120,8 +164,13 @@ func DecodeEvent(data []byte, ev *mfa.Event) error {
 	if err := json.Unmarshal(d.b, &x); err != nil {
 		return err
 	}
-	ev.Approval, ev.Details, ev.Claimed, ev.Packets = x.Approval, x.Details, x.Claimed, x.Packets
-	return nil
+	ev.Approval, ev.Details, ev.Claimed, ev.Packets, ev.Answer = x.Approval, x.Details, x.Claimed, x.Packets, x.Answer
+	if x.Prompt == nil {
+		return nil
+	}
+	p, err := DecodePrompt(x.Prompt)
+	ev.Prompt = &p
+	return err
 }
 
 // decoder takes values off the front of b. Once bad it gives zeros.

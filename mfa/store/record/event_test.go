@@ -10,7 +10,8 @@ import (
 func FuzzDecodeEvent(f *testing.F) {
 	ev := mfa.Event{ID: "k7f", Time: time.Now(), Kind: mfa.EventLogin, Plan: mfa.PlanOTP, Outcome: mfa.Accept, Method: "totp", Total: time.Second}
 	ev.Text, ev.Requests = "text", []mfa.PromptRequest{{Client: "vpn"}}
-	data, err := encodeEvent(&ev)
+	ev.Prompt, ev.Answer = &mfa.OpenPrompt{ID: "k7f"}, []byte{1}
+	data, err := encode(&ev)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -22,7 +23,7 @@ func FuzzDecodeEvent(f *testing.F) {
 		if DecodeEvent(data, &ev) != nil {
 			return
 		}
-		data, err := encodeEvent(&ev)
+		data, err := encode(&ev)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,4 +31,12 @@ func FuzzDecodeEvent(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func encode(ev *mfa.Event) ([]byte, error) {
+	p, err := promptAfter(ev)
+	if err != nil {
+		return nil, err
+	}
+	return encodeEvent(ev, p.Data)
 }

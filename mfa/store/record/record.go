@@ -97,20 +97,16 @@ type Bypass struct {
 	Seen time.Time // by the wall clock
 }
 
-// Prompt is an open prompt as JSON; without data it is removed.
-type Prompt struct {
-	ID   string
-	Data []byte
-}
-
-// Selection is which events are read, and in which order. The bounds are exclusive.
+// Selection is which events are read, and in which order. The bounds are exclusive. Steps
+// of logins are no lines of the trail and left out, unless it says otherwise.
 type Selection struct {
 	From, To  int64
 	User      string // the key; empty: everybody's
 	Client    string // empty: every client's
 	Newest    bool   // the newest first
 	NoReports bool   // without reports of sessions
-	Counting  bool   // only what the limits are rebuilt from, without reports
+	Counting  bool   // only what the limits are rebuilt from, steps too, without reports
+	Steps     bool   // the steps too
 }
 
 // Since is what sel selects of what was written since t, without an end.

@@ -54,7 +54,10 @@ func (d *DB) LastChange() (id int64, err error) {
 }
 
 // Acknowledge implements store.Backend.
-func (d *DB) Acknowledge(change int64) error { return datadir.WriteApplied(d.ack, change) }
+func (d *DB) Acknowledge(change int64) error {
+	d.acked = change
+	return datadir.WriteApplied(d.ack, change)
+}
 
 // AwaitServer implements store.Backend.
 func (d *DB) AwaitServer(ctx context.Context, change int64) error {

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"modernc.org/sqlite"
@@ -24,10 +25,17 @@ const (
 	eventColumns     = `id, usr, client, reason, tries, token, step, drift, data`
 	eventColumnCount = 9
 	insertEvent      = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	// A statement of its own: it costs the lines of the trail nothing.
+	insertStep   = `INSERT INTO events (` + eventColumns + `, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertPrompt = `INSERT INTO prompts (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data`
+	deletePrompt = `DELETE FROM prompts WHERE id = ?`
 )
 
-// Append implements store.Backend.
-func (d *DB) Append(rows []record.Row) error { return d.writer.insert(rows, d.Now()) }
+// Append implements store.Backend. A number says nothing to this database: one server has
+// it. What a command has changed and memory has not yet is what can come between.
+func (d *DB) Append(rows []record.Row) (kept []bool, err error) {
+	return d.writer.insert(rows, d.acked, d.Now())
+}
 
 // conn is what the SQLite driver's connection can do, of what is needed here.
 // database/sql in between costs as much again as the insert.
@@ -39,10 +47,11 @@ type conn interface {
 // writer is the connection that inserts events, with its statements prepared.
 // It is opened when it is needed, and anew after a failure. wmu guards it.
 type writer struct {
-	open  func() (conn, error)
-	conn  conn
-	stmts [statements]driver.Stmt
-	args  [eventColumnCount]driver.NamedValue
+	open    func() (conn, error)
+	conn    conn
+	stmts   [statements]driver.Stmt
+	changed changes
+	args    [eventColumnCount + 1]driver.NamedValue // the kind of a step is the last
 }
 
 const (
@@ -50,12 +59,16 @@ const (
 	stmtCommit
 	stmtRollback
 	stmtLast
+	stmtChanges
 	stmtEvent
+	stmtStep
 	stmtAccounting
 	stmtBar
 	stmtBlock
 	stmtWrong
 	stmtRight
+	stmtPrompt
+	stmtNoPrompt
 	statements
 )
 
@@ -63,13 +76,17 @@ var statementTexts = [statements]string{
 	stmtBegin:      "BEGIN IMMEDIATE",
 	stmtCommit:     "COMMIT",
 	stmtRollback:   "ROLLBACK",
-	stmtLast:       lastEvent,
+	stmtLast:       lastEvent + `, coalesce((SELECT max(id) FROM changes), 0)`,
+	stmtChanges:    `SELECT id, usr FROM changes WHERE id > ? ORDER BY id`,
 	stmtEvent:      insertEvent,
+	stmtStep:       insertStep,
 	stmtAccounting: insertAccounting,
 	stmtBar:        insertBar,
 	stmtBlock:      insertBlock,
 	stmtWrong:      insertWrong,
 	stmtRight:      "DELETE FROM wrong_codes WHERE usr = ?",
+	stmtPrompt:     insertPrompt,
+	stmtNoPrompt:   deletePrompt,
 }
 
 const (
@@ -80,10 +97,11 @@ const (
 	insertBlock = "INSERT INTO users (usr, name, blocked) VALUES (?, ?, 1) ON CONFLICT (usr) DO UPDATE SET blocked = 1"
 )
 
-// insert commits rows, or none of them.
-func (w *writer) insert(rows []record.Row, now time.Time) (err error) {
+// insert commits rows, except for those that are not kept, or none of them. acked is the
+// last change that memory has.
+func (w *writer) insert(rows []record.Row, acked int64, now time.Time) (kept []bool, err error) {
 	if err := w.prepare(); err != nil {
-		return err
+		return nil, err
 	}
 	for range busyTries {
 		if err = w.exec(stmtBegin); !isBusy(err) {
@@ -91,7 +109,7 @@ func (w *writer) insert(rows []record.Row, now time.Time) (err error) {
 		}
 	}
 	if err == nil {
-		if err = w.insertRows(rows, now); err == nil {
+		if kept, err = w.insertRows(rows, acked, now); err == nil {
 			err = w.exec(stmtCommit)
 		}
 		if err != nil {
@@ -99,43 +117,134 @@ func (w *writer) insert(rows []record.Row, now time.Time) (err error) {
 		}
 	}
 	if err != nil && !isBusy(err) {
-		return errors.Join(err, w.close())
+		err = errors.Join(err, w.close())
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return kept, nil
 }
 
-func (w *writer) insertRows(rows []record.Row, now time.Time) error {
-	id, err := w.last()
+func (w *writer) insertRows(rows []record.Row, acked int64, now time.Time) (kept []bool, err error) {
+	id, change, err := w.last()
+	if err != nil {
+		return nil, err
+	}
+	if change > acked {
+		if err := w.readChanges(acked); err != nil {
+			return nil, err
+		}
+		kept = make([]bool, len(rows))
+	}
+	for i := range rows {
+		r := &rows[i]
+		if kept != nil {
+			if kept[i] = r.Seq == 0 || !w.changed.touches(r.Key, acked); !kept[i] {
+				continue
+			}
+		}
+		for ; r != nil; r = r.Report {
+			id = max(id+1, now.UnixMicro())
+			if err := w.insertRow(id, r); err != nil {
+				return nil, err
+			}
+			if err := w.follow(r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return kept, nil
+}
+
+// changes is what commands have changed and memory has not taken over yet: the last
+// change of each user, and of what belongs to no user, such as a bypass.
+type changes struct {
+	site, last int64
+	users      map[string]int64
+}
+
+// touches reports whether a change after one concerns user.
+func (c *changes) touches(user string, after int64) bool {
+	return c.site > after || c.users[user] > after
+}
+
+// readChanges reads the changes that came since it was called last. acked is the last one
+// that memory has.
+func (w *writer) readChanges(acked int64) error {
+	c := &w.changed
+	if c.last <= acked { // memory has all of them
+		*c = changes{last: acked, users: make(map[string]int64)}
+	}
+	args := []driver.NamedValue{{Ordinal: 1, Value: c.last}}
+	rows, err := w.stmts[stmtChanges].(driver.StmtQueryContext).QueryContext(context.Background(), args)
 	if err != nil {
 		return err
 	}
-	for i := range rows {
-		id = max(id+1, now.UnixMicro())
-		if err := w.insertRow(id, &rows[i]); err != nil {
+	defer rows.Close()
+	for {
+		var v [2]driver.Value
+		if err := rows.Next(v[:]); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
 		}
-		if err := w.wrongCodes(&rows[i]); err != nil {
+		id, ok := v[0].(int64)
+		if !ok {
+			return fmt.Errorf("id of a change is a %T", v[0])
+		}
+		switch user := v[1].(type) {
+		case nil:
+			c.site = id
+		case string:
+			c.users[user] = id
+		default:
+			return fmt.Errorf("user of a change is a %T", v[1])
+		}
+		c.last = id
+	}
+}
+
+// follow writes what follows from r beside its event.
+func (w *writer) follow(r *record.Row) error {
+	if err := w.wrongCodes(r); err != nil {
+		return err
+	}
+	if r.Barred != "" {
+		if err := w.exec(stmtBar, texts(r.Key, r.Barred)...); err != nil {
 			return err
 		}
-		if r := &rows[i]; r.Barred != "" {
-			args := []driver.NamedValue{{Ordinal: 1, Value: mfa.NameOf(r.User).Key().String()}, {Ordinal: 2, Value: r.Barred}}
-			if err := w.exec(stmtBar, args...); err != nil {
+		if r.Blocks {
+			if err := w.exec(stmtBlock, texts(r.Key, r.User)...); err != nil {
 				return err
-			}
-			if args[1].Value = r.User; r.Blocks {
-				if err := w.exec(stmtBlock, args...); err != nil {
-					return err
-				}
 			}
 		}
 	}
-	return nil
+	switch {
+	case r.Prompt.ID == "":
+		return nil
+	case r.Prompt.Data == nil:
+		return w.exec(stmtNoPrompt, texts(r.Prompt.ID)...)
+	}
+	return w.exec(stmtPrompt, driver.NamedValue{Ordinal: 1, Value: r.Prompt.ID}, driver.NamedValue{Ordinal: 2, Value: r.Prompt.Data})
+}
+
+// texts are arguments that are texts.
+func texts(values ...string) []driver.NamedValue {
+	args := make([]driver.NamedValue, len(values))
+	for i, v := range values {
+		args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return args
 }
 
 func (w *writer) insertRow(id int64, r *record.Row) error {
 	if r.Mark == nil {
-		values(r, id, &w.args)
-		return w.exec(stmtEvent, w.args[:]...)
+		values(r, id, w.args[:])
+		if r.Kind == 0 {
+			return w.exec(stmtEvent, w.args[:eventColumnCount]...)
+		}
+		w.args[eventColumnCount].Value = r.Kind
+		return w.exec(stmtStep, w.args[:]...)
 	}
 	values := [...]driver.Value{id, text(r.User), text(r.Client), r.Mark, nil, r.Data}
 	if r.Interim {
@@ -147,22 +256,23 @@ func (w *writer) insertRow(id int64, r *record.Row) error {
 	return w.exec(stmtAccounting, w.args[:len(values)]...)
 }
 
-// last reads the highest event id: another process may have written one.
-func (w *writer) last() (int64, error) {
+// last reads the highest event id, and the last change: another process may have written.
+func (w *writer) last() (id, change int64, err error) {
 	rows, err := w.stmts[stmtLast].(driver.StmtQueryContext).QueryContext(context.Background(), nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer rows.Close()
-	var v [1]driver.Value
+	var v [2]driver.Value
 	if err := rows.Next(v[:]); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	id, ok := v[0].(int64)
-	if !ok {
-		return 0, fmt.Errorf("event id is a %T", v[0])
+	change, ok2 := v[1].(int64)
+	if !ok || !ok2 {
+		return 0, 0, fmt.Errorf("ids of event and change are %T and %T", v[0], v[1])
 	}
-	return id, nil
+	return id, change, nil
 }
 
 // exec runs a statement without a context: a commit is never interrupted.
@@ -218,12 +328,11 @@ func (w *writer) wrongCodes(r *record.Row) error {
 	if r.Wrong == nil {
 		return nil
 	}
-	key := mfa.NameOf(r.User).Key().String()
 	if r.Wrong.Row == 0 {
-		return w.exec(stmtRight, driver.NamedValue{Ordinal: 1, Value: key})
+		return w.exec(stmtRight, texts(r.Key)...)
 	}
 	values := [...]driver.Value{
-		key, int64(r.Wrong.Row), int64(r.Wrong.Locks),
+		r.Key, int64(r.Wrong.Row), int64(r.Wrong.Locks),
 		record.Micros(r.Wrong.Last), record.Micros(r.Wrong.Since), record.Micros(r.Wrong.Until),
 	}
 	args := make([]driver.NamedValue, len(values))
@@ -234,7 +343,7 @@ func (w *writer) wrongCodes(r *record.Row) error {
 }
 
 // values fills in the columns in the order of eventColumns. NULL takes no room.
-func values(r *record.Row, id int64, v *[eventColumnCount]driver.NamedValue) {
+func values(r *record.Row, id int64, v []driver.NamedValue) {
 	v[0].Value = id
 	v[1].Value = text(r.User)
 	v[2].Value = text(r.Client)
@@ -275,7 +384,7 @@ func (d *DB) insertAdmin(ctx context.Context, tx *sql.Tx, ev mfa.Event) error {
 		return err
 	}
 	var v [eventColumnCount]driver.NamedValue
-	values(&r, max(last+1, d.Now().UnixMicro()), &v)
+	values(&r, max(last+1, d.Now().UnixMicro()), v[:])
 	args := make([]any, len(v))
 	for i := range v {
 		args[i] = v[i].Value

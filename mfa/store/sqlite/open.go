@@ -41,6 +41,7 @@ type DB struct {
 	last   *sql.Stmt // the last change
 	lock   *os.File
 	ack    *os.File // datadir.AppliedFile
+	acked  int64    // the last change that memory has; for who writes
 	writer writer
 }
 

@@ -41,9 +41,9 @@ func (d *DB) KeepPrompts(ctx context.Context, prompts []record.Prompt) error {
 	defer tx.Rollback()
 	for _, p := range prompts {
 		if p.Data == nil {
-			_, err = tx.ExecContext(ctx, `DELETE FROM prompts WHERE id = $1`, p.ID)
+			_, err = tx.ExecContext(ctx, deletePrompt, p.ID)
 		} else {
-			_, err = tx.ExecContext(ctx, `INSERT INTO prompts (id, data) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET data = excluded.data`, p.ID, p.Data)
+			_, err = tx.ExecContext(ctx, insertPrompt, p.ID, p.Data)
 		}
 		if err != nil {
 			return err

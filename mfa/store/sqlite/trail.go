@@ -13,11 +13,12 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
-// counting selects what the limits are rebuilt from. Such an event stays in the
-// trail longer than others.
+// counting selects what the limits are rebuilt from, except for open prompts. Such an event
+// stays in the trail longer than others; of the prompts, only the last hours count.
 const counting = `(coalesce(tries, 0) > 0 OR coalesce(reason, '') IN ('` + string(mfa.ReasonPushDenied) + `', '` + string(mfa.ReasonWrongNumber) +
 	`', '` + string(mfa.ReasonNotMe) + `', '` + string(mfa.ReasonPushNoResponse) + `', '` + string(mfa.ReasonNASTimeout) +
-	`', '` + string(mfa.ReasonCodeUsed) + `', '` + string(mfa.ReasonCodesLocked) + `'))`
+	`', '` + string(mfa.ReasonCodeUsed) + `', '` + string(mfa.ReasonCodesLocked) + `')` +
+	` OR coalesce(kind, 0) = ` + record.TryNumber + `)`
 
 const FoldedMark = `(SELECT value FROM meta WHERE key = 'folded')`
 
@@ -31,15 +32,7 @@ func (d *DB) LastEvent(ctx context.Context) (seq int64, err error) {
 func (d *DB) Events(ctx context.Context, sel record.Selection) iter.Seq2[record.Entry, error] {
 	return func(yield func(record.Entry, error) bool) {
 		err := d.View(ctx, func(tx *sql.Tx) error {
-			parts := everybody()
-			switch {
-			case sel.Counting:
-				parts = []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2 AND ` + counting, alone: true}}
-			case sel.NoReports:
-				parts = []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2`, alone: true}}
-			case sel.User != "":
-				parts = userParts(sel.User)
-			}
+			parts := partsOf(&sel)
 			if sel.Newest {
 				slices.Reverse(parts)
 			}
@@ -54,6 +47,19 @@ func (d *DB) Events(ctx context.Context, sel record.Selection) iter.Seq2[record.
 			yield(record.Entry{}, err)
 		}
 	}
+}
+
+// partsOf returns where the selected events are found.
+func partsOf(sel *record.Selection) []part {
+	switch {
+	case sel.Counting:
+		return []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2 AND (` + counting + ` OR coalesce(kind, 0) = ` + record.OpenNumber + `)`, alone: true}}
+	case sel.NoReports:
+		return []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2`, alone: true}}
+	case sel.User != "":
+		return userParts(sel.User)
+	}
+	return everybody()
 }
 
 // part is a stretch of the trail with its own way to find events, in both of its
@@ -87,21 +93,25 @@ func userParts(user string) []part {
 
 // query reads the two tables of the trail as one. Each comes in the order of its
 // ids, so that SQLite merges them row by row.
-func (p part) query() string {
+func (p part) query(steps bool) string {
 	of := func(columns, table string) string {
 		return `SELECT ` + p.id + `, coalesce(e.usr, ''), coalesce(e.client, ''), ` + columns + `, e.data FROM ` +
 			strings.Replace(p.from, "TABLE", table, 1) + ` AND (?3 = '' OR e.client = ?3) AND ?4 = ?4`
 	}
-	const columns = `coalesce(e.reason, ''), coalesce(e.tries, 0), coalesce(e.token, ''), coalesce(e.step, 0), coalesce(e.drift, 0)`
-	if p.alone {
-		return of(columns, "") + ` ORDER BY 1`
+	const columns = `coalesce(e.reason, ''), coalesce(e.tries, 0), coalesce(e.token, ''), e.step, coalesce(e.drift, 0)`
+	lines := ` AND e.kind IS NULL`
+	if steps {
+		lines = ``
 	}
-	return of(columns, "events") + ` UNION ALL ` + of(`'', 0, '', 0, 0`, "accounting") + ` ORDER BY 1`
+	if p.alone {
+		return of(columns, "") + lines + ` ORDER BY 1`
+	}
+	return of(columns, "events") + lines + ` UNION ALL ` + of(`'', 0, '', NULL, 0`, "accounting") + ` ORDER BY 1`
 }
 
 // read yields what p has of the selection, and reports whether there may be more to yield.
 func (p part) read(ctx context.Context, q sqlstore.Querier, sel record.Selection, yield func(record.Entry, error) bool) (more bool, err error) {
-	query := p.query()
+	query := p.query(sel.Steps || sel.Counting)
 	if sel.Newest {
 		query += ` DESC`
 	}
@@ -127,10 +137,12 @@ func scanEvent(r *sql.Rows) (record.Entry, error) {
 	var data sql.RawBytes
 	ev := &e.Event
 	var user string
-	err := r.Scan(&e.Seq, &user, &ev.Client, &ev.Reason, &ev.Tries, &ev.Token, &ev.Step, &ev.Drift, &data)
+	var step sql.NullInt64
+	err := r.Scan(&e.Seq, &user, &ev.Client, &ev.Reason, &ev.Tries, &ev.Token, &step, &ev.Drift, &data)
 	if err != nil {
 		return e, err
 	}
+	ev.Step, ev.Used = step.Int64, step.Valid
 	ev.User = mfa.NameOf(user)
 	if err := record.DecodeEvent(data, ev); err != nil {
 		return e, fmt.Errorf("event %d: %w", e.Seq, err)

@@ -177,12 +177,12 @@ func trail(t *testing.T, h Harness) {
 	full.Approval = mfa.Approval{Device: "phone", DeviceID: "d1", Signature: []byte{0, 1, 2}}
 	full.Method, full.Token, full.Drift, full.Tries = "push", "t1", -2, 3
 	full.Primary, full.Factor, full.Total, full.Count = 1, time.Second, time.Minute, 7
-	full.Packets = [][]byte{{1, 2}, {3}}
+	full.Packets, full.Answer = [][]byte{{1, 2}, {3}}, []byte{4}
 	full.Requests = []mfa.PromptRequest{{Time: full.Time, Client: "vpn", EndUser: "x", Source: "y"}}
 	full.Text, full.Operator, full.NumberSet, full.Rounds, full.Claimed, full.BlocksUser = "text", "root", true, 2, true, true
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[mfa.Event]()) {
 		switch {
-		case f.Name == "Step", f.Name == "Session", f.Name == "WrongCodes": // of other tests
+		case f.Name == "Step", f.Name == "Used", f.Name == "Prompt", f.Name == "Session", f.Name == "WrongCodes": // of other tests
 		case len(f.Index) == 1 && reflect.ValueOf(full).FieldByIndex(f.Index).IsZero():
 			t.Errorf("the test sets no %s", f.Name)
 		}
@@ -212,7 +212,7 @@ func eachField(t *testing.T, h Harness) {
 		switch f.Name {
 		case "ID", "Time", "Kind", "Origin", "Details", "Approval":
 			continue
-		case "Step": // with the token whose step it is
+		case "Step", "Used": // of the log: with the token whose step it is
 			continue
 		}
 		ev := mfa.Event{ID: f.Name, Time: time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC), Kind: mfa.EventLogin}
@@ -222,6 +222,8 @@ func eachField(t *testing.T, h Harness) {
 			*x = mfa.NameOf("anna")
 		case *[]mfa.PromptRequest:
 			*x = []mfa.PromptRequest{{Client: "vpn", EndUser: "x", Claimed: true, Source: "y", Address: netip.MustParseAddr("198.51.100.7")}}
+		case **mfa.OpenPrompt:
+			*x = &mfa.OpenPrompt{ID: "l1", Plan: mfa.PlanPush}
 		case **mfa.Session:
 			*x = &mfa.Session{Status: "start"}
 		case **mfa.WrongCodes:

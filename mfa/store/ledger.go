@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/record"
+)
+
+// maxNumbers bounds the users without an account whose logs have a number. Only a right
+// password makes one.
+const maxNumbers = 100_000
+
+// ledger has the numbers of the users' logs in memory, and the entries that are on their
+// way to the disk. A user that it does not have is at 0. mu is held over no call.
+type ledger struct {
+	follow atomic.Pointer[func(mfa.Event)] // nil: no logins here
+
+	mu      sync.Mutex
+	epoch   uint32            // numbers of another one fit nowhere; 0 is a command's
+	numbers map[string]int64  // by the form of the name
+	flying  map[string]flight // at most one of a user
+	most    int               // how many numbers are kept
+}
+
+// flight is an entry that is on its way.
+type flight struct {
+	over chan struct{} // closed when it is over; nil: nobody waits for that
+}
+
+func (l *ledger) init() {
+	l.epoch, l.numbers, l.flying = 1, make(map[string]int64), make(map[string]flight)
+	l.most = maxNumbers
+}
+
+// makeRoom lets each of the accounts have a number, beside those who have none.
+func (l *ledger) makeRoom(accounts int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = maxNumbers + accounts
+}
+
+func (l *ledger) version(user string) mfa.Version {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return mfa.Version{Epoch: l.epoch, N: l.numbers[user]}
+}
+
+// begin takes the number after base for an entry of user, until end. mfa.ErrStale where
+// base is not what the user is at; where that is so because another entry is on its way,
+// over is closed when it is there.
+func (l *ledger) begin(user string, base mfa.Version) (over <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f, ok := l.flying[user]; ok {
+		if f.over == nil {
+			f.over = make(chan struct{})
+			l.flying[user] = f
+		}
+		return f.over, mfa.ErrStale
+	}
+	n, known := l.numbers[user]
+	if base != (mfa.Version{Epoch: l.epoch, N: n}) {
+		return nil, mfa.ErrStale
+	}
+	if !known && len(l.numbers) >= l.most {
+		// The counts begin again at 0, so that what was decided before fits nowhere.
+		clear(l.numbers)
+		l.epoch++
+		return nil, mfa.ErrStale
+	}
+	l.flying[user] = flight{}
+	return nil, nil
+}
+
+// isNext reports whether what r was decided on is still what the user is at.
+func (l *ledger) isNext(r *record.Row) bool {
+	return l.version(r.Key) == mfa.Version{Epoch: r.Epoch, N: r.Seq - 1}
+}
+
+// end lets the next entry of user begin; with moved the user is at another number.
+func (l *ledger) end(user string, moved bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if moved {
+		l.numbers[user]++
+	}
+	if f := l.flying[user]; f.over != nil {
+		close(f.over)
+	}
+	delete(l.flying, user)
+}
+
+// moved makes what was decided about users stale.
+func (l *ledger) moved(users ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, user := range users {
+		l.numbers[user]++
+	}
+}
+
+// movedAll makes everything stale that was decided.
+func (l *ledger) movedAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.epoch++
+}
+
+// tell hands ev to the login machine.
+func (l *ledger) tell(ev mfa.Event) {
+	if f := l.follow.Load(); f != nil {
+		(*f)(ev)
+	}
+}
+
+// Follow calls f for each entry of a user's log, in their order, and for each change of the
+// user with an EventChange: when it is on disk and the store's memory has it, before
+// Directory.User shows its version and before Append returns. f may read the store; it must
+// not write it. Follow is called once, before the first login.
+func (s *Store) Follow(f func(mfa.Event)) { s.ledger.follow.Store(&f) }
+
+// Append implements mfa.Ledger, for a server. Here a number is a count in memory: this
+// process writes all entries, and what a command changes counts as one.
+func (s *Store) Append(ctx context.Context, base mfa.Version, ev mfa.Event) (err error) {
+	defer wrap(&err, "store: entry")
+	if !s.opt.Server {
+		return ErrNotServer
+	}
+	if ev.Used && ev.Step == math.MaxInt64 {
+		return errors.New("step has none after it")
+	}
+	now := s.opt.Now()
+	if ev.Time.IsZero() {
+		ev.Time = now
+	}
+	r, err := record.NewRow(ev, false, now)
+	if err != nil {
+		return err
+	}
+	r.Seq, r.Epoch = base.N+1, base.Epoch
+	if over, err := s.ledger.begin(r.Key, base); err != nil {
+		return awaitOther(ctx, over, err)
+	}
+	b, i, err := s.queue.Add(r)
+	if err != nil {
+		s.ledger.end(r.Key, false)
+		return err
+	}
+	select {
+	case <-b.done:
+		return s.finish(r.Key, b, i, ev)
+	case <-ctx.Done():
+		go s.finishLater(r.Key, b, i, ev)
+		return ctx.Err()
+	}
+}
+
+// awaitOther returns stale when the entry that came first is there.
+func awaitOther(ctx context.Context, over <-chan struct{}, stale error) error {
+	if over == nil {
+		return stale
+	}
+	select {
+	case <-over:
+		return stale
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// finishLater is finish for a caller who did not wait.
+func (s *Store) finishLater(user string, b *batch, i int, ev mfa.Event) {
+	<-b.done
+	_ = s.finish(user, b, i, ev) // logged by the writer
+}
+
+// finish brings into memory what has become of row i of a batch, the entry ev of user.
+//
+// After an error nobody knows whether it is on disk. SQLite has rolled back, so that the next
+// commit writes over it; a crash before that may find it whole, and the server that starts
+// then reads it. In both cases what memory has here denies more than the disk does: the code
+// counts as used, and nothing that was decided before goes on.
+func (s *Store) finish(user string, b *batch, i int, ev mfa.Event) error {
+	if b.err == nil && b.kept != nil && !b.kept[i] {
+		err := s.catchUp(context.Background())
+		s.ledger.end(user, false)
+		if err != nil {
+			return err
+		}
+		return mfa.ErrStale
+	}
+	if ev.Used {
+		s.useUp(user, &ev)
+	}
+	if b.err == nil {
+		s.ledger.tell(ev)
+	}
+	s.ledger.end(user, true)
+	return b.err
+}
+
+// useUp notes in memory that a step is used.
+func (s *Store) useUp(user string, ev *mfa.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.accounts[user]; a != nil {
+		if t := a.Token(ev.Token); t != nil {
+			t.Used(ev.Step, int64(ev.Drift))
+		}
+	}
+}
+
+func (s *Store) countAccounts() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.accounts)
+}
