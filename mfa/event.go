@@ -104,6 +104,9 @@ type Details struct {
 	Session    *Session        `json:"session,omitempty"` // EventAccounting only
 	// BlocksUser: the user's "this was not me" blocks the user.
 	BlocksUser bool `json:"blocks_user,omitempty"`
+	// GivenUp: the user, or the client for them, no longer waited for the prompt. The next
+	// one need not wait.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 // Session is what a NAS reports of a session (RFC 2866). The Event around it has

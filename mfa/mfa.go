@@ -85,11 +85,11 @@ type Namer interface {
 
 // CodeVerifier verifies passcodes. Both methods may be called concurrently.
 type CodeVerifier interface {
-	// VerifyCode returns nil when code is right for user and now used up, and
-	// accept (with the used step filled in) is on disk: one commit. ErrRejected
-	// means a wrong or used code. Any other error means that the code was not
-	// accepted; its step may be used up all the same.
-	VerifyCode(ctx context.Context, user Name, code string, accept Event) error
+	// CheckCode returns how code, which is right for user, would be used up. It only looks:
+	// what uses it up is the entry that carries the Use, on a version of the user that was
+	// read before the call. The same code may be checked several times for one decision.
+	// ErrRejected means a wrong code, with ErrCodeUsed one that was used.
+	CheckCode(ctx context.Context, user Name, code string) (Use, error)
 	// HasForm reports whether answer has the form of one of the user's codes
 	// (spaces and full-width digits included). It does not examine the code.
 	HasForm(user Name, answer string) bool

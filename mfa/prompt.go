@@ -18,7 +18,7 @@ type OpenPrompt struct {
 	Reason  Reason
 	Started time.Time
 	Opened  time.Time // the first factor was right
-	Expires time.Time // until when the devices show it; zero: from before it was kept
+	Until   time.Time // the devices show it; zero: of a version that did not keep it
 	// HideClient and HidePlace are what policy keeps from this user's devices.
 	HideClient bool
 	HidePlace  bool

@@ -67,7 +67,7 @@ func newSite(t *testing.T, kind string, method mfa.Method, change func(*profile.
 		OnPrimaryError: mfa.Discard, OnMFAError: mfa.Discard,
 	}
 	s.engine = &login.Engine{
-		Pending: &login.Pending{Journal: s, Max: 100, MaxPerClient: 100}, Limits: &login.Limits{}, Refusals: &login.Refusals{Journal: s},
+		Pending: &login.Pending{Journal: s, Ledger: s, Directory: s, Max: 100, MaxPerClient: 100}, Limits: &login.Limits{}, Refusals: &login.Refusals{Journal: s},
 		Directory: s, Codes: s,
 		Lockout: login.Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
 		Fatigue: login.Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
@@ -154,12 +154,23 @@ func (s *site) Record(_ context.Context, ev mfa.Event) error {
 	return nil
 }
 
-func (s *site) VerifyCode(ctx context.Context, _ mfa.Name, code string, accept mfa.Event) error {
+// Append is the ledger of the one user, to whom nothing else happens.
+func (s *site) Append(ctx context.Context, _ mfa.Version, ev mfa.Event) error {
+	if !ev.Kind.IsStep() {
+		if err := s.Record(ctx, ev); err != nil {
+			return err
+		}
+	}
+	s.engine.Apply(ev)
+	return nil
+}
+
+func (s *site) CheckCode(_ context.Context, _ mfa.Name, code string) (mfa.Use, error) {
 	s.codes.Add(1)
 	if code != "123456" {
-		return mfa.ErrRejected
+		return mfa.Use{}, mfa.ErrRejected
 	}
-	return s.Record(ctx, accept)
+	return mfa.Use{Method: "totp"}, nil
 }
 
 // What becomes of a login at a device.

@@ -86,7 +86,9 @@ func (f forms) HasForm(who mfa.Name, answer string) bool {
 	return slices.Contains(f[user], len(answer)) && strings.Trim(answer, "0123456789") == ""
 }
 
-func (forms) VerifyCode(context.Context, mfa.Name, string, mfa.Event) error { return mfa.ErrRejected }
+func (forms) CheckCode(context.Context, mfa.Name, string) (mfa.Use, error) {
+	return mfa.Use{}, mfa.ErrRejected
+}
 
 // malformed is what begins as OpenVPN's static challenge and is none.
 var malformed = []string{

@@ -17,6 +17,8 @@ type challenge struct {
 	state        string
 	user         mfa.NameKey           // of the User-Name: the answer must carry the same
 	asks         *mfa.PrimaryChallenge // the primary's question; nil: one of ours
+	tries        int                   // wrong codes of the login when it was made
+	brought      bool                  // another node gave the State out
 	last         bool                  // the answer came with the password, from a screen that can give no other
 	answered     bool
 	approved     bool // a device had approved when it was answered
@@ -35,16 +37,25 @@ func (t *Pending) challenge(w *pendingLogin, p waiter, codes bool, asks *mfa.Pri
 		t.mu.Unlock()
 		return false
 	}
-	c := t.newChallenge(w, t.random.text(16), p.User.Key())
+	c := t.newChallenge(w, t.newState(), p.User.Key())
 	c.asks = asks
 	t.mu.Unlock()
+	t.keep(c)
 	p.reply(w.challenged(c, w.ask(codes)))
 	return true
 }
 
+// newState returns a State, by which the other nodes find its challenge too.
+func (t *Pending) newState() string {
+	if t.Site != nil {
+		return t.Site.NewState()
+	}
+	return t.random.text(16)
+}
+
 // newChallenge brings a challenge to the user into the table. t.mu is held.
 func (t *Pending) newChallenge(w *pendingLogin, state string, user mfa.NameKey) *challenge {
-	c := &challenge{w: w, state: state, user: user}
+	c := &challenge{w: w, state: state, user: user, tries: w.Wrong}
 	w.challenges = append(w.challenges, c)
 	t.states[c.state] = c
 	return c
@@ -59,7 +70,7 @@ func (t *Pending) appended(w *pendingLogin, p waiter) *challenge {
 	if w.done {
 		return nil
 	}
-	c := t.newChallenge(w, t.random.text(16), p.User.Key())
+	c := t.newChallenge(w, t.newState(), p.User.Key())
 	c.last, c.answered, c.answer, c.packets = !p.Dialog.Codes, true, mfa.Password(w.code), []waiter{p}
 	return c
 }
@@ -150,7 +161,7 @@ func (v view) replace(c *challenge, asks *mfa.PrimaryChallenge) (packets []waite
 	delete(t.states, c.state)
 	for i, x := range w.challenges {
 		if x == c {
-			next = &challenge{w: w, state: t.random.text(16), user: c.user, asks: asks}
+			next = &challenge{w: w, state: t.newState(), user: c.user, asks: asks, tries: w.Wrong}
 			w.challenges[i] = next
 			t.states[next.state] = next
 			return packets, next, yields, true
@@ -278,7 +289,7 @@ func (v view) swapForState(r *mfa.Request) (p waiter, c *challenge) {
 		w.waiters = append(w.waiters, p)
 		return waiter{}, nil
 	}
-	return p, t.newChallenge(w, t.random.text(16), p.User.Key())
+	return p, t.newChallenge(w, t.newState(), p.User.Key())
 }
 
 // dismiss takes the packet of r from those that wait; nil if it is not among
@@ -331,30 +342,38 @@ func (w *pendingLogin) markEnded(c *challenge, packets []waiter) []waiter {
 // askForCode asks answers that waited for the device again, for the code that it
 // shows by now. The approval stands until the code expires.
 func (v view) askForCode(codes bool) verdict {
-	v.table.mu.Lock()
-	waited := slices.DeleteFunc(slices.Clone(v.challenges), func(c *challenge) bool { return !c.awaitsDevice })
-	v.deadline = v.Expires
-	v.table.mu.Unlock()
-	for _, c := range waited {
-		v.askAgain(c, v.ask(codes), nil)
-	}
-	return verdict{end: goesOn}
+	return v.stands(func() {
+		v.table.mu.Lock()
+		waited := slices.DeleteFunc(slices.Clone(v.challenges), func(c *challenge) bool { return !c.awaitsDevice })
+		v.deadline = v.Expires
+		v.table.mu.Unlock()
+		for _, c := range waited {
+			v.askAgain(c, v.ask(codes), nil) // a prompt has its place, so that nothing is left to do
+		}
+	})
 }
 
 // askAgain ends c, whose answer was wrong or led to another question of the primary,
 // and asks the packets that waited on it anew. A login that has no place among the
-// user's dialogs yet takes one, or ends.
-func (v view) askAgain(c *challenge, a mfa.Ask, asks *mfa.PrimaryChallenge) verdict {
+// user's dialogs yet takes one, or ends: what is returned says so when the turn is free.
+func (v view) askAgain(c *challenge, a mfa.Ask, asks *mfa.PrimaryChallenge) (after func()) {
 	packets, next, yields, ok := v.replace(c, asks)
 	if !ok {
-		return v.ends(mfa.Reject, mfa.ReasonTooManyLogins)
+		return func() {
+			v.table.settle(context.Background(), v.pendingLogin, func(v view) verdict {
+				return v.ends(mfa.Reject, mfa.ReasonTooManyLogins)
+			})
+		}
 	}
-	v.table.supersede(context.Background(), yields)
+	v.table.keep(next)
 	d := v.challenged(next, a)
 	for _, p := range packets {
 		p.reply(d)
 	}
-	return verdict{end: goesOn}
+	if yields == nil {
+		return nil
+	}
+	return func() { v.table.supersede(context.Background(), yields) }
 }
 
 // degrade answers the packet of r before its NAS gives up: where its screen takes an
@@ -363,6 +382,7 @@ func (v view) askAgain(c *challenge, a mfa.Ask, asks *mfa.PrimaryChallenge) verd
 func (v view) degrade(r *mfa.Request, codes bool) verdict {
 	if r.Dialog.Codes {
 		if p, c := v.swapForState(r); c != nil {
+			v.table.keep(c)
 			p.reply(v.challenged(c, v.ask(codes)))
 		}
 		return verdict{end: goesOn}

@@ -4,7 +4,6 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,13 +140,13 @@ func TestRestoreCodes(t *testing.T) {
 			until, _ := r.Limits.CodesLocked(u, time.Now())
 
 			disk := make(map[mfa.NameKey]mfa.WrongCodes) // as the store keeps it
-			for _, ev := range r.journal.all() {
+			for _, ev := range r.journal.entries() {
 				if ev.WrongCodes != nil {
 					disk[ev.User.Key()] = *ev.WrongCodes
 				}
 			}
 			var next Limits
-			next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.PromptLimit, time.Now())
+			next.Restore(r.journal.entries(), never, r.rules(), time.Now())
 			next.RestoreCodes(disk)
 			if got, locked := next.CodesLocked(u, time.Now()); !locked || !got.Equal(until) {
 				t.Errorf("after a restart locked until %s, before it until %s", got, until)
@@ -156,7 +155,7 @@ func TestRestoreCodes(t *testing.T) {
 				t.Errorf("after a restart %d in a row, want %d", got, want)
 			}
 			time.Sleep(time.Until(until) + time.Second)
-			if !next.codes.take(mfa.NameOf("bob").Key(), time.Now(), time.Time{}, r.Lockout) {
+			if !next.codes.examines(mfa.NameOf("bob").Key(), time.Now(), time.Time{}, r.Lockout) {
 				t.Error("after a restart the lock does not end")
 			}
 		}
@@ -165,25 +164,29 @@ func TestRestoreCodes(t *testing.T) {
 
 // Of many guesses at once no more are examined than are left in the row.
 func TestLastOfTheRowInParallel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var l codeLocks
-		l.set(mfa.NameOf("bob").Key(), mfa.WrongCodes{Row: mfa.MaxWrongRow - 3, Last: time.Now()})
-		rule := Rule{Max: 1000, Window: time.Hour, For: time.Minute}
-		var taken atomic.Int32
-		for i := range 200 {
-			go func() {
-				if l.take(mfa.NameOf("bob").Key(), time.Now(), time.Time{}, rule) {
-					taken.Add(1)
-					time.Sleep(time.Duration(i) * time.Millisecond)
-					l.wrong(mfa.NameOf("bob").Key(), time.Now(), rule)
-				}
-			}()
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Lockout = Rule{Max: 100, Window: time.Hour, For: time.Minute}
+		r.Limits.codes.set(mfa.NameOf("bob").Key(), mfa.WrongCodes{Row: mfa.MaxWrongRow - 2, Last: time.Now()})
+		var guesses []*answer
+		for _, a := range r.dialogs(maxDialogs) {
+			guesses = append(guesses, r.start(r.reply(a, "000000")))
 		}
-		time.Sleep(time.Second)
-		if n := taken.Load(); n != 3 {
-			t.Errorf("%d were examined, want 3", n)
+		synctest.Wait()
+		asked := 0
+		for _, a := range guesses {
+			if d, _ := a.decision(); d.Outcome == mfa.Challenge {
+				asked++
+			} else {
+				a.want(mfa.Reject, mfa.ReasonCodesLocked)
+			}
 		}
-		if w := l.of(mfa.NameOf("bob").Key()); !w.Locked(time.Now().Add(365*24*time.Hour), time.Time{}) {
+		if asked != 1 {
+			t.Errorf("%d were asked again, want 1", asked)
+		}
+		if n := r.codes.tries(); n != 2 {
+			t.Errorf("%d were examined, want 2", n)
+		}
+		if w := r.Limits.codes.of(mfa.NameOf("bob").Key()); !w.Locked(time.Now().Add(365*24*time.Hour), time.Time{}) {
 			t.Errorf("not locked: %+v", w)
 		}
 	})

@@ -10,75 +10,186 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 )
 
-// settle has look decide a login, with its user as the directory has them now, or with
-// why there is no answer: what may have changed while the user took their time counts.
-// Without an answer nothing is forgiven, and no login is accepted.
-func (e *Engine) settle(ctx context.Context, w *pendingLogin, look func(v view, user mfa.User, err error) verdict) {
-	e.Pending.settle(ctx, w, func(v view) verdict {
-		user, err := e.Directory.User(context.WithoutCancel(ctx), v.User)
-		return look(v, user, err)
+// askDeviceForCode opens a login whose device shows a code: number matching for a
+// client that shows no text of ours. The user approves, the device shows a code, and
+// the answer to the client's prompt must be that code. An approval by itself accepts no login.
+// No device is asked while the user could not type that code.
+func (e *Engine) askDeviceForCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if e.codesLocked(w, user) {
+		e.end(ctx, w, p, mfa.Reject, mfa.ReasonCodesLocked)
+		return
+	}
+	w.deviceCode = e.Pending.deviceCode(w.ID)
+	e.askDevice(ctx, w, p, user)
+}
+
+// askDevice opens a prompt on the user's devices, or lets the packet join the
+// one that is open for the same origin.
+func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
+	if w.Plan == mfa.PlanNumber {
+		w.Number = e.Pending.number(w.ID)
+	}
+	w.Requests, w.Until = []mfa.PromptRequest{p.ForPrompt()}, w.Opened.Add(w.promptLife())
+	for range maxAgain {
+		if w = e.tryPrompt(ctx, w, p, user); w == nil {
+			return
+		}
+	}
+	e.refuse(ctx, p, user.Name, mfa.Decision{Outcome: p.Client.OnMFAError, Reason: mfa.ReasonMFAError, Err: mfa.ErrStale})
+}
+
+// tryPrompt opens or joins a prompt. It answers nothing, and returns what to try next, where
+// another node was first: its prompt is to be joined, or is in the way.
+func (e *Engine) tryPrompt(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) (next *pendingLogin) {
+	o, what := e.Pending.join(ctx, w, p)
+	if what == promptGivenUp && e.clear(ctx, o) {
+		o, what = e.Pending.join(ctx, w, p)
+	}
+	switch what {
+	case opened:
+		end, first := e.open(ctx, w)
+		switch {
+		case !first:
+			e.Pending.drop(w, mfa.ReasonPromptPending)
+			next = newPendingLogin(w.Login, w.client)
+			next.deviceCode = w.deviceCode
+			return next
+		case end.ended:
+			p.reply(w.decisionFor(p, end.d))
+			return nil
+		}
+		// Deferred, so that an answer that panics leaves no login behind that has
+		// no prompt to end it.
+		defer func() { go e.push(w) }()
+		e.wait(ctx, w, p, user)
+	case joined:
+		if end := e.joins(ctx, o, p); end.ended || end.err != nil {
+			e.refuse(ctx, p, w.User, mfa.Decision{Outcome: mfa.Discard, Reason: mfa.ReasonPromptPending, Err: end.err})
+			return nil
+		}
+		e.amend(o)
+		e.wait(ctx, o, p, user)
+	case promptElsewhereOpen:
+		if k := e.Pending.promptElsewhere(w.User); k != nil && !e.bringPrompt(*k) {
+			e.shed(ctx, w, p, promptPending)
+			return nil
+		}
+		return w
+	default:
+		e.shed(ctx, w, p, what)
+	}
+	return nil
+}
+
+// open writes down that a prompt rings, before it does. It reads the limits and the blocks
+// again: the prompt that was open when the plan was made, and that this one would have
+// joined, counts by now. It is not the first where another node has opened one meanwhile.
+func (e *Engine) open(ctx context.Context, w *pendingLogin) (end outcome, first bool) {
+	first = true
+	end = e.Pending.settle(ctx, w, func(v view) verdict {
+		switch {
+		case e.Pending.promptElsewhere(v.User) != nil:
+			first = false
+			return verdict{end: goesOn}
+		case v.err != nil:
+			return v.fails(v.err)
+		case v.user.Blocked:
+			return v.ends(mfa.Reject, mfa.ReasonUserBlocked)
+		case v.user.PushBlockedIn(v.Group):
+			return v.ends(mfa.Reject, mfa.ReasonPushBlocked)
+		case e.limited(w, v.user):
+			return v.ends(mfa.Reject, mfa.ReasonPushLimited)
+		}
+		made := v.ends(mfa.Reject, v.Reason)
+		made.end, made.event.Kind, made.event.Time = step, mfa.EventOpen, v.Opened
+		prompt := v.OpenPrompt
+		prompt.Requests = e.Pending.requests(w)
+		made.event.Prompt = &prompt
+		return made
+	})
+	return end, first
+}
+
+// joins writes down that the request of p waits for a prompt too: nothing joins after a
+// decision, wherever that was made.
+func (e *Engine) joins(ctx context.Context, w *pendingLogin, p waiter) outcome {
+	return e.Pending.settle(ctx, w, func(v view) verdict {
+		made := v.ends(mfa.Reject, v.Reason)
+		made.end, made.event.Kind = note, mfa.EventJoin
+		made.event.Requests = []mfa.PromptRequest{p.ForPrompt()}
+		prompt := v.OpenPrompt
+		prompt.Requests = e.Pending.requests(w)
+		made.event.Prompt = &prompt
+		return made
 	})
 }
 
-// examine checks a passcode. The user's count goes up before the code is looked
-// at, so that guesses in parallel are counted too.
+// limited reports whether the limits stop a prompt that is to be sent.
+func (e *Engine) limited(w *pendingLogin, user mfa.User) bool {
+	key := w.User.Key()
+	return e.Limits.sent.full(key, w.Opened, user.Unblocked, e.PromptLimit) ||
+		w.Reason != mfa.ReasonPushLimited && e.Limits.fatigue.Locked(key, w.Opened, user.Unblocked)
+}
+
+// clear ends the prompt that is in the way, from the same origin, and can no longer
+// let anybody in: the user has dialled again, and what they approve must not
+// be the request that is dead.
+func (e *Engine) clear(ctx context.Context, w *pendingLogin) (cleared bool) {
+	e.Pending.settle(ctx, w, func(v view) verdict {
+		if !v.isDead() {
+			return verdict{end: goesOn}
+		}
+		cleared = true
+		return v.givenUp(mfa.ReasonSuperseded, "the client gave it up, and the user signed in anew")
+	})
+	return cleared
+}
+
+// examine checks a passcode. Whether it may be examined, what it uses up or how it counts
+// stands and falls with the entry: of guesses in parallel each follows the one before.
 func (e *Engine) examine(ctx context.Context, c *challenge, code string) {
-	e.settle(ctx, c.w, func(v view, user mfa.User, err error) verdict {
-		w, key := v.pendingLogin, v.User.Key()
+	e.Pending.settle(ctx, c.w, func(v view) verdict {
 		switch {
-		case err != nil:
-			return v.fails(err)
-		case user.Blocked:
+		case v.err != nil:
+			return v.fails(v.err)
+		case v.spent(c):
+			return e.refuseSpent(ctx, v, c)
+		case v.user.Blocked:
 			return v.ends(mfa.Reject, mfa.ReasonUserBlocked)
-		case !e.Limits.codes.take(key, v.now, user.Unblocked, e.Lockout):
-			e.countFatigue(v, mfa.ReasonCodesLocked, user)
+		case !e.Limits.codes.examines(v.User.Key(), v.now, v.user.Unblocked, e.Lockout):
 			return v.ends(mfa.Reject, mfa.ReasonCodesLocked)
 		}
-		if a := v.approval(); a != nil && w.isDeviceCode(mfa.Password(code)) {
-			made := e.accept(ctx, v, user, a)
+		if a := v.approval(); a != nil && v.isDeviceCode(mfa.Password(code)) {
+			made := e.accept(ctx, v, a)
 			if made.Outcome == mfa.Accept {
-				made.event.WrongCodes = e.endsRow(w.User)
-				e.Limits.codes.right(key, v.now)
-			} else {
-				e.Limits.codes.refund(key, v.now)
+				made.event.WrongCodes = e.endsRow(v.User)
 			}
-			w.rightCode = c
+			made.right = c
+			made.event.Answer = e.Pending.answerMAC(c)
 			return made
 		}
-		err = e.verify(ctx, v, code)
+		use, err := e.verify(ctx, v, code)
 		switch {
 		case err == nil:
-			e.Limits.codes.right(key, v.now)
-			w.rightCode = c
-			d := w.decide(mfa.Accept, w.Reason)
-			d.Method = mfa.MethodOTP
-			return verdict{Decision: d, end: committed}
+			made := v.ends(mfa.Accept, v.Reason)
+			made.Method, made.right = mfa.MethodOTP, c
+			made.event.Take(use)
+			made.event.Answer = e.Pending.answerMAC(c)
+			made.event.WrongCodes = e.endsRow(v.User)
+			return made
 		case !errors.Is(err, mfa.ErrRejected):
-			e.Limits.codes.refund(key, v.now)
 			return v.fails(err)
 		}
-		w.counts = &e.Limits.codes
-		counted := e.Limits.codes.wrong(key, v.now, e.Lockout)
-		if counted.Locked(v.now, user.Unblocked) {
-			w.Wrong++
-			e.countFatigue(v, mfa.ReasonCodesLocked, user)
-			made := v.ends(mfa.Reject, mfa.ReasonCodesLocked)
-			made.Err, made.event.WrongCodes = err, &counted
-			return made
-		}
-		return e.wrongCode(v, c, user, err)
+		return e.wrongCode(v, c, err)
 	})
 }
 
-// verify examines an answer as one of the user's own codes, and commits the
-// accept event if it is right.
-func (e *Engine) verify(ctx context.Context, v view, answer string) error {
+// verify examines an answer as one of the user's own codes.
+func (e *Engine) verify(ctx context.Context, v view, answer string) (mfa.Use, error) {
 	if v.deviceCode != "" && !e.Codes.HasForm(v.User, answer) {
-		return mfa.ErrRejected // it can only have been the device's
+		return mfa.Use{}, mfa.ErrRejected // it can only have been the device's
 	}
-	ev := v.event(mfa.Accept, v.Reason, v.now)
-	ev.WrongCodes = e.endsRow(v.User)
-	return e.Codes.VerifyCode(context.WithoutCancel(ctx), v.User, answer, ev)
+	return e.Codes.CheckCode(context.WithoutCancel(ctx), v.User, answer)
 }
 
 // endsRow is what the event of a right code says where there is a row of wrong ones
@@ -90,35 +201,38 @@ func (e *Engine) endsRow(user mfa.Name) *mfa.WrongCodes {
 	return &mfa.WrongCodes{}
 }
 
-// wrongCode asks again, or ends the login after the third. A code that was
-// accepted before ends it at once: no slip of the fingers types one, and the
-// right next step is a new login with a new code.
-func (e *Engine) wrongCode(v view, c *challenge, user mfa.User, err error) verdict {
-	w := v.pendingLogin
-	w.Wrong++
-	reason := mfa.ReasonWrongCode
-	if errors.Is(err, mfa.ErrCodeUsed) {
-		reason = mfa.ReasonCodeUsed
+// wrongCode asks again, or ends the login after the third, or where the codes are locked
+// with this one. A code that was accepted before ends it at once: no slip of the fingers
+// types one, and the right next step is a new login with a new code.
+func (e *Engine) wrongCode(v view, c *challenge, err error) verdict {
+	counted := e.Limits.codes.wrong(v.User.Key(), v.now, v.user.Unblocked, e.Lockout)
+	made := v.ends(mfa.Reject, mfa.ReasonWrongCode)
+	switch tries := v.Wrong + 1; {
+	case counted.Locked(v.now, v.user.Unblocked):
+		made = v.ends(mfa.Reject, mfa.ReasonCodesLocked)
+	case errors.Is(err, mfa.ErrCodeUsed):
+		made = v.ends(mfa.Reject, mfa.ReasonCodeUsed)
+	case tries < maxWrongCodes && !c.last:
+		made.end, made.event.Kind = step, mfa.EventTry
+		made.then = func() func() {
+			v.Wrong = tries
+			a := v.ask(hasCodes(v.user))
+			a.Wrong = true
+			return v.askAgain(c, a, nil)
+		}
 	}
-	if w.Wrong >= maxWrongCodes || reason == mfa.ReasonCodeUsed || c.last {
-		e.countFatigue(v, reason, user)
-		made := v.ends(mfa.Reject, reason)
-		made.Err = err
-		return made
-	}
-	a := v.ask(hasCodes(user))
-	a.Wrong = true
-	return v.askAgain(c, a, nil)
+	made.Err, made.event.Tries, made.event.WrongCodes = err, v.Wrong+1, &counted
+	return made
 }
 
 // givenUp ends a login whose user no longer waits for it. A prompt counts, and is in the
 // trail, as one that was not answered, so that giving up does not allow unlimited prompts;
 // but the user may try again at once.
-func (e *Engine) givenUp(v view, reason mfa.Reason, user mfa.User, text string) verdict {
+func (v view) givenUp(reason mfa.Reason, text string) verdict {
 	made := v.ends(mfa.Reject, reason)
 	if v.Prompts() {
 		made.event = v.promptEvent(mfa.Reject, mfa.ReasonPushNoResponse, mfa.Approval{}, v.now)
-		e.countFatigue(v, made.event.Reason, user)
+		made.event.GivenUp = true
 	}
 	made.event.Text = text
 	return made
@@ -130,11 +244,11 @@ func (e *Engine) givenUp(v view, reason mfa.Reason, user mfa.User, text string) 
 // a NAS that hears nothing takes the server for dead. The login ends with it if
 // no other packet can be answered.
 func (e *Engine) degrade(ctx context.Context, w *pendingLogin, r *mfa.Request) {
-	e.settle(ctx, w, func(v view, user mfa.User, err error) verdict {
-		if r.Dialog.Codes && err != nil {
-			return v.fails(err)
+	e.Pending.settle(ctx, w, func(v view) verdict {
+		if r.Dialog.Codes && v.err != nil {
+			return v.fails(v.err)
 		}
-		return v.degrade(r, hasCodes(user))
+		return v.degrade(r, hasCodes(v.user))
 	})
 }
 
@@ -150,41 +264,44 @@ func (e *Engine) push(w *pendingLogin) {
 	left := time.Until(w.Opened.Add(w.promptLife())) // it may be resumed
 	ctx, cancel := context.WithTimeout(w.life, left)
 	defer cancel()
-	stalled := time.AfterFunc(left+pushGrace, func() {
-		defer e.Pending.recovered(w)
-		e.settle(w.life, w, func(v view, user mfa.User, _ error) verdict {
-			return e.notApproved(w.life, v, user, mfa.Approval{}, errStalled)
+	if !w.copied {
+		stalled := time.AfterFunc(left+pushGrace, func() {
+			defer e.Pending.recovered(w)
+			e.Pending.settle(w.life, w, func(v view) verdict {
+				return e.notApproved(w.life, v, mfa.Approval{}, errStalled)
+			})
 		})
-	})
-	defer stalled.Stop()
+		defer stalled.Stop()
+	}
 	approval, err := w.client.Pusher.Push(ctx, w.prompt(e.Pending.requests(w), func(a mfa.Approval) { e.Pending.approved(w, a) }))
-	if err == nil {
+	switch {
+	case err == nil:
 		e.Pending.approved(w, approval)
 		e.approve(ctx, w)
-		return
+	case !w.copied || errors.Is(err, mfa.ErrRejected): // the node that opened it sees that it runs out
+		e.Pending.settle(ctx, w, func(v view) verdict {
+			return e.notApproved(ctx, v, approval, err)
+		})
 	}
-	e.settle(ctx, w, func(v view, user mfa.User, _ error) verdict {
-		return e.notApproved(ctx, v, user, approval, err)
-	})
 }
 
 // approve ends a login that a device has approved: at once where a packet waits,
 // otherwise when one comes in time. Where its code must be typed the login goes on
 // until that expires.
 func (e *Engine) approve(ctx context.Context, w *pendingLogin) {
-	e.settle(ctx, w, func(v view, user mfa.User, err error) verdict {
+	e.Pending.settle(ctx, w, func(v view) verdict {
 		a := v.approval()
-		if err != nil {
-			return v.failsPrompt(err, *a)
+		if v.err != nil {
+			return v.failsPrompt(v.err, *a)
 		}
-		made := e.accept(ctx, v, user, a)
+		made := e.accept(ctx, v, a)
 		switch {
 		case made.Outcome != mfa.Accept:
 			return made
 		case v.deviceCode != "":
-			return v.askForCode(hasCodes(user))
+			return v.askForCode(hasCodes(v.user))
 		case !v.waits():
-			return v.keep()
+			return v.keeps()
 		}
 		made.event.Packets = v.packets()
 		return made
@@ -192,8 +309,8 @@ func (e *Engine) approve(ctx context.Context, w *pendingLogin) {
 }
 
 // accept is the end of a login that device has approved, if nothing bars it by now.
-func (e *Engine) accept(ctx context.Context, v view, user mfa.User, a *mfa.Approval) verdict {
-	switch reason, err := e.barred(ctx, v.pendingLogin, user, a); {
+func (e *Engine) accept(ctx context.Context, v view, a *mfa.Approval) verdict {
+	switch reason, err := e.barred(ctx, v.pendingLogin, v.user, a); {
 	case err != nil:
 		return v.failsPrompt(err, *a)
 	case reason != "":
@@ -225,7 +342,7 @@ func (e *Engine) barred(ctx context.Context, w *pendingLogin, user mfa.User, a *
 }
 
 // notApproved ends a login whose prompt was denied, ran out, or could not be shown.
-func (e *Engine) notApproved(ctx context.Context, v view, user mfa.User, a mfa.Approval, err error) verdict {
+func (e *Engine) notApproved(ctx context.Context, v view, a mfa.Approval, err error) verdict {
 	d := v.decide(mfa.Reject, mfa.ReasonMFAError)
 	d.Err = err
 	switch {
@@ -240,21 +357,12 @@ func (e *Engine) notApproved(ctx context.Context, v view, user mfa.User, a mfa.A
 	default:
 		d = v.noAnswer(err)
 	}
-	e.countFatigue(v, d.Reason, user)
 	ev := v.promptEvent(d.Outcome, d.Reason, a, v.now)
 	ev.BlocksUser = e.NotMeBlocks && d.Reason == mfa.ReasonNotMe
 	if d.Reason == mfa.ReasonMFAError {
 		ev.Text = "push: no answer was had"
 	}
 	return verdict{Decision: d, event: ev}
-}
-
-// countFatigue counts a prompt that nobody approved.
-func (e *Engine) countFatigue(v view, reason mfa.Reason, user mfa.User) {
-	if v.Prompts() && countsAsFatigue(reason) {
-		e.Limits.fatigue.take(v.User.Key(), v.now, user.Unblocked, e.Fatigue)
-		e.Limits.fatigue.settle(v.User.Key(), v.now, e.Fatigue)
-	}
 }
 
 // bringsCode reports whether an answer is to be examined as a code: it has the
@@ -276,8 +384,8 @@ func (e *Engine) Withdraw(ctx context.Context, r *mfa.Request, reply func(mfa.De
 	if c == nil {
 		return false
 	}
-	e.settle(ctx, c.w, func(v view, user mfa.User, _ error) verdict {
-		return e.givenUp(v, mfa.ReasonCancelled, user, "the answer to the challenge was no text: the user has cancelled")
+	e.Pending.settle(ctx, c.w, func(v view) verdict {
+		return v.givenUp(mfa.ReasonCancelled, "the answer to the challenge was no text: the user has cancelled")
 	})
 	return true
 }

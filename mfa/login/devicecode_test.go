@@ -216,9 +216,7 @@ func TestCodeFromDevice(t *testing.T) {
 		"codes get locked after the approval": func(t *testing.T, r *rig) {
 			g, a := r.fromDevice(t)
 			g.decides(nil)
-			for range r.Lockout.Max {
-				r.Limits.codes.take(mfa.NameOf("alice").Key(), time.Now(), time.Time{}, r.Lockout)
-			}
+			r.lockCodes("alice")
 			r.typed(a, g).want(mfa.Reject, mfa.ReasonCodesLocked)
 		},
 		"a prompt is shown no longer than its code is good": func(t *testing.T, r *rig) {

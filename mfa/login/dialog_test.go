@@ -320,7 +320,7 @@ func TestHangUpAndRetry(t *testing.T) {
 func (r *rig) forgivesNothing(t *testing.T) {
 	t.Helper()
 	var next Limits
-	next.Restore(r.journal.all(), r.Lockout, r.Fatigue, r.PromptLimit, time.Now())
+	next.Restore(r.journal.entries(), never, r.rules(), time.Now())
 	if u, _ := r.users.User(t.Context(), mfa.NameOf("alice")); !next.PushLimited(u, time.Now()) {
 		t.Error("a restart forgives prompts that were given up")
 	}

@@ -19,11 +19,13 @@ type Engine struct {
 	Refusals    *Refusals
 	Directory   mfa.Directory
 	Codes       mfa.CodeVerifier
-	Bypasses    mfa.Bypasses // nil: there are none
-	Policy      mfa.Policy   // of all clients
-	Lockout     Rule         // wrong codes of one user
-	Fatigue     Rule         // denied or ignored prompts of one user
-	PromptLimit Rule         // all prompts of one user, however they end; For is not used, Max 0 is no bound
+	Bypasses    mfa.Bypasses             // nil: there are none
+	Policy      mfa.Policy               // of all clients
+	Lockout     Rule                     // wrong codes of one user
+	Fatigue     Rule                     // denied or ignored prompts of one user
+	PromptLimit Rule                     // all prompts of one user, however they end; For is not used, Max 0 is no bound
+	Clients     map[string]*mfa.Client   // by name, for logins that were opened elsewhere or before a restart
+	Watched     func(user mfa.Name) bool // a device of the user is connected here; nil: none is
 	// NotMeBlocks: "this was not me" blocks the user, and not only push at the client.
 	NotMeBlocks bool
 }
@@ -62,28 +64,18 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 		e.refuse(ctx, p, identity.Name, mfa.Decision{LoginID: l.ID, Outcome: r.Client.OnMFAError, Reason: mfa.ReasonMFAError, Err: err})
 		return
 	}
-	approved := e.remembered(ctx, &l, r.Client, user)
-	plan, reason, _ := mfa.Decide(r.Client, e.Facts(r, &FirstFactor{
-		Identity: &identity, User: user, Remembered: approved != nil, At: l.Opened,
-		Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
-	}))
-	l.Plan, l.Reason = plan, reason
-	if reason == mfa.ReasonRemembered {
-		l.Text = approved.text()
-	}
-	if err := r.Fits(&identity); err != nil && plan != mfa.PlanDeny {
-		plan, reason, l.Text = mfa.PlanDeny, mfa.ReasonReplyTooLong, err.Error() // before the user is asked
-		l.Plan, l.Reason = plan, reason
-	}
+	e.plan(ctx, p, &l, user, code)
 	w := newPendingLogin(l, r.Client)
 	w.code = code
-	switch plan {
+	switch l.Plan {
 	case mfa.PlanNone:
 		if e.Pending.drained() { // as every other new login
 			e.shed(ctx, w, p, overload)
 			return
 		}
-		e.end(ctx, w, p, mfa.Accept, reason)
+		if !e.letIn(ctx, w, p, user) {
+			e.proceed(ctx, p, identity, code, relayed)
+		}
 	case mfa.PlanOTP:
 		if code != "" {
 			e.examineAppended(ctx, w, p)
@@ -98,7 +90,23 @@ func (e *Engine) proceed(ctx context.Context, p waiter, identity mfa.Identity, c
 	case mfa.PlanCode:
 		e.askDeviceForCode(ctx, w, p, user)
 	default:
-		e.end(ctx, w, p, mfa.Reject, reason)
+		e.end(ctx, w, p, mfa.Reject, l.Reason)
+	}
+}
+
+// plan decides how the login of p goes on, whose first factor was right.
+func (e *Engine) plan(ctx context.Context, p waiter, l *Login, user mfa.User, code string) {
+	r := p.Request
+	approved := e.remembered(ctx, l, r.Client, user)
+	l.Plan, l.Reason, _ = mfa.Decide(r.Client, e.Facts(r, &FirstFactor{
+		Identity: p.identity, User: user, Remembered: approved != nil, At: l.Opened,
+		Appended: code != "", OwnCode: code != "" && e.Codes.HasForm(user.Name, code),
+	}))
+	if l.Reason == mfa.ReasonRemembered {
+		l.Text = approved.text()
+	}
+	if err := r.Fits(p.identity); err != nil && l.Plan != mfa.PlanDeny {
+		l.Plan, l.Reason, l.Text = mfa.PlanDeny, mfa.ReasonReplyTooLong, err.Error() // before the user is asked
 	}
 }
 
@@ -119,7 +127,7 @@ func (e *Engine) login(r *mfa.Request, identity *mfa.Identity, reason mfa.Reason
 }
 
 func newPendingLogin(l Login, c *mfa.Client) *pendingLogin {
-	w := &pendingLogin{Login: l, client: c, turn: make(chan struct{}, 1)}
+	w := &pendingLogin{Login: l, client: c}
 	if w.Prompts() {
 		w.life, w.cancel = context.WithCancelCause(context.Background())
 	}
@@ -154,6 +162,16 @@ func (e *Engine) answer(ctx context.Context, p waiter) {
 		return
 	}
 	c, again, err := e.Pending.answer(p, text)
+	if c == nil && err == nil {
+		brought, failed := e.fetch(ctx, p)
+		if failed != nil {
+			e.refuse(ctx, p, p.User, mfa.Decision{Outcome: p.Client.OnMFAError, Reason: mfa.ReasonMFAError, Err: failed})
+			return
+		}
+		if brought {
+			c, again, err = e.Pending.answer(p, text)
+		}
+	}
 	switch {
 	case err != nil:
 		e.refuse(ctx, p, p.User, mfa.Decision{Reason: mfa.ReasonReplyTooLong, Err: err})
@@ -275,79 +293,12 @@ func (e *Engine) askWhetherGone(ctx context.Context, w *pendingLogin, p waiter) 
 func (e *Engine) afterOtherPrompt(ctx context.Context, c *challenge) {
 	var packets []waiter
 	e.Pending.settle(ctx, c.w, func(v view) verdict {
-		packets = v.leave("")
+		packets = v.leave()
 		return verdict{end: goesOn}
 	})
 	if len(packets) > 0 {
 		e.proceed(ctx, merge(packets, c), c.w.Identity, "", &c.w.Login)
 	}
-}
-
-// askDeviceForCode opens a login whose device shows a code: number matching for a
-// client that shows no text of ours. The user approves, the device shows a code, and
-// the answer to the client's prompt must be that code. An approval by itself accepts no login.
-// No device is asked while the user could not type that code.
-func (e *Engine) askDeviceForCode(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
-	if e.codesLocked(w, user) {
-		e.end(ctx, w, p, mfa.Reject, mfa.ReasonCodesLocked)
-		return
-	}
-	w.deviceCode = e.Pending.random.deviceCode()
-	e.askDevice(ctx, w, p, user)
-}
-
-// askDevice opens a prompt on the user's devices, or lets the packet join the
-// one that is open for the same origin.
-func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) {
-	if w.Plan == mfa.PlanNumber {
-		w.Number = e.Pending.random.number()
-	}
-	w.Requests = []mfa.PromptRequest{p.ForPrompt()}
-	o, what := e.Pending.join(ctx, w, p)
-	if what == promptGivenUp && e.clear(ctx, o) {
-		o, what = e.Pending.join(ctx, w, p)
-	}
-	switch what {
-	case opened:
-		if e.limited(w, user) {
-			if _, ok := e.await(ctx, w, p, time.Time{}, nil); ok {
-				e.Pending.settle(ctx, w, func(v view) verdict { return v.ends(mfa.Reject, mfa.ReasonPushLimited) })
-			}
-			return
-		}
-		e.Limits.sent.take(w.User.Key(), w.Opened, user.Unblocked, e.PromptLimit)
-		// Deferred, so that an answer that panics leaves no login behind that has
-		// no prompt to end it.
-		defer func() { go e.push(w) }()
-		e.wait(ctx, w, p, user)
-	case joined:
-		e.amend(o)
-		e.wait(ctx, o, p, user)
-	default:
-		e.shed(ctx, w, p, what)
-	}
-}
-
-// limited reads the limits again for a prompt that is to be sent: the one that was
-// open when its plan was made, and that it would have joined, counts by now.
-func (e *Engine) limited(w *pendingLogin, user mfa.User) bool {
-	key := w.User.Key()
-	return e.Limits.sent.full(key, w.Opened, user.Unblocked, e.PromptLimit) ||
-		w.Reason != mfa.ReasonPushLimited && e.Limits.fatigue.Locked(key, w.Opened, user.Unblocked)
-}
-
-// clear ends the prompt that is in the way, from the same origin, and can no longer
-// let anybody in: the user has dialled again, and what they approve must not
-// be the request that is dead.
-func (e *Engine) clear(ctx context.Context, w *pendingLogin) (cleared bool) {
-	e.settle(ctx, w, func(v view, user mfa.User, _ error) verdict {
-		if !v.isDead() {
-			return verdict{end: goesOn}
-		}
-		cleared = true
-		return e.givenUp(v, mfa.ReasonSuperseded, user, "the client gave it up, and the user signed in anew")
-	})
-	return cleared
 }
 
 // wait lets p wait for the device: with a challenge where the login has a number
@@ -406,6 +357,27 @@ func (e *Engine) amend(w *pendingLogin) {
 func (e *Engine) end(ctx context.Context, w *pendingLogin, p waiter, o mfa.Outcome, reason mfa.Reason) {
 	w.waiters = []waiter{p}
 	e.Pending.settle(ctx, w, func(v view) verdict { return v.ends(o, reason) })
+}
+
+// letIn accepts a login that needs no second factor. It reports false, and answers
+// nothing, where something has happened to the user that makes its plan another one.
+func (e *Engine) letIn(ctx context.Context, w *pendingLogin, p waiter, user mfa.User) bool {
+	w.waiters = []waiter{p}
+	stands := true
+	e.Pending.settle(ctx, w, func(v view) verdict {
+		if v.err != nil {
+			return v.fails(v.err)
+		}
+		if v.user.Version != user.Version {
+			now := v.Login
+			e.plan(ctx, p, &now, v.user, v.code)
+			if stands = now.Plan == v.Plan && now.Reason == v.Reason; !stands {
+				return verdict{end: goesOn}
+			}
+		}
+		return v.ends(mfa.Accept, v.Reason)
+	})
+	return stands
 }
 
 // shed answers a request that may not open a login. Its event is one of its

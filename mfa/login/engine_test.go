@@ -402,7 +402,7 @@ func TestLoginIsPlainData(t *testing.T) {
 		q := r.mschap("alice", 0xAB)
 		r.send(q)
 		var w *pendingLogin
-		for x := range r.Pending.logins {
+		for _, x := range r.Pending.all() {
 			w = x
 		}
 		b, err := json.Marshal(&w.Login)
@@ -414,7 +414,7 @@ func TestLoginIsPlainData(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := w.Login
-		for _, x := range []*time.Time{&want.Started, &want.Opened, &want.Expires} {
+		for _, x := range []*time.Time{&want.Started, &want.Opened, &want.Until, &want.Expires} {
 			*x = x.Round(0) // without the monotonic reading
 		}
 		want.Requests = slices.Clone(want.Requests)
@@ -443,8 +443,8 @@ func TestLoginIsPlainData(t *testing.T) {
 
 // sameTimes compares and then equalises, because a location is a pointer.
 func sameTimes(a, b *Login) bool {
-	same := a.Started.Equal(b.Started) && a.Opened.Equal(b.Opened) && a.Expires.Equal(b.Expires)
-	b.Started, b.Opened, b.Expires = a.Started, a.Opened, a.Expires
+	same := a.Started.Equal(b.Started) && a.Opened.Equal(b.Opened) && a.Until.Equal(b.Until) && a.Expires.Equal(b.Expires)
+	b.Started, b.Opened, b.Until, b.Expires = a.Started, a.Opened, a.Until, a.Expires
 	for i := range b.Requests {
 		same = same && a.Requests[i].Time.Equal(b.Requests[i].Time)
 		b.Requests[i].Time = a.Requests[i].Time

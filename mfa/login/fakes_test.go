@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/radmatch/radmatch/mfa"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,10 +38,10 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, journal: &journal{}, phone: &phone{}, primary: &primary{}}
 	r.users = &users{m: map[string]mfa.User{"alice": {Name: mfa.NameOf("alice"), Devices: 1}, "bob": {Name: mfa.NameOf("bob"), Codes: 1}}}
-	r.codes = &codes{journal: r.journal, right: "123456"}
+	r.codes = &codes{right: "123456"}
 	r.client = r.newClient("vpn", "edge")
 	r.Engine = &Engine{
-		Pending: &Pending{Journal: r.journal, Max: 10_000, MaxPerClient: 10_000, Panicked: func(string, any, []byte) {
+		Pending: &Pending{Journal: r.journal, Ledger: r.journal, Directory: r.users, Max: 10_000, MaxPerClient: 10_000, Panicked: func(string, any, []byte) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.panics++
@@ -50,10 +51,12 @@ func newRig(t *testing.T) *rig {
 		Refusals:    &Refusals{Journal: r.journal},
 		Directory:   r.users,
 		Codes:       r.codes,
+		Clients:     map[string]*mfa.Client{"vpn": r.client},
 		Lockout:     Rule{Max: 10, Window: 15 * time.Minute, For: 15 * time.Minute},
 		Fatigue:     Rule{Max: 5, Window: 10 * time.Minute, For: 30 * time.Minute},
 		PromptLimit: Rule{Max: 30, Window: 10 * time.Minute},
 	}
+	r.journal.users, r.journal.codes, r.journal.follow = r.users, r.codes, r.Engine.Apply
 	r.run()
 	t.Cleanup(r.finish)
 	return r
@@ -383,6 +386,17 @@ func (u *users) User(ctx context.Context, name mfa.Name) (mfa.User, error) {
 	return mfa.User{Name: name}, nil
 }
 
+// version is how many things have happened to a user, and next counts one more.
+func (u *users) version(name mfa.Name) mfa.Version {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.m[name.Key().String()].Version
+}
+
+func (u *users) next(name mfa.Name) {
+	u.set(name.Key().String(), func(*mfa.User) {})
+}
+
 func (u *users) setFail(f func() error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -400,35 +414,70 @@ func (u *users) set(name string, change func(*mfa.User)) {
 	defer u.mu.Unlock()
 	x := u.m[name]
 	x.Name = mfa.NameOf(name)
+	x.Version.N++
 	change(&x)
 	u.m[name] = x
 }
 
-// journal keeps the events in memory.
+// journal keeps the events in memory, and is the log of each user.
 type journal struct {
+	users  *users
+	codes  *codes
+	follow func(mfa.Event)
+
 	mu     sync.Mutex
-	events []mfa.Event
+	log    []mfa.Event // the steps of logins too
+	before func()      // others come first; nil: nobody does
 	fail   func(mfa.Event) error
 	slow   chan struct{} // if not nil, each commit takes one
 	broken bool          // an event was refused: not every login can have one
 }
 
 func (j *journal) Record(ctx context.Context, ev mfa.Event) error {
+	if ev.Outcome == mfa.Accept && ev.Kind == mfa.EventLogin {
+		panic("an Accept that was not appended")
+	}
+	return j.commit(ctx, ev, nil)
+}
+
+// Append is the ledger of one node, which is never behind: what the rig changes of a user
+// comes with a version of its own.
+func (j *journal) Append(ctx context.Context, base mfa.Version, ev mfa.Event) error {
+	return j.commit(ctx, ev, &base)
+}
+
+func (j *journal) commit(ctx context.Context, ev mfa.Event, base *mfa.Version) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if j.slow != nil {
 		<-j.slow
 	}
+	if base != nil && j.before != nil {
+		j.before()
+	}
+	if err := j.write(ev, base); err != nil || base == nil {
+		return err
+	}
+	j.codes.use(ev)
+	j.follow(ev)
+	j.users.next(ev.User)
+	return nil
+}
+
+func (j *journal) write(ev mfa.Event, base *mfa.Version) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if base != nil && *base != j.users.version(ev.User) {
+		return mfa.ErrStale
+	}
 	if j.fail != nil {
 		j.broken = true
 		if err := j.fail(ev); err != nil {
 			return err
 		}
 	}
-	j.events = append(j.events, ev)
+	j.log = append(j.log, ev)
 	return nil
 }
 
@@ -444,10 +493,32 @@ func (j *journal) accepted(id string) bool {
 	})
 }
 
+// all returns the lines of the trail, and entries the steps of logins too.
 func (j *journal) all() []mfa.Event {
+	return slices.DeleteFunc(j.entries(), func(ev mfa.Event) bool { return ev.Kind.IsStep() })
+}
+
+func (j *journal) entries() []mfa.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return slices.Clone(j.events)
+	return slices.Clone(j.log)
+}
+
+// prompts are the open ones, with those of before.
+func (j *journal) prompts(before ...mfa.OpenPrompt) []mfa.OpenPrompt {
+	open := make(map[string]mfa.OpenPrompt)
+	for _, p := range before {
+		open[p.ID] = p
+	}
+	for _, ev := range j.entries() {
+		switch {
+		case ev.Prompt != nil:
+			open[ev.ID] = *ev.Prompt
+		case ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed:
+			delete(open, ev.ID)
+		}
+	}
+	return slices.Collect(maps.Values(open))
 }
 
 // last returns the newest event.
@@ -486,9 +557,8 @@ func (j *journal) check(t *testing.T, f *phone) {
 
 // codes knows one right code, which everybody may use once.
 type codes struct {
-	journal *journal
-	right   string
-	none    map[string]bool // users who have no code
+	right string
+	none  map[string]bool // users who have no code
 
 	mu       sync.Mutex
 	used     map[string]bool
@@ -506,10 +576,10 @@ func (c *codes) HasForm(who mfa.Name, answer string) bool {
 	return !c.none[user] && len(answer) == 6 && strings.Trim(answer, "0123456789") == ""
 }
 
-func (c *codes) VerifyCode(ctx context.Context, who mfa.Name, code string, accept mfa.Event) error {
+func (c *codes) CheckCode(ctx context.Context, who mfa.Name, code string) (mfa.Use, error) {
 	user := who.Sent()
 	if err := ctx.Err(); err != nil {
-		return err
+		return mfa.Use{}, err
 	}
 	c.mu.Lock()
 	c.examined++
@@ -520,23 +590,31 @@ func (c *codes) VerifyCode(ctx context.Context, who mfa.Name, code string, accep
 	}
 	if fail != nil {
 		if err := fail(); err != nil {
-			return err
+			return mfa.Use{}, err
 		}
 	}
 	if code != c.right {
-		return mfa.ErrRejected
+		return mfa.Use{}, mfa.ErrRejected
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.used[user] {
-		return errors.Join(mfa.ErrRejected, mfa.ErrCodeUsed)
+		return mfa.Use{}, errors.Join(mfa.ErrRejected, mfa.ErrCodeUsed)
 	}
+	return mfa.Use{Method: "totp", Step: 42}, nil
+}
+
+// use uses up the code of an entry.
+func (c *codes) use(ev mfa.Event) {
+	if !ev.Used {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.used == nil {
 		c.used = make(map[string]bool)
 	}
-	c.used[user] = true
-	accept.Method, accept.Step = "totp", 42
-	return c.journal.Record(ctx, accept)
+	c.used[ev.User.Sent()] = true
 }
 
 func (c *codes) tries() int {

@@ -132,7 +132,7 @@ func TestJoinKeyIsUnambiguous(t *testing.T) {
 func TestJoinKeysOfEachPacket(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		first, second, third := r.send(r.mschap("alice", 1)), r.send(r.mschap("alice", 2)), r.send(r.request("alice"))
-		for w := range r.Pending.logins {
+		for _, w := range r.Pending.all() {
 			if w.Identity.MSCHAP != nil {
 				t.Error("the login keeps the keys of a packet")
 			}
@@ -251,10 +251,28 @@ func TestJoinAfterDecision(t *testing.T) {
 		"a code is right, and the disk is slow": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
+			r.journal.slow = make(chan struct{})
+			hers := r.send(r.reply(a, "123456"))
+			hers.wantWaits()
+			late := r.send(r.request("alice"))
+			late.wantWaits() // for the disk, with the event of its refusal
+			close(r.journal.slow)
+			synctest.Wait()
+			hers.want(mfa.Accept, "")
+			late.want(mfa.Discard, mfa.ReasonPromptPending)
+		},
+		"a code is wrong, and joins meanwhile": func(t *testing.T, r *rig) {
+			r.client.NumberInPrompt = true
+			a := r.send(r.request("alice"))
 			r.codes.slow = make(chan struct{})
-			r.send(r.reply(a, "123456")).wantWaits()
-			r.send(r.request("alice")).want(mfa.Discard, mfa.ReasonPromptPending)
+			wrong := r.send(r.reply(a, "000000"))
+			wrong.wantWaits()
+			late := r.send(r.request("alice"))
+			late.wantWaits() // for the turn
 			close(r.codes.slow)
+			synctest.Wait()
+			wrong.want(mfa.Challenge, "")
+			late.want(mfa.Challenge, "")
 		},
 	})
 }

@@ -18,8 +18,9 @@ type Rule struct {
 }
 
 // Limits counts what must not happen too often: wrong codes, denied or ignored
-// prompts, prompts of any kind, wrong passwords. It outlives every engine, so a reload forgets
-// nothing. It may be used concurrently; its zero value is ready.
+// prompts, prompts of any kind, wrong passwords. All but the last are what the entries of
+// users tell (Engine.Apply), so that they are the same at every node. It outlives every
+// engine: a reload forgets nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
 	codes   codeLocks
 	fatigue tallies[mfa.NameKey] // that the user did not approve
@@ -50,10 +51,9 @@ func (e *tally) over(now time.Time, window time.Duration) bool {
 	return !now.Before(e.until) && (n == 0 || now.Sub(e.times[n-1]) >= window)
 }
 
-// take counts one event before its cause is examined, so that of many guesses
-// in parallel no more than r.Max are examined. It reports false, and counts
-// nothing, while the key is locked or the window is full. What happened before
-// cleared is forgotten. A table that is full takes no new key.
+// take counts one event. It reports false, and counts nothing, while the key is locked or
+// the window is full. What happened before cleared is forgotten. A table that is full
+// takes no new key.
 func (t *tallies[K]) take(key K, now, cleared time.Time, r Rule) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,26 +65,7 @@ func (t *tallies[K]) take(key K, now, cleared time.Time, r Rule) bool {
 	return true
 }
 
-// refund takes back what take counted at that time: it was right after all.
-func (t *tallies[K]) refund(key K, at time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e, ok := t.m.Get(key, at)
-	if !ok {
-		return
-	}
-	for i, x := range e.times {
-		if x.Equal(at) {
-			e.times = append(e.times[:i], e.times[i+1:]...)
-			break
-		}
-	}
-	if len(e.times) == 0 && !at.Before(e.until) {
-		t.m.Take(key)
-	}
-}
-
-// settle locks the key if its window is full, after what was taken turned out wrong.
+// settle locks the key if its window is full.
 func (t *tallies[K]) settle(key K, now time.Time, r Rule) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,12 +75,24 @@ func (t *tallies[K]) settle(key K, now time.Time, r Rule) {
 	}
 }
 
-// Locked reports whether the key is locked now.
+// Locked reports whether the key is locked now. A lock from before cleared is void.
 func (t *tallies[K]) Locked(key K, now, cleared time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.m.Get(key, now)
-	return ok && now.Before(e.until) && e.since.After(cleared) // one from before the unblocking is void
+	if !ok {
+		return false
+	}
+	e.clear(cleared)
+	return now.Before(e.until)
+}
+
+// clear forgets what was before cleared.
+func (e *tally) clear(cleared time.Time) {
+	if !e.until.IsZero() && !e.since.After(cleared) {
+		e.until = time.Time{}
+	}
+	e.times = slices.DeleteFunc(e.times, func(x time.Time) bool { return !x.After(cleared) })
 }
 
 // full reports whether the key was taken as often as it may be.
@@ -126,44 +119,9 @@ func (t *tallies[K]) entry(key K, now, cleared time.Time, r Rule) *tally {
 			return nil
 		}
 	}
-	if !e.until.IsZero() && !e.since.After(cleared) {
-		e.until = time.Time{}
-	}
-	e.times = slices.DeleteFunc(e.times, func(x time.Time) bool { return now.Sub(x) >= r.Window || !x.After(cleared) })
+	e.clear(cleared)
+	e.times = slices.DeleteFunc(e.times, func(x time.Time) bool { return now.Sub(x) >= r.Window })
 	return e
-}
-
-// Restore counts what happened before a restart, from the events, oldest first,
-// of a window and the lock that may follow it, so that killing the server does
-// not forgive wrong codes or fatigue.
-func (l *Limits) Restore(events []mfa.Event, codes, prompts, sent Rule, now time.Time) {
-	for _, ev := range events {
-		key := ev.User.Key()
-		age := now.Sub(ev.Time)
-		for range ev.Tries {
-			if age < codes.Window+codes.For {
-				l.codes.restore(key, ev.Time, codes)
-			}
-		}
-		if ev.Kind == mfa.EventLogin && ev.Plan.Prompts() && countsAsFatigue(ev.Reason) && age < prompts.Window+prompts.For {
-			l.fatigue.take(key, ev.Time, time.Time{}, prompts)
-			l.fatigue.settle(key, ev.Time, prompts)
-		}
-		if (ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed) && ev.Plan.Prompts() && age < sent.Window {
-			l.sent.take(key, ev.Time, time.Time{}, sent)
-		}
-	}
-}
-
-// RestoreCodes brings in the wrong codes that are on disk, by the form of the name. It is
-// called after Restore.
-func (l *Limits) RestoreCodes(all map[mfa.NameKey]mfa.WrongCodes) {
-	for user := range l.codes.m {
-		l.codes.set(user, all[user]) // none: a right code, or an unblocking, has ended the row
-	}
-	for user, w := range all {
-		l.codes.set(user, w)
-	}
 }
 
 // countsAsFatigue reports whether a prompt that ended so feeds the fatigue limit. Wrong
@@ -188,7 +146,7 @@ func declined(r mfa.Reason) bool {
 	return false
 }
 
-// codeLocks counts the wrong codes of each user. It may be used concurrently; its
+// codeLocks has the wrong codes of each user. It may be used concurrently; its
 // zero value is ready. Only a user who has a code has an entry, so that there are no
 // more than those.
 type codeLocks struct {
@@ -198,69 +156,45 @@ type codeLocks struct {
 
 type codeLock struct {
 	mfa.WrongCodes
-	times []time.Time // counted in the window, those being examined too; oldest first
-	open  int         // being examined
+	times []time.Time // since the last lock, at most maxTimes, oldest first
 }
 
-// take counts one code before it is examined, so that of many in parallel no more
-// are examined than one by one. It reports false, and counts nothing, where none
-// may be.
-func (l *codeLocks) take(user mfa.NameKey, now, cleared time.Time, r Rule) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.entry(user, now, cleared, r)
-	if e.Locked(now, cleared) || len(e.times) >= r.Max || e.Row+e.open >= mfa.MaxWrongRow {
-		l.drop(user, e)
-		return false
-	}
-	e.times = append(e.times, now)
-	e.open++
-	return true
-}
+// maxTimes is the highest number of wrong codes that a rule may allow (config.Lockout).
+const maxTimes = 100
 
-// refund takes back what take counted at that time: it was not wrong.
-func (l *codeLocks) refund(user mfa.NameKey, at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.m[user]; e != nil {
-		e.refund(at)
-		l.drop(user, e)
-	}
-}
-
-func (e *codeLock) refund(at time.Time) {
-	e.open--
-	for i, x := range e.times {
-		if x.Equal(at) {
-			e.times = append(e.times[:i], e.times[i+1:]...)
-			return
-		}
-	}
-}
-
-// right ends the row: what take counted at that time was right.
-func (l *codeLocks) right(user mfa.NameKey, at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.m[user]; e != nil {
-		e.refund(at)
-		e.WrongCodes = mfa.WrongCodes{}
-		l.drop(user, e)
-	}
-}
-
-// wrong notes that what was taken was wrong, and locks where the window is full.
-func (l *codeLocks) wrong(user mfa.NameKey, now time.Time, r Rule) mfa.WrongCodes {
+// examines reports whether a code of the user may be examined now.
+func (l *codeLocks) examines(user mfa.NameKey, now, cleared time.Time, r Rule) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.m[user]
-	e.open--
-	full := len(e.times) >= r.Max
-	e.Add(now, full, r.For)
-	if full {
-		e.times = e.times[:0]
+	return r.Max > 0 && (e == nil || !e.Locked(now, cleared) && e.within(now, cleared, r) < r.Max)
+}
+
+// wrong returns what the user's wrong codes are after one more, and locks them where the
+// window is full. It counts nothing: the entry does that.
+func (l *codeLocks) wrong(user mfa.NameKey, now, cleared time.Time, r Rule) mfa.WrongCodes {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var w mfa.WrongCodes
+	n := 1
+	if e := l.m[user]; e != nil {
+		if e.Last.After(cleared) {
+			w = e.WrongCodes
+		}
+		n += e.within(now, cleared, r)
 	}
-	return e.WrongCodes
+	w.Add(now, n >= r.Max, r.For)
+	return w
+}
+
+// within counts those that the window still holds.
+func (e *codeLock) within(now, cleared time.Time, r Rule) (n int) {
+	for _, x := range e.times {
+		if now.Sub(x) < r.Window && x.After(cleared) {
+			n++
+		}
+	}
+	return n
 }
 
 // of returns the user's wrong codes.
@@ -275,10 +209,29 @@ func (l *codeLocks) of(user mfa.NameKey) mfa.WrongCodes {
 	return mfa.WrongCodes{}
 }
 
-// restore counts tries from before a restart, one by one.
-func (l *codeLocks) restore(user mfa.NameKey, at time.Time, r Rule) {
-	if l.take(user, at, time.Time{}, r) {
-		l.wrong(user, at, r)
+// apply takes over what an entry says: a wrong code, or with no row that a right one has
+// ended it.
+func (l *codeLocks) apply(user mfa.NameKey, at time.Time, w mfa.WrongCodes) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.m[user]
+	if e == nil {
+		if w.Row == 0 {
+			return
+		}
+		e = l.add(user)
+	}
+	e.WrongCodes = w
+	switch {
+	case w.Row > 0 && w.Since.Equal(at): // a wrong code before its lock is in the lock
+		e.times = e.times[:0]
+	case w.Row > 0:
+		if len(e.times) >= maxTimes {
+			e.times = append(e.times[:0], e.times[1:]...)
+		}
+		e.times = append(e.times, at)
+	case len(e.times) == 0:
+		delete(l.m, user)
 	}
 }
 
@@ -286,13 +239,9 @@ func (l *codeLocks) restore(user mfa.NameKey, at time.Time, r Rule) {
 func (l *codeLocks) set(user mfa.NameKey, w mfa.WrongCodes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.m == nil {
-		l.m = make(map[mfa.NameKey]*codeLock)
-	}
 	e := l.m[user]
 	if e == nil {
-		e = &codeLock{}
-		l.m[user] = e
+		e = l.add(user)
 	}
 	e.WrongCodes = w
 	for len(e.times) > 0 && !e.times[0].After(w.Since) {
@@ -300,26 +249,24 @@ func (l *codeLocks) set(user mfa.NameKey, w mfa.WrongCodes) {
 	}
 }
 
-func (l *codeLocks) entry(user mfa.NameKey, now, cleared time.Time, r Rule) *codeLock {
-	e := l.m[user]
-	if e == nil {
-		if l.m == nil {
-			l.m = make(map[mfa.NameKey]*codeLock)
-		}
-		e = &codeLock{}
-		l.m[user] = e
+func (l *codeLocks) add(user mfa.NameKey) *codeLock {
+	if l.m == nil {
+		l.m = make(map[mfa.NameKey]*codeLock)
 	}
-	if !e.Last.After(cleared) {
-		e.WrongCodes = mfa.WrongCodes{}
-	}
-	e.times = slices.DeleteFunc(e.times, func(x time.Time) bool { return now.Sub(x) >= r.Window || !x.After(cleared) })
+	e := &codeLock{}
+	l.m[user] = e
 	return e
 }
 
-// drop forgets a user of whom there is nothing to know.
-func (l *codeLocks) drop(user mfa.NameKey, e *codeLock) {
-	if len(e.times) == 0 && e.open == 0 && e.Row == 0 {
-		delete(l.m, user)
+// expire forgets the users of whom there is nothing to know: no row, and no wrong code that
+// a window could still hold.
+func (l *codeLocks) expire(before time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for user, e := range l.m {
+		if e.Row == 0 && (len(e.times) == 0 || e.times[len(e.times)-1].Before(before)) {
+			delete(l.m, user)
+		}
 	}
 }
 
@@ -339,4 +286,81 @@ func (l *Limits) CodesLocked(u mfa.User, now time.Time) (until time.Time, locked
 // PushLimited reports whether the fatigue limit stops prompts to the user now.
 func (l *Limits) PushLimited(u mfa.User, now time.Time) bool {
 	return l.fatigue.Locked(u.Name.Key(), now, u.Unblocked)
+}
+
+// Rules are the bounds of one user.
+type Rules struct {
+	Codes   Rule // wrong codes
+	Fatigue Rule // denied or ignored prompts
+	Prompts Rule // all prompts, however they end; For is not used, Max 0 is no bound
+}
+
+// apply counts what an entry tells. Of a user whom a command has changed, it forgets what an
+// unblocking has forgiven: the plan of a login at this node does so too, but of others'
+// logins there is none here.
+func (l *Limits) apply(ev *mfa.Event, unblocked func(mfa.Name) time.Time, r Rules) {
+	key := ev.User.Key()
+	if ev.WrongCodes != nil {
+		l.codes.apply(key, ev.Time, *ev.WrongCodes)
+	}
+	switch {
+	case ev.Kind == mfa.EventOpen:
+		l.sent.take(key, ev.Time, time.Time{}, r.Prompts)
+	case ev.Kind == mfa.EventLogin && ev.Plan.Prompts() && countsAsFatigue(ev.Reason):
+		l.fatigue.take(key, ev.Time, time.Time{}, r.Fatigue)
+		l.fatigue.settle(key, ev.Time, r.Fatigue)
+	case ev.Kind == mfa.EventChange:
+		cleared := unblocked(ev.User)
+		l.sent.full(key, ev.Time, cleared, r.Prompts)
+		l.fatigue.full(key, ev.Time, cleared, r.Fatigue)
+	}
+}
+
+// Restore counts what happened before a start, from the entries of all users, oldest
+// first, of a window and the lock that may follow it: killing the server forgives neither
+// wrong codes nor fatigue. It leaves out what an unblocking has forgiven.
+func (l *Limits) Restore(events []mfa.Event, unblocked func(mfa.Name) time.Time, r Rules, now time.Time) {
+	tries := make(map[string]int)    // by login, that have their entry
+	prompts := make(map[string]bool) // likewise
+	for i := range events {
+		ev := &events[i]
+		cleared := unblocked(ev.User)
+		if !ev.Time.After(cleared) {
+			continue
+		}
+		key, age := ev.User.Key(), now.Sub(ev.Time)
+		// An end tells how many tries its login had, and those have their entries, but for
+		// one that the end was, or for a trail from before there were entries.
+		n := ev.Tries - tries[ev.ID]
+		if ev.Kind == mfa.EventTry {
+			tries[ev.ID] = ev.Tries
+		}
+		for range n {
+			if age < r.Codes.Window+r.Codes.For && l.codes.examines(key, ev.Time, cleared, r.Codes) {
+				l.codes.apply(key, ev.Time, l.codes.wrong(key, ev.Time, cleared, r.Codes))
+			}
+		}
+		if ev.Kind == mfa.EventLogin && ev.Plan.Prompts() && countsAsFatigue(ev.Reason) && age < r.Fatigue.Window+r.Fatigue.For {
+			l.fatigue.take(key, ev.Time, cleared, r.Fatigue)
+			l.fatigue.settle(key, ev.Time, r.Fatigue)
+		}
+		opens := ev.Kind == mfa.EventOpen || (ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed) && ev.Plan.Prompts()
+		if opens && !prompts[ev.ID] {
+			prompts[ev.ID] = true
+			if age < r.Prompts.Window {
+				l.sent.take(key, ev.Time, cleared, r.Prompts)
+			}
+		}
+	}
+}
+
+// RestoreCodes brings in the wrong codes that are on disk, by the form of the name. It is
+// called after Restore.
+func (l *Limits) RestoreCodes(all map[mfa.NameKey]mfa.WrongCodes) {
+	for user := range l.codes.m {
+		l.codes.set(user, all[user]) // none: a right code, or an unblocking, has ended the row
+	}
+	for user, w := range all {
+		l.codes.set(user, w)
+	}
 }

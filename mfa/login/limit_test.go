@@ -34,23 +34,6 @@ func TestTallies(t *testing.T) {
 			l.settle("a", at(0), r)
 			return !l.Locked("a", at(0), none) && l.take("a", at(0), none, r)
 		},
-		"refunded": func(l *tallies[string]) bool {
-			fill(l, "a", at(0), r)
-			l.refund("a", at(0))
-			return l.take("a", at(1), none, r) && !l.take("a", at(2), none, r)
-		},
-		"a refund leaves nothing behind": func(l *tallies[string]) bool {
-			l.take("a", at(0), none, r)
-			l.refund("a", at(0))
-			l.refund("b", at(0))
-			return l.m.Len() == 0
-		},
-		"a refund does not open a lock": func(l *tallies[string]) bool {
-			fill(l, "a", at(0), r)
-			l.settle("a", at(0), r)
-			l.refund("a", at(0))
-			return l.Locked("a", at(1), none)
-		},
 		"cleared before": func(l *tallies[string]) bool {
 			fill(l, "a", at(10), r)
 			l.settle("a", at(10), r)
@@ -157,7 +140,7 @@ func TestRestore(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var l Limits
-			l.Restore(tt.events, codes, prompts, Rule{Max: 30, Window: prompts.Window}, now)
+			l.Restore(tt.events, never, Rules{Codes: codes, Fatigue: prompts, Prompts: Rule{Max: 30, Window: prompts.Window}}, now)
 			u := mfa.User{Name: mfa.NameOf("bob")}
 			if _, locked := l.CodesLocked(u, now); locked != tt.codes || l.PushLimited(u, now) != tt.prompts {
 				t.Errorf("codes locked %v, push limited %v", locked, l.PushLimited(u, now))
@@ -201,7 +184,7 @@ func TestRejectionsAreAlike(t *testing.T) {
 	}
 }
 
-// counted returns how many times the key was taken and not refunded.
+// counted returns how many wrong codes of the user are in a window.
 func (l *codeLocks) counted(key mfa.NameKey) int {
 	if e := l.m[key]; e != nil {
 		return len(e.times)
@@ -212,6 +195,19 @@ func (l *codeLocks) counted(key mfa.NameKey) int {
 // lockCodes has the user's codes locked by wrong ones.
 func (r *rig) lockCodes(user string) {
 	for range r.Lockout.Max {
-		r.Limits.codes.restore(mfa.NameOf(user).Key(), time.Now(), r.Lockout)
+		r.wrongCode(user)
 	}
+}
+
+// wrongCode counts one.
+func (r *rig) wrongCode(user string) {
+	l, key, now := &r.Limits.codes, mfa.NameOf(user).Key(), time.Now()
+	l.apply(key, now, l.wrong(key, now, time.Time{}, r.Lockout))
+}
+
+// never is for users who were never unblocked.
+func never(mfa.Name) time.Time { return time.Time{} }
+
+func (r *rig) rules() Rules {
+	return Rules{Codes: r.Lockout, Fatigue: r.Fatigue, Prompts: r.PromptLimit}
 }

@@ -3,7 +3,12 @@ package login
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
 	"net/netip"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -48,12 +53,12 @@ type pendingLogin struct {
 	// resumed: opened before a restart. Its Identity is that of the first request
 	// that joined, under Pending.mu.
 	resumed    bool
-	turn       chan struct{}   // capacity 1: who is in it may end the login
+	copied     bool            // another node opened it, and has its packets
 	code       string          // that came with the password
 	asks       bool            // a primary's question is open: the name is what anybody may have typed
-	counts     *codeLocks      // where its wrong codes are counted; nil: it has none
 	asksGone   bool            // it waits until another prompt is out of the way
-	rightCode  *challenge      // whose answer was the code that lets in; set in the login's turn
+	rightCode  *challenge      // whose answer was the code that lets in; set in the turn
+	stood      bool            // the approval has its entry; set in the turn
 	deviceCode mfa.Password    // what a device shows once it has approved, and the user must type; empty: nothing
 	life       context.Context // the prompt's; no packet's and no request's is its parent
 	cancel     context.CancelCauseFunc
@@ -62,10 +67,13 @@ type pendingLogin struct {
 	done       bool
 	placeless  bool // a code came with the password: it is no dialog until that was wrong
 	yielded    bool // another dialog has its place: it is about to end
-	deciding   bool // a decision is being committed: nothing joins any more
+	deciding   bool // its end is being committed: nothing joins any more
 	waiters    []waiter
 	challenges []*challenge
 	approved   *mfa.Approval // of a device; nil: none has approved
+	tried      int           // wrong codes that have their entry, at any node
+	appending  bool          // an entry is on its way here
+	endedBy    *mfa.Event    // another node's
 	deadline   time.Time     // when sweep ends it; zero: the goroutine of its prompt does
 }
 
@@ -82,19 +90,18 @@ func (w *pendingLogin) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Eve
 	if len(w.Requests) > 1 {
 		ev.Requests = w.Requests
 	}
-	if w.counts != nil {
-		counted := w.counts.of(w.User.Key())
-		ev.WrongCodes = &counted
-	}
 	return ev
 }
+
+// methodDeviceCode is the method of an event whose login a device's code has ended.
+const methodDeviceCode = "code"
 
 func (w *pendingLogin) promptMethod() string {
 	switch {
 	case w.Number != "":
 		return "number"
 	case w.deviceCode != "":
-		return "code"
+		return methodDeviceCode
 	}
 	return "push"
 }
@@ -175,8 +182,9 @@ func (w *pendingLogin) places(ofClient int) int {
 	return maxQuestions
 }
 
-// takes reports whether o may wait for the prompt of w: from the same origin, while
-// nothing is decided, and for no weaker prompt than its plan asks for. Pending.mu is held.
+// takes reports whether o may wait for the prompt of w: from the same origin, while nothing
+// is decided, and for no weaker prompt than its plan asks for. Its entry may still come too
+// late. Pending.mu is held.
 func (w *pendingLogin) takes(o *pendingLogin) bool {
 	return o.client.Join && w.client.Join && o.Key != "" && o.Key == w.Key && !w.deciding && (!o.matches() || w.matches())
 }
@@ -189,4 +197,79 @@ func (w *pendingLogin) origin() string {
 		signed = "signed"
 	}
 	return w.Client + "\x00" + signed + "\x00" + w.EndUser
+}
+
+// entropy is buffered randomness: a system call for each State would cost more
+// than the rest of making one. It may be used concurrently; its zero value is ready.
+type entropy struct {
+	mu   sync.Mutex
+	buf  [512]byte
+	left int
+	more func() []byte // more octets; nil: of the system
+}
+
+// derived is a source of what is the same at every node for this purpose and data.
+func derived(site mfa.Site, purpose, data string) *entropy {
+	n := 0
+	return &entropy{more: func() []byte {
+		n++
+		return site.Derive(purpose, data+"\x00"+strconv.Itoa(n))
+	}}
+}
+
+// bytes returns octets that are used once, and are the caller's until e.mu is given
+// back. e.mu is held.
+func (e *entropy) bytes(n int) []byte {
+	switch {
+	case e.left >= n:
+	case e.more != nil:
+		e.left = copy(e.buf[:], e.more())
+	default:
+		rand.Read(e.buf[:]) // never fails; it ends the program if the system has no randomness
+		e.left = len(e.buf)
+	}
+	b := e.buf[e.left-n : e.left]
+	e.left -= n
+	return b
+}
+
+// text returns n random octets as base32: printable, because ocserv handles
+// State as a C string.
+func (e *entropy) text(n int) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.bytes(n)
+	s := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b)
+	clear(b)
+	return s
+}
+
+// id returns the id of a login.
+func (e *entropy) id() string { return e.text(10) }
+
+// number returns two digits, 10 to 99.
+func (e *entropy) number() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		// 180 is the highest multiple of 90 in an octet: no number is likelier.
+		if b := e.bytes(1)[0]; b < 180 {
+			n := 10 + b%90
+			return string([]byte{'0' + n/10, '0' + n%10})
+		}
+	}
+}
+
+// deviceCode returns six digits, none likelier than another.
+func (e *entropy) deviceCode() mfa.Password {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		b := e.bytes(3)
+		n := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
+		clear(b)
+		if n < 16_000_000 { // the highest multiple of a million in three octets
+			return mfa.Password(fmt.Sprintf("%06d", n%1_000_000))
+		}
+	}
 }

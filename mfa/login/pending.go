@@ -31,30 +31,35 @@ const (
 // withdraws it, and settle, the only one that ends a login, has the engine
 // decide. The engine says what follows from any of them.
 //
-// One mutex guards the table and is never held over a call, except of Keeper. To end
-// a login one takes its turn first (a channel), so that a phone and a passcode cannot
-// both win. A live prompt owns one goroutine; a waiting packet and a challenge that
+// One mutex guards the table and is never held over a call. To end a login one takes the
+// turn of its user first (a channel), so that a phone and a passcode cannot both win. A live prompt owns one goroutine; a waiting packet and a challenge that
 // is out own none.
 type Pending struct {
 	Journal      mfa.Journal
-	Keeper       mfa.PromptKeeper // nil: open prompts end with the process
-	Max          int              // logins, all clients together
+	Ledger       mfa.Ledger
+	Directory    mfa.Directory
+	Site         mfa.Site // nil: this server is the only one
+	Max          int      // logins, all clients together
 	MaxPerClient int
 	// Panicked is told of a panic in a goroutine of this package, which ends
 	// one login and not the program. It may be called concurrently.
 	Panicked func(login string, v any, stack []byte)
 
 	random   entropy
+	turns    turns
 	memory   memory
 	accepted accepted
 
 	mu       sync.Mutex
 	draining bool
-	logins   map[*pendingLogin]struct{}
+	logins   map[string]*pendingLogin // by id
 	peers    map[peer][]*pendingLogin // dialogs, and of a user at most one prompt
 	states   map[string]*challenge
 	clients  map[string]int       // logins, by Client.share
 	denied   map[string]time.Time // join key without the demand to be signed, until when
+	// elsewhere are the prompts that other nodes have opened and nothing here waits for: of a
+	// user at most one.
+	elsewhere map[mfa.NameKey]*promptElsewhere
 }
 
 // opening is what became of a login that asked to be opened.
@@ -64,7 +69,8 @@ const (
 	opened opening = iota
 	joined
 	promptPending
-	promptGivenUp // as promptPending, and from the same origin, with nobody left that it can let in
+	promptGivenUp       // as promptPending, and from the same origin, with nobody left that it can let in
+	promptElsewhereOpen // at another node: it is to be brought here first
 	recentlyDenied
 	tooManyLogins
 	overload
@@ -104,18 +110,19 @@ func (t *Pending) openPrompt(w *pendingLogin, p waiter) (*pendingLogin, opening)
 		}
 		if len(o.Requests) < maxShown {
 			o.Requests = append(o.Requests, w.Requests...)
-			t.note(o)
 		}
 		if o.resumed && o.Identity.Name.IsZero() {
 			o.Identity = w.Identity // for challenges that are answered from now on
 		}
 		return o, joined
 	}
+	if t.elsewhere[w.User.Key()] != nil {
+		return nil, promptElsewhereOpen
+	}
 	if t.full(w) {
 		return nil, overload
 	}
 	t.add(w)
-	t.note(w)
 	return w, opened
 }
 
@@ -156,28 +163,31 @@ func (t *Pending) init() {
 	if t.logins != nil {
 		return
 	}
-	t.logins = make(map[*pendingLogin]struct{})
+	t.logins = make(map[string]*pendingLogin)
 	t.peers = make(map[peer][]*pendingLogin)
 	t.states = make(map[string]*challenge)
 	t.clients = make(map[string]int)
 	t.denied = make(map[string]time.Time)
+	t.elsewhere = make(map[mfa.NameKey]*promptElsewhere)
 }
 
 // add counts w in. t.mu is held.
 func (t *Pending) add(w *pendingLogin) {
 	t.init()
-	t.logins[w] = struct{}{}
+	t.logins[w.ID] = w
 	key := w.peer()
 	t.peers[key] = append(t.peers[key], w)
 	t.clients[w.client.Share()]++
-	if !w.Prompts() {
+	switch {
+	case !w.Prompts():
 		w.deadline = w.Expires
+	case w.copied: // who opened it ends it first
+		w.deadline = w.Until.Add(graceElsewhere)
 	}
 }
 
-// remove takes w, which ends so, out of the table. It returns the packets that wait
-// for it. t.mu is held.
-func (t *Pending) remove(w *pendingLogin, reason mfa.Reason) []waiter {
+// remove takes w out of the table. It returns the packets that wait for it. t.mu is held.
+func (t *Pending) remove(w *pendingLogin) []waiter {
 	w.done = true
 	packets := w.markEnded(nil, w.waiters)
 	w.waiters = nil
@@ -187,11 +197,10 @@ func (t *Pending) remove(w *pendingLogin, reason mfa.Reason) []waiter {
 		delete(t.states, c.state)
 	}
 	w.challenges = nil
-	if _, ok := t.logins[w]; !ok {
+	if t.logins[w.ID] != w {
 		return packets
 	}
-	t.forget(w)
-	delete(t.logins, w)
+	delete(t.logins, w.ID)
 	share := w.client.Share()
 	if t.clients[share]--; t.clients[share] == 0 {
 		delete(t.clients, share)
@@ -201,34 +210,14 @@ func (t *Pending) remove(w *pendingLogin, reason mfa.Reason) []waiter {
 	if len(t.peers[key]) == 0 {
 		delete(t.peers, key)
 	}
-	if w.Prompts() && declined(reason) && len(t.denied) < t.Max {
-		t.denied[denialKey(&w.Origin)] = time.Now().Add(rememberDenial)
-	}
 	return packets
-}
-
-// note has the keeper keep w. t.mu is held.
-func (t *Pending) note(w *pendingLogin) {
-	if t.Keeper == nil || !w.Prompts() {
-		return
-	}
-	k := w.OpenPrompt
-	k.Requests = slices.Clone(k.Requests)
-	t.Keeper.KeepPrompt(k)
-}
-
-// forget has the keeper forget a prompt that is over. t.mu is held.
-func (t *Pending) forget(w *pendingLogin) {
-	if t.Keeper != nil && w.Prompts() {
-		t.Keeper.DropPrompt(w.ID)
-	}
 }
 
 // hasPrompt reports whether a prompt of the user is open.
 func (t *Pending) hasPrompt(user mfa.Name) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.peers[peer{user: user.Key()}], (*pendingLogin).Prompts)
+	return t.elsewhere[user.Key()] != nil || slices.ContainsFunc(t.peers[peer{user: user.Key()}], (*pendingLogin).Prompts)
 }
 
 // approved notes that a device approved. It needs no turn, so that no device waits.
@@ -320,14 +309,22 @@ func (t *Pending) Run(ctx context.Context) {
 		case now := <-tick.C:
 			t.accepted.expire(now)
 			t.endAll(ctx, t.expired(now), view.lapse)
+			t.endElsewhere(ctx, now)
 		}
 	}
 }
 
-// Close ends every login that still waits: its event says so and its packets
-// get no answer, so that the NAS asks another server.
+// Close ends every login that still waits: its event says so and its packets get no
+// answer, so that the NAS asks another server. Where other nodes have the same logins, those
+// go on there.
 func (t *Pending) Close(ctx context.Context) {
 	t.Drain()
+	if t.Site != nil {
+		for _, w := range t.all() {
+			t.drop(w, mfa.ReasonShutdown)
+		}
+		return
+	}
 	t.endAll(ctx, t.all(), func(v view) verdict {
 		d := mfa.Decision{Outcome: mfa.Discard, LoginID: v.ID, Reason: mfa.ReasonShutdown, Err: errShutdown}
 		return verdict{Decision: d, event: v.event(mfa.Discard, mfa.ReasonShutdown, v.now)}
@@ -355,7 +352,7 @@ func (t *Pending) expired(now time.Time) []*pendingLogin {
 		}
 	}
 	var out []*pendingLogin
-	for w := range t.logins {
+	for _, w := range t.logins {
 		if !w.deadline.IsZero() && !now.Before(w.deadline) {
 			out = append(out, w)
 		}
@@ -366,29 +363,13 @@ func (t *Pending) expired(now time.Time) []*pendingLogin {
 func (t *Pending) all() []*pendingLogin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Collect(maps.Keys(t.logins))
+	return slices.Collect(maps.Values(t.logins))
 }
 
 // denialKey is the origin as far as the request tells: refusing needs no proof
 // that the end-user field is genuine.
 func denialKey(o *mfa.Origin) string {
 	return o.User.Key().String() + "\x00" + o.Group + "\x00" + o.EndUser
-}
-
-// RestoreDenied has the denied and unanswered prompts among events, from before a
-// restart, go on speaking for the time that they have left.
-func (t *Pending) RestoreDenied(events []mfa.Event, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.init()
-	for i := range events {
-		ev := &events[i]
-		age := now.Sub(ev.Time)
-		if ev.Kind != mfa.EventLogin || !ev.Plan.Prompts() || !declined(ev.Reason) || age < 0 || age >= rememberDenial || len(t.denied) >= t.Max {
-			continue
-		}
-		t.denied[denialKey(&ev.Origin)] = ev.Time.Add(rememberDenial)
-	}
 }
 
 // dead reports whether the NAS has given up every packet of a prompt that nothing can

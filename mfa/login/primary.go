@@ -153,11 +153,13 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 		case !v.waitsOn(c): // the NAS gave the answer up
 			return v.conclude(&mfa.Decision{Reason: mfa.ReasonAbandoned})
 		case err == nil && !identity.Name.IsZero():
-			packets = v.leave("") // it goes on as the login of whom the primary named
+			packets = v.leave() // it goes on as the login of whom the primary named
 			return verdict{end: goesOn}
 		case errors.As(err, &asks) && w.Rounds < maxRelayed:
-			defer p.try.passed()
-			return v.askAgain(c, mfa.Ask{}, asks)
+			return verdict{end: goesOn, then: func() func() {
+				defer p.try.passed()
+				return v.askAgain(c, mfa.Ask{}, asks)
+			}}
 		}
 		d := e.refusal(p.Request, err)
 		d.Delay = max(d.Delay, p.try.end(d.Outcome))

@@ -61,9 +61,14 @@ func bareName(user mfa.NameKey) mfa.NameKey {
 
 // newRemembered is the approval that ev tells of.
 func newRemembered(w *pendingLogin, ev *mfa.Event) *remembered {
+	return rememberedAt(w.Key, w.client.Remember, ev)
+}
+
+// rememberedAt is newRemembered under a join key, for a time.
+func rememberedAt(key string, d time.Duration, ev *mfa.Event) *remembered {
 	return &remembered{
-		key: w.Key, login: w.ID, device: mfa.Approval{Device: ev.Device, DeviceID: ev.DeviceID},
-		at: ev.Time, until: ev.Time.Add(w.client.Remember), names: []mfa.NameKey{bareName(w.User.Key())},
+		key: key, login: ev.ID, device: mfa.Approval{Device: ev.Device, DeviceID: ev.DeviceID},
+		at: ev.Time, until: ev.Time.Add(d), names: []mfa.NameKey{bareName(ev.User.Key())},
 	}
 }
 

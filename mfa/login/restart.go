@@ -22,13 +22,18 @@ func resumable(k *mfa.OpenPrompt, c *mfa.Client, now time.Time) bool {
 // Resume goes on with the prompts of a server that was killed, for the time that
 // they had left: the devices show them, and a request of the same origin joins once
 // its own first factor was right. An approval before that is kept as any that no
-// packet waits for. A login that cannot go on gets its event. clients are those of the
-// configuration, by name. Resume is called once, before the first request.
-func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[string]*mfa.Client) {
+// packet waits for. A login that cannot go on gets its event. Where there are other nodes,
+// theirs are among them, and each is brought here when it is asked for. Resume is called
+// once, before the first request.
+func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt) {
 	var lost sync.WaitGroup
 	now := time.Now()
 	for i := range kept {
-		k, c := &kept[i], clients[kept[i].Client]
+		k, c := &kept[i], e.Clients[kept[i].Client]
+		if e.Pending.Site != nil {
+			e.Pending.noteElsewhere(*k)
+			continue
+		}
 		l := Login{OpenPrompt: *k}
 		if !resumable(k, c, now) {
 			lost.Go(func() { e.Pending.lose(ctx, newPendingLogin(l, nil)) }) // at once, so that they share commits
@@ -41,7 +46,6 @@ func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt, clients map[
 			lost.Go(func() { e.Pending.lose(ctx, w) })
 			continue
 		}
-		e.Limits.sent.take(w.User.Key(), w.Opened, time.Time{}, e.PromptLimit)
 		go e.push(w)
 	}
 	lost.Wait()
@@ -67,11 +71,7 @@ func (t *Pending) lose(ctx context.Context, w *pendingLogin) {
 	ev := w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())
 	ev.Method, ev.Text = w.promptMethod(), "the server was killed while this login waited"
 	ev.Factor, ev.Total = 0, 0 // not known
-	if t.Journal.Record(context.WithoutCancel(ctx), ev) == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.forget(w)
-	}
+	_ = t.Journal.Record(context.WithoutCancel(ctx), ev)
 }
 
 // Bounds of what an accept from before a restart is worth.
@@ -182,6 +182,9 @@ func (e *Engine) repeat(ctx context.Context, w *pendingLogin, p waiter, user mfa
 	}
 	age := w.Opened.Sub(ev.Time)
 	if age < 0 || age >= sendsAgain(p.Request) || !ev.Time.After(user.Unblocked) || e.Pending.drained() {
+		return false
+	}
+	if site := e.Pending.Site; site != nil && site.Fresh(ctx, w.User) != nil {
 		return false
 	}
 	user, err := e.Directory.User(ctx, w.User)

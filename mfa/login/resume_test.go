@@ -8,41 +8,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// keeper is what a disk would have.
-type keeper struct {
-	mu   sync.Mutex
-	open map[string]mfa.OpenPrompt
-}
-
-func (k *keeper) KeepPrompt(p mfa.OpenPrompt) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.open == nil {
-		k.open = make(map[string]mfa.OpenPrompt)
-	}
-	k.open[p.ID] = p
-}
-
-func (k *keeper) DropPrompt(id string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.open, id)
-}
-
-func (k *keeper) all() (list []mfa.OpenPrompt) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, p := range k.open {
-		list = append(list, p)
-	}
-	return list
-}
 
 // kept is alice's prompt of a server that was killed 20 s after it was opened.
 func (r *rig) kept() mfa.OpenPrompt {
@@ -52,17 +21,15 @@ func (r *rig) kept() mfa.OpenPrompt {
 	q := r.request("alice")
 	return mfa.OpenPrompt{
 		ID: "old", Key: originKey(q, &mfa.Identity{Name: mfa.NameOf("alice")}), Origin: mfa.Origin{User: mfa.NameOf("alice"), Client: "vpn", Group: "edge", EndUser: q.EndUser, Source: q.Source},
-		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Started: now, Opened: now, Requests: []mfa.PromptRequest{{Time: now, Client: "vpn"}},
+		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Started: now, Opened: now, Until: now.Add(r.client.PushTimeout), Requests: []mfa.PromptRequest{{Time: now, Client: "vpn"}},
 	}
 }
 
-func (r *rig) resume(k mfa.OpenPrompt) *keeper {
-	kept := &keeper{}
-	kept.KeepPrompt(k)
-	r.Pending.Keeper = kept
-	r.Resume(context.Background(), kept.all(), map[string]*mfa.Client{"vpn": r.client})
+// resume goes on with k. It returns the prompts that are open from then on.
+func (r *rig) resume(k mfa.OpenPrompt) (open func() []mfa.OpenPrompt) {
+	r.Resume(context.Background(), []mfa.OpenPrompt{k})
 	synctest.Wait()
-	return kept
+	return func() []mfa.OpenPrompt { return r.journal.prompts(k) }
 }
 
 // Each field of what is kept of a prompt comes from its login, and is in it again after
@@ -76,15 +43,14 @@ func TestKeptIsWhole(t *testing.T) {
 				t.Errorf("the test sets no %s", f.Name)
 			}
 		}
-		kept := r.resume(k)
+		r.resume(k)
 		for _, w := range r.Pending.all() {
 			if !reflect.DeepEqual(w.OpenPrompt, k) {
 				t.Errorf("resumed\n got %+v\nwant %+v", w.OpenPrompt, k)
 			}
-			kept.DropPrompt(k.ID)
-			r.Pending.note(w)
+			r.Engine.open(t.Context(), w)
 		}
-		if all := kept.all(); len(all) != 1 || !reflect.DeepEqual(all[0], k) {
+		if all := r.journal.prompts(); len(all) != 1 || !reflect.DeepEqual(all[0], k) {
 			t.Errorf("kept\n got %+v\nwant %+v", all, k)
 		}
 	})
@@ -100,15 +66,15 @@ func TestResume(t *testing.T) {
 			}
 			a := r.send(r.request("alice"))
 			a.wantWaits()
-			if all := kept.all(); len(all) != 1 || len(all[0].Requests) != 2 {
+			if all := kept(); len(all) != 1 || len(all[0].Requests) != 2 {
 				t.Errorf("got kept %+v; want 1 of them, 2 Requests", all)
 			}
 			g.decides(nil)
 			if d := a.want(mfa.Accept, mfa.ReasonApproveDeny); d.LoginID != "old" || len(d.Identity.Attributes) != 1 {
 				t.Errorf("got %+v", d)
 			}
-			if ev := r.journal.last(t); ev.ID != "old" || len(ev.Requests) != 2 || len(kept.all()) != 0 {
-				t.Errorf("event %+v, kept %+v", ev, kept.all())
+			if ev := r.journal.last(t); ev.ID != "old" || len(ev.Requests) != 2 || len(kept()) != 0 {
+				t.Errorf("event %+v, kept %+v", ev, kept())
 			}
 		},
 		// Its challenge is answered without a primary check of its own.
@@ -195,7 +161,7 @@ func TestResumeEnds(t *testing.T) {
 				if ev.ID != k.ID || ev.Reason != mfa.ReasonShutdown || ev.Outcome != mfa.Discard || !strings.Contains(ev.Text, "killed") {
 					t.Errorf("got event %+v; want ID k.ID, Reason mfa.ReasonShutdown, Outcome mfa.Discard, \"killed\" in it", ev)
 				}
-				if k.Plan != mfa.PlanOTP && len(kept.all()) != 0 {
+				if k.Plan != mfa.PlanOTP && len(kept()) != 0 {
 					t.Error("got the prompt still kept; want it forgotten")
 				}
 				r.Pending.Max = 10
@@ -235,14 +201,12 @@ func TestRestoreDenied(t *testing.T) {
 // The kept form of an open prompt has no password, no key and no number in it.
 func TestOpenPromptHoldsNoSecret(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		kept := &keeper{}
-		r.Pending.Keeper = kept
 		r.client.NumberInPrompt = true
 		r.primary.groups = []string{"group-of-alice"}
 		r.send(r.request("alice"))
 		g := r.prompted(1)
-		b, err := json.Marshal(kept.all())
-		if err != nil || len(kept.all()) != 1 {
+		b, err := json.Marshal(r.journal.prompts())
+		if err != nil || len(r.journal.prompts()) != 1 {
 			t.Fatalf("kept %s, %v", b, err)
 		}
 		var fields map[string]any
@@ -254,7 +218,7 @@ func TestOpenPromptHoldsNoSecret(t *testing.T) {
 				t.Errorf("%s is %q", name, text)
 			}
 		}
-		want := "Expires HideClient HidePlace ID Key Opened Plan Reason Requests Started claimed client end_user group source user"
+		want := "HideClient HidePlace ID Key Opened Plan Reason Requests Started Until claimed client end_user group source user"
 		if got := strings.Join(slices.Sorted(maps.Keys(fields)), " "); got != want {
 			t.Errorf("kept are %s; want %s", got, want)
 		}

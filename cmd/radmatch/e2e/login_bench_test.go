@@ -57,13 +57,14 @@ func BenchmarkLogin(b *testing.B) {
 	start := time.Now()
 	clock := func(n int64) time.Time { return start.Add(time.Duration(n/users) * 30 * time.Second) }
 	engine := &login.Engine{
-		Pending:   &login.Pending{Journal: st, Max: 50000, MaxPerClient: 50000},
+		Pending:   &login.Pending{Journal: st, Ledger: st, Directory: st, Max: 50000, MaxPerClient: 50000},
 		Limits:    &login.Limits{},
 		Refusals:  &login.Refusals{Journal: st},
 		Directory: st,
 		Codes:     &otp.Verifier{Store: st, Now: func() time.Time { return clock(logins.Load()) }},
 		Lockout:   login.Rule{Max: 10, Window: time.Minute, For: time.Minute},
 	}
+	st.Follow(engine.Apply)
 	client := &mfa.Client{Name: "vpn", Group: "vpn", Prompts: true, Primary: primary, ChallengeTTL: time.Minute, RequireUserMatch: true}
 	b.SetParallelism(64)
 	b.ReportAllocs()

@@ -93,6 +93,8 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	ready := &readiness{store: st, log: log}
 	pages.Ready, server.Ready = ready.Ready, ready.Ready
+	l.follow = st.Follow
+	l.follow(first.engine.Apply)
 	if err := resume(ctx, first, st, l); err != nil {
 		return err
 	}
@@ -187,7 +189,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 			Callbacks: &push.Callbacks{MaxPrompts: cfg.Limits.Pending}, Registered: st, Log: log,
 		},
 		pending: &login.Pending{
-			Journal: st, Keeper: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
+			Journal: st, Ledger: st, Directory: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
 			Panicked: func(login string, v any, stack []byte) {
 				log.Error("panic in a login", zap.String("login", login), zap.Any("panic", v), zap.ByteString("stack", stack))
 			},
@@ -215,17 +217,15 @@ func RestoreLimits(ctx context.Context, st *store.Store, cfg *config.Config, l *
 	if err != nil {
 		return err
 	}
-	var counts []mfa.Event
-	for _, ev := range events {
-		user, err := st.User(ctx, ev.User)
-		if err != nil {
-			return err
-		}
-		if ev.Time.After(user.Unblocked) {
-			counts = append(counts, ev)
-		}
+	unblocked := func(user mfa.Name) time.Time {
+		u, failed := st.User(ctx, user)
+		err = errors.Join(err, failed)
+		return u.Unblocked
 	}
-	l.Restore(counts, lockout, fatigue, promptsRule(cfg), now)
+	l.Restore(events, unblocked, login.Rules{Codes: lockout, Fatigue: fatigue, Prompts: promptsRule(cfg)}, now)
+	if err != nil {
+		return err
+	}
 	wrong, err := st.WrongCodes(ctx)
 	l.RestoreCodes(wrong)
 	return err
@@ -250,7 +250,7 @@ func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error 
 	if err != nil {
 		return err
 	}
-	s.engine.Resume(ctx, open, s.clients)
+	s.engine.Resume(ctx, open)
 	return nil
 }
 

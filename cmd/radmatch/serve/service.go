@@ -25,7 +25,8 @@ type lasting struct {
 	directory mfa.Directory
 	bypasses  mfa.Bypasses
 	codes     mfa.CodeVerifier
-	serving   providers.Primaries // of the service in use; only the goroutine of serve touches it
+	follow    func(func(mfa.Event)) // the store's: who hears of entries
+	serving   providers.Primaries   // of the service in use; only the goroutine of serve touches it
 }
 
 // service is what a reload exchanges, with what must be closed once another is
@@ -34,7 +35,6 @@ type service struct {
 	radius.Service
 	primaries providers.Primaries
 	engine    *login.Engine
-	clients   map[string]*mfa.Client // by name
 }
 
 // newService builds the client table and the engine of cfg, which are swapped
@@ -77,7 +77,8 @@ func serviceOf(cfg *config.Config, l *lasting, p providers.Parts, primaries prov
 		return nil, err
 	}
 	engine := newEngine(cfg, l)
-	return &service{Service: radius.Service{Table: table, Authenticator: engine}, engine: engine, clients: policies}, nil
+	engine.Clients = policies
+	return &service{Service: radius.Service{Table: table, Authenticator: engine}, engine: engine}, nil
 }
 
 // newEngine joins what lasts and the rules of cfg.
