@@ -48,7 +48,7 @@ var ours = map[string][]string{
 	"radius/profile":            {"mfa", "radius/wire"},
 	"radius/caller":             {"mfa", "radius/wire"},
 	"radius/upstream":           {"mfa", "mfa/text", "radius/caller", "radius/wire"},
-	"mfa/store":                 {"mfa", "otp", "mfa/device", "mfa/store/datadir", "mfa/store/health", "mfa/store/op", "mfa/store/prompts", "mfa/store/record", "mfa/store/seal", "mfa/store/sqlite"},
+	"mfa/store":                 {"mfa", "otp", "mfa/device", "mfa/store/datadir", "mfa/store/health", "mfa/store/op", "mfa/store/postgres", "mfa/store/prompts", "mfa/store/record", "mfa/store/seal", "mfa/store/sqlite"},
 	"mfa/store/op":              {"mfa", "otp", "mfa/device"},
 	"mfa/store/prompts":         {"mfa", "mfa/store/record"},
 	"mfa/store/record":          {"mfa", "otp", "mfa/device", "mfa/store/op"},
@@ -56,6 +56,8 @@ var ours = map[string][]string{
 	"mfa/store/health":          {},
 	"mfa/store/seal":            {"mfa/store/datadir", "mfa/textfile"},
 	"mfa/store/sqlite":          {"mfa", "otp", "mfa/store/datadir", "mfa/store/op", "mfa/store/record", "mfa/store/seal", "mfa/store/sqlstore"},
+	"mfa/store/postgres":        {"mfa", "otp", "mfa/store/datadir", "mfa/store/op", "mfa/store/record", "mfa/store/seal", "mfa/store/sqlstore"},
+	"mfa/store/postgrestest":    {},
 	"mfa/store/sqlstore":        {"mfa", "otp", "mfa/device", "mfa/store/op", "mfa/store/record", "mfa/store/seal"},
 	"mfa/store/storetest":       {"mfa", "otp"},
 	"mfa/front":                 {"mfa/bound", "mfa/text", "mfa/textfile"},
@@ -80,7 +82,7 @@ var ours = map[string][]string{
 
 // suites may be imported by tests; so may the domain, the login machine, the store and
 // the side that asks.
-var suites = []string{"mfa", "mfa/login", "radius/caller", "radius/profile", "mfa/store", "mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/storetest", "mfa/web/webtest", "otp/otptest"}
+var suites = []string{"mfa", "mfa/login", "radius/caller", "radius/profile", "mfa/store", "mfa/password/passwordtest", "mfa/push/pushtest", "mfa/store/postgrestest", "mfa/store/storetest", "mfa/web/webtest", "otp/otptest"}
 
 // theirs is who may import what drags dependencies in: a folder, or one file.
 // The longest prefix of an import path decides; an import that is not listed is free.
@@ -89,11 +91,11 @@ var theirs = map[string][]string{
 	"layeh.com/radius/rfc2759": {"radius/wire", "mfa/password", "mfa/password/winbind", "mfa/password/passwordtest"},
 	"github.com/spf13/viper":   {"config/load"},
 	"github.com/pquerna/otp":   {"otp"},
-	"database/sql":             {"mfa/store/sqlite", "mfa/store/sqlstore"},
+	"database/sql":             {"mfa/store/postgres", "mfa/store/postgrestest", "mfa/store/sqlite", "mfa/store/sqlstore"},
 	"modernc.org/sqlite":       {"mfa/store/sqlite"},
-	"github.com/jackc/pgx":     {"mfa/store"},
+	"github.com/jackc/pgx":     {"mfa/store/postgres", "mfa/store/postgrestest"},
 	"github.com/go-ldap/ldap":  {"mfa/password/ldap/conn"},
-	"go.uber.org/zap":          {"cmd/radmatch/check", "cmd/radmatch/process", "cmd/radmatch/providers", "cmd/radmatch/serve", "radius", "radius/accounting", "radius/listen", "radius/upstream", "mfa/front", "mfa/web", "mfa/api", "mfa/push/webpush", "mfa/store", "mfa/password/ldap", "mfa/password/ldap/conn", "cmd/radbench"},
+	"go.uber.org/zap":          {"cmd/radmatch/check", "cmd/radmatch/process", "cmd/radmatch/providers", "cmd/radmatch/serve", "radius", "radius/accounting", "radius/listen", "radius/upstream", "mfa/front", "mfa/web", "mfa/api", "mfa/push/webpush", "mfa/store", "mfa/store/postgres", "mfa/password/ldap", "mfa/password/ldap/conn", "cmd/radbench"},
 	"github.com/spf13/cobra":   {"cmd/radmatch/command"},
 	"github.com/go-crypt":      {"mfa/password"},
 	"github.com/go-webauthn":   {"mfa/web/passkey.go"},

@@ -8,6 +8,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/postgres"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/sqlite"
 )
@@ -32,6 +33,24 @@ type Backend interface {
 }
 
 var _ Backend = (*sqlite.DB)(nil)
+
+// shared is what a Backend has that other nodes write to as well, beside what mfa.Site asks
+// of a store.
+type shared interface {
+	NewState() string
+	KeepState(s mfa.OpenState)
+	FindState(ctx context.Context, state string) (*mfa.OpenState, error)
+	Entries(ctx context.Context, user mfa.Name, login string) ([]mfa.Event, error)
+	Derive(purpose, data string) []byte
+	// Since reads what came to the logs of users after some numbers, with the accounts as
+	// they are then.
+	Since(ctx context.Context, after map[string]int64) (*record.News, error)
+}
+
+var (
+	_ Backend = (*postgres.DB)(nil)
+	_ shared  = (*postgres.DB)(nil)
+)
 
 // changer writes, each call in one commit that is on disk when it returns nil.
 type changer interface {

@@ -101,13 +101,23 @@ func (s *Store) catchUpChunk(ctx context.Context) (more bool, err error) {
 	if err != nil || n.Last == s.applied {
 		return false, err
 	}
+	if n.Reload {
+		return true, s.loadAllLocked(ctx)
+	}
 	if n.Site != nil {
 		if err := s.knowSite(n.Site); err != nil {
 			return false, err
 		}
 	}
-	s.put(n.Users, n.Accounts)
-	s.tellChanges(n)
+	if s.nodes != nil {
+		err = s.takeOver(ctx, n)
+	} else {
+		s.put(n.Users, n.Accounts)
+		s.tellChanges(n)
+	}
+	if err != nil {
+		return false, err
+	}
 	s.applied = n.Last
 	s.tail.Add(1) // its event, for the janitor
 	return true, s.db.Acknowledge(n.Last)
@@ -123,6 +133,77 @@ func (s *Store) tellChanges(n *record.News) {
 	if n.Site != nil {
 		s.ledger.movedAll()
 	}
+}
+
+// takeOver brings into memory what other nodes and commands have appended. An entry that is
+// the next of its user is enough by itself; otherwise the user is read again. wmu is held.
+func (s *Store) takeOver(ctx context.Context, n *record.News) error {
+	behind := make(map[string]int64)
+	for _, user := range n.Users {
+		behind[user] = 0
+	}
+	for i := range n.Entries {
+		e := &n.Entries[i]
+		if _, again := behind[e.User]; again {
+			continue
+		}
+		if e.Event.Reports() || !s.follow(e) {
+			behind[e.User] = 0
+		}
+	}
+	if n.Site != nil {
+		s.ledger.movedAll()
+	}
+	return s.refresh(ctx, behind)
+}
+
+// follow brings the next entry of a user into memory. false: there are others before it.
+func (s *Store) follow(e *record.Numbered) bool {
+	s.ledger.order.Lock()
+	defer s.ledger.order.Unlock()
+	at := s.ledger.version(e.User).N
+	switch {
+	case e.N <= at:
+		return true
+	case e.N > at+1:
+		return false
+	}
+	if e.Event.Used {
+		s.useUp(e.User, &e.Event)
+	}
+	s.ledger.tell(e.Event)
+	s.ledger.set(e.User, e.N)
+	return true
+}
+
+// refresh reads users again, whose keys are those of behind, with the entries that memory
+// does not have. wmu is held.
+func (s *Store) refresh(ctx context.Context, behind map[string]int64) error {
+	if len(behind) == 0 {
+		return nil
+	}
+	for user := range behind {
+		behind[user] = s.ledger.version(user).N
+	}
+	n, err := s.nodes.Since(ctx, behind)
+	if err != nil {
+		return err
+	}
+	s.ledger.order.Lock()
+	defer s.ledger.order.Unlock()
+	s.put(n.Users, n.Accounts)
+	s.ledger.makeRoom(s.countAccounts())
+	for i := range n.Entries {
+		e := &n.Entries[i]
+		if e.N > s.ledger.version(e.User).N {
+			s.ledger.tell(e.Event)
+			s.ledger.set(e.User, e.N)
+		}
+	}
+	for user, number := range n.Numbers {
+		s.ledger.set(user, number)
+	}
+	return nil
 }
 
 // knowSite takes over the keys, the bypasses and the latches. Latches that are not yet on

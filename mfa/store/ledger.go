@@ -24,6 +24,7 @@ type ledger struct {
 	epoch   uint32            // numbers of another one fit nowhere; 0 is a command's
 	numbers map[string]int64  // by the form of the name
 	flying  map[string]flight // at most one of a user
+	order   sync.Mutex        // held while entries of a database that nodes share are told; before mu
 	most    int               // how many numbers are kept
 }
 
@@ -111,6 +112,22 @@ func (l *ledger) movedAll() {
 	l.epoch++
 }
 
+// set takes over how far the log of a user is in the database.
+func (l *ledger) set(user string, n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.numbers[user] = max(n, l.numbers[user])
+}
+
+// begun takes over how far all logs are in a database that nodes share. Decisions of
+// before fit nowhere.
+func (l *ledger) begun(numbers map[string]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.numbers = numbers
+	l.epoch++
+}
+
 // tell hands ev to the login machine.
 func (l *ledger) tell(ev mfa.Event) {
 	if f := l.follow.Load(); f != nil {
@@ -153,9 +170,9 @@ func (s *Store) Append(ctx context.Context, base mfa.Version, ev mfa.Event) (err
 	}
 	select {
 	case <-b.done:
-		return s.finish(r.Key, b, i, ev)
+		return s.finish(&r, b, i, ev)
 	case <-ctx.Done():
-		go s.finishLater(r.Key, b, i, ev)
+		go s.finishLater(r, b, i, ev)
 		return ctx.Err()
 	}
 }
@@ -174,9 +191,9 @@ func awaitOther(ctx context.Context, over <-chan struct{}, stale error) error {
 }
 
 // finishLater is finish for a caller who did not wait.
-func (s *Store) finishLater(user string, b *batch, i int, ev mfa.Event) {
+func (s *Store) finishLater(r record.Row, b *batch, i int, ev mfa.Event) {
 	<-b.done
-	_ = s.finish(user, b, i, ev) // logged by the writer
+	_ = s.finish(&r, b, i, ev) // logged by the writer
 }
 
 // finish brings into memory what has become of row i of a batch, the entry ev of user.
@@ -185,7 +202,11 @@ func (s *Store) finishLater(user string, b *batch, i int, ev mfa.Event) {
 // commit writes over it; a crash before that may find it whole, and the server that starts
 // then reads it. In both cases what memory has here denies more than the disk does: the code
 // counts as used, and nothing that was decided before goes on.
-func (s *Store) finish(user string, b *batch, i int, ev mfa.Event) error {
+func (s *Store) finish(r *record.Row, b *batch, i int, ev mfa.Event) error {
+	user := r.Key
+	if s.nodes != nil {
+		return s.finishShared(r, b, i, ev)
+	}
 	if b.err == nil && b.kept != nil && !b.kept[i] {
 		err := s.catchUp(context.Background())
 		s.ledger.end(user, false)
@@ -202,6 +223,58 @@ func (s *Store) finish(user string, b *batch, i int, ev mfa.Event) error {
 	}
 	s.ledger.end(user, true)
 	return b.err
+}
+
+// finishShared is finish for a database that nodes share, where the numbers are those of the
+// database: after an error the next entry finds out.
+func (s *Store) finishShared(r *record.Row, b *batch, i int, ev mfa.Event) error {
+	defer s.ledger.end(r.Key, false)
+	if b.err == nil && b.kept != nil && !b.kept[i] {
+		if err := s.catchUp(context.Background()); err != nil {
+			return err
+		}
+		if err := s.fresh(context.Background(), r.Key); err != nil {
+			return err
+		}
+		return mfa.ErrStale
+	}
+	s.ledger.order.Lock()
+	defer s.ledger.order.Unlock()
+	if ev.Used {
+		s.useUp(r.Key, &ev)
+	}
+	// Otherwise it was read meanwhile, and told.
+	if at := s.ledger.version(r.Key); b.err == nil && at.Epoch == r.Epoch && at.N < r.Seq {
+		s.ledger.tell(ev)
+		s.ledger.set(r.Key, r.Seq)
+	}
+	return b.err
+}
+
+// fresh reads a user again.
+func (s *Store) fresh(ctx context.Context, user string) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.refresh(ctx, map[string]int64{user: 0})
+}
+
+// Site returns what the nodes of a site keep for each other; nil where there is only this server.
+func (s *Store) Site() mfa.Site {
+	if s.nodes == nil {
+		return nil
+	}
+	return site{s.nodes, s}
+}
+
+// site implements mfa.Site.
+type site struct {
+	shared
+	s *Store
+}
+
+// Fresh implements mfa.Site.
+func (t site) Fresh(ctx context.Context, user mfa.Name) error {
+	return t.s.fresh(ctx, user.Key().String())
 }
 
 // useUp notes in memory that a step is used.

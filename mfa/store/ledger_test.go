@@ -134,7 +134,7 @@ func TestFailedEntry(t *testing.T) {
 	_, err := s.ledger.begin("anna", base)
 	must(t, err)
 	ev := mfa.Event{Kind: mfa.EventLogin, Token: tok.ID, Step: 7, Used: true}
-	if err := s.finish("anna", b, 0, ev); !errors.Is(err, b.err) || told {
+	if err := s.finish(&record.Row{Key: "anna"}, b, 0, ev); !errors.Is(err, b.err) || told {
 		t.Errorf("got %v, told %t; want the error of the commit, and nobody told", err, told)
 	}
 	tokens, err := s.ListTokens(t.Context(), anna)

@@ -1,11 +1,12 @@
 package store
 
 import (
-	"github.com/radmatch/radmatch/mfa/store/sqlite"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/radmatch/radmatch/mfa/store/sqlite"
 )
 
 // A database that was lost must not be taken for a new one, in which no user has

@@ -19,17 +19,27 @@ import (
 
 // loadAll reads everything that logins need, as of one moment.
 func (s *Store) loadAll(ctx context.Context) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.loadAllLocked(ctx)
+}
+
+// loadAllLocked is loadAll for a caller that holds wmu: nothing is written meanwhile.
+func (s *Store) loadAllLocked(ctx context.Context) error {
 	st, err := s.db.Load(ctx)
 	if err != nil {
 		return err
 	}
-	s.wmu.Lock()
-	defer s.wmu.Unlock()
 	s.knowBypasses(st.Bypasses)
 	s.mu.Lock()
 	s.accounts, s.devices, s.latches = st.Accounts, devicesOf(st.Accounts), latchesOf(st.Latches)
 	s.mu.Unlock()
 	s.ledger.makeRoom(len(st.Accounts))
+	if st.Numbers != nil {
+		s.ledger.order.Lock()
+		s.ledger.begun(st.Numbers)
+		s.ledger.order.Unlock()
+	}
 	s.applied = st.Change
 	s.tail.Store(st.Tail)
 	return s.db.Acknowledge(st.Change)

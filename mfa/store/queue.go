@@ -200,7 +200,7 @@ func (s *Store) commitRows(rows []record.Row) (kept []bool, err error) {
 		}
 		if r.Barred != "" {
 			s.bar(r.Key, r.Barred, r.Blocks)
-			if r.Seq == 0 {
+			if r.Seq == 0 && s.nodes == nil {
 				s.ledger.moved(r.Key)
 			}
 		}

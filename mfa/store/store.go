@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/store/health"
 	"github.com/radmatch/radmatch/mfa/store/op"
+	"github.com/radmatch/radmatch/mfa/store/postgres"
 	"github.com/radmatch/radmatch/mfa/store/prompts"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/seal"
@@ -47,6 +49,11 @@ type Options struct {
 	// Dir is data_dir. It is made (0700) where it is missing. Root must have
 	// become its owner, see Owner; otherwise it is ErrOwner.
 	Dir string
+	// URL of a PostgreSQL database that nodes share; empty: SQLite, in Dir. Its password
+	// may be in PasswordFile instead. Standby says what a failover leads to (none, sync or
+	// async; empty: found out), Node is the name of this node, and Program its version.
+	URL, PasswordFile, Standby string
+	Node, Program              string
 	// Server takes the lock of data_dir and loads what logins need into memory.
 	// Without it the store is a command's, beside a server or not.
 	Server bool
@@ -68,10 +75,11 @@ type Options struct {
 
 // Store is the database. Its methods may be called concurrently.
 type Store struct {
-	opt  Options
-	log  *zap.Logger
-	db   Backend
-	keys *seal.Keys
+	opt   Options
+	log   *zap.Logger
+	db    Backend
+	nodes shared // nil: no other node writes to db
+	keys  *seal.Keys
 
 	wmu    sync.Mutex // held by the goroutine that writes, or replaces accounts
 	queue  queue
@@ -119,7 +127,11 @@ var (
 // its schema up to date. As a server it returns when everything that logins
 // need is in memory, ErrInUse if another server runs. ctx is only for the opening.
 func Open(ctx context.Context, opt Options) (_ *Store, err error) {
-	defer wrap(&err, "store "+opt.Dir)
+	where := opt.Dir
+	if opt.URL != "" {
+		where = "on PostgreSQL" // the URL may have a password
+	}
+	defer wrap(&err, "store "+where)
 	s, err := newStore(ctx, opt)
 	if err == nil && opt.Server {
 		if err = s.start(ctx); err != nil {
@@ -142,13 +154,46 @@ func newStore(ctx context.Context, opt Options) (_ *Store, err error) {
 	if s.opt.Now == nil {
 		s.opt.Now = time.Now
 	}
-	db, err := sqlite.Open(ctx, sqlite.Settings{Dir: opt.Dir, Server: opt.Server, Now: s.opt.Now, Keys: opt.Keys})
+	if opt.URL != "" {
+		err = s.openPostgres(ctx)
+	} else {
+		err = s.openSQLite(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
-	s.db, s.keys = db, db.Keys
-	s.prompts = prompts.NewKeeper(db, &s.wmu)
+	s.prompts = prompts.NewKeeper(s.db, &s.wmu)
 	return s, nil
+}
+
+func (s *Store) openSQLite(ctx context.Context) error {
+	db, err := sqlite.Open(ctx, sqlite.Settings{Dir: s.opt.Dir, Server: s.opt.Server, Now: s.opt.Now, Keys: s.opt.Keys})
+	if err == nil {
+		s.db, s.keys = db, db.Keys
+	}
+	return err
+}
+
+// openPostgres opens a database that nodes share. The folder is this node's own.
+func (s *Store) openPostgres(ctx context.Context) error {
+	if err := datadir.NotForeign(s.opt.Dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.opt.Dir, 0o700); err != nil {
+		return err
+	}
+	keys := s.opt.Keys
+	if keys == nil {
+		keys = seal.NewKeys(s.opt.Dir)
+	}
+	db, err := postgres.Open(ctx, postgres.Settings{
+		URL: s.opt.URL, PasswordFile: s.opt.PasswordFile, Standby: postgres.Standby(s.opt.Standby),
+		Node: s.opt.Node, Program: s.opt.Program, Server: s.opt.Server, Keys: keys, Now: s.opt.Now, Logger: s.log,
+	})
+	if err == nil {
+		s.db, s.nodes, s.keys = db, db, keys
+	}
+	return err
 }
 
 // start loads the memory and starts the goroutines of a server.

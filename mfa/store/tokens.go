@@ -64,12 +64,41 @@ func (s *Store) Use(ctx context.Context, u otp.Use, ev mfa.Event) error {
 	if !s.opt.Server {
 		return ErrNotServer
 	}
+	if s.nodes != nil {
+		return s.useEntry(ctx, u, ev)
+	}
 	if err := s.mark(u); err != nil {
 		return err
 	}
 	ev.Token, ev.Step, ev.Drift = u.Token, u.Step, u.Drift
 	return s.commit(ctx, ev, !u.Reusable)
 }
+
+// useEntry is Use on a database that nodes share: only an entry of the user's log is a use.
+func (s *Store) useEntry(ctx context.Context, u otp.Use, ev mfa.Event) error {
+	key := u.User.Key().String()
+	ev.Token, ev.Step, ev.Drift, ev.Used = u.Token, u.Step, u.Drift, !u.Reusable
+	for range useTries {
+		base := s.ledger.version(key)
+		s.mu.RLock()
+		var t *record.Token
+		if a := s.accounts[key]; a != nil {
+			t = a.Token(u.Token)
+		}
+		free := t != nil && u.Step != math.MaxInt64 && (u.Reusable || u.Step >= t.Next)
+		s.mu.RUnlock()
+		if !free {
+			return otp.ErrUsed
+		}
+		if err := s.Append(ctx, base, ev); !errors.Is(err, mfa.ErrStale) {
+			return err
+		}
+	}
+	return mfa.ErrStale
+}
+
+// useTries is how often a use is tried that others overtake.
+const useTries = 32
 
 // mark compares and sets the token's next step.
 func (s *Store) mark(u otp.Use) error {

@@ -75,6 +75,7 @@ type Site struct {
 type State struct {
 	Site
 	Accounts map[string]*Account // by the key of the user
+	Numbers  map[string]int64    // how far the logs of users are, where the database counts; nil: it does not
 	Change   int64               // the last change that it has
 	Tail     int64               // how many rows of the trail are not folded
 }
@@ -85,6 +86,18 @@ type News struct {
 	Users    []string            // keys of those that were changed
 	Accounts map[string]*Account // what they have now; one that is not here is gone
 	Site     *Site               // nil: as before
+
+	// Of a database that other nodes write to as well:
+	Reload  bool             // memory must be read anew as a whole; there is nothing else
+	Entries []Numbered       // of the logs of users, each user's in order
+	Numbers map[string]int64 // how far the logs of Users are
+}
+
+// Numbered is an entry of a user's log, as it is read.
+type Numbered struct {
+	User  string // the key
+	N     int64
+	Event mfa.Event
 }
 
 // Which selects accounts by the key of a user or the id of a device; the zero value

@@ -234,9 +234,12 @@ func (d *DB) KeepUsed(ctx context.Context, tx *sql.Tx, owner string, t otp.Token
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES ($1, $2, $3)
-		ON CONFLICT (mark) DO UPDATE SET id = excluded.id, next = CASE WHEN removed.next < excluded.next THEN excluded.next ELSE removed.next END`,
-		secretMark(&t), t.ID, max(t.Next, used))
+	mark, next := secretMark(&t), max(t.Next, used)
+	_, err = tx.ExecContext(ctx, `INSERT INTO removed (mark, id, next) VALUES ($1, $2, $3) ON CONFLICT (mark) DO UPDATE SET id = excluded.id`, mark, t.ID, next)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE removed SET next = $2 WHERE mark = $1 AND next < $2`, mark, next)
 	return err
 }
 

@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/zap"
+)
+
+// ready returns when there is a connection to the primary, whose count of this run's
+// commits is known and confirmed. It tries until ctx ends.
+func (w *writer) ready(ctx context.Context, d *DB) error {
+	for w.conn == nil || w.conn.IsClosed() {
+		err := w.reconnect(ctx, d)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(againAfter):
+		}
+	}
+	return nil
+}
+
+func (w *writer) drop() {
+	if w.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		w.conn.Close(ctx)
+		w.conn = nil
+	}
+}
+
+func (w *writer) close() { w.drop() }
+
+// check connects anew where the database is another server by now than the one that was
+// met, or was started again.
+func (w *writer) check(ctx context.Context, d *DB) error {
+	var instance time.Time
+	if err := d.SQL.QueryRowContext(ctx, `SELECT pg_postmaster_start_time()`).Scan(&instance); err != nil {
+		return err
+	}
+	if !instance.Equal(w.met()) {
+		w.drop()
+	}
+	limited, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return w.ready(limited, d)
+}
+
+// primary is what a server says of itself.
+type primary struct {
+	instance       time.Time
+	timeline       string
+	synchronous    string // synchronous_standby_names
+	commit         string // synchronous_commit
+	floor          int64
+	timelineBefore string // of the primary that a node has met before
+}
+
+// reconnect connects to the primary. Where it is another than before, what memory has is void
+// until Load: under a standby that may lack commits, with a floor.
+func (w *writer) reconnect(ctx context.Context, d *DB) error {
+	limited, cancel := context.WithTimeout(ctx, 2*connectTimeout)
+	defer cancel()
+	doubt := false
+	conn, err := d.connect(limited, false, func(n *pgconn.Notice) {
+		if n.Severity == "WARNING" || n.SeverityUnlocalized == "WARNING" {
+			doubt, w.doubt = true, true
+		}
+	})
+	if err != nil {
+		return err
+	}
+	p, batch, err := w.meet(limited, d, conn)
+	if err == nil && doubt {
+		err = errors.New("the standby does not confirm commits")
+	}
+	if err != nil {
+		conn.Close(limited)
+		return err
+	}
+	w.drop()
+	w.conn = conn
+	w.follow(d, p, batch)
+	return nil
+}
+
+// meet asks a server whether it may be written to, and registers this run there. What it
+// writes is confirmed as every commit is: what came before in its log is then, too.
+func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, batch int64, err error) {
+	const query = `SELECT pg_postmaster_start_time(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+		current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), floor, timeline FROM site`
+	if err = conn.QueryRow(ctx, query).Scan(&p.instance, &p.timeline, &p.synchronous, &p.commit, &p.floor, &p.timelineBefore); err != nil {
+		return p, 0, err
+	}
+	if err := d.checkStandby(&p); err != nil {
+		return p, 0, err
+	}
+	for name, statement := range statements {
+		if _, err := conn.Prepare(ctx, name, statement); err != nil {
+			return p, 0, err
+		}
+	}
+	if w.number() != 0 {
+		err = conn.QueryRow(ctx, `UPDATE nodes SET beat = now() WHERE run = $1 RETURNING batch`, w.number()).Scan(&batch)
+		if err == nil || !errors.Is(err, pgx.ErrNoRows) {
+			return p, batch, d.noteTimeline(ctx, conn, &p, batch < w.batch, err)
+		}
+	}
+	lost := w.number() != 0 // this run is gone with what the primary before had
+	var run int32
+	err = conn.QueryRow(ctx, `INSERT INTO nodes (name, program, keys, seen) SELECT $1, $2, $3, n FROM nodes WHERE run = 0 RETURNING run`, d.set.Node, d.set.Program, d.keyNames()).Scan(&run)
+	if err == nil {
+		w.run.Store(run)
+		d.states.run.Store(run)
+	}
+	return p, 0, d.noteTimeline(ctx, conn, &p, lost, err)
+}
+
+// noteTimeline notes which primary was met, and the floor under what may be lost with the one
+// before.
+func (d *DB) noteTimeline(ctx context.Context, conn *pgx.Conn, p *primary, lost bool, err error) error {
+	if err != nil || p.timeline == p.timelineBefore && !lost {
+		return err
+	}
+	floor := p.floor
+	if d.standbyNow() == StandbyAsync && (p.timelineBefore != "" || lost) || lost {
+		floor = max(floor, d.Now().UnixMicro())
+	}
+	p.floor = floor
+	_, err = conn.Exec(ctx, `UPDATE site SET timeline = $1, floor = greatest(floor, $2)`, p.timeline, floor)
+	return err
+}
+
+// follow takes over what the primary says of itself.
+func (w *writer) follow(d *DB, p primary, batch int64) {
+	lost := w.batch - batch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w.timeline != "" && (w.timeline != p.timeline || lost > 0) {
+		d.generation++
+		if d.standby == StandbyAsync || lost > 0 {
+			d.floor = max(d.floor, d.Now().UnixMicro())
+		}
+		d.log.Warn("another primary of the database: everything is read anew", zap.String("timeline", p.timeline))
+	}
+	if lost > 0 {
+		d.log.Error("commits that the database had confirmed are gone: events, blocks and removals of the last moments may be missing; passcodes from before are not accepted", zap.Int64("commits", lost))
+	}
+	d.floor = max(d.floor, p.floor)
+	w.timeline, w.batch = p.timeline, batch
+	w.instance.Store(&p.instance)
+}
+
+// checkStandby makes sure of what the operator has said of standbys.
+func (d *DB) checkStandby(p *primary) error {
+	standby := d.set.Standby
+	switch standby {
+	case "":
+		standby = StandbyAsync
+		if p.synchronous != "" {
+			standby = StandbySync
+		}
+	case StandbyNone, StandbyAsync:
+	case StandbySync:
+		if p.synchronous == "" {
+			return errors.New("standby is sync, but the database waits for no standby: synchronous_standby_names is empty")
+		}
+	default:
+		return fmt.Errorf("standby must be none, sync or async; got %q", standby)
+	}
+	if p.commit != "on" && p.commit != "remote_apply" {
+		return fmt.Errorf("synchronous_commit is %q for this connection; want on", p.commit)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.set.Standby == "" && d.standby == "" && standby == StandbyAsync {
+		d.log.Warn("the database has no synchronous standby: a failover to another one may lose the last logins and changes; say `standby: none` where there is none to fail over to")
+	}
+	d.standby = standby
+	return nil
+}
+
+func (d *DB) standbyNow() Standby {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.standby
+}
+
+// isVoid reports whether memory was read from another primary.
+func (d *DB) isVoid() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.loaded != d.generation
+}
