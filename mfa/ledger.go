@@ -3,6 +3,7 @@ package mfa
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Version says how many things have happened to a user, and under which primary
@@ -21,7 +22,7 @@ var ErrStale = errors.New("others came first")
 //
 // Append commits ev as the entry of ev.User that comes after base. nil: it is on disk
 // wherever a failover may lead, and what follows from it is in memory. ErrStale: another
-// entry came first. Any other error: nobody knows whether it is on disk; accept no login.
+// entry came first. After any other error it may be on disk or not: accept no login.
 // Two entries of a user are never on their way at once: the second one is stale. A commit
 // is not interrupted when ctx ends; ctx's error is a failure like any other.
 //
@@ -49,7 +50,7 @@ func (ev *Event) Take(u Use) {
 // The kinds of entries that are steps of a login and no lines of the audit trail:
 // `radmatch events` leaves them out.
 const (
-	EventOpen     EventKind = "open"     // a prompt is about to ring; Event.Prompt is all of it
+	EventOpen     EventKind = "open"     // a prompt is about to be shown; Event.Prompt is all of it
 	EventJoin     EventKind = "join"     // another request waits for a prompt; Event.Requests has that one
 	EventTry      EventKind = "try"      // a wrong code; its login goes on
 	EventApproved EventKind = "approved" // a device has approved, and no packet waited for it
@@ -63,4 +64,39 @@ func (k EventKind) IsStep() bool {
 		return true
 	}
 	return false
+}
+
+// Site is what the nodes of a site keep for each other of logins that wait. A server that
+// is alone has none. Its methods may be called concurrently.
+type Site interface {
+	// NewState returns a State that no other node gives out, of at most 32 printable octets. It
+	// cannot be guessed.
+	NewState() string
+	// KeepState has the other nodes find a challenge. It is queued and not
+	// awaited, and a loss of power may undo it.
+	KeepState(s OpenState)
+	// FindState returns the challenge of another node, or of one before this. nil: there is
+	// none. It may wait a moment for a challenge that is on its way.
+	FindState(ctx context.Context, state string) (*OpenState, error)
+	// Entries reads the entries of one login, in order, as they are in the database now.
+	Entries(ctx context.Context, user Name, login string) ([]Event, error)
+	// Fresh brings into memory what was appended for a user before the call: Directory.User
+	// shows it when Fresh returns nil.
+	Fresh(ctx context.Context, user Name) error
+	// Derive returns 32 octets that are the same at every node, and that nobody without the
+	// key of the site can tell: HMAC-SHA-256 over purpose and data, which cannot run into
+	// each other.
+	Derive(purpose, data string) []byte
+}
+
+// OpenState is a challenge that is out, for a node that did not give it out.
+type OpenState struct {
+	State   string
+	User    NameKey // of the login: whose entries count
+	Login   string  // its id
+	Tries   int     // wrong codes of the login when the challenge was made
+	Expires time.Time
+	// Data is the login and its challenge, as package login encodes them. It is sealed on disk:
+	// reply attributes may be secrets.
+	Data []byte
 }

@@ -81,7 +81,7 @@ func (e *Engine) tryPrompt(ctx context.Context, w *pendingLogin, p waiter, user 
 	return nil
 }
 
-// open writes down that a prompt rings, before it does. It reads the limits and the blocks
+// open writes a prompt down before the devices show it. It reads the limits and the blocks
 // again: the prompt that was open when the plan was made, and that this one would have
 // joined, counts by now. It is not the first where another node has opened one meanwhile.
 func (e *Engine) open(ctx context.Context, w *pendingLogin) (end outcome, first bool) {

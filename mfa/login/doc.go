@@ -10,8 +10,8 @@
 //
 // # The log of a user
 //
-// What is decided of a user is an entry of the user's log (mfa.Ledger): that a prompt
-// rings, that a request joins it, a wrong code, an approval, the end. It is appended only on
+// What is decided of a user is an entry of the user's log (mfa.Ledger): a prompt that is
+// to be shown, a request that joins it, a wrong code, an approval, the end. It is appended only on
 // the version that the decision was made on; where others came first, the decision is made
 // again. Nothing is answered before its entry is on disk. [Engine.Apply] takes over every
 // entry, also those of other nodes (fold.go): limits are what the entries say, and a login

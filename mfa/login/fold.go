@@ -155,7 +155,7 @@ func (v *view) setAppending(on bool) {
 // spent reports whether c is the State of a question that was answered at another node.
 func (v view) spent(c *challenge) bool { return c.brought && c.tries != v.Wrong }
 
-// refuseSpent answers who brought a State that is spent as one that nobody knows. The login
+// refuseSpent answers who brought a State that is spent as one that is unknown. The login
 // goes on with the State that followed.
 func (e *Engine) refuseSpent(ctx context.Context, v view, c *challenge) verdict {
 	return verdict{end: goesOn, then: func() func() {

@@ -329,8 +329,8 @@ func (l *Limits) Restore(events []mfa.Event, unblocked func(mfa.Name) time.Time,
 			continue
 		}
 		key, age := ev.User.Key(), now.Sub(ev.Time)
-		// An end tells how many tries its login had, and those have their entries, but for
-		// one that the end was, or for a trail from before there were entries.
+		// An end tells how many tries its login had. Those have their entries, except for the
+		// one that the end was, and in a trail from before there were entries.
 		n := ev.Tries - tries[ev.ID]
 		if ev.Kind == mfa.EventTry {
 			tries[ev.ID] = ev.Tries
