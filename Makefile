@@ -78,7 +78,7 @@ bench-upstream: build
 	testdata/install-peers
 	$(GO) run ./cmd/radbench -upstream -users 10000 -pushes 0
 
-# Beside FreeRADIUS with rlm_totp: takes about twenty minutes.
+# Beside FreeRADIUS with rlm_totp: takes about half an hour.
 bench: build
 	testdata/install-peers
 	$(GO) run ./cmd/radbench -radmatch bin/radmatch

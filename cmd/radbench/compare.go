@@ -206,21 +206,31 @@ func (t *tally) print(b *bench, logins int) error {
 }
 
 func medianResult(pairs []pair, pick func(pair) *result) *result {
+	var all []*result
+	for _, p := range pairs {
+		all = append(all, pick(p))
+	}
+	return medianOf(all)
+}
+
+// medianOf is the median of each figure, and the sum of what went wrong.
+func medianOf(runs []*result) *result {
 	of := func(f func(*result) float64) float64 {
 		var all []float64
-		for _, p := range pairs {
-			all = append(all, f(pick(p)))
+		for _, r := range runs {
+			all = append(all, f(r))
 		}
 		return median(all)
 	}
-	r := &result{cpu: of(func(r *result) float64 { return r.cpu }), resident: of(func(r *result) float64 { return r.resident })}
-	r.Rate, r.P50, r.P99 = of(func(r *result) float64 { return r.Rate }), of(func(r *result) float64 { return r.P50 }), of(func(r *result) float64 { return r.P99 })
-	for _, p := range pairs {
-		r.Lost += pick(p).Lost
-		r.Rejected += pick(p).refused()
-		r.Retransmitted += pick(p).Retransmitted
+	m := &result{cpu: of(func(r *result) float64 { return r.cpu }), resident: of(func(r *result) float64 { return r.resident })}
+	m.Rate, m.P50, m.P99 = of(func(r *result) float64 { return r.Rate }), of(func(r *result) float64 { return r.P50 }), of(func(r *result) float64 { return r.P99 })
+	m.P999, m.Max = of(func(r *result) float64 { return r.P999 }), of(func(r *result) float64 { return r.Max })
+	for _, r := range runs {
+		m.Lost += r.Lost
+		m.Rejected += r.refused()
+		m.Retransmitted += r.Retransmitted
 	}
-	return r
+	return m
 }
 
 func reached(got, most float64) string {

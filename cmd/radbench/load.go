@@ -21,8 +21,11 @@ type report struct {
 	Retransmitted int     `json:"retransmitted"`
 	Invalid       int     `json:"invalid"`
 	Waiting       int     `json:"waiting"`
+	Waits         int     `json:"waits"` // users that had no code left
 	P50           float64 `json:"p50_ms"`
 	P99           float64 `json:"p99_ms"`
+	P999          float64 `json:"p999_ms"`
+	Max           float64 `json:"max_ms"`
 }
 
 // result is one run against one server.
@@ -36,6 +39,7 @@ type result struct {
 type load struct {
 	mode             string
 	inFlight, logins int
+	rate             int // logins that begin each second; 0: inFlight at once
 	skip             int
 	duration         time.Duration
 }
@@ -63,7 +67,11 @@ func (b *bench) run(ctx context.Context, s *server, l load) (*result, error) {
 	if r.resident, err = s.resident(); err != nil {
 		return nil, err
 	}
-	b.row(s, l.inFlight, r)
+	if l.rate > 0 {
+		b.offeredRow(s.name, l.rate, r)
+	} else {
+		b.row(s, l.inFlight, r)
+	}
 	b.judge(s, l, r)
 	return r, nil
 }
@@ -80,9 +88,9 @@ func (b *bench) judge(s *server, l load, r *result) {
 		return
 	}
 	b.accepted += r.Accepted
-	if r.refused()+r.Lost > 0 {
-		b.failures = append(b.failures, fmt.Sprintf("with %d in flight: %d accepted, %d rejected, %d unexpected, %d lost, %d invalid",
-			l.inFlight, r.Accepted, r.Rejected, r.Unexpected, r.Lost, r.Invalid))
+	if r.refused()+r.Lost > 0 || l.rate > 0 && r.Waits > 0 {
+		b.failures = append(b.failures, fmt.Sprintf("with %d in flight, %d a second offered: %d accepted, %d rejected, %d unexpected, %d lost, %d invalid, %d without a code",
+			l.inFlight, l.rate, r.Accepted, r.Rejected, r.Unexpected, r.Lost, r.Invalid, r.Waits))
 	}
 }
 
@@ -90,7 +98,7 @@ func (b *bench) send(ctx context.Context, s *server, l load) (r report, err erro
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, b.radmatch, "bench", s.addr, "--json",
 		"--secret-file", b.path("secret"), "--users", b.path("bench.txt"),
-		"--mode", l.mode, "--in-flight", strconv.Itoa(l.inFlight), "--logins", strconv.Itoa(l.logins),
+		"--mode", l.mode, "--in-flight", strconv.Itoa(max(1, min(l.inFlight, 1<<16))), "--rate", strconv.Itoa(l.rate), "--logins", strconv.Itoa(l.logins),
 		"--skip", strconv.Itoa(l.skip), "--duration", l.duration.String())
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -104,16 +112,23 @@ func (b *bench) send(ctx context.Context, s *server, l load) (r report, err erro
 
 const step = 30 * time.Second // of TOTP
 
+// given is a server that was given codes of the users from this one on.
+type given struct {
+	server string
+	skip   int
+}
+
 // awaitStep returns when a run may begin. The present TOTP step must have room
-// for it, because rlm_totp takes no code of the step before; and radmatch must
-// not have seen a code of this step from these users, because it takes none twice.
+// for it, because rlm_totp takes no code of the step before; and a server that takes
+// no code twice must not have seen one of this step from these users.
 func (b *bench) awaitStep(ctx context.Context, s *server, l load) error {
 	for {
 		now := time.Now()
 		n := now.UnixNano() / int64(step)
 		left := time.Unix(0, (n+1)*int64(step)).Sub(now)
-		if left >= l.duration && (s.name != radmatchName || n > b.lastStep[l.skip]) {
-			b.lastStep[l.skip] = n
+		at := given{s.name, l.skip}
+		if left >= l.duration && (s.name == freeradiusName || n > b.lastStep[at]) {
+			b.lastStep[at] = n
 			return nil
 		}
 		select {

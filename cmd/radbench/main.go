@@ -17,7 +17,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := bench{out: os.Stdout, levels: []int{16, 128, 256}, lastStep: map[int]int64{}}
+	b := bench{out: os.Stdout, levels: []int{16, 128, 256}, lastStep: map[given]int64{}}
 	serveEcho := flag.Bool("echo", false, "be the echo server (used by radbench itself)")
 	flag.StringVar(&b.radmatch, "radmatch", "bin/radmatch", "the radmatch to measure")
 	flag.StringVar(&b.freeradius, "freeradius", "/usr/sbin/freeradius", "the FreeRADIUS to measure it beside")
@@ -29,6 +29,8 @@ func main() {
 	flag.IntVar(&b.threads, "threads", 2, "worker threads of FreeRADIUS")
 	flag.IntVar(&b.devices, "devices", 10_000, "with -push: devices that are connected")
 	flag.BoolVar(&b.tls, "tls", false, "with -push: devices connect over TLS")
+	offered := flag.Bool("offered", false, "measure only a fixed offered load")
+	waiting := flag.Bool("waiting", false, "measure only waiting pushes")
 	users := flag.Bool("push", false, "measure pushes to devices and their decisions instead")
 	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
 	upstream := flag.Bool("upstream", false, "measure the RADIUS primary beside FreeRADIUS as a proxy instead")
@@ -42,6 +44,12 @@ func main() {
 	}
 	if *users {
 		run = b.pushBench
+	}
+	if *offered {
+		run = b.onlyOffered
+	}
+	if *waiting {
+		run = b.onlyWaiting
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "radbench: error: %v\n", err)
@@ -61,13 +69,18 @@ type bench struct {
 	levels                       []int // logins in flight
 	accepted                     int   // by radmatch, of all runs
 	failures                     []string
-	lastStep                     map[int]int64 // in which the users from this one on gave radmatch a code
+	lastStep                     map[given]int64
 }
 
 func (b *bench) main(ctx context.Context, serveEcho bool) error {
 	if serveEcho {
 		return echo(b.out)
 	}
+	return b.within(ctx, b.parts)
+}
+
+// within makes the folder of a run, in which part measures.
+func (b *bench) within(ctx context.Context, part func(context.Context) error) error {
 	if b.pushes < 0 || b.perLevel() < 1 || b.pairs < 1 {
 		return errors.New("there must be at least one pair, and users without a device for each number in flight")
 	}
@@ -77,13 +90,42 @@ func (b *bench) main(ctx context.Context, serveEcho bool) error {
 	if !b.keep {
 		defer os.RemoveAll(b.dir)
 	}
-	if err := b.parts(ctx); err != nil {
+	if err := part(ctx); err != nil {
 		return err
 	}
 	if len(b.failures) > 0 {
 		return fmt.Errorf("not every login ended as it must: %v", b.failures)
 	}
 	return nil
+}
+
+// inOrder runs parts until one fails.
+func inOrder(ctx context.Context, parts ...func(context.Context) error) error {
+	for _, part := range parts {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill writes what all parts need, and registers the tokens.
+func (b *bench) fill(ctx context.Context) error {
+	b.note("writing %d users for both servers", b.users)
+	if err := b.write(); err != nil {
+		return err
+	}
+	return b.importTokens(ctx)
+}
+
+func (b *bench) onlyOffered(ctx context.Context) error {
+	return b.within(ctx, func(ctx context.Context) error {
+		return inOrder(ctx, b.fill, b.offered, b.checkTrail, b.minute)
+	})
+}
+
+func (b *bench) onlyWaiting(ctx context.Context) error {
+	return b.within(ctx, func(ctx context.Context) error { return inOrder(ctx, b.fill, b.waitingPushes) })
 }
 
 // open finds the programs and makes the folder of the run.
@@ -110,11 +152,7 @@ func (b *bench) open(programs ...*string) error {
 
 // parts is the benchmark from top to bottom.
 func (b *bench) parts(ctx context.Context) error {
-	b.note("writing %d users for both servers", b.users)
-	if err := b.write(); err != nil {
-		return err
-	}
-	if err := b.importTokens(ctx); err != nil {
+	if err := b.fill(ctx); err != nil {
 		return err
 	}
 	if err := b.startUp(ctx, "fresh"); err != nil {
@@ -126,16 +164,21 @@ func (b *bench) parts(ctx context.Context) error {
 	if err := b.compare(ctx); err != nil {
 		return err
 	}
+	if err := b.offered(ctx); err != nil {
+		return err
+	}
 	if err := b.checkTrail(ctx); err != nil {
 		return err
 	}
 	if err := b.startUp(ctx, "with this trail"); err != nil {
 		return err
 	}
-	if b.pushes == 0 {
-		return nil
+	if b.pushes > 0 {
+		if err := b.waitingPushes(ctx); err != nil {
+			return err
+		}
 	}
-	return b.waitingPushes(ctx)
+	return b.minute(ctx)
 }
 
 // importTokens registers the users' tokens with the command that an operator

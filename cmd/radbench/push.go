@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
@@ -15,17 +16,19 @@ import (
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
-// The aims of 20,000 waiting pushes.
+// The aims of waiting pushes.
 const (
-	maxResident = 400 // MiB
-	maxBeside   = 2.0 // p99 of passcodes beside them, of what it is without
+	maxResident     = 400  // MiB, with 20,000 of them
+	maxManyResident = 1229 // MiB, with 100,000: 1.2 GiB
+	maxBeside       = 2.0  // p99 of passcodes beside them, of what it is without
 )
 
 const (
 	besideInFlight = 16
 	besideLogins   = 10_000
 	besideRuns     = 3
-	openLimit      = 20 * time.Second // for all pushes to be open
+	openRate       = 4000            // pushes a second
+	openLimit      = 5 * time.Second // for the last of them to be open
 	holdPushes     = 3 * time.Minute
 )
 
@@ -37,6 +40,9 @@ func (b *bench) waitingPushes(ctx context.Context) error {
 		return err
 	}
 	b.note("%d push devices registered in %.1f s", b.pushes, time.Since(start).Seconds())
+	if err := b.allowPushes(); err != nil {
+		return err
+	}
 	s, err := b.startRadmatch(ctx)
 	if err != nil {
 		return err
@@ -50,7 +56,7 @@ func (b *bench) waitingPushes(ctx context.Context) error {
 	hold, letGo := context.WithCancel(ctx)
 	pushes := make(chan error, 1)
 	go func() {
-		_, err := b.send(hold, s, load{mode: "push", inFlight: b.pushes, logins: b.pushes, skip: b.users - b.pushes, duration: holdPushes})
+		_, err := b.send(hold, s, load{mode: "push", rate: openRate, logins: b.pushes, skip: b.users - b.pushes, duration: holdPushes})
 		pushes <- err
 	}()
 	defer func() {
@@ -61,7 +67,7 @@ func (b *bench) waitingPushes(ctx context.Context) error {
 	case err := <-pushes:
 		pushes <- nil
 		return fmt.Errorf("the pushes ended early: %w", err)
-	case <-time.After(openLimit):
+	case <-time.After(time.Duration(b.pushes)*time.Second/openRate + openLimit):
 	}
 	idle, err := s.resident()
 	if err != nil {
@@ -76,9 +82,26 @@ func (b *bench) waitingPushes(ctx context.Context) error {
 		return err
 	}
 	ratio := beside / without
-	b.note("%d waiting pushes: %.0f MiB resident, %.0f beside passcodes: %s", b.pushes, idle, loaded, reached(max(idle, loaded), maxResident))
+	most := float64(maxResident)
+	if b.pushes > 20_000 {
+		most = maxManyResident
+	}
+	b.note("%d waiting pushes: %.0f MiB resident, %.0f beside passcodes: %s", b.pushes, idle, loaded, reached(max(idle, loaded), most))
 	b.note("passcode p99 with %d in flight: %.2f ms without, %.2f ms beside them, ratio %.2f: %s", besideInFlight, without, beside, ratio, reached(ratio, maxBeside))
 	return nil
+}
+
+// allowPushes raises the limits where the usual ones are for fewer.
+func (b *bench) allowPushes() error {
+	if b.pushes <= 20_000 {
+		return nil
+	}
+	conf, err := os.ReadFile(b.path("radmatch", "radmatch.yaml"))
+	if err != nil {
+		return err
+	}
+	limits := fmt.Sprintf("limits: {pending: %d, pending_per_client: %d}\n", 2*b.pushes, 3*b.pushes/2)
+	return os.WriteFile(b.path("radmatch", "radmatch.yaml"), append(conf, limits...), 0o600)
 }
 
 // passcodes returns the median p99 of some runs with passcodes.

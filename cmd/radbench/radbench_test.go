@@ -105,11 +105,44 @@ func TestFreeRADIUSTakesConfiguration(t *testing.T) {
 	if err := s.write(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.writeFreeRADIUS(18120, 2); err != nil {
+	if err := os.WriteFile(s.path("freeradius", "schema.sql"), []byte(keeperSchema), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(freeradius, "-C", "-X", "-n", "radiusd", "-d", s.path("freeradius")).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Configuration appears to be OK") {
-		t.Errorf("%v\n%s; want no error, \"Configuration appears to be OK\" in it", err, out)
+	for _, tt := range []struct {
+		name string
+		keep *strings.Replacer
+	}{{"radiusd", freeradiusAlone}, {"keeper", freeradiusKeeping}} {
+		if err := s.writeFreeRADIUS(tt.name, 18120, 2, tt.keep); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(freeradius, "-C", "-X", "-n", tt.name, "-d", s.path("freeradius")).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Configuration appears to be OK") {
+			t.Errorf("%s: %v\n%s; want no error, \"Configuration appears to be OK\" in it", tt.name, err, out)
+		}
+	}
+}
+
+// The ratios of a fixed offered load are taken round by round, then their median.
+func TestOfferedMedians(t *testing.T) {
+	var out strings.Builder
+	b := &bench{out: &out, pairs: 3}
+	runs := map[int][]trio{}
+	for _, o := range offeredLoads {
+		for _, ours := range []float64{10, 20, 90} {
+			var r trio
+			for i, v := range []float64{ours, 10, 40} {
+				r[i] = &result{report: report{Rate: v, P50: v, P99: v}, cpu: v, resident: v}
+			}
+			runs[o.rate] = append(runs[o.rate], r)
+		}
+	}
+	b.offeredMedians(runs)
+	for _, want := range []string{
+		"FreeRADIUS          2000     2.00     2.00      2.00   CPU MISSED (1.3), p99 MISSED (1.2)",
+		"FreeRADIUS+SQL      2000     0.50     0.50      0.50   CPU reached (0.6), p99 reached (1.2)",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%s\nwant a line %q", out.String(), want)
+		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 const (
 	radmatchName   = "radmatch"
-	freeradiusName = "FreeRADIUS"
+	freeradiusName = "FreeRADIUS"     // keeps nothing
+	keeperName     = "FreeRADIUS+SQL" // keeps event and used step, in SQLite
 )
 
 // server is a process under test.
@@ -49,14 +50,31 @@ func (b *bench) startRadmatch(ctx context.Context) (*server, error) {
 // startFreeRADIUS runs FreeRADIUS in the foreground and waits until its log
 // says that it is ready.
 func (b *bench) startFreeRADIUS(ctx context.Context) (*server, error) {
+	return b.startFreeRADIUSThat(ctx, "radiusd", freeradiusAlone)
+}
+
+// startKeeper runs FreeRADIUS that keeps as much as radmatch: an event with the used
+// step, synced before the Access-Accept, and no step twice.
+func (b *bench) startKeeper(ctx context.Context) (*server, error) {
+	if err := os.WriteFile(b.path("freeradius", "schema.sql"), []byte(keeperSchema), 0o600); err != nil {
+		return nil, err
+	}
+	s, err := b.startFreeRADIUSThat(ctx, "keeper", freeradiusKeeping)
+	if s != nil {
+		s.name = keeperName
+	}
+	return s, err
+}
+
+func (b *bench) startFreeRADIUSThat(ctx context.Context, name string, keep *strings.Replacer) (*server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	if err := b.writeFreeRADIUS(port, b.threads); err != nil {
+	if err := b.writeFreeRADIUS(name, port, b.threads, keep); err != nil {
 		return nil, err
 	}
-	return b.startFreeRADIUSAs(ctx, "radiusd", port)
+	return b.startFreeRADIUSAs(ctx, name, port)
 }
 
 // startFreeRADIUSAs runs it with the configuration of that name.

@@ -56,11 +56,14 @@ func (s site) path(elem ...string) string {
 
 func userName(i int) string { return fmt.Sprintf("user%06d", i) }
 
-// tokenSecret is the user's TOTP key in Base32: of 20 octets, so without padding.
-func tokenSecret(i int) string {
+// tokenKey is the user's key, of 20 octets.
+func tokenKey(i int) []byte {
 	sum := sha1.Sum(binary.BigEndian.AppendUint64([]byte("radbench"), uint64(i)))
-	return base32.StdEncoding.EncodeToString(sum[:])
+	return sum[:]
 }
+
+// tokenSecret is it in Base32: without padding, by its length.
+func tokenSecret(i int) string { return base32.StdEncoding.EncodeToString(tokenKey(i)) }
 
 // write makes every file that does not need radmatch to be made.
 func (s site) write() error {
@@ -100,11 +103,27 @@ func (s site) write() error {
 	return nil
 }
 
-// writeFreeRADIUS writes the configuration for a port that is free now.
-func (s site) writeFreeRADIUS(port, threads int) error {
-	conf := strings.NewReplacer("@DIR@", s.path("freeradius"), "@SECRET@", benchSecret,
-		"@PORT@", strconv.Itoa(port), "@THREADS@", strconv.Itoa(threads)).Replace(freeradiusConf)
-	return os.WriteFile(s.path("freeradius", "radiusd.conf"), []byte(conf), 0o600)
+//go:embed keeper-schema.sql
+var keeperSchema string
+
+//go:embed keeper-module.conf
+var keeperModule string
+
+//go:embed keeper-policy.conf
+var keeperPolicy string
+
+// What FreeRADIUS keeps of a login.
+var (
+	freeradiusAlone   = strings.NewReplacer("@KEEPER@", "", "@LOADED@", "", "@KEEP@", "")
+	freeradiusKeeping = strings.NewReplacer("@KEEPER@", keeperModule, "@LOADED@", "\texpr\n\tsql\n", "@KEEP@", keeperPolicy)
+)
+
+// writeFreeRADIUS writes the configuration of that name for a port that is free now.
+func (s site) writeFreeRADIUS(name string, port, threads int, keep *strings.Replacer) error {
+	conf := keep.Replace(freeradiusConf)
+	conf = strings.NewReplacer("@DIR@", s.path("freeradius"), "@SECRET@", benchSecret, "@NAME@", name,
+		"@PORT@", strconv.Itoa(port), "@THREADS@", strconv.Itoa(threads)).Replace(conf)
+	return os.WriteFile(s.path("freeradius", name+".conf"), []byte(conf), 0o600)
 }
 
 func (s site) writeFile(path, head string, line func(i int) string) error {

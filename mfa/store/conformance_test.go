@@ -1,11 +1,14 @@
 package store_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/sqlite"
 	"github.com/radmatch/radmatch/mfa/store/storetest"
 	"github.com/radmatch/radmatch/otp/otptest"
 )
@@ -32,6 +35,30 @@ func (r reopener) reopen(t *testing.T, s any) *store.Store {
 	return r.Open(t, r[s])
 }
 
+// crashed returns a folder with what is on disk of dir, as the death of its server leaves it.
+// What SQLite shares between processes is made anew then.
+func crashed(t *testing.T, dir string) string {
+	t.Helper()
+	left := t.TempDir()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if f.Name() == sqlite.File+"-shm" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(left, f.Name()), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return left
+}
+
 func TestTokenStore(t *testing.T) {
 	r := reopener{}
 	otptest.RunStore(t,
@@ -46,6 +73,14 @@ func TestJournalAndDirectory(t *testing.T) {
 			return r.Open(t, store.Options{Dir: t.TempDir(), Server: true, Now: now})
 		},
 		Reopen: func(t *testing.T, s storetest.Store) storetest.Store { return r.reopen(t, s) },
+		Crash: func(t *testing.T, s storetest.Store) storetest.Store {
+			opt := r[s]
+			opt.Dir = crashed(t, opt.Dir)
+			return r.Open(t, opt)
+		},
+		Beside: func(t *testing.T, s storetest.Store) storetest.Store {
+			return r.Open(t, store.Options{Dir: r[s].Dir})
+		},
 		Trail: func(t *testing.T, s storetest.Store) []mfa.Event {
 			entries, err := s.(*store.Store).Events(t.Context(), store.Query{Limit: store.MaxLimit})
 			if err != nil {

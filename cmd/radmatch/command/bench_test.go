@@ -27,14 +27,25 @@ import (
 type codeServer struct {
 	mu      sync.Mutex
 	used    map[string]int
+	counts  map[string]int64 // not nil: codes are of counters, by user
 	waiting int
+	stall   time.Duration // before the first answer
 }
 
 func (s *codeServer) Authenticate(_ context.Context, r *mfa.Request, reply func(mfa.Decision)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	password, _ := r.Cred.(mfa.Password)
+	time.Sleep(s.stall)
+	s.stall = 0
 	switch {
+	case r.State == "s "+r.User.String() && s.counts != nil:
+		n := s.counts[r.User.String()]
+		s.counts[r.User.String()]++
+		if string(password) == rfcCode([]byte(r.User.String()), n) {
+			reply(mfa.Decision{Outcome: mfa.Accept})
+			return
+		}
 	case r.State == "" && password == "push":
 		s.waiting++
 		return
@@ -159,6 +170,30 @@ func TestBenchRunsOutOfUsers(t *testing.T) {
 	codes.onceEach(t)
 }
 
+// A server that stands still at first cannot hide it: what was due meanwhile is late.
+func TestBenchRate(t *testing.T) {
+	codes, args := benchSetup(t, "right", 100)
+	codes.stall = 400 * time.Millisecond
+	r := runBench(t, append(args, "--logins", "100", "--rate", "200", "--duration", "60s")...)
+	if r.Accepted != 100 || r.Waits != 0 || r.Seconds < 0.49 {
+		t.Errorf("got report %+v; want 100 accepted, in 0.5 s at least", r)
+	}
+	if r.P50 < 100 {
+		t.Errorf("got p50 %.1f ms; want 100 at least: most of the logins were due while the server stood still", r.P50)
+	}
+	codes.onceEach(t)
+}
+
+// With codes of a counter a user signs in again and again.
+func TestBenchCounters(t *testing.T) {
+	codes, args := benchSetup(t, "right", 10)
+	codes.counts = map[string]int64{}
+	r := runBench(t, append(args, "--mode", "hotp", "--logins", "100", "--rate", "1000", "--duration", "60s")...)
+	if r.Accepted < 95 || r.Rejected != 0 {
+		t.Errorf("got report %+v; want 95 accepted at least, none rejected", r)
+	}
+}
+
 func TestBenchPush(t *testing.T) {
 	codes, args := benchSetup(t, "push", 450)
 	r := runBench(t, append(args, "--mode", "push", "--logins", "450", "--duration", "3s")...)
@@ -178,7 +213,7 @@ func TestBenchStatus(t *testing.T) {
 
 func TestBenchUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"bench", "--mode", "nosuch"}, {"bench", "--in-flight", "0"}, {"bench", "--mode", "push"}, {"bench"}, {"bench", "a", "b"},
+		{"bench", "--mode", "nosuch"}, {"bench", "--in-flight", "0"}, {"bench", "--rate", "-1"}, {"bench", "--mode", "push"}, {"bench"}, {"bench", "a", "b"},
 	} {
 		var out, errs bytes.Buffer
 		if code := Run(t.Context(), args, nil, &out, &errs); code != console.ExitUsage {

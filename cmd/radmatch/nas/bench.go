@@ -19,6 +19,7 @@ import (
 // The modes of bench.
 const (
 	BenchTOTP     = "totp"
+	BenchHOTP     = "hotp"
 	benchPassword = "password"
 	benchPush     = "push"
 	benchStatus   = "status"
@@ -31,6 +32,7 @@ type Bench struct {
 	UsersFile  string
 	Mode       string
 	InFlight   int
+	Rate       float64 // logins a second; 0: InFlight at once
 	Logins     int
 	Duration   time.Duration
 	Skip       int
@@ -43,7 +45,7 @@ type Bench struct {
 // benchUser is one line of the users file.
 type benchUser struct {
 	name, password string
-	key            []byte // TOTP: SHA-1, six digits, 30 s
+	key            []byte // SHA-1, six digits; TOTP: 30 s
 }
 
 // Run loads a server, and reports. load reads the configuration, where the flags do not
@@ -67,8 +69,10 @@ func (b *Bench) Run(ctx context.Context, s console.Streams, load func() (*config
 func (b *Bench) prepare(ctx context.Context, load func() (*config.Config, error)) error {
 	const help = "radmatch bench --help"
 	switch {
-	case b.Mode != BenchTOTP && b.Mode != benchPassword && b.Mode != benchPush && b.Mode != benchStatus:
-		return console.UsageError(help, "--mode must be one of totp, password, push, status; got %q", b.Mode)
+	case b.Mode != BenchTOTP && b.Mode != BenchHOTP && b.Mode != benchPassword && b.Mode != benchPush && b.Mode != benchStatus:
+		return console.UsageError(help, "--mode must be one of totp, hotp, password, push, status; got %q", b.Mode)
+	case b.Rate < 0 || b.Rate > 100_000:
+		return console.UsageError(help, "--rate must be 0 to 100000 logins a second; got %v", b.Rate)
 	case b.InFlight < 1 || b.InFlight > 1<<16:
 		return console.UsageError(help, "--in-flight must be 1 to 65536; got %d", b.InFlight)
 	case b.Mode == benchPush && b.Logins < 1:
@@ -114,6 +118,9 @@ func (b *Bench) prepare(ctx context.Context, load func() (*config.Config, error)
 	b.Addr, b.secret = caller.Addr, caller.Secret
 	return nil
 }
+
+// codes reports whether a login has a passcode.
+func (b *Bench) codes() bool { return b.Mode == BenchTOTP || b.Mode == BenchHOTP }
 
 // readBenchUsers reads lines of user, password and TOTP secret.
 func readBenchUsers(file string) ([]benchUser, error) {

@@ -7,13 +7,10 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,45 +28,15 @@ const (
 	pushesASpell = 64                     // sent in a row in mode push
 )
 
-// BenchReport is what a run counted. Latencies are of whole logins.
-type BenchReport struct {
-	Mode          string  `json:"mode"`
-	Seconds       float64 `json:"seconds"`
-	Logins        int     `json:"logins"` // ended with a decision
-	Rate          float64 `json:"logins_per_s"`
-	Accepted      int     `json:"accepted"`
-	Rejected      int     `json:"rejected"`
-	Unexpected    int     `json:"unexpected"` // accepted without a code, or challenged again
-	Lost          int     `json:"lost"`       // no answer to all retransmissions
-	Retransmitted int     `json:"retransmitted"`
-	Invalid       int     `json:"invalid"` // answers that do not verify
-	Waits         int     `json:"waits"`   // for the next step, because the users ran out
-	Waiting       int     `json:"waiting"` // without a decision at the end (push)
-	P50           float64 `json:"p50_ms"`
-	P90           float64 `json:"p90_ms"`
-	P99           float64 `json:"p99_ms"`
-	Max           float64 `json:"max_ms"`
-}
-
-func (r *BenchReport) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d logins in %.1f s: %.0f/s\n", r.Mode, r.Logins, r.Seconds, r.Rate)
-	fmt.Fprintf(w, "latency ms: p50 %.2f  p90 %.2f  p99 %.2f  max %.2f\n", r.P50, r.P90, r.P99, r.Max)
-	fmt.Fprintf(w, "accepted %d  rejected %d  unexpected %d  lost %d  retransmitted %d  invalid %d  waiting %d\n",
-		r.Accepted, r.Rejected, r.Unexpected, r.Lost, r.Retransmitted, r.Invalid, r.Waiting)
-	if r.Waits > 0 {
-		fmt.Fprintf(w, "the users ran out %d times: more users would show a higher rate\n", r.Waits)
-	}
-}
-
 // benchRun is what the workers of one run share.
 type benchRun struct {
 	*Bench
 	end time.Time
 
-	mu       sync.Mutex
-	next     int     // user
-	started  int     // logins
-	lastStep []int64 // of each user; inUse while it signs in
+	mu      sync.Mutex
+	next    int     // user
+	started int     // logins
+	factor  []int64 // of each user: the last step, or the next counter; inUse while it signs in
 }
 
 const inUse = math.MaxInt64
@@ -77,10 +44,13 @@ const inUse = math.MaxInt64
 // measure drives the load: one goroutine a socket, each with a share of the logins
 // in flight and no timer of their own.
 func (b *Bench) measure(ctx context.Context) (*BenchReport, error) {
-	r := &benchRun{Bench: b, lastStep: make([]int64, len(b.users)), next: b.Skip}
+	r := &benchRun{Bench: b, factor: make([]int64, len(b.users)), next: b.Skip}
 	inFlight, sockets := b.InFlight, min(max((b.InFlight+15)/16, 2), 64, b.InFlight)
-	if b.Mode == benchPush {
+	switch {
+	case b.Mode == benchPush:
 		inFlight, sockets = b.Logins, (b.Logins+pushesASock-1)/pushesASock
+	case b.Rate > 0:
+		inFlight, sockets = offeredSockets*pushesASock, offeredSockets
 	}
 	sockets = max(sockets, (inFlight+pushesASock-1)/pushesASock)
 	workers := make([]*benchWorker, sockets)
@@ -99,9 +69,12 @@ func (b *Bench) measure(ctx context.Context) (*BenchReport, error) {
 	start := time.Now()
 	r.end = start.Add(b.Duration)
 	var wg sync.WaitGroup
-	errs := make([]error, len(workers))
+	errs := make([]error, len(workers)+1)
 	for i, w := range workers {
 		wg.Go(func() { errs[i] = w.work(ctx) })
+	}
+	if b.Rate > 0 {
+		wg.Go(func() { errs[len(workers)] = r.offer(ctx, start, workers) })
 	}
 	wg.Wait()
 	report := b.sum(workers)
@@ -110,43 +83,18 @@ func (b *Bench) measure(ctx context.Context) (*BenchReport, error) {
 	return report, errors.Join(errs...)
 }
 
-// sum adds up the workers' counts.
-func (b *Bench) sum(workers []*benchWorker) *BenchReport {
-	total := &BenchReport{Mode: b.Mode}
-	var took []time.Duration
-	for _, w := range workers {
-		c := &w.count
-		total.Accepted += c.Accepted
-		total.Rejected += c.Rejected
-		total.Unexpected += c.Unexpected
-		total.Lost += c.Lost
-		total.Retransmitted += c.Retransmitted
-		total.Invalid += c.Invalid
-		total.Waits += c.Waits
-		total.Waiting += c.Waiting
-		took = append(took, w.took...)
-	}
-	total.Logins = len(took)
-	slices.Sort(took)
-	at := func(share float64) float64 {
-		if len(took) == 0 {
-			return 0
-		}
-		return took[int(share*float64(len(took)-1))].Seconds() * 1000
-	}
-	total.P50, total.P90, total.P99, total.Max = at(0.5), at(0.9), at(0.99), at(1)
-	return total
-}
-
 // benchWorker is one socket and its logins.
 type benchWorker struct {
-	run    *benchRun
-	conn   net.Conn
+	run  *benchRun
+	conn net.Conn
+
+	mu     sync.Mutex // guards what follows
 	random *rand.ChaCha8
 	slots  []benchSlot
 	ids    [256]*benchSlot // awaiting an answer
 	lastID byte
 	active int
+	late   []time.Time // logins that are due and have no slot, in an open loop
 	count  BenchReport
 	took   []time.Duration
 }
@@ -155,8 +103,8 @@ type benchWorker struct {
 type benchSlot struct {
 	busy     bool
 	user     int
-	coded    bool // the code was sent
-	step     int64
+	coded    bool  // the code was sent
+	step     int64 // or counter
 	id       byte
 	auth     [16]byte
 	packet   []byte
@@ -179,7 +127,7 @@ func (w *benchWorker) work(ctx context.Context) error {
 	}
 	buf := make([]byte, 4096)
 	tick := time.Now()
-	for w.active > 0 || w.run.more(ctx, time.Now()) {
+	for w.busy() || w.run.more(ctx, time.Now()) {
 		if now := time.Now(); !now.Before(tick) {
 			if err := w.timers(ctx, now); err != nil {
 				return err
@@ -203,15 +151,30 @@ func (w *benchWorker) work(ctx context.Context) error {
 			return err
 		}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.count.Waiting = w.active
 	return nil
 }
 
-// open begins the first logins, in mode push with rests: nothing would send
-// again what a full socket buffer lost.
+// busy reports whether a login of the worker has not ended.
+func (w *benchWorker) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.active+len(w.late) > 0
+}
+
+// open begins the first logins of a closed loop, in mode push with rests: nothing
+// would send again what a full socket buffer lost.
 func (w *benchWorker) open(ctx context.Context) error {
+	if w.run.Rate > 0 {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for i := range w.slots {
-		if err := w.begin(ctx, &w.slots[i], time.Now()); err != nil {
+		now := time.Now()
+		if err := w.begin(ctx, &w.slots[i], now, now); err != nil {
 			return err
 		}
 		if w.run.Mode == benchPush && i%pushesASpell == pushesASpell-1 {
@@ -242,14 +205,15 @@ func (w *benchWorker) over(ctx context.Context) bool {
 // benchIdentifier says that no device sends this.
 var benchIdentifier = []mfa.Attribute{radius.ToolIdentifier("bench")}
 
-// begin starts a login in s if one may begin and a user is free in this step.
-func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) error {
+// begin starts a login in s if one may begin and a user is free in this step. Its
+// time counts from due. The caller holds the lock.
+func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now, due time.Time) error {
 	r := w.run
-	user, ok := w.take(ctx, now)
+	user, step, ok := w.take(ctx, now)
 	if !ok {
 		return nil // timers tries again
 	}
-	*s = benchSlot{packet: s.packet, begun: now, busy: true, user: user}
+	*s = benchSlot{packet: s.packet, begun: due, busy: true, user: user, step: step}
 	w.active++
 	q := wire.Query{Code: wire.StatusServer}
 	if r.Mode != benchStatus {
@@ -262,39 +226,49 @@ func (w *benchWorker) begin(ctx context.Context, s *benchSlot, now time.Time) er
 // take counts a login and takes the next user for it in one step: so n logins
 // are those of n users in a row, where there are as many, and the next run may
 // begin behind them.
-func (w *benchWorker) take(ctx context.Context, now time.Time) (user int, ok bool) {
+func (w *benchWorker) take(ctx context.Context, now time.Time) (user int, step int64, ok bool) {
 	r := w.run
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.unfinished(ctx, now) {
-		return 0, false
+		return 0, 0, false
 	}
 	if r.Mode != benchStatus {
 		user = r.next % len(r.users)
 		r.next++
-		if r.Mode != benchPassword && !r.claim(user, now) {
+		if step, ok = r.claim(user, now); !ok {
 			w.count.Waits++
-			return 0, false
+			return 0, 0, false
 		}
 	}
 	r.started++
-	return user, true
+	return user, step, true
 }
 
-// claim takes a user whose code of this step is unused. The caller holds the lock.
-func (r *benchRun) claim(user int, now time.Time) bool {
-	if r.lastStep[user] >= now.Unix()/benchStep {
-		return false
+// claim takes a user whose code of this step, or of the counter that it returns, is
+// unused. The caller holds the lock.
+func (r *benchRun) claim(user int, now time.Time) (counter int64, ok bool) {
+	f := &r.factor[user]
+	switch {
+	case r.Mode == benchPassword:
+		return 0, true
+	case *f == inUse, r.Mode != BenchHOTP && *f >= now.Unix()/benchStep:
+		return 0, false
 	}
-	r.lastStep[user] = inUse
-	return true
+	counter, *f = *f, inUse
+	return counter, true
 }
 
-// release gives a user back who has used the code of this step.
-func (r *benchRun) release(user int, step int64) {
+// release gives the user of s back, who has used that code.
+func (r *benchRun) release(s *benchSlot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lastStep[user] = step
+	switch r.Mode {
+	case BenchHOTP:
+		r.factor[s.user] = s.step + 1
+	case BenchTOTP, benchPush:
+		r.factor[s.user] = max(s.step, s.begun.Unix()/benchStep)
+	}
 }
 
 // send sends q as the next request of s.
@@ -321,6 +295,8 @@ func (w *benchWorker) send(s *benchSlot, q *wire.Query, now time.Time) error {
 
 // answered takes one datagram.
 func (w *benchWorker) answered(ctx context.Context, datagram []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if len(datagram) < 20 || w.ids[datagram[1]] == nil {
 		w.count.Invalid++ // late: the request was given up
 		return nil
@@ -334,33 +310,37 @@ func (w *benchWorker) answered(ctx context.Context, datagram []byte) error {
 	w.ids[s.id] = nil
 	now := time.Now()
 	switch {
-	case answer.Code == wire.AccessChallenge && !s.coded && w.run.Mode == BenchTOTP:
+	case answer.Code == wire.AccessChallenge && !s.coded && w.run.codes():
 		u := &w.run.users[s.user]
-		s.coded, s.step = true, now.Unix()/benchStep
+		s.coded = true
+		if w.run.Mode == BenchTOTP {
+			s.step = now.Unix() / benchStep
+		}
 		return w.send(s, &wire.Query{
 			Code: wire.AccessRequest, User: u.name, Cred: mfa.Password(benchCode(u.key, s.step)), State: answer.State(),
 			Attributes: benchIdentifier,
 		}, now)
 	case answer.Code == wire.AccessReject:
 		w.count.Rejected++
-	case answer.Code == wire.AccessAccept && (s.coded || w.run.Mode != BenchTOTP):
+	case answer.Code == wire.AccessAccept && (s.coded || !w.run.codes()):
 		w.count.Accepted++
 	default:
 		w.count.Unexpected++
 	}
 	w.took = append(w.took, now.Sub(s.begun))
 	w.ended(s)
-	if w.run.Mode == benchPush {
+	switch {
+	case w.run.Rate > 0:
+		return w.beginLate(ctx, now)
+	case w.run.Mode == benchPush:
 		return nil
 	}
-	return w.begin(ctx, s, now)
+	return w.begin(ctx, s, now, now)
 }
 
 // ended frees slot and user.
 func (w *benchWorker) ended(s *benchSlot) {
-	if w.run.Mode != benchStatus {
-		w.run.release(s.user, max(s.step, s.begun.Unix()/benchStep))
-	}
+	w.run.release(s)
 	s.busy = false
 	w.active--
 }
@@ -371,11 +351,14 @@ func (w *benchWorker) timers(ctx context.Context, now time.Time) error {
 	if w.run.Mode == benchPush {
 		return nil
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for i := range w.slots {
 		s := &w.slots[i]
 		switch {
+		case !s.busy && w.run.Rate > 0:
 		case !s.busy:
-			if err := w.begin(ctx, s, now); err != nil {
+			if err := w.begin(ctx, s, now, now); err != nil {
 				return err
 			}
 		case now.Before(s.resend):

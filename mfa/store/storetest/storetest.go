@@ -1,4 +1,4 @@
-// Package storetest is the conformance suite of mfa.Journal and mfa.Directory
+// Package storetest is the conformance suite of mfa.Journal, mfa.Ledger and mfa.Directory
 // over one store.
 package storetest
 
@@ -19,7 +19,15 @@ import (
 // Store is what is tested, with what the suite needs to fill it.
 type Store interface {
 	mfa.Journal
+	mfa.Ledger
 	mfa.Directory
+	Follow(f func(mfa.Event))
+	OpenPrompts(ctx context.Context) ([]mfa.OpenPrompt, error)
+	EventsOf(ctx context.Context, user mfa.Name, n int) ([]mfa.Event, error)
+	EventsSince(ctx context.Context, t time.Time) ([]mfa.Event, error)
+	Logins(ctx context.Context, user mfa.Name, before int64, limit int) (events []mfa.Event, next int64, err error)
+	ListTokens(ctx context.Context, user mfa.Name) ([]otp.Token, error)
+	BeginBypass(ctx context.Context, b mfa.Bypass, d time.Duration, admin mfa.Event) (mfa.Bypass, error)
 	AddToken(ctx context.Context, t otp.Token, admin mfa.Event) error
 	ReplacePass(ctx context.Context, t otp.Token, admin mfa.Event) error
 	RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, admin mfa.Event) error
@@ -33,6 +41,10 @@ type Harness struct {
 	Open func(t *testing.T, now func() time.Time) Store
 	// Reopen closes s and opens what is on disk, as after a restart.
 	Reopen func(t *testing.T, s Store) Store
+	// Crash opens what is on disk as after the death of s, which was not closed.
+	Crash func(t *testing.T, s Store) Store
+	// Beside opens the store of s as a command does, in another process or as if it were.
+	Beside func(t *testing.T, s Store) Store
 	// Trail returns everything that was recorded, oldest first.
 	Trail func(t *testing.T, s Store) []mfa.Event
 }
@@ -52,6 +64,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("Trail", func(t *testing.T) { trail(t, h) })
 	t.Run("EachField", func(t *testing.T) { eachField(t, h) })
 	t.Run("Concurrent", func(t *testing.T) { concurrent(t, h) })
+	t.Run("Ledger", func(t *testing.T) { runLedger(t, h) })
 }
 
 func user(t *testing.T, s mfa.Directory, name string) mfa.User {
