@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/radius"
-	"github.com/radmatch/radmatch/radius/wire"
 )
 
 // receiveBuffer is asked of the kernel for each socket: a burst waits there
@@ -41,19 +40,9 @@ type UDP struct {
 // kernel spreads the clients over them.
 type socket struct {
 	conn     *net.UDPConn
+	raw      syscall.RawConn
 	flow     uint32
 	wildcard bool // answers must name the address that they leave from
-}
-
-// Send implements radius.Sender.
-func (k *socket) Send(answer []byte, to radius.Peer) error {
-	if !to.Local.IsValid() {
-		_, err := k.conn.WriteToUDPAddrPort(answer, to.Source)
-		return err
-	}
-	var oob [oobSize]byte
-	_, _, err := k.conn.WriteMsgUDPAddrPort(answer, appendLocal(oob[:0], to.Local), to.Source)
-	return err
 }
 
 // Open opens addresses ("host:port"; without a host, every IPv4 and IPv6 address) and
@@ -165,36 +154,32 @@ func openGroup(ctx context.Context, at netip.AddrPort, flow uint32) (group []*so
 		k := &socket{flow: flow, wildcard: at.Addr().IsUnspecified()}
 		lc := net.ListenConfig{Control: k.control}
 		conn, err := lc.ListenPacket(ctx, network, bound.String())
+		if err == nil {
+			k.conn = conn.(*net.UDPConn)
+			group = append(group, k)
+			k.raw, err = k.conn.SyscallConn()
+		}
 		if err != nil {
 			for _, k := range group {
 				k.conn.Close()
 			}
 			return nil, bound, err
 		}
-		k.conn = conn.(*net.UDPConn)
 		_ = k.conn.SetReadBuffer(receiveBuffer) // less is not an error
-		group = append(group, k)
 	}
 	return group, bound, nil
 }
 
 // read serves one socket until it is closed.
 func (u *UDP) read(k *socket) {
-	var datagram [wire.MaxPacketSize]byte
-	var oob [oobSize]byte
-	pause := time.Duration(0)
 	a := &radius.Arrival{Sender: k, Accounting: u.Accounting, Flow: k.flow}
+	pause := time.Duration(0)
+	took := func(a *radius.Arrival) {
+		pause = 0
+		u.Server.Receive(a)
+	}
 	for {
-		var n, noob int
-		var err error
-		n, noob, _, a.Source, err = k.conn.ReadMsgUDPAddrPort(datagram[:], oob[:])
-		if err == nil {
-			pause = 0
-			a.Local, a.Queued = readControl(oob[:noob])
-			a.Packet = datagram[:n]
-			u.Server.Receive(a)
-			continue
-		}
+		err := k.receive(a, took)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
