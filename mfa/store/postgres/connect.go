@@ -56,12 +56,14 @@ func (w *writer) check(ctx context.Context, d *DB) error {
 
 // primary is what a server says of itself.
 type primary struct {
-	instance       time.Time
-	timeline       string
-	synchronous    string // synchronous_standby_names
-	commit         string // synchronous_commit
-	floor          int64
-	timelineBefore string // of the primary that a node has met before
+	instance    time.Time
+	timeline    string
+	synchronous string // synchronous_standby_names
+	commit      string // synchronous_commit
+	floor       int64
+	// Of the primary that a node has met before.
+	timelineBefore string
+	standbyBefore  Standby
 }
 
 // reconnect connects to the primary. Where it is another than before, what memory has is void
@@ -96,8 +98,8 @@ func (w *writer) reconnect(ctx context.Context, d *DB) error {
 // writes is confirmed as every commit is: what came before in its log is then, too.
 func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, batch int64, err error) {
 	const query = `SELECT pg_postmaster_start_time(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
-		current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), floor, timeline FROM site`
-	if err = conn.QueryRow(ctx, query).Scan(&p.instance, &p.timeline, &p.synchronous, &p.commit, &p.floor, &p.timelineBefore); err != nil {
+		current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), floor, timeline, standby FROM site`
+	if err = conn.QueryRow(ctx, query).Scan(&p.instance, &p.timeline, &p.synchronous, &p.commit, &p.floor, &p.timelineBefore, &p.standbyBefore); err != nil {
 		return p, 0, err
 	}
 	if err := d.checkStandby(&p); err != nil {
@@ -127,15 +129,15 @@ func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, ba
 // noteTimeline notes which primary was met, and the floor under what may be lost with the one
 // before.
 func (d *DB) noteTimeline(ctx context.Context, conn *pgx.Conn, p *primary, lost bool, err error) error {
-	if err != nil || p.timeline == p.timelineBefore && !lost {
+	standby := d.standbyNow()
+	moved := p.timeline != p.timelineBefore && p.timelineBefore != ""
+	if err != nil || p.timeline == p.timelineBefore && standby == p.standbyBefore && !lost {
 		return err
 	}
-	floor := p.floor
-	if d.standbyNow() == StandbyAsync && (p.timelineBefore != "" || lost) || lost {
-		floor = max(floor, d.Now().UnixMicro())
+	if lost || moved && p.standbyBefore == StandbyAsync {
+		p.floor = max(p.floor, d.Now().UnixMicro())
 	}
-	p.floor = floor
-	_, err = conn.Exec(ctx, `UPDATE site SET timeline = $1, floor = greatest(floor, $2)`, p.timeline, floor)
+	_, err = conn.Exec(ctx, `UPDATE site SET timeline = $1, standby = $2, floor = greatest(floor, $3)`, p.timeline, string(standby), p.floor)
 	return err
 }
 
@@ -146,7 +148,7 @@ func (w *writer) follow(d *DB, p primary, batch int64) {
 	defer d.mu.Unlock()
 	if w.timeline != "" && (w.timeline != p.timeline || lost > 0) {
 		d.generation++
-		if d.standby == StandbyAsync || lost > 0 {
+		if p.standbyBefore == StandbyAsync || lost > 0 {
 			d.floor = max(d.floor, d.Now().UnixMicro())
 		}
 		d.log.Warn("another primary of the database: everything is read anew", zap.String("timeline", p.timeline))

@@ -230,6 +230,20 @@ func (s *Server) Exec(t testing.TB, database, statement string, args ...any) {
 	}
 }
 
+// Count returns the number that a statement reads from a database.
+func (s *Server) Count(t testing.TB, database, query string, args ...any) (n int64) {
+	t.Helper()
+	db, err := s.open(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
 // Kill kills all its processes. Its files stay as they are.
 func (s *Server) Kill() {
 	s.signal(syscall.SIGKILL)

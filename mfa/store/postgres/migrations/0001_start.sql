@@ -203,6 +203,7 @@ CREATE TABLE site (
 	changes   bigint NOT NULL DEFAULT 0,     -- the last row of run 0 that changed what belongs to no user
 	states    integer NOT NULL DEFAULT 0,    -- which table of states is written
 	timeline  text NOT NULL DEFAULT '',      -- of the primary that was met last
+	standby   text NOT NULL DEFAULT '',      -- what nodes were told of standbys there
 	floor     bigint NOT NULL DEFAULT 0,     -- when a primary was met that may have lost commits
 	secret    bytea,                         -- sealed: what derived values come from
 	class_key bytea NOT NULL

@@ -1,0 +1,349 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store"
+	"github.com/radmatch/radmatch/mfa/store/postgrestest"
+	"github.com/radmatch/radmatch/otp"
+)
+
+// node is a store that notes what Follow tells.
+type node struct {
+	*store.Store
+	mu   sync.Mutex
+	told map[string][]string // the ids of the entries of each user
+}
+
+func openNode(t *testing.T, opt store.Options) *node {
+	t.Helper()
+	s, err := store.Open(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{Store: s, told: make(map[string][]string)}
+	s.Follow(func(ev mfa.Event) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		key := ev.User.Key().String()
+		n.told[key] = append(n.told[key], ev.ID)
+	})
+	t.Cleanup(func() { s.Close() })
+	return n
+}
+
+func (n *node) toldOf(user string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.told[user])
+}
+
+// site are options for the nodes of one site. The first is opened to make its keys.
+func site(t *testing.T, url, standby string) func(name string) store.Options {
+	t.Helper()
+	dir := t.TempDir()
+	return func(name string) store.Options {
+		return store.Options{Dir: dir, Server: true, URL: url, Standby: standby, Node: name}
+	}
+}
+
+func entry(id, user string) mfa.Event {
+	return mfa.Event{ID: id, Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf(user), Client: "vpn"}, Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept}
+}
+
+func versionOf(t *testing.T, s *store.Store, user string) mfa.Version {
+	t.Helper()
+	u, err := s.User(t.Context(), mfa.NameOf(user))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Version
+}
+
+// TestTwoNodes appends to the logs of the same users at two nodes at once.
+func TestTwoNodes(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	nodes := []*node{openNode(t, options("a")), openNode(t, options("b"))}
+	users := []string{"anna", "bob", "carol"}
+	const rounds = 60
+	var kept, stale atomic.Int64
+	var wg sync.WaitGroup
+	for at, n := range nodes {
+		for _, user := range users {
+			wg.Go(func() {
+				for i := range rounds {
+					ev := entry(fmt.Sprintf("%s-%d-%d", user, at, i), user)
+					if rand.N(2) == 0 {
+						ev.Kind, ev.Plan = mfa.EventJoin, mfa.PlanPush // other nodes are told at once
+					}
+					for {
+						err := n.Append(t.Context(), versionOf(t, n.Store, user), ev)
+						if err == nil {
+							kept.Add(1)
+							break
+						}
+						if !errors.Is(err, mfa.ErrStale) {
+							t.Error(err)
+							return
+						}
+						stale.Add(1)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if want := int64(len(nodes) * len(users) * rounds); kept.Load() != want || stale.Load() == 0 {
+		t.Errorf("got %d entries, %d stale; want %d and some", kept.Load(), stale.Load(), want)
+	}
+	for _, user := range users {
+		var orders [][]string
+		for _, n := range nodes {
+			if err := n.Site().Fresh(t.Context(), mfa.NameOf(user)); err != nil {
+				t.Fatal(err)
+			}
+			if v := versionOf(t, n.Store, user); v.N != 2*rounds {
+				t.Errorf("%s: got version %d; want %d", user, v.N, 2*rounds)
+			}
+			orders = append(orders, n.toldOf(user))
+		}
+		if len(orders[0]) != 2*rounds || !slices.Equal(orders[0], orders[1]) {
+			t.Errorf("%s: the nodes were told of other entries, or in another order\n%v\n%v", user, orders[0], orders[1])
+		}
+	}
+	// What a node folds entry by entry is what it reads at its start.
+	third := openNode(t, options("c"))
+	for _, user := range users {
+		if v := versionOf(t, third.Store, user); v.N != 0 {
+			continue // it has an account
+		}
+		if err := third.Append(t.Context(), versionOf(t, third.Store, user), entry("late", user)); !errors.Is(err, mfa.ErrStale) {
+			t.Errorf("%s: on the version of a node that has read nothing: got %v; want ErrStale", user, err)
+		}
+		if v := versionOf(t, third.Store, user); v.N != 2*rounds {
+			t.Errorf("%s: a node that starts has version %d; want %d", user, v.N, 2*rounds)
+		}
+	}
+}
+
+// TestCodeOnceAtTwoNodes offers each code to both nodes at once.
+func TestCodeOnceAtTwoNodes(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	a, b := openNode(t, options("a")), openNode(t, options("b"))
+	token := otp.NewTOTP(mfa.NameOf("anna"))
+	if err := a.AddToken(t.Context(), token, mfa.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	// The step as package otp compares it, on the version that it was read under.
+	use := func(n *node, step int64) error {
+		for {
+			base := versionOf(t, n.Store, "anna")
+			tokens, err := n.Tokens(t.Context(), mfa.NameOf("anna"))
+			if err != nil {
+				return err
+			}
+			if len(tokens) == 0 || step < tokens[0].Next {
+				return otp.ErrUsed
+			}
+			ev := entry(fmt.Sprint("use-", step), "anna")
+			ev.Take(mfa.Use{Method: "totp", Token: token.ID, Step: step})
+			if err := n.Append(t.Context(), base, ev); !errors.Is(err, mfa.ErrStale) {
+				return err
+			}
+		}
+	}
+	for step := int64(100); step < 160; step++ {
+		var won, used atomic.Int64
+		var wg sync.WaitGroup
+		for _, n := range []*node{a, b, a, b} {
+			wg.Go(func() {
+				switch err := use(n, step); {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, otp.ErrUsed):
+					used.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 || used.Load() != 3 {
+			t.Fatalf("step %d: accepted %d times, used %d times; want 1 and 3", step, won.Load(), used.Load())
+		}
+	}
+	// The row of the token has it too, once it is folded, for a node that starts.
+	c := openNode(t, options("c"))
+	if err := use(c, 159); !errors.Is(err, otp.ErrUsed) {
+		t.Errorf("at a node that starts: got %v; want ErrUsed", err)
+	}
+}
+
+// TestCommandAtNodes: what a command has changed is in force at each node when it returns.
+func TestCommandAtNodes(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	nodes := []*node{openNode(t, options("a")), openNode(t, options("b"))}
+	command := options("")
+	command.Server = false
+	c := openNode(t, command)
+	base := []mfa.Version{versionOf(t, nodes[0].Store, "eve"), versionOf(t, nodes[1].Store, "eve")}
+	if err := c.SetBlocked(t.Context(), mfa.NameOf("eve"), true, mfa.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range nodes {
+		if u, err := n.User(t.Context(), mfa.NameOf("eve")); err != nil || !u.Blocked {
+			t.Errorf("node %d: got %+v, %v; want blocked", i, u, err)
+		}
+		if err := n.Append(t.Context(), base[i], entry("late", "eve")); !errors.Is(err, mfa.ErrStale) {
+			t.Errorf("node %d: decided before the block: got %v; want ErrStale", i, err)
+		}
+	}
+	if _, err := c.BeginBypass(t.Context(), mfa.Bypass{Group: mfa.GroupOf("staff"), Reason: "test"}, time.Minute, mfa.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range nodes {
+		if list := n.Bypasses(); len(list) != 1 {
+			t.Errorf("node %d: got %d bypasses; want the one", i, len(list))
+		}
+	}
+}
+
+// TestSiteStates: a challenge that one node gives out is found at the other one.
+func TestSiteStates(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	a, b := openNode(t, options("a")).Site(), openNode(t, options("b")).Site()
+	state := mfa.OpenState{State: a.NewState(), User: mfa.NameOf("anna").Key(), Login: "l1", Tries: 1, Expires: time.Now().Add(time.Minute).Truncate(time.Microsecond).UTC(), Data: []byte("secret")}
+	if len(state.State) != 32 || state.State == b.NewState() {
+		t.Errorf("got State %q; want 32 octets of its own", state.State)
+	}
+	a.KeepState(state)
+	var found *mfa.OpenState
+	var err error
+	for end := time.Now().Add(10 * time.Second); found == nil && err == nil && time.Now().Before(end); {
+		found, err = b.FindState(t.Context(), state.State)
+	}
+	if err != nil || found == nil || fmt.Sprint(*found) != fmt.Sprint(state) {
+		t.Fatalf("got %+v, %v; want %+v", found, err, state)
+	}
+	guess := []byte(state.State)
+	if guess[31]++; guess[31] > 'Z' {
+		guess[31] = 'A'
+	}
+	for _, other := range []string{string(guess), "", "x", b.NewState()} {
+		if got, err := b.FindState(t.Context(), other); got != nil || err != nil {
+			t.Errorf("State %q: got %v, %v; want none", other, got, err)
+		}
+	}
+	if string(a.Derive("number", "l1")) != string(b.Derive("number", "l1")) || string(a.Derive("number", "l1")) == string(a.Derive("numbe", "rl1")) {
+		t.Error("derived values: got others at the nodes, or the same of other data")
+	}
+}
+
+// load appends entries for users at a node until stop, and notes which were acknowledged.
+type load struct {
+	n      *node
+	mu     sync.Mutex
+	acked  map[string]bool
+	failed map[string]bool
+	wg     sync.WaitGroup
+	stop   context.CancelFunc
+	count  atomic.Int64
+}
+
+func begin(t *testing.T, n *node, users int) *load {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &load{n: n, acked: make(map[string]bool), failed: make(map[string]bool), stop: stop}
+	for u := range users {
+		user := fmt.Sprint("user", u)
+		l.wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				ev := entry(fmt.Sprintf("%s-%d", user, i), user)
+				for ctx.Err() == nil {
+					at, err := n.User(context.Background(), mfa.NameOf(user))
+					if err == nil {
+						err = n.Append(context.Background(), at.Version, ev)
+					}
+					if errors.Is(err, mfa.ErrStale) {
+						continue
+					}
+					l.mu.Lock()
+					if err == nil {
+						l.acked[ev.ID] = true
+					} else {
+						l.failed[ev.ID] = true
+					}
+					l.mu.Unlock()
+					l.count.Add(1)
+					break
+				}
+			}
+		})
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+func (l *load) end() { l.stop(); l.wg.Wait() }
+
+// await returns when that many more entries were appended.
+func (l *load) await(t *testing.T, more int64) {
+	t.Helper()
+	from := l.count.Load()
+	for end := time.Now().Add(40 * time.Second); l.count.Load() < from+more; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("got %d entries within 40 s; want %d", l.count.Load()-from, more)
+		}
+	}
+}
+
+// check compares the trail with what was acknowledged. lost is how many may be missing.
+func (l *load) check(t *testing.T, lost bool) (missing int) {
+	t.Helper()
+	l.end()
+	times := make(map[string]int)
+	for after := int64(0); ; {
+		entries, err := l.n.Events(t.Context(), store.Query{After: after, Since: time.UnixMicro(1), Limit: store.MaxLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Event.Kind == mfa.EventLogin {
+				times[e.Event.ID]++
+			}
+			after = e.Seq
+		}
+		if len(entries) < store.MaxLimit {
+			break
+		}
+	}
+	for id := range l.acked {
+		switch {
+		case times[id] > 1:
+			t.Errorf("entry %s: %d times in the trail", id, times[id])
+		case times[id] == 0:
+			missing++
+		}
+	}
+	if missing > 0 && !lost {
+		t.Errorf("%d of %d acknowledged entries are not in the trail", missing, len(l.acked))
+	}
+	for id := range times {
+		if times[id] > 1 {
+			t.Errorf("entry %s: %d times in the trail", id, times[id])
+		}
+	}
+	return missing
+}
