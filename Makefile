@@ -6,7 +6,7 @@ PROFILES = sed -e '/^<!-- profiles/,/^<!-- end/{//!d}' -e '/^<!-- profiles/r /de
 
 # Tests of every combination: beside the race detector, which has nothing to find
 # there, -short takes a sample.
-EXHAUSTIVE = ^(TestDecideAlways|TestNameForm)$$
+EXHAUSTIVE = ^(TestDecideAlways|TestNameForm|TestCheckNodes)$$
 
 # SQLite is translated from C and has locks of its own: the race detector finds nothing
 # of ours in it, and there made the tests of the store four times as slow. The same for
@@ -34,7 +34,7 @@ test:
 	testdata/install-peers
 	$(TEST) $$($(GO) list ./... | grep -v /$(notdir $(PROGRAM))$$)
 	$(TEST) $(PROGRAM)
-	$(GO) test -vet=off -run '$(EXHAUSTIVE)' ./mfa
+	$(GO) test -vet=off -run '$(EXHAUSTIVE)' ./mfa ./mfa/login
 	testdata/fuzz 1s
 
 # Each fuzz target for longer than `make test` takes.
