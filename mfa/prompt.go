@@ -25,14 +25,6 @@ type OpenPrompt struct {
 	Requests   []PromptRequest
 }
 
-// PromptKeeper keeps the open prompts over the death of the server. Both methods
-// may be called concurrently, only note what is to be written, and call nothing of
-// this package. A prompt that is lost all the same is not shown again.
-type PromptKeeper interface {
-	KeepPrompt(p OpenPrompt) // again when requests have joined; Requests is the keeper's
-	DropPrompt(id string)    // of one that is over
-}
-
 // Pusher asks the user's devices to approve a login. Push may be called
 // concurrently and blocks until a device has decided or ctx, which is the
 // prompt's life, ends; then it withdraws the prompt from the devices and

@@ -57,12 +57,7 @@ func TestCheckCode(t *testing.T) {
 					t.Fatalf("look %d: got %+v, %s; want %+v", i, u, got, tt.want)
 				}
 			}
-			var ev mfa.Event
-			ev.User = mfa.NameOf("alice")
-			use := otp.Use{User: ev.User, Token: tt.want.Token, Step: tt.want.Step, Drift: tt.want.Drift, Reusable: tt.want.Reusable}
-			if err := d.store.Use(t.Context(), use, ev); err != nil {
-				t.Fatal(err)
-			}
+			d.want("use", tt.code, "ok")
 			for i := range 2 {
 				if _, got := look(tt.code); got != tt.then {
 					t.Errorf("after the use, look %d: got %s; want %s", i, got, tt.then)

@@ -3,7 +3,6 @@ package otp_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // failing is a store whose disk is full.
 type failing struct {
 	otptest.Memory
-	tokens, use error
+	tokens error
 }
 
 func (s *failing) Tokens(ctx context.Context, who mfa.Name) ([]otp.Token, error) {
@@ -26,33 +25,21 @@ func (s *failing) Tokens(ctx context.Context, who mfa.Name) ([]otp.Token, error)
 	return s.Memory.Tokens(ctx, who)
 }
 
-func (s *failing) Use(ctx context.Context, u otp.Use, ev mfa.Event) error { return s.use }
-
 func TestStoreErrors(t *testing.T) {
-	full := errors.New("disk full")
 	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
-	for _, tt := range []struct {
-		name  string
-		store *failing
-		want  string
-	}{
-		{"tokens", &failing{tokens: full}, "error: reading tokens: disk full"},
-		{"use", &failing{use: full}, "error: using a code: disk full"},
-		{"used meanwhile", &failing{use: fmt.Errorf("token x: %w", otp.ErrUsed)}, "used"},
-	} {
-		if err := tt.store.AddToken(t.Context(), token, mfa.Event{}); err != nil {
-			t.Fatal(err)
-		}
-		v := &otp.Verifier{Store: tt.store, Now: func() time.Time { return start }}
-		got := outcome(v.VerifyCode(t.Context(), mfa.NameOf("alice"), code(t, token, start.Unix()/30), mfa.Event{}))
-		if got != tt.want {
-			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
-		}
+	s := &failing{tokens: errors.New("does not open")}
+	if err := s.AddToken(t.Context(), token, mfa.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	v := &otp.Verifier{Store: s, Now: func() time.Time { return start }}
+	u, err := v.CheckCode(t.Context(), mfa.NameOf("alice"), code(t, token, start.Unix()/30))
+	if want := "error: reading tokens: does not open"; outcome(err) != want || u != (mfa.Use{}) {
+		t.Errorf("got %+v, %s; want %s", u, outcome(err), want)
 	}
 }
 
-// BenchmarkVerifyCode is one accepted code of a user with one token.
-func BenchmarkVerifyCode(b *testing.B) {
+// BenchmarkCheckCode is one right code of a user with one token.
+func BenchmarkCheckCode(b *testing.B) {
 	token := fixed(otp.NewTOTP(mfa.NameOf("alice")))
 	now := start.Unix() / 30
 	accepted := code(b, token, now)
@@ -64,7 +51,7 @@ func BenchmarkVerifyCode(b *testing.B) {
 			v := &otp.Verifier{Store: free{token: token}, Now: func() time.Time { return start }}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := v.VerifyCode(b.Context(), mfa.NameOf("alice"), bb.answer, mfa.Event{}); (err != nil) != bb.rejected {
+				if _, err := v.CheckCode(b.Context(), mfa.NameOf("alice"), bb.answer); (err != nil) != bb.rejected {
 					b.Fatal(err)
 				}
 			}
@@ -72,7 +59,7 @@ func BenchmarkVerifyCode(b *testing.B) {
 	}
 }
 
-// free costs nothing and forgets what was used.
+// free costs nothing.
 type free struct {
 	otp.Store
 	token otp.Token
@@ -81,4 +68,3 @@ type free struct {
 func (s free) Tokens(context.Context, mfa.Name) ([]otp.Token, error) {
 	return []otp.Token{s.token}, nil
 }
-func (s free) Use(context.Context, otp.Use, mfa.Event) error { return nil }

@@ -61,17 +61,15 @@ func (f Forms) With(t Token) Forms {
 	return f
 }
 
-// Use is the consumption of a code.
+// Use is what an operator uses up of a token: that of a login is mfa.Use.
 type Use struct {
-	User     mfa.Name // whose token it is
-	Token    string
-	Step     int64 // the accepted step or counter; the token's Next becomes Step+1
-	Drift    int   // the token's drift from now on
-	Reusable bool  // a pass that is not for one login: Next stays as it is
+	User  mfa.Name // whose token it is
+	Token string
+	Step  int64 // the accepted step or counter; the token's Next becomes Step+1
+	Drift int   // the token's drift from now on
 }
 
-// ErrUsed means that another login has used this step, or a later one, or that
-// the token is gone.
+// ErrUsed means that this step, or a later one, is used up, or that the token is gone.
 var ErrUsed = errors.New("step already used")
 
 // The errors of registering a token.
@@ -93,10 +91,4 @@ type Store interface {
 	// Forms answers from memory without opening a secret: it is asked for every
 	// answer to a prompt. A user that it does not know has the zero Forms.
 	Forms(user mfa.Name) Forms
-	// Use compares and sets the token's Next in memory, so that of two
-	// concurrent uses of one step one gets ErrUsed, then commits ev, in which the
-	// caller has filled in Method, Token, Step and Drift (the token's drift from
-	// now on). nil means on disk. After a failed commit the step stays used. A
-	// Reusable use gets ErrUsed only when the token is gone.
-	Use(ctx context.Context, u Use, ev mfa.Event) error
 }

@@ -3,7 +3,6 @@ package otp
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,7 +57,7 @@ func (v *Verifier) HasForm(user mfa.Name, answer string) bool {
 	return len(a.text) > 0 && v.Store.Forms(user).matches(a)
 }
 
-// CheckCode returns the use of a token that code is right for, and uses up nothing: the use
+// CheckCode implements mfa.CodeVerifier. It returns the use of a token that code is right for, and uses up nothing: the use
 // counts once it is in the log of the user (mfa.Ledger). mfa.ErrRejected means a wrong code,
 // with mfa.ErrCodeUsed one that was used. Any other error is a failure, and counts against
 // nobody. It may look at one code several times, and says the same as long as the user's
@@ -82,24 +81,6 @@ func (v *Verifier) CheckCode(ctx context.Context, user mfa.Name, code string) (m
 		Method: string(f.token.Kind), Token: f.token.ID, Step: f.step, Drift: f.drift,
 		Reusable: f.token.Kind == Pass && !f.token.Once,
 	}, nil
-}
-
-// VerifyCode implements mfa.CodeVerifier.
-func (v *Verifier) VerifyCode(ctx context.Context, user mfa.Name, code string, accept mfa.Event) error {
-	u, err := v.CheckCode(ctx, user, code)
-	if err != nil {
-		return err
-	}
-	accept.Method, accept.Token, accept.Step, accept.Drift = u.Method, u.Token, u.Step, u.Drift
-	use := Use{User: user, Token: u.Token, Step: u.Step, Drift: u.Drift, Reusable: u.Reusable}
-	err = v.Store.Use(ctx, use, accept)
-	if errors.Is(err, ErrUsed) {
-		return errUsed
-	}
-	if err != nil {
-		return fmt.Errorf("using a code: %w", err)
-	}
-	return nil
 }
 
 func (v *Verifier) now() time.Time {

@@ -69,7 +69,7 @@ func (d *desk) step(token otp.Token) int64 { return d.now.Unix() / int64(token.P
 // verify returns what a login would: "ok", "wrong", "used" or "error: …".
 func (d *desk) verify(answer string) string {
 	d.t.Helper()
-	return outcome(d.VerifyCode(d.t.Context(), mfa.NameOf("Alice"), answer, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("Alice")}}))
+	return outcome(otptest.Login(d.t.Context(), d.Verifier, d.store, answer, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("Alice")}}))
 }
 
 func outcome(err error) string {
@@ -141,8 +141,8 @@ func TestEvent(t *testing.T) {
 		answer string
 		want   mfa.Event
 	}{
-		{code(t, totp, now+1), mfa.Event{Method: "totp", Token: totp.ID, Step: now + 1, Drift: 1}},
-		{code(t, counter, 9), mfa.Event{Method: "hotp", Token: counter.ID, Step: 9}},
+		{code(t, totp, now+1), mfa.Event{Method: "totp", Token: totp.ID, Step: now + 1, Drift: 1, Used: true}},
+		{code(t, counter, 9), mfa.Event{Method: "hotp", Token: counter.ID, Step: 9, Used: true}},
 		{shown, mfa.Event{Method: "tap", Token: pass.ID}},
 	} {
 		d.want(tt.want.Method, tt.answer, "ok")
@@ -464,7 +464,7 @@ func TestSharedSecret(t *testing.T) {
 	v := &otp.Verifier{Store: s, Now: func() time.Time { return start }}
 	c := code(t, first, start.Unix()/30)
 	for i, want := range []string{"ok", "used"} {
-		if got := outcome(v.VerifyCode(t.Context(), mfa.NameOf("alice"), c, mfa.Event{})); got != want {
+		if got := outcome(otptest.Login(t.Context(), v, s, c, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("alice")}})); got != want {
 			t.Errorf("use %d: got %s; want %s", i+1, got, want)
 		}
 	}
@@ -479,10 +479,10 @@ func (s *twins) Tokens(context.Context, mfa.Name) ([]otp.Token, error) {
 	return append([]otp.Token(nil), s.tokens...), nil
 }
 
-func (s *twins) Use(_ context.Context, u otp.Use, _ mfa.Event) error {
+func (s *twins) Append(_ context.Context, _ mfa.Version, ev mfa.Event) error {
 	for i := range s.tokens {
-		if s.tokens[i].ID == u.Token {
-			s.tokens[i].Next = u.Step + 1
+		if s.tokens[i].ID == ev.Token {
+			s.tokens[i].Next = ev.Step + 1
 		}
 	}
 	return nil
@@ -501,7 +501,7 @@ func TestRace(t *testing.T) {
 		for i := range got {
 			wg.Go(func() {
 				<-begin
-				got[i] = outcome(d.VerifyCode(t.Context(), mfa.NameOf("alice"), answer, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("alice")}}))
+				got[i] = outcome(otptest.Login(t.Context(), d.Verifier, d.store, answer, mfa.Event{Origin: mfa.Origin{User: mfa.NameOf("alice")}}))
 			})
 		}
 		close(begin)

@@ -83,7 +83,7 @@ func (s *Store) RecordSession(ctx context.Context, ev mfa.Event, key [16]byte) (
 	if ev.Session == nil {
 		return false, errors.New("a report without a session")
 	}
-	r, err := record.NewRow(ev, false, s.opt.Now())
+	r, err := record.NewRow(ev, s.opt.Now())
 	if err != nil {
 		return false, err
 	}

@@ -188,7 +188,7 @@ func TestThin(t *testing.T) {
 	clock := func() time.Time { return at }
 	s := quiet(t, Options{Dir: t.TempDir(), Now: clock, Tick: clock})
 	report := func(n int, status string) record.Row {
-		r, err := record.NewRow(reportEvent(n, "anna", status), false, s.opt.Now())
+		r, err := record.NewRow(reportEvent(n, "anna", status), s.opt.Now())
 		must(t, err)
 		key := markNumber(n)
 		r.Mark, r.Interim = key[:], status == "interim"
@@ -229,7 +229,7 @@ func TestPruneReports(t *testing.T) {
 	s := quiet(t, Options{Dir: t.TempDir(), Keep: time.Hour, Now: clock, Tick: clock})
 	must(t, s.prune(t.Context()))
 	for n := range 3 {
-		r, err := record.NewRow(reportEvent(n, "anna", "stop"), false, s.opt.Now())
+		r, err := record.NewRow(reportEvent(n, "anna", "stop"), s.opt.Now())
 		must(t, err)
 		key := markNumber(n)
 		r.Mark = key[:]

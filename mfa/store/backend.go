@@ -69,8 +69,6 @@ type changer interface {
 	// Beat commits something that changes nothing: an error says why no login could be
 	// accepted now.
 	Beat(ctx context.Context) error
-	// KeepPrompts writes open prompts. A loss of power may undo it.
-	KeepPrompts(ctx context.Context, prompts []record.Prompt) error
 }
 
 // rememberer is what a server's memory is made from.

@@ -62,7 +62,9 @@ func BenchmarkCommit(b *testing.B) {
 			for b.Loop() {
 				for i := range rows {
 					n++
-					r, err := record.NewRow(loginEvent(n), true, s.opt.Now())
+					ev := loginEvent(n)
+					ev.Used = true
+					r, err := record.NewRow(ev, s.opt.Now())
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -106,7 +108,9 @@ func BenchmarkOpen(b *testing.B) {
 			for n := 0; n < tail; {
 				rows := make([]record.Row, 1000)
 				for i := range rows {
-					rows[i], _ = record.NewRow(loginEvent(n), true, s.opt.Now())
+					ev := loginEvent(n)
+					ev.Used = true
+					rows[i], _ = record.NewRow(ev, s.opt.Now())
 					n++
 				}
 				if _, err := s.commitRows(rows); err != nil {

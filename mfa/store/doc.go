@@ -1,13 +1,15 @@
 // Package store is what radmatch keeps: users, tokens, devices, blocks, bypasses,
 // the audit trail. It implements the small stores that otp, mfa/device, mfa and
 // radius ask for; cmd/radmatch opens it, for the server and for each command. Here are
-// the memory of a server, the write queue, and what operations and queries mean; the
-// database is a Backend (package sqlite), package prompts keeps the open ones, and package
-// seal seals the tokens' secrets.
+// the memory of a server, the logs of the users, the write queue, and what operations and
+// queries mean; the database is a Backend (packages sqlite and postgres), and package seal
+// seals the tokens' secrets.
 //
-// The server answers reads from memory and adds one row a login, in group
-// commits that are synced to disk. The row carries the used step; which steps
-// are used is decided in memory, which is rebuilt from the rows at start.
+// The server answers reads from memory. What a login decides is an entry of its user's log
+// (Append): one row that carries the used step, the wrong codes, the open prompt or its end,
+// in group commits that are synced to disk. It is written only on the version of the user
+// that it was decided on. Memory follows it after the commit, and is rebuilt from the rows
+// at start.
 // What NAS devices report of sessions is in a table of its own, with ids of the
 // same sequence, and shares commits, folding and pruning.
 //
@@ -19,7 +21,7 @@
 // by other processes), the janitor (folding, pruning, what may be written
 // later). Locks: wmu is held by the goroutine that writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held
-// over a call; queue.mu guards the queue, marks.mu what tells a report from its
-// retransmission, and package prompts has one for what is to be written about them. wmu
-// is taken before the others, marks.mu before queue.mu.
+// over a call; ledger.mu guards the versions of the users, queue.mu the queue, marks.mu what
+// tells a report from its retransmission. wmu is taken before the others, marks.mu before
+// queue.mu.
 package store

@@ -46,7 +46,7 @@ func (s *Store) janitor(ctx context.Context) {
 		}
 		s.beat(ctx)
 		// Each for itself: what is damaged or full keeps none of the others.
-		err := errors.Join(s.flush(ctx), s.prompts.Flush(ctx), s.foldWhileIdle(ctx))
+		err := errors.Join(s.flush(ctx), s.foldWhileIdle(ctx))
 		if time.Since(pruned) >= pruneEvery {
 			pruned = time.Now()
 			err = errors.Join(err, s.prune(ctx))

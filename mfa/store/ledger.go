@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/record"
+	"github.com/radmatch/radmatch/otp"
 )
 
 // maxNumbers bounds the users without an account whose logs have a number. Only a right
@@ -141,27 +141,28 @@ func (l *ledger) tell(ev mfa.Event) {
 // not write it. Follow is called once, before the first login.
 func (s *Store) Follow(f func(mfa.Event)) { s.ledger.follow.Store(&f) }
 
-// Append implements mfa.Ledger, for a server. Here a number is a count in memory: this
+// Append implements mfa.Ledger, for a server. otp.ErrUsed where ev uses up what is used. Here a number is a count in memory: this
 // process writes all entries, and what a command changes counts as one.
 func (s *Store) Append(ctx context.Context, base mfa.Version, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: entry")
 	if !s.opt.Server {
 		return ErrNotServer
 	}
-	if ev.Used && ev.Step == math.MaxInt64 {
-		return errors.New("step has none after it")
-	}
 	now := s.opt.Now()
 	if ev.Time.IsZero() {
 		ev.Time = now
 	}
-	r, err := record.NewRow(ev, false, now)
+	r, err := record.NewRow(ev, now)
 	if err != nil {
 		return err
 	}
 	r.Seq, r.Epoch = base.N+1, base.Epoch
 	if over, err := s.ledger.begin(r.Key, base); err != nil {
 		return awaitOther(ctx, over, err)
+	}
+	if !s.isFree(r.Key, &ev) {
+		s.ledger.end(r.Key, false)
+		return otp.ErrUsed
 	}
 	b, i, err := s.queue.Add(r)
 	if err != nil {
@@ -286,6 +287,22 @@ func (s *Store) useUp(user string, ev *mfa.Event) {
 			t.Used(ev.Step, int64(ev.Drift))
 		}
 	}
+}
+
+// isFree reports whether the step that ev uses up is not used, and its token is there. The
+// version says so already, where the decision was right.
+func (s *Store) isFree(user string, ev *mfa.Event) bool {
+	if ev.Token == "" {
+		return !ev.Used
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	a := s.accounts[user]
+	if a == nil {
+		return false
+	}
+	t := a.Token(ev.Token)
+	return t != nil && (!ev.Used || ev.Step >= t.Next && ev.Step < math.MaxInt64)
 }
 
 func (s *Store) countAccounts() int {

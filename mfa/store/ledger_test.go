@@ -27,7 +27,7 @@ func at(t *testing.T, s *Store, user mfa.Name) mfa.Version {
 func entry(t *testing.T, s *Store, base mfa.Version, ev mfa.Event) record.Row {
 	t.Helper()
 	ev.User = anna
-	r, err := record.NewRow(ev, false, s.opt.Now())
+	r, err := record.NewRow(ev, s.opt.Now())
 	must(t, err)
 	r.Seq, r.Epoch = base.N+1, base.Epoch
 	return r
@@ -54,7 +54,7 @@ func TestOvertaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := quiet(t, Options{Dir: t.TempDir()})
 			base := at(t, s, anna)
-			plain, err := record.NewRow(loginEvent(1), false, s.opt.Now())
+			plain, err := record.NewRow(loginEvent(1), s.opt.Now())
 			must(t, err)
 			if len(tt.ops) > 0 {
 				_, err := s.db.Apply(t.Context(), admin("change"), tt.ops...)
@@ -109,7 +109,7 @@ func TestBigChange(t *testing.T) {
 		}
 		late := mfa.Event{Kind: mfa.EventTry}
 		late.User = last
-		r, err := record.NewRow(late, false, s.opt.Now())
+		r, err := record.NewRow(late, s.opt.Now())
 		must(t, err)
 		v := at(t, s, last)
 		r.Seq, r.Epoch = v.N+1, v.Epoch

@@ -53,7 +53,7 @@ func TestPruneClockJump(t *testing.T) {
 			c := newClocks()
 			s := quiet(t, c.options(Options{Dir: t.TempDir(), Keep: 180 * 24 * time.Hour}))
 			if interim {
-				r, err := record.NewRow(reportEvent(1, "anna", "interim"), false, s.opt.Now())
+				r, err := record.NewRow(reportEvent(1, "anna", "interim"), s.opt.Now())
 				must(t, err)
 				r.Mark, r.Interim = []byte("0123456789abcdef"), true
 				commitAll(t, s, r)
@@ -136,7 +136,7 @@ func flood(t *testing.T, s *Store, octets int) {
 		for range 500 {
 			ev := reportEvent(n, "mallory", "start")
 			ev.Session.NAS = strings.Repeat("x", 200)
-			r, err := record.NewRow(ev, false, s.opt.Now())
+			r, err := record.NewRow(ev, s.opt.Now())
 			must(t, err)
 			key := markNumber(n)
 			r.Mark = key[:]

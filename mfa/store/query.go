@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
@@ -96,6 +97,51 @@ func (s *Store) AcceptedSince(ctx context.Context, t time.Time) (_ []mfa.Event, 
 		}
 	}
 	return found, nil
+}
+
+// maxClockStep is how far the clock may have been set back while a prompt was open.
+const maxClockStep = time.Minute
+
+// OpenPrompts returns the open prompts, those whose login has an event left out: a program
+// of before wrote both apart from each other. A server calls it before its first login, and
+// removes those too.
+func (s *Store) OpenPrompts(ctx context.Context) (open []mfa.OpenPrompt, err error) {
+	defer wrap(&err, "store: prompts")
+	stored, err := s.db.Prompts(ctx)
+	if err != nil || len(stored) == 0 {
+		return nil, err
+	}
+	since := s.opt.Now()
+	for _, row := range stored {
+		p, err := record.DecodePrompt(row.Data)
+		if err != nil {
+			return nil, err
+		}
+		if p.Opened.Before(since) {
+			since = p.Opened
+		}
+		open = append(open, p)
+	}
+	ended := make(map[string]bool) // the logins that have an event
+	for e, err := range s.db.Events(ctx, record.Selection{NoReports: true}.Since(since.Add(-maxClockStep))) {
+		if err != nil {
+			return nil, err
+		}
+		ended[e.Event.ID] = true
+	}
+	var over []op.Note
+	left := open[:0]
+	for _, p := range open {
+		if ended[p.ID] {
+			over = append(over, op.DropPrompt{ID: p.ID})
+		} else {
+			left = append(left, p)
+		}
+	}
+	if s.opt.Server && len(over) > 0 {
+		err = s.keepLocked(ctx, over...)
+	}
+	return left, err
 }
 
 // LastEvent returns the place of the newest entry, 0 for an empty trail.

@@ -134,20 +134,15 @@ func (q *queue) close() {
 
 // Record implements mfa.Journal. An event that was queued may still be
 // committed after ctx has ended; the caller must treat ctx's error as a failure.
-func (s *Store) Record(ctx context.Context, ev mfa.Event) error {
-	if ev.Used {
-		return errors.New("store: event: a code is used up by an entry only")
-	}
-	return s.commit(ctx, ev, false)
-}
-
-// commit queues one row and waits until it is on disk.
-func (s *Store) commit(ctx context.Context, ev mfa.Event, used bool) (err error) {
+func (s *Store) Record(ctx context.Context, ev mfa.Event) (err error) {
 	defer wrap(&err, "store: event")
+	if ev.Used {
+		return errors.New("a code is used up by an entry only")
+	}
 	if !s.opt.Server {
 		return ErrNotServer
 	}
-	r, err := record.NewRow(ev, used, s.opt.Now())
+	r, err := record.NewRow(ev, s.opt.Now())
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/radmatch/radmatch/mfa/store/health"
 	"github.com/radmatch/radmatch/mfa/store/op"
 	"github.com/radmatch/radmatch/mfa/store/postgres"
-	"github.com/radmatch/radmatch/mfa/store/prompts"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/mfa/store/sqlite"
@@ -86,8 +85,6 @@ type Store struct {
 	ledger ledger
 	marks  marks // of reports of sessions
 
-	prompts *prompts.Keeper
-
 	pruner  pruner // the janitor's
 	reports reportSize
 	health  health.Health
@@ -118,9 +115,8 @@ var (
 	_ mfa.Directory = (*Store)(nil)
 	_ mfa.Bypasses  = (*Store)(nil)
 
-	_ mfa.PromptKeeper = (*Store)(nil)
-	_ otp.Store        = (*Store)(nil)
-	_ device.Store     = (*Store)(nil)
+	_ otp.Store    = (*Store)(nil)
+	_ device.Store = (*Store)(nil)
 )
 
 // Open opens the database in opt.Dir, makes it where it is missing, and brings
@@ -162,7 +158,6 @@ func newStore(ctx context.Context, opt Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.prompts = prompts.NewKeeper(s.db, &s.wmu)
 	return s, nil
 }
 
@@ -204,9 +199,6 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.loadMarks(ctx); err != nil {
 		return err
 	}
-	if err := s.prompts.Load(ctx); err != nil {
-		return err
-	}
 	// Again, behind the tokens: a rekey may have come between.
 	if err := s.keys.Load(); err != nil {
 		return err
@@ -229,7 +221,7 @@ func (s *Store) Close() (err error) {
 			s.stop()
 			s.queue.close()
 			s.done.Wait()
-			err = errors.Join(s.flush(context.Background()), s.prompts.Flush(context.Background()))
+			err = s.flush(context.Background())
 		}
 		err = errors.Join(err, s.db.Close())
 	})
@@ -265,19 +257,6 @@ func (s *Store) Verify(ctx context.Context) (err error) {
 
 // IsDamage reports whether the database has found its file damaged.
 func IsDamage(err error) bool { return sqlite.IsDamage(err) }
-
-// KeepPrompt implements mfa.PromptKeeper.
-func (s *Store) KeepPrompt(p mfa.OpenPrompt) { s.prompts.KeepPrompt(p) }
-
-// DropPrompt implements mfa.PromptKeeper.
-func (s *Store) DropPrompt(id string) { s.prompts.DropPrompt(id) }
-
-// OpenPrompts returns the prompts of a server that was killed, those that have
-// an event left out. A server calls it before its first login.
-func (s *Store) OpenPrompts(ctx context.Context) (_ []mfa.OpenPrompt, err error) {
-	defer wrap(&err, "store: prompts")
-	return s.prompts.Open(ctx)
-}
 
 // wrap puts what was done before an error. It is deferred.
 func wrap(err *error, what string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/op"
@@ -55,71 +54,6 @@ func (s *Store) Forms(user mfa.Name) otp.Forms {
 		}
 	})
 	return f
-}
-
-// Use implements otp.Store. Only the server may use up a step: only it knows
-// which are used. An event that was queued may still be committed after ctx has
-// ended; the caller must treat ctx's error as a failure.
-func (s *Store) Use(ctx context.Context, u otp.Use, ev mfa.Event) error {
-	if !s.opt.Server {
-		return ErrNotServer
-	}
-	if s.nodes != nil {
-		return s.useEntry(ctx, u, ev)
-	}
-	if err := s.mark(u); err != nil {
-		return err
-	}
-	ev.Token, ev.Step, ev.Drift = u.Token, u.Step, u.Drift
-	return s.commit(ctx, ev, !u.Reusable)
-}
-
-// useEntry is Use on a database that nodes share: only an entry of the user's log is a use.
-func (s *Store) useEntry(ctx context.Context, u otp.Use, ev mfa.Event) error {
-	key := u.User.Key().String()
-	ev.Token, ev.Step, ev.Drift, ev.Used = u.Token, u.Step, u.Drift, !u.Reusable
-	for range useTries {
-		base := s.ledger.version(key)
-		s.mu.RLock()
-		var t *record.Token
-		if a := s.accounts[key]; a != nil {
-			t = a.Token(u.Token)
-		}
-		free := t != nil && u.Step != math.MaxInt64 && (u.Reusable || u.Step >= t.Next)
-		s.mu.RUnlock()
-		if !free {
-			return otp.ErrUsed
-		}
-		if err := s.Append(ctx, base, ev); !errors.Is(err, mfa.ErrStale) {
-			return err
-		}
-	}
-	return mfa.ErrStale
-}
-
-// useTries is how often a use is tried that others overtake.
-const useTries = 32
-
-// mark compares and sets the token's next step.
-func (s *Store) mark(u otp.Use) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.accounts[u.User.Key().String()]
-	if a == nil {
-		return otp.ErrUsed
-	}
-	t := a.Token(u.Token)
-	if t == nil || u.Step == math.MaxInt64 {
-		return otp.ErrUsed
-	}
-	if u.Reusable {
-		return nil
-	}
-	if u.Step < t.Next {
-		return otp.ErrUsed
-	}
-	t.Used(u.Step, int64(u.Drift))
-	return nil
 }
 
 // ListTokens returns the tokens of a user, or of everybody for the zero Name, without

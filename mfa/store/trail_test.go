@@ -33,7 +33,8 @@ func put(t *testing.T, s *Store, events ...mfa.Event) {
 	rows := make([]record.Row, len(events))
 	for i, ev := range events {
 		var err error
-		rows[i], err = record.NewRow(ev, ev.Step != 0, s.opt.Now())
+		ev.Used = ev.Used || ev.Step != 0
+		rows[i], err = record.NewRow(ev, s.opt.Now())
 		must(t, err)
 	}
 	commitAll(t, s, rows...)
@@ -110,8 +111,8 @@ func TestUsedAfterRemoval(t *testing.T) {
 			}
 			tok.ID = "again"
 			must(t, s.AddToken(t.Context(), tok, admin("add")))
-			if err := s.mark(otp.Use{User: mfa.NameOf("anna"), Token: "again", Step: 100}); !errors.Is(err, otp.ErrUsed) {
-				t.Errorf("got %v; want ErrUsed", err)
+			if s.isFree("anna", &mfa.Event{Token: "again", Step: 100, Used: true}) {
+				t.Error("got a step that is free; want it used")
 			}
 		})
 	}
@@ -134,6 +135,13 @@ func TestFoldMark(t *testing.T) {
 	}
 }
 
+// withPass is a login of anna by a pass, which it uses up or not.
+func withPass(p otp.Token, used bool) mfa.Event {
+	ev := loginEvent(1)
+	ev.User, ev.Token, ev.Step, ev.Used = mfa.NameOf("anna"), p.ID, 0, used
+	return ev
+}
+
 func TestReusablePass(t *testing.T) {
 	dir := t.TempDir()
 	s := openServer(t, dir)
@@ -141,7 +149,7 @@ func TestReusablePass(t *testing.T) {
 	must(t, err)
 	must(t, s.ReplacePass(t.Context(), p, admin("issue")))
 	for range 2 {
-		must(t, s.Use(t.Context(), otp.Use{User: mfa.NameOf("anna"), Token: p.ID, Reusable: true}, loginEvent(1)))
+		must(t, enter(s, withPass(p, false)))
 	}
 	must(t, s.Close())
 	s = openServer(t, dir)
@@ -151,10 +159,10 @@ func TestReusablePass(t *testing.T) {
 	once, _, err := otp.NewPass(mfa.NameOf("anna"), time.Now().Add(-time.Minute), time.Hour, true)
 	must(t, err)
 	must(t, s.ReplacePass(t.Context(), once, admin("issue")))
-	if err := s.Use(t.Context(), otp.Use{User: mfa.NameOf("anna"), Token: p.ID, Reusable: true}, loginEvent(1)); !errors.Is(err, otp.ErrUsed) {
+	if err := enter(s, withPass(p, false)); !errors.Is(err, otp.ErrUsed) {
 		t.Errorf("the replaced pass: got %v; want ErrUsed", err)
 	}
-	must(t, s.Use(t.Context(), otp.Use{User: mfa.NameOf("anna"), Token: once.ID}, loginEvent(1)))
+	must(t, enter(s, withPass(once, true)))
 	must(t, s.Close())
 	s = openServer(t, dir)
 	if u, _ := s.User(t.Context(), mfa.NameOf("anna")); u.Pass || !u.HasPass {
@@ -412,8 +420,8 @@ func TestSyncToken(t *testing.T) {
 					t.Errorf("got next %d, drift %d; want 103, -8", tokens[0].Next, tokens[0].Drift)
 				}
 			}
-			if err := s.mark(otp.Use{User: mfa.NameOf("anna"), Token: tok.ID, Step: 102}); !errors.Is(err, otp.ErrUsed) {
-				t.Errorf("the second code at a login: got %v; want ErrUsed", err)
+			if s.isFree("anna", &mfa.Event{Token: tok.ID, Step: 102, Used: true}) {
+				t.Error("got the second code free at a login; want it used")
 			}
 		})
 	}

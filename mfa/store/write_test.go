@@ -35,7 +35,21 @@ func addToken(tb testing.TB, s *Store, user string) otp.Token {
 func use(s *Store, token string, step int64) error {
 	ev := loginEvent(int(step))
 	ev.User = mfa.NameOf("anna")
-	return s.Use(context.Background(), otp.Use{User: mfa.NameOf("anna"), Token: token, Step: step}, ev)
+	ev.Token, ev.Step, ev.Used = token, step, true
+	return enter(s, ev)
+}
+
+// enter appends ev on the version that its user is at.
+func enter(s *Store, ev mfa.Event) error {
+	for {
+		u, err := s.User(context.Background(), ev.User)
+		if err != nil {
+			return err
+		}
+		if err := s.Append(context.Background(), u.Version, ev); !errors.Is(err, mfa.ErrStale) {
+			return err
+		}
+	}
 }
 
 // steps returns how often each step of a token stands in the trail.
@@ -136,7 +150,7 @@ func TestQueueFull(t *testing.T) {
 	s := openServer(t, t.TempDir())
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	r, err := record.NewRow(loginEvent(1), false, s.opt.Now())
+	r, err := record.NewRow(loginEvent(1), s.opt.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

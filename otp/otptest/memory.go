@@ -52,17 +52,29 @@ func (m *Memory) Forms(user mfa.Name) otp.Forms {
 	return f
 }
 
-// Use implements otp.Store.
-func (m *Memory) Use(_ context.Context, u otp.Use, ev mfa.Event) error {
+// User has the version of the store: here one is for all users.
+func (m *Memory) User(_ context.Context, name mfa.Name) (mfa.User, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return mfa.User{Name: name, Version: m.version()}, nil
+}
+
+func (m *Memory) version() mfa.Version { return mfa.Version{Epoch: 1, N: int64(len(m.events))} }
+
+// Append implements mfa.Ledger. otp.ErrUsed where the step is used, or the token gone.
+func (m *Memory) Append(_ context.Context, base mfa.Version, ev mfa.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if base != m.version() {
+		return mfa.ErrStale
+	}
 	tokens := m.tokens[ev.User.Key()]
-	i := slices.IndexFunc(tokens, func(t otp.Token) bool { return t.ID == u.Token })
+	i := slices.IndexFunc(tokens, func(t otp.Token) bool { return t.ID == ev.Token })
 	switch {
-	case i < 0, !u.Reusable && u.Step < tokens[i].Next:
+	case i < 0, ev.Used && ev.Step < tokens[i].Next:
 		return otp.ErrUsed
-	case !u.Reusable:
-		tokens[i].Next, tokens[i].Drift = u.Step+1, u.Drift
+	case ev.Used:
+		tokens[i].Next, tokens[i].Drift = ev.Step+1, ev.Drift
 	}
 	m.events = append(m.events, ev)
 	return nil

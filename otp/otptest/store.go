@@ -16,12 +16,43 @@ import (
 // Store is otp.Store with what the suite needs to fill it.
 type Store interface {
 	otp.Store
+	Log
 	AddToken(ctx context.Context, t otp.Token, admin mfa.Event) error
 	ReplacePass(ctx context.Context, t otp.Token, admin mfa.Event) error
 	RemoveToken(ctx context.Context, user mfa.Name, idOrSerial string, admin mfa.Event) error
 }
 
-// RunStore checks the contract of otp.Store line by line. open returns an empty
+// Log is what a login needs of a store beside its tokens.
+type Log interface {
+	mfa.Ledger
+	User(ctx context.Context, name mfa.Name) (mfa.User, error)
+}
+
+// Login does what a login does with a code: it looks at it, and uses it up by the entry ev
+// of its user. The errors are those of CheckCode and Append, except for mfa.ErrStale.
+func Login(ctx context.Context, v *otp.Verifier, s Log, code string, ev mfa.Event) error {
+	return decide(ctx, s, ev, func() (mfa.Use, error) { return v.CheckCode(ctx, ev.User, code) })
+}
+
+// decide appends ev with the use that look finds, until no other entry comes first.
+func decide(ctx context.Context, s Log, ev mfa.Event, look func() (mfa.Use, error)) error {
+	for {
+		user, err := s.User(ctx, ev.User)
+		if err != nil {
+			return err
+		}
+		u, err := look()
+		if err != nil {
+			return err
+		}
+		ev.Take(u)
+		if err := s.Append(ctx, user.Version, ev); !errors.Is(err, mfa.ErrStale) {
+			return err
+		}
+	}
+}
+
+// RunStore checks the contract of otp.Store line by line, and that of a log about uses. open returns an empty
 // store. reopen closes s and opens what is on disk, as after a restart; nil for
 // a store that keeps nothing.
 func RunStore(t *testing.T, open func(t *testing.T) Store, reopen func(t *testing.T, s Store) Store) {
@@ -397,14 +428,14 @@ func show(t otp.Token) string {
 	return fmt.Sprintf("%+v", t)
 }
 
-// use does what otp.Verifier does once it has found the step of a code.
+// use does what a login does once otp.Verifier has found the step of a code.
 func use(ctx context.Context, s Store, token otp.Token, step int64, drift int) error {
-	u := otp.Use{User: token.User, Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
-	return s.Use(ctx, u, mfa.Event{
+	u := mfa.Use{Method: string(token.Kind), Token: token.ID, Step: step, Drift: drift, Reusable: token.Kind == otp.Pass && !token.Once}
+	ev := mfa.Event{
 		ID: otp.NewTOTP(mfa.Name{}).ID, Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: token.User},
 		Plan: mfa.PlanOTP, Reason: mfa.ReasonDefaultOTP, Outcome: mfa.Accept,
-		Method: string(token.Kind), Token: token.ID, Step: step, Drift: drift,
-	})
+	}
+	return decide(ctx, s, ev, func() (mfa.Use, error) { return u, nil })
 }
 
 func admin(text string) mfa.Event {

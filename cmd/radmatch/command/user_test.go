@@ -14,6 +14,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/otp"
+	"github.com/radmatch/radmatch/otp/otptest"
 )
 
 // verify tries a code as the server would.
@@ -21,7 +22,7 @@ func (s *shop) verify(user, code string) (err error) {
 	s.t.Helper()
 	s.server(func(ctx context.Context, st *store.Store) {
 		v := &otp.Verifier{Store: st}
-		err = v.VerifyCode(ctx, mfa.NameOf(user), code, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf(user)},
+		err = otptest.Login(ctx, v, st, code, mfa.Event{ID: "login", Time: time.Now(), Kind: mfa.EventLogin, Origin: mfa.Origin{User: mfa.NameOf(user)},
 			Plan: mfa.PlanOTP, Reason: mfa.ReasonTAP, Outcome: mfa.Accept})
 	})
 	return err

@@ -52,6 +52,10 @@ type KeepWebPushKey struct{ Secret []byte }
 // SetClock writes up to when the clock was trusted that removes old events.
 type SetClock struct{ At time.Time }
 
+// DropPrompt removes an open prompt.
+type DropPrompt struct{ ID string }
+
+func (DropPrompt) note()      {}
 func (KeepLatch) note()       {}
 func (SeeDevice) note()       {}
 func (SubscribeDevice) note() {}

@@ -120,7 +120,7 @@ func (s *stream) changes(ctx context.Context, ops []op.Op) error {
 
 // number appends an entry to the log of a user.
 func (s *stream) number(ctx context.Context, user mfa.Name) error {
-	r, err := record.NewRow(mfa.Event{Kind: mfa.EventChange, Origin: mfa.Origin{User: user}}, false, time.UnixMicro(s.at))
+	r, err := record.NewRow(mfa.Event{Kind: mfa.EventChange, Origin: mfa.Origin{User: user}}, time.UnixMicro(s.at))
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *stream) number(ctx context.Context, user mfa.Name) error {
 
 // add writes a row without a number.
 func (s *stream) add(ctx context.Context, ev mfa.Event, feed bool) error {
-	r, err := record.NewRow(ev, false, time.UnixMicro(s.at))
+	r, err := record.NewRow(ev, time.UnixMicro(s.at))
 	if err != nil {
 		return err
 	}
@@ -203,23 +203,6 @@ func (d *DB) Prompts(ctx context.Context) (list []record.Prompt, err error) {
 		list = append(list, p)
 	}
 	return list, rows.Err()
-}
-
-// KeepPrompts implements store.Backend.
-func (d *DB) KeepPrompts(ctx context.Context, prompts []record.Prompt) error {
-	return d.Update(ctx, func(tx *sql.Tx) (err error) {
-		for _, p := range prompts {
-			if p.Data == nil {
-				_, err = tx.ExecContext(ctx, `DELETE FROM prompts WHERE id = $1`, text(p.ID))
-			} else {
-				_, err = tx.ExecContext(ctx, `INSERT INTO prompts (id, usr, at, data) VALUES ($1, '', $2, $3) ON CONFLICT (id) DO UPDATE SET data = excluded.data`, text(p.ID), d.Now().UnixMicro(), p.Data)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // Marks implements store.Backend.

@@ -39,8 +39,7 @@ type Row struct {
 }
 
 // NewRow prepares ev for the writer, in the goroutine of the login. One without a time is of now.
-// used: its step is used up, as where ev.Used says so.
-func NewRow(ev mfa.Event, used bool, now time.Time) (Row, error) {
+func NewRow(ev mfa.Event, now time.Time) (Row, error) {
 	if ev.Time.IsZero() {
 		ev.Time = now
 	}
@@ -51,7 +50,7 @@ func NewRow(ev mfa.Event, used bool, now time.Time) (Row, error) {
 	data, err := encodeEvent(&ev, prompt.Data)
 	r := Row{
 		Kind: StepNumber(ev.Kind), Key: ev.User.Key().String(), User: ev.User.String(), Client: ev.Client, Reason: string(ev.Reason), Tries: int64(ev.Tries),
-		Token: ev.Token, Step: ev.Step, Drift: int64(ev.Drift), Used: used || ev.Used, Data: data, Wrong: ev.WrongCodes, Prompt: prompt,
+		Token: ev.Token, Step: ev.Step, Drift: int64(ev.Drift), Used: ev.Used, Data: data, Wrong: ev.WrongCodes, Prompt: prompt,
 	}
 	if ev.NotMe() {
 		r.Blocks = ev.BlocksUser
@@ -62,7 +61,7 @@ func NewRow(ev mfa.Event, used bool, now time.Time) (Row, error) {
 	if err != nil || !ev.Reports() {
 		return r, err
 	}
-	report, err := NewRow(ev.Report(), false, now)
+	report, err := NewRow(ev.Report(), now)
 	r.Report = &report
 	return r, err
 }

@@ -28,7 +28,7 @@ func TestFormatOnDisk(t *testing.T) {
 	plain := want
 	plain.Approval, plain.Details, plain.Packets, plain.Claimed = mfa.Approval{}, mfa.Details{}, nil, false
 	encode := func(ev mfa.Event) []byte {
-		r, err := NewRow(ev, false, at)
+		r, err := NewRow(ev, at)
 		must(t, err)
 		return r.Data
 	}

@@ -375,7 +375,7 @@ func number(n int64) driver.Value {
 // insertAdmin writes the event of an administrative change in its transaction.
 func (d *DB) insertAdmin(ctx context.Context, tx *sql.Tx, ev mfa.Event) error {
 	ev.Kind = mfa.EventAdmin
-	r, err := record.NewRow(ev, false, d.Now())
+	r, err := record.NewRow(ev, d.Now())
 	if err != nil {
 		return err
 	}

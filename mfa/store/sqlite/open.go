@@ -37,7 +37,6 @@ type DB struct {
 	*sqlstore.DB // reads, and the writes that are not on the path of a login
 
 	// Only for a server.
-	late   *sql.DB   // what it writes may be lost with the power
 	last   *sql.Stmt // the last change
 	lock   *os.File
 	ack    *os.File // datadir.AppliedFile
@@ -155,12 +154,6 @@ func (d *DB) notLost() error {
 
 // serve opens what only a server needs.
 func (d *DB) serve(ctx context.Context) (err error) {
-	// NORMAL: in WAL mode a commit survives the death of this process; a loss of
-	// power may undo the last ones, and never harms those that were synced.
-	if d.late, err = sql.Open("sqlite", d.dsn("synchronous(NORMAL)")); err != nil {
-		return err
-	}
-	d.late.SetMaxOpenConns(1)
 	if d.last, err = d.SQL.PrepareContext(ctx, `SELECT coalesce(max(id), 0) FROM changes`); err != nil {
 		return err
 	}
@@ -191,10 +184,8 @@ func (d *DB) Close() error {
 	if d.last != nil {
 		errs = append(errs, d.last.Close())
 	}
-	for _, db := range []*sql.DB{d.late, d.SQL} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if d.SQL != nil {
+		errs = append(errs, d.SQL.Close())
 	}
 	for _, f := range []*os.File{d.ack, d.lock} {
 		if f != nil {

@@ -31,23 +31,3 @@ func (d *DB) Prompts(ctx context.Context) (list []record.Prompt, err error) {
 	})
 	return list, err
 }
-
-// KeepPrompts implements store.Backend.
-func (d *DB) KeepPrompts(ctx context.Context, prompts []record.Prompt) error {
-	tx, err := d.late.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, p := range prompts {
-		if p.Data == nil {
-			_, err = tx.ExecContext(ctx, deletePrompt, p.ID)
-		} else {
-			_, err = tx.ExecContext(ctx, insertPrompt, p.ID, p.Data)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}

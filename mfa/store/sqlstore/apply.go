@@ -83,6 +83,8 @@ func (d *DB) keepNote(ctx context.Context, tx *sql.Tx, n op.Note) (err error) {
 		} else {
 			_, err = tx.ExecContext(ctx, `INSERT INTO stats (client, data) VALUES ($1, $2) ON CONFLICT (client) DO UPDATE SET data = excluded.data`, n.Client, n.Data)
 		}
+	case op.DropPrompt:
+		_, err = tx.ExecContext(ctx, `DELETE FROM prompts WHERE id = $1`, n.ID)
 	case op.KeepWebPushKey:
 		err = d.keepWebPushKey(ctx, tx, n)
 	case op.SetClock:
