@@ -29,6 +29,9 @@ type Token struct {
 	Period    int    // seconds, TOTP only
 	Next      int64  // lowest step (TOTP) or counter (HOTP) that may still be accepted
 	Drift     int    // steps that the token's clock is off, TOTP only
+	// Doubt: codes may have been used that Next does not know of. One code of such a HOTP
+	// token is not enough; two in a row are.
+	Doubt     bool
 	Serial    string
 	Label     string    // manufacturer and model, or free text
 	NotBefore time.Time // pass only

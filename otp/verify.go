@@ -127,6 +127,8 @@ func (t *Token) examine(a answer, now time.Time) finding {
 		return t.examinePass(a, now)
 	case !a.digits || len(a.text) != t.Digits:
 		return finding{err: mfa.ErrRejected}
+	case t.Kind == HOTP && t.Doubt:
+		return finding{err: mfa.ErrRejected} // and the wide search goes on
 	}
 	var g generator
 	g.reset(t)

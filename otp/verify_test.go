@@ -270,6 +270,19 @@ func TestHOTP(t *testing.T) {
 	}
 }
 
+// TestHOTPInDoubt: a counter that may have been used without anyone knowing takes two codes.
+func TestHOTPInDoubt(t *testing.T) {
+	token := fixed(otp.NewHOTP(mfa.NameOf("alice")))
+	token.Doubt = true
+	d := newDesk(t, token)
+	d.want("one code", code(t, token, 3), "wrong")
+	d.want("the same again", code(t, token, 3), "wrong")
+	d.want("not the next", code(t, token, 1), "wrong")
+	d.want("one code again", code(t, token, 3), "wrong")
+	d.want("the next", code(t, token, 4), "ok")
+	d.want("the next again", code(t, token, 4), "used")
+}
+
 func TestHOTPResync(t *testing.T) {
 	tests := []struct {
 		name          string

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
+	"github.com/radmatch/radmatch/mfa/store/postgrestest"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/otp"
 )
@@ -75,6 +76,43 @@ func BenchmarkCommit(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(n), "µs/login")
+		})
+	}
+}
+
+// BenchmarkAppendPostgres commits batches of numbered entries: what that costs the node, and
+// the database.
+func BenchmarkAppendPostgres(b *testing.B) {
+	for _, size := range []int{1, 8, 32, 128} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			server := postgrestest.Start(b)
+			s, err := Open(b.Context(), Options{Dir: b.TempDir(), Server: true, URL: server.URL(server.NewDatabase(b)), Standby: "none", Node: "a"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { s.Close() })
+			s.stop() // no folding beside it
+			rows := make([]record.Row, size)
+			n := 0
+			before, database := cpu(), server.CPU()
+			for round := int64(1); b.Loop(); round++ {
+				for i := range rows {
+					n++
+					ev := loginEvent(n)
+					ev.User, ev.Token, ev.Step, ev.Used = mfa.NameOf(fmt.Sprint("user", i)), "token", round, true
+					r, err := record.NewRow(ev, false, s.opt.Now())
+					if err != nil {
+						b.Fatal(err)
+					}
+					r.Seq = round
+					rows[i] = r
+				}
+				if kept, err := s.db.Append(rows); err != nil || kept != nil {
+					b.Fatal(kept, err)
+				}
+			}
+			b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(n), "node-µs/login")
+			b.ReportMetric(float64((server.CPU()-database).Nanoseconds())/1e3/float64(n), "database-µs/login")
 		})
 	}
 }

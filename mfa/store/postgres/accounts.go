@@ -176,11 +176,7 @@ func doubt(t *record.Token, floor int64, sure map[string]bool) {
 		t.Expires = min(t.Expires, floor)
 	case t.Period > 0:
 		t.Next = max(t.Next, floor/1e6/int64(t.Period)+int64(max(0, t.Drift))+2)
-	case !sure[t.ID]:
-		t.Next += hotpDoubt
+	default:
+		t.Doubt = !sure[t.ID]
 	}
 }
-
-// hotpDoubt is how many counters are given up: more than logins of one user can have been
-// lost. The token is brought back in step by two codes in a row.
-const hotpDoubt = 10

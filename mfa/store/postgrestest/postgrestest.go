@@ -244,6 +244,20 @@ func (s *Server) Count(t testing.TB, database, query string, args ...any) (n int
 	return n
 }
 
+// CPU is the processor time of its processes that run.
+func (s *Server) CPU() (used time.Duration) {
+	pid := s.cmd.Process.Pid
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, child := range strings.Fields(string(children)) {
+		text, _ := os.ReadFile("/proc/" + child + "/schedstat")
+		if fields := strings.Fields(string(text)); len(fields) > 0 {
+			ns, _ := strconv.ParseInt(fields[0], 10, 64)
+			used += time.Duration(ns)
+		}
+	}
+	return used
+}
+
 // Kill kills all its processes. Its files stay as they are.
 func (s *Server) Kill() {
 	s.signal(syscall.SIGKILL)

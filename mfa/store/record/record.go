@@ -35,7 +35,7 @@ type Token struct {
 	Algorithm        string
 	Digits, Period   int32
 	Drift            int32
-	Once             bool
+	Once, Doubt      bool
 }
 
 // Token returns the account's token of that id, or nil.
@@ -52,7 +52,7 @@ func (a *Account) Token(id string) *Token {
 func (t *Token) Public() otp.Token {
 	return otp.Token{
 		ID: t.ID, User: t.User, Kind: t.Kind, Algorithm: t.Algorithm,
-		Digits: int(t.Digits), Period: int(t.Period), Next: t.Next, Drift: int(t.Drift),
+		Doubt: t.Doubt, Digits: int(t.Digits), Period: int(t.Period), Next: t.Next, Drift: int(t.Drift),
 		Serial: t.Serial, Label: t.Label, NotBefore: FromMicros(t.NotBefore),
 		Expires: FromMicros(t.Expires), Once: t.Once, Created: FromMicros(t.Created),
 	}
@@ -61,7 +61,7 @@ func (t *Token) Public() otp.Token {
 // Used notes a use that is on disk in the trail; an older one changes nothing.
 func (t *Token) Used(step, drift int64) {
 	if step >= t.Next {
-		t.Next, t.Drift = step+1, int32(drift)
+		t.Next, t.Drift, t.Doubt = step+1, int32(drift), false
 	}
 }
 
