@@ -100,7 +100,7 @@ func BenchmarkAppendPostgres(b *testing.B) {
 					n++
 					ev := loginEvent(n)
 					ev.User, ev.Token, ev.Step, ev.Used = mfa.NameOf(fmt.Sprint("user", i)), "token", round, true
-					r, err := record.NewRow(ev, false, s.opt.Now())
+					r, err := record.NewRow(ev, s.opt.Now())
 					if err != nil {
 						b.Fatal(err)
 					}
