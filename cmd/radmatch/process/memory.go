@@ -27,7 +27,7 @@ import (
 // GOMEMLIMIT in the environment win.
 const (
 	gcPercent = 400
-	memoryAim = 368 << 20 // octets: 20,000 waiting pushes stay below 400 MiB
+	memoryAim = 168 << 20 // octets: 8,000 logins a second of 100,000 users stay below 220 MiB
 
 	// What one of them takes, with the garbage that it makes.
 	pendingMemory = 16 << 10
@@ -53,13 +53,13 @@ type Memory struct {
 
 // allowed is what the configured limits can fill.
 func (m Memory) allowed() int64 {
-	return max(memoryAim, 3*m.start, m.start+int64(m.pending)*pendingMemory+int64(m.conns)*connMemory)
+	return max(memoryAim, 2*m.start, m.start+int64(m.pending)*pendingMemory+int64(m.conns)*connMemory)
 }
 
 // limit is what Go's memory may be while so much of it lives: twice that, so that
 // the collector has time.
 func (m Memory) limit(live int64) int64 {
-	n := min(max(memoryAim, 3*m.start, 2*live), m.allowed())
+	n := min(max(memoryAim, 2*m.start, 2*live), m.allowed())
 	if m.room > 0 {
 		n = min(n, m.ceiling())
 	}

@@ -16,11 +16,11 @@ func TestMemoryLimit(t *testing.T) {
 		m          Memory
 		live, want int64 // MiB
 	}{
-		{"idle", Memory{start: 40 * mib, pending: 50_000, conns: 25_000}, 40, 368},
-		{"20,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 180, 368},
+		{"idle", Memory{start: 40 * mib, pending: 50_000, conns: 25_000}, 40, 168},
+		{"20,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 180, 360},
 		{"50,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 500, 1000},
-		{"many users", Memory{start: 400 * mib, pending: 50_000, conns: 25_000}, 400, 1200},
-		{"more than the limits allow", Memory{start: 40 * mib, pending: 1000, conns: 1000}, 500, 368},
+		{"many users", Memory{start: 400 * mib, pending: 50_000, conns: 25_000}, 400, 800},
+		{"more than the limits allow", Memory{start: 40 * mib, pending: 1000, conns: 1000}, 500, 168},
 		{"a cgroup of 512 MiB", Memory{room: 512 * mib, start: 100 * mib, pending: 50_000, conns: 1000}, 300, 512 - 512/10 - 48},
 		{"a tiny one", Memory{room: 60 * mib, start: 30 * mib, pending: 10, conns: 10}, 30, 15},
 	}
