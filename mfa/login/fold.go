@@ -61,7 +61,10 @@ func (e *Engine) applyElsewhere(ev *mfa.Event) {
 		t.memory.Add(rememberedAt(key, c.Remember, ev))
 	}
 	if opened != nil && e.Watched != nil && e.Watched(opened.User) {
-		e.bringPrompt(*opened)
+		go func() {
+			defer t.recovered(nil)
+			e.bringPrompt(*opened)
+		}()
 	}
 }
 
@@ -393,12 +396,13 @@ func (t *Pending) drop(w *pendingLogin, reason mfa.Reason) {
 	}
 }
 
-// Show brings the open prompt of a user here, of whom a device has connected. It returns at
-// once where there is none.
-func (e *Engine) Show(user mfa.Name) {
-	if k := e.Pending.promptElsewhere(user); k != nil {
-		e.bringPrompt(*k)
+// Show brings the open prompt of a user here, of whom a device has connected, and returns
+// its id: the provider shows it in a moment. Empty: there is none elsewhere.
+func (e *Engine) Show(user mfa.Name) (id string) {
+	if k := e.Pending.promptElsewhere(user); k != nil && e.bringPrompt(*k) {
+		return k.ID
 	}
+	return ""
 }
 
 func (t *Pending) promptElsewhere(user mfa.Name) *mfa.OpenPrompt {

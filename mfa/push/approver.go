@@ -58,6 +58,9 @@ type Approver struct {
 	Passkeys device.PasskeyVerifier
 	// RequirePasskey keeps devices without a passkey from approving.
 	RequirePasskey bool
+	// Elsewhere brings the open prompt of a user here that another node shows, and returns its
+	// id: Push is called for it. Empty: there is none. nil: there are no other nodes.
+	Elsewhere func(user mfa.Name) (id string)
 	// WebPush notifies the devices of a prompt's user that have subscribed; nil: none.
 	WebPush *webpush.Sender
 
@@ -65,6 +68,7 @@ type Approver struct {
 	live  map[string]*prompt           // by id
 	users map[mfa.NameKey]*userEntry   // no empty ones
 	ended *bound.Cache[string, ending] // by id
+	comes map[string]chan struct{}     // by id of prompts that Elsewhere brings: closed when they are live
 }
 
 var (
@@ -154,10 +158,67 @@ func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 		a.live = make(map[string]*prompt)
 	}
 	a.live[p.ID] = live
+	if c := a.comes[p.ID]; c != nil {
+		close(c)
+		delete(a.comes, p.ID)
+	}
 	who := a.userEntry(p.User.Key())
 	who.prompts = append(who.prompts, live)
 	who.publish(update{prompt: live})
 	return live, nil
+}
+
+// comesWithin is how long a prompt of another node may take to be live here.
+const comesWithin = time.Second
+
+// bring has the open prompt of a user, which another node shows, be live here, and returns
+// its id. Empty: there is none.
+func (a *Approver) bring(ctx context.Context, user mfa.Name) string {
+	if a.Elsewhere == nil {
+		return ""
+	}
+	id := a.Elsewhere(user)
+	if id == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, comesWithin)
+	defer cancel()
+	if c := a.coming(id); c != nil {
+		select {
+		case <-c:
+		case <-ctx.Done():
+		}
+	}
+	return id
+}
+
+// coming returns what is closed when the prompt is live; nil: it is, or is over.
+func (a *Approver) coming(id string) <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.live[id] != nil || a.ended.Has(id, time.Now()) {
+		return nil
+	}
+	c := a.comes[id]
+	if c == nil {
+		if len(a.comes) >= cmp.Or(a.MaxPrompts, defaultMaxPrompts) {
+			return nil
+		}
+		if a.comes == nil {
+			a.comes = make(map[string]chan struct{})
+		}
+		c = make(chan struct{})
+		a.comes[id] = c
+	}
+	return c
+}
+
+// Watches reports whether a device of the user is connected here.
+func (a *Approver) Watches(user mfa.Name) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	who := a.users[user.Key()]
+	return who != nil && len(who.subs) > 0
 }
 
 // giveUp withdraws a prompt whose time is over, unless a decision came first:
@@ -252,6 +313,9 @@ func (a *Approver) Decide(ctx context.Context, d device.Decision) (device.Decisi
 		return device.DecisionResponse{}, err
 	}
 	live, told, err := a.find(d, dev.User.Key())
+	if errors.Is(err, ErrUnknownPrompt) && a.bring(ctx, dev.User) == d.Prompt {
+		live, told, err = a.find(d, dev.User.Key())
+	}
 	if live == nil {
 		return told, err
 	}

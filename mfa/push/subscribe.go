@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -44,11 +45,18 @@ type Subscription struct {
 func (a *Approver) Subscribe(user mfa.Name, version int) *Subscription {
 	s := &Subscription{a: a, user: user.Key(), version: version, ready: make(chan struct{}, 1), resync: true}
 	s.ready <- struct{}{}
+	a.watch(s)
+	if a.Elsewhere != nil {
+		a.Elsewhere(user) // it is told as soon as that is live
+	}
+	return s
+}
+
+func (a *Approver) watch(s *Subscription) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	who := a.userEntry(s.user)
 	who.subs = append(who.subs, s)
-	return s
 }
 
 // Close ends the subscription. It may be called twice.
@@ -107,6 +115,7 @@ func (p *userEntry) publish(u update) {
 
 // Live returns what waits for user now, as a device of this version sees it.
 func (a *Approver) Live(user mfa.Name, version int) *device.PromptList {
+	a.bring(context.Background(), user)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.list(user.Key(), version)

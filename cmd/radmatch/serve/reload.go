@@ -88,7 +88,7 @@ func rebuild(load func() (*config.Config, error), l *lasting, server *radius.Ser
 	if err != nil {
 		return nil, err
 	}
-	l.follow(service.engine.Apply)
+	l.use(service.engine)
 	server.Swap(service.Service)
 	l.closePrimaries()
 	l.serving = service.primaries

@@ -94,7 +94,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	ready := &readiness{store: st, log: log}
 	pages.Ready, server.Ready = ready.Ready, ready.Ready
 	l.follow = st.Follow
-	l.follow(first.engine.Apply)
+	l.use(first.engine)
 	if err := resume(ctx, first, st, l); err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 			Callbacks: &push.Callbacks{MaxPrompts: cfg.Limits.Pending}, Registered: st, Log: log,
 		},
 		pending: &login.Pending{
-			Journal: st, Ledger: st, Directory: st, Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
+			Journal: st, Ledger: st, Directory: st, Site: st.Site(), Max: cfg.Limits.Pending, MaxPerClient: cfg.Limits.PendingPerClient,
 			Panicked: func(login string, v any, stack []byte) {
 				log.Error("panic in a login", zap.String("login", login), zap.Any("panic", v), zap.ByteString("stack", stack))
 			},
@@ -199,6 +199,9 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 		directory: st,
 		bypasses:  st,
 		codes:     &otp.Verifier{Store: st},
+	}
+	if l.pending.Site != nil {
+		l.Approver.Elsewhere = l.elsewhere
 	}
 	var err error
 	if l.Approver.WebPush, err = openWebPush(ctx, cfg, st, log); err != nil {

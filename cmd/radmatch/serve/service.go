@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/radmatch/radmatch/cmd/radmatch/providers"
 	"github.com/radmatch/radmatch/config"
@@ -25,8 +26,23 @@ type lasting struct {
 	directory mfa.Directory
 	bypasses  mfa.Bypasses
 	codes     mfa.CodeVerifier
-	follow    func(func(mfa.Event)) // the store's: who hears of entries
-	serving   providers.Primaries   // of the service in use; only the goroutine of serve touches it
+	follow    func(func(mfa.Event))        // the store's: who hears of entries
+	engine    atomic.Pointer[login.Engine] // of the service in use
+	serving   providers.Primaries          // of the service in use; only the goroutine of serve touches it
+}
+
+// use has an engine hear of entries, and of devices that connect, from now on.
+func (l *lasting) use(e *login.Engine) {
+	l.follow(e.Apply)
+	l.engine.Store(e)
+}
+
+// elsewhere brings a user's prompt of another node to the engine in use.
+func (l *lasting) elsewhere(user mfa.Name) (id string) {
+	if e := l.engine.Load(); e != nil {
+		return e.Show(user)
+	}
+	return ""
 }
 
 // service is what a reload exchanges, with what must be closed once another is
@@ -78,6 +94,9 @@ func serviceOf(cfg *config.Config, l *lasting, p providers.Parts, primaries prov
 	}
 	engine := newEngine(cfg, l)
 	engine.Clients = policies
+	if l.Approver != nil {
+		engine.Watched = l.Approver.Watches
+	}
 	return &service{Service: radius.Service{Table: table, Authenticator: engine}, engine: engine}, nil
 }
 
