@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -217,6 +218,58 @@ func TestCommandAtNodes(t *testing.T) {
 		if list := n.Bypasses(); len(list) != 1 {
 			t.Errorf("node %d: got %d bypasses; want the one", i, len(list))
 		}
+	}
+}
+
+// TestSilentNode: a command says which node has not taken over what it has changed.
+func TestSilentNode(t *testing.T) {
+	server := postgrestest.Shared(t)
+	database := server.NewDatabase(t)
+	options := site(t, server.URL(database), "none")
+	openNode(t, options("a"))
+	server.Exec(t, database, `INSERT INTO nodes (name, beat) VALUES ('vpn-b', now() + interval '1 minute'), ('vpn-c', now() - interval '1 minute')`)
+	command := options("")
+	command.Server = false
+	err := openNode(t, command).SetBlocked(t.Context(), mfa.NameOf("eve"), true, mfa.Event{})
+	if !errors.Is(err, store.ErrNotSeen) || !strings.Contains(err.Error(), "vpn-b") || strings.Contains(err.Error(), "vpn-c") {
+		t.Errorf("got %v; want ErrNotSeen that names vpn-b, and not one that has ended", err)
+	}
+}
+
+// TestTurnStates: the tables of challenges are emptied in turn, and none that is open goes.
+func TestTurnStates(t *testing.T) {
+	server := postgrestest.Shared(t)
+	database := server.NewDatabase(t)
+	s := openNode(t, site(t, server.URL(database), "none")("a"))
+	states := s.Site()
+	keep := func(expires time.Duration) string {
+		state := mfa.OpenState{State: states.NewState(), User: mfa.NameOf("anna").Key(), Login: "l1", Expires: time.Now().Add(expires)}
+		states.KeepState(state)
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+			if server.Count(t, database, `SELECT count(*) FROM (SELECT run FROM states0 UNION ALL SELECT run FROM states1) s`) > 0 {
+				break
+			}
+		}
+		return state.State
+	}
+	open := keep(time.Hour)
+	for range 3 { // the table that is not written is empty, then has what is open
+		if err := s.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, err := states.FindState(t.Context(), open); err != nil || found == nil {
+		t.Errorf("got %v, %v; want the open challenge", found, err)
+	}
+	server.Exec(t, database, `UPDATE states0 SET expires = 0`)
+	server.Exec(t, database, `UPDATE states1 SET expires = 0`)
+	for range 2 {
+		if err := s.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := server.Count(t, database, `SELECT count(*) FROM (SELECT run FROM states0 UNION ALL SELECT run FROM states1) s`); n != 0 {
+		t.Errorf("got %d challenges that are over; want none", n)
 	}
 }
 

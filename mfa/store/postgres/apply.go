@@ -34,10 +34,31 @@ const (
 func (d *DB) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.Done, err error) {
 	for try := 1; ; try++ {
 		done = op.Done{}
+		warned := d.warned.Load()
 		err = d.Update(ctx, func(tx *sql.Tx) error { return d.apply(ctx, tx, ev, ops, &done) })
+		if err == nil && d.warned.Load() != warned {
+			err = d.confirm(ctx)
+		}
 		var refused *pgconn.PgError
 		if try == applyTries || !errors.As(err, &refused) || refused.Code != "40P01" && refused.Code != "40001" {
 			return done, err
+		}
+	}
+}
+
+// confirm returns when a commit is confirmed as it should be, and with it those before: one
+// that was cancelled while it waited for a standby is only on the primary.
+func (d *DB) confirm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	for {
+		warned := d.warned.Load()
+		_, err := d.SQL.ExecContext(ctx, `UPDATE nodes SET beat = now() WHERE run = 0`)
+		if err != nil {
+			return fmt.Errorf("the change is on the primary, but no standby has confirmed it: %w", err)
+		}
+		if d.warned.Load() == warned {
+			return nil
 		}
 	}
 }

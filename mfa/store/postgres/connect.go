@@ -73,7 +73,7 @@ func (w *writer) reconnect(ctx context.Context, d *DB) error {
 	defer cancel()
 	doubt := false
 	conn, err := d.connect(limited, false, func(n *pgconn.Notice) {
-		if n.Severity == "WARNING" || n.SeverityUnlocalized == "WARNING" {
+		if n.SeverityUnlocalized == "WARNING" {
 			doubt, w.doubt = true, true
 		}
 	})

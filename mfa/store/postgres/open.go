@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,7 +75,8 @@ type DB struct {
 	loaded, generation int     // which primary memory was read from, and which is met now
 	floor              int64   // what was used up before that may be lost; 0: nothing can be
 
-	size size
+	size   size
+	warned atomic.Int64 // warnings of the connections of SQL: a commit may not be confirmed
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -93,6 +95,11 @@ func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 	config, err := d.config(false)
 	if err != nil {
 		return nil, err
+	}
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			d.warned.Add(1)
+		}
 	}
 	d.SQL = stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(d.password))
 	d.SQL.SetMaxOpenConns(maxConnections)

@@ -203,6 +203,8 @@ func (d *DB) findState(ctx context.Context, state string) (*mfa.OpenState, error
 	return s, nil
 }
 
+var errLater = errors.New("a reader has the table")
+
 // turnStates empties the table of challenges that is not written once all in it are over, and
 // has it written from then on.
 func (d *DB) turnStates(ctx context.Context) error {
@@ -217,7 +219,7 @@ func (d *DB) turnStates(ctx context.Context) error {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE `+old+` IN ACCESS EXCLUSIVE MODE`); err != nil {
-			return nil // later
+			return errLater
 		}
 		var open bool
 		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+old+` WHERE expires > $1)`, d.Now().UnixMicro()).Scan(&open); err != nil || open {
@@ -229,7 +231,7 @@ func (d *DB) turnStates(ctx context.Context) error {
 		_, err := tx.ExecContext(ctx, `UPDATE site SET states = $1`, 1-now)
 		return err
 	})
-	if err != nil && !errors.Is(err, sql.ErrTxDone) {
+	if err != nil && !errors.Is(err, errLater) {
 		return err
 	}
 	var table int32
