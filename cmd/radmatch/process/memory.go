@@ -29,7 +29,11 @@ const (
 	gcPercent = 400
 	memoryAim = 168 << 20 // octets: 8,000 logins a second of 100,000 users stay below 220 MiB
 
-	// What one of them takes, with the garbage that it makes.
+	// mostGarbage is how far the heap may grow beyond what lives, where much does:
+	// 100,000 waiting pushes stay below 1.2 GiB.
+	mostGarbage = 160 << 20
+
+	// What a waiting push and a connection take, with the garbage that they make.
 	pendingMemory = 16 << 10
 	connMemory    = 32 << 10
 
@@ -53,13 +57,13 @@ type Memory struct {
 
 // allowed is what the configured limits can fill.
 func (m Memory) allowed() int64 {
-	return max(memoryAim, 2*m.start, m.start+int64(m.pending)*pendingMemory+int64(m.conns)*connMemory)
+	return max(memoryAim, m.start+min(m.start, mostGarbage), m.start+int64(m.pending)*pendingMemory+int64(m.conns)*connMemory)
 }
 
 // limit is what Go's memory may be while so much of it lives: twice that, so that
-// the collector has time.
+// the collector has time, but not much more garbage than logins make in some seconds.
 func (m Memory) limit(live int64) int64 {
-	n := min(max(memoryAim, 2*m.start, 2*live), m.allowed())
+	n := min(max(memoryAim, m.start+min(m.start, mostGarbage), live+min(live, mostGarbage)), m.allowed())
 	if m.room > 0 {
 		n = min(n, m.ceiling())
 	}

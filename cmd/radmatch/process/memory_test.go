@@ -8,8 +8,8 @@ import (
 
 const mib = 1 << 20
 
-// TestMemoryLimit: the limit is twice what lives, from a floor on, and never more
-// than the configured limits allow, nor than there is.
+// TestMemoryLimit: the limit is twice what lives, from a floor on and up to so much
+// garbage, and never more than the configured limits allow, nor than there is.
 func TestMemoryLimit(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -17,9 +17,10 @@ func TestMemoryLimit(t *testing.T) {
 		live, want int64 // MiB
 	}{
 		{"idle", Memory{start: 40 * mib, pending: 50_000, conns: 25_000}, 40, 168},
-		{"20,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 180, 360},
-		{"50,000 waiting pushes", Memory{start: 119 * mib, pending: 50_000, conns: 25_000}, 500, 1000},
-		{"many users", Memory{start: 400 * mib, pending: 50_000, conns: 25_000}, 400, 800},
+		{"few waiting pushes", Memory{start: 75 * mib, pending: 50_000, conns: 25_000}, 120, 240},
+		{"20,000 waiting pushes", Memory{start: 75 * mib, pending: 50_000, conns: 25_000}, 250, 410},
+		{"100,000 waiting pushes", Memory{start: 75 * mib, pending: 200_000, conns: 25_000}, 960, 1120},
+		{"many users", Memory{start: 400 * mib, pending: 50_000, conns: 25_000}, 400, 560},
 		{"more than the limits allow", Memory{start: 40 * mib, pending: 1000, conns: 1000}, 500, 168},
 		{"a cgroup of 512 MiB", Memory{room: 512 * mib, start: 100 * mib, pending: 50_000, conns: 1000}, 300, 512 - 512/10 - 48},
 		{"a tiny one", Memory{room: 60 * mib, start: 30 * mib, pending: 10, conns: 10}, 30, 15},
