@@ -119,13 +119,13 @@ func TestFailoverAsync(t *testing.T) {
 	// It has the tokens, and lacks what comes now.
 	for end := time.Now().Add(20 * time.Second); !has(t, standby, database, totp.ID); {
 		if time.Now().After(end) {
-			t.Fatal("the standby does not catch up")
+			t.Fatal("got a standby without the tokens after 20 s; want it to have them")
 		}
 	}
 	standby.Set(t, "primary_conninfo = ''")
 	for end := time.Now().Add(20 * time.Second); standby.Count(t, "postgres", `SELECT count(*) FROM pg_stat_wal_receiver`) > 0; {
 		if time.Now().After(end) {
-			t.Fatal("the standby does not let go of its primary")
+			t.Fatal("got a standby that still follows after 20 s; want it apart")
 		}
 	}
 	l.await(t, 200)
@@ -179,7 +179,7 @@ func TestUnconfirmed(t *testing.T) {
 	const waiting = `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'WITH me%'`
 	for end := time.Now().Add(20 * time.Second); primary.Count(t, database, waiting) == 0; {
 		if time.Now().After(end) {
-			t.Fatal("no commit waits for the standby")
+			t.Fatal("got no commit that waits for the standby within 20 s; want one")
 		}
 	}
 	select {
