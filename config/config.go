@@ -23,7 +23,9 @@ import (
 // resolved against the folder of the file.
 type Config struct {
 	Listen       Listen     `yaml:"listen" doc:"The addresses that the server listens on."`
-	DataDir      string     `yaml:"data_dir" first:"true" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder."`
+	DataDir      string     `yaml:"data_dir" first:"true" default:"./data" doc:"Folder of the embedded database and its sealing key, made on first start (0700). One server a folder. With store.type: postgres there is only what this server tells commands beside it, and certificates by ACME."`
+	Store        Store      `yaml:"store" doc:"The database: an embedded one in data_dir, or PostgreSQL, which several servers share. See docs/cluster.md."`
+	Node         string     `yaml:"node" example:"vpn-a" doc:"What this server is called among those that share a database. Unset: the name of the host."`
 	Seal         Seal       `yaml:"seal" doc:"The keys that seal the secrets of tokens, where they are not in data_dir."`
 	Web          Web        `yaml:"web" doc:"How devices and browsers reach the server."`
 	Dictionaries string     `yaml:"dictionaries" example:"./dictionaries" doc:"Folder of further dictionaries of attributes, in the format of FreeRADIUS 3: the files dictionary.* and *.dictionary; where there is a file dictionary, that one and what it includes. See docs/attributes.md."`
@@ -95,8 +97,8 @@ func (t TLS) On() bool { return t.Files() || len(t.ACME.Domains) > 0 }
 type Provider struct {
 	Name     string `yaml:"name" first:"true" required:"true" doc:"What clients call it."`
 	Type     string `yaml:"type" first:"true" required:"true" doc:"The kind of provider; the other keys depend on it."`
-	Settings any    `yaml:"-"` // a pointer to the settings type of Type
-	Where    string `yaml:"-"` // FILE:LINE: key.path, for errors of its constructor
+	Settings any    `yaml:"-"`          // a pointer to the settings type of Type
+	Where    string `yaml:"-" json:"-"` // FILE:LINE: key.path, for errors of its constructor
 }
 
 // SettingsChecker is a settings type of a provider with rules that its tags

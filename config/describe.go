@@ -21,7 +21,7 @@ radmatch.yaml:22: mfa.on_mfa_error: must be one of discard, reject; got "rejct"
 - Texts are taken as typed: a secret of digits needs no quotes. One that begins with ` + "`*`, `&`, `!`, `#`, `%` or `@`" + ` does.
 - A client's key of ` + "`mfa:`" + ` wins over its profile's, and that over ` + "`mfa:`" + `.
 - ` + "`SIGHUP`" + ` makes a running server read this file and the users file again. With an error in one, the old settings stay
-  and the log says so. ` + "`listen`, `data_dir`, `seal`, `web`, `limits`, `accounting`, `events` and `log.format`" + ` take effect at the next start.
+  and the log says so. ` + "`listen`, `data_dir`, `store`, `node`, `seal`, `web`, `limits`, `accounting`, `events` and `log.format`" + ` take effect at the next start.
 
 The shortest file:
 

@@ -161,6 +161,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Listen:  Listen{RADIUS: []string{"0.0.0.0:1812"}, Accounting: []string{}, Web: "127.0.0.1:8080"},
 		DataDir: filepath.Join(filepath.Dir(c.File), "data"),
+		Store:   Store{Type: "sqlite"},
 		Web: Web{Passkeys: "preferred", TrustedProxies: []netip.Prefix{},
 			TLS: TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"}},
 			PushServices: []string{"fcm.googleapis.com", "updates.push.services.mozilla.com", "*.notify.windows.com",

@@ -28,7 +28,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 type Pair struct {
 	Name  string
 	Value string
-	Where string // FILE:LINE: key.path
+	Where string `json:"-"` // FILE:LINE: key.path
 }
 
 // Pairs are named values as the file has them: a section whose keys are the names

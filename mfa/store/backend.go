@@ -42,6 +42,12 @@ type shared interface {
 	FindState(ctx context.Context, state string) (*mfa.OpenState, error)
 	Entries(ctx context.Context, user mfa.Name, login string) ([]mfa.Event, error)
 	Derive(purpose, data string) []byte
+	// Announce tells the others the fingerprint of this node's configuration. Nodes are all of
+	// the last day, the newest run first.
+	Announce(config string) error
+	Nodes(ctx context.Context) ([]record.Node, error)
+	// ClockOffset is how far the clock here is ahead of that of the database.
+	ClockOffset(ctx context.Context) (time.Duration, error)
 	// Since reads what came to the logs of users after some numbers, with the accounts as
 	// they are then.
 	Since(ctx context.Context, after map[string]int64) (*record.News, error)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,7 +27,7 @@ func (s *Store) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.
 		if done, err = s.db.Apply(ctx, ev, ops...); err != nil || len(ops) == 0 {
 			return done, err
 		}
-		return done, s.db.AwaitServer(ctx, done.Change)
+		return done, s.tolerate(s.db.AwaitServer(ctx, done.Change))
 	}
 	s.wmu.Lock()
 	done, err = s.db.Apply(ctx, ev, ops...)
@@ -35,6 +36,15 @@ func (s *Store) Apply(ctx context.Context, ev mfa.Event, ops ...op.Op) (done op.
 		return done, err
 	}
 	return done, s.catchUp(context.WithoutCancel(ctx))
+}
+
+// tolerate says which nodes have not seen a change that is in force at each of them.
+func (s *Store) tolerate(err error) error {
+	if silent, ok := errors.AsType[*datadir.SilentError](err); ok && s.opt.Say != nil {
+		s.opt.Say(silent.Error())
+		return nil
+	}
+	return err
 }
 
 // Note writes an administrative event that changes nothing.
@@ -224,4 +234,34 @@ func (s *Store) knowSite(site *record.Site) error {
 }
 
 // Announce writes down for commands what this server says of itself.
-func (s *Store) Announce(v datadir.Serving) error { return datadir.Announce(s.opt.Dir, v) }
+func (s *Store) Announce(v datadir.Serving) error {
+	err := datadir.Announce(s.opt.Dir, v)
+	if s.nodes != nil {
+		err = errors.Join(err, s.nodes.Announce(v.Config))
+	}
+	return err
+}
+
+// Nodes returns the servers that work with the database, and those of the last day: a server
+// with the embedded one is the only one.
+func (s *Store) Nodes(ctx context.Context) (_ []record.Node, err error) {
+	defer wrap(&err, "store: nodes")
+	if s.nodes != nil {
+		return s.nodes.Nodes(ctx)
+	}
+	v, err := datadir.ReadServing(s.opt.Dir)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	return []record.Node{{Run: int64(v.PID), Name: v.Node, Program: v.Program, Live: true, Keys: v.Keys, Config: v.Config}}, nil
+}
+
+// ClockOffset is how far the clock of this machine is ahead of that of the database: 0 where
+// that is embedded.
+func (s *Store) ClockOffset(ctx context.Context) (_ time.Duration, err error) {
+	defer wrap(&err, "store: clock")
+	if s.nodes == nil {
+		return 0, nil
+	}
+	return s.nodes.ClockOffset(ctx)
+}

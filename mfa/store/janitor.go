@@ -17,6 +17,8 @@ import (
 const (
 	janitorEvery = 250 * time.Millisecond
 	pruneEvery   = time.Minute
+	// beatTime is how long a trial commit may take.
+	beatTime = 2 * time.Second
 	// failedRest is how long the janitor rests where something failed, and
 	// failedEvery how often it says so.
 	failedRest  = time.Second
@@ -44,7 +46,6 @@ func (s *Store) janitor(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		s.beat(ctx)
 		// Each for itself: what is damaged or full keeps none of the others.
 		err := errors.Join(s.flush(ctx), s.foldWhileIdle(ctx))
 		if time.Since(pruned) >= pruneEvery {
@@ -64,15 +65,30 @@ func (s *Store) janitor(ctx context.Context) {
 	}
 }
 
-// beat tries a commit where there is a reason to. See health.Health.Trial.
-func (s *Store) beat(ctx context.Context) {
-	if !s.health.Trial(s.tick()) {
-		return
+// heartbeat tries a commit where there is a reason to. See health.Health.Trial.
+func (s *Store) heartbeat(ctx context.Context) {
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.health.Trial(s.tick()) {
+			s.beat(ctx)
+		}
 	}
+}
+
+// beat tries a commit. It begins when it waits for wmu: its holder may wait for the database.
+func (s *Store) beat(ctx context.Context) {
+	s.health.Begin(s.tick())
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	s.health.Begin(s.tick())
-	err := s.db.Beat(ctx)
+	limited, cancel := context.WithTimeout(ctx, beatTime)
+	defer cancel()
+	err := s.db.Beat(limited)
 	if ctx.Err() != nil {
 		err = nil // the store closes
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,9 @@ type Options struct {
 	// async; empty: found out), Node is the name of this node, and Program its version.
 	URL, PasswordFile, Standby string
 	Node, Program              string
+	// Say is told, in a command, which nodes have not seen a change that is in force there
+	// all the same; nil: that is the error ErrNotSeen.
+	Say func(text string)
 	// Server takes the lock of data_dir and loads what logins need into memory.
 	// Without it the store is a command's, beside a server or not.
 	Server bool
@@ -77,7 +81,8 @@ type Store struct {
 	opt   Options
 	log   *zap.Logger
 	db    Backend
-	nodes shared // nil: no other node writes to db
+	lock  *os.File // of the folder of a node; nil: db has it, or there is none
+	nodes shared   // nil: no other node writes to db
 	keys  *seal.Keys
 
 	wmu    sync.Mutex // held by the goroutine that writes, or replaces accounts
@@ -131,7 +136,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	s, err := newStore(ctx, opt)
 	if err == nil && opt.Server {
 		if err = s.start(ctx); err != nil {
-			err = errors.Join(err, s.db.Close())
+			err = errors.Join(err, s.Close())
 		}
 	}
 	if err != nil {
@@ -169,13 +174,18 @@ func (s *Store) openSQLite(ctx context.Context) error {
 	return err
 }
 
-// openPostgres opens a database that nodes share. The folder is this node's own.
-func (s *Store) openPostgres(ctx context.Context) error {
-	if err := datadir.NotForeign(s.opt.Dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(s.opt.Dir, 0o700); err != nil {
-		return err
+// openPostgres opens a database that nodes share. The folder is a node's own: its lock, and
+// what it says of itself to commands beside it.
+func (s *Store) openPostgres(ctx context.Context) (err error) {
+	if s.opt.Server {
+		if err := s.lockFolder(); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				s.lock.Close()
+			}
+		}()
 	}
 	keys := s.opt.Keys
 	if keys == nil {
@@ -187,6 +197,18 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	})
 	if err == nil {
 		s.db, s.nodes, s.keys = db, db, keys
+	}
+	return err
+}
+
+// lockFolder makes the folder of a node and takes its lock.
+func (s *Store) lockFolder() error {
+	err := datadir.NotForeign(s.opt.Dir)
+	if err == nil {
+		err = os.MkdirAll(s.opt.Dir, 0o700)
+	}
+	if err == nil {
+		s.lock, err = datadir.Acquire(filepath.Join(s.opt.Dir, datadir.LockFile))
 	}
 	return err
 }
@@ -210,6 +232,7 @@ func (s *Store) start(ctx context.Context) error {
 	s.done.Go(s.writeLoop)
 	s.done.Go(func() { s.poll(run) })
 	s.done.Go(func() { s.janitor(run) })
+	s.done.Go(func() { s.heartbeat(run) })
 	return nil
 }
 
@@ -224,6 +247,9 @@ func (s *Store) Close() (err error) {
 			err = s.flush(context.Background())
 		}
 		err = errors.Join(err, s.db.Close())
+		if s.lock != nil {
+			err = errors.Join(err, s.lock.Close())
+		}
 	})
 	return err
 }

@@ -34,7 +34,7 @@ func (k *checker) checkConnect(ctx context.Context, cfg *config.Config) error {
 	built := providers.Primaries{}
 	defer built.Close()
 	state, broken := k.checkStore(ctx, cfg)
-	report("store "+cfg.DataDir, broken, state)
+	report(storeName(cfg), broken, state)
 	for _, e := range cfg.Primaries {
 		state, err := checkPrimary(ctx, cfg, p, built, e)
 		report("primary "+e.Name, err, state)
@@ -128,7 +128,7 @@ func (k *checker) checkStore(ctx context.Context, cfg *config.Config) (state str
 	if err := serve.TryDataDir(cfg); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(cfg.DataDir); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(cfg.DataDir); errors.Is(err, os.ErrNotExist) && !cfg.Store.Postgres() {
 		return "is not there yet; the first start makes it", nil
 	}
 	st, err := k.OpenStore(ctx, cfg)
@@ -138,6 +138,9 @@ func (k *checker) checkStore(ctx context.Context, cfg *config.Config) (state str
 	defer st.Close()
 	if err := st.Verify(ctx); err != nil {
 		return "", serve.DamageHint(err)
+	}
+	if err := k.checkNodes(ctx, cfg, st); err != nil {
+		return "", err
 	}
 	users, err := st.Users(ctx)
 	if err != nil {

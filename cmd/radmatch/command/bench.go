@@ -22,8 +22,8 @@ password is only the first of these. Mode push opens --logins
 logins at once and counts those that wait for --duration without an answer. Mode status
 sends Status-Server.
 
-Each line of the users file is a user, a password and a TOTP or HOTP secret in Base32, with
-spaces between. By TOTP a user signs in at most once in each 30 s step, so that no code is
+Each line of the users file is a user, a password and a TOTP or HOTP secret in Base32,
+with spaces between. By TOTP a user signs in at most once in each 30 s step, so that no code is
 sent twice: a long run needs many users. Answers are verified; lost requests are
 sent again as RFC 5080 says.
 

@@ -78,6 +78,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		SilenceUsage:  true,
 	}
 	root.PersistentFlags().StringVarP(&a.ConfigFile, "config", "c", "", "configuration file (default $"+site.EnvConfig+", then\nradmatch.yaml here, then "+site.SystemFile+")")
+	a.Say = func(text string) { fmt.Fprintf(a.Stderr, "radmatch: note: %s\n", text) }
 	root.PersistentPreRun = func(*cobra.Command, []string) {
 		if a.ConfigFile == "" {
 			a.ConfigFile = site.FindConfig()
@@ -106,6 +107,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 bad config, 4 rejected, 5 no answer.`,
 		a.phoneCommand(),
 		a.eventsCommand(),
 		a.clientsCommand(),
+		a.nodesCommand(),
 		a.rekeyCommand(),
 		a.backupCommand(),
 		a.configCommand(),

@@ -27,8 +27,10 @@ type serving struct {
 }
 
 // newServing tells them what is served from now on.
-func newServing(cfg *config.Config, st *store.Store, log *zap.Logger) *serving {
-	s := &serving{st: st, log: log, Serving: datadir.Serving{PID: os.Getpid(), Clients: len(cfg.Clients)}}
+func newServing(cfg *config.Config, fingerprint string, st *store.Store, log *zap.Logger) *serving {
+	s := &serving{st: st, log: log, Serving: datadir.Serving{
+		PID: os.Getpid(), Node: providers.NodeName(cfg), Program: providers.Program(), Config: fingerprint, Clients: len(cfg.Clients),
+	}}
 	for _, l := range Listens(cfg) {
 		s.Listens = append(s.Listens, l.String())
 	}
@@ -69,7 +71,7 @@ func reload(load func() (*config.Config, error), started *config.Config, l *last
 		}
 		return
 	}
-	s.Clients, s.Restart = len(next.Clients), needsRestart(started, next)
+	s.Clients, s.Config, s.Restart = len(next.Clients), next.Fingerprint(), needsRestart(started, next)
 	for _, key := range s.Restart {
 		l.Log.Warn("this key takes effect at the next start", zap.String("key", key))
 	}
@@ -114,6 +116,8 @@ func needsRestart(old, next *config.Config) []string {
 	}
 	differs("listen", old.Listen, next.Listen)
 	differs("data_dir", old.DataDir, next.DataDir)
+	differs("store", old.Store, next.Store)
+	differs("node", old.Node, next.Node)
 	differs("seal", old.Seal, next.Seal)
 	differs("web", old.Web, next.Web)
 	differs("limits", old.Limits, next.Limits)

@@ -61,6 +61,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if root && os.Geteuid() != 0 {
 		warnReload(o.Load, log)
 	}
+	fingerprint := cfg.Fingerprint() // before the limits are fitted into this machine
 	mem := process.NewMemory(connLimit())
 	st, err := openServerStore(ctx, cfg, log)
 	if err != nil {
@@ -115,7 +116,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	work.Go(func() { mem.Run(working) })
 	failed := make(chan error, 2)
 	front.serve(failed)
-	state := newServing(cfg, st, log)
+	state := newServing(cfg, fingerprint, st, log)
 	err = announce(o.ReadyFile, sockets, front, log)
 	if err == nil {
 		tryDirectories(cfg, l.serving, log)

@@ -13,7 +13,8 @@ import (
 
 // Site is what a command works on: a configuration file and its database.
 type Site struct {
-	ConfigFile string // -c
+	ConfigFile string            // -c
+	Say        func(text string) // what an operator should know beside the result; nil: it is an error
 
 	becomeRoot func() error // not nil: root works as the owner of data_dir, see BecomeOwner
 }

@@ -19,7 +19,9 @@ func (s *Site) OpenStore(ctx context.Context, cfg *config.Config) (*store.Store,
 	if err := s.BecomeOwner(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, providers.StoreOptions(cfg))
+	opt := providers.StoreOptions(cfg)
+	opt.Say = s.Say
+	st, err := store.Open(ctx, opt)
 	if errors.Is(err, os.ErrPermission) {
 		return nil, console.WithHint("run it as the user that radmatch serve runs as", err)
 	}
@@ -29,6 +31,9 @@ func (s *Site) OpenStore(ctx context.Context, cfg *config.Config) (*store.Store,
 // HasDatabase reports whether there is one. Opening it would make it, and as root
 // keep the server out.
 func HasDatabase(cfg *config.Config) bool {
+	if cfg.Store.Postgres() {
+		return true
+	}
 	_, err := os.Stat(filepath.Join(cfg.DataDir, "radmatch.db"))
 	return err == nil
 }

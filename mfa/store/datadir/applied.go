@@ -19,6 +19,19 @@ const AppliedFile = "applied"
 // taken it over in time.
 var ErrNotSeen = errors.New("written, but the running server has not taken it over")
 
+// SilentError is ErrNotSeen of nodes that share a database: the change is in force there all
+// the same, since no login is accepted that was decided without it.
+type SilentError struct {
+	Nodes string // their names
+}
+
+func (e *SilentError) Error() string {
+	return e.Nodes + " has not seen it yet: no login of those it concerns is accepted there until it has"
+}
+
+// Is makes it ErrNotSeen.
+func (e *SilentError) Is(target error) bool { return target == ErrNotSeen }
+
 // How long a command waits for the server to see a change, from the last sign
 // of progress, and how often it looks.
 const (

@@ -16,9 +16,12 @@ const servingFile = "serving.json"
 // Serving is what a running server tells commands about itself.
 type Serving struct {
 	PID     int      `json:"pid"`
-	Listens []string `json:"listens"` // network and address, as the configuration had them at the start
-	Reloads int      `json:"reloads"` // how many there were, good or bad
-	Clients int      `json:"clients"` // in the configuration that is served
+	Listens []string `json:"listens"`           // network and address, as the configuration had them at the start
+	Reloads int      `json:"reloads"`           // how many there were, good or bad
+	Clients int      `json:"clients"`           // in the configuration that is served
+	Node    string   `json:"node,omitempty"`    // what it is called among others
+	Program string   `json:"program,omitempty"` // its version
+	Config  string   `json:"config,omitempty"`  // config.Config.Fingerprint
 	// Keys are the names of the sealing keys that it has (seal.Ring.Names).
 	Keys []string `json:"keys,omitempty"`
 	// Problems is why the last reload changed nothing, Restart which keys it leaves

@@ -17,8 +17,8 @@ const (
 )
 
 // Health is how the last commits went. Start comes first; then its methods may be called
-// concurrently, but not Begin and End, which one caller at a time calls around a commit. All
-// times are of one clock that is never set.
+// concurrently. Begin is called before a commit, or before the wait for the right to make one,
+// and End after it. All times are of one clock that is never set.
 type Health struct {
 	start time.Time
 

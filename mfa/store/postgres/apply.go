@@ -192,7 +192,10 @@ func (d *DB) AwaitServer(ctx context.Context, change int64) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("%w: %s: no login is accepted there until it answers", datadir.ErrNotSeen, strings.ToValidUTF8(silent.String, "?")), err)
+			if err != nil {
+				return errors.Join(datadir.ErrNotSeen, err)
+			}
+			return &datadir.SilentError{Nodes: strings.ToValidUTF8(silent.String, "?")}
 		}
 		select {
 		case <-ctx.Done():
@@ -200,12 +203,6 @@ func (d *DB) AwaitServer(ctx context.Context, change int64) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// Beat implements store.Backend.
-func (d *DB) Beat(ctx context.Context) error {
-	_, err := d.SQL.ExecContext(ctx, `UPDATE nodes SET beat = now() WHERE run = $1`, d.writer.number())
-	return err
 }
 
 // Prompts implements store.Backend.

@@ -75,8 +75,9 @@ type DB struct {
 	loaded, generation int     // which primary memory was read from, and which is met now
 	floor              int64   // what was used up before that may be lost; 0: nothing can be
 
-	size   size
-	warned atomic.Int64 // warnings of the connections of SQL: a commit may not be confirmed
+	size        size
+	warned      atomic.Int64           // warnings of the connections of SQL: a commit may not be confirmed
+	fingerprint atomic.Pointer[string] // of this node's configuration
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -198,39 +199,6 @@ func (d *DB) serve(ctx context.Context) error {
 	d.done.Go(func() { d.beat(run) })
 	d.done.Go(func() { d.keepStates(run) })
 	return nil
-}
-
-// keyNames are the names of the keys that this node has, a line each.
-func (d *DB) keyNames() string { return strings.Join(d.Keys.Ring().Names(), "\n") }
-
-// Lacking implements store.Backend.
-func (d *DB) Lacking(ctx context.Context, key string) (nodes []string, err error) {
-	const query = `SELECT name FROM nodes WHERE run > 0 AND beat > now() - interval '` + alive + `' AND $1 <> ALL (string_to_array(keys, E'\n')) ORDER BY name`
-	err = sqlstore.Each(ctx, d.SQL, query, []any{key}, func(r *sql.Rows) error {
-		var name string
-		err := r.Scan(&name)
-		nodes = append(nodes, name)
-		return err
-	})
-	return nodes, err
-}
-
-// beat says once a second that this server is there.
-func (d *DB) beat(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		limited, cancel := context.WithTimeout(ctx, 2*beatEvery)
-		// An error shows where it matters: no commit is possible.
-		_, _ = d.SQL.ExecContext(limited, `UPDATE nodes SET beat = now(), keys = $2, seen = greatest(seen, $3) WHERE run = $1`,
-			d.writer.number(), d.keyNames(), d.feed.seenNow())
-		cancel()
-	}
 }
 
 // Close ends the run.

@@ -136,6 +136,18 @@ type Pruning struct {
 	Limit               int
 }
 
+// Node is one run of a server that shares the database.
+type Node struct {
+	Run     int64
+	Name    string
+	Program string        // its version
+	Live    bool          // it has given a sign of life within three seconds
+	Silence time.Duration // since its last sign of life; negative: it has ended well
+	Keys    []string      // names of its sealing keys (package seal)
+	Config  string        // fingerprint of its configuration
+	Behind  int64         // how many rows of commands its memory does not have yet
+}
+
 // RowOverhead is about what a row of the trail takes beside its texts: the ids,
 // the mark of a report, the lengths, and its row in the index by user.
 const RowOverhead = 64
