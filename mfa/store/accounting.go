@@ -89,8 +89,8 @@ func (s *Store) RecordSession(ctx context.Context, ev mfa.Event, key [16]byte) (
 	}
 	r.Mark, r.Interim = key[:], ev.Session.Status == "interim"
 	b, again, err := s.marks.begin(key, s.opt.Now(), func() (*batch, error) {
-		b, _, err := s.queue.Add(r)
-		return b, err
+		at, err := s.queue.Add(r, false)
+		return at.batch, err
 	})
 	if err != nil || b == nil {
 		return again, err

@@ -71,7 +71,7 @@ func BenchmarkCommit(b *testing.B) {
 					}
 					rows[i] = r
 				}
-				if _, err := s.commitRows(rows); err != nil {
+				if _, err := commit(s, rows); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -151,7 +151,7 @@ func BenchmarkOpen(b *testing.B) {
 					rows[i], _ = record.NewRow(ev, s.opt.Now())
 					n++
 				}
-				if _, err := s.commitRows(rows); err != nil {
+				if _, err := commit(s, rows); err != nil {
 					b.Fatal(err)
 				}
 			}

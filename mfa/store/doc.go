@@ -17,7 +17,7 @@
 // one commit with their event. Commands make them beside the server, which looks for
 // changes every 20 ms.
 //
-// Goroutines of a server: the writer (the queue of rows), the poller (changes
+// Goroutines of a server: the writer (rows that no caller commits), the poller (changes
 // by other processes), the janitor (folding, pruning, what may be written
 // later). Locks: wmu is held by the goroutine that writes the database or replaces
 // accounts in memory; mu guards the maps and what is in them and is never held

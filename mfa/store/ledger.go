@@ -164,16 +164,17 @@ func (s *Store) Append(ctx context.Context, base mfa.Version, ev mfa.Event) (err
 		s.ledger.end(r.Key, false)
 		return otp.ErrUsed
 	}
-	b, i, err := s.queue.Add(r)
+	at, err := s.queue.Add(r, mayLead(ctx))
 	if err != nil {
 		s.ledger.end(r.Key, false)
 		return err
 	}
+	s.lead(at)
 	select {
-	case <-b.done:
-		return s.finish(&r, b, i, ev)
+	case <-at.done:
+		return s.finish(&r, at, ev)
 	case <-ctx.Done():
-		go s.finishLater(r, b, i, ev)
+		go s.finishLater(r, at, ev)
 		return ctx.Err()
 	}
 }
@@ -192,23 +193,23 @@ func awaitOther(ctx context.Context, over <-chan struct{}, stale error) error {
 }
 
 // finishLater is finish for a caller who did not wait.
-func (s *Store) finishLater(r record.Row, b *batch, i int, ev mfa.Event) {
-	<-b.done
-	_ = s.finish(&r, b, i, ev) // logged by the writer
+func (s *Store) finishLater(r record.Row, at place, ev mfa.Event) {
+	<-at.done
+	_ = s.finish(&r, at, ev) // logged by the writer
 }
 
-// finish brings into memory what has become of row i of a batch, the entry ev of user.
+// finish brings into memory what has become of the row at a place, the entry ev of user.
 //
 // After an error nobody knows whether it is on disk. SQLite has rolled back, so that the next
 // commit writes over it; a crash before that may find it whole, and the server that starts
 // then reads it. In both cases what memory has here denies more than the disk does: the code
 // counts as used, and nothing that was decided before goes on.
-func (s *Store) finish(r *record.Row, b *batch, i int, ev mfa.Event) error {
+func (s *Store) finish(r *record.Row, b place, ev mfa.Event) error {
 	user := r.Key
 	if s.nodes != nil {
-		return s.finishShared(r, b, i, ev)
+		return s.finishShared(r, b, ev)
 	}
-	if b.err == nil && b.kept != nil && !b.kept[i] {
+	if !b.isKept() {
 		err := s.catchUp(context.Background())
 		s.ledger.end(user, false)
 		if err != nil {
@@ -228,9 +229,9 @@ func (s *Store) finish(r *record.Row, b *batch, i int, ev mfa.Event) error {
 
 // finishShared is finish for a database that nodes share, where the numbers are those of the
 // database: after an error the next entry finds out.
-func (s *Store) finishShared(r *record.Row, b *batch, i int, ev mfa.Event) error {
+func (s *Store) finishShared(r *record.Row, b place, ev mfa.Event) error {
 	defer s.ledger.end(r.Key, false)
-	if b.err == nil && b.kept != nil && !b.kept[i] {
+	if !b.isKept() {
 		if err := s.catchUp(context.Background()); err != nil {
 			return err
 		}

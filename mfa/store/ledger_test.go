@@ -66,7 +66,7 @@ func TestOvertaken(t *testing.T) {
 			before := count(t, s, `SELECT count(*) FROM events`)
 			notMe := mfa.Event{ID: "l1", Kind: mfa.EventLogin, Reason: mfa.ReasonNotMe, Plan: mfa.PlanPush}
 			notMe.Client = "vpn" // leaves a report and a block of push beside it
-			kept, err := s.commitRows([]record.Row{plain, entry(t, s, base, notMe), plain})
+			kept, err := commit(s, []record.Row{plain, entry(t, s, base, notMe), plain})
 			must(t, err)
 			if !slices.Equal(kept, tt.kept) {
 				t.Errorf("got kept %v; want %v", kept, tt.kept)
@@ -113,7 +113,7 @@ func TestBigChange(t *testing.T) {
 		must(t, err)
 		v := at(t, s, last)
 		r.Seq, r.Epoch = v.N+1, v.Epoch
-		kept, err := s.commitRows([]record.Row{entry(t, s, at(t, s, anna), mfa.Event{Kind: mfa.EventTry}), r})
+		kept, err := commit(s, []record.Row{entry(t, s, at(t, s, anna), mfa.Event{Kind: mfa.EventTry}), r})
 		must(t, err)
 		if want := []bool{known, false}; !slices.Equal(kept, want) {
 			t.Errorf("taken over in part %t: got kept %v; want %v", known, kept, want)
@@ -134,7 +134,7 @@ func TestFailedEntry(t *testing.T) {
 	_, err := s.ledger.begin("anna", base)
 	must(t, err)
 	ev := mfa.Event{Kind: mfa.EventLogin, Token: tok.ID, Step: 7, Used: true}
-	if err := s.finish(&record.Row{Key: "anna"}, b, 0, ev); !errors.Is(err, b.err) || told {
+	if err := s.finish(&record.Row{Key: "anna"}, place{batch: b}, ev); !errors.Is(err, b.err) || told {
 		t.Errorf("got %v, told %t; want the error of the commit, and nobody told", err, told)
 	}
 	tokens, err := s.ListTokens(t.Context(), anna)

@@ -38,15 +38,28 @@ type batch struct {
 	kept []bool // by the place of a row; nil: all were kept
 }
 
-// queue collects rows until the writer takes them.
+// place is where a row is: in which batch, and as which of its rows.
+type place struct {
+	*batch
+	i     int
+	leads bool // whose row it is commits the batch
+}
+
+// isKept reports whether the row was not left out. It may not be on disk: see err.
+func (p place) isKept() bool { return p.err != nil || p.kept == nil || p.kept[p.i] }
+
+// queue collects rows until they are committed, by the caller who queued the first of them
+// or by the writer.
 type queue struct {
-	mu     sync.Mutex
-	rows   []record.Row
-	batch  *batch
-	spare  []record.Row  // the rows of the last batch, to be used again
-	last   time.Time     // when a row came last
-	wake   chan struct{} // capacity 1; closed by close
-	closed bool
+	leaders sync.WaitGroup // who commit batches; none begins once it is closed
+	mu      sync.Mutex
+	rows    []record.Row
+	batch   *batch
+	spare   []record.Row  // the rows of the last batch, to be used again
+	last    time.Time     // when a row came last
+	wake    chan struct{} // capacity 1; closed by close
+	closed  bool
+	busy    bool // a batch is on its way to the disk, or has one who leads it
 }
 
 func (q *queue) init() {
@@ -54,33 +67,62 @@ func (q *queue) init() {
 	q.batch = &batch{done: make(chan struct{})}
 }
 
-// Add queues a row, and returns the batch that it is committed in and its place there.
-func (q *queue) Add(r record.Row) (*batch, int, error) {
+// Add queues a row, and returns its place. mayLead: the caller commits the batch where the
+// row is its first, see place.leads; otherwise the writer is told to.
+func (q *queue) Add(r record.Row, mayLead bool) (place, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.batch == nil {
-		return nil, 0, ErrClosed
+		return place{}, ErrClosed
 	}
 	i := len(q.rows)
 	if i >= maxQueue {
-		return nil, 0, ErrFull
+		return place{}, ErrFull
 	}
 	q.rows = append(q.rows, r)
-	if i == 0 {
-		q.last = time.Now()
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+	if i > 0 {
+		return place{q.batch, i, false}, nil
 	}
-	return q.batch, i, nil
+	q.last = time.Now()
+	switch {
+	case q.busy: // at its end this batch is seen
+		return place{q.batch, 0, false}, nil
+	case mayLead && len(q.spare) < crowd:
+		q.busy = true
+		q.leaders.Add(1)
+		return place{q.batch, 0, true}, nil
+	}
+	q.call()
+	return place{q.batch, 0, false}, nil
 }
 
-// take returns all queued rows and their batch. The rows are the writer's until
-// the next take.
+// call wakes the writer up. mu is held.
+func (q *queue) call() {
+	if q.closed { // Close looks for rows itself
+		return
+	}
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// committed ends the commit of a batch. What came meanwhile is the writer's.
+func (q *queue) committed() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.busy = false
+	if len(q.rows) > 0 {
+		q.call()
+	}
+}
+
+// take returns all queued rows and their batch. The rows are the caller's until
+// the next take. wmu is held.
 func (q *queue) take() ([]record.Row, *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.busy = true
 	rows, b := q.rows, q.batch
 	clear(q.spare)
 	q.rows, q.spare = q.spare[:0], rows
@@ -146,38 +188,64 @@ func (s *Store) Record(ctx context.Context, ev mfa.Event) (err error) {
 	if err != nil {
 		return err
 	}
-	b, _, err := s.queue.Add(r)
+	at, err := s.queue.Add(r, mayLead(ctx))
 	if err != nil {
 		return err
 	}
+	s.lead(at)
 	select {
-	case <-b.done:
-		return b.err
+	case <-at.done:
+		return at.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// writeLoop is the writer: it commits whatever is queued, until the queue is
-// closed and empty.
+// mayLead reports whether a caller can commit a batch: a commit is not interrupted.
+func mayLead(ctx context.Context) bool { return ctx.Done() == nil }
+
+// lead commits the batch of a place that leads, in the goroutine of the login: to hand it to
+// the writer, and to be woken by it, costs a sixth of a commit of one row. In a crowd, who
+// led would wait for the others, and the writer has no need to be woken.
+func (s *Store) lead(at place) {
+	if at.leads {
+		defer s.queue.leaders.Done()
+		s.commitBatch()
+	}
+}
+
+// writeLoop is the writer: it commits what is queued and has no leader, until the queue is
+// closed.
 func (s *Store) writeLoop() {
 	for open := true; open; {
 		_, open = <-s.queue.wake
-		s.queue.gather()
-		rows, b := s.queue.take()
-		if len(rows) > 0 {
-			b.kept, b.err = s.commitRows(rows)
-		}
-		close(b.done)
+		s.commitBatch()
 	}
+}
+
+var errCommit = errors.New("the commit did not come to its end")
+
+// commitBatch commits what is queued.
+func (s *Store) commitBatch() {
+	s.queue.gather()
+	s.wmu.Lock()
+	rows, b := s.queue.take()
+	b.err = errCommit // of a panic, which a login's goroutine outlives
+	defer func() {
+		s.wmu.Unlock()
+		s.queue.committed()
+		close(b.done)
+	}()
+	b.kept, b.err = s.commitRows(rows)
 }
 
 // commitRows writes rows in one commit, except for entries that others have overtaken. What
 // they say about push is in memory before their waiters go on, even after a failed commit:
-// that only denies.
+// that only denies. wmu is held.
 func (s *Store) commitRows(rows []record.Row) (kept []bool, err error) {
-	s.wmu.Lock()
-	defer s.wmu.Unlock()
+	if len(rows) == 0 {
+		return nil, nil
+	}
 	if kept = s.inOrder(rows); kept == nil {
 		kept, err = s.append(rows)
 	} else {

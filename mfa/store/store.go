@@ -243,7 +243,9 @@ func (s *Store) Close() (err error) {
 		if s.stop != nil {
 			s.stop()
 			s.queue.close()
+			s.queue.leaders.Wait()
 			s.done.Wait()
+			s.commitBatch() // what came while the last leader was at it
 			err = s.flush(context.Background())
 		}
 		err = errors.Join(err, s.db.Close())

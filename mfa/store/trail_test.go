@@ -40,10 +40,16 @@ func put(t *testing.T, s *Store, events ...mfa.Event) {
 	commitAll(t, s, rows...)
 }
 
+func commit(s *Store, rows []record.Row) (kept []bool, err error) {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.commitRows(rows)
+}
+
 // commitAll writes rows, of which each is kept.
 func commitAll(t *testing.T, s *Store, rows ...record.Row) {
 	t.Helper()
-	kept, err := s.commitRows(rows)
+	kept, err := commit(s, rows)
 	must(t, err)
 	if slices.Contains(kept, false) {
 		t.Fatalf("got rows kept: %v; want all", kept)
