@@ -66,8 +66,8 @@ func (k EventKind) IsStep() bool {
 	return false
 }
 
-// Site is what the nodes of a site keep for each other of logins that wait. A server that
-// is alone has none. Its methods may be called concurrently.
+// Site is what the nodes of a site keep for each other of logins that wait. A server
+// without other nodes has none. Its methods may be called concurrently.
 type Site interface {
 	// NewState returns a State that no other node gives out, of at most 32 printable octets. It
 	// cannot be guessed.

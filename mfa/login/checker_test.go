@@ -268,7 +268,7 @@ func decides(i int, err error) func(w *world) {
 	}
 }
 
-// blocks is a command. What began after it must not be let in.
+// blocks is a command. No login that begins after it may be accepted.
 func blocks(w *world) {
 	w.log = append(w.log, mfa.Event{Kind: mfa.EventChange, ID: "command", Origin: mfa.Origin{User: w.user}, Details: mfa.Details{Text: "block"}})
 	w.blocked = len(w.log)
