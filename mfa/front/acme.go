@@ -43,7 +43,6 @@ type ACME struct {
 	Email     string   // may be empty
 	Directory string
 	Folder    string            // of account keys and certificates; made with 0700 when there are some
-	Shared    Certificates      // where servers of one site keep them, in place of Folder; nil: they do not
 	Transport http.RoundTripper // to the authority; nil: the default one
 	Logger    *zap.Logger       // nil: none
 
@@ -69,48 +68,12 @@ func NewACME(a *ACME) *ACME {
 	a.manager.HostPolicy = autocert.HostWhitelist(a.Domains...)
 	// A test directory's certificates must not be served when the real one has its turn.
 	_, place, _ := strings.Cut(a.Directory, "://")
-	place = strings.Map(fileLetter, place)
-	a.manager.Cache = autocert.DirCache(filepath.Join(a.Folder, place))
-	if a.Shared != nil {
-		a.manager.Cache = sharedCache{a.Shared, place + "/"}
-	}
+	a.manager.Cache = autocert.DirCache(filepath.Join(a.Folder, strings.Map(fileLetter, place)))
 	a.manager.Client = &acme.Client{
 		DirectoryURL: a.Directory, UserAgent: "radmatch",
 		HTTPClient: &http.Client{Transport: roundTripper(a.exchange), Timeout: time.Minute},
 	}
 	return a
-}
-
-// Certificates keeps account keys, certificates and challenges for all servers of a site: each
-// answers what the authority asks another, and finds what another has renewed. Its methods may
-// be called concurrently.
-type Certificates interface {
-	// Certificate returns what is kept under a name, nil for nothing.
-	Certificate(ctx context.Context, name string) ([]byte, error)
-	// KeepCertificate keeps data under a name; nil removes it.
-	KeepCertificate(ctx context.Context, name string, data []byte) error
-}
-
-// sharedCache is Certificates as the manager wants them, apart for each authority.
-type sharedCache struct {
-	certificates Certificates
-	prefix       string
-}
-
-func (c sharedCache) Get(ctx context.Context, key string) ([]byte, error) {
-	data, err := c.certificates.Certificate(ctx, c.prefix+key)
-	if err == nil && data == nil {
-		err = autocert.ErrCacheMiss
-	}
-	return data, err
-}
-
-func (c sharedCache) Put(ctx context.Context, key string, data []byte) error {
-	return c.certificates.KeepCertificate(ctx, c.prefix+key, data)
-}
-
-func (c sharedCache) Delete(ctx context.Context, key string) error {
-	return c.certificates.KeepCertificate(ctx, c.prefix+key, nil)
 }
 
 func fileLetter(r rune) rune {
