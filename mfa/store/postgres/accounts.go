@@ -28,12 +28,11 @@ func (d *DB) Load(ctx context.Context) (*record.State, error) {
 		if st.Accounts, err = sqlstore.Pull(ctx, tx, ""); err != nil {
 			return err
 		}
-		if err := d.Trail.Replay(ctx, tx, st.Accounts); err != nil {
+		behind, err := pullAllNumbers(ctx, tx, st)
+		if err != nil {
 			return err
 		}
-		const numbers = `SELECT u.usr, e.seq FROM users u CROSS JOIN LATERAL
-			(SELECT seq FROM events e WHERE e.usr = u.usr AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1) e`
-		if err := pullNumbers(ctx, tx, st.Numbers, numbers); err != nil {
+		if err := d.Trail.Replay(ctx, tx, behind); err != nil {
 			return err
 		}
 		if err := d.doubtful(ctx, tx, st.Accounts); err != nil {
@@ -66,6 +65,27 @@ func onTimeline(ctx context.Context, tx *sql.Tx, timeline string) error {
 		err = errMoved
 	}
 	return err
+}
+
+// pullAllNumbers reads how far the logs of all users are, and returns the accounts of those
+// with entries that are not folded.
+func pullAllNumbers(ctx context.Context, tx *sql.Tx, st *record.State) (behind map[string]*record.Account, err error) {
+	behind = make(map[string]*record.Account)
+	const query = `SELECT u.usr, e.seq, coalesce(f.seq, 0) FROM (SELECT usr FROM users UNION SELECT usr FROM tokens) u LEFT JOIN folded f USING (usr) CROSS JOIN LATERAL
+		(SELECT seq FROM events e WHERE e.usr = u.usr AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1) e`
+	return behind, sqlstore.Each(ctx, tx, query, nil, func(r *sql.Rows) error {
+		var user string
+		var n, folded int64
+		if err := r.Scan(&user, &n, &folded); err != nil {
+			return err
+		}
+		user = untext(user)
+		st.Numbers[user] = n
+		if a := st.Accounts[user]; a != nil && n > folded {
+			behind[user] = a
+		}
+		return nil
+	})
 }
 
 // pullNumbers reads how far the logs of users are.

@@ -139,6 +139,7 @@ func (d *DB) config(late bool) (*pgx.ConnConfig, error) {
 	config.RuntimeParams["timezone"] = "UTC"
 	// A command that is stopped in the middle must not hold the log of a user.
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "5s"
+	config.RuntimeParams["jit"] = "off" // it takes longer than what it compiles
 	config.RuntimeParams["synchronous_commit"] = "on"
 	if late {
 		config.RuntimeParams["synchronous_commit"] = "off"
