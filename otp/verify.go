@@ -60,7 +60,7 @@ func (v *Verifier) HasForm(user mfa.Name, answer string) bool {
 // CheckCode implements mfa.CodeVerifier. It returns the use of a token that code is right for, and uses up nothing: the use
 // counts once it is in the log of the user (mfa.Ledger). mfa.ErrRejected means a wrong code,
 // with mfa.ErrCodeUsed one that was used. Any other error is a failure, and counts against
-// nobody. It may look at one code several times, and says the same as long as the user's
+// no user. It may look at one code several times, and says the same as long as the user's
 // tokens stay as they are; also of the two codes that bring a token back in step. Every
 // candidate of every token is compared before the first result is looked at.
 func (v *Verifier) CheckCode(ctx context.Context, user mfa.Name, code string) (mfa.Use, error) {

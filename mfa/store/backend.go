@@ -67,8 +67,8 @@ type changer interface {
 	// open prompts. It is the path of a login. A row that has a number is left out, and
 	// kept[i] false, where that number is taken, or what it was decided on is not what the
 	// database has: memory must read it before anything of that user is appended. kept nil:
-	// all are kept. There is one row of a user with a number at most. After an error nobody
-	// knows whether they are on disk; the database resolves that before it writes again.
+	// all are kept. There is one row of a user with a number at most. After an error it is
+	// unknown whether they are on disk; the database resolves that before it writes again.
 	Append(rows []record.Row) (kept []bool, err error)
 	// Keep writes notes.
 	Keep(ctx context.Context, notes ...op.Note) error

@@ -30,7 +30,7 @@ type ledger struct {
 
 // flight is an entry that is on its way.
 type flight struct {
-	over chan struct{} // closed when it is over; nil: nobody waits for that
+	over chan struct{} // closed when it is over; nil: no caller waits for that
 }
 
 func (l *ledger) init() {
@@ -200,7 +200,7 @@ func (s *Store) finishLater(r record.Row, at place, ev mfa.Event) {
 
 // finish brings into memory what has become of the row at a place, the entry ev of user.
 //
-// After an error nobody knows whether it is on disk. SQLite has rolled back, so that the next
+// After an error it is unknown whether it is on disk. SQLite has rolled back, so that the next
 // commit writes over it; a crash before that may find it whole, and the server that starts
 // then reads it. In both cases what memory has here denies more than the disk does: the code
 // counts as used, and nothing that was decided before goes on.

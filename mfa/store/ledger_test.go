@@ -121,7 +121,7 @@ func TestBigChange(t *testing.T) {
 	}
 }
 
-// TestFailedEntry: after a commit of which nobody knows how it went, the code is used and
+// TestFailedEntry: after a commit that may have failed, the code is used and
 // nothing fits that was decided before.
 func TestFailedEntry(t *testing.T) {
 	t.Parallel()

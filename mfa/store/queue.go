@@ -107,7 +107,7 @@ func (q *queue) call() {
 	}
 }
 
-// committed ends the commit of a batch. What came meanwhile is the writer's.
+// committed ends the commit of a batch. Rows that have come meanwhile are the writer's.
 func (q *queue) committed() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
