@@ -23,8 +23,8 @@ logins at once and counts those that wait for --duration without an answer. Mode
 sends Status-Server.
 
 Each line of the users file is a user, a password and a TOTP or HOTP secret in Base32,
-with spaces between. By TOTP a user signs in at most once in each 30 s step, so that no code is
-sent twice: a long run needs many users. Answers are verified; lost requests are
+with spaces between. By TOTP a user signs in at most once in each 30 s step, so that no
+code is sent twice: a long run needs many users. Answers are verified; lost requests are
 sent again as RFC 5080 says.
 
 Never against a server in production: it fills the audit trail.`,
