@@ -42,7 +42,7 @@ type inbox struct {
 func (k *socket) receive(a *radius.Arrival, take func(*radius.Arrival)) error {
 	in := new(inbox)
 	var complaint error
-	// False asks to be called again when there is something to read. What came since the
+	// False asks to be called again when there is something to read. A datagram that came since the
 	// last call counts, so that a call which was not filled need not be made once more.
 	err := k.raw.Read(func(fd uintptr) bool {
 		for {
