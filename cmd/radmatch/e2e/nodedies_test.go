@@ -10,13 +10,21 @@ import (
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
+// enrollAt enrols a device of alice at a node, and returns when all nodes know it: a command
+// waits for them.
+func enrollAt(p *serverProcess) *testPhone {
+	phone := p.enroll("alice")
+	p.cli("user", "unblock", "alice")
+	return phone
+}
+
 // A device that is connected to one node decides what is asked at the other: a packet that
 // is held there is answered, and a denial ends it there.
 func TestNodeDecidesForTheOther(t *testing.T) {
 	t.Parallel()
 	nodes, _, _ := startNodes(t, postgrestest.Start(t), "vpn-a", "vpn-b")
 	a, b := nodes[0], nodes[1]
-	phone := b.enroll("alice")
+	phone := enrollAt(b)
 	sa, sb := a.nasSocket("127.0.0.1"), b.nasSocket("127.0.0.1")
 
 	held := sa.start(signIn("alice", "198.51.100.7"))
@@ -40,7 +48,7 @@ func TestNodesShareAPrompt(t *testing.T) {
 	t.Parallel()
 	nodes, _, _ := startNodes(t, postgrestest.Start(t), "vpn-a", "vpn-b")
 	a, b := nodes[0], nodes[1]
-	phone := a.enroll("alice")
+	phone := enrollAt(a)
 	sa, sb := a.nasSocket("127.0.0.1"), b.nasSocket("127.0.0.1")
 	first := sa.start(signIn("alice", "198.51.100.7"))
 	shown := phone.prompt()
@@ -63,7 +71,7 @@ func TestNodeDies(t *testing.T) {
 	nodes, _, _ := startNodes(t, postgrestest.Start(t), "vpn-a", "vpn-b")
 	a, b := nodes[0], nodes[1]
 	a.addTOTP("bob")
-	phone := b.enroll("alice")
+	phone := enrollAt(b)
 	sa, sb := a.nasSocket("127.0.0.1"), b.nasSocket("127.0.0.1")
 	state := sa.expect(signIn("bob", ""), wire.AccessChallenge).State()
 	sa.start(signIn("alice", "198.51.100.7"))
@@ -71,7 +79,9 @@ func TestNodeDies(t *testing.T) {
 	a.kill()
 
 	right := totp("bob", 0)
-	sb.expect(answerTo("bob", state, right), wire.AccessAccept)
+	if a := sb.ask(answerTo("bob", state, right)); a.Code != wire.AccessAccept {
+		t.Fatalf("the answer at the other node: got %s; events %v", a.Code, b.events("bob"))
+	}
 	held := sb.start(signIn("alice", "198.51.100.7"))
 	if changed := phone.changed(); changed.ID != shown.ID {
 		t.Fatalf("the device is shown %s, want the prompt %s", changed.ID, shown.ID)
@@ -79,10 +89,11 @@ func TestNodeDies(t *testing.T) {
 	phone.decide(shown, device.ActionApprove, "")
 	sb.gets(held, wire.AccessAccept)
 
-	// Nothing of it counts twice at the node that comes back.
+	// Nothing of it counts twice at the node that comes back. The same answer to the same State
+	// gets what it got at the other one.
 	a.start()
 	sa = a.nasSocket("127.0.0.1")
-	sa.expect(answerTo("bob", state, right), wire.AccessReject)
+	sa.expect(answerTo("bob", state, right), wire.AccessAccept)
 	state = sa.expect(signIn("bob", ""), wire.AccessChallenge).State()
 	sa.expect(answerTo("bob", state, right), wire.AccessReject)
 	if n := b.counts("bob")["accept default_otp"] + b.counts("alice")["accept approve_deny"]; n != 2 {
@@ -99,7 +110,7 @@ func TestNodesAskTheSame(t *testing.T) {
 		p.write("radmatch.yaml", nodeConfig(url, keys, []string{"vpn-a", "vpn-b"}[i])+strings.Replace(siteClient, "mfa: {", "mfa: {number_in_prompt: true, ", 1)+"lockout: {passcodes: 3}\n")
 		p.cli("reload")
 	}
-	phone := b.enroll("alice")
+	phone := enrollAt(b)
 	a.addTOTP("bob")
 	sa, sb := a.nasSocket("127.0.0.1"), b.nasSocket("127.0.0.1")
 	asked := sa.expect(signIn("alice", "198.51.100.7"), wire.AccessChallenge)
@@ -110,7 +121,9 @@ func TestNodesAskTheSame(t *testing.T) {
 	}
 	held := sb.start(answerTo("alice", asked.State(), ""))
 	phone.decide(shown, device.ActionApprove, shows[1])
-	sb.gets(held, wire.AccessAccept)
+	if a, _ := sb.answer(held); a.Code != wire.AccessAccept {
+		t.Fatalf("%s; events %v", a.Code, b.events("alice"))
+	}
 
 	for i, s := range []*nasSocket{sa, sb, sa} {
 		state := s.expect(signIn("bob", ""), wire.AccessChallenge).State()
@@ -120,7 +133,8 @@ func TestNodesAskTheSame(t *testing.T) {
 		}
 		s.expect(answerTo("bob", state, "000000"), want)
 	}
-	sb.expect(signIn("bob", ""), wire.AccessReject)
+	state := sb.expect(signIn("bob", ""), wire.AccessChallenge).State() // its entries come when they matter
+	sb.expect(answerTo("bob", state, totp("bob", 0)), wire.AccessReject)
 	if counts := a.counts("bob"); counts["reject codes_locked"] != 2 {
 		t.Errorf("events %v, want that the third wrong code locked, and one login was refused for it", counts)
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,11 +28,13 @@ const (
 	maxStates = 1 << 14
 	// gatherStates is how long challenges are gathered for one commit.
 	gatherStates = 3 * time.Millisecond
-	// stateAgain is when a challenge that is not there is looked for once more.
-	stateAgain = 50 * time.Millisecond
 	// stateSize is run (4), n (5) and what cannot be guessed (11).
 	stateSize, stateSecret = 20, 9
 )
+
+// statesAgain are the times after which a challenge that is not there is looked for again: it
+// may be on its way, from a node that is busy.
+var statesAgain = [...]time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 220 * time.Millisecond}
 
 var stateText = base32.StdEncoding // 20 octets are 32 characters, without padding
 
@@ -89,7 +92,8 @@ func (d *DB) KeepState(state mfa.OpenState) {
 }
 
 // keepStates writes challenges, a few milliseconds after they were given out. A loss of
-// power may undo that; one that is lost is unknown elsewhere, and its login begins again.
+// power may undo that; one that is lost is unknown elsewhere, and its login begins again. It
+// connects before the first one, which would be late otherwise.
 func (d *DB) keepStates(ctx context.Context) {
 	var conn *pgx.Conn
 	defer func() {
@@ -97,29 +101,53 @@ func (d *DB) keepStates(ctx context.Context) {
 			conn.Close(context.Background())
 		}
 	}()
-	for {
+	d.states.wake <- struct{}{}
+	for wait := gatherStates; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.states.wake:
 		}
-		time.Sleep(gatherStates)
-		d.states.mu.Lock()
-		list := d.states.list
-		d.states.list = nil
-		d.states.mu.Unlock()
+		time.Sleep(wait)
+		wait = gatherStates
+		list := d.states.take(d.Now())
 		limited, cancel := context.WithTimeout(ctx, sendTime)
 		var err error
 		if conn == nil || conn.IsClosed() {
 			conn, err = d.connect(limited, true, nil)
 		}
-		if err == nil {
+		if err == nil && len(list) > 0 {
 			err = d.writeStates(limited, conn, list)
 		}
 		cancel()
-		if err != nil && conn != nil {
-			conn.Close(ctx)
+		if err != nil {
+			if conn != nil {
+				conn.Close(ctx)
+			}
+			d.states.putBack(list)
+			wait = againAfter
 		}
+	}
+}
+
+// take returns the challenges that wait to be written, and are not over.
+func (s *states) take(now time.Time) []mfa.OpenState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.DeleteFunc(s.list, func(o mfa.OpenState) bool { return !o.Expires.After(now) })
+	s.list = nil
+	return list
+}
+
+// putBack has challenges written once more that were not.
+func (s *states) putBack(list []mfa.OpenState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(list, s.list...)
+	s.list = s.list[:min(len(s.list), maxStates)]
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -157,17 +185,19 @@ func stateBound(state string) []byte { return append([]byte("state\x00"), state.
 
 // FindState implements mfa.Site.
 func (d *DB) FindState(ctx context.Context, state string) (*mfa.OpenState, error) {
-	found, err := d.findState(ctx, state)
-	if err != nil || found != nil {
-		return found, err
-	}
 	if _, _, _, ok := splitState(state); !ok {
 		return nil, nil
 	}
-	select { // it may be on its way
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(stateAgain):
+	for _, wait := range statesAgain {
+		found, err := d.findState(ctx, state)
+		if err != nil || found != nil {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
 	}
 	return d.findState(ctx, state)
 }
