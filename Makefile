@@ -20,7 +20,7 @@ TEST = GORACE=atexit_sleep_ms=20 $(GO) test -vet=off -race -short -timeout 30m \
 # browsers of other tests would not answer in time.
 PROGRAM = ./cmd/radmatch/e2e
 
-.PHONY: build run test fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
+.PHONY: build run run-cluster test test-cluster fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
 
 # Static: it runs on any Linux, in an empty container too.
 build:
@@ -30,12 +30,21 @@ run: build
 	test -e radmatch.yaml || bin/radmatch quickstart
 	bin/radmatch serve
 
+# Two nodes on a PostgreSQL in a temporary folder, and a login that survives the first one.
+run-cluster: build
+	testdata/run-cluster
+
 test:
 	testdata/install-peers
 	$(TEST) $$($(GO) list ./... | grep -v /$(notdir $(PROGRAM))$$)
 	$(TEST) $(PROGRAM)
 	$(GO) test -vet=off -run '$(EXHAUSTIVE)' ./mfa ./mfa/login
 	testdata/fuzz 1s
+
+# Nodes that share PostgreSQL, with faults under load: part of `make test`, here with its figures.
+test-cluster:
+	testdata/install-peers
+	$(TEST) -count=1 -v -run '^(TestCluster|TestNode.*)$$' $(PROGRAM)
 
 # Each fuzz target for longer than `make test` takes.
 fuzz:

@@ -167,7 +167,14 @@ func (l *codeLocks) examines(user mfa.NameKey, now, cleared time.Time, r Rule) b
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.m[user]
-	return r.Max > 0 && (e == nil || !e.Locked(now, cleared) && e.within(now, cleared, r) < r.Max)
+	if e == nil {
+		return r.Max > 0
+	}
+	n := e.within(now, cleared, r)
+	if n == 0 && e.Row == 0 { // there is nothing to know
+		delete(l.m, user)
+	}
+	return n < r.Max && !e.Locked(now, cleared)
 }
 
 // wrong returns what the user's wrong codes are after one more, and locks them where the
@@ -256,18 +263,6 @@ func (l *codeLocks) add(user mfa.NameKey) *codeLock {
 	e := &codeLock{}
 	l.m[user] = e
 	return e
-}
-
-// expire forgets the users of whom there is nothing to know: no row, and no wrong code that
-// a window could still hold.
-func (l *codeLocks) expire(before time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for user, e := range l.m {
-		if e.Row == 0 && (len(e.times) == 0 || e.times[len(e.times)-1].Before(before)) {
-			delete(l.m, user)
-		}
-	}
 }
 
 // CodesLocked reports whether the user's codes are locked now, and until when: the

@@ -36,7 +36,7 @@ func (s *Store) Thinned(ctx context.Context, before time.Time) (n int, freed int
 	return s.db.Thin(ctx, before, chunk)
 }
 
-// Sizes are those of the trail with all else, of all else, and of the reports.
+// Sizes are those of the database, of all but the trail in it, and of the reports.
 func (s *Store) Sizes(ctx context.Context) (all, others, reports int64, err error) {
 	if all, err = s.db.Size(ctx); err == nil {
 		if others, err = s.db.OthersSize(ctx); err == nil {
