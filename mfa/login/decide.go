@@ -102,9 +102,7 @@ func (e *Engine) open(ctx context.Context, w *pendingLogin) (end outcome, first 
 		}
 		made := v.ends(mfa.Reject, v.Reason)
 		made.end, made.event.Kind, made.event.Time = step, mfa.EventOpen, v.Opened
-		prompt := v.OpenPrompt
-		prompt.Requests = e.Pending.requests(w)
-		made.event.Prompt = &prompt
+		made.event.Prompt = e.Pending.promptOf(w)
 		return made
 	})
 	return end, first
@@ -117,9 +115,7 @@ func (e *Engine) joins(ctx context.Context, w *pendingLogin, p waiter) outcome {
 		made := v.ends(mfa.Reject, v.Reason)
 		made.end, made.event.Kind = note, mfa.EventJoin
 		made.event.Requests = []mfa.PromptRequest{p.ForPrompt()}
-		prompt := v.OpenPrompt
-		prompt.Requests = e.Pending.requests(w)
-		made.event.Prompt = &prompt
+		made.event.Prompt = e.Pending.promptOf(w)
 		return made
 	})
 }
@@ -215,7 +211,7 @@ func (e *Engine) wrongCode(v view, c *challenge, err error) verdict {
 	case tries < maxWrongCodes && !c.last:
 		made.end, made.event.Kind = step, mfa.EventTry
 		made.then = func() func() {
-			v.Wrong = tries
+			v.setWrong(tries)
 			a := v.ask(hasCodes(v.user))
 			a.Wrong = true
 			return v.askAgain(c, a, nil)

@@ -171,6 +171,9 @@ func (e *Engine) answer(ctx context.Context, p waiter) {
 		if brought {
 			c, again, err = e.Pending.answer(p, text)
 		}
+		if brought && c != nil && e.Pending.ended(ctx, c.w) {
+			return
+		}
 	}
 	switch {
 	case err != nil:
@@ -293,7 +296,7 @@ func (e *Engine) askWhetherGone(ctx context.Context, w *pendingLogin, p waiter) 
 func (e *Engine) afterOtherPrompt(ctx context.Context, c *challenge) {
 	var packets []waiter
 	e.Pending.settle(ctx, c.w, func(v view) verdict {
-		packets = v.leave()
+		packets = v.leave(nil)
 		return verdict{end: goesOn}
 	})
 	if len(packets) > 0 {

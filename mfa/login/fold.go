@@ -123,7 +123,7 @@ func (t *Pending) apply(ev *mfa.Event) (key string, opened *mfa.OpenPrompt, wake
 		if w != nil && !ours {
 			wake = func(e *Engine) {
 				defer t.recovered(w)
-				t.settle(context.Background(), w, func(view) verdict { return verdict{end: goesOn} })
+				t.ended(context.Background(), w)
 			}
 		}
 	}
@@ -349,8 +349,9 @@ func (t *Pending) bring(w *pendingLogin, state string, user mfa.NameKey) (_ *pen
 	return w, begun
 }
 
-// catchUp has a login that was just brought here know what became of it before: whatever
-// comes after is applied as it comes. A prompt is shown by the devices that connect here.
+// catchUp has a login that was just brought here know what became of it before; later entries
+// are applied as they come. If it has ended, who brought it here answers with that end, see
+// ended. A prompt is shown by the devices that connect here.
 func (e *Engine) catchUp(ctx context.Context, w *pendingLogin, begun bool) error {
 	if !begun {
 		return nil
@@ -358,18 +359,30 @@ func (e *Engine) catchUp(ctx context.Context, w *pendingLogin, begun bool) error
 	entries, err := e.Pending.Site.Entries(ctx, w.User, w.ID)
 	if err != nil {
 		e.Pending.drop(w, mfa.ReasonMFAError)
-		e.Pending.noteElsewhere(w.OpenPrompt)
+		e.Pending.noteElsewhere(*e.Pending.promptOf(w))
 		return err
 	}
 	for i := range entries {
 		if k := entries[i].Kind; k != mfa.EventOpen && k != mfa.EventJoin {
-			e.applyElsewhere(&entries[i])
+			e.Pending.apply(&entries[i])
 		}
 	}
 	if w.Prompts() && w.client.Resumes {
 		go e.push(w)
 	}
 	return nil
+}
+
+// ended answers the packets of a login that another node has ended, and reports whether one
+// has.
+func (t *Pending) ended(ctx context.Context, w *pendingLogin) bool {
+	t.mu.Lock()
+	by := w.endedBy
+	t.mu.Unlock()
+	if by != nil {
+		t.settle(ctx, w, func(view) verdict { return verdict{end: goesOn} })
+	}
+	return by != nil
 }
 
 // noteElsewhere notes a prompt that nothing here waits for.
@@ -427,8 +440,11 @@ func (e *Engine) bringPrompt(k mfa.OpenPrompt) bool {
 	if w == nil {
 		return false
 	}
-	// Memory has its entries so far: the prompt was among them.
-	return e.catchUp(context.Background(), w, begun) == nil
+	if e.catchUp(context.Background(), w, begun) != nil {
+		return false
+	}
+	e.Pending.ended(context.Background(), w)
+	return true
 }
 
 // endElsewhere ends the prompts whose nodes did not: they were killed.

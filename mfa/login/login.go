@@ -57,7 +57,6 @@ type pendingLogin struct {
 	code       string          // that came with the password
 	asks       bool            // a primary's question is open: the name is what anybody may have typed
 	asksGone   bool            // it waits until another prompt is out of the way
-	rightCode  *challenge      // whose answer was the code that lets in; set in the turn
 	stood      bool            // the approval has its entry; set in the turn
 	deviceCode mfa.Password    // what a device shows once it has approved, and the user must type; empty: nothing
 	life       context.Context // the prompt's; no packet's and no request's is its parent
@@ -74,6 +73,7 @@ type pendingLogin struct {
 	tried      int           // wrong codes that have their entry, at any node
 	appending  bool          // an entry is on its way here
 	endedBy    *mfa.Event    // another node's
+	rightCode  *challenge    // whose answer was the code that lets in
 	deadline   time.Time     // when sweep ends it; zero: the goroutine of its prompt does
 }
 
@@ -86,9 +86,6 @@ func (w *pendingLogin) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Eve
 		Origin: w.Origin,
 		Plan:   w.Plan, Reason: r, Outcome: o, Tries: w.Wrong, Details: mfa.Details{Rounds: w.Rounds, NumberSet: w.matches(), Text: cmp.Or(w.Text, npsText(r, w.User))},
 		Primary: w.Opened.Sub(w.Started), Factor: now.Sub(w.Opened), Total: now.Sub(w.Started),
-	}
-	if len(w.Requests) > 1 {
-		ev.Requests = w.Requests
 	}
 	return ev
 }
@@ -104,12 +101,6 @@ func (w *pendingLogin) promptMethod() string {
 		return methodDeviceCode
 	}
 	return "push"
-}
-
-func (w *pendingLogin) promptEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, now time.Time) mfa.Event {
-	ev := w.event(o, r, now)
-	ev.Method, ev.Approval = w.promptMethod(), a
-	return ev
 }
 
 func (w *pendingLogin) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval)) mfa.Prompt {

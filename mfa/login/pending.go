@@ -227,6 +227,15 @@ func (t *Pending) approved(w *pendingLogin, a mfa.Approval) {
 	w.approved = &a
 }
 
+// promptOf returns what lasts of w, which waits for a device.
+func (t *Pending) promptOf(w *pendingLogin) *mfa.OpenPrompt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := w.OpenPrompt
+	k.Requests = slices.Clone(k.Requests)
+	return &k
+}
+
 // requests returns all requests that wait for w.
 func (t *Pending) requests(w *pendingLogin) []mfa.PromptRequest {
 	t.mu.Lock()

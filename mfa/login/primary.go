@@ -153,7 +153,7 @@ func (e *Engine) carryOn(ctx context.Context, c *challenge, p waiter, answer mfa
 		case !v.waitsOn(c): // the NAS gave the answer up
 			return v.conclude(&mfa.Decision{Reason: mfa.ReasonAbandoned})
 		case err == nil && !identity.Name.IsZero():
-			packets = v.leave() // it goes on as the login of whom the primary named
+			packets = v.leave(nil) // it goes on as the login of whom the primary named
 			return verdict{end: goesOn}
 		case errors.As(err, &asks) && w.Rounds < maxRelayed:
 			return verdict{end: goesOn, then: func() func() {

@@ -71,6 +71,9 @@ func (t *Pending) lose(ctx context.Context, w *pendingLogin) {
 	ev := w.event(mfa.Discard, mfa.ReasonShutdown, time.Now())
 	ev.Method, ev.Text = w.promptMethod(), "the server was killed while this login waited"
 	ev.Factor, ev.Total = 0, 0 // not known
+	if len(w.Requests) > 1 {
+		ev.Requests = w.Requests
+	}
 	_ = t.Journal.Record(context.WithoutCancel(ctx), ev)
 }
 

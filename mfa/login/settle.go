@@ -213,6 +213,13 @@ func (v view) setDeciding(on bool) {
 	v.deciding = on
 }
 
+// setWrong counts the wrong codes of the login, for its next challenges too.
+func (v view) setWrong(n int) {
+	v.table.mu.Lock()
+	defer v.table.mu.Unlock()
+	v.Wrong = n
+}
+
 // over reports whether the login has ended.
 func (v view) over() bool {
 	v.table.mu.Lock()
@@ -223,8 +230,7 @@ func (v view) over() bool {
 // publish removes the login and answers every packet that waits for it.
 func (v view) publish(made *verdict) {
 	d := made.Decision
-	v.rightCode = made.right
-	packets := v.leave()
+	packets := v.leave(made.right)
 	if v.cancel != nil {
 		v.cancel(errSettled)
 	}
@@ -236,10 +242,12 @@ func (v view) publish(made *verdict) {
 	}
 }
 
-// leave takes the login out of the tables, and returns the packets that wait for it.
-func (v view) leave() []waiter {
+// leave takes the login out of the tables, and returns the packets that wait for it. right
+// is the challenge whose answer was the code that lets in, nil where none was.
+func (v view) leave(right *challenge) []waiter {
 	v.table.mu.Lock()
 	defer v.table.mu.Unlock()
+	v.rightCode = right
 	return v.table.remove(v.pendingLogin)
 }
 
@@ -263,6 +271,23 @@ func (v view) remember(made *verdict) {
 	}
 	v.table.mu.Unlock()
 	v.table.memory.Add(a)
+}
+
+// event is the login's line of the audit trail, with the requests that have joined so far.
+func (v view) event(o mfa.Outcome, r mfa.Reason, now time.Time) mfa.Event {
+	ev := v.pendingLogin.event(o, r, now)
+	if v.Prompts() {
+		if requests := v.table.requests(v.pendingLogin); len(requests) > 1 {
+			ev.Requests = requests
+		}
+	}
+	return ev
+}
+
+func (v view) promptEvent(o mfa.Outcome, r mfa.Reason, a mfa.Approval, now time.Time) mfa.Event {
+	ev := v.event(o, r, now)
+	ev.Method, ev.Approval = v.promptMethod(), a
+	return ev
 }
 
 // ends is a verdict that ends the login with its plain event.

@@ -66,6 +66,7 @@ type node struct {
 	used    map[string]bool // codes
 	phones  map[string]*shownPrompt
 	states  int
+	reads   sync.Mutex // one reading of the log at a time
 }
 
 // appending is an entry on its way from a node to the log and back.
@@ -245,6 +246,8 @@ func (n *node) Derive(purpose, data string) []byte {
 
 // refresh has the node apply the log up to one entry.
 func (n *node) refresh(to int) {
+	n.reads.Lock()
+	defer n.reads.Unlock()
 	if n.epoch != n.w.epoch && n.w.mutant != keepsVersions {
 		n.fold()
 	}

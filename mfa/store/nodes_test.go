@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/store/postgrestest"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/otp"
 )
 
@@ -48,12 +50,12 @@ func (n *node) toldOf(user string) []string {
 	return slices.Clone(n.told[user])
 }
 
-// site are options for the nodes of one site. The first is opened to make its keys.
+// site are options for the nodes of one site, which share the file of the sealing key.
 func site(t *testing.T, url, standby string) func(name string) store.Options {
 	t.Helper()
-	dir := t.TempDir()
+	keys := filepath.Join(t.TempDir(), "seal.key")
 	return func(name string) store.Options {
-		return store.Options{Dir: dir, Server: true, URL: url, Standby: standby, Node: name}
+		return store.Options{Dir: t.TempDir(), Keys: seal.KeysAt(keys), Server: true, URL: url, Standby: standby, Node: name}
 	}
 }
 

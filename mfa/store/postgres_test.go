@@ -1,12 +1,14 @@
 package store_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store"
 	"github.com/radmatch/radmatch/mfa/store/postgrestest"
+	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/mfa/store/storetest"
 	"github.com/radmatch/radmatch/otp/otptest"
 )
@@ -17,7 +19,8 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 func onPostgres(t *testing.T, now func() time.Time) store.Options {
 	t.Helper()
 	server := postgrestest.Shared(t)
-	return store.Options{Dir: t.TempDir(), Server: true, Now: now, URL: server.URL(server.NewDatabase(t)), Standby: "none", Node: "a"}
+	keys := seal.KeysAt(filepath.Join(t.TempDir(), "seal.key"))
+	return store.Options{Dir: t.TempDir(), Keys: keys, Server: true, Now: now, URL: server.URL(server.NewDatabase(t)), Standby: "none", Node: "a"}
 }
 
 func TestTokenStoreOnPostgres(t *testing.T) {
@@ -33,7 +36,11 @@ func TestJournalAndDirectoryOnPostgres(t *testing.T) {
 		Open:   func(t *testing.T, now func() time.Time) storetest.Store { return r.Open(t, onPostgres(t, now)) },
 		Reopen: func(t *testing.T, s storetest.Store) storetest.Store { return r.reopen(t, s) },
 		// Another run finds what is on disk while the one that crashed is silent.
-		Crash: func(t *testing.T, s storetest.Store) storetest.Store { return r.Open(t, r[s]) },
+		Crash: func(t *testing.T, s storetest.Store) storetest.Store {
+			opt := r[s]
+			opt.Dir = t.TempDir()
+			return r.Open(t, opt)
+		},
 		Beside: func(t *testing.T, s storetest.Store) storetest.Store {
 			opt := r[s]
 			opt.Server = false

@@ -173,7 +173,9 @@ func TestBenchRunsOutOfUsers(t *testing.T) {
 // A server that stands still at first cannot hide it: what was due meanwhile is late.
 func TestBenchRate(t *testing.T) {
 	codes, args := benchSetup(t, "right", 100)
+	codes.mu.Lock()
 	codes.stall = 400 * time.Millisecond
+	codes.mu.Unlock()
 	r := runBench(t, append(args, "--logins", "100", "--rate", "200", "--duration", "60s")...)
 	if r.Accepted != 100 || r.Waits != 0 || r.Seconds < 0.49 {
 		t.Errorf("got report %+v; want 100 accepted, in 0.5 s at least", r)
@@ -187,7 +189,9 @@ func TestBenchRate(t *testing.T) {
 // With codes of a counter a user signs in again and again.
 func TestBenchCounters(t *testing.T) {
 	codes, args := benchSetup(t, "right", 10)
+	codes.mu.Lock()
 	codes.counts = map[string]int64{}
+	codes.mu.Unlock()
 	r := runBench(t, append(args, "--mode", "hotp", "--logins", "100", "--rate", "1000", "--duration", "60s")...)
 	if r.Accepted < 95 || r.Rejected != 0 {
 		t.Errorf("got report %+v; want 95 accepted at least, none rejected", r)

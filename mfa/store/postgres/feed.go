@@ -47,6 +47,14 @@ func (f *feed) last() int64 {
 	return f.counter
 }
 
+// knows reports whether there is or was such a run, not long ago.
+func (f *feed) knows(run int32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.at.runs[run]
+	return ok
+}
+
 // changesNow is the last change of what belongs to no user that memory has.
 func (f *feed) changesNow() int64 {
 	f.mu.Lock()

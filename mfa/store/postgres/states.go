@@ -40,12 +40,15 @@ var stateText = base32.StdEncoding // 20 octets are 32 characters, without paddi
 
 // states are the challenges of this node on their way to the other nodes.
 type states struct {
-	run    atomic.Int32
-	n      atomic.Int64
-	table  atomic.Int32 // which one is written
-	key    atomic.Int32 // the id of the sealing key
-	wake   chan struct{}
-	secret atomic.Pointer[[]byte] // of table site
+	run   atomic.Int32
+	n     atomic.Int64
+	table atomic.Int32 // which one is written
+	key   atomic.Int32 // the id of the sealing key
+	wake  chan struct{}
+	// looking bounds who look for challenges at once: a flood of invented States must leave
+	// the connections of the pool to the feed and to logins.
+	looking chan struct{}
+	secret  atomic.Pointer[[]byte] // of table site
 
 	mu   sync.Mutex
 	list []mfa.OpenState
@@ -54,6 +57,7 @@ type states struct {
 func (s *states) init(run int32) {
 	s.run.Store(run)
 	s.wake = make(chan struct{}, 1)
+	s.looking = make(chan struct{}, 2)
 }
 
 // NewState implements mfa.Site.
@@ -185,12 +189,13 @@ func stateBound(state string) []byte { return append([]byte("state\x00"), state.
 
 // FindState implements mfa.Site.
 func (d *DB) FindState(ctx context.Context, state string) (*mfa.OpenState, error) {
-	if _, _, _, ok := splitState(state); !ok {
+	run, _, _, ok := splitState(state)
+	if !ok || !d.feed.knows(run) {
 		return nil, nil
 	}
 	for _, wait := range statesAgain {
-		found, err := d.findState(ctx, state)
-		if err != nil || found != nil {
+		found, there, err := d.findState(ctx, state)
+		if err != nil || there {
 			return found, err
 		}
 		select {
@@ -199,38 +204,43 @@ func (d *DB) FindState(ctx context.Context, state string) (*mfa.OpenState, error
 		case <-time.After(wait):
 		}
 	}
-	return d.findState(ctx, state)
+	found, _, err := d.findState(ctx, state)
+	return found, err
 }
 
-func (d *DB) findState(ctx context.Context, state string) (*mfa.OpenState, error) {
-	run, n, want, ok := splitState(state)
-	if !ok {
-		return nil, nil
+// findState looks for a challenge once. there: its row is there, be it another's or over.
+func (d *DB) findState(ctx context.Context, state string) (found *mfa.OpenState, there bool, err error) {
+	select {
+	case d.states.looking <- struct{}{}:
+		defer func() { <-d.states.looking }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
 	}
+	run, n, want, _ := splitState(state)
 	const query = `SELECT hash, usr, login, tries, expires, data FROM states0 WHERE run = $1 AND n = $2
 		UNION ALL SELECT hash, usr, login, tries, expires, data FROM states1 WHERE run = $1 AND n = $2 ORDER BY expires DESC LIMIT 1`
 	s := &mfa.OpenState{State: state}
 	var hash, sealed []byte
 	var user, login string
 	var expires int64
-	err := d.SQL.QueryRowContext(ctx, query, run, n).Scan(&hash, &user, &login, &s.Tries, &expires, &sealed)
+	err = d.SQL.QueryRowContext(ctx, query, run, n).Scan(&hash, &user, &login, &s.Tries, &expires, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if subtle.ConstantTimeCompare(hash, want) != 1 {
-		return nil, nil
+		return nil, true, nil
 	}
 	if s.Data, err = d.Keys.Ring().Open(sealed, stateBound(state)); err != nil {
-		return nil, err
+		return nil, true, err
 	}
 	s.User, s.Login, s.Expires = mfa.NameOf(untext(user)).Key(), untext(login), record.FromMicros(expires)
 	if !s.Expires.After(d.Now()) {
-		return nil, nil
+		return nil, true, nil
 	}
-	return s, nil
+	return s, true, nil
 }
 
 var errLater = errors.New("a reader has the table")
