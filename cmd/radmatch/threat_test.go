@@ -30,7 +30,7 @@ func TestThreatModel(t *testing.T) {
 	sections := slices.Concat(strings.Split(readPage(t, "threat-model.md"), "\n## ")[1:], strings.Split(readPage(t, "threat-model-systems.md"), "\n## ")[1:])
 	want := []string{
 		"Fatigue", "Enumeration", "Guessing", "A code talked out of its owner", "Riding on a prompt", "A stolen password", "A stolen phone",
-		"A hostile NAS", "An unknown caller at the page", "A flushed trail", "A hostile network", "A stolen database",
+		"A hostile NAS", "An unknown caller at the page", "A flushed trail", "A hostile network", "A stolen database", "A database that several nodes share",
 	}
 	if len(sections) != len(want) {
 		t.Fatalf("%d threats, want %d", len(sections), len(want))
