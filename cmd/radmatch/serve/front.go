@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -140,9 +141,17 @@ func (f *webDoor) reload() {
 	}
 }
 
+// lastAnswers is how long the pages may take for what they answer when the server ends.
+const lastAnswers = 2 * time.Second
+
 // close ends all connections.
 func (f *webDoor) close() {
-	f.server.Close()
+	// A device whose decision has ended the last login that waited is told so.
+	ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
+	defer cancel()
+	if f.server.Shutdown(ctx) != nil {
+		f.server.Close()
+	}
 	f.listener.Close()
 	if f.challenges != nil {
 		f.challenges.Close()
