@@ -254,11 +254,9 @@ func (t *Pending) deviceCode(login string) mfa.Password {
 
 // keptChallenge is what another node needs of a challenge: OpenState.Data.
 type keptChallenge struct {
-	Login    Login
-	User     string // of the User-Name
-	Gone     bool   // it waits until another prompt is out of the way
-	Prompts  bool
-	Approved *mfa.Approval `json:",omitempty"`
+	Login Login
+	User  string // of the User-Name
+	Gone  bool   // it waits until another prompt is out of the way
 }
 
 // keep has the other nodes find a challenge that was just made. A question of the primary
@@ -269,8 +267,8 @@ func (t *Pending) keep(c *challenge) {
 	}
 	w := c.w
 	t.mu.Lock()
-	k := keptChallenge{Login: w.Login, User: c.user.String(), Gone: w.asksGone, Prompts: w.Prompts(), Approved: w.approved}
-	k.Login.Requests = append([]mfa.PromptRequest(nil), w.Requests...)
+	k := keptChallenge{Login: w.Login, User: c.user.String(), Gone: w.asksGone}
+	k.Login.Requests = slices.Clone(w.Requests)
 	t.mu.Unlock()
 	k.Login.Number = "" // derived
 	data, err := json.Marshal(k)

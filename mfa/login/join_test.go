@@ -224,6 +224,18 @@ func TestJoinedByCode(t *testing.T) {
 	})
 }
 
+// tooLate has a request come while an Accept waits for the disk.
+func (r *rig) tooLate(first *answer) {
+	r.t.Helper()
+	first.wantWaits()
+	late := r.send(r.request("alice"))
+	late.wantWaits() // for the disk, with the event of its refusal
+	close(r.journal.slow)
+	synctest.Wait()
+	first.want(mfa.Accept, "")
+	late.want(mfa.Discard, mfa.ReasonPromptPending)
+}
+
 // Nothing joins after the decision, and not while its event is being committed.
 func TestJoinAfterDecision(t *testing.T) {
 	table(t, map[string]func(*testing.T, *rig){
@@ -240,26 +252,13 @@ func TestJoinAfterDecision(t *testing.T) {
 			hers := r.send(r.request("alice"))
 			r.journal.slow = make(chan struct{})
 			r.prompted(1).decides(nil)
-			hers.wantWaits()
-			late := r.send(r.request("alice"))
-			late.wantWaits() // for the disk, with the event of its refusal
-			close(r.journal.slow)
-			synctest.Wait()
-			hers.want(mfa.Accept, "")
-			late.want(mfa.Discard, mfa.ReasonPromptPending)
+			r.tooLate(hers)
 		},
 		"a code is right, and the disk is slow": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true
 			a := r.send(r.request("alice"))
 			r.journal.slow = make(chan struct{})
-			hers := r.send(r.reply(a, "123456"))
-			hers.wantWaits()
-			late := r.send(r.request("alice"))
-			late.wantWaits() // for the disk, with the event of its refusal
-			close(r.journal.slow)
-			synctest.Wait()
-			hers.want(mfa.Accept, "")
-			late.want(mfa.Discard, mfa.ReasonPromptPending)
+			r.tooLate(r.send(r.reply(a, "123456")))
 		},
 		"a code is wrong, and joins meanwhile": func(t *testing.T, r *rig) {
 			r.client.NumberInPrompt = true

@@ -14,7 +14,6 @@ import (
 
 	"github.com/radmatch/radmatch/cmd/radmatch/console"
 	"github.com/radmatch/radmatch/cmd/radmatch/serve"
-	"github.com/radmatch/radmatch/config"
 	"github.com/radmatch/radmatch/mfa/store"
 )
 
@@ -47,11 +46,7 @@ type backupReport struct {
 }
 
 func (a *app) backup(ctx context.Context, file string, withKey, asJSON bool) error {
-	cfg, err := config.LoadStore(a.ConfigFile)
-	if err != nil {
-		return a.ExplainConfig(err)
-	}
-	st, err := a.OpenStore(ctx, cfg)
+	cfg, st, err := a.OpenDatabase(ctx)
 	if err != nil {
 		return err
 	}

@@ -49,11 +49,7 @@ type rekeyReport struct {
 }
 
 func (a *app) rekey(ctx context.Context, asJSON bool) error {
-	cfg, err := config.LoadStore(a.ConfigFile)
-	if err != nil {
-		return a.ExplainConfig(err)
-	}
-	st, err := a.OpenStore(ctx, cfg)
+	cfg, st, err := a.OpenDatabase(ctx)
 	if err != nil {
 		return err
 	}

@@ -49,14 +49,20 @@ func (s *Site) OpenConfigured(ctx context.Context) (*config.Config, *store.Store
 	return cfg, st, err
 }
 
-// WithStore calls f with the database of the configuration, of which it reads
-// nothing else.
-func (s *Site) WithStore(ctx context.Context, f func(*store.Store) error) error {
+// OpenDatabase is OpenConfigured for a command that needs nothing of the configuration
+// but the keys of its database: the rest of it may be broken.
+func (s *Site) OpenDatabase(ctx context.Context) (*config.Config, *store.Store, error) {
 	cfg, err := config.LoadStore(s.ConfigFile)
 	if err != nil {
-		return s.ExplainConfig(err)
+		return nil, nil, s.ExplainConfig(err)
 	}
 	st, err := s.OpenStore(ctx, cfg)
+	return cfg, st, err
+}
+
+// WithStore calls f with the database that OpenDatabase opens.
+func (s *Site) WithStore(ctx context.Context, f func(*store.Store) error) error {
+	_, st, err := s.OpenDatabase(ctx)
 	if err != nil {
 		return err
 	}

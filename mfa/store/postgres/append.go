@@ -180,12 +180,17 @@ type columns struct {
 	data                             [][]byte
 }
 
-// add appends a row.
-func (c *columns) add(r *record.Row, n, at int64, feed bool) {
-	key, name := text(r.Key), text(r.User)
-	if name == key {
+// names are the key of a row's user, and the name as it was where that is another text.
+func names(r *record.Row) (key, name string) {
+	if key, name = text(r.Key), text(r.User); name == key {
 		name = ""
 	}
+	return key, name
+}
+
+// add appends a row.
+func (c *columns) add(r *record.Row, n, at int64, feed bool) {
+	key, name := names(r)
 	c.usr, c.name, c.client = append(c.usr, key), append(c.name, name), append(c.client, text(r.Client))
 	c.reason, c.token = append(c.reason, text(r.Reason)), append(c.token, text(r.Token))
 	c.seq, c.n, c.at = append(c.seq, r.Seq), append(c.n, n), append(c.at, at)

@@ -71,10 +71,7 @@ func (m *more) follows(r *record.Row, n, at int64) {
 // session adds the report of a session, which is no event.
 func (m *more) session(r *record.Row, place int, n, at int64) {
 	s := &m.sessions
-	key, name := text(r.Key), text(r.User)
-	if name == key {
-		name = ""
-	}
+	key, name := names(r)
 	s.n, s.at, s.usr, s.name, s.client = append(s.n, n), append(s.at, at), append(s.usr, key), append(s.name, name), append(s.client, text(r.Client))
 	s.mark, s.interim, s.data = append(s.mark, r.Mark), append(s.interim, r.Interim), append(s.data, r.Data)
 	m.at = append(m.at, place)
