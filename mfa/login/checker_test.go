@@ -254,7 +254,7 @@ func asks(i int, name string) func(w *world) {
 func decides(i int, err error) func(w *world) {
 	return func(w *world) {
 		n := w.nodes[i]
-		n.Show(w.user)
+		go n.Show(w.user) // it may wait for an entry that is on its way
 		synctest.Wait()
 		w.mu.Lock()
 		var shown *shownPrompt
