@@ -96,7 +96,7 @@ func (t *Pending) apply(ev *mfa.Event) (key string, opened *mfa.OpenPrompt, wake
 		}
 	case mfa.EventTry:
 		if w != nil {
-			w.tried = ev.Tries
+			w.tried = max(w.tried, ev.Tries) // what is read at the start may come after a newer one
 		}
 	case mfa.EventApproved:
 		a := ev.Approval
@@ -312,7 +312,7 @@ const maxState = 32
 // copyOf is a login that another node has opened.
 func (e *Engine) copyOf(l Login, client *mfa.Client) *pendingLogin {
 	w := newPendingLogin(l, client)
-	w.copied, w.resumed = true, w.Prompts()
+	w.copied, w.resumed, w.caughtUp = true, w.Prompts(), make(chan struct{})
 	switch w.Plan {
 	case mfa.PlanNumber:
 		w.Number = e.Pending.number(w.ID)
@@ -348,12 +348,14 @@ func (t *Pending) bring(w *pendingLogin, state string, user mfa.NameKey) (_ *pen
 }
 
 // catchUp has a login that was just brought here know what became of it before; later entries
-// are applied as they come. If it has ended, who brought it here answers with that end, see
-// ended. A prompt is shown by the devices that connect here.
+// are applied as they come, and nothing is decided about it until then. If it has ended, who
+// brought it here answers with that end, see ended. A prompt is shown by the devices that
+// connect here.
 func (e *Engine) catchUp(ctx context.Context, w *pendingLogin, begun bool) error {
 	if !begun {
 		return nil
 	}
+	defer close(w.caughtUp)
 	entries, err := e.Pending.Site.Entries(ctx, w.User, w.ID)
 	if err != nil {
 		e.Pending.drop(w, mfa.ReasonMFAError)
@@ -367,6 +369,12 @@ func (e *Engine) catchUp(ctx context.Context, w *pendingLogin, begun bool) error
 	}
 	if w.Prompts() && w.client.Resumes {
 		go e.push(w)
+	}
+	if e.Pending.isApproved(w) { // packets may have come meanwhile
+		go func() {
+			defer e.Pending.recovered(w)
+			e.approve(context.Background(), w)
+		}()
 	}
 	return nil
 }

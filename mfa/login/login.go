@@ -54,6 +54,7 @@ type pendingLogin struct {
 	// that joined, under Pending.mu.
 	resumed    bool
 	copied     bool            // another node opened it, and has its packets
+	caughtUp   chan struct{}   // closed once a copy knows what became of it before; nil: it is none
 	code       string          // that came with the password
 	asks       bool            // a primary's question is open: the name is what anybody may have typed
 	asksGone   bool            // it waits until another prompt is out of the way

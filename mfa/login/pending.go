@@ -227,6 +227,13 @@ func (t *Pending) approved(w *pendingLogin, a mfa.Approval) {
 	w.approved = &a
 }
 
+// isApproved reports whether a device has approved w.
+func (t *Pending) isApproved(w *pendingLogin) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return w.approved != nil
+}
+
 // promptOf returns what lasts of w, which waits for a device.
 func (t *Pending) promptOf(w *pendingLogin) *mfa.OpenPrompt {
 	t.mu.Lock()

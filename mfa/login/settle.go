@@ -67,6 +67,9 @@ func (t *Pending) settle(ctx context.Context, w *pendingLogin, look func(v view)
 			after()
 		}
 	}()
+	if w.caughtUp != nil {
+		<-w.caughtUp
+	}
 	key := w.peer()
 	t.turns.enter(key)
 	defer t.turns.leave(key)

@@ -28,14 +28,16 @@ type world struct {
 	lost    []mfa.Event // acknowledged, and gone with a primary
 	epoch   uint32
 	floor   bool // codes from before the failover are refused
+	slow    bool // what a node reads of a login takes its time
 	blocked int  // entries of the log when a command blocked the user; 0: none did
 	did     []string
 
-	mu      sync.Mutex
-	waiting []*appending // in the order in which they came
-	states  map[string]mfa.OpenState
-	answers []*worldAnswer
-	faults  []string
+	mu       sync.Mutex
+	waiting  []*appending // in the order in which they came
+	readings []*reading
+	states   map[string]mfa.OpenState
+	answers  []*worldAnswer
+	faults   []string
 }
 
 // mutant is a rule that is not kept, which a checker must find.
@@ -51,6 +53,8 @@ const (
 	noFloor              // codes from before a failover count again
 	keepsVersions        // over a failover
 	resends              // what was decided before a failover goes out as it was
+	twoABatch            // what is decided on an entry that is on its way goes out with it
+	noTurns              // the store keeps the entries of a user apart, and nothing before it
 )
 
 // node is one server with an engine of its own. It implements what the store does for it.
@@ -67,6 +71,7 @@ type node struct {
 	phones  map[string]*shownPrompt
 	states  int
 	reads   sync.Mutex // one reading of the log at a time
+	flying  *appending // nil: no entry is on its way
 }
 
 // appending is an entry on its way from a node to the log and back.
@@ -78,6 +83,16 @@ type appending struct {
 	committed bool
 	refused   bool
 	done      chan error
+	over      chan struct{} // closed when done is answered
+}
+
+// reading is the entries of a login on their way to a node: others may be appended, and
+// applied there, before these arrive.
+type reading struct {
+	n     *node
+	login string
+	list  []mfa.Event
+	done  chan struct{}
 }
 
 // worldAnswer is what one request was answered with.
@@ -137,15 +152,36 @@ func (n *node) Append(_ context.Context, base mfa.Version, ev mfa.Event) error {
 	if w.mutant == joinsInMemory && ev.Kind == mfa.EventJoin {
 		return nil
 	}
-	a := &appending{n: n, base: base, ev: ev, done: make(chan error, 1)}
+	a := &appending{n: n, base: base, ev: ev, done: make(chan error, 1), over: make(chan struct{})}
 	w.mu.Lock()
-	w.waiting = append(w.waiting, a)
+	first := n.flying
+	if first == nil || w.mutant == twoABatch {
+		n.flying = a
+		w.waiting = append(w.waiting, a)
+	}
 	w.mu.Unlock()
-	if w.mutant == answersEarly {
+	switch {
+	case w.mutant == answersEarly:
 		n.Apply(ev)
 		return nil
+	case w.mutant == twoABatch:
+		n.foldEntry(ev) // what it uses up is used, as if it were on disk
+		defer n.leaveTurn()()
+	case w.mutant == noTurns:
+		defer n.leaveTurn()()
+	}
+	if first != nil && w.mutant != twoABatch { // as store.Store.Append: it waits, and comes too late
+		<-first.over
+		return mfa.ErrStale
 	}
 	return <-a.done
+}
+
+// leaveTurn lets other logins of the user decide until what it returns is called.
+func (n *node) leaveTurn() (enter func()) {
+	turn := peer{user: n.w.user.Key()}
+	n.Pending.turns.leave(turn)
+	return func() { n.Pending.turns.enter(turn) }
 }
 
 func (n *node) User(context.Context, mfa.Name) (mfa.User, error) {
@@ -153,6 +189,9 @@ func (n *node) User(context.Context, mfa.Name) (mfa.User, error) {
 	defer n.w.mu.Unlock()
 	u := n.account
 	u.Version = mfa.Version{Epoch: n.epoch, N: int64(n.applied)}
+	if n.w.mutant == twoABatch && n.flying != nil {
+		u.Version.N = max(u.Version.N, n.flying.base.N+1)
+	}
 	return u, nil
 }
 
@@ -222,13 +261,23 @@ func (n *node) FindState(_ context.Context, state string) (*mfa.OpenState, error
 	return &s, nil
 }
 
-func (n *node) Entries(_ context.Context, _ mfa.Name, login string) (list []mfa.Event, _ error) {
+func (n *node) Entries(_ context.Context, _ mfa.Name, login string) ([]mfa.Event, error) {
+	r := &reading{n: n, login: login, done: make(chan struct{})}
+	n.w.mu.Lock()
 	for _, ev := range n.w.log {
 		if ev.ID == login {
-			list = append(list, ev)
+			r.list = append(r.list, ev)
 		}
 	}
-	return list, nil
+	slow := n.w.slow
+	if slow {
+		n.w.readings = append(n.w.readings, r)
+	}
+	n.w.mu.Unlock()
+	if slow {
+		<-r.done
+	}
+	return r.list, nil
 }
 
 func (n *node) Fresh(context.Context, mfa.Name) error {
@@ -293,8 +342,17 @@ func (w *world) fault(format string, args ...any) {
 	w.faults = append(w.faults, fmt.Sprintf(format, args...))
 }
 
-// commit is the database's answer to an entry: it is the next one, or it is not.
+// commit is the database's answer to an entry, and to those that a node sends with it.
 func (w *world) commit(a *appending) {
+	for _, o := range slices.Clone(w.waiting) {
+		if o.n == a.n && !o.committed && !o.refused {
+			w.commitOne(o)
+		}
+	}
+}
+
+// commitOne: the entry is the next one, or it is not.
+func (w *world) commitOne(a *appending) {
 	fits := a.base == mfa.Version{Epoch: w.epoch, N: int64(len(w.log))}
 	if w.mutant == noCAS || w.mutant == keepsVersions && a.base.N == int64(len(w.log)) || w.mutant == resends && a.base.Epoch < w.epoch {
 		fits = true
@@ -332,6 +390,14 @@ func (w *world) acknowledge(a *appending) {
 	w.mu.Lock()
 	w.waiting = slices.DeleteFunc(w.waiting, func(o *appending) bool { return o == a })
 	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if a.n.flying == a {
+			a.n.flying = nil
+		}
+		close(a.over)
+	}()
 	switch {
 	case w.mutant == answersEarly:
 	case a.committed && (a.at <= len(w.log) && w.log[a.at-1].ID == a.ev.ID || w.mutant == resends || w.mutant == keepsVersions):
@@ -341,6 +407,14 @@ func (w *world) acknowledge(a *appending) {
 		a.n.refresh(len(w.log))
 		a.done <- mfa.ErrStale
 	}
+}
+
+// arrive brings what a node has read to it.
+func (w *world) arrive(r *reading) {
+	w.mu.Lock()
+	w.readings = slices.DeleteFunc(w.readings, func(o *reading) bool { return o == r })
+	w.mu.Unlock()
+	close(r.done)
 }
 
 // failover loses up to n entries of the log.
@@ -457,18 +531,23 @@ func (w *world) end() {
 	for {
 		w.mu.Lock()
 		waiting := w.waiting
+		readings := slices.Clone(w.readings)
 		w.waiting = nil
 		w.mu.Unlock()
+		for _, r := range readings {
+			w.arrive(r)
+		}
 		for _, a := range waiting {
 			if w.mutant != answersEarly {
 				a.done <- errors.New("the end")
 			}
+			close(a.over)
 		}
 		for _, n := range w.nodes {
 			n.Pending.Close(context.Background())
 		}
 		synctest.Wait()
-		if len(waiting) == 0 {
+		if len(waiting)+len(readings) == 0 {
 			return
 		}
 	}
