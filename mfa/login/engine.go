@@ -207,7 +207,7 @@ func (e *Engine) refuse(ctx context.Context, p waiter, user mfa.Name, d mfa.Deci
 		d.Message = messageRejected
 	}
 	now := time.Now()
-	err := e.Refusals.Record(context.WithoutCancel(ctx), mfa.Event{
+	err := e.Refusals.Record(ctx, mfa.Event{
 		ID: d.LoginID, Time: now, Kind: mfa.EventLogin,
 		Origin: p.Origin(user),
 		Reason: d.Reason, Outcome: d.Outcome, Total: now.Sub(p.Received), Details: mfa.Details{Text: cmp.Or(p.UnsupportedText(d.Reason), npsText(d.Reason, user))},

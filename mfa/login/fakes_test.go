@@ -451,7 +451,15 @@ func (j *journal) commit(ctx context.Context, ev mfa.Event, base *mfa.Version) e
 		return err
 	}
 	if j.slow != nil {
-		<-j.slow
+		select {
+		case <-j.slow:
+		case <-ctx.Done(): // it stays queued
+			go func() {
+				<-j.slow
+				_ = j.write(ev, base)
+			}()
+			return ctx.Err()
+		}
 	}
 	if base != nil && j.before != nil {
 		j.before()

@@ -2,16 +2,19 @@ package login
 
 import (
 	"context"
-	"github.com/radmatch/radmatch/mfa"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // Refusals records requests for which no login was opened. Each has an event,
 // but under attack, when a client brings more than refusalsKept of one reason
 // in refusalWindow, the rest is summed up in one event with a Count, so that
-// guessing cannot fill the disk. Its exported fields may be changed until the
-// first use; it outlives every engine.
+// guessing cannot fill the disk. Those that cannot be written are counted into such
+// a sum too. Its exported fields may be changed until the first use; it outlives
+// every engine.
 type Refusals struct {
 	Journal mfa.Journal
 
@@ -22,7 +25,13 @@ type Refusals struct {
 const (
 	refusalsKept  = 50
 	refusalWindow = 10 * time.Second
+	// refusalWait is how long an answer waits for its event. A refusal accepts no login,
+	// with its event on disk or without: while a database hangs, a wrong password is
+	// rejected before its NAS gives up.
+	refusalWait = time.Second
 )
+
+var errLate = errors.New("the database has not taken the event yet: it is queued")
 
 type refusalKey struct {
 	client string
@@ -30,23 +39,56 @@ type refusalKey struct {
 }
 
 type refusalSum struct {
-	since time.Time
-	seen  int
-	last  mfa.Event
+	since  time.Time
+	seen   int
+	missed int       // could not be written
+	last   mfa.Event // of those that are only counted
 }
 
 // Record commits ev, or counts it into the sum that follows. nil means on disk
-// or counted.
+// or counted. It returns within refusalWait, whatever the database does: with an error
+// where ev is still queued, or counted because it could not be written.
 func (r *Refusals) Record(ctx context.Context, ev mfa.Event) error {
 	if r.sum(ev) {
 		return nil
 	}
-	return r.Journal.Record(ctx, ev)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalWait)
+	defer cancel()
+	err := r.Journal.Record(limited, ev)
+	switch {
+	case err == nil:
+		return nil
+	case limited.Err() != nil:
+		return errLate
+	}
+	r.miss(ev, 1)
+	return err
 }
 
+// sum counts ev, and reports whether it is only counted.
 func (r *Refusals) sum(ev mfa.Event) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s := r.of(ev)
+	s.seen++
+	if s.seen <= refusalsKept {
+		return false
+	}
+	s.last = ev
+	return true
+}
+
+// miss counts n refusals like ev that could not be written.
+func (r *Refusals) miss(ev mfa.Event, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.of(ev)
+	s.missed += n
+	s.last = ev
+}
+
+// of is the sum for what ev is one of. mu is held.
+func (r *Refusals) of(ev mfa.Event) *refusalSum {
 	key := refusalKey{ev.Client, ev.Reason}
 	s := r.sums[key]
 	if s == nil {
@@ -56,9 +98,7 @@ func (r *Refusals) sum(ev mfa.Event) bool {
 		s = &refusalSum{since: ev.Time}
 		r.sums[key] = s
 	}
-	s.seen++
-	s.last = ev
-	return s.seen > refusalsKept
+	return s
 }
 
 // Run writes the sums until ctx ends, and then the last ones.
@@ -77,10 +117,12 @@ func (r *Refusals) Run(ctx context.Context) {
 }
 
 // flush writes the sums that are older than age. One that cannot be written is
-// lost: each refusal was answered and logged all the same.
+// counted again.
 func (r *Refusals) flush(ctx context.Context, now time.Time, age time.Duration) {
 	for _, ev := range r.take(now, age) {
-		_ = r.Journal.Record(ctx, ev)
+		if r.Journal.Record(ctx, ev) != nil {
+			r.miss(ev, ev.Count)
+		}
 	}
 }
 
@@ -92,7 +134,7 @@ func (r *Refusals) take(now time.Time, age time.Duration) []mfa.Event {
 		if now.Sub(s.since) < age {
 			continue
 		}
-		if n := s.seen - refusalsKept; n > 0 {
+		if n := max(0, s.seen-refusalsKept) + s.missed; n > 0 {
 			ev := s.last
 			ev.Count = n
 			out = append(out, ev)
