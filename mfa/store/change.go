@@ -136,7 +136,7 @@ func (s *Store) catchUpChunk(ctx context.Context) (more bool, err error) {
 // tellChanges makes what was decided before the changes of n stale. wmu is held.
 func (s *Store) tellChanges(n *record.News) {
 	for _, user := range n.Users {
-		s.ledger.tell(mfa.Event{Time: s.opt.Now(), Kind: mfa.EventChange, Origin: mfa.Origin{User: mfa.NameOf(user)}})
+		_ = s.tell(mfa.Event{Time: s.opt.Now(), Kind: mfa.EventChange, Origin: mfa.Origin{User: mfa.NameOf(user)}})
 	}
 	s.ledger.moved(n.Users...)
 	s.ledger.makeRoom(s.countAccounts())
@@ -181,7 +181,7 @@ func (s *Store) follow(e *record.Numbered) bool {
 	if e.Event.Used {
 		s.useUp(e.User, &e.Event)
 	}
-	s.ledger.tell(e.Event)
+	_ = s.tell(e.Event)
 	s.ledger.set(e.User, e.N)
 	return true
 }
@@ -206,7 +206,7 @@ func (s *Store) refresh(ctx context.Context, behind map[string]int64) error {
 	for i := range n.Entries {
 		e := &n.Entries[i]
 		if e.N > s.ledger.version(e.User).N {
-			s.ledger.tell(e.Event)
+			_ = s.tell(e.Event)
 			s.ledger.set(e.User, e.N)
 		}
 	}

@@ -2,9 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"go.uber.org/zap"
 
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/record"
@@ -128,11 +132,24 @@ func (l *ledger) begun(numbers map[string]int64) {
 	l.epoch++
 }
 
-// tell hands ev to the login machine.
-func (l *ledger) tell(ev mfa.Event) {
-	if f := l.follow.Load(); f != nil {
-		(*f)(ev)
+// errNotFollowed: an entry is on disk, and what follows from it is not all in memory.
+var errNotFollowed = errors.New("what follows from an entry could not be taken over")
+
+// tell hands ev to the login machine. A panic there costs what that entry says and no more:
+// the user goes on, and neither the reading of other nodes nor the program ends.
+func (s *Store) tell(ev mfa.Event) (err error) {
+	f := s.ledger.follow.Load()
+	if f == nil {
+		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = errNotFollowed
+			s.log.Error("panic while an entry was taken over", zap.String("login", ev.ID), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	(*f)(ev)
+	return nil
 }
 
 // Follow calls f for each entry of a user's log, in their order, and for each change of the
@@ -169,7 +186,14 @@ func (s *Store) Append(ctx context.Context, base mfa.Version, ev mfa.Event) (err
 		s.ledger.end(r.Key, false)
 		return err
 	}
+	committed := false
+	defer func() {
+		if !committed { // a panic: nobody knows whether it is on disk
+			_ = s.finish(&r, at, ev)
+		}
+	}()
 	s.lead(at)
+	committed = true
 	select {
 	case <-at.done:
 		return s.finish(&r, at, ev)
@@ -209,22 +233,22 @@ func (s *Store) finish(r *record.Row, b place, ev mfa.Event) error {
 	if s.nodes != nil {
 		return s.finishShared(r, b, ev)
 	}
+	moved := false
+	defer func() { s.ledger.end(user, moved) }()
 	if !b.isKept() {
-		err := s.catchUp(context.Background())
-		s.ledger.end(user, false)
-		if err != nil {
+		if err := s.catchUp(context.Background()); err != nil {
 			return err
 		}
 		return mfa.ErrStale
 	}
+	moved = true
 	if ev.Used {
 		s.useUp(user, &ev)
 	}
-	if b.err == nil {
-		s.ledger.tell(ev)
+	if b.err != nil {
+		return b.err
 	}
-	s.ledger.end(user, true)
-	return b.err
+	return s.tell(ev)
 }
 
 // finishShared is finish for a database that nodes share, where the numbers are those of the
@@ -246,11 +270,12 @@ func (s *Store) finishShared(r *record.Row, b place, ev mfa.Event) error {
 		s.useUp(r.Key, &ev)
 	}
 	// Otherwise it was read meanwhile, and told.
-	if at := s.ledger.version(r.Key); b.err == nil && at.Epoch == r.Epoch && at.N < r.Seq {
-		s.ledger.tell(ev)
+	err := b.err
+	if at := s.ledger.version(r.Key); err == nil && at.Epoch == r.Epoch && at.N < r.Seq {
+		err = s.tell(ev)
 		s.ledger.set(r.Key, r.Seq)
 	}
-	return b.err
+	return err
 }
 
 // fresh reads a user again.
