@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -96,7 +97,7 @@ func (c *Config) checkStore(r *report) {
 func (c *Config) checkPostgres(r *report) {
 	if _, err := os.Stat(filepath.Join(c.DataDir, "radmatch.db")); err == nil {
 		// An empty database has no methods: who must have a second factor would have none.
-		r.Add("data_dir", load.Quote(c.DataDir), "must hold no radmatch.db beside store.type: postgres: it would be left behind; take it away")
+		r.Add("data_dir", load.Quote(c.DataDir), "must hold no radmatch.db beside store.type: postgres: it would be left behind; copy it (radmatch store copy --to), or take it away")
 	}
 	if c.Seal == (Seal{}) && !r.Failed("seal") {
 		r.Add("seal", "", "must have key_file or key_env: all servers that share a database have the same sealing key")
@@ -111,17 +112,32 @@ func (c *Config) checkPostgres(r *report) {
 		r.Add("store.url", "", "must be there, such as postgres://radmatch@pg.example.org/radmatch?sslmode=verify-full")
 		return
 	}
-	u, err := url.Parse(c.Store.URL)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || strings.Trim(u.Path, "/") == "" {
-		r.Add("store.url", "", "must be postgres://ROLE@HOST/DATABASE, more hosts with commas between them")
-		return
-	}
-	q := u.Query()
-	if _, set := u.User.Password(); set || q.Has("password") || q.Has("sslpassword") {
+	u, err := DatabaseURL(c.Store.URL)
+	if errors.Is(err, ErrPasswordInURL) {
 		r.Add("store.url", "", "must have no password: put it into a file and name that in store.password_file")
 		return
 	}
-	c.adviseURL(r, u, q)
+	if err != nil {
+		r.Add("store.url", "", "%s", err.Error())
+		return
+	}
+	c.adviseURL(r, u, u.Query())
+}
+
+// ErrPasswordInURL means that the URL of a database holds a password, which others would see.
+var ErrPasswordInURL = errors.New("must have no password: put it into a file")
+
+// DatabaseURL reads the URL of a PostgreSQL database. Its errors do not repeat it.
+func DatabaseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || strings.Trim(u.Path, "/") == "" {
+		return nil, errors.New("must be postgres://ROLE@HOST/DATABASE, more hosts with commas between them")
+	}
+	q := u.Query()
+	if _, set := u.User.Password(); set || q.Has("password") || q.Has("sslpassword") {
+		return nil, ErrPasswordInURL
+	}
+	return u, nil
 }
 
 // adviseURL warns of what is allowed in the URL of a database and unwise.

@@ -66,7 +66,10 @@ func (d *DB) confirm(ctx context.Context) error {
 func (d *DB) apply(ctx context.Context, tx *sql.Tx, ev mfa.Event, ops []op.Op, done *op.Done) error {
 	s := stream{tx: tx, at: d.Now().UnixMicro()}
 	// Commands come one after the other: run 0 has one writer at a time.
-	if err := tx.QueryRowContext(ctx, `UPDATE nodes SET batch = batch + 1 WHERE run = 0 RETURNING n`).Scan(&s.n); err != nil {
+	const query = `UPDATE nodes SET batch = batch + 1 WHERE run = 0 AND NOT EXISTS (SELECT 1 FROM meta WHERE key = '` + movedKey + `') RETURNING n`
+	if err := tx.QueryRowContext(ctx, query).Scan(&s.n); errors.Is(err, sql.ErrNoRows) {
+		return ErrMoved
+	} else if err != nil {
 		return err
 	}
 	// Tokens that are added change nothing that a login has decided; there may be many.

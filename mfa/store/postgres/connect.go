@@ -16,8 +16,8 @@ import (
 func (w *writer) ready(ctx context.Context, d *DB) error {
 	for w.conn == nil || w.conn.IsClosed() {
 		err := w.reconnect(ctx, d)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, ErrMoved) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -118,7 +118,11 @@ func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, ba
 	}
 	lost := w.number() != 0 // this run is gone with what the primary before had
 	var run int32
-	err = conn.QueryRow(ctx, `INSERT INTO nodes (name, program, keys, seen) SELECT $1, $2, $3, n FROM nodes WHERE run = 0 RETURNING run`, d.set.Node, d.set.Program, d.keyNames()).Scan(&run)
+	err = conn.QueryRow(ctx, `INSERT INTO nodes (name, program, keys, seen) SELECT $1, $2, $3, n FROM nodes
+		WHERE run = 0 AND NOT EXISTS (SELECT 1 FROM meta WHERE key = '`+movedKey+`') RETURNING run`, d.set.Node, d.set.Program, d.keyNames()).Scan(&run)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrMoved
+	}
 	if err == nil {
 		w.run.Store(run)
 		d.states.run.Store(run)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -51,6 +52,64 @@ func (d *DB) schema(ctx context.Context, q querier) (version, serves int, err er
 	return version, serves, err
 }
 
+// movedKey is of table meta: the database was copied into a data_dir, which is where it is now.
+const movedKey = `moved`
+
+// ErrMoved means that what the database holds is elsewhere now.
+var ErrMoved = errors.New("it was copied into a data_dir (radmatch store copy --from), which has taken its place; to undo that: DELETE FROM meta WHERE key = 'moved'")
+
+// notMoved returns ErrMoved where a copy has taken the place of the database.
+func notMoved(ctx context.Context, q querier) error {
+	var moved bool
+	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM meta WHERE key = '`+movedKey+`')`).Scan(&moved)
+	if err == nil && moved {
+		err = ErrMoved
+	}
+	return err
+}
+
+// Create makes the tables of a new database in a transaction.
+func Create(ctx context.Context, tx pgx.Tx) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		text, err := migrations.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, string(text), pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	if _, err := tx.Exec(ctx, firstSite, classKey()); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, noteSchema, len(files))
+	return err
+}
+
+// Migrating takes the lock of who changes the schema, until tx ends.
+func Migrating(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, migrating)
+	return err
+}
+
+const (
+	firstSite  = `INSERT INTO site (serves, class_key) VALUES (1, $1)`
+	noteSchema = `INSERT INTO meta (key, value) VALUES ('schema', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+)
+
+func classKey() []byte {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return key
+}
+
 type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
@@ -76,14 +135,12 @@ func (d *DB) step(ctx context.Context, files []string) (version int, err error) 
 			return fmt.Errorf("%s: %w", files[version], err)
 		}
 		if version == 0 {
-			key := make([]byte, 32)
-			rand.Read(key)
-			if _, err := tx.ExecContext(ctx, `INSERT INTO site (serves, class_key) VALUES (1, $1)`, key); err != nil {
+			if _, err := tx.ExecContext(ctx, firstSite, classKey()); err != nil {
 				return err
 			}
 		}
 		version++
-		_, err = tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('schema', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, version)
+		_, err = tx.ExecContext(ctx, noteSchema, version)
 		return err
 	})
 	return version, err

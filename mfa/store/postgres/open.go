@@ -113,6 +113,9 @@ func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 	if err := d.migrate(ctx); err != nil {
 		return nil, err
 	}
+	if err := notMoved(ctx, d.SQL); err != nil {
+		return nil, err
+	}
 	if err := d.OpenKeys(ctx, "the database"); err != nil {
 		return nil, err
 	}
@@ -126,6 +129,26 @@ func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 		return d, d.serve(ctx)
 	}
 	return d, nil
+}
+
+// Dial makes a connection to copy the whole database, which takes its time. notice is called
+// where a commit is not confirmed.
+func Dial(ctx context.Context, set Settings, notice func()) (*pgx.Conn, error) {
+	d := &DB{set: set}
+	config, err := d.config(false)
+	if err != nil {
+		return nil, err
+	}
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			notice()
+		}
+	}
+	if err := d.password(ctx, config); err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config)
 }
 
 // config is that of a connection; late: a loss of the server may undo what it commits.
@@ -229,6 +252,10 @@ func (d *DB) Verify(ctx context.Context) error { return d.SQL.PingContext(ctx) }
 
 // IsOwn implements store.Backend: the database has no files here.
 func (d *DB) IsOwn(string) bool { return false }
+
+// Text is s as the database can hold it, Untext what that was made of.
+func Text(s string) string   { return text(s) }
+func Untext(s string) string { return untext(s) }
 
 // text is s as the database can hold it: a name from the network may be anything. One that
 // is no valid text is kept in hexadecimal digits behind a character that none begins with.

@@ -166,3 +166,10 @@ func FromMicros(us int64) time.Time {
 	}
 	return time.UnixMicro(us).UTC()
 }
+
+// Table is a table of a database that is copied.
+type Table struct {
+	Name    string
+	Columns []string
+	Rows    int64
+}

@@ -134,6 +134,9 @@ func (d *DB) openDatabase(ctx context.Context) error {
 // empty one knows no methods, and where require_user_match is false a user who has
 // none needs no second factor.
 func (d *DB) notLost() error {
+	if err := d.notMoved(); err != nil {
+		return err
+	}
 	trace := seal.File
 	if d.Keys.Shared {
 		trace = datadir.AppliedFile // keys that lie elsewhere may come before the database
@@ -148,6 +151,18 @@ func (d *DB) notLost() error {
 	info, err = os.Stat(d.path(File))
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 		return fmt.Errorf("%s is missing or empty, but %s is there: restore the database, or remove %s to begin anew", File, trace, trace)
+	}
+	return err
+}
+
+// notMoved refuses to begin anew where the database was copied to PostgreSQL.
+func (d *DB) notMoved() error {
+	if there, err := datadir.Exists(d.path(File)); err != nil || there {
+		return err
+	}
+	there, err := datadir.Exists(d.path(MovedFile))
+	if err == nil && there {
+		err = fmt.Errorf("%s was copied to PostgreSQL (radmatch store copy --to) and is %s now: set store.type: postgres, or copy it back (--from)", File, MovedFile)
 	}
 	return err
 }
