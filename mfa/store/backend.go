@@ -83,8 +83,10 @@ type rememberer interface {
 	Load(ctx context.Context) (*record.State, error)
 	// Accounts reads some accounts as of now, by the keys of their users.
 	Accounts(ctx context.Context, of record.Which) (map[string]*record.Account, error)
-	// LastChange is the last change of all. A server asks for it every 20 ms.
+	// LastChange is the last change of all. Told receives when there may be another one, and is
+	// closed when it no longer can; nil: a server asks every 20 ms.
 	LastChange() (int64, error)
+	Told() <-chan struct{}
 	// Changes reads what at most limit changes after one have changed.
 	Changes(ctx context.Context, after int64, limit int) (*record.News, error)
 	// Acknowledge tells commands that memory has all changes up to one; AwaitServer waits

@@ -15,6 +15,10 @@ import (
 
 const (
 	pollEvery = 20 * time.Millisecond
+	// pollTold is how often a server looks for changes that is told of them. A command may
+	// have been killed before it could tell. No login is accepted that was decided without a
+	// change, seen or not: see Backend.Append.
+	pollTold = time.Second
 	// pollChunk is how many changes are taken over while logins wait.
 	pollChunk = 512
 )
@@ -64,19 +68,28 @@ func (s *Store) keepLocked(ctx context.Context, notes ...op.Note) error {
 	return s.keep(ctx, notes...)
 }
 
-// poll takes over what other processes have changed. It looks at the list of
-// changes itself, by one statement that is prepared: PRAGMA data_version, which
-// is cheaper on an idle server, says only that someone has committed, and under
-// load the writer always has.
+// poll takes over what other processes have changed: when they tell, or by itself now and
+// then. It looks at the list of changes, by one statement that is prepared: PRAGMA
+// data_version says only that someone has committed, and under load the writer always has.
 func (s *Store) poll(ctx context.Context) {
 	var seen int64
 	var failed bool
-	tick := time.NewTicker(pollEvery)
+	told := s.db.Told()
+	every := pollEvery
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		if next := pollAfter(told, failed); next != every {
+			every = next
+			tick.Reset(every)
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case _, more := <-told:
+			if !more {
+				told = nil
+			}
 		case <-tick.C:
 		}
 		id, err := s.db.LastChange()
@@ -91,6 +104,14 @@ func (s *Store) poll(ctx context.Context) {
 		}
 		failed = err != nil
 	}
+}
+
+// pollAfter is how long a server looks for no change. failed: the last look failed.
+func pollAfter(told <-chan struct{}, failed bool) time.Duration {
+	if told == nil || failed {
+		return pollEvery
+	}
+	return pollTold
 }
 
 // catchUp takes over all changes after the last that memory has, and

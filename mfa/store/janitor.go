@@ -16,7 +16,9 @@ import (
 
 const (
 	janitorEvery = 250 * time.Millisecond
-	pruneEvery   = time.Minute
+	// restEvery is how often the janitor looks for work while there is none.
+	restEvery  = time.Second
+	pruneEvery = time.Minute
 	// beatTime is how long a trial commit may take.
 	beatTime = 2 * time.Second
 	// failedRest is how long the janitor rests where something failed, and
@@ -36,11 +38,16 @@ const (
 
 // janitor does what is off the path of a login.
 func (s *Store) janitor(ctx context.Context) {
-	tick := time.NewTicker(janitorEvery)
+	every := janitorEvery
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var pruned, said time.Time
 	var failed bool
 	for {
+		if next := s.nextLook(); next != every {
+			every = next
+			tick.Reset(every)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -65,15 +72,28 @@ func (s *Store) janitor(ctx context.Context) {
 	}
 }
 
+// nextLook is when the janitor looks for work again.
+func (s *Store) nextLook() time.Duration {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.tail.Load() > 0 || len(s.unsaved.latches)+len(s.unsaved.devices) > 0 {
+		return janitorEvery
+	}
+	return restEvery
+}
+
 // heartbeat tries a commit where there is a reason to. See health.Health.Trial.
 func (s *Store) heartbeat(ctx context.Context) {
-	tick := time.NewTicker(janitorEvery)
-	defer tick.Stop()
 	for {
+		var due <-chan time.Time
+		if s.health.Expected() {
+			due = time.After(janitorEvery)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-s.health.Called():
+		case <-due:
 		}
 		if s.health.Trial(s.tick()) {
 			s.beat(ctx)

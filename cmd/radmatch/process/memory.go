@@ -7,11 +7,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -44,7 +44,6 @@ const (
 	// logins that wait.
 	leastRoom    = 48 << 20
 	leastPending = 500
-	memoryEvery  = 500 * time.Millisecond
 )
 
 // Memory is what the limit of Go's memory is drawn from.
@@ -141,18 +140,24 @@ func (m *Memory) follow() {
 	}
 }
 
-// Run follows until ctx ends.
+// Run follows each collection until ctx ends: only then it is known anew what lives.
 func (m *Memory) Run(ctx context.Context) {
-	tick := time.NewTicker(memoryEvery)
-	defer tick.Stop()
+	collected := make(chan struct{}, 1)
 	for {
+		tellCollected(collected)
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-collected:
 			m.follow()
 		}
 	}
+}
+
+// tellCollected sends to c, once, after the next collection: that of an object which nothing
+// holds, and which is too large to share its place with others.
+func tellCollected(c chan<- struct{}) {
+	runtime.AddCleanup(new([64]byte), func(c chan<- struct{}) { c <- struct{}{} }, c)
 }
 
 // liveMemory is what the last collection has left, with the stacks and what Go

@@ -3,7 +3,9 @@ package process
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 )
 
 const mib = 1 << 20
@@ -95,5 +97,24 @@ func TestMemoryRoom(t *testing.T) {
 				t.Errorf("got %d; want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestTellCollected: each collection is told once to who waits for it.
+func TestTellCollected(t *testing.T) {
+	collected := make(chan struct{}, 1)
+	for range 3 {
+		tellCollected(collected)
+		runtime.GC()
+		select {
+		case <-collected:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a collection was not told for 10 s")
+		}
+	}
+	select {
+	case <-collected:
+		t.Error("a collection was told to nobody")
+	default:
 	}
 }

@@ -29,10 +29,25 @@ type Health struct {
 
 	trouble atomic.Pointer[error] // of the last commit; nil: it went well
 	asked   atomic.Bool           // Ready was called since the last trial
+	call    chan struct{}         // capacity 1: a trial is expected
 }
 
 // Start begins at a time.
-func (h *Health) Start(now time.Time) { h.start = now }
+func (h *Health) Start(now time.Time) { h.start, h.call = now, make(chan struct{}, 1) }
+
+// Called receives when a trial has become expected.
+func (h *Health) Called() <-chan struct{} { return h.call }
+
+// Expected reports whether a trial is due now or in a while.
+func (h *Health) Expected() bool { return h.asked.Load() || h.trouble.Load() != nil }
+
+// expect makes Called receive.
+func (h *Health) expect() {
+	select {
+	case h.call <- struct{}{}:
+	default:
+	}
+}
 
 // since is how t is kept, never 0.
 func (h *Health) since(t time.Time) int64 { return max(1, int64(t.Sub(h.start))) }
@@ -46,6 +61,7 @@ func (h *Health) End(now time.Time, err error) {
 		h.trouble.Store(nil)
 	} else {
 		h.trouble.Store(&err)
+		h.expect()
 	}
 	h.ended.Store(h.since(now))
 	h.begun.Store(0)
@@ -64,7 +80,9 @@ func (h *Health) Read(now time.Time, err error) {
 // Ready reports whether a commit would return now, as far as the last ones tell, and the
 // changes of others are known. Its error says what is wrong, for the operator.
 func (h *Health) Ready(now time.Time) error {
-	h.asked.Store(true)
+	if !h.asked.Swap(true) {
+		h.expect()
+	}
 	at := h.since(now)
 	if begun := h.begun.Load(); begun != 0 && at-begun > int64(readyWithin) {
 		return fmt.Errorf("the database has not taken a commit for %s", time.Duration(at-begun).Round(time.Second))
@@ -82,7 +100,7 @@ func (h *Health) Ready(now time.Time) error {
 // wrong, and it is a while ago. So a server that no login comes to knows that its disk is
 // full, and then that it no longer is.
 func (h *Health) Trial(now time.Time) bool {
-	if !h.asked.Load() && h.trouble.Load() == nil || h.since(now)-h.ended.Load() < int64(trialAfter) {
+	if !h.Expected() || h.since(now)-h.ended.Load() < int64(trialAfter) {
 		return false
 	}
 	h.asked.Store(false)

@@ -98,6 +98,9 @@ func (d *DB) LastChange() (sum int64, err error) {
 	return sum, err
 }
 
+// Told implements store.Backend: nobody tells.
+func (d *DB) Told() <-chan struct{} { return nil }
+
 // Changes implements store.Backend.
 func (d *DB) Changes(ctx context.Context, after int64, _ int) (*record.News, error) {
 	n := &record.News{Last: after}

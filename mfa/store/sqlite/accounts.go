@@ -53,6 +53,14 @@ func (d *DB) LastChange() (id int64, err error) {
 	return id, err
 }
 
+// Told implements store.Backend.
+func (d *DB) Told() <-chan struct{} {
+	if d.notices == nil {
+		return nil
+	}
+	return d.notices.Come()
+}
+
 // Acknowledge implements store.Backend.
 func (d *DB) Acknowledge(change int64) error {
 	d.acked = change
@@ -61,6 +69,7 @@ func (d *DB) Acknowledge(change int64) error {
 
 // AwaitServer implements store.Backend.
 func (d *DB) AwaitServer(ctx context.Context, change int64) error {
+	datadir.Notify(d.dir)
 	return datadir.AwaitApplied(ctx, d.dir, change)
 }
 

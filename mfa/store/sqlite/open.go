@@ -37,11 +37,12 @@ type DB struct {
 	*sqlstore.DB // reads, and the writes that are not on the path of a login
 
 	// Only for a server.
-	last   *sql.Stmt // the last change
-	lock   *os.File
-	ack    *os.File // datadir.AppliedFile
-	acked  int64    // the last change that memory has; for who writes
-	writer writer
+	last    *sql.Stmt // the last change
+	lock    *os.File
+	ack     *os.File         // datadir.AppliedFile
+	acked   int64            // the last change that memory has; for who writes
+	notices *datadir.Notices // of commands; nil: they are not heard
+	writer  writer
 }
 
 // Open opens the database in set.Dir, makes it where it is missing, and brings its
@@ -180,7 +181,13 @@ func (d *DB) serve(ctx context.Context) (err error) {
 		return c.(conn), nil
 	}
 	// A database that cannot be written must stop the start, not the first login.
-	return d.Update(ctx, func(*sql.Tx) error { return nil })
+	if err := d.Update(ctx, func(*sql.Tx) error { return nil }); err != nil {
+		return err
+	}
+	if d.notices, err = datadir.Listen(d.dir); err != nil {
+		d.notices = nil // it looks for changes more often
+	}
+	return nil
 }
 
 // dsn is the same for every connection of a kind, so that none lacks a pragma.
@@ -201,6 +208,9 @@ func (d *DB) Close() error {
 	}
 	if d.SQL != nil {
 		errs = append(errs, d.SQL.Close())
+	}
+	if d.notices != nil {
+		errs = append(errs, d.notices.Close())
 	}
 	for _, f := range []*os.File{d.ack, d.lock} {
 		if f != nil {
