@@ -49,10 +49,9 @@ func nasPAM(t *testing.T) {
 	bob.ends(true)
 }
 
-// nasOcserv: while bob is asked, alice signs in.
-func nasOcserv(t *testing.T) {
-	s := openSection(t, "clients-servers.md", "ocserv")
-	s.install(0)
+// startOcserv starts ocserv with the files of a section and what every site has of its own.
+func startOcserv(t *testing.T) {
+	t.Helper()
 	certify(t, "/etc/ocserv/cert.pem", "/etc/ocserv/key.pem", "/etc/ocserv/ca.pem", "localhost", "127.0.0.1")
 	appendEtc(t, "/etc/ocserv/ocserv.conf", `
 tcp-port = 4443
@@ -66,16 +65,52 @@ device = vpns
 ipv4-network = 198.51.100.0/24
 isolate-workers = false
 `)
-	p, ph := s.serve(0, "")
 	onHost(t, "ocserv", "-f", "-c", "/etc/ocserv/ocserv.conf").shows("listening (TCP) on 127.0.0.1:4443")
-	connect := func(user string) *pamSession {
-		c := onHost(t, "openconnect", "--authenticate", "--non-inter", "--passwd-on-stdin", "--user="+user, "--cafile=/etc/ocserv/ca.pem", "https://127.0.0.1:4443")
-		c.types("", testPassword)
-		return c
+}
+
+// openConnect begins a login at ocserv: the password is typed.
+func openConnect(t *testing.T, user string) *pamSession {
+	t.Helper()
+	c := onHost(t, "openconnect", "--authenticate", "--non-inter", "--passwd-on-stdin", "--user="+user, "--cafile=/etc/ocserv/ca.pem", "https://127.0.0.1:4443")
+	c.types("", testPassword)
+	return c
+}
+
+// startFreeRADIUS starts FreeRADIUS with the files of docs/proxies.md, and with more over them.
+func startFreeRADIUS(t *testing.T, more func()) {
+	t.Helper()
+	sites, err := filepath.Glob("/etc/freeradius/3.0/sites-enabled/*")
+	if err != nil {
+		t.Fatal(err)
 	}
-	bob := connect("bob")
+	for _, site := range sites {
+		if err := os.Remove(site); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openSection(t, "proxies.md", "FreeRADIUS").install(0)
+	more()
+	certs := "/etc/freeradius/3.0/certs/"
+	certify(t, certs+"radmatch.pem", certs+"radmatch.key", certs+"radmatch-ca.pem", "radius.example.org")
+	server := onHost(t, "freeradius", "-X")
+	server.shows("Ready to process requests")
+	t.Cleanup(func() {
+		if t.Failed() {
+			_, shown, _ := strings.Cut(server.shown.String(), "Ready to process requests")
+			t.Logf("FreeRADIUS:\n%s", shown)
+		}
+	})
+}
+
+// nasOcserv: while bob is asked, alice signs in.
+func nasOcserv(t *testing.T) {
+	s := openSection(t, "clients-servers.md", "ocserv")
+	s.install(0)
+	startOcserv(t)
+	p, ph := s.serve(0, "")
+	bob := openConnect(t, "bob")
 	bob.shows("Approve the request on your device, then press OK")
-	alice := connect("alice")
+	alice := openConnect(t, "alice")
 	alice.types("Enter your verification code.", totp("alice", 0))
 	alice.ends(true)
 	ph.approve()
@@ -206,20 +241,8 @@ func nasPPPD(t *testing.T) {
 
 func nasFreeRADIUS(t *testing.T) {
 	s := openSection(t, "proxies.md", "FreeRADIUS")
-	sites, err := filepath.Glob("/etc/freeradius/3.0/sites-enabled/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, site := range sites {
-		if err := os.Remove(site); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.install(0)
-	certs := "/etc/freeradius/3.0/certs/"
-	certify(t, certs+"radmatch.pem", certs+"radmatch.key", certs+"radmatch-ca.pem", "radius.example.org")
 	p, ph := s.serve(0, ", append: delimiter")
-	onHost(t, "freeradius", "-X").shows("Ready to process requests")
+	startFreeRADIUS(t, func() {})
 	via(t, "192.0.2.20", "alice", testPassword).shows("Enter your verification code.")
 	via(t, "192.0.2.20", "alice", testPassword+","+totp("alice", 0)).shows("Received Access-Accept")
 	for inside, user := range map[string]string{"eap=TTLS\nphase2=\"auth=PAP\"": "alice", "eap=PEAP\nphase2=\"auth=MSCHAPV2\"": "bob"} {
@@ -229,7 +252,7 @@ func nasFreeRADIUS(t *testing.T) {
 		}
 		network := filepath.Join(t.TempDir(), "network")
 		writeEtc(t, network, fmt.Sprintf("network={\nkey_mgmt=WPA-EAP\n%s\nidentity=%q\nanonymous_identity=\"anonymous\"\npassword=%q\nca_cert=%q\n}\n",
-			inside, user, password, certs+"radmatch-ca.pem"))
+			inside, user, password, "/etc/freeradius/3.0/certs/radmatch-ca.pem"))
 		station := onHost(t, "eapol_test", "-c", network, "-a", "192.0.2.20", "-A", "192.0.2.1", "-s", nasSecret, "-t", "30")
 		if user == "bob" {
 			ph.approve()

@@ -96,11 +96,16 @@ func appendEtc(t *testing.T, name, text string) {
 	writeEtc(t, name, string(old)+text)
 }
 
+// client is what the n-th way of the section says of radmatch's client.
+func (s *nasSection) client(n int) string {
+	return strings.ReplaceAll(clientLine.FindAllStringSubmatch(s.text, -1)[n][1], "`", "")
+}
+
 // serve starts a server at 192.0.2.10 whose client is as the n-th way of the
 // section says. alice has a token, bob the device that is returned.
 func (s *nasSection) serve(n int, more string) (*serverProcess, *testPhone) {
 	s.t.Helper()
-	keys := strings.ReplaceAll(clientLine.FindAllStringSubmatch(s.text, -1)[n][1], "`", "")
+	keys := s.client(n)
 	if !strings.Contains(keys, "addresses: ") {
 		keys += ", addresses: [192.0.2.0/24, 127.0.0.1]"
 	}
