@@ -83,6 +83,10 @@ type Site interface {
 	// Fresh brings into memory what was appended for a user before the call: Directory.User
 	// shows it when Fresh returns nil.
 	Fresh(ctx context.Context, user Name) error
+	// Run names this run of the node. Gone reports whether a run is over: it has stopped, or
+	// said nothing for three seconds. It is false where that is not known.
+	Run() string
+	Gone(ctx context.Context, run string) bool
 	// Derive returns 32 octets that are the same at every node, and that nobody without the
 	// key of the site can tell: HMAC-SHA-256 over purpose and data, which cannot run into
 	// each other.

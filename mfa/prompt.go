@@ -19,6 +19,9 @@ type OpenPrompt struct {
 	Started time.Time
 	Opened  time.Time // the first factor was right
 	Until   time.Time // the devices show it; zero: of a version that did not keep it
+	// Node is the run (Site.Run) whose notifications are the last that were sent. Empty: there
+	// are no other nodes.
+	Node string `json:",omitempty"`
 	// HideClient and HidePlace are what policy keeps from this user's devices.
 	HideClient bool
 	HidePlace  bool
@@ -67,10 +70,13 @@ type PromptAmender interface {
 // Prompt is a request for approval as devices see it.
 type Prompt struct {
 	ID      string // the login's id
-	Resumed bool   // shown before a restart: show it again, and do not notify again
-	User    Name   // canonical
-	Client  string
-	Number  string // two digits to be typed on the device; empty: approve or deny
+	Resumed bool   // shown before a restart, or by another node: show it again, and do not notify again
+	// Again is closed when a Resumed prompt is to be notified once more after all: its node is
+	// dead. nil: that does not happen.
+	Again  <-chan struct{}
+	User   Name // canonical
+	Client string
+	Number string // two digits to be typed on the device; empty: approve or deny
 	// Code is shown by the device that approves, to be typed where the user signs
 	// in; empty: the approval is enough. Until then it must not be seen. Not together
 	// with Number.

@@ -63,7 +63,7 @@ func (s *scenario) moves(w *world) (list []move) {
 			list = append(list, move{"feed " + n.name, func() { n.refresh(n.applied + 1) }})
 		}
 		if s.kills && !w.nodes[0].dead && !w.nodes[1].dead {
-			list = append(list, move{"kill " + n.name, func() { n.dead = true }})
+			list = append(list, move{"kill " + n.name, func() { w.kill(n) }})
 		}
 	}
 	if s.loses > 0 && w.epoch == 1 && len(w.log) > 0 {
@@ -330,6 +330,15 @@ func scenarios() map[string]*scenario {
 			{"A", "", asks(0, "request 1")},
 			{"B", "", asks(1, "request 2")},
 			{"approve at A", "A", decides(0, nil)},
+		}},
+		"a prompt at each node, a device at both": {user: "alice", setup: func(w *world) {
+			for _, n := range w.nodes {
+				n.Watched = func(mfa.Name) bool { return true }
+			}
+		}, acts: []happening{
+			{"A", "", asks(0, "request 1")},
+			{"B", "", asks(1, "request 2")},
+			{"approve at B", "B", decides(1, nil)},
 		}},
 		"an approval that nothing waits for": {user: "alice", setup: func(w *world) {
 			for _, n := range w.nodes {

@@ -30,6 +30,9 @@ func (e *Engine) askDevice(ctx context.Context, w *pendingLogin, p waiter, user 
 		w.Number = e.Pending.number(w.ID)
 	}
 	w.Requests, w.Until = []mfa.PromptRequest{p.ForPrompt()}, w.Opened.Add(w.promptLife())
+	if e.Pending.Site != nil {
+		w.Node = e.Pending.Site.Run()
+	}
 	for range maxAgain {
 		if w = e.tryPrompt(ctx, w, p, user); w == nil {
 			return
@@ -60,10 +63,10 @@ func (e *Engine) tryPrompt(ctx context.Context, w *pendingLogin, p waiter, user 
 		}
 		// Deferred, so that an answer that panics leaves no login behind that has
 		// no prompt to end it.
-		defer func() { go e.push(w) }()
+		defer func() { go e.push(w, true) }()
 		e.wait(ctx, w, p, user)
 	case joined:
-		if end := e.joins(ctx, o, p); end.ended || end.err != nil {
+		if end := e.joins(ctx, o, []mfa.PromptRequest{p.ForPrompt()}); end.ended || end.err != nil {
 			e.refuse(ctx, p, w.User, mfa.Decision{Outcome: mfa.Discard, Reason: mfa.ReasonPromptPending, Err: end.err})
 			return nil
 		}
@@ -88,7 +91,7 @@ func (e *Engine) open(ctx context.Context, w *pendingLogin) (end outcome, first 
 	first = true
 	end = e.Pending.settle(ctx, w, func(v view) verdict {
 		switch {
-		case e.Pending.promptElsewhere(v.User) != nil:
+		case e.Pending.isSecond(w):
 			first = false
 			return verdict{end: goesOn}
 		case v.err != nil:
@@ -108,16 +111,54 @@ func (e *Engine) open(ctx context.Context, w *pendingLogin) (end outcome, first 
 	return end, first
 }
 
-// joins writes down that the request of p waits for a prompt too: nothing joins after a
-// decision, wherever that was made.
-func (e *Engine) joins(ctx context.Context, w *pendingLogin, p waiter) outcome {
+// joins writes down that more requests wait for a prompt: nothing joins after a decision,
+// wherever that was made. Where the node that notified the devices is dead, the entry says
+// that this one notifies them once more: of several nodes, the one whose entry comes first.
+func (e *Engine) joins(ctx context.Context, w *pendingLogin, requests []mfa.PromptRequest) outcome {
+	gone := e.orphaned(ctx, w)
 	return e.Pending.settle(ctx, w, func(v view) verdict {
+		k := e.Pending.promptOf(w)
+		takesOver := gone != "" && k.Node == gone
+		if len(requests) == 0 && !takesOver {
+			return verdict{end: goesOn}
+		}
 		made := v.ends(mfa.Reject, v.Reason)
 		made.end, made.event.Kind = note, mfa.EventJoin
-		made.event.Requests = []mfa.PromptRequest{p.ForPrompt()}
-		made.event.Prompt = e.Pending.promptOf(w)
+		made.event.Requests, made.event.Prompt = requests, k
+		if takesOver {
+			k.Node = e.Pending.Site.Run()
+			made.then = func() func() {
+				e.Pending.setNode(w, k.Node)
+				e.notifyAgain(w)
+				return nil
+			}
+		}
 		return made
 	})
+}
+
+// orphaned returns the run that notified the devices of w, where that is over.
+func (e *Engine) orphaned(ctx context.Context, w *pendingLogin) string {
+	if w.copied && w.Prompts() {
+		if k := e.Pending.promptOf(w); k.Node != "" && k.Node != e.Pending.Site.Run() && e.Pending.Site.Gone(ctx, k.Node) {
+			return k.Node
+		}
+	}
+	return ""
+}
+
+// notifyAgain has the devices of a prompt of another node notified here, once. The holder of
+// its turn calls it.
+func (e *Engine) notifyAgain(w *pendingLogin) {
+	select {
+	case <-w.again:
+		return
+	default:
+		close(w.again)
+	}
+	if !w.client.Resumes {
+		go e.push(w, true) // the links of the other node are dead with it
+	}
 }
 
 // limited reports whether the limits stop a prompt that is to be sent.
@@ -254,13 +295,15 @@ const pushGrace = 3 * time.Second
 
 var errStalled = errors.New("the push provider does not return")
 
-// push is the goroutine of one prompt.
-func (e *Engine) push(w *pendingLogin) {
+// push is the goroutine of one prompt. notifies: its devices have not been notified, or by a
+// node that is dead.
+func (e *Engine) push(w *pendingLogin, notifies bool) {
 	defer e.Pending.recovered(w)
 	left := time.Until(w.Opened.Add(w.promptLife())) // it may be resumed
 	ctx, cancel := context.WithTimeout(w.life, left)
 	defer cancel()
-	if !w.copied {
+	ends := !w.copied || notifies // a copy that is only shown ends where it was opened
+	if ends {
 		stalled := time.AfterFunc(left+pushGrace, func() {
 			defer e.Pending.recovered(w)
 			e.Pending.settle(w.life, w, func(v view) verdict {
@@ -269,12 +312,14 @@ func (e *Engine) push(w *pendingLogin) {
 		})
 		defer stalled.Stop()
 	}
-	approval, err := w.client.Pusher.Push(ctx, w.prompt(e.Pending.requests(w), func(a mfa.Approval) { e.Pending.approved(w, a) }))
+	prompt := w.prompt(e.Pending.requests(w), func(a mfa.Approval) { e.Pending.approved(w, a) })
+	prompt.Resumed = !notifies
+	approval, err := w.client.Pusher.Push(ctx, prompt)
 	switch {
 	case err == nil:
 		e.Pending.approved(w, approval)
 		e.approve(ctx, w)
-	case !w.copied || errors.Is(err, mfa.ErrRejected): // the node that opened it sees that it runs out
+	case ends || errors.Is(err, mfa.ErrRejected):
 		e.Pending.settle(ctx, w, func(v view) verdict {
 			return e.notApproved(ctx, v, approval, err)
 		})

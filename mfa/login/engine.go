@@ -174,6 +174,9 @@ func (e *Engine) answer(ctx context.Context, p waiter) {
 		if brought && c != nil && e.Pending.ended(ctx, c.w) {
 			return
 		}
+		if brought && c != nil && c.w.Prompts() {
+			e.joins(ctx, c.w, nil)
+		}
 	}
 	switch {
 	case err != nil:

@@ -430,6 +430,7 @@ func TestLoginIsPlainData(t *testing.T) {
 				case "Wrong", "Rounds", "AskedGone": // none yet
 				case "Text": // only where the user is not asked
 				case "Claimed", "HideClient", "HidePlace": // see TestHiddenFromDevices
+				case "Node": // see TestNotifiesAgain
 				default:
 					t.Errorf("the test sets no %s", f.Name)
 				}

@@ -88,7 +88,10 @@ func (t *Pending) apply(ev *mfa.Event) (key string, opened *mfa.OpenPrompt, wake
 		}
 	case mfa.EventJoin:
 		if far != nil && ev.Prompt != nil {
-			far.Requests = ev.Prompt.Requests
+			far.Requests, far.Node = ev.Prompt.Requests, ev.Prompt.Node
+		}
+		if w != nil && ev.Prompt != nil {
+			w.Node = ev.Prompt.Node
 		}
 		if w != nil && !ours && len(w.Requests) < maxShown {
 			w.Requests = append(w.Requests, ev.Requests...)
@@ -312,7 +315,7 @@ const maxState = 32
 // copyOf is a login that another node has opened.
 func (e *Engine) copyOf(l Login, client *mfa.Client) *pendingLogin {
 	w := newPendingLogin(l, client)
-	w.copied, w.resumed, w.caughtUp = true, w.Prompts(), make(chan struct{})
+	w.copied, w.resumed, w.caughtUp, w.again = true, w.Prompts(), make(chan struct{}), make(chan struct{})
 	switch w.Plan {
 	case mfa.PlanNumber:
 		w.Number = e.Pending.number(w.ID)
@@ -363,12 +366,15 @@ func (e *Engine) catchUp(ctx context.Context, w *pendingLogin, begun bool) error
 		return err
 	}
 	for i := range entries {
-		if k := entries[i].Kind; k != mfa.EventOpen && k != mfa.EventJoin {
-			e.Pending.apply(&entries[i])
+		switch ev := &entries[i]; {
+		case ev.Kind == mfa.EventJoin && ev.Prompt != nil: // its requests are known
+			e.Pending.setNode(w, ev.Prompt.Node)
+		case ev.Kind != mfa.EventOpen && ev.Kind != mfa.EventJoin:
+			e.Pending.apply(ev)
 		}
 	}
 	if w.Prompts() && w.client.Resumes {
-		go e.push(w)
+		go e.push(w, false)
 	}
 	if e.Pending.isApproved(w) { // packets may have come meanwhile
 		go func() {

@@ -58,6 +58,7 @@ type pendingLogin struct {
 	code       string          // that came with the password
 	asks       bool            // a primary's question is open: the name is what anybody may have typed
 	asksGone   bool            // it waits until another prompt is out of the way
+	again      chan struct{}   // of a copy: closed when its devices are notified once more
 	stood      bool            // the approval has its entry; set in the turn
 	deviceCode mfa.Password    // what a device shows once it has approved, and the user must type; empty: nothing
 	life       context.Context // the prompt's; no packet's and no request's is its parent
@@ -106,7 +107,7 @@ func (w *pendingLogin) promptMethod() string {
 
 func (w *pendingLogin) prompt(requests []mfa.PromptRequest, approved func(mfa.Approval)) mfa.Prompt {
 	p := mfa.Prompt{
-		ID: w.ID, Resumed: w.resumed, User: w.User, Client: w.Client, Number: w.Number,
+		ID: w.ID, Again: w.again, User: w.User, Client: w.Client, Number: w.Number,
 		Started: w.Opened, Expires: w.Opened.Add(w.promptLife()), Requests: w.shown(requests),
 	}
 	if w.deviceCode != "" {

@@ -220,6 +220,15 @@ func (t *Pending) hasPrompt(user mfa.Name) bool {
 	return t.elsewhere[user.Key()] != nil || slices.ContainsFunc(t.peers[peer{user: user.Key()}], (*pendingLogin).Prompts)
 }
 
+// isSecond reports whether a prompt that is to be opened comes after one of another node. That
+// one may have been brought here meanwhile.
+func (t *Pending) isSecond(w *pendingLogin) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.elsewhere[w.User.Key()] != nil ||
+		slices.ContainsFunc(t.peers[w.peer()], func(o *pendingLogin) bool { return o != w && o.Prompts() })
+}
+
 // approved notes that a device approved. It needs no turn, so that no device waits.
 func (t *Pending) approved(w *pendingLogin, a mfa.Approval) {
 	t.mu.Lock()
@@ -232,6 +241,13 @@ func (t *Pending) isApproved(w *pendingLogin) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return w.approved != nil
+}
+
+// setNode notes which run has notified the devices of w.
+func (t *Pending) setNode(w *pendingLogin, run string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.Node = run
 }
 
 // promptOf returns what lasts of w, which waits for a device.

@@ -46,7 +46,7 @@ func (e *Engine) Resume(ctx context.Context, kept []mfa.OpenPrompt) {
 			lost.Go(func() { e.Pending.lose(ctx, w) })
 			continue
 		}
-		go e.push(w)
+		go e.push(w, false)
 	}
 	lost.Wait()
 }

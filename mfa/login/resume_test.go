@@ -37,7 +37,7 @@ func (r *rig) resume(k mfa.OpenPrompt) (open func() []mfa.OpenPrompt) {
 func TestKeptIsWhole(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		k := r.kept()
-		k.Claimed, k.HideClient, k.HidePlace = true, true, true
+		k.Claimed, k.HideClient, k.HidePlace, k.Node = true, true, true, "1"
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(k)) {
 			if reflect.ValueOf(k).FieldByIndex(f.Index).IsZero() {
 				t.Errorf("the test sets no %s", f.Name)

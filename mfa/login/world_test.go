@@ -24,6 +24,7 @@ type world struct {
 	mutant  mutant
 	user    mfa.Name
 	nodes   [2]*node
+	dead    *node // a third one
 	log     []mfa.Event
 	lost    []mfa.Event // acknowledged, and gone with a primary
 	epoch   uint32
@@ -287,6 +288,14 @@ func (n *node) Fresh(context.Context, mfa.Name) error {
 	return nil
 }
 
+func (n *node) Run() string { return n.name }
+
+func (n *node) Gone(_ context.Context, run string) bool {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	return slices.ContainsFunc(append(n.w.nodes[:], n.w.dead), func(o *node) bool { return o != nil && o.name == run && o.dead })
+}
+
 func (n *node) Derive(purpose, data string) []byte {
 	m := hmac.New(sha256.New, []byte("site"))
 	fmt.Fprintf(m, "%d %s %s", len(purpose), purpose, data)
@@ -369,6 +378,15 @@ func (w *world) commitOne(a *appending) {
 // check is what must hold whenever an entry is appended.
 func (w *world) check(ev mfa.Event) {
 	isEnd := func(ev mfa.Event) bool { return ev.Kind == mfa.EventLogin || ev.Kind == mfa.EventUnclaimed }
+	if ev.Kind == mfa.EventOpen && w.mutant == asBuilt {
+		open := false
+		for _, before := range w.log {
+			open = open && !isEnd(before) || before.Kind == mfa.EventOpen
+		}
+		if open {
+			w.fault("two prompts are open at once")
+		}
+	}
 	if !isEnd(ev) {
 		return
 	}
@@ -415,6 +433,12 @@ func (w *world) arrive(r *reading) {
 	w.readings = slices.DeleteFunc(w.readings, func(o *reading) bool { return o == r })
 	w.mu.Unlock()
 	close(r.done)
+}
+
+func (w *world) kill(n *node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n.dead = true
 }
 
 // failover loses up to n entries of the log.
@@ -510,7 +534,7 @@ func (w *world) joins() {
 	for id, n := range let {
 		asked, ended := 0, false
 		for _, ev := range w.log {
-			if ev.ID == id && !ended && (ev.Kind == mfa.EventOpen || ev.Kind == mfa.EventJoin) {
+			if ev.ID == id && !ended && (ev.Kind == mfa.EventOpen || ev.Kind == mfa.EventJoin && len(ev.Requests) > 0) {
 				asked++
 			}
 			ended = ended || ev.ID == id && ev.Kind == mfa.EventLogin

@@ -134,12 +134,19 @@ func (a *Approver) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error)
 	if err != nil {
 		return mfa.Approval{}, fmt.Errorf("approver: %w", err)
 	}
-	defer a.WebPush.Notify(ctx, &p, devices)()
-	select {
-	case v := <-live.verdict:
-		return v.approval, v.err
-	case <-ctx.Done():
-		return a.giveUp(ctx, live)
+	stop := a.WebPush.Notify(ctx, &p, devices)
+	defer func() { stop() }()
+	for again := p.Again; ; {
+		select {
+		case v := <-live.verdict:
+			return v.approval, v.err
+		case <-ctx.Done():
+			return a.giveUp(ctx, live)
+		case <-again:
+			again, p.Resumed = nil, false
+			stop() // nothing is on its way: it was Resumed
+			stop = a.WebPush.Notify(ctx, &p, devices)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
+	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -155,7 +155,7 @@ func (n *Ntfy) publish(ctx context.Context, a *asked, sequence string) error {
 	sent := false
 	var numbers []string // the same on each: two sets would have only the right one in common
 	if a.Number != "" {
-		numbers = choices(a.Number)
+		numbers = n.choices(a)
 	}
 	for _, d := range a.devices {
 		body, err := json.Marshal(n.notification(a, d, sequence, numbers))
@@ -233,29 +233,24 @@ func describePrompt(a *asked) string {
 		text.Printable(a.User.String(), device.MaxText), device.ViewOf(&a.Prompt, device.VersionNumber).From(), a.Expires.Local().Format(time.TimeOnly))
 }
 
-// choices returns number and two others of two digits, each as likely, in an
-// order that tells nothing.
-func choices(number string) []string {
+// choices returns the number of a prompt and two others of two digits, each as likely, in an
+// order that tells nothing. They are the same at each node that notifies of the prompt.
+func (n *Ntfy) choices(a *asked) []string {
+	m := hmac.New(sha256.New, n.topicKey)
+	m.Write([]byte("radmatch ntfy choices 1\n" + n.parts.Name + "\n" + a.ID))
+	return choices(a.Number, [32]byte(m.Sum(nil)))
+}
+
+func choices(number string, seed [32]byte) []string {
+	random := mathrand.New(mathrand.NewChaCha8(seed))
 	numbers := []string{number}
 	for len(numbers) < 3 {
-		if other := strconv.Itoa(10 + random(90)); !slices.Contains(numbers, other) {
+		if other := strconv.Itoa(10 + random.IntN(90)); !slices.Contains(numbers, other) {
 			numbers = append(numbers, other)
 		}
 	}
-	for i := len(numbers) - 1; i > 0; i-- {
-		j := random(i + 1)
-		numbers[i], numbers[j] = numbers[j], numbers[i]
-	}
+	random.Shuffle(len(numbers), func(i, j int) { numbers[i], numbers[j] = numbers[j], numbers[i] })
 	return numbers
-}
-
-// random returns a number below n.
-func random(n int) int {
-	v, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
-	if err != nil {
-		panic("push: internal error: " + err.Error()) // crypto/rand does not fail
-	}
-	return int(v.Int64())
 }
 
 // Connect implements mfa.Connector: the server must be well, and know the token.

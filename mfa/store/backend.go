@@ -42,6 +42,8 @@ type shared interface {
 	FindState(ctx context.Context, state string) (*mfa.OpenState, error)
 	Entries(ctx context.Context, user mfa.Name, login string) ([]mfa.Event, error)
 	Derive(purpose, data string) []byte
+	Run() string
+	Gone(ctx context.Context, run string) bool
 	// Announce tells the others the fingerprint of this node's configuration. Nodes are all of
 	// the last day, the newest run first.
 	Announce(config string) error

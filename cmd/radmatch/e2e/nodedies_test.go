@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/radmatch/radmatch/mfa/device"
+	"github.com/radmatch/radmatch/mfa/push/pushtest"
 	"github.com/radmatch/radmatch/mfa/store/postgrestest"
 	"github.com/radmatch/radmatch/radius/wire"
 )
@@ -137,5 +138,44 @@ func TestNodesAskTheSame(t *testing.T) {
 	sb.expect(answerTo("bob", state, totp("bob", 0)), wire.AccessReject)
 	if counts := a.counts("bob"); counts["reject codes_locked"] != 2 {
 		t.Errorf("events %v, want that the third wrong code locked, and one login was refused for it", counts)
+	}
+}
+
+// The node that has notified a phone is killed. The one at which the user dials again notifies
+// the phone once more, of the same prompt.
+func TestNodeNotifiesAgain(t *testing.T) {
+	t.Parallel()
+	service := pushtest.NewService(t)
+	pg := postgrestest.Start(t)
+	url, keys := pg.URL(pg.NewDatabase(t)), t.TempDir()+"/seal.key"
+	var nodes []*serverProcess
+	for _, name := range []string{"vpn-a", "vpn-b"} {
+		p := newServer(t, nodeConfig(url, keys, name)+siteClient+"web: {push_services: [\""+service.Host()+
+			"\"], push_ca_file: ca.pem, push_contact: \"mailto:postmaster@example.org\"}\n")
+		p.write("ca.pem", string(service.CA()))
+		p.start()
+		nodes = append(nodes, p)
+	}
+	a, b := nodes[0], nodes[1]
+	phone := enrollAt(b)
+	phone.subscribe(service, "alice's phone")
+	b.cli("user", "unblock", "alice") // all nodes know the subscription
+
+	a.nasSocket("127.0.0.1").start(signIn("alice", "198.51.100.7"))
+	first := service.Next()
+	s := b.nasSocket("127.0.0.1")
+	one := s.start(signIn("alice", "198.51.100.7")) // joins while the first node lives: nothing is sent
+	shown := phone.prompt()
+	a.kill()
+	b.until("the other nodes take it for dead", func() bool { return b.nodes()["vpn-a"].State != "live" })
+	two := s.start(signIn("alice", "198.51.100.7"))
+	if next := service.Next(); next.Text != first.Text || !strings.Contains(next.Text, shown.ID) {
+		t.Fatalf("notified of %s; want %s again; events %v", next.Text, first.Text, b.events("alice"))
+	}
+	phone.decide(shown, device.ActionApprove, "")
+	s.gets(one, wire.AccessAccept)
+	s.gets(two, wire.AccessAccept)
+	if n := service.Requests(); n != 2 {
+		t.Errorf("%d messages were sent, want 2", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +74,22 @@ func (d *DB) Beat(ctx context.Context) error {
 		err = fmt.Errorf("the clock of this machine is %s off that of the database", offset.Round(time.Millisecond))
 	}
 	return err
+}
+
+// Run implements mfa.Site.
+func (d *DB) Run() string { return strconv.Itoa(int(d.writer.number())) }
+
+// Gone implements mfa.Site.
+func (d *DB) Gone(ctx context.Context, run string) bool {
+	number, err := strconv.ParseInt(run, 10, 32)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*beatEvery)
+	defer cancel()
+	var lives bool
+	const query = `SELECT EXISTS (SELECT 1 FROM nodes WHERE run = $1 AND beat > now() - interval '` + alive + `')`
+	return d.SQL.QueryRowContext(ctx, query, number).Scan(&lives) == nil && !lives
 }
 
 // MaxOffset is how far the clock of a node may be off that of the database.
