@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +79,7 @@ func TestFailoverSync(t *testing.T) {
 	t.Parallel()
 	primary, standby, database := pair(t, true)
 	options := site(t, primary.URLs(database, standby), "")
-	n := openNode(t, options("a"))
+	n, other := openNode(t, options("a")), openNode(t, options("b"))
 	token := otp.NewTOTP(mfa.NameOf("anna"))
 	if err := n.AddToken(t.Context(), token, mfa.Event{}); err != nil {
 		t.Fatal(err)
@@ -85,6 +87,10 @@ func TestFailoverSync(t *testing.T) {
 	l := begin(t, n, 8)
 	l.await(t, 200)
 	before := versionOf(t, n.Store, "user0").Epoch
+	// What decides only there is not told here until it matters.
+	if err := other.Append(t.Context(), versionOf(t, other.Store, "bob"), entry("elsewhere", "bob")); err != nil {
+		t.Fatal(err)
+	}
 	primary.Kill()
 	standby.Promote(t)
 	l.await(t, 300)
@@ -92,6 +98,10 @@ func TestFailoverSync(t *testing.T) {
 		t.Error("got the epoch of before; want another one")
 	}
 	l.check(t, false)
+	err := n.Append(t.Context(), versionOf(t, n.Store, "bob"), entry("here", "bob"))
+	if told := n.toldOf("bob"); !errors.Is(err, mfa.ErrStale) || !slices.Equal(told, []string{"elsewhere"}) {
+		t.Errorf("an entry behind that of the other node: got %v, and told %v; want %v, and what came first", err, told, mfa.ErrStale)
+	}
 	if tokens, err := n.Tokens(t.Context(), token.User); err != nil || len(tokens) != 1 || tokens[0].Next != 0 {
 		t.Errorf("got tokens %+v, %v; want one whose codes are not in doubt", tokens, err)
 	}

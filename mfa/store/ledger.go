@@ -124,10 +124,16 @@ func (l *ledger) set(user string, n int64) {
 }
 
 // begun takes over how far all logs are in a database that nodes share. Decisions of
-// before fit nowhere.
+// before fit nowhere. Where the entries are followed, a user stays at the last one that was
+// told: the next entry finds those behind it, and with them how a login has ended elsewhere.
 func (l *ledger) begun(numbers map[string]int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.follow.Load() != nil {
+		for user, n := range numbers {
+			numbers[user] = min(n, l.numbers[user])
+		}
+	}
 	l.numbers = numbers
 	l.epoch++
 }

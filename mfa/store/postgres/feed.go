@@ -34,9 +34,16 @@ type places struct {
 	changes int64 // of table site
 }
 
+// begin goes on from at, which memory was read with. Where it was read again, entries that others
+// have written before are still to be told: from where the feed was.
 func (f *feed) begin(at places) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.at.runs != nil {
+		for run, n := range at.runs {
+			at.runs[run] = min(n, f.at.runs[run])
+		}
+	}
 	f.at, f.next = at, nil
 	f.counter++
 }
