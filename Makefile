@@ -20,7 +20,7 @@ TEST = GORACE=atexit_sleep_ms=20 $(GO) test -vet=off -race -short -timeout 30m \
 # browsers of other tests would not answer in time.
 PROGRAM = ./cmd/radmatch/e2e
 
-.PHONY: build run run-cluster test test-cluster fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
+.PHONY: build run run-cluster test test-cluster soak-cluster fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
 
 # Static: it runs on any Linux, in an empty container too.
 build:
@@ -45,6 +45,12 @@ test:
 test-cluster:
 	testdata/install-peers
 	$(TEST) -count=1 -v -run '^(TestCluster|TestNode.*)$$' $(PROGRAM)
+
+# The same faults again and again: SOAK=8h, say.
+SOAK = 20m
+soak-cluster:
+	testdata/install-peers
+	RADMATCH_SOAK=$(SOAK) $(TEST) -timeout 24h -count=1 -v -run '^TestCluster$$' $(PROGRAM)
 
 # Each fuzz target for longer than `make test` takes.
 fuzz:

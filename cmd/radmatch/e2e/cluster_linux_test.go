@@ -3,51 +3,57 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/password/passwordtest"
-	"github.com/radmatch/radmatch/mfa/store/postgrestest"
 	"github.com/radmatch/radmatch/radius/wire"
 )
 
-const clusterClients = `clients:
-  - {name: vpn, addresses: [` + hubAddress + `], secret: ` + testSecret + `}
+// clusterSite is the configuration beside the network: standby says what a failover leads to.
+func clusterSite(database, keys, standby string) func(n *clusterNode) string {
+	return func(n *clusterNode) string {
+		return fmt.Sprintf(`store: {type: postgres, url: "%s", standby: %s}
+seal: {key_file: %s}
+clients:
+  - {name: vpn, addresses: [%s], secret: %s}
 mfa: {reject_delay: 500ms}
 limits: {pending: 5000}
-`
+`, n.url(database), standby, keys, hubAddress, testSecret)
+	}
+}
 
-// TestCluster has two nodes in network namespaces, and a client with both in its list.
+// TestCluster has two nodes in network namespaces, a client with both in its list, and an
+// attacker who tries each accepted code again at the other node. RADMATCH_SOAK, a time, has the
+// faults come again and again for that long.
 //
 // It is not parallel: its clients give a node up that is slow.
 func TestCluster(t *testing.T) {
 	passwordtest.InHost(t, func(t *testing.T) {
-		pg := postgrestest.Start(t)
-		c := newCluster(t, pg, pg.NewDatabase(t), "none", clusterClients, "vpn-a", "vpn-b")
-		a, b := c.nodes[0], c.nodes[1]
+		f := newClusterFaults(t)
+		c, a := f.c, f.c.nodes[0]
 		users := a.addUsers("user", 4)
-		blocked := a.addUsers("blocked", 60)
-		load := a.addUsers("load", 300)
+		blocked := a.addUsers("blocked", 24)
+		load := a.addUsers("load", 450)
 		text, err := os.ReadFile(a.path("users.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.write("users.yaml", string(text))
+		for _, n := range c.nodes[1:] {
+			n.write("users.yaml", string(text))
+		}
 		a.addTOTP(slices.Concat(users, blocked, load)...)
-		a.start()
-		b.start()
+		for _, n := range c.nodes {
+			n.start()
+		}
 		t.Run("challenge of one, answer at the other", func(t *testing.T) { clusterAnswer(t, c, users[0]) })
 		t.Run("the first node dies in between", func(t *testing.T) { clusterDeath(t, c, users[1]) })
 		t.Run("block", func(t *testing.T) { clusterBlock(t, c, blocked) })
-		t.Run("load", func(t *testing.T) { clusterLoad(t, c, fmt.Sprintf("127.0.0.1:%d", pg.Port), load) })
+		t.Run("faults", func(t *testing.T) { f.run(t, load, users[2:]) })
 	})
 }
 
@@ -129,155 +135,4 @@ func clusterBlock(t *testing.T, c *cluster, users []string) {
 	if after.Load() > 0 || refused.Load() == 0 {
 		t.Errorf("got %d accepted after their block, %d refused; want none accepted, and some refused", after.Load(), refused.Load())
 	}
-}
-
-// login signs in with a passcode, and reports whether the client was told to let the user in.
-func (n *nasList) login(user, code string) (accepted bool, err error) {
-	a, _, err := n.ask(signIn(user, ""))
-	if err != nil || a.Code != wire.AccessChallenge {
-		return false, err
-	}
-	a, _, err = n.ask(answerTo(user, a.State(), code))
-	return a.Code == wire.AccessAccept, err
-}
-
-// clusterLoad signs users in at both nodes while these are killed, stopped and cut off, with an
-// attacker who tries each code again at the other node.
-func clusterLoad(t *testing.T, c *cluster, pg string, users []string) {
-	a, b := c.nodes[0], c.nodes[1]
-	var l clusterTally
-	queue := make(chan string, len(users))
-	for _, user := range users {
-		queue <- user
-	}
-	close(queue)
-	var work sync.WaitGroup
-	for i := range 12 {
-		work.Go(func() {
-			n, attacker := c.nas(t), c.nas(t)
-			for user := range queue {
-				n.first, attacker.first = i%2, (i+1)%2
-				l.signIn(t, n, attacker, user)
-			}
-		})
-	}
-	faults := []struct {
-		name        string
-		begin, mend func()
-	}{
-		{"kill -9", a.kill, a.start},
-		{"SIGSTOP", func() { b.signal(syscall.SIGSTOP) }, func() { b.signal(syscall.SIGCONT) }},
-		{"cut off", a.unplug, a.plug},
-		{"no database", func() { b.db.lead("") }, func() { b.db.lead(pg) }},
-	}
-	for _, f := range faults {
-		before := l.accepted.Load()
-		l.await(t, before+60)
-		f.begin()
-		l.await(t, before+120) // by the other node
-		f.mend()
-		t.Logf("%s: %d logins accepted meanwhile", f.name, l.accepted.Load()-before-60)
-	}
-	work.Wait()
-	for _, n := range c.nodes {
-		n.awaitReady()
-	}
-	l.check(t, a)
-}
-
-// clusterTally is what the clients were told.
-type clusterTally struct {
-	logins, accepted, lost, replayed, again atomic.Int64
-
-	mu    sync.Mutex
-	users map[string]int64 // accepted logins
-}
-
-// signIn signs a user in three times, each with a code of its own, and again where the client
-// was told nothing good: the user types the next code.
-func (l *clusterTally) signIn(t *testing.T, n, attacker *nasList, user string) {
-	for steps := int64(-1); steps <= 1; steps++ {
-		code := totp(user, steps)
-		l.logins.Add(1)
-		ok, err := n.login(user, code)
-		switch {
-		case err != nil && !errors.Is(err, errNoNode):
-			t.Errorf("%s: %v", user, err)
-		case !ok:
-			l.lost.Add(1)
-			continue
-		}
-		l.accepted.Add(1)
-		l.mu.Lock()
-		if l.users == nil {
-			l.users = map[string]int64{}
-		}
-		l.users[user]++
-		l.mu.Unlock()
-		l.replayed.Add(1)
-		if ok, _ := attacker.login(user, code); ok {
-			l.again.Add(1)
-			t.Errorf("%s: the code %d steps from now was accepted for two logins", user, steps)
-		}
-	}
-}
-
-// await waits until so many logins were accepted since the beginning.
-func (l *clusterTally) await(t *testing.T, accepted int64) {
-	t.Helper()
-	for end := time.Now().Add(testTimeout); l.accepted.Load() < accepted; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("got %d accepted logins in %s, want %d", l.accepted.Load(), testTimeout, accepted)
-		}
-	}
-}
-
-// check reads the log: each Accept has its event, no code served two logins, and no login ended
-// twice.
-func (l *clusterTally) check(t *testing.T, p *clusterNode) {
-	events, codes, ends := map[string]int64{}, map[string]int{}, map[string]int{}
-	for _, ev := range p.events("") {
-		if !strings.HasPrefix(ev.User.String(), "load") {
-			continue
-		}
-		if ev.Kind == mfa.EventLogin && ev.ID != "" {
-			ends[ev.ID]++
-		}
-		if ev.Outcome == mfa.Accept {
-			events[ev.User.String()]++
-			codes[fmt.Sprintf("%s %d", ev.Token, ev.Step)]++
-		}
-	}
-	without, twice, ended := int64(0), 0, 0
-	for user, n := range l.users {
-		without += max(0, n-events[user])
-	}
-	for _, n := range codes {
-		if n > 1 {
-			twice++
-		}
-	}
-	for _, n := range ends {
-		if n > 1 {
-			ended++
-		}
-	}
-	t.Logf("load: logins %d, Accepts %d, without event %d, codes twice %d, logins with two ends %d, replays refused %d of %d, not accepted at the first code %d",
-		l.logins.Load(), l.accepted.Load(), without, twice, ended, l.replayed.Load()-l.again.Load(), l.replayed.Load(), l.lost.Load())
-	if without > 0 || twice > 0 || ended > 0 || l.accepted.Load() == 0 {
-		t.Error("got another log than the clients have seen; want each Accept with its event, each code once, each login with one end")
-	}
-}
-
-// awaitReady waits until the node says that it could accept a login.
-func (n *clusterNode) awaitReady() {
-	n.t.Helper()
-	n.until("/readyz", func() bool {
-		resp, err := http.Get("http://" + n.address + ":8080/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
 }

@@ -305,12 +305,23 @@ func (p *serverProcess) cli(args ...string) string {
 	return out
 }
 
-// events returns the logins and unclaimed approvals in the trail, of one user or,
+// events returns the newest logins and unclaimed approvals in the trail, of one user or,
 // for "", of all.
 func (p *serverProcess) events(user string) []mfa.Event {
 	p.t.Helper()
+	return p.listEvents("--limit", "10000", "--user", user)
+}
+
+// trail returns all of them.
+func (p *serverProcess) trail() []mfa.Event {
+	p.t.Helper()
+	return p.listEvents("--since", "24h")
+}
+
+func (p *serverProcess) listEvents(args ...string) []mfa.Event {
+	p.t.Helper()
 	var list []mfa.Event
-	dec := json.NewDecoder(strings.NewReader(p.cli("events", "--json", "--limit", "10000", "--user", user)))
+	dec := json.NewDecoder(strings.NewReader(p.cli(append([]string{"events", "--json"}, args...)...)))
 	for {
 		var ev mfa.Event
 		err := dec.Decode(&ev)

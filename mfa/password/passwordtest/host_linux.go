@@ -40,7 +40,11 @@ func InHost(t *testing.T, test func(t *testing.T)) {
 	if os.Geteuid() != 0 {
 		mustRun(t, "a host of its own needs root")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	end, ok := t.Deadline()
+	if !ok {
+		end = time.Now().Add(8 * time.Minute)
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), end.Add(-5*time.Second)) // time to end it
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^"+regexp.QuoteMeta(t.Name())+"$")
 	cmd.Env = append(os.Environ(), insideHost+"=1")

@@ -272,10 +272,8 @@ func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
 
 // signal reaches the children too: each is in a process group of its own.
 func (s *Server) signal(sig syscall.Signal) {
-	select {
-	case <-s.ended:
+	if s.Ended() {
 		return // its id may be another process's by now
-	default:
 	}
 	pid := s.cmd.Process.Pid
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -284,6 +282,16 @@ func (s *Server) signal(sig syscall.Signal) {
 		if child, err := strconv.Atoi(field); err == nil {
 			syscall.Kill(child, sig)
 		}
+	}
+}
+
+// Ended reports whether the server has ended.
+func (s *Server) Ended() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -328,7 +336,7 @@ func (s *Server) Standby(t testing.TB, name string) *Server {
 	err = other.run("pg_basebackup", "-D", other.data(), "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", "radmatch", "-c", "fast", "-X", "stream", "-R", "--no-sync")
 	if err == nil {
 		err = other.configure([]string{
-			"unix_socket_directories = '" + other.dir + "'", "synchronous_standby_names = ''",
+			"unix_socket_directories = '" + other.dir + "'", "synchronous_standby_names = ''", "wal_retrieve_retry_interval = '200ms'",
 			fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=radmatch application_name=%s'", s.Port, name),
 		})
 	}
