@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
@@ -29,7 +31,8 @@ const (
 	maxRetry   = 6 * time.Hour
 	watchEvery = 12 * time.Hour
 	orderTime  = 5 * time.Minute
-	quietTime  = time.Minute // between two lines about the authority
+	quietTime  = time.Minute     // between two lines about the authority
+	otherEvery = 2 * time.Second // for what another server orders
 )
 
 // ACME gets certificates from an authority (RFC 8555) and renews them in the
@@ -43,10 +46,12 @@ type ACME struct {
 	Email     string   // may be empty
 	Directory string
 	Folder    string            // of account keys and certificates; made with 0700 when there are some
+	Shared    Certificates      // where servers of one site keep them, in place of Folder; nil: they do not
 	Transport http.RoundTripper // to the authority; nil: the default one
 	Logger    *zap.Logger       // nil: none
 
 	manager    autocert.Manager
+	place      string         // what is kept apart for each authority
 	complaints rate.Sometimes // lines about the authority
 	mu         sync.Mutex
 	ready      map[string]bool
@@ -68,7 +73,11 @@ func NewACME(a *ACME) *ACME {
 	a.manager.HostPolicy = autocert.HostWhitelist(a.Domains...)
 	// A test directory's certificates must not be served when the real one has its turn.
 	_, place, _ := strings.Cut(a.Directory, "://")
-	a.manager.Cache = autocert.DirCache(filepath.Join(a.Folder, strings.Map(fileLetter, place)))
+	a.place = strings.Map(fileLetter, place)
+	a.manager.Cache = autocert.DirCache(filepath.Join(a.Folder, a.place))
+	if a.Shared != nil {
+		a.manager.Cache = &sharedCache{certificates: a.Shared, prefix: a.place + "/"}
+	}
 	a.manager.Client = &acme.Client{
 		DirectoryURL: a.Directory, UserAgent: "radmatch",
 		HTTPClient: &http.Client{Transport: roundTripper(a.exchange), Timeout: time.Minute},
@@ -132,7 +141,10 @@ func (a *ACME) Run(ctx context.Context) {
 	retry := firstRetry
 	for {
 		wait := watchEvery
-		if !a.obtain(ctx) {
+		switch turn, err := a.isTurn(ctx); {
+		case err != nil || !turn:
+			wait = a.otherOrders(err)
+		case !a.obtain(ctx):
 			wait = retry
 			retry = min(2*retry, maxRetry)
 		}
@@ -142,6 +154,44 @@ func (a *ACME) Run(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// isTurn reports whether this server may ask for certificates: those that are there need no
+// turn, and others are ordered by one server of a site at a time. Two orders at once would
+// spoil each other's challenges.
+func (a *ACME) isTurn(ctx context.Context) (bool, error) {
+	if a.Shared == nil {
+		return true, nil
+	}
+	for _, name := range a.Domains {
+		data, err := a.manager.Cache.Get(ctx, name)
+		if err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
+			return false, err
+		}
+		if !isValid(data, time.Now()) {
+			return a.Shared.MayOrder(ctx, a.place)
+		}
+	}
+	return true, nil
+}
+
+// isValid reports whether data, as the manager keeps it, has a certificate that is not over.
+func isValid(data []byte, now time.Time) bool {
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" { // its own comes first
+			cert, err := x509.ParseCertificate(block.Bytes)
+			return err == nil && now.Before(cert.NotAfter)
+		}
+	}
+	return false
+}
+
+// otherOrders returns when to look again whether another server has got the certificates.
+func (a *ACME) otherOrders(err error) time.Duration {
+	if err != nil {
+		a.complaints.Do(func() { a.Logger.Warn("web: cannot look for certificates", zap.Error(err)) })
+	}
+	return otherEvery
 }
 
 // obtain asks for every certificate, those in the folder first, and reports

@@ -53,6 +53,16 @@ type shared interface {
 	// Since reads what came to the logs of users after some numbers, with the accounts as
 	// they are then.
 	Since(ctx context.Context, after map[string]int64) (*record.News, error)
+	Certificates
+}
+
+// Certificates keeps the certificates of a web door for all servers of a site, as
+// front.Certificates says.
+type Certificates interface {
+	Certificate(ctx context.Context, name string) ([]byte, error)
+	KeepCertificate(ctx context.Context, name string, data []byte) error
+	CertificateNames(ctx context.Context) ([]string, error)
+	MayOrder(ctx context.Context, authority string) (bool, error)
 }
 
 var (

@@ -299,6 +299,15 @@ func (s *Store) Site() mfa.Site {
 	return site{s.nodes, s}
 }
 
+// Certificates returns what the nodes of a site keep of their certificates; nil where there is
+// only this server.
+func (s *Store) Certificates() Certificates {
+	if s.nodes == nil {
+		return nil
+	}
+	return s.nodes
+}
+
 // site implements mfa.Site.
 type site struct {
 	shared

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/radmatch/radmatch/cmd/radmatch/console"
+	"github.com/radmatch/radmatch/mfa/store/postgrestest"
 )
 
 // acmeServer is as much of RFC 8555 as it takes to issue certificates for a name,
@@ -324,6 +325,74 @@ func TestACME(t *testing.T) {
 	}
 }
 
+// TestACMENodes: one of two nodes orders, and the authority asks the other one for the challenge.
+// Both serve the certificate, also after a new sealing key.
+func TestACMENodes(t *testing.T) {
+	t.Parallel()
+	pg := postgrestest.Start(t, "fsync = off")
+	for challenge, more := range map[string]string{"tls-alpn-01": "", "http-01": `, http_listen: "127.0.0.1:0"`} {
+		t.Run(challenge, func(t *testing.T) {
+			a := newACMEServer(t, challenge)
+			nodes := a.nodes(t, pg, more)
+			other := nodes[1].web
+			if challenge == "http-01" {
+				_, other, _ = strings.Cut(strings.TrimSpace(nodes[1].await("ready", "(?m)^acme .*$")), "acme ")
+				other, _, _ = strings.Cut(other, "\n")
+			}
+			a.target <- other
+			served := func() {
+				t.Helper()
+				for _, p := range nodes {
+					p.until("the certificate", func() bool {
+						number, _, err := serial(t, p.web, "mfa.example.org", a.ca.roots())
+						return err == nil && number == 2
+					})
+				}
+			}
+			served()
+			nodes[0].cli("rekey", "--prepare")
+			for _, p := range nodes {
+				p.cli("reload")
+			}
+			nodes[0].cli("rekey")
+			for _, p := range nodes {
+				p.stop()
+				p.start()
+				if _, err := os.Stat(p.path("data/acme")); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("a folder of certificates: got %v; want none", err)
+				}
+			}
+			served()
+			if n := a.ordered(); n != 1 {
+				t.Errorf("got %d orders; want 1", n)
+			}
+		})
+	}
+}
+
+// nodes are two that share a database. The first one has ordered when the second starts.
+func (a *acmeServer) nodes(t *testing.T, pg *postgrestest.Server, more string) (nodes []*serverProcess) {
+	url, keys := pg.URL(pg.NewDatabase(t)), t.TempDir()+"/seal.key"
+	for _, name := range []string{"vpn-a", "vpn-b"} {
+		p := a.site(t, more)
+		config, err := os.ReadFile(p.path("radmatch.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write("radmatch.yaml", string(config)+fmt.Sprintf("store: {type: postgres, url: %q, standby: none}\nseal: {key_file: %s}\nnode: %s\n", url, keys, name))
+		p.start()
+		p.until("an order", func() bool { return a.ordered() == 1 })
+		nodes = append(nodes, p)
+	}
+	return nodes
+}
+
+func (a *acmeServer) ordered() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.orders
+}
+
 func checkRedirect(t *testing.T, from, to string) {
 	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(httptest.NewRequest("GET", from, nil))
@@ -389,19 +458,14 @@ func TestACMERefused(t *testing.T) {
 	p.start()
 	p.await("server.log", "the certificate authority says.*no valid A records found")
 	p.await("server.log", "no certificate from the authority")
-	count := func() int {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.orders
-	}
-	before := count()
+	before := a.ordered()
 	for range 20 {
 		if c, err := net.Dial("tcp", p.web); err == nil {
 			tls.Client(c, &tls.Config{ServerName: "mfa.example.org", InsecureSkipVerify: true}).Handshake()
 			c.Close()
 		}
 	}
-	if now := count(); now != before || before == 0 {
+	if now := a.ordered(); now != before || before == 0 {
 		t.Errorf("%d orders, then %d", before, now)
 	}
 	if code, out, errs := p.run("check"); code != console.ExitOK {

@@ -53,8 +53,9 @@ func connLimit() int {
 // streamLimit is how many of the connections may be event streams.
 func streamLimit(conns int) int { return conns * 4 / 5 }
 
-// openFront listens, and serves nothing yet.
-func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, log *zap.Logger) (*webDoor, error) {
+// openFront listens, and serves nothing yet. shared keeps the certificates of all nodes; nil:
+// this is the only server.
+func openFront(ctx context.Context, cfg *config.Config, shared front.Certificates, handler http.Handler, log *zap.Logger) (*webDoor, error) {
 	f := &webDoor{server: front.NewHTTPServer(handler, log), proxies: cfg.Web.TrustedProxies, conns: connLimit()}
 	t := cfg.Web.TLS
 	var err error
@@ -66,7 +67,7 @@ func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, lo
 		}
 		f.server.TLSConfig = front.TLSConfig(f.pair.Certificate)
 	case t.On():
-		if f.acme, err = newACME(cfg, log); err != nil {
+		if f.acme, err = newACME(cfg, shared, log); err != nil {
 			return nil, &console.ExitError{Code: console.ExitConfig, Err: err, Hint: "radmatch check"}
 		}
 		f.server.TLSConfig = f.acme.TLSConfig()
@@ -86,9 +87,9 @@ func openFront(ctx context.Context, cfg *config.Config, handler http.Handler, lo
 }
 
 // newACME is the authority of the configuration.
-func newACME(cfg *config.Config, log *zap.Logger) (*front.ACME, error) {
+func newACME(cfg *config.Config, shared front.Certificates, log *zap.Logger) (*front.ACME, error) {
 	c := cfg.Web.TLS.ACME
-	a := &front.ACME{Domains: c.Domains, Email: c.Email, Directory: c.Directory, Folder: filepath.Join(cfg.DataDir, "acme"), Logger: log}
+	a := &front.ACME{Domains: c.Domains, Email: c.Email, Directory: c.Directory, Folder: filepath.Join(cfg.DataDir, "acme"), Shared: shared, Logger: log}
 	if c.CAFile != "" {
 		roots, err := textfile.Roots(c.CAFile)
 		if err != nil {

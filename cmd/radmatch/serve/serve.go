@@ -100,7 +100,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 		return err
 	}
 	server.Swap(first.Service)
-	front, sockets, err := openListeners(ctx, cfg, server, routes(pages.Handler(), pages.Meter(l.Callbacks.Handler())), log)
+	front, sockets, err := openListeners(ctx, cfg, st, server, routes(pages.Handler(), pages.Meter(l.Callbacks.Handler())), log)
 	if err != nil {
 		return err
 	}
@@ -260,8 +260,8 @@ func resume(ctx context.Context, s *service, st *store.Store, l *lasting) error 
 
 // openListeners opens the listeners. Those of RADIUS serve from then on, until the
 // server is shut down; front does not serve yet.
-func openListeners(ctx context.Context, cfg *config.Config, server *radius.Server, pages http.Handler, log *zap.Logger) (front *webDoor, sockets []*listen.UDP, err error) {
-	if front, err = openFront(ctx, cfg, pages, log); err != nil {
+func openListeners(ctx context.Context, cfg *config.Config, st *store.Store, server *radius.Server, pages http.Handler, log *zap.Logger) (front *webDoor, sockets []*listen.UDP, err error) {
+	if front, err = openFront(ctx, cfg, st.Certificates(), pages, log); err != nil {
 		return nil, nil, err
 	}
 	logins := &listen.UDP{Server: server, Logger: log}

@@ -84,7 +84,7 @@ func (d *DB) apply(ctx context.Context, tx *sql.Tx, ev mfa.Event, ops []op.Op, d
 			return err
 		}
 		if o, ok := o.(op.Reseal); ok {
-			if err := d.resealSecret(ctx, tx, o.Key); err != nil {
+			if err := errors.Join(d.resealSecret(ctx, tx, o.Key), d.resealCertificates(ctx, tx, o.Key)); err != nil {
 				return err
 			}
 		}
@@ -252,7 +252,7 @@ func (d *DB) ClassKey(ctx context.Context) (key []byte, err error) {
 // Exclusive implements store.Backend.
 func (d *DB) Exclusive(ctx context.Context, f func() error) error {
 	return d.Update(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `LOCK TABLE seal_key, tokens, web_push_key IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		if _, err := tx.ExecContext(ctx, `LOCK TABLE seal_key, tokens, web_push_key, acme IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
 		return f()

@@ -21,6 +21,7 @@ import (
 	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/seal"
+	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
 const (
@@ -356,9 +357,12 @@ func (d *DB) KeysInUse(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var first []byte
-	if err := d.SQL.QueryRowContext(ctx, `SELECT substr(secret, 1, 1) FROM site`).Scan(&first); err != nil {
-		return nil, err
-	}
-	return append(ids, first...), nil
+	const query = `SELECT substr(secret, 1, 1) FROM site WHERE secret IS NOT NULL UNION SELECT substr(data, 1, 1) FROM acme`
+	err = sqlstore.Each(ctx, d.SQL, query, nil, func(r *sql.Rows) error {
+		var first []byte
+		err := r.Scan(&first)
+		ids = append(ids, first...)
+		return err
+	})
+	return ids, err
 }
