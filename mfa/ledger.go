@@ -55,12 +55,15 @@ const (
 	EventTry      EventKind = "try"      // a wrong code; its login goes on
 	EventApproved EventKind = "approved" // a device has approved, and no packet waited for it
 	EventChange   EventKind = "change"   // a command has changed the user: the account is read again
+	// EventGuess is a wrong password of a name from an origin, for the delays of the other nodes.
+	// It has no number, so that a stranger is not in the way of the user's entries.
+	EventGuess EventKind = "guess"
 )
 
 // IsStep reports whether an entry of this kind is a step, and no line of the trail.
 func (k EventKind) IsStep() bool {
 	switch k {
-	case EventOpen, EventJoin, EventTry, EventApproved, EventChange:
+	case EventOpen, EventJoin, EventTry, EventApproved, EventChange, EventGuess:
 		return true
 	}
 	return false

@@ -28,12 +28,25 @@ type promptElsewhere struct {
 // order of its user, before mfa.User shows its version and before the decision that made
 // it goes on. It may be called concurrently for different users.
 func (e *Engine) Apply(ev mfa.Event) {
+	if ev.Kind == mfa.EventGuess {
+		e.guessed(&ev)
+		return
+	}
 	e.Limits.apply(&ev, e.unblocked, Rules{Codes: e.Lockout, Fatigue: e.Fatigue, Prompts: e.PromptLimit})
 	if denies(&ev) {
 		e.Pending.deny(&ev)
 	}
 	if e.Pending.Site != nil {
 		e.applyElsewhere(&ev)
+	}
+}
+
+// guessed counts a wrong password of another node. It slows down here too, and ends what
+// spares the user a prompt.
+func (e *Engine) guessed(ev *mfa.Event) {
+	if c := e.Clients[ev.Client]; c != nil {
+		e.Limits.tries.count(tryKeyOf(ev), c.RejectDelay)
+		e.Pending.memory.forget(ev.User.Key())
 	}
 }
 

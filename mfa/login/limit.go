@@ -22,10 +22,15 @@ type Rule struct {
 // users tell (Engine.Apply), so that they are the same at every node. It outlives every
 // engine: a reload forgets nothing. It may be used concurrently; its zero value is ready.
 type Limits struct {
+	// Others takes wrong passwords for the other nodes; nil: there are none. It is set before
+	// the first use.
+	Others mfa.Journal
+
 	codes   codeLocks
 	fatigue tallies[mfa.NameKey] // that the user did not approve
 	sent    tallies[mfa.NameKey] // all prompts, however they ended
 	tries   tries                // of passwords
+	told    told                 // of them to others
 }
 
 // maxTallies bounds each table (about 20 MiB at the most). Only a right

@@ -3,11 +3,12 @@ package login
 import (
 	"context"
 	"errors"
-	"github.com/radmatch/radmatch/mfa"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // Wrong passwords slow answers down; they never lock, so that an attacker cannot
@@ -56,6 +57,22 @@ type tryKey struct {
 	client  string // only where endUser is empty
 	endUser string
 	signed  bool
+}
+
+func newTryKey(user mfa.NameKey, client, endUser string, signed bool) tryKey {
+	key := tryKey{user: user, endUser: endUser, signed: signed}
+	if endUser == "" {
+		key.client = client
+	}
+	return key
+}
+
+// isUnsigned is what the event of a wrong password says of a request without a signature.
+const isUnsigned = "unsigned"
+
+// tryKeyOf is the key of an EventGuess.
+func tryKeyOf(ev *mfa.Event) tryKey {
+	return newTryKey(ev.User.Key(), ev.Client, ev.EndUser, ev.Text != isUnsigned)
 }
 
 // tried is what came of one key.
@@ -174,6 +191,16 @@ func (t *tries) leave(key tryKey, wrong bool, delay time.Duration) time.Duration
 	return slowed(delay, len(e.wrong))
 }
 
+// count counts a wrong one of another node.
+func (t *tries) count(key tryKey, delay time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	e := t.entry(key, now)
+	e.note(now, delay)
+	e.wake(now, delay)
+}
+
 // entry returns what came of the key in the window.
 func (t *tries) entry(key tryKey, now time.Time) *tried {
 	e := t.m[key]
@@ -242,11 +269,11 @@ func slowed(delay time.Duration, n int) time.Duration {
 // that the primary knows the user by. It is over with the first answer, or when
 // the login waits for a device.
 type try struct {
-	tries *tries
-	delay time.Duration
-	keys  [2]tryKey
-	n     int // of keys
-	over  atomic.Bool
+	limits *Limits
+	client *mfa.Client
+	keys   [2]tryKey
+	n      int // of keys
+	over   atomic.Bool
 }
 
 // try begins one. A request without a password tries none.
@@ -260,17 +287,13 @@ func (l *Limits) try(ctx context.Context, r *mfa.Request) (*try, error) {
 	default:
 		return nil, nil
 	}
-	t := &try{tries: &l.tries, delay: r.Client.RejectDelay}
-	key := tryKey{user: r.User.Key().Alike(), endUser: r.EndUser, signed: r.Signed}
-	if r.EndUser == "" {
-		key.client = r.Client.Name
-	}
-	return t, t.enter(ctx, key)
+	t := &try{limits: l, client: r.Client}
+	return t, t.enter(ctx, newTryKey(r.User.Key().Alike(), r.Client.Name, r.EndUser, r.Signed))
 }
 
 // enter takes a turn.
 func (t *try) enter(ctx context.Context, key tryKey) error {
-	err := t.tries.enter(ctx, key, t.delay)
+	err := t.limits.tries.enter(ctx, key, t.client.RejectDelay)
 	if err == nil {
 		t.keys[t.n] = key
 		t.n++
@@ -306,10 +329,56 @@ func (t *try) end(o mfa.Outcome) (delay time.Duration) {
 		return 0
 	}
 	for _, key := range t.keys[:t.n] {
-		delay = max(delay, t.tries.leave(key, o == mfa.Reject, t.delay))
+		delay = max(delay, t.limits.tries.leave(key, o == mfa.Reject, t.client.RejectDelay))
+	}
+	if o == mfa.Reject && t.limits.Others != nil && t.n > 0 && t.limits.told.mayTell(time.Now()) {
+		go t.tell()
 	}
 	return delay
 }
 
 // passed says that the login goes on: who waits for a device has the right password.
 func (t *try) passed() { t.end(mfa.Challenge) }
+
+// Of wrong passwords a node tells the others maxTold in toldWindow: guessing at many names does
+// not fill the disk. It slows down what it does not tell itself.
+const (
+	maxTold    = 50
+	toldWindow = 10 * time.Second
+	// tellTime is how long the disk may take for one.
+	tellTime = time.Second
+)
+
+// told counts what the other nodes were told. It may be used concurrently.
+type told struct {
+	mu    sync.Mutex
+	since time.Time
+	n     int
+}
+
+func (t *told) mayTell(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.since) >= toldWindow {
+		t.since, t.n = now, 0
+	}
+	t.n++
+	return t.n <= maxTold
+}
+
+// tell has the other nodes count the try. Whatever comes of that, it counts here.
+func (t *try) tell() {
+	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
+	defer cancel()
+	for _, key := range t.keys[:t.n] {
+		ev := mfa.Event{Time: time.Now(), Kind: mfa.EventGuess, Outcome: mfa.Reject, Origin: mfa.Origin{
+			User: mfa.NameOf(key.user.String()), Client: t.client.Name, Group: t.client.Group, EndUser: key.endUser,
+		}}
+		if !key.signed {
+			ev.Text = isUnsigned
+		}
+		if tryKeyOf(&ev) == key { // not for a name without a form
+			_ = t.limits.Others.Record(ctx, ev)
+		}
+	}
+}

@@ -1,13 +1,16 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"github.com/radmatch/radmatch/mfa"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/radmatch/radmatch/mfa"
 )
 
 // guess sends q as someone who waits for each answer, and returns after how long
@@ -294,6 +297,63 @@ func TestTriesBounded(t *testing.T) {
 			if n := len(l.m[tryKey{user: mfa.NameOf("new").Key()}].wrong); n != i+1 {
 				t.Errorf("of a new name, %d of %d are remembered", n, i+1)
 			}
+		}
+	})
+}
+
+// otherNode takes what a node tells of wrong passwords.
+type otherNode struct {
+	*Engine
+	mu   sync.Mutex
+	told int
+}
+
+func (o *otherNode) Record(_ context.Context, ev mfa.Event) error {
+	o.mu.Lock()
+	o.told++
+	o.mu.Unlock()
+	o.Apply(ev)
+	return nil
+}
+
+// Wrong passwords slow down at the other node as here, under the name that was typed and the
+// one of the primary, and whether the request was signed or not. A right one is not told.
+func TestWrongPasswordsElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		other := &otherNode{Engine: &Engine{Pending: &Pending{}, Limits: &Limits{}, Clients: map[string]*mfa.Client{r.client.Name: r.client}}}
+		r.Limits.Others = other
+		r.send(r.request("bob")).want(mfa.Challenge, "")
+		unsigned, nowhere := r.wrong("bob"), r.wrong("Bob")
+		unsigned.Signed, nowhere.EndUser = false, ""
+		for _, q := range []*mfa.Request{r.wrong("bob"), r.wrong("BOB"), unsigned, nowhere} {
+			r.guess(q)
+		}
+		synctest.Wait()
+		if len(other.Limits.tries.m) != len(r.Limits.tries.m) || len(r.Limits.tries.m) < 3 {
+			t.Errorf("got %d keys at the other node; want %d", len(other.Limits.tries.m), len(r.Limits.tries.m))
+		}
+		for key, e := range r.Limits.tries.m {
+			if far := other.Limits.tries.m[key]; far == nil || len(far.wrong) != len(e.wrong) {
+				t.Errorf("%+v: got %+v at the other node; want %d wrong passwords", key, far, len(e.wrong))
+			}
+		}
+	})
+}
+
+// Guessing at many names is told to the other nodes within bounds.
+func TestWrongPasswordsAreToldWithinBounds(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		other := &otherNode{Engine: &Engine{Pending: &Pending{}, Limits: &Limits{}, Clients: map[string]*mfa.Client{r.client.Name: r.client}}}
+		r.Limits.Others = other
+		for range 2 {
+			for i := range 3 * maxTold {
+				r.send(r.wrong(fmt.Sprint("user", i)))
+			}
+			synctest.Wait()
+			time.Sleep(toldWindow)
+		}
+		if other.told < 2*maxTold || other.told > 4*maxTold { // of a user two names at most
+			t.Errorf("%d wrong passwords were told; want those of %d tries", other.told, 2*maxTold)
 		}
 	})
 }

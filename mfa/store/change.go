@@ -175,6 +175,10 @@ func (s *Store) takeOver(ctx context.Context, n *record.News) error {
 	}
 	for i := range n.Entries {
 		e := &n.Entries[i]
+		if e.N == 0 { // it decides nothing
+			_ = s.tell(e.Event)
+			continue
+		}
 		if _, again := behind[e.User]; again {
 			continue
 		}

@@ -72,6 +72,30 @@ func versionOf(t *testing.T, s *store.Store, user string) mfa.Version {
 	return u.Version
 }
 
+// TestGuess: a wrong password at one node is told to the other. It is in nobody's log, and no
+// line of the trail.
+func TestGuess(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	a, b := openNode(t, options("a")), openNode(t, options("b"))
+	before := versionOf(t, b.Store, "anna")
+	ev := mfa.Event{ID: "wrong", Kind: mfa.EventGuess, Origin: mfa.Origin{User: mfa.NameOf("anna"), Client: "vpn", EndUser: "198.51.100.7"}}
+	if err := a.Record(t.Context(), ev); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); len(b.toldOf("anna")) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the other node was not told")
+		}
+	}
+	if at := versionOf(t, b.Store, "anna"); at != before || len(a.toldOf("anna")) != 0 {
+		t.Errorf("got version %v, and %v told at its own node; want %v and nothing", at, a.toldOf("anna"), before)
+	}
+	if entries, err := b.Events(t.Context(), store.Query{Limit: store.MaxLimit}); err != nil || len(entries) != 0 {
+		t.Errorf("got %v, %v in the trail; want nothing", entries, err)
+	}
+}
+
 // TestTwoNodes appends to the logs of the same users at two nodes at once.
 func TestTwoNodes(t *testing.T) {
 	server := postgrestest.Shared(t)

@@ -4,7 +4,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/push/pushtest"
 	"github.com/radmatch/radmatch/mfa/store/postgrestest"
@@ -177,5 +179,26 @@ func TestNodeNotifiesAgain(t *testing.T) {
 	s.gets(two, wire.AccessAccept)
 	if n := service.Requests(); n != 2 {
 		t.Errorf("%d messages were sent, want 2", n)
+	}
+}
+
+// Wrong passwords at one node slow down the next one at the other.
+func TestNodesCountWrongPasswords(t *testing.T) {
+	t.Parallel()
+	nodes, _, _ := startNodes(t, postgrestest.Start(t), "vpn-a", "vpn-b")
+	sa, sb := nodes[0].nasSocket("127.0.0.1"), nodes[1].nasSocket("127.0.0.1")
+	wrong := signIn("alice", "198.51.100.7")
+	wrong.Cred = mfa.Password("wrong")
+	var sent []request
+	for range 3 {
+		sent = append(sent, sa.start(wrong))
+	}
+	for _, r := range sent {
+		sa.gets(r, wire.AccessReject)
+	}
+	begun := time.Now()
+	sb.expect(wrong, wire.AccessReject)
+	if took := time.Since(begun); took < 1500*time.Millisecond { // the fourth: 2 s, and the first 500 ms
+		t.Errorf("rejected after %s, as if it were the first", took)
 	}
 }

@@ -203,6 +203,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 	}
 	if l.pending.Site != nil {
 		l.Approver.Elsewhere = l.elsewhere
+		l.limits.Others = st
 	}
 	var err error
 	if l.Approver.WebPush, err = openWebPush(ctx, cfg, st, log); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/radmatch/radmatch/mfa"
 	"github.com/radmatch/radmatch/mfa/store/record"
 )
 
@@ -242,10 +243,10 @@ func (w *writer) fill(rows []record.Row, now time.Time) *batch {
 	return b
 }
 
-// isFed reports whether other nodes look for an entry: what happens to prompts. Of passcodes
-// the number is enough, when it matters.
+// isFed reports whether other nodes look for an entry: what happens to prompts, and wrong
+// passwords. Of passcodes the number is enough, when it matters.
 func isFed(r *record.Row) bool {
-	return r.Seq > 0 && (r.Kind != 0 && r.Kind != record.StepNumber("try") || r.Prompt.ID != "" || r.Barred != "")
+	return r.Kind == record.StepNumber(mfa.EventGuess) || r.Seq > 0 && (r.Kind != 0 && r.Kind != record.StepNumber("try") || r.Prompt.ID != "" || r.Barred != "")
 }
 
 // dropNumbered leaves the rows out that have a number.

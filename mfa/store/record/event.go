@@ -80,6 +80,8 @@ func StepNumber(kind mfa.EventKind) int64 {
 		return 4
 	case mfa.EventChange:
 		return 5
+	case mfa.EventGuess:
+		return 6
 	}
 	return 0
 }
