@@ -265,6 +265,7 @@ func TestRecipes(t *testing.T) {
 		{"A configuration key", `\bNumberFromDevice\b`, `number_from_device|NumberFromDevice`, ""},
 		{"A counter", `\bLate\b|count\.late\b|, late +atomic`, `\bLate\b`, ""},
 		{"An event field", `\bRounds\b`, `\bRounds\b|primary_rounds`, ""},
+		{"A change of the schema", `-- serves: `, `-- serves: `, ""},
 	}
 	sections := strings.Split(readPage(t, "extending.md"), "\n## ")[1:]
 	if len(sections) != len(recipes) {

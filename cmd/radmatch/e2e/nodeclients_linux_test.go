@@ -31,7 +31,7 @@ type listedClient struct {
 	sticks   bool // it answers a challenge where it came from, or not at all
 }
 
-// TestNodeDiesAtClients has real clients with two nodes in their lists, as docs/cluster.md
+// TestNodeDiesAtClients has real clients with two nodes in their lists, as docs/cluster-clients.md
 // shows them, and devices at a third node. The first node dies in the middle of logins, and
 // stays away.
 func TestNodeDiesAtClients(t *testing.T) {
@@ -128,7 +128,7 @@ func listedSite(t *testing.T) (clients []*listedClient, nodes []*serverProcess) 
 	for _, address := range []string{"192.0.2.1", "192.0.2.20", "192.0.2.21", "192.0.2.22"} {
 		runHost(t, "ip", "address", "add", address+"/32", "dev", "lo")
 	}
-	section := openSection(t, "cluster.md", "Clients that were tried")
+	section := openSection(t, "cluster-clients.md", "Clients that were tried")
 	pg := postgrestest.Start(t)
 	url, keys := pg.URL(pg.NewDatabase(t)), filepath.Join(t.TempDir(), "seal.key")
 	for i := range 3 {

@@ -36,6 +36,7 @@ func startNodes(t *testing.T, pg *postgrestest.Server, names ...string) (nodes [
 // listed is what `radmatch nodes` says of a live node.
 type listed struct {
 	State   string
+	Program string
 	Keys    []string
 	Config  string
 	Differs bool `json:"config_differs"`

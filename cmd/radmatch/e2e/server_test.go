@@ -57,6 +57,7 @@ type serverProcess struct {
 	radius     []string // addresses of the running server
 	accounting string   // the first of its addresses
 	web        string
+	program    string // empty: this version of radmatch
 	cmd        *exec.Cmd
 	done       chan struct{}
 	err        error // of the process, once done is closed
@@ -131,9 +132,12 @@ func (p *serverProcess) addTOTP(users ...string) {
 // not empty.
 func (p *serverProcess) command(wrapper []string, args ...string) *exec.Cmd {
 	p.t.Helper()
-	program, err := exec.LookPath("radmatch")
-	if err != nil {
-		p.t.Fatal(err)
+	program := p.program
+	if program == "" {
+		var err error
+		if program, err = exec.LookPath("radmatch"); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	argv := append(append([]string{}, wrapper...), program, "-c", p.path("radmatch.yaml"))
 	cmd := exec.Command(argv[0], append(argv[1:], args...)...)

@@ -16,7 +16,7 @@ import (
 func (w *writer) ready(ctx context.Context, d *DB) error {
 	for w.conn == nil || w.conn.IsClosed() {
 		err := w.reconnect(ctx, d)
-		if err == nil || errors.Is(err, ErrMoved) {
+		if old := (*TooOldError)(nil); err == nil || errors.Is(err, ErrMoved) || errors.As(err, &old) {
 			return err
 		}
 		select {
@@ -98,8 +98,12 @@ func (w *writer) reconnect(ctx context.Context, d *DB) error {
 // writes is confirmed as every commit is: what came before in its log is then, too.
 func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, batch int64, err error) {
 	const query = `SELECT pg_postmaster_start_time(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
-		current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), floor, timeline, standby FROM site`
-	if err = conn.QueryRow(ctx, query).Scan(&p.instance, &p.timeline, &p.synchronous, &p.commit, &p.floor, &p.timelineBefore, &p.standbyBefore); err != nil {
+		current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), floor, timeline, standby, serves FROM site`
+	var serves int
+	if err = conn.QueryRow(ctx, query).Scan(&p.instance, &p.timeline, &p.synchronous, &p.commit, &p.floor, &p.timelineBefore, &p.standbyBefore, &serves); err != nil {
+		return p, 0, err
+	}
+	if err := d.tooOld(serves); err != nil {
 		return p, 0, err
 	}
 	if err := d.checkStandby(&p); err != nil {
@@ -111,23 +115,37 @@ func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, ba
 		}
 	}
 	if w.number() != 0 {
-		err = conn.QueryRow(ctx, `UPDATE nodes SET beat = now() WHERE run = $1 RETURNING batch`, w.number()).Scan(&batch)
+		err = conn.QueryRow(ctx, `UPDATE nodes SET beat = now() WHERE run = $1 AND batch >= 0 RETURNING batch`, w.number()).Scan(&batch)
 		if err == nil || !errors.Is(err, pgx.ErrNoRows) {
 			return p, batch, d.noteTimeline(ctx, conn, &p, batch < w.batch, err)
 		}
 	}
 	lost := w.number() != 0 // this run is gone with what the primary before had
-	var run int32
-	err = conn.QueryRow(ctx, `INSERT INTO nodes (name, program, keys, seen) SELECT $1, $2, $3, n FROM nodes
-		WHERE run = 0 AND NOT EXISTS (SELECT 1 FROM meta WHERE key = '`+movedKey+`') RETURNING run`, d.set.Node, d.set.Program, d.keyNames()).Scan(&run)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrMoved
-	}
+	run, err := d.register(ctx, conn)
 	if err == nil {
 		w.run.Store(run)
 		d.states.run.Store(run)
 	}
 	return p, 0, d.noteTimeline(ctx, conn, &p, lost, err)
+}
+
+// register begins a run, unless the database is none for this program: see leaveBehind.
+func (d *DB) register(ctx context.Context, conn *pgx.Conn) (run int32, err error) {
+	const begin = `WITH allowed AS (SELECT 1 FROM site WHERE serves <= $3 FOR SHARE)
+		INSERT INTO nodes (name, program, schema, keys, seen) SELECT $1, $2, $3, $4, n FROM allowed CROSS JOIN nodes
+		WHERE run = 0 AND NOT EXISTS (SELECT 1 FROM meta WHERE key = '` + movedKey + `') RETURNING run`
+	err = conn.QueryRow(ctx, begin, d.set.Node, d.set.Program, len(d.migrations), d.keyNames()).Scan(&run)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return run, err
+	}
+	var serves int
+	if err = conn.QueryRow(ctx, `SELECT serves FROM site`).Scan(&serves); err == nil {
+		err = d.tooOld(serves)
+	}
+	if err == nil {
+		err = ErrMoved
+	}
+	return 0, err
 }
 
 // noteTimeline notes which primary was met, and the floor under what may be lost with the one

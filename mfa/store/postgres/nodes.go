@@ -66,7 +66,12 @@ func (d *DB) beat(ctx context.Context) {
 // Beat implements store.Backend. A clock that is wrong shifts what lasts for a time, and which
 // passcodes are of now.
 func (d *DB) Beat(ctx context.Context) error {
-	if _, err := d.SQL.ExecContext(ctx, `UPDATE nodes SET beat = now() WHERE run = $1`, d.writer.number()); err != nil {
+	var serves int
+	const query = `WITH alive AS (UPDATE nodes SET beat = now() WHERE run = $1) SELECT serves FROM site`
+	if err := d.SQL.QueryRowContext(ctx, query, d.writer.number()).Scan(&serves); err != nil {
+		return err
+	}
+	if err := d.tooOld(serves); err != nil {
 		return err
 	}
 	offset, err := d.ClockOffset(ctx)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -63,8 +64,9 @@ type Settings struct {
 // write, a server calls one at a time.
 type DB struct {
 	*sqlstore.DB
-	set Settings
-	log *zap.Logger
+	set        Settings
+	log        *zap.Logger
+	migrations []migration // what this program knows of the schema
 
 	writer writer
 	feed   feed
@@ -84,7 +86,11 @@ type DB struct {
 }
 
 // Open opens the database, and brings its schema up to date. ctx is only for the opening.
-func Open(ctx context.Context, set Settings) (_ *DB, err error) {
+func Open(ctx context.Context, set Settings) (*DB, error) {
+	return open(ctx, set, migrations)
+}
+
+func open(ctx context.Context, set Settings, files fs.FS) (_ *DB, err error) {
 	d := &DB{set: set, log: set.Logger, DB: &sqlstore.DB{
 		Keys: set.Keys, Now: set.Now,
 		Snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
@@ -93,6 +99,9 @@ func Open(ctx context.Context, set Settings) (_ *DB, err error) {
 		d.log = zap.NewNop()
 	}
 	d.Trail = trail{d}
+	if d.migrations, err = readMigrations(files); err != nil {
+		return nil, err
+	}
 	config, err := d.config(false)
 	if err != nil {
 		return nil, err

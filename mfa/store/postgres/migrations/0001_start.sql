@@ -169,6 +169,7 @@ CREATE TABLE nodes (
 	seen    bigint NOT NULL DEFAULT 0,       -- the last row of run 0 that its memory has
 	beat    timestamptz NOT NULL DEFAULT now(),
 	program text NOT NULL DEFAULT '',
+	schema  integer NOT NULL DEFAULT 1,      -- the version that its program knows
 	keys    text NOT NULL DEFAULT '',        -- names of the sealing keys that it has
 	config  text NOT NULL DEFAULT ''         -- a hash of its configuration
 ) WITH (fillfactor = 50);
