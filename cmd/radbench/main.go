@@ -30,6 +30,9 @@ func main() {
 	flag.IntVar(&b.devices, "devices", 10_000, "with -push: devices that are connected")
 	flag.BoolVar(&b.tls, "tls", false, "with -push: devices connect over TLS")
 	offered := flag.Bool("offered", false, "measure only a fixed offered load")
+	starts := flag.Bool("start", false, "measure only the start with a long trail")
+	fill := flag.String("fill", "", "write a trail into this folder (used by radbench itself)")
+	url := flag.String("url", "", "with -fill: of the database, where it is PostgreSQL")
 	waiting := flag.Bool("waiting", false, "measure only waiting pushes")
 	users := flag.Bool("push", false, "measure pushes to devices and their decisions instead")
 	ldap := flag.Bool("ldap", false, "measure the LDAP primary beside a bare client instead")
@@ -50,6 +53,12 @@ func main() {
 	}
 	if *waiting {
 		run = b.onlyWaiting
+	}
+	if *starts {
+		run = b.onlyStarts
+	}
+	if *fill != "" {
+		run = func(ctx context.Context) error { return b.fillTrail(ctx, *fill, *url) }
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "radbench: error: %v\n", err)
@@ -178,7 +187,10 @@ func (b *bench) parts(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.minute(ctx)
+	if err := b.minute(ctx); err != nil {
+		return err
+	}
+	return b.starts(ctx)
 }
 
 // importTokens registers the users' tokens with the command that an operator

@@ -27,7 +27,7 @@ var offeredLoads = []offeredLoad{{500, 1.5, 0.7}, {2000, 1.3, 0.6}}
 
 const (
 	offeredFor = 10 * time.Second
-	idleFor    = 10 * time.Second
+	idleFor    = 30 * time.Second
 	maxIdle    = 0.3 // percent of a processor
 
 	minuteRate = 8000 // logins a second
@@ -113,7 +113,7 @@ func (b *bench) idle(ctx context.Context, servers []*server) error {
 		if i == 0 {
 			aim = ": " + reached(percent, maxIdle)
 		}
-		b.note("idle, %s: %.1f %% of a processor%s", s.name, percent, aim)
+		b.note("idle, %s: %.2f %% of a processor%s", s.name, percent, aim)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type server struct {
 	web  string // of radmatch's pages
 	cmd  *exec.Cmd
 	took time.Duration // from start until it was ready
+
+	limit time.Duration // of took; 0: startLimit
 }
 
 const startLimit = 2 * time.Minute
@@ -102,7 +105,7 @@ func (s *server) start(output string, ready func() bool) error {
 		return err
 	}
 	for !ready() {
-		if time.Since(began) > startLimit || !s.alive() {
+		if time.Since(began) > cmp.Or(s.limit, startLimit) || !s.alive() {
 			s.kill()
 			text, _ := os.ReadFile(output)
 			return fmt.Errorf("%s did not start: %s", s.name, bytes.TrimSpace(text))

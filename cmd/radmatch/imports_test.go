@@ -77,7 +77,7 @@ var ours = map[string][]string{
 	"cmd/radmatch/explain":      {"cmd/radmatch/serve", "outside cmd"},
 	"cmd/radmatch/nas":          {"cmd/radmatch/console", "cmd/radmatch/providers", "outside cmd"},
 	"cmd/radmatch/phone":        {"cmd/radmatch/console", "mfa/device", "mfa/text"},
-	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/ldap", "mfa/password/passwordtest", "mfa/device", "mfa/store", "otp", "radius/wire"},
+	"cmd/radbench":              {"mfa", "mfa/password", "mfa/password/ldap", "mfa/password/passwordtest", "mfa/device", "mfa/store", "mfa/store/postgrestest", "otp", "radius/wire"},
 }
 
 // suites may be imported by tests; so may the domain, the login machine, the store and

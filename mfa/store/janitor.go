@@ -16,6 +16,9 @@ import (
 
 const (
 	janitorEvery = 250 * time.Millisecond
+	// startRest is how long after a start nothing is folded or removed: until the server is
+	// ready it needs the processors itself.
+	startRest = 3 * time.Second
 	// restEvery is how often the janitor looks for work while there is none.
 	restEvery  = time.Second
 	pruneEvery = time.Minute
@@ -41,6 +44,7 @@ func (s *Store) janitor(ctx context.Context) {
 	every := janitorEvery
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	begun := time.Now()
 	var pruned, said time.Time
 	var failed bool
 	for {
@@ -54,8 +58,12 @@ func (s *Store) janitor(ctx context.Context) {
 		case <-tick.C:
 		}
 		// Each for itself: what is damaged or full keeps none of the others.
-		err := errors.Join(s.flush(ctx), s.foldWhileIdle(ctx))
-		if time.Since(pruned) >= pruneEvery {
+		err := s.flush(ctx)
+		started := time.Since(begun) >= startRest
+		if started {
+			err = errors.Join(err, s.foldWhileIdle(ctx))
+		}
+		if started && time.Since(pruned) >= pruneEvery {
 			pruned = time.Now()
 			err = errors.Join(err, s.prune(ctx))
 		}

@@ -88,7 +88,7 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time) (_ []mfa.Event, er
 func (s *Store) AcceptedSince(ctx context.Context, t time.Time) (_ []mfa.Event, err error) {
 	defer wrap(&err, "store: events")
 	var found []mfa.Event
-	for e, err := range s.db.Events(ctx, record.Selection{NoReports: true}.Since(t)) {
+	for e, err := range s.db.Events(ctx, record.Selection{NoReports: true, NoCodes: true}.Since(t)) {
 		if err != nil {
 			return found, err
 		}

@@ -109,12 +109,12 @@ func TestTellCollected(t *testing.T) {
 		select {
 		case <-collected:
 		case <-time.After(10 * time.Second):
-			t.Fatal("a collection was not told for 10 s")
+			t.Fatal("got nothing for 10 s; want a collection")
 		}
 	}
 	select {
 	case <-collected:
-		t.Error("a collection was told to nobody")
+		t.Error("got a fourth collection; want three")
 	default:
 	}
 }

@@ -78,11 +78,10 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	first, err := newService(cfg, l)
+	first, err := firstService(ctx, cfg, st, l)
 	if err != nil {
-		return &console.ExitError{Code: console.ExitConfig, Err: err, Hint: "radmatch check --connect"}
+		return err
 	}
-	l.serving = first.primaries
 	defer l.closePrimaries()
 	pages, err := newPages(cfg, l.Approver, st, log)
 	if err != nil {
@@ -181,8 +180,25 @@ func routes(pages, callbacks http.Handler) http.Handler {
 	return mux
 }
 
-// newLasting makes what outlives reloads. Wrong codes and denied prompts from
-// before the start still count.
+// firstService makes the service that a server begins with. Wrong codes and denied prompts
+// from before the start still count: they are read while the users files are.
+func firstService(ctx context.Context, cfg *config.Config, st *store.Store, l *lasting) (*service, error) {
+	restored := make(chan error, 1)
+	go func() { restored <- RestoreLimits(ctx, st, cfg, l.limits) }()
+	first, err := newService(cfg, l)
+	failed := <-restored
+	if err != nil {
+		return nil, &console.ExitError{Code: console.ExitConfig, Err: err, Hint: "radmatch check --connect"}
+	}
+	l.serving = first.primaries
+	if failed != nil {
+		l.closePrimaries()
+		return nil, failed
+	}
+	return first, nil
+}
+
+// newLasting makes what outlives reloads.
 func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *zap.Logger) (*lasting, error) {
 	l := &lasting{
 		Parts: providers.Parts{
@@ -209,7 +225,7 @@ func newLasting(ctx context.Context, cfg *config.Config, st *store.Store, log *z
 	if l.Approver.WebPush, err = openWebPush(ctx, cfg, st, log); err != nil {
 		return nil, &console.ExitError{Code: console.ExitConfig, Err: err, Hint: "radmatch check --connect"}
 	}
-	return l, RestoreLimits(ctx, st, cfg, l.limits)
+	return l, nil
 }
 
 // RestoreLimits counts wrong codes and denied prompts from the audit trail, but

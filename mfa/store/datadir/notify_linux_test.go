@@ -14,7 +14,7 @@ func TestNotify(t *testing.T) {
 	Notify(dir) // there is no server, and nothing happens
 	if n, err := Listen(dir); err == nil {
 		n.Close()
-		t.Error("listens to a file that is not there")
+		t.Error("got no error; want one, without the file")
 	}
 	f, err := OpenFile(filepath.Join(dir, AppliedFile))
 	if err != nil {
@@ -31,7 +31,7 @@ func TestNotify(t *testing.T) {
 		}
 		select {
 		case <-n.Come():
-			t.Error("the server hears itself")
+			t.Error("got what the server wrote itself; want nothing")
 		case <-time.After(50 * time.Millisecond):
 		}
 		for range 100 {
@@ -40,10 +40,10 @@ func TestNotify(t *testing.T) {
 		select {
 		case _, more := <-n.Come():
 			if !more {
-				t.Fatal("it ends")
+				t.Fatal("got the end; want what was told")
 			}
 		case <-time.After(10 * time.Second):
-			t.Fatal("nothing has come for 10 s")
+			t.Fatal("got nothing for 10 s; want what was told")
 		}
 		if err := n.Close(); err != nil {
 			t.Fatal(err)

@@ -72,6 +72,9 @@ func selection(sel *record.Selection) (query string, args []any) {
 	case !sel.Steps:
 		events += ` AND e.kind IS NULL`
 	}
+	if sel.NoCodes {
+		events += ` AND e.step IS NULL`
+	}
 	query = `SELECT ` + eventColumns + `, e.run, e.n FROM events e` + events
 	if !sel.Counting && !sel.NoReports {
 		query += ` UNION ALL SELECT ` + sessionColumns + `, e.run, e.n FROM accounting e` + where

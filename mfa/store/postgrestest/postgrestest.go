@@ -41,7 +41,7 @@ type Server struct {
 // is not installed; with CI=true it fails it.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := start(settings)
+	s, err := New(settings...)
 	if err != nil {
 		skip(t, err)
 	}
@@ -57,7 +57,9 @@ func skip(t testing.TB, err error) {
 	t.Fatal(err)
 }
 
-func start(settings []string) (*Server, error) {
+// New is Start for what is no test: exec.ErrNotFound where PostgreSQL is not installed. Close
+// ends the server.
+func New(settings ...string) (*Server, error) {
 	s, err := prepare()
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ var shared struct {
 // and never killed.
 func Shared(t testing.TB) *Server {
 	t.Helper()
-	shared.once.Do(func() { shared.server, shared.err = start([]string{"fsync = off"}) })
+	shared.once.Do(func() { shared.server, shared.err = New("fsync = off") })
 	if shared.err != nil {
 		skip(t, shared.err)
 	}

@@ -120,6 +120,7 @@ type Selection struct {
 	NoReports bool   // without reports of sessions
 	Counting  bool   // only what the limits are rebuilt from, steps too, without reports
 	Steps     bool   // the steps too
+	NoCodes   bool   // with NoReports: without what used up a code
 }
 
 // Since is what sel selects of what was written since t, without an end.

@@ -3,20 +3,52 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/radmatch/radmatch/mfa/store/datadir"
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
-// Load implements store.Backend.
+// Load implements store.Backend. Codes that were used up since the last folding are read
+// beside the rest, as of another moment: this process writes them, and now it does not.
 func (d *DB) Load(ctx context.Context) (*record.State, error) {
+	type trailUses struct {
+		of  map[string]*record.Token
+		err error
+	}
+	read := make(chan trailUses, 1)
+	go func() {
+		of := make(map[string]*record.Token)
+		read <- trailUses{of, eachUse(ctx, d.SQL, func(id []byte, step, drift int64) {
+			t := of[string(id)]
+			if t == nil {
+				t = new(record.Token)
+				of[string(id)] = t
+			}
+			t.Used(step, drift)
+		})}
+	}()
+	st, err := d.load(ctx)
+	uses := <-read
+	if err = errors.Join(err, uses.err); err != nil {
+		return nil, err
+	}
+	for _, a := range st.Accounts {
+		for i := range a.Tokens {
+			if u := uses.of[a.Tokens[i].ID]; u != nil {
+				a.Tokens[i].Used(u.Next-1, int64(u.Drift))
+			}
+		}
+	}
+	return st, nil
+}
+
+// load is Load without what is only in the trail.
+func (d *DB) load(ctx context.Context) (*record.State, error) {
 	st := new(record.State)
 	return st, d.View(ctx, func(tx *sql.Tx) (err error) {
 		if st.Accounts, err = sqlstore.Pull(ctx, tx, ""); err != nil {
-			return err
-		}
-		if err := d.Trail.Replay(ctx, tx, st.Accounts); err != nil {
 			return err
 		}
 		if err := sqlstore.PullSite(ctx, tx, &st.Site); err != nil {
@@ -114,17 +146,24 @@ func (trail) Replay(ctx context.Context, q sqlstore.Querier, accounts map[string
 	if len(tokens) == 0 {
 		return nil
 	}
+	return eachUse(ctx, q, func(id []byte, step, drift int64) {
+		if t := tokens[string(id)]; t != nil {
+			t.Used(step, drift)
+		}
+	})
+}
+
+// eachUse calls f for each use of a token that is not folded.
+func eachUse(ctx context.Context, q sqlstore.Querier, f func(id []byte, step, drift int64)) error {
 	const query = `SELECT token, step, coalesce(drift, 0) FROM events WHERE id > ` + FoldedMark + ` AND step IS NOT NULL`
 	return sqlstore.Each(ctx, q, query, nil, func(r *sql.Rows) error {
 		var id sql.RawBytes
 		var step, drift int64
-		if err := r.Scan(&id, &step, &drift); err != nil {
-			return err
+		err := r.Scan(&id, &step, &drift)
+		if err == nil {
+			f(id, step, drift)
 		}
-		if t := tokens[string(id)]; t != nil {
-			t.Used(step, drift)
-		}
-		return nil
+		return err
 	})
 }
 

@@ -54,6 +54,8 @@ func partsOf(sel *record.Selection) []part {
 	switch {
 	case sel.Counting:
 		return []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2 AND (` + counting + ` OR coalesce(kind, 0) = ` + record.OpenNumber + `)`, alone: true}}
+	case sel.NoReports && sel.NoCodes:
+		return []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2 AND e.step IS NULL`, alone: true}}
 	case sel.NoReports:
 		return []part{{id: `e.id`, from: `events e WHERE e.id > ?1 AND e.id < ?2`, alone: true}}
 	case sel.User != "":
