@@ -90,3 +90,46 @@ func TestSweepPostgres(t *testing.T) {
 		t.Errorf("registered again: got %+v, %v; want the codes used", tokens, err)
 	}
 }
+
+// TestUsesAtStart: codes that are used up and not folded are used at a node that starts, also
+// where the clock of the node that wrote an entry was behind what is folded by time.
+func TestUsesAtStart(t *testing.T) {
+	ctx := t.Context()
+	server := postgrestest.Shared(t)
+	database := server.NewDatabase(t)
+	options := site(t, server.URL(database), "none")
+	a := openNode(t, options("a"))
+	want := make(map[string]int64) // the step after the last used one
+	for u, user := range []string{"anna", "bob", "carl"} {
+		token := otp.NewTOTP(mfa.NameOf(user))
+		if err := a.AddToken(ctx, token, mfa.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range int64(5) {
+			ev := entry(fmt.Sprint(user, i), user)
+			ev.Take(mfa.Use{Method: "totp", Token: token.ID, Step: 1000 + int64(u) + i, Drift: 1})
+			if err := a.Append(ctx, versionOf(t, a.Store, user), ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want[user] = 1000 + int64(u) + 5
+	}
+	if err := a.Record(ctx, entry("refused", "mallory")); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil { // it may have folded some
+		t.Fatal(err)
+	}
+	server.Exec(t, database, `DELETE FROM folded`)
+	server.Exec(t, database, `UPDATE tokens SET next = 0, drift = 0`)
+	server.Exec(t, database, `UPDATE meta SET value = (SELECT min(at) - 1 FROM events) WHERE key = 'folded'`)
+	server.Exec(t, database, `UPDATE events SET at = 1 WHERE usr = 'bob' AND step = (SELECT max(step) FROM events WHERE usr = 'bob')`)
+	server.Exec(t, database, `UPDATE events SET at = 2 WHERE usr = 'carl'`)
+	b := openNode(t, options("b"))
+	for user, next := range want {
+		tokens, err := b.Tokens(ctx, mfa.NameOf(user))
+		if err != nil || len(tokens) != 1 || tokens[0].Next != next || tokens[0].Drift != 1 {
+			t.Errorf("%s: got %+v, %v; want next %d, drift 1", user, tokens, err, next)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func (d *DB) Load(ctx context.Context) (*record.State, error) {
 		if err != nil {
 			return err
 		}
-		if err := d.Trail.Replay(ctx, tx, behind); err != nil {
+		if st.Tail, err = d.replayAll(ctx, tx, behind); err != nil {
 			return err
 		}
 		if err := d.doubtful(ctx, tx, st.Accounts); err != nil {
@@ -41,10 +41,8 @@ func (d *DB) Load(ctx context.Context) (*record.State, error) {
 		if err := sqlstore.PullSite(ctx, tx, &st.Site); err != nil {
 			return err
 		}
-		if next, err = pullPlaces(ctx, tx); err != nil {
-			return err
-		}
-		return tx.QueryRowContext(ctx, `SELECT count(*) FROM events WHERE at > (SELECT value FROM meta WHERE key = 'folded')`).Scan(&st.Tail)
+		next, err = pullPlaces(ctx, tx)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -67,10 +65,17 @@ func onTimeline(ctx context.Context, tx *sql.Tx, timeline string) error {
 	return err
 }
 
-// pullAllNumbers reads how far the logs of all users are, and returns the accounts of those
-// with entries that are not folded.
-func pullAllNumbers(ctx context.Context, tx *sql.Tx, st *record.State) (behind map[string]*record.Account, err error) {
-	behind = make(map[string]*record.Account)
+// unfolded is a user with entries that are not folded: those after one, up to another.
+type unfolded struct {
+	account  *record.Account
+	after, n int64
+	seen     int64 // how many of them were read
+}
+
+// pullAllNumbers reads how far the logs of all users are, and returns those with entries that
+// are not folded.
+func pullAllNumbers(ctx context.Context, tx *sql.Tx, st *record.State) (behind map[string]*unfolded, err error) {
+	behind = make(map[string]*unfolded)
 	const query = `SELECT u.usr, e.seq, coalesce(f.seq, 0) FROM (SELECT usr FROM users UNION SELECT usr FROM tokens) u LEFT JOIN folded f USING (usr) CROSS JOIN LATERAL
 		(SELECT seq FROM events e WHERE e.usr = u.usr AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1) e`
 	return behind, sqlstore.Each(ctx, tx, query, nil, func(r *sql.Rows) error {
@@ -82,10 +87,47 @@ func pullAllNumbers(ctx context.Context, tx *sql.Tx, st *record.State) (behind m
 		user = untext(user)
 		st.Numbers[user] = n
 		if a := st.Accounts[user]; a != nil && n > folded {
-			behind[user] = a
+			behind[user] = &unfolded{account: a, after: folded, n: n}
 		}
 		return nil
 	})
+}
+
+// replayAll brings the tokens of many users up to date. It reads what is younger than the last
+// folding from end to end, which lies together, and returns how much that is. Where a clock was
+// wrong or a commit late, entries of a user are missing there: then it reads the log of that
+// user.
+func (d *DB) replayAll(ctx context.Context, tx *sql.Tx, behind map[string]*unfolded) (tail int64, err error) {
+	const query = `SELECT coalesce(usr, ''), coalesce(seq, 0), coalesce(token, ''), step, coalesce(drift, 0) FROM events
+		WHERE at > (SELECT value FROM meta WHERE key = 'folded')`
+	err = sqlstore.Each(ctx, tx, query, nil, func(r *sql.Rows) error {
+		var user, token string
+		var seq, drift int64
+		var step sql.NullInt64
+		if err := r.Scan(&user, &seq, &token, &step, &drift); err != nil {
+			return err
+		}
+		tail++
+		u := behind[untext(user)]
+		if u == nil || seq <= u.after || seq > u.n {
+			return nil
+		}
+		u.seen++
+		if t := u.account.Token(token); t != nil && step.Valid {
+			t.Used(step.Int64, drift)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	missing := make(map[string]*record.Account)
+	for user, u := range behind {
+		if u.seen != u.n-u.after {
+			missing[user] = u.account
+		}
+	}
+	return tail, d.Trail.Replay(ctx, tx, missing)
 }
 
 // pullNumbers reads how far the logs of users are.
