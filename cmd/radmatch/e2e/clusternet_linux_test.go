@@ -182,7 +182,7 @@ func newDetour(t *testing.T, at string) *detour {
 	return d
 }
 
-// lead makes it lead to a server, nil: nowhere. What is open ends.
+// lead makes it lead to a server, nil: nowhere. Open connections end.
 func (d *detour) lead(to *postgrestest.Server) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

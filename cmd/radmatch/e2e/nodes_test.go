@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -133,4 +134,43 @@ func TestNodeNotReady(t *testing.T) {
 		p.awaitState(http.StatusOK, "ok\n")
 		s.expect(wire.Query{Code: wire.StatusServer}, wire.AccessAccept)
 	}
+}
+
+// A backup of the database is restored under two nodes that run: both find that it has gone
+// back, one of them without a commit of its own since. They say so, and no passcode of before
+// is accepted: of the token, nor the pass that was used up. A new pass is.
+func TestNodesRestored(t *testing.T) {
+	t.Parallel()
+	pg := postgrestest.Start(t)
+	nodes, url, _ := startNodes(t, pg, "vpn-a", "vpn-b")
+	database := regexp.MustCompile(`test\d+`).FindString(url)
+	a, b := nodes[0], nodes[1]
+	a.addTOTP("alice")
+	pass := strings.Fields(a.cli("tap", "issue", "bob", "--once"))[0]
+	sa, sb := a.nasSocket("127.0.0.1"), b.nasSocket("127.0.0.1")
+	enter := func(s *nasSocket, user, code string, want wire.Code) {
+		t.Helper()
+		state := s.expect(signIn(user, ""), wire.AccessChallenge).State()
+		s.expect(answerTo(user, state, code), want)
+	}
+	backup := pg.Backup(t)
+	used := totp("alice", 0)
+	enter(sb, "alice", used, wire.AccessAccept)
+	enter(sb, "bob", pass, wire.AccessAccept)
+	beats := func() int64 { return pg.Count(t, database, `SELECT min(beats) FROM nodes WHERE run > 0`) }
+	before := beats()
+	a.until("both have said that they are alive", func() bool { return beats() >= before+2 })
+
+	pg.Restore(t, backup)
+	for _, p := range nodes {
+		p.await("server.log", `commits that the database had confirmed are gone`)
+		p.awaitState(http.StatusOK, "ok\n")
+	}
+	for _, s := range []*nasSocket{sa, sb} {
+		enter(s, "alice", used, wire.AccessReject)
+		enter(s, "alice", totp("alice", 1), wire.AccessReject)
+		s.expect(signIn("bob", ""), wire.AccessReject) // the pass is void, and there is nothing to ask for
+	}
+	fresh := strings.Fields(a.cli("tap", "issue", "bob", "--once"))[0]
+	enter(sa, "bob", fresh, wire.AccessAccept)
 }

@@ -329,7 +329,9 @@ type writer struct {
 	batch    int64                     // commits of this run
 	instance atomic.Pointer[time.Time] // when the server started
 	timeline string
-	doubt    bool // a commit is not confirmed
+	doubt    bool         // a commit is not confirmed
+	lost     bool         // the server that is being met lacks what was confirmed
+	beats    atomic.Int64 // how often this run has said that it is alive, confirmed
 
 	n, at  int64 // of the last row
 	filled batch

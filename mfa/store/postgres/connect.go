@@ -64,6 +64,8 @@ type primary struct {
 	// Of the primary that a node has met before.
 	timelineBefore string
 	standbyBefore  Standby
+
+	beats int64 // how often this run has said there that it is alive
 }
 
 // reconnect connects to the primary. Where it is another than before, what memory has is void
@@ -115,18 +117,25 @@ func (w *writer) meet(ctx context.Context, d *DB, conn *pgx.Conn) (p primary, ba
 		}
 	}
 	if w.number() != 0 {
-		err = conn.QueryRow(ctx, `UPDATE nodes SET beat = now() WHERE run = $1 AND batch >= 0 RETURNING batch`, w.number()).Scan(&batch)
+		err = conn.QueryRow(ctx, `UPDATE nodes SET beat = now() WHERE run = $1 AND batch >= 0 RETURNING batch, beats`, w.number()).Scan(&batch, &p.beats)
 		if err == nil || !errors.Is(err, pgx.ErrNoRows) {
-			return p, batch, d.noteTimeline(ctx, conn, &p, batch < w.batch, err)
+			w.lost = w.lost || err == nil && (batch < w.batch || p.beats < w.beats.Load())
+			return p, batch, d.noteTimeline(ctx, conn, &p, w.lost, err)
 		}
+		w.lost = true // this run is gone with what the primary before had
 	}
-	lost := w.number() != 0 // this run is gone with what the primary before had
 	run, err := d.register(ctx, conn)
 	if err == nil {
 		w.run.Store(run)
 		d.states.run.Store(run)
 	}
-	return p, 0, d.noteTimeline(ctx, conn, &p, lost, err)
+	return p, 0, d.noteTimeline(ctx, conn, &p, w.lost, err)
+}
+
+// counts notes how often this run has said that it is alive, as far as that is confirmed.
+func (w *writer) counts(beats int64) {
+	for before := w.beats.Load(); beats > before && !w.beats.CompareAndSwap(before, beats); before = w.beats.Load() {
+	}
 }
 
 // register begins a run, unless the database is none for this program: see leaveBehind.
@@ -165,18 +174,20 @@ func (d *DB) noteTimeline(ctx context.Context, conn *pgx.Conn, p *primary, lost 
 
 // follow takes over what the primary says of itself.
 func (w *writer) follow(d *DB, p primary, batch int64) {
-	lost := w.batch - batch
+	commits, lost := w.batch-batch, w.lost
+	w.lost = false
+	w.beats.Store(p.beats)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if w.timeline != "" && (w.timeline != p.timeline || lost > 0) {
+	if w.timeline != "" && (w.timeline != p.timeline || lost) {
 		d.generation++
-		if p.standbyBefore == StandbyAsync || lost > 0 {
+		if p.standbyBefore == StandbyAsync || lost {
 			d.floor = max(d.floor, d.Now().UnixMicro())
 		}
 		d.log.Warn("another primary of the database: everything is read anew", zap.String("timeline", p.timeline))
 	}
-	if lost > 0 {
-		d.log.Error("commits that the database had confirmed are gone: events, blocks and removals of the last moments may be missing; passcodes from before are not accepted", zap.Int64("commits", lost))
+	if lost {
+		d.log.Error("commits that the database had confirmed are gone: events, blocks and removals of the last moments may be missing; passcodes from before are not accepted", zap.Int64("commits", commits))
 	}
 	d.floor = max(d.floor, p.floor)
 	w.timeline, w.batch = p.timeline, batch

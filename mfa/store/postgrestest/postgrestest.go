@@ -352,6 +352,30 @@ func (s *Server) Standby(t testing.TB, name string) *Server {
 	return other
 }
 
+// Backup copies the files of the running server; Restore goes back to them.
+func (s *Server) Backup(t testing.TB) (backup string) {
+	t.Helper()
+	backup = filepath.Join(s.dir, "backup")
+	if err := s.run("pg_basebackup", "-D", backup, "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", "radmatch", "-c", "fast", "-X", "stream", "--no-sync"); err != nil {
+		t.Fatal(err)
+	}
+	return backup
+}
+
+// Restore has the server be as it was when backup was made.
+func (s *Server) Restore(t testing.TB, backup string) {
+	t.Helper()
+	s.Kill()
+	err := os.RemoveAll(s.data())
+	if err == nil {
+		err = os.Rename(backup, s.data())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Begin(t)
+}
+
 // Promote makes a standby a primary, and returns when it is one.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()

@@ -168,6 +168,7 @@ CREATE TABLE nodes (
 	fed     bigint NOT NULL DEFAULT 0,       -- its last row with feed
 	seen    bigint NOT NULL DEFAULT 0,       -- the last row of run 0 that its memory has
 	beat    timestamptz NOT NULL DEFAULT now(),
+	beats   bigint NOT NULL DEFAULT 0,       -- how often it has said that it is there
 	program text NOT NULL DEFAULT '',
 	schema  integer NOT NULL DEFAULT 1,      -- the version that its program knows
 	keys    text NOT NULL DEFAULT '',        -- names of the sealing keys that it has
