@@ -296,6 +296,53 @@ func TestServed(t *testing.T) {
 	s.embedded()
 }
 
+// TestWaiting: a command that waits for the file while it is copied changes nothing in what was
+// put out of use.
+func TestWaiting(t *testing.T) {
+	s := newSite(t)
+	s.seed()
+	m, err := sqlite.OpenMoving(t.Context(), sqlite.Settings{Dir: s.dir, Now: time.Now})
+	s.do(err)
+	before := s.opened()
+	done := make(chan error, 1)
+	go func() {
+		st, err := store.Open(context.Background(), store.Options{Dir: s.dir})
+		if err == nil {
+			err = errors.Join(st.Note(context.Background(), admin("late")), st.Close())
+		}
+		done <- err
+	}()
+	for s.opened() <= before {
+		select {
+		case err := <-done:
+			t.Fatalf("the command does not wait: got %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	s.do(errors.Join(m.Retire(), m.Close()))
+	if err := <-done; err == nil {
+		t.Error("a command changed a database that was moved: got no error; want one")
+	}
+	if _, err := os.Stat(s.file()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it made a new one: got %v; want none", err)
+	}
+}
+
+// opened is how often this process has the database open.
+func (s *site) opened() (n int) {
+	s.t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		s.t.Skip(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && to == s.file() {
+			n++
+		}
+	}
+	return n
+}
+
 // TestFinishedLater: a copy that ended between its last two steps is finished by the next.
 func TestFinishedLater(t *testing.T) {
 	s := newSite(t)

@@ -171,14 +171,17 @@ func Create(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	serves := 1
-	for _, m := range list {
+	for i, m := range list {
 		serves = max(serves, m.serves)
 		if _, err := tx.Exec(ctx, m.text, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("%s: %w", m.file, err)
 		}
-	}
-	if _, err := tx.Exec(ctx, firstSite, classKey()); err != nil {
-		return err
+		if i > 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, firstSite, classKey()); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.Exec(ctx, raiseServes, serves); err != nil {
 		return err

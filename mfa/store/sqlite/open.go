@@ -108,7 +108,7 @@ func (d *DB) openDatabase(ctx context.Context) error {
 	// closing a file that SQLite has open would drop its POSIX locks.
 	f, err := os.OpenFile(d.path(File), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		err = f.Close()
+		err = errors.Join(f.Close(), d.notJustMoved())
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
@@ -161,6 +161,20 @@ func (d *DB) notMoved() error {
 	if there, err := datadir.Exists(d.path(File)); err != nil || there {
 		return err
 	}
+	return d.noMovedFile()
+}
+
+// notJustMoved takes away the file that this process has made where the database was copied
+// since notMoved looked.
+func (d *DB) notJustMoved() error {
+	err := d.noMovedFile()
+	if err != nil {
+		err = errors.Join(err, os.Remove(d.path(File)))
+	}
+	return err
+}
+
+func (d *DB) noMovedFile() error {
 	there, err := datadir.Exists(d.path(MovedFile))
 	if err == nil && there {
 		err = fmt.Errorf("%s was copied to PostgreSQL (radmatch store copy --to) and is %s now: set store.type: postgres, or copy it back (--from)", File, MovedFile)
