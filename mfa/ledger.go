@@ -56,7 +56,7 @@ const (
 	EventApproved EventKind = "approved" // a device has approved, and no packet waited for it
 	EventChange   EventKind = "change"   // a command has changed the user: the account is read again
 	// EventGuess is a wrong password of a name from an origin, for the delays of the other nodes.
-	// It has no number, so that a stranger is not in the way of the user's entries.
+	// It has no number, so that an attacker is not in the way of the user's entries.
 	EventGuess EventKind = "guess"
 )
 

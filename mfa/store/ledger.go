@@ -194,7 +194,7 @@ func (s *Store) Append(ctx context.Context, base mfa.Version, ev mfa.Event) (err
 	}
 	committed := false
 	defer func() {
-		if !committed { // a panic: nobody knows whether it is on disk
+		if !committed { // a panic: it is not known whether it is on disk
 			_ = s.finish(&r, at, ev)
 		}
 	}()

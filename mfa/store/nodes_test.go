@@ -85,7 +85,7 @@ func TestGuess(t *testing.T) {
 	}
 	for end := time.Now().Add(10 * time.Second); len(b.toldOf("anna")) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the other node was not told")
+			t.Fatal("the other node: got nothing; want the entry")
 		}
 	}
 	if at := versionOf(t, b.Store, "anna"); at != before || len(a.toldOf("anna")) != 0 {

@@ -26,7 +26,7 @@ func (b *breaking) Append(rows []record.Row) ([]bool, error) {
 	return b.Backend.Append(rows)
 }
 
-// signIn appends an accepted login to anna's log, on the version that she is at.
+// signIn appends an accepted login to anna's log, on its version.
 func signIn(t *testing.T, s *Store, id string) (err error) {
 	t.Helper()
 	defer func() {
