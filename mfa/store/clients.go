@@ -169,7 +169,7 @@ func (s *Store) SaveStats(ctx context.Context, stats []ClientStats) (err error) 
 		if err != nil {
 			return err
 		}
-		now[stats[i].Client] = string(data)
+		now[s.ownStats()+stats[i].Client] = string(data)
 	}
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
@@ -178,7 +178,7 @@ func (s *Store) SaveStats(ctx context.Context, stats []ClientStats) (err error) 
 	}
 	var notes []op.Note
 	if s.saved == nil { // those of the server before this one
-		notes = append(notes, op.ClearStats{})
+		notes = append(notes, op.ClearStats{Prefix: s.ownStats()})
 	}
 	for client := range s.saved {
 		if _, ok := now[client]; !ok {
@@ -197,7 +197,16 @@ func (s *Store) SaveStats(ctx context.Context, stats []ClientStats) (err error) 
 	return err
 }
 
-// ClientStats returns the saved statistics by client.
+// ownStats is what the names of clients begin with in the statistics of this node: each keeps
+// its own.
+func (s *Store) ownStats() string {
+	if s.nodes == nil {
+		return ""
+	}
+	return s.opt.Node + "\n"
+}
+
+// ClientStats returns the saved statistics by client, all nodes together.
 func (s *Store) ClientStats(ctx context.Context) (list []ClientStats, err error) {
 	defer wrap(&err, "store: statistics")
 	stored, err := s.db.Stats(ctx)
@@ -209,7 +218,45 @@ func (s *Store) ClientStats(ctx context.Context) (list []ClientStats, err error)
 		if err := json.Unmarshal(data, &c); err != nil {
 			return list, err
 		}
-		list = append(list, c)
+		i := slices.IndexFunc(list, func(o ClientStats) bool { return o.Client == c.Client })
+		if i < 0 {
+			list = append(list, c)
+			continue
+		}
+		list[i].add(&c)
 	}
 	return list, nil
 }
+
+// add adds what another node has counted for the client.
+func (c *ClientStats) add(o *ClientStats) {
+	if answered := c.answered() + o.answered(); answered > 0 {
+		c.Mean = time.Duration((float64(c.Mean)*float64(c.answered()) + float64(o.Mean)*float64(o.answered())) / float64(answered))
+	}
+	for to, n := range map[*uint64]uint64{
+		&c.Packets: o.Packets, &c.Accepts: o.Accepts, &c.Rejects: o.Rejects, &c.Challenges: o.Challenges, &c.Discards: o.Discards,
+		&c.Duplicates: o.Duplicates, &c.Signed: o.Signed, &c.Unsigned: o.Unsigned, &c.Recorded: o.Recorded, &c.Late: o.Late,
+	} {
+		*to += n
+	}
+	for reason, n := range o.Refused {
+		if c.Refused == nil {
+			c.Refused = make(map[string]uint64)
+		}
+		c.Refused[reason] += n
+	}
+	for _, u := range o.UnsignedFrom {
+		i := slices.IndexFunc(c.UnsignedFrom, func(x UnsignedSource) bool { return x.Addr == u.Addr })
+		if i < 0 {
+			c.UnsignedFrom = append(c.UnsignedFrom, u)
+		} else if u.At.After(c.UnsignedFrom[i].At) {
+			c.UnsignedFrom[i].At = u.At
+		}
+	}
+	c.Max = max(c.Max, o.Max)
+	if o.Last.After(c.Last) {
+		c.Last = o.Last
+	}
+}
+
+func (c *ClientStats) answered() uint64 { return c.Accepts + c.Rejects + c.Challenges }

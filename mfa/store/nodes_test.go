@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +96,64 @@ func TestGuess(t *testing.T) {
 	if entries, err := b.Events(t.Context(), store.Query{Limit: store.MaxLimit}); err != nil || len(entries) != 0 {
 		t.Errorf("got %v, %v in the trail; want nothing", entries, err)
 	}
+}
+
+// TestStatsOfNodes: the statistics of clients are those of all nodes, and a node that starts
+// again clears its own only.
+func TestStatsOfNodes(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	a, optionsOfB := openNode(t, options("a")), options("b")
+	b := openNode(t, optionsOfB)
+	save := func(n *node, c store.ClientStats) {
+		t.Helper()
+		if err := n.SaveStats(t.Context(), []store.ClientStats{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(c store.ClientStats) {
+		t.Helper()
+		got, err := a.ClientStats(t.Context())
+		if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], c) {
+			t.Errorf("got %+v, %v; want %+v", got, err, c)
+		}
+	}
+	early, late := time.Unix(1000, 0).UTC(), time.Unix(2000, 0).UTC()
+	from := func(at time.Time) []store.UnsignedSource {
+		return []store.UnsignedSource{{Addr: netip.MustParseAddr("192.0.2.1"), At: at}}
+	}
+	save(a, store.ClientStats{Client: "vpn", Packets: 4, Accepts: 3, Mean: 1000, Max: 5, Last: late, UnsignedFrom: from(early)})
+	save(b, store.ClientStats{Client: "vpn", Packets: 2, Rejects: 1, Mean: 5000, Max: 9, Last: early, UnsignedFrom: from(late), Refused: map[string]uint64{"signature": 2}})
+	want(store.ClientStats{Client: "vpn", Packets: 6, Accepts: 3, Rejects: 1, Mean: 2000, Max: 9, Last: late, UnsignedFrom: from(late), Refused: map[string]uint64{"signature": 2}})
+
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	save(openNode(t, optionsOfB), store.ClientStats{Client: "vpn", Packets: 1, Accepts: 1, Mean: 1000})
+	want(store.ClientStats{Client: "vpn", Packets: 5, Accepts: 4, Mean: 1000, Max: 5, Last: late, UnsignedFrom: from(early)})
+}
+
+// TestLatchesOfNodes: that an address signs, and that this is forgotten, holds at all nodes.
+func TestLatchesOfNodes(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	a, b := openNode(t, options("a")), openNode(t, options("b"))
+	addr := netip.MustParseAddr("192.0.2.1")
+	until := func(what string, n *node, want bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); n.Latched("vpn", addr) != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: got latched %t; want %t", what, !want, want)
+			}
+		}
+	}
+	a.Latch("vpn", addr, time.Now())
+	until("at the other node", b, true)
+	if _, err := b.Unlatch(t.Context(), "vpn", addr, mfa.Event{Kind: mfa.EventAdmin}); err != nil {
+		t.Fatal(err)
+	}
+	until("unlatched there", b, false)
+	until("at the first", a, false)
 }
 
 // TestTwoNodes appends to the logs of the same users at two nodes at once.

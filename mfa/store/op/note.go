@@ -42,8 +42,8 @@ type SetStats struct {
 	Data   []byte
 }
 
-// ClearStats removes what the server before has counted.
-type ClearStats struct{}
+// ClearStats removes what the server before has counted: for clients that begin so.
+type ClearStats struct{ Prefix string }
 
 // KeepWebPushKey seals and writes the key by which push services know this server, unless
 // there is one.

@@ -103,6 +103,26 @@ func (d *DB) apply(ctx context.Context, tx *sql.Tx, ev mfa.Event, ops []op.Op, d
 	return err
 }
 
+// Keep implements store.Backend. That an address signs is told to the nodes, which refuse what
+// is not signed from there.
+func (d *DB) Keep(ctx context.Context, notes ...op.Note) error {
+	err := d.DB.Keep(ctx, notes...)
+	if err != nil || !slices.ContainsFunc(notes, func(n op.Note) bool { _, latches := n.(op.KeepLatch); return latches }) {
+		return err
+	}
+	return d.Update(ctx, func(tx *sql.Tx) error {
+		s := stream{tx: tx, at: d.Now().UnixMicro()}
+		if err := tx.QueryRowContext(ctx, `UPDATE nodes SET batch = batch + 1 WHERE run = 0 RETURNING n`).Scan(&s.n); err != nil {
+			return err
+		}
+		if err := s.tellSite(ctx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE nodes SET n = $1, fed = greatest(fed, $2), beat = now() WHERE run = 0`, s.n, s.fed)
+		return err
+	})
+}
+
 // stream is run 0 in a transaction.
 type stream struct {
 	tx     *sql.Tx
@@ -135,6 +155,11 @@ func (s *stream) changes(ctx context.Context, ops []op.Op) error {
 	if !site {
 		return nil
 	}
+	return s.tellSite(ctx)
+}
+
+// tellSite tells the nodes that what belongs to no user has changed.
+func (s *stream) tellSite(ctx context.Context) error {
 	if err := s.add(ctx, mfa.Event{Kind: mfa.EventChange}, true); err != nil {
 		return err
 	}

@@ -147,7 +147,11 @@ func (d *DB) Tidy(ctx context.Context, now time.Time, _ int64, _ int) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM offers WHERE expires <= $1`, record.Micros(now)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM nodes WHERE run > 0 AND beat < now() - interval '`+goneAfter+`' AND run <> $1`, d.writer.number())
+		if _, err := tx.ExecContext(ctx, `DELETE FROM nodes WHERE run > 0 AND beat < now() - interval '`+goneAfter+`' AND run <> $1`, d.writer.number()); err != nil {
+			return err
+		}
+		// What nodes have counted that are no longer there.
+		_, err := tx.ExecContext(ctx, `DELETE FROM stats WHERE split_part(client, E'\n', 1) NOT IN (SELECT name FROM nodes)`)
 		return err
 	})
 }

@@ -76,7 +76,7 @@ func (d *DB) keepNote(ctx context.Context, tx *sql.Tx, n op.Note) (err error) {
 	case op.SeeBypasses:
 		_, err = tx.ExecContext(ctx, `UPDATE bypasses SET seen = $1 WHERE seen < $1`, record.Micros(n.At))
 	case op.ClearStats:
-		_, err = tx.ExecContext(ctx, `DELETE FROM stats`)
+		_, err = tx.ExecContext(ctx, `DELETE FROM stats WHERE substr(client, 1, length($1)) = $1`, n.Prefix)
 	case op.SetStats:
 		if n.Data == nil {
 			_, err = tx.ExecContext(ctx, `DELETE FROM stats WHERE client = $1`, n.Client)
