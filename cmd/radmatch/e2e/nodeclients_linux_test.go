@@ -129,30 +129,7 @@ func listedSite(t *testing.T) (clients []*listedClient, nodes []*serverProcess) 
 		runHost(t, "ip", "address", "add", address+"/32", "dev", "lo")
 	}
 	section := openSection(t, "cluster-clients.md", "Clients that were tried")
-	pg := postgrestest.Start(t)
-	url, keys := pg.URL(pg.NewDatabase(t)), filepath.Join(t.TempDir(), "seal.key")
-	for i := range 3 {
-		p := newServer(t, fmt.Sprintf(`listen: {radius: ["192.0.2.%d:1812"], web: "127.0.0.1:0"}
-data_dir: data
-store: {type: postgres, url: "%s", standby: none}
-seal: {key_file: %s}
-node: vpn-%c
-primaries: [{name: local, type: file, path: users.yaml}]
-clients:
-  - {name: radclient, addresses: [192.0.2.1], secret: %[5]s}
-  - {name: pam, addresses: [192.0.2.21], secret: %[5]s, %[6]s}
-  - {name: ocserv, addresses: [192.0.2.22], secret: %[5]s, %[7]s}
-  - {name: proxy, addresses: [192.0.2.20], secret: %[5]s, %[8]s}
-mfa: {reject_delay: 500ms, push_timeout: 12s}
-`, 11+i, url, keys, 'a'+i, testSecret, section.client(0), section.client(1), section.client(2)))
-		p.addUsers("coder", 4)
-		p.addUsers("owner", 4)
-		if i == 0 {
-			p.addTOTP("coder00", "coder01", "coder02", "coder03")
-		}
-		p.start()
-		nodes = append(nodes, p)
-	}
+	nodes = startListed(t, section)
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, n := range nodes {
@@ -187,6 +164,36 @@ mfa: {reject_delay: 500ms, push_timeout: 12s}
 		nodes[2].cli("user", "unblock", c.owner) // returns when all nodes know of the device
 	}
 	return clients, nodes
+}
+
+// startListed starts three nodes with the clients that the section says.
+func startListed(t *testing.T, section *nasSection) (nodes []*serverProcess) {
+	t.Helper()
+	pg := postgrestest.Start(t)
+	url, keys := pg.URL(pg.NewDatabase(t)), filepath.Join(t.TempDir(), "seal.key")
+	for i := range 3 {
+		p := newServer(t, fmt.Sprintf(`listen: {radius: ["192.0.2.%d:1812"], web: "127.0.0.1:0"}
+data_dir: data
+store: {type: postgres, url: "%s", standby: none}
+seal: {key_file: %s}
+node: vpn-%c
+primaries: [{name: local, type: file, path: users.yaml}]
+clients:
+  - {name: radclient, addresses: [192.0.2.1], secret: %[5]s}
+  - {name: pam, addresses: [192.0.2.21], secret: %[5]s, %[6]s}
+  - {name: ocserv, addresses: [192.0.2.22], secret: %[5]s, %[7]s}
+  - {name: proxy, addresses: [192.0.2.20], secret: %[5]s, %[8]s}
+mfa: {reject_delay: 500ms, push_timeout: 12s}
+`, 11+i, url, keys, 'a'+i, testSecret, section.client(0), section.client(1), section.client(2)))
+		p.addUsers("coder", 4)
+		p.addUsers("owner", 4)
+		if i == 0 {
+			p.addTOTP("coder00", "coder01", "coder02", "coder03")
+		}
+		p.start()
+		nodes = append(nodes, p)
+	}
+	return nodes
 }
 
 // radclientDialog is a login by the real radclient, which is called for one server after the

@@ -95,7 +95,7 @@ func (d *DB) migrate(ctx context.Context) error {
 	}
 	for tries := 1; err == nil && version < len(d.migrations); {
 		var v int
-		v, err = d.step(ctx)
+		v, err = d.step(ctx, lockTime)
 		var refused *pgconn.PgError
 		var older *olderError
 		switch {
@@ -116,8 +116,29 @@ func (d *DB) migrate(ctx context.Context) error {
 	return err
 }
 
+// leaveLater makes the steps that had to wait for nodes with an older program. Logins of this
+// node wait meanwhile, so it hardly waits for a lock: the next time will do.
+func (d *DB) leaveLater(ctx context.Context) error {
+	version, serves, err := d.schema(ctx, d.SQL)
+	if err == nil {
+		err = d.tooOld(serves)
+	}
+	for err == nil && version < len(d.migrations) {
+		version, err = d.step(ctx, lockTimeServing)
+	}
+	var refused *pgconn.PgError
+	var older *olderError
+	if errors.As(err, &older) || errors.As(err, &refused) && refused.Code == lockNotAvailable {
+		return nil
+	}
+	return err
+}
+
 const (
 	lockNotAvailable = "55P03"
+	// lockTime is how long a lock is waited for at a start, and lockTimeServing by a node that
+	// serves.
+	lockTime, lockTimeServing = "2s", "50ms"
 	// lockPause lets those go on that were behind a change that waited for a lock.
 	lockPause = time.Second
 )
@@ -216,10 +237,10 @@ type querier interface {
 }
 
 // step runs the next migration, unless another process has done so by now, and returns the
-// version that there is then.
-func (d *DB) step(ctx context.Context) (version int, err error) {
+// version that there is then. It waits for each lock for lockTime at most.
+func (d *DB) step(ctx context.Context, lockTime string) (version int, err error) {
 	err = d.Update(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
+		if _, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '`+lockTime+`'`); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrating); err != nil {

@@ -131,7 +131,7 @@ func (d *DB) Prune(ctx context.Context, p record.Pruning) (n int, last, freed in
 
 // Tidy implements store.Backend.
 func (d *DB) Tidy(ctx context.Context, now time.Time, _ int64, _ int) error {
-	if err := d.migrate(ctx); err != nil { // what had to wait for nodes with an older program
+	if err := d.leaveLater(ctx); err != nil {
 		return err
 	}
 	if err := d.turnStates(ctx); err != nil {
