@@ -157,10 +157,9 @@ func (f *clusterFaults) ofTheDatabase() []clusterFault {
 		{"sessions of the database ended", true, func() {}, f.endSessions, func() {}},
 		{"synchronous standby gone", true, f.next().Freeze, f.nobody, f.next().Thaw},
 		{"disk of the database full", true, func() { empty = f.fill() }, func() {
-			for _, n := range f.c.nodes { // there is some room left in what it has
+			for _, n := range f.c.nodes { // a row that still fits into a page is taken
 				n.awaitNotReady()
 			}
-			f.nobody()
 		}, func() { empty(); f.startAgain(pg) }},
 	}
 }
