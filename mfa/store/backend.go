@@ -54,6 +54,7 @@ type shared interface {
 	// they are then.
 	Since(ctx context.Context, after map[string]int64) (*record.News, error)
 	Certificates
+	Offers
 }
 
 // Certificates keeps the certificates of a web door for all servers of a site, as
@@ -63,6 +64,13 @@ type Certificates interface {
 	KeepCertificate(ctx context.Context, name string, data []byte) error
 	CertificateNames(ctx context.Context) ([]string, error)
 	MayOrder(ctx context.Context, authority string) (bool, error)
+}
+
+// Offers keeps for all servers of a site what one request leaves for the one that answers it,
+// as web.Offers says.
+type Offers interface {
+	KeepOffer(ctx context.Context, key string, data []byte, life time.Duration) (kept bool, err error)
+	TakeOffer(ctx context.Context, key string) ([]byte, error)
 }
 
 var (

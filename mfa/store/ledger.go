@@ -308,6 +308,15 @@ func (s *Store) Certificates() Certificates {
 	return s.nodes
 }
 
+// Offers returns what the nodes of a site keep between two requests; nil where there is only
+// this server.
+func (s *Store) Offers() Offers {
+	if s.nodes == nil {
+		return nil
+	}
+	return s.nodes
+}
+
 // site implements mfa.Site.
 type site struct {
 	shared

@@ -43,6 +43,7 @@ var (
 	errReplayed = errors.New("nonce used before")
 	errTooMany  = errors.New("too many requests of one device")
 	errBusy     = errors.New("too many at once")
+	errNotKept  = errors.New("not kept between two requests")
 	errTooLarge = errors.New("body too large")
 	errBody     = errors.New("body not read")
 )

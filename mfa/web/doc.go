@@ -9,7 +9,7 @@
 // at the door that is package front. Besides net/http's goroutines it starts
 // one an event stream, and one while a database of places is read again. One
 // mutex each guards the open event streams, the nonces that devices have used
-// and the passkeys that were offered; none is held over a call.
+// and, on the only server of a site, the passkeys that were offered; none is held over a call.
 //
 // Everybody can reach this package, so every table in it is bounded and every
 // read has a size and a time. Server-sent events are those of the HTML standard,

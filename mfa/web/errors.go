@@ -27,6 +27,7 @@ var problems = []problem{
 	{errReplayed, 401, "replayed", "This request was sent before: sign each request anew."},
 	{errTooMany, 429, "too_many_requests", "Too many requests: try again in a minute."},
 	{errBusy, 503, "overloaded", "The server is busy: try again in a minute."},
+	{errNotKept, 503, "overloaded", "The server cannot do this now: try again in a minute."},
 	{device.ErrNoDevice, 401, "device_unknown", "This device is not enrolled, or was removed. Ask for a new invitation."},
 	{device.ErrInvitation, 403, "invitation", "The invitation is unknown, was used, or has expired. Ask for a new one."},
 	{push.ErrUnknownPrompt, 404, "unknown_prompt", "There is no such request."},

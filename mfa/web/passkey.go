@@ -3,10 +3,10 @@ package web
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -14,7 +14,6 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"go.uber.org/zap"
 
-	"github.com/radmatch/radmatch/mfa/bound"
 	"github.com/radmatch/radmatch/mfa/device"
 	"github.com/radmatch/radmatch/mfa/text"
 )
@@ -29,26 +28,24 @@ type PasskeyStore interface {
 	UsePasskey(ctx context.Context, device string, p device.Passkey) error
 }
 
-// Passkeys is the relying party of WebAuthn (Level 3). It holds challenges of
-// registrations under a mutex of its own.
+// Passkeys is the relying party of WebAuthn (Level 3). Set its fields before the first
+// request; then it may be used concurrently.
 type Passkeys struct {
 	Store PasskeyStore
+	// Offers keeps the challenges of registrations, by device; NewPasskeys gives it what is
+	// for the only server of a site. Each is taken once.
+	Offers Offers
 	// Registers is whether devices may register passkeys. Those that have one need
 	// it all the same.
 	Registers bool
 
 	party *webauthn.WebAuthn
-
-	mu      sync.Mutex
-	offered *bound.Table[string, webauthn.SessionData] // by device; each is taken once
 }
 
 var _ device.PasskeyVerifier = (*Passkeys)(nil)
 
-const (
-	offerTime = 5 * time.Minute // for the user, to register a passkey
-	maxOffers = 4096
-)
+// offerTime is for the user, to register a passkey.
+const offerTime = 5 * time.Minute
 
 // NewPasskeys returns the relying party with this id, a host name, whose page
 // has this origin.
@@ -70,10 +67,8 @@ func NewPasskeys(id, origin string, st PasskeyStore) (*Passkeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
 	}
-	return &Passkeys{Store: st, party: party, offered: bound.NewTable[string](maxOffers, offerOver)}, nil
+	return &Passkeys{Store: st, Offers: newMemoryOffers(), party: party}, nil
 }
-
-func offerOver(s webauthn.SessionData, now time.Time) bool { return s.Expires.Before(now) }
 
 // registers reports whether devices may register passkeys; for nil none may.
 func (p *Passkeys) registers() bool { return p != nil && p.Registers }
@@ -107,7 +102,7 @@ func (a account) WebAuthnCredentials() []webauthn.Credential {
 const maxShown = 64
 
 // offer begins the registration of a passkey. A later one takes its place.
-func (p *Passkeys) offer(d device.Device, now time.Time) (*protocol.CredentialCreation, error) {
+func (p *Passkeys) offer(ctx context.Context, d device.Device) (*protocol.CredentialCreation, error) {
 	if d.Passkey != nil {
 		return nil, device.ErrPasskeyExists
 	}
@@ -115,26 +110,43 @@ func (p *Passkeys) offer(d device.Device, now time.Time) (*protocol.CredentialCr
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.offered.Put(d.ID, *session, now) {
+	data, err := json.Marshal(session)
+	if err != nil {
+		return nil, fmt.Errorf("passkeys: %w", err)
+	}
+	kept, err := p.Offers.KeepOffer(ctx, offerKey(d), data, offerTime)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a registration that began: %w", errNotKept, err)
+	}
+	if !kept {
 		return nil, errBusy
 	}
 	return creation, nil
 }
 
 // take returns what was offered to a device, once.
-func (p *Passkeys) take(device string) (webauthn.SessionData, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.offered.Take(device)
+func (p *Passkeys) take(ctx context.Context, d device.Device) (session webauthn.SessionData, err error) {
+	data, err := p.Offers.TakeOffer(ctx, offerKey(d))
+	if err != nil {
+		return session, fmt.Errorf("%w: the registration that this completes: %w", errNotKept, err)
+	}
+	if data == nil {
+		return session, fmt.Errorf("%w: nothing was offered to this device in the last %s, or it took another", device.ErrBadPasskey, offerTime)
+	}
+	if err := json.Unmarshal(data, &session); err != nil {
+		return webauthn.SessionData{}, fmt.Errorf("passkeys: what was offered: %w", err)
+	}
+	return session, nil
 }
+
+// offerKey is under which a device's registration is kept.
+func offerKey(d device.Device) string { return "passkey " + d.ID }
 
 // register adds the passkey that body, WebAuthn's RegistrationResponseJSON, brings.
 func (p *Passkeys) register(ctx context.Context, d device.Device, body []byte) (device.Passkey, error) {
-	session, ok := p.take(d.ID)
-	if !ok {
-		return device.Passkey{}, fmt.Errorf("%w: nothing was offered to this device, or it took another", device.ErrBadPasskey)
+	session, err := p.take(ctx, d)
+	if err != nil {
+		return device.Passkey{}, err
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(body)
 	if err != nil {
@@ -196,12 +208,12 @@ func bad(err error) error {
 var errNoPasskeys = errors.New("no passkeys here")
 
 // passkeyOptions offers the registration of a passkey to a device.
-func (s *Server) passkeyOptions(w http.ResponseWriter, _ *http.Request, c caller) {
+func (s *Server) passkeyOptions(w http.ResponseWriter, r *http.Request, c caller) {
 	if !s.Passkeys.registers() {
 		refuse(w, errNoPasskeys)
 		return
 	}
-	creation, err := s.Passkeys.offer(c.Device, time.Now())
+	creation, err := s.Passkeys.offer(r.Context(), c.Device)
 	if err != nil {
 		s.Logger.Info("web: no passkey offered", zap.String("device", c.ID), zap.Error(err))
 		refuse(w, err)

@@ -157,33 +157,33 @@ func TestPasskeyOffersEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, _ := st.Device(t.Context(), "anna1")
-		creation, err := p.offer(d, time.Now())
+		creation, err := p.offer(t.Context(), d)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range maxOffers - 1 {
-			if _, err := p.offer(device.Device{ID: fmt.Sprint("d", i), User: mfa.NameOf("x")}, time.Now()); err != nil {
+			if _, err := p.offer(t.Context(), device.Device{ID: fmt.Sprint("d", i), User: mfa.NameOf("x")}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := p.offer(device.Device{ID: "more", User: mfa.NameOf("x")}, time.Now()); err != errBusy {
+		if _, err := p.offer(t.Context(), device.Device{ID: "more", User: mfa.NameOf("x")}); err != errBusy {
 			t.Errorf("one more: got %v; want %v", err, errBusy)
 		}
-		if _, err := p.offer(device.Device{ID: "d0", User: mfa.NameOf("x")}, time.Now()); err != nil {
+		if _, err := p.offer(t.Context(), device.Device{ID: "d0", User: mfa.NameOf("x")}); err != nil {
 			t.Errorf("one again: got error %v; want none", err)
 		}
 		time.Sleep(offerTime + time.Second)
 		body := pushtest.NewAuthenticator(t, testRP, testOrigin).Register(creation.Response.Challenge.String())
-		if _, err := p.register(t.Context(), d, body); err == nil || !strings.Contains(err.Error(), "Expired") {
-			t.Errorf("too late: got %v; want \"Expired\" in the error", err)
+		if _, err := p.register(t.Context(), d, body); err == nil || !strings.Contains(err.Error(), "in the last 5m0s") {
+			t.Errorf("too late: got %v; want \"in the last 5m0s\" in the error", err)
 		}
 		for _, id := range []string{"more", "and more"} { // the first finds the room of anna1
-			if _, err := p.offer(device.Device{ID: id, User: mfa.NameOf("x")}, time.Now()); err != nil {
+			if _, err := p.offer(t.Context(), device.Device{ID: id, User: mfa.NameOf("x")}); err != nil {
 				t.Errorf("later: got error %v; want none", err)
 			}
 		}
-		if p.offered.Len() != 2 {
-			t.Errorf("got %d offers are kept; want 2", p.offered.Len())
+		if n := p.Offers.(*memoryOffers).table.Len(); n != 2 {
+			t.Errorf("got %d offers are kept; want 2", n)
 		}
 	})
 }
@@ -370,7 +370,7 @@ func TestRelyingPartyNames(t *testing.T) {
 }
 
 // passkeysOf makes Passkeys and a device that can have one.
-func passkeysOf(f *testing.F) (*Passkeys, device.Device, *pushtest.Store) {
+func passkeysOf(f testing.TB) (*Passkeys, device.Device, *pushtest.Store) {
 	st := &pushtest.Store{}
 	st.Add(f, "anna", "anna1", device.MaxVersion)
 	p, err := NewPasskeys(testRP, testOrigin, st)
@@ -386,7 +386,7 @@ func FuzzPasskeyRegistration(f *testing.F) {
 	f.Add(pushtest.NewAuthenticator(f, testRP, testOrigin).Register(device.Encode(make([]byte, 32))))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"attestationObject":"oA","clientDataJSON":"e30"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if _, err := p.offer(d, time.Now()); err != nil {
+		if _, err := p.offer(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := p.register(t.Context(), d, body); err == nil {
@@ -398,7 +398,7 @@ func FuzzPasskeyRegistration(f *testing.F) {
 func FuzzPasskeyAssertion(f *testing.F) {
 	p, d, st := passkeysOf(f)
 	a := pushtest.NewAuthenticator(f, testRP, testOrigin)
-	creation, err := p.offer(d, time.Now())
+	creation, err := p.offer(f.Context(), d)
 	if err != nil {
 		f.Fatal(err)
 	}

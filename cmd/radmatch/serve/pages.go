@@ -25,6 +25,9 @@ func newPages(cfg *config.Config, approver *push.Approver, st *store.Store, log 
 	}
 	if pages.Passkeys != nil { // an interface that holds nil is not nil
 		approver.Passkeys = pages.Passkeys
+		if shared := st.Offers(); shared != nil {
+			pages.Passkeys.Offers = shared
+		}
 	}
 	approver.RequirePasskey = cfg.Web.Passkeys == "required"
 	pages.Places, err = OpenPlaces(cfg, log)

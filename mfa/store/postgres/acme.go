@@ -69,9 +69,9 @@ func (d *DB) CertificateNames(ctx context.Context) (names []string, err error) {
 // MayOrder reports whether this node asks an authority for certificates now: one does at a
 // time. It may for orderTime, and again in that time.
 func (d *DB) MayOrder(ctx context.Context, authority string) (bool, error) {
-	const query = `INSERT INTO offers (id, expires, data) VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $2, $3)
+	const query = `INSERT INTO offers (id, expires, data) VALUES ($1, ` + offerNow + ` + $2, $3)
 		ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, data = excluded.data
-		WHERE offers.data = excluded.data OR offers.expires <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint RETURNING true`
+		WHERE offers.data = excluded.data OR offers.expires <= ` + offerNow + ` RETURNING true`
 	var may bool
 	err := d.SQL.QueryRowContext(ctx, query, text("acme "+authority), orderTime.Microseconds(), []byte(d.set.Node)).Scan(&may)
 	if errors.Is(err, sql.ErrNoRows) {

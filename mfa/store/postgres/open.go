@@ -77,6 +77,7 @@ type DB struct {
 	loaded, generation int     // which primary memory was read from, and which is met now
 	floor              int64   // what was used up before that may be lost; 0: nothing can be
 
+	offering    chan struct{} // bounds who writes offers at once
 	size        size
 	warned      atomic.Int64           // warnings of the connections of SQL: a commit may not be confirmed
 	fingerprint atomic.Pointer[string] // of this node's configuration
@@ -91,7 +92,7 @@ func Open(ctx context.Context, set Settings) (*DB, error) {
 }
 
 func open(ctx context.Context, set Settings, files fs.FS) (_ *DB, err error) {
-	d := &DB{set: set, log: set.Logger, DB: &sqlstore.DB{
+	d := &DB{set: set, log: set.Logger, offering: make(chan struct{}, 2), DB: &sqlstore.DB{
 		Keys: set.Keys, Now: set.Now,
 		Snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	}}
