@@ -53,6 +53,8 @@ type shared interface {
 	// Since reads what came to the logs of users after some numbers, with the accounts as
 	// they are then.
 	Since(ctx context.Context, after map[string]int64) (*record.News, error)
+	// HasDevice reports whether a device is registered, be it at another node a moment ago.
+	HasDevice(ctx context.Context, id string) (bool, error)
 	Certificates
 	Offers
 }

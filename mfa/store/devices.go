@@ -36,25 +36,49 @@ func (s *Store) DevicesOf(ctx context.Context, user mfa.Name, provider string) (
 	return list, err
 }
 
-// Device implements device.Store.
+// Device implements device.Store. One that another node has just enrolled is read from the
+// database: a phone that hears that it is unknown forgets its key.
 func (s *Store) Device(ctx context.Context, id string) (device.Device, error) {
 	d, err := s.device(ctx, id)
-	if err == nil && d.Provider != "" {
-		return device.Device{}, device.ErrNoDevice
+	if errors.Is(err, device.ErrNoDevice) && s.opt.Server && s.nodes != nil {
+		var has bool
+		if has, err = s.nodes.HasDevice(ctx, id); err == nil && has {
+			d, err = s.deviceOnDisk(ctx, id)
+		} else if err == nil {
+			err = device.ErrNoDevice
+		} else {
+			err = fmt.Errorf("store: device: %w", err)
+		}
 	}
-	return d, err
+	return ownDevice(d, err)
+}
+
+// ownDevice is a device of our own, or device.ErrNoDevice.
+func ownDevice(d device.Device, err error) (device.Device, error) {
+	if err == nil && d.Provider != "" {
+		err = device.ErrNoDevice
+	}
+	if err != nil {
+		return device.Device{}, err
+	}
+	return d, nil
 }
 
 // device returns a device of any provider.
 func (s *Store) device(ctx context.Context, id string) (device.Device, error) {
-	if s.opt.Server {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
-		if d := s.devices[id]; d != nil {
-			return *d, nil
-		}
-		return device.Device{}, device.ErrNoDevice
+	if !s.opt.Server {
+		return s.deviceOnDisk(ctx, id)
 	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if d := s.devices[id]; d != nil {
+		return *d, nil
+	}
+	return device.Device{}, device.ErrNoDevice
+}
+
+// deviceOnDisk is device for a caller whose memory may not have it.
+func (s *Store) deviceOnDisk(ctx context.Context, id string) (device.Device, error) {
 	accounts, err := s.db.Accounts(ctx, record.Which{Device: id})
 	if err != nil {
 		return device.Device{}, fmt.Errorf("store: device: %w", err)
@@ -308,7 +332,7 @@ func (s *Store) setWeb(ctx context.Context, id string, sub *device.WebSubscripti
 	}
 	s.wmu.Lock() // accounts are not replaced meanwhile
 	defer s.wmu.Unlock()
-	has, err := s.Device(ctx, id)
+	has, err := ownDevice(s.device(ctx, id)) // from memory: logins wait
 	if err != nil {
 		return err
 	}

@@ -61,11 +61,6 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { st.Close() })
-		if i == 0 { // the other one begins with what is there
-			for id, user := range map[string]string{"anna1": "anna", "bob1": "bob"} {
-				keys[id] = enroll(t, st, user, id)
-			}
-		}
 		p, err := NewPasskeys(testRP, testOrigin, st)
 		if err != nil {
 			t.Fatal(err)
@@ -75,6 +70,9 @@ func newSite(t *testing.T) *site {
 		r.http = httptest.NewServer(r.Handler())
 		t.Cleanup(r.http.Close)
 		s.nodes[i], s.stores[i] = r, st
+	}
+	for id, user := range map[string]string{"anna1": "anna", "bob1": "bob"} {
+		keys[id] = enroll(t, s.stores[0], user, id)
 	}
 	return s
 }
@@ -120,7 +118,7 @@ func TestPasskeyAtTwoNodes(t *testing.T) {
 	}
 	mine := pushtest.NewAuthenticator(t, testRP, testOrigin)
 
-	body := mine.Register(a.offered(t, "anna1"))
+	body := mine.Register(b.offered(t, "anna1")) // enrolled at the other node just now
 	if status, code := register(b, "bob1", body); status != 401 || code != "bad_passkey" {
 		t.Errorf("another user's device: got %d %q; want 401 bad_passkey", status, code)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/radmatch/radmatch/mfa/store/record"
 	"github.com/radmatch/radmatch/mfa/store/sqlstore"
@@ -158,6 +159,27 @@ func (d *DB) Accounts(ctx context.Context, of record.Which) (accounts map[string
 		return d.Trail.Replay(ctx, tx, accounts)
 	})
 	return accounts, err
+}
+
+// deviceTime bounds a look for a device that memory does not have.
+const deviceTime = 3 * time.Second
+
+// HasDevice reports whether a device is registered, though memory has not heard of it yet.
+// Anybody can ask for an id: one query does at a time, by a primary key.
+func (d *DB) HasDevice(ctx context.Context, id string) (has bool, err error) {
+	if !isText(id) {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, deviceTime)
+	defer cancel()
+	select {
+	case d.asking <- struct{}{}:
+		defer func() { <-d.asking }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	err = d.SQL.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM devices WHERE id = $1)`, id).Scan(&has)
+	return has && err == nil, err
 }
 
 // trail implements sqlstore.Trail.

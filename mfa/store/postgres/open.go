@@ -78,6 +78,7 @@ type DB struct {
 	floor              int64   // what was used up before that may be lost; 0: nothing can be
 
 	offering    chan struct{} // bounds who writes offers at once
+	asking      chan struct{} // bounds who looks for devices at once
 	size        size
 	warned      atomic.Int64           // warnings of the connections of SQL: a commit may not be confirmed
 	fingerprint atomic.Pointer[string] // of this node's configuration
@@ -92,7 +93,7 @@ func Open(ctx context.Context, set Settings) (*DB, error) {
 }
 
 func open(ctx context.Context, set Settings, files fs.FS) (_ *DB, err error) {
-	d := &DB{set: set, log: set.Logger, offering: make(chan struct{}, 2), DB: &sqlstore.DB{
+	d := &DB{set: set, log: set.Logger, offering: make(chan struct{}, 2), asking: make(chan struct{}, 1), DB: &sqlstore.DB{
 		Keys: set.Keys, Now: set.Now,
 		Snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	}}
