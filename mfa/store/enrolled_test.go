@@ -14,7 +14,7 @@ import (
 )
 
 // TestDeviceAtOtherNode: a device that one node has enrolled is known at the other at once;
-// one that was removed is not, and where the database does not answer nobody is unknown.
+// one that was removed is not. Where the database does not answer, no device is called unknown.
 func TestDeviceAtOtherNode(t *testing.T) {
 	server := postgrestest.Shared(t)
 	database := server.NewDatabase(t)

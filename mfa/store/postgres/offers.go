@@ -26,7 +26,7 @@ const (
 	offerNow    = `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 )
 
-// offerID is the id of a row; a reader of the database does not see whose it is.
+// offerID is the id of a row. Whatever a key is made of, it fits into the index.
 func offerID(key string) string { return fmt.Sprintf("%s%x", offerPrefix, sha256.Sum256([]byte(key))) }
 
 // offerBound binds what is kept under a key to it.
