@@ -20,7 +20,7 @@ TEST = GORACE=atexit_sleep_ms=20 $(GO) test -vet=off -race -short -timeout 30m \
 # browsers of other tests would not answer in time.
 PROGRAM = ./cmd/radmatch/e2e
 
-.PHONY: build run run-cluster test test-cluster soak-cluster fuzz check docs screenshots bench bench-ldap bench-push bench-upstream
+.PHONY: build run run-cluster test test-cluster soak-cluster fuzz check docs screenshots bench bench-ldap bench-push bench-upstream bench-cluster
 
 # Static: it runs on any Linux, in an empty container too.
 build:
@@ -92,6 +92,11 @@ bench-push: build
 bench-upstream: build
 	testdata/install-peers
 	$(GO) run ./cmd/radbench -upstream -users 10000 -pushes 0
+
+# A decision at one of two nodes for a packet at the other: takes about a minute.
+bench-cluster:
+	testdata/install-peers
+	$(GO) test -run '^$$' -bench '^BenchmarkNodeDecision$$' -benchtime 300x $(PROGRAM)
 
 # Beside FreeRADIUS with rlm_totp: takes about half an hour.
 bench: build
