@@ -79,7 +79,7 @@ var (
 // prompt is a live prompt. Requests is guarded by Approver.mu, the rest is fixed.
 type prompt struct {
 	mfa.Prompt
-	verdict chan verdict // capacity 1; sent to when the prompt leaves live by a decision
+	verdict chan *verdict // capacity 1; sent to when the prompt leaves live by a decision
 }
 
 type verdict struct {
@@ -134,25 +134,33 @@ func (a *Approver) Push(ctx context.Context, p mfa.Prompt) (mfa.Approval, error)
 	if err != nil {
 		return mfa.Approval{}, fmt.Errorf("approver: %w", err)
 	}
-	stop := a.WebPush.Notify(ctx, &p, devices)
-	defer func() { stop() }()
-	for again := p.Again; ; {
-		select {
-		case v := <-live.verdict:
+	for {
+		stop := a.WebPush.Notify(ctx, &p, devices)
+		v := a.await(ctx, live, p.Again)
+		stop()
+		if v != nil {
 			return v.approval, v.err
-		case <-ctx.Done():
-			return a.giveUp(ctx, live)
-		case <-again:
-			again, p.Resumed = nil, false
-			stop() // nothing is on its way: it was Resumed
-			stop = a.WebPush.Notify(ctx, &p, devices)
 		}
+		p.Again, p.Resumed = nil, false
+	}
+}
+
+// await returns what becomes of a prompt, nil where the devices are to be notified once more.
+// Its frame is small: all prompts that wait are in it.
+func (a *Approver) await(ctx context.Context, live *prompt, again <-chan struct{}) *verdict {
+	select {
+	case v := <-live.verdict:
+		return v
+	case <-ctx.Done():
+		return a.giveUp(ctx, live)
+	case <-again:
+		return nil
 	}
 }
 
 func (a *Approver) open(p mfa.Prompt) (*prompt, error) {
 	p.Requests = slices.Clone(p.Requests)
-	live := &prompt{Prompt: p, verdict: make(chan verdict, 1)}
+	live := &prompt{Prompt: p, verdict: make(chan *verdict, 1)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.live) >= cmp.Or(a.MaxPrompts, defaultMaxPrompts) {
@@ -230,14 +238,13 @@ func (a *Approver) Watches(user mfa.Name) bool {
 
 // giveUp withdraws a prompt whose time is over, unless a decision came first:
 // then that one was confirmed to a device and stands.
-func (a *Approver) giveUp(ctx context.Context, live *prompt) (mfa.Approval, error) {
+func (a *Approver) giveUp(ctx context.Context, live *prompt) *verdict {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.close(live, ending{err: ErrExpired}, device.WithdrawnEnded) {
-		v := <-live.verdict
-		return v.approval, v.err
+		return <-live.verdict
 	}
-	return mfa.Approval{}, ctx.Err()
+	return &verdict{err: ctx.Err()}
 }
 
 // close ends a prompt, once. The caller holds the lock.
@@ -360,7 +367,7 @@ func (a *Approver) decided(live *prompt, how ending, v verdict) error {
 	if !a.close(live, how, device.WithdrawnDecided) {
 		return a.over(live.ID, live.User.Key())
 	}
-	live.verdict <- v
+	live.verdict <- &v
 	return nil
 }
 

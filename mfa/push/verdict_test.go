@@ -53,12 +53,12 @@ func TestDecisionBeforeEnd(t *testing.T) {
 	if err := decide("p1"); err != nil {
 		t.Fatal(err)
 	}
-	if approval, err := a.giveUp(over, live); err != nil || approval.Device != "phone" {
-		t.Errorf("decided first: got %+v, %v", approval, err)
+	if v := a.giveUp(over, live); v.err != nil || v.approval.Device != "phone" {
+		t.Errorf("decided first: got %+v; want the approval of phone", v)
 	}
 	live = open("p2")
-	if _, err := a.giveUp(over, live); !errors.Is(err, context.Canceled) {
-		t.Errorf("over first: got %v", err)
+	if v := a.giveUp(over, live); !errors.Is(v.err, context.Canceled) {
+		t.Errorf("over first: got %+v; want %v", v, context.Canceled)
 	}
 	if err := decide("p2"); !errors.Is(err, ErrExpired) {
 		t.Errorf("decided after the end: got %v", err)

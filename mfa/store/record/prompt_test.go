@@ -15,11 +15,11 @@ import (
 func TestPromptOnDisk(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	request := mfa.PromptRequest{Time: at, Client: "vpn", EndUser: "x", Claimed: true, Source: "y", Address: netip.MustParseAddr("198.51.100.7")}
-	const prompt = `{"ID":"l1","Key":"k","User":"anna","Client":"vpn","Group":"edge","EndUser":"x","Claimed":true,"Source":"y","Plan":"push","Reason":"approve_deny",` +
+	const prompt = `{"ID":"l1","Node":"3","Key":"k","User":"anna","Client":"vpn","Group":"edge","EndUser":"x","Claimed":true,"Source":"y","Plan":"push","Reason":"approve_deny",` +
 		`"Started":"2026-03-01T12:00:00Z","Opened":"2026-03-01T12:00:00Z","Until":"2026-03-01T12:00:00Z","HideClient":true,"HidePlace":true,` +
 		`"Requests":[{"time":"2026-03-01T12:00:00Z","client":"vpn","end_user":"x","claimed":true,"source":"y","address":"198.51.100.7"}]}`
 	open := mfa.OpenPrompt{
-		ID: "l1", Key: "k", Origin: mfa.Origin{Client: "vpn", Group: "edge", User: mfa.NameOf("anna"), EndUser: "x", Claimed: true, Source: "y"},
+		ID: "l1", Node: "3", Key: "k", Origin: mfa.Origin{Client: "vpn", Group: "edge", User: mfa.NameOf("anna"), EndUser: "x", Claimed: true, Source: "y"},
 		Plan: mfa.PlanPush, Reason: mfa.ReasonApproveDeny, Started: at, Opened: at, Until: at, HideClient: true, HidePlace: true, Requests: []mfa.PromptRequest{request},
 	}
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(open)) {
