@@ -67,18 +67,18 @@ func TestNodeDiesAtClients(t *testing.T) {
 			}
 		}
 		for i, c := range clients {
+			if c.unsigned {
+				pushes[i].shows("Another request is open on your device. Answer it, then press OK.")
+				c.phone.decide(shown[i], device.ActionApprove, "")
+			}
+		}
+		for i, c := range clients {
 			if !c.unsigned {
 				pushes[i].ends(true)
 				done(c, "a device had let the user in")
 			}
 			codes[i].ends(!c.sticks)
 			done(c, "the code had been answered")
-		}
-		for i, c := range clients {
-			if c.unsigned {
-				pushes[i].shows("Another request is open on your device. Answer it, then press OK.")
-				c.phone.decide(shown[i], device.ActionApprove, "")
-			}
 		}
 		for i, c := range clients {
 			if c.unsigned {
@@ -183,7 +183,7 @@ clients:
   - {name: pam, addresses: [192.0.2.21], secret: %[5]s, %[6]s}
   - {name: ocserv, addresses: [192.0.2.22], secret: %[5]s, %[7]s}
   - {name: proxy, addresses: [192.0.2.20], secret: %[5]s, %[8]s}
-mfa: {reject_delay: 500ms, push_timeout: 12s}
+mfa: {reject_delay: 500ms, push_timeout: 16s}
 `, 11+i, url, keys, 'a'+i, testSecret, section.client(0), section.client(1), section.client(2)))
 		p.addUsers("coder", 4)
 		p.addUsers("owner", 4)

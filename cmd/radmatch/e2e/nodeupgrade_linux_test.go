@@ -85,7 +85,7 @@ func (l *upgradeLoad) start(t *testing.T, users []string, nodes ...*serverProces
 		}
 	})
 	for i := range 6 {
-		n := &nasList{first: i % len(nodes), every: 500 * time.Millisecond, tries: 3}
+		n := &nasList{first: i % len(nodes), every: 500 * time.Millisecond, tries: 3, turns: 4}
 		for _, p := range nodes {
 			n.nodes = append(n.nodes, dialNAS(t, "127.0.0.1", p.radius[0], testSecret))
 		}
