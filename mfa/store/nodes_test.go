@@ -391,6 +391,28 @@ func TestSiteStates(t *testing.T) {
 	}
 }
 
+// TestStatesAtTheEnd: a challenge that a node gives out in its last moment goes on at another.
+func TestStatesAtTheEnd(t *testing.T) {
+	server := postgrestest.Shared(t)
+	options := site(t, server.URL(server.NewDatabase(t)), "none")
+	a, b := openNode(t, options("a")), openNode(t, options("b")).Site()
+	var given []string
+	for i := range 20 {
+		at := a.Site()
+		state := mfa.OpenState{State: at.NewState(), User: mfa.NameOf("anna").Key(), Login: fmt.Sprint("l", i), Expires: time.Now().Add(time.Minute), Data: []byte("secret")}
+		at.KeepState(state)
+		given = append(given, state.State)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, state := range given {
+		if found, err := b.FindState(t.Context(), state); err != nil || found == nil {
+			t.Errorf("challenge %d: got %v, %v; want it", i, found, err)
+		}
+	}
+}
+
 // load appends entries for users at a node until stop, and notes which were acknowledged.
 type load struct {
 	n      *node

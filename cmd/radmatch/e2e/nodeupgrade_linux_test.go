@@ -92,7 +92,7 @@ func (l *upgradeLoad) start(t *testing.T, users []string, nodes ...*serverProces
 		l.work.Go(func() {
 			for user := range queue {
 				if ok, err := n.login(user, totp(user, 0)); err != nil || !ok {
-					t.Errorf("%s: let in %v, %v; want every login to be accepted", user, ok, err)
+					t.Errorf("%s: let in %v, %v; want every login to be accepted; events %v", user, ok, err, nodes[0].events(user))
 					continue
 				}
 				l.accepted.Add(1)

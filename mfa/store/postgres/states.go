@@ -29,6 +29,8 @@ const (
 	maxStates = 1 << 14
 	// gatherStates is how long challenges are gathered for one commit.
 	gatherStates = 3 * time.Millisecond
+	// lastStates is how long a server that ends takes for those of its last moment.
+	lastStates = 2 * time.Second
 	// stateSize is run (4), n (5) and what cannot be guessed (11).
 	stateSize, stateSecret = 20, 9
 )
@@ -106,33 +108,49 @@ func (d *DB) keepStates(ctx context.Context) {
 			conn.Close(context.Background())
 		}
 	}()
-	d.states.wake <- struct{}{}
-	for wait := gatherStates; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.states.wake:
-		}
-		time.Sleep(wait)
-		wait = gatherStates
-		list := d.states.take(d.Now())
+	write := func(ctx context.Context) (err error) {
 		limited, cancel := context.WithTimeout(ctx, sendTime)
-		var err error
+		defer cancel()
+		list := d.states.take(d.Now())
 		if conn == nil || conn.IsClosed() {
 			conn, err = d.connect(limited, true, nil)
 		}
 		if err == nil && len(list) > 0 {
 			err = d.writeStates(limited, conn, list)
 		}
-		cancel()
 		if err != nil {
 			if conn != nil {
 				conn.Close(ctx)
 			}
 			d.states.putBack(list)
+		}
+		return err
+	}
+	d.states.wake <- struct{}{}
+	for wait := gatherStates; ; {
+		select {
+		case <-ctx.Done(): // those of the last moment go on at another node
+			if d.states.waiting() {
+				last, cancel := context.WithTimeout(context.Background(), lastStates)
+				defer cancel()
+				_ = write(last)
+			}
+			return
+		case <-d.states.wake:
+		}
+		time.Sleep(wait)
+		wait = gatherStates
+		if write(ctx) != nil {
 			wait = againAfter
 		}
 	}
+}
+
+// waiting reports whether challenges wait to be written.
+func (s *states) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.list) > 0
 }
 
 // take returns the challenges that wait to be written, and are not over.
