@@ -13,15 +13,7 @@ import (
 // BenchmarkNodeDecision is how long the answer to a packet takes after the decision of a device
 // that is connected to the same node, and to the other one: `make bench-cluster`.
 func BenchmarkNodeDecision(b *testing.B) {
-	const often = "fatigue: {total: 10000}\n"
-	pg := postgrestest.Start(b)
-	url, keys := pg.URL(pg.NewDatabase(b)), b.TempDir()+"/seal.key"
-	var nodes []*serverProcess
-	for _, name := range []string{"vpn-a", "vpn-b"} {
-		p := newServer(b, nodeConfig(url, keys, name)+siteClient+often)
-		p.start()
-		nodes = append(nodes, p)
-	}
+	nodes, _, _ := startNodesWith(b, postgrestest.Start(b), "fatigue: {total: 10000}\n", "vpn-a", "vpn-b")
 	phone := enrollAt(nodes[1])
 	for _, at := range []struct {
 		name string

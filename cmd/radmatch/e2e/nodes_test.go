@@ -25,9 +25,15 @@ node: %s
 // startNodes starts servers that share a new database, and returns how it is found too.
 func startNodes(t *testing.T, pg *postgrestest.Server, names ...string) (nodes []*serverProcess, url, keys string) {
 	t.Helper()
+	return startNodesWith(t, pg, "", names...)
+}
+
+// startNodesWith is startNodes with more in the configuration of each.
+func startNodesWith(t testing.TB, pg *postgrestest.Server, more string, names ...string) (nodes []*serverProcess, url, keys string) {
+	t.Helper()
 	url, keys = pg.URL(pg.NewDatabase(t)), t.TempDir()+"/seal.key"
 	for _, name := range names {
-		p := newServer(t, nodeConfig(url, keys, name)+siteClient)
+		p := newServer(t, nodeConfig(url, keys, name)+siteClient+more)
 		p.start()
 		nodes = append(nodes, p)
 	}

@@ -72,6 +72,19 @@ func newServer(t testing.TB, config string) *serverProcess {
 	return p
 }
 
+// buildProgram builds the program as `make build` does, with more flags, for a serverProcess
+// that is not to run the program of the tests.
+func buildProgram(t *testing.T, flags ...string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "radmatch")
+	build := exec.CommandContext(t.Context(), "go", append(append([]string{"build", "-buildvcs=false", "-trimpath"}, flags...), "-o", program, ".")...)
+	build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
 // startServer writes the files and starts the program.
 func startServer(t testing.TB, config string) *serverProcess {
 	t.Helper()

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +162,7 @@ func TestStoreCopyRefuses(t *testing.T) {
 func TestStoreCopyKilled(t *testing.T) {
 	t.Parallel()
 	p := newCopySite(t)
-	p.program = buildPlain(t)
+	p.program = buildProgram(t) // the race detector needs memory itself
 	p.addTOTP("alice")
 	p.grow(60_000, 900)
 	trail := p.trail()
@@ -226,18 +224,6 @@ func (c copySite) killed(at func() bool, args ...string) {
 // maxCopyMemory is what a copy may use, in KiB: less than the trail of the tests fills in
 // memory.
 const maxCopyMemory = 100 << 10
-
-// buildPlain builds the program as `make build` does: the race detector needs memory itself.
-func buildPlain(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "radmatch")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-o", program, ".")
-	build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return program
-}
 
 // bounded runs a copy, and looks at its memory.
 func (c copySite) bounded(args ...string) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/radmatch/radmatch/mfa/store/seal"
 	"github.com/radmatch/radmatch/mfa/store/sqlstore"
 )
 
@@ -18,21 +17,13 @@ const orderTime = 6 * time.Minute
 func (d *DB) Certificate(ctx context.Context, name string) ([]byte, error) {
 	var sealed []byte
 	err := d.SQL.QueryRowContext(ctx, `SELECT data FROM acme WHERE name = $1`, text(name)).Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && len(sealed) == 0 {
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	ring, err := d.Keys.With(sealed[0])
-	if err != nil {
-		return nil, err
-	}
-	data, err := ring.Open(sealed, acmeBound(name))
-	if errors.Is(err, seal.ErrSeal) {
-		return nil, nil
-	}
-	return data, err
+	return d.Unseal(sealed, acmeBound(name))
 }
 
 // KeepCertificate keeps data under a name, sealed as tokens are; nil removes it.
@@ -42,11 +33,7 @@ func (d *DB) KeepCertificate(ctx context.Context, name string, data []byte) erro
 			_, err := tx.ExecContext(ctx, `DELETE FROM acme WHERE name = $1`, text(name))
 			return err
 		}
-		ring, key, err := d.Sealer(ctx, tx)
-		if err != nil {
-			return err
-		}
-		sealed, err := ring.Seal(key, data, acmeBound(name))
+		sealed, err := d.Seal(ctx, tx, data, acmeBound(name))
 		if err != nil {
 			return err
 		}

@@ -64,63 +64,66 @@ func (d *DB) confirm(ctx context.Context) error {
 }
 
 func (d *DB) apply(ctx context.Context, tx *sql.Tx, ev mfa.Event, ops []op.Op, done *op.Done) error {
-	s := stream{tx: tx, at: d.Now().UnixMicro()}
-	// Commands come one after the other: run 0 has one writer at a time.
-	const query = `UPDATE nodes SET batch = batch + 1 WHERE run = 0 AND NOT EXISTS (SELECT 1 FROM meta WHERE key = '` + movedKey + `') RETURNING n`
-	if err := tx.QueryRowContext(ctx, query).Scan(&s.n); errors.Is(err, sql.ErrNoRows) {
-		return ErrMoved
-	} else if err != nil {
-		return err
-	}
-	// Tokens that are added change nothing that a login has decided; there may be many.
-	late := !slices.ContainsFunc(ops, func(o op.Op) bool { _, adds := o.(op.AddTokens); return !adds })
-	if !late {
-		if err := s.changes(ctx, ops); err != nil {
-			return err
-		}
-	}
-	for _, o := range ops {
-		if err := d.ApplyOp(ctx, tx, o, done); err != nil {
-			return err
-		}
-		if o, ok := o.(op.Reseal); ok {
-			if err := errors.Join(d.resealSecret(ctx, tx, o.Key), d.resealCertificates(ctx, tx, o.Key)); err != nil {
+	return d.inStream(ctx, tx, func(s *stream) error {
+		// Tokens that are added change nothing that a login has decided; there may be many.
+		late := !slices.ContainsFunc(ops, func(o op.Op) bool { _, adds := o.(op.AddTokens); return !adds })
+		if !late {
+			if err := s.changes(ctx, ops); err != nil {
 				return err
 			}
 		}
-	}
-	if late {
-		if err := s.changes(ctx, ops); err != nil {
-			return err
+		for _, o := range ops {
+			if err := d.ApplyOp(ctx, tx, o, done); err != nil {
+				return err
+			}
+			if o, ok := o.(op.Reseal); ok {
+				if err := errors.Join(d.resealSecret(ctx, tx, o.Key), d.resealCertificates(ctx, tx, o.Key)); err != nil {
+					return err
+				}
+			}
 		}
-	}
-	done.Change = s.fed
-	ev.Kind = mfa.EventAdmin
-	if err := s.add(ctx, ev, false); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, `UPDATE nodes SET n = $1, fed = greatest(fed, $2), beat = now() WHERE run = 0`, s.n, s.fed)
-	return err
+		if late {
+			if err := s.changes(ctx, ops); err != nil {
+				return err
+			}
+		}
+		done.Change = s.fed
+		ev.Kind = mfa.EventAdmin
+		return s.add(ctx, ev, false)
+	})
 }
 
 // Keep implements store.Backend. That an address signs is told to the nodes, which refuse what
 // is not signed from there.
 func (d *DB) Keep(ctx context.Context, notes ...op.Note) error {
-	err := d.DB.Keep(ctx, notes...)
-	if err != nil || !slices.ContainsFunc(notes, func(n op.Note) bool { _, latches := n.(op.KeepLatch); return latches }) {
-		return err
+	if !slices.ContainsFunc(notes, func(n op.Note) bool { _, latches := n.(op.KeepLatch); return latches }) {
+		return d.DB.Keep(ctx, notes...)
 	}
 	return d.Update(ctx, func(tx *sql.Tx) error {
-		s := stream{tx: tx, at: d.Now().UnixMicro()}
-		if err := tx.QueryRowContext(ctx, `UPDATE nodes SET batch = batch + 1 WHERE run = 0 RETURNING n`).Scan(&s.n); err != nil {
-			return err
-		}
-		if err := s.tellSite(ctx); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE nodes SET n = $1, fed = greatest(fed, $2), beat = now() WHERE run = 0`, s.n, s.fed)
-		return err
+		return d.inStream(ctx, tx, func(s *stream) error {
+			if err := d.KeepNotes(ctx, tx, notes); err != nil {
+				return err
+			}
+			return s.tellSite(ctx)
+		})
 	})
+}
+
+// inStream has f write to run 0 in tx: that run has one writer at a time, and the next one
+// waits until tx has ended. ErrMoved where a copy has taken the place of the database.
+func (d *DB) inStream(ctx context.Context, tx *sql.Tx, f func(s *stream) error) error {
+	s := stream{tx: tx, at: d.Now().UnixMicro()}
+	const begin = `UPDATE nodes SET batch = batch + 1 WHERE run = 0 AND NOT EXISTS (SELECT 1 FROM meta WHERE key = '` + movedKey + `') RETURNING n`
+	if err := tx.QueryRowContext(ctx, begin).Scan(&s.n); errors.Is(err, sql.ErrNoRows) {
+		return ErrMoved
+	} else if err != nil {
+		return err
+	}
+	if err := f(&s); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE nodes SET n = $1, fed = greatest(fed, $2), beat = now() WHERE run = 0`, s.n, s.fed)
+	return err
 }
 
 // stream is run 0 in a transaction.

@@ -213,7 +213,7 @@ func Create(ctx context.Context, tx pgx.Tx) error {
 
 // Migrating takes the lock of who changes the schema, until tx ends.
 func Migrating(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
+	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '`+lockTime+`'`); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, migrating)

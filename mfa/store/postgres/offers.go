@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/radmatch/radmatch/mfa/store/seal"
 )
 
 const (
@@ -41,11 +39,7 @@ func (d *DB) KeepOffer(ctx context.Context, key string, data []byte, life time.D
 		WHERE (SELECT count(*) FROM offers WHERE id LIKE '` + offerPrefix + `%' AND id <> $1 AND expires > ` + offerNow + `) < $4
 		ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, data = excluded.data RETURNING true`
 	err = d.updateOffers(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		ring, id, err := d.Sealer(ctx, tx)
-		if err != nil {
-			return err
-		}
-		sealed, err := ring.Seal(id, data, offerBound(key))
+		sealed, err := d.Seal(ctx, tx, data, offerBound(key))
 		if err != nil {
 			return err
 		}
@@ -66,21 +60,13 @@ func (d *DB) TakeOffer(ctx context.Context, key string) ([]byte, error) {
 		const query = `DELETE FROM offers WHERE id = $1 RETURNING data, expires > ` + offerNow
 		return tx.QueryRowContext(ctx, query, offerID(key)).Scan(&sealed, &open)
 	})
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (!open || len(sealed) == 0) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !open {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	ring, err := d.Keys.With(sealed[0])
-	if err != nil {
-		return nil, err
-	}
-	data, err := ring.Open(sealed, offerBound(key))
-	if errors.Is(err, seal.ErrSeal) {
-		return nil, nil
-	}
-	return data, err
+	return d.Unseal(sealed, offerBound(key))
 }
 
 // updateOffers runs f in a write transaction. Two do at once: where commits hang, the other

@@ -54,14 +54,17 @@ func (d *DB) ApplyOp(ctx context.Context, tx *sql.Tx, o op.Op, done *op.Done) er
 
 // Keep implements store.Backend.
 func (d *DB) Keep(ctx context.Context, notes ...op.Note) error {
-	return d.Update(ctx, func(tx *sql.Tx) error {
-		for _, n := range notes {
-			if err := d.keepNote(ctx, tx, n); err != nil {
-				return err
-			}
+	return d.Update(ctx, func(tx *sql.Tx) error { return d.KeepNotes(ctx, tx, notes) })
+}
+
+// KeepNotes writes notes in tx.
+func (d *DB) KeepNotes(ctx context.Context, tx *sql.Tx, notes []op.Note) error {
+	for _, n := range notes {
+		if err := d.keepNote(ctx, tx, n); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (d *DB) keepNote(ctx context.Context, tx *sql.Tx, n op.Note) (err error) {

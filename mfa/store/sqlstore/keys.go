@@ -82,6 +82,33 @@ func (d *DB) Sealer(ctx context.Context, tx *sql.Tx) (*seal.Ring, byte, error) {
 	return ring, id, err
 }
 
+// Seal seals data with the current key, bound to its place. What it returns must be written
+// in tx: see Sealer.
+func (d *DB) Seal(ctx context.Context, tx *sql.Tx, data, bound []byte) ([]byte, error) {
+	ring, id, err := d.Sealer(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return ring.Seal(id, data, bound)
+}
+
+// Unseal opens what Seal has made. nil: there is nothing, or it does not open, since it was
+// sealed for another place or by a key that a rekey has removed.
+func (d *DB) Unseal(sealed, bound []byte) ([]byte, error) {
+	if len(sealed) == 0 {
+		return nil, nil
+	}
+	ring, err := d.Keys.With(sealed[0])
+	if err != nil {
+		return nil, err
+	}
+	data, err := ring.Open(sealed, bound)
+	if errors.Is(err, seal.ErrSeal) {
+		return nil, nil
+	}
+	return data, err
+}
+
 // Exclusive implements store.Backend.
 func (d *DB) Exclusive(ctx context.Context, f func() error) error {
 	return d.Update(ctx, func(*sql.Tx) error { return f() })

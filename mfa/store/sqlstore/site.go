@@ -50,11 +50,7 @@ func (d *DB) keepWebPushKey(ctx context.Context, tx *sql.Tx, n op.KeepWebPushKey
 	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM web_push_key)`).Scan(&there); err != nil || there {
 		return err
 	}
-	ring, id, err := d.Sealer(ctx, tx)
-	if err != nil {
-		return err
-	}
-	sealed, err := ring.Seal(id, n.Secret, seal.WebPushBound())
+	sealed, err := d.Seal(ctx, tx, n.Secret, seal.WebPushBound())
 	if err != nil {
 		return err
 	}
